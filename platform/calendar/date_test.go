@@ -1,0 +1,63 @@
+package calendar_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/calendar"
+)
+
+func TestDate(t *testing.T) {
+	t.Parallel()
+	t.Run("it is written as it is read", func(t *testing.T) {
+		t.Parallel()
+		for _, text := range []string{"0001-01-01", "1582-10-10", "1900-02-28", "2000-02-29", "2026-03-31", "9999-12-31"} {
+			d, err := calendar.ParseDate(text)
+			require.NoError(t, err)
+			require.Equal(t, text, d.String())
+		}
+	})
+	t.Run("it refuses what is no date", func(t *testing.T) {
+		t.Parallel()
+		for _, text := range []string{"", "2026-02-29", "2026-13-01", "2026-3-1", "26-03-01", "0000-01-01", "2026-03-01T00:00:00Z", "tomorrow"} {
+			_, err := calendar.ParseDate(text)
+			require.ErrorIs(t, err, calendar.ErrDate, text)
+		}
+	})
+	t.Run("it is null in JSON when it is no date", func(t *testing.T) {
+		t.Parallel()
+		written, err := json.Marshal([]calendar.Date{{}, calendar.NewDate(2026, time.March, 1)})
+		require.NoError(t, err)
+		require.JSONEq(t, `[null, "2026-03-01"]`, string(written))
+		var read []calendar.Date
+		require.NoError(t, json.Unmarshal(written, &read))
+		require.True(t, read[0].IsZero())
+		require.Equal(t, calendar.NewDate(2026, time.March, 1), read[1])
+	})
+	t.Run("it is the day that the clock on the wall shows in the zone", func(t *testing.T) {
+		t.Parallel()
+		newYork, err := time.LoadLocation("America/New_York")
+		require.NoError(t, err)
+		instant := time.Date(2026, time.April, 1, 3, 30, 0, 0, time.UTC)
+		require.Equal(t, "2026-03-31", calendar.DateIn(instant, newYork).String())
+		require.Equal(t, "2026-04-01", calendar.DateIn(instant, time.UTC).String())
+	})
+	t.Run("it counts days as time.Time does", func(t *testing.T) {
+		t.Parallel()
+		rapid.Check(t, func(t *rapid.T) {
+			d := calendar.NewDate(rapid.IntRange(2, 9990).Draw(t, "year"), time.Month(rapid.IntRange(1, 12).Draw(t, "month")), rapid.IntRange(1, 31).Draw(t, "day"))
+			n := rapid.IntRange(-400, 400).Draw(t, "n")
+			later := d.AddDays(n)
+			require.Equal(t, d.Time().AddDate(0, 0, n), later.Time())
+			require.Equal(t, n > 0, later.After(d))
+			require.Equal(t, n < 0, later.Before(d))
+			again, err := calendar.ParseDate(later.String())
+			require.NoError(t, err)
+			require.Equal(t, later, again)
+		})
+	})
+}

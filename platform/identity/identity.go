@@ -1,0 +1,71 @@
+// Package identity says who is asking. The app puts a [Caller] into the context
+// of every request, once the access token has been checked; services and stores
+// read it from there and fail closed without one.
+package identity
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+)
+
+// Permission names one thing a caller may be allowed to do, as "noun:verb",
+// for example "authorization:reserve".
+type Permission string
+
+// Caller is an authenticated user, or the program itself, acting in one
+// organization.
+type Caller struct {
+	UserID         uuid.UUID
+	OrganizationID uuid.UUID
+	Roles          []string
+	Permissions    map[Permission]bool
+	RequestID      string // the request that is being served; empty for work of the program's own
+}
+
+// SystemUser is the actor of what the program does by itself, such as
+// releasing holds that have expired.
+var SystemUser = uuid.MustParse("00000000-0000-7000-8000-000000000001")
+
+// System returns the caller for work that the program does by itself in one organization.
+func System(organization uuid.UUID) Caller {
+	return Caller{UserID: SystemUser, OrganizationID: organization}
+}
+
+// ErrUnauthenticated says that nobody is signed in.
+var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated", "Sign in first: this needs a valid access token.")
+
+// ErrForbidden says that the caller lacks a permission.
+var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission that this needs.")
+
+// Denial are the details of [ErrForbidden].
+type Denial struct {
+	Permission Permission `json:"permission"`
+}
+
+// Require returns [ErrForbidden] unless the caller holds the permission.
+func (c Caller) Require(p Permission) error {
+	if c.Permissions[p] {
+		return nil
+	}
+	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
+}
+
+type callerKey struct{}
+
+// With returns a context that carries the caller.
+func With(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// From returns the caller, or [ErrUnauthenticated] where the context carries
+// none or one without an organization.
+func From(ctx context.Context) (Caller, error) {
+	c, ok := ctx.Value(callerKey{}).(Caller)
+	if !ok || c.OrganizationID == uuid.Nil {
+		return Caller{}, ErrUnauthenticated
+	}
+	return c, nil
+}
