@@ -1,0 +1,135 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/identity"
+)
+
+// attempt is one try at a transaction. It travels in the context of everything
+// that is done in it.
+type attempt struct {
+	unit unit
+
+	mu    sync.Mutex
+	tx    *gorm.DB // nil before it has begun and once it is over
+	first error    // the first database error, as the driver saw it
+	lost  bool     // the connection broke
+	after []func(ctx context.Context)
+}
+
+type attemptKey struct{}
+
+func attemptIn(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// ErrNoTransaction says that the context carries no transaction.
+var ErrNoTransaction = errors.New("db: no transaction in the context")
+
+// ErrTransactionOver says that the transaction in the context has ended.
+var ErrTransactionOver = errors.New("db: the transaction in the context is over")
+
+// ErrIsolation says that serializable work was asked to join a weaker transaction.
+var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
+
+// accepts says whether more work can join the attempt.
+func (a *attempt) accepts(u unit) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tx == nil {
+		return ErrTransactionOver
+	}
+	if a.unit.readOnly && !u.readOnly {
+		return ErrIsolation
+	}
+	return nil
+}
+
+// observe notes the first database error of the attempt.
+func (a *attempt) observe(err error, closed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.first == nil {
+		a.first, a.lost = err, closed
+	}
+}
+
+func (a *attempt) firstError() (error, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.first, a.lost
+}
+
+// start makes the transaction available to [Handle].
+func (a *attempt) start(tx *gorm.DB) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tx = tx
+}
+
+// end makes handles that are kept past the attempt fail.
+func (a *attempt) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tx = nil
+}
+
+// Handle returns the transaction in the context. Errors: [ErrNoTransaction],
+// [ErrTransactionOver].
+func Handle(ctx context.Context) (*gorm.DB, error) {
+	a := attemptIn(ctx)
+	if a == nil {
+		return nil, ErrNoTransaction
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tx == nil {
+		return nil, ErrTransactionOver
+	}
+	return a.tx.WithContext(ctx), nil
+}
+
+// Tenant returns the transaction in the context narrowed to rows of the caller's
+// organization, and the organization. Besides the errors of [Handle] it fails
+// with [identity.ErrUnauthenticated] where there is no caller.
+func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return nil, uuid.Nil, err
+	}
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, uuid.Nil, err
+	}
+	return tx.Where("organization_id = ?", caller.OrganizationID), caller.OrganizationID, nil
+}
+
+// AfterCommit has fn called once the transaction in the context is proven to be
+// committed, and never if it is not.
+func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {
+	a := attemptIn(ctx)
+	if a == nil {
+		return ErrNoTransaction
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tx == nil {
+		return ErrTransactionOver
+	}
+	a.after = append(a.after, fn)
+	return nil
+}
+
+// runAfterCommit runs what was registered, without the transaction in the context.
+func (a *attempt) runAfterCommit(ctx context.Context) {
+	for _, fn := range a.after {
+		fn(ctx)
+	}
+}

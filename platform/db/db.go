@@ -1,0 +1,146 @@
+// Package db is the way to the database: it opens it, migrates it, and runs
+// every piece of work in a transaction that travels in the context.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/sirupsen/logrus"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// Config says how to open a database.
+type Config struct {
+	URL       string
+	MaxConns  int           // at least 1
+	Retry     Policy        // the zero value is the preset "default"
+	ExecMode  string        // how pgx sends statements: "" (its default), "exec" or "cache_describe" for transaction-mode poolers
+	SlowQuery time.Duration // statements that take longer are logged, without values; 0: none
+	Logger    logrus.FieldLogger
+	Observers []Observer
+}
+
+// DB is an open database. Safe for concurrent use.
+type DB struct {
+	pool      *pgxpool.Pool
+	sql       *sql.DB
+	gorm      *gorm.DB
+	policy    Policy
+	metrics   *Metrics
+	observers observers
+}
+
+// execModes are the ways of sending statements that are safe here. The simple
+// protocol is not: database/sql repeats a statement without arguments after a
+// broken connection, and it ran twice.
+var execModes = map[string]pgx.QueryExecMode{
+	"":               pgx.QueryExecModeCacheStatement,
+	"exec":           pgx.QueryExecModeExec,
+	"cache_describe": pgx.QueryExecModeCacheDescribe,
+}
+
+// Open connects to the database and checks that it answers. The error is an
+// *[UnavailableError] where it does not.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Retry == (Policy{}) {
+		c.Retry, _ = Preset("default")
+	}
+	if err := c.Retry.Validate(); err != nil {
+		return nil, err
+	}
+	mode, ok := execModes[c.ExecMode]
+	if !ok {
+		return nil, fmt.Errorf("db: the exec mode %q is not one of exec and cache_describe", c.ExecMode)
+	}
+	if c.MaxConns < 1 {
+		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
+	}
+	pool, err := openPool(ctx, c, mode)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool), policy: c.Retry, metrics: NewMetrics()}
+	d.observers = append(observers{d.metrics}, c.Observers...)
+	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
+		SkipDefaultTransaction:   true,
+		DisableNestedTransaction: true,
+		TranslateError:           true,
+		PrepareStmt:              false, // deadlocks with a bounded pool; pgx caches statements itself
+		Logger:                   queryLog{logger: c.Logger, slow: c.SlowQuery},
+	})
+	if err == nil {
+		err = d.Ping(ctx)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.Pool, error) {
+	settings, err := pgxpool.ParseConfig(c.URL)
+	if err != nil {
+		return nil, errors.New("db: the database URL cannot be read") // pgx's text may hold the password
+	}
+	settings.MaxConns = int32(c.MaxConns) //nolint:gosec // checked by configuration
+	settings.ConnConfig.DefaultQueryExecMode = mode
+	settings.ConnConfig.Tracer = tracer{}
+	settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
+	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	// A statement whose context ends is cancelled at the server, and the
+	// connection lives on; pgx's default destroys it.
+	settings.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
+	}
+	return pgxpool.NewWithConfig(ctx, settings)
+}
+
+// Close closes all connections.
+func (d *DB) Close() {
+	_ = d.sql.Close() // closes nothing by itself: the pool owns the connections
+	d.pool.Close()
+}
+
+// Pool returns the connections, for COPY and LISTEN only; everything else runs in
+// [Serializable] and [Snapshot].
+func (d *DB) Pool() *pgxpool.Pool { return d.pool }
+
+// Metrics returns what was counted since Open.
+func (d *DB) Metrics() *Metrics { return d.metrics }
+
+// Ping checks that the database answers. The error is an *[UnavailableError].
+func (d *DB) Ping(ctx context.Context) error {
+	if err := d.pool.Ping(ctx); err != nil {
+		return &UnavailableError{Operation: "ping", cause: err}
+	}
+	return nil
+}
+
+// tracer notes errors on the attempt in whose context a statement runs.
+type tracer struct{}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (tracer) TraceQueryEnd(ctx context.Context, c *pgx.Conn, data pgx.TraceQueryEndData) {
+	if data.Err == nil || errors.Is(data.Err, pgx.ErrNoRows) {
+		return
+	}
+	if a := attemptIn(ctx); a != nil {
+		a.observe(data.Err, c.IsClosed())
+	}
+}

@@ -1,0 +1,198 @@
+// Package dbtest gives each test a PostgreSQL database of its own.
+//
+// A test process starts one private server on first use, in memory where there
+// is room, and migrates one template; databases are clones of it, which take
+// some ten milliseconds each. So tests can run in parallel and need nothing
+// that is set up by hand.
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connections
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/postgres"
+)
+
+// Main runs a package's tests and stops the server afterwards. Call it from
+// TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "dbtest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// Database is a fresh, migrated database.
+type Database struct {
+	AppURL   string // as the program's role
+	OwnerURL string // as the tables' owner
+}
+
+var cluster = sync.OnceValues(start)
+
+type shared struct {
+	server *postgres.Server
+	dir    string
+	owner  *sql.DB // connected to another database than the template
+}
+
+const template = "template_migrated"
+
+func start() (*shared, error) {
+	dir, err := scratch()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := postgres.Start(ctx, postgres.Options{Dir: dir, Volatile: true, MaxConnections: 500})
+	if err != nil {
+		return nil, err
+	}
+	owner, err := sql.Open("pgx", server.OwnerURL(server.Database()))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := owner.ExecContext(ctx, "CREATE DATABASE "+template); err != nil {
+		return nil, err
+	}
+	migrator := db.Migrator{OwnerURL: server.OwnerURL(template), AppRole: postgres.AppRole}
+	return &shared{server, dir, owner}, migrator.Up(ctx)
+}
+
+// scratch makes a folder for the server: in memory where a gigabyte is free.
+// Folders of test processes that were killed are removed.
+func scratch() (string, error) {
+	base := os.TempDir()
+	const memory = "/dev/shm"
+	var room syscall.Statfs_t
+	if syscall.Statfs(memory, &room) == nil && room.Bavail*uint64(room.Bsize) > 1<<30 { //nolint:gosec // a block size
+		base = memory
+	}
+	pattern := "omnirapeutic-test-" + strconv.Itoa(os.Getuid()) + "-"
+	old, err := filepath.Glob(filepath.Join(base, pattern+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range old {
+		removeAbandoned(dir)
+	}
+	dir, err := os.MkdirTemp(base, pattern)
+	if err != nil {
+		return "", err
+	}
+	// The server runs as another user where the tests run as root.
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is in it is closed
+		return "", err
+	}
+	return filepath.Join(dir, "pg"), nil
+}
+
+// removeAbandoned removes the folder of a test process that no longer holds its lock.
+func removeAbandoned(dir string) {
+	f, err := os.Open(filepath.Join(dir, "pg", "lock"))
+	if err != nil {
+		return // not yet, or no longer, there
+	}
+	defer f.Close()
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		_ = os.RemoveAll(dir) // what stays is swept next time
+	}
+}
+
+var used atomic.Bool
+
+func stop() error {
+	if !used.Load() {
+		return nil
+	}
+	s, err := cluster()
+	if err != nil {
+		return nil // the tests have told
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return errors.Join(s.owner.Close(), s.server.Stop(ctx), os.RemoveAll(filepath.Dir(s.dir)))
+}
+
+// cloning lets one clone at a time be made: PostgreSQL refuses to copy a
+// template that somebody is connected to, and copies are quick.
+var cloning sync.Mutex
+
+var count atomic.Int64
+
+// New clones a database; it is dropped when the test ends.
+func New(t testing.TB) Database {
+	t.Helper()
+	used.Store(true)
+	s, err := cluster()
+	require.NoError(t, err)
+	name := fmt.Sprintf("test_%d", count.Add(1))
+	cloning.Lock()
+	_, err = s.owner.ExecContext(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY FILE_COPY")
+	cloning.Unlock()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := s.owner.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		require.NoError(t, err)
+	})
+	return Database{AppURL: s.server.AppURL(name), OwnerURL: s.server.OwnerURL(name)}
+}
+
+// Option changes how a database is opened.
+type Option func(*db.Config)
+
+// WithMaxConns sets the size of the pool, whatever the environment says.
+func WithMaxConns(n int) Option { return func(c *db.Config) { c.MaxConns = n } }
+
+// WithPolicy sets how often operations are tried.
+func WithPolicy(p db.Policy) Option { return func(c *db.Config) { c.Retry = p } }
+
+// WithObserver adds an observer.
+func WithObserver(o db.Observer) Option {
+	return func(c *db.Config) { c.Observers = append(c.Observers, o) }
+}
+
+// Through has the connections go to another place, such as a proxy.
+func Through(url func(string) string) Option { return func(c *db.Config) { c.URL = url(c.URL) } }
+
+// Open opens the database as the program does; it is closed when the test ends.
+// The pool has OMNI_TEST_MAX_CONNS connections, or 10.
+func (d Database) Open(t testing.TB, options ...Option) *db.DB {
+	t.Helper()
+	c := db.Config{URL: d.AppURL, MaxConns: 10}
+	if text := os.Getenv("OMNI_TEST_MAX_CONNS"); text != "" {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		c.MaxConns = n
+	}
+	for _, o := range options {
+		o(&c)
+	}
+	opened, err := db.Open(t.Context(), c)
+	require.NoError(t, err)
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+// Open clones a database and opens it.
+func Open(t testing.TB, options ...Option) *db.DB {
+	t.Helper()
+	return New(t).Open(t, options...)
+}

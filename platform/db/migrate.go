@@ -1,0 +1,160 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+//go:embed privileges.sql
+var privileges string
+
+// Migrations returns the migrations of this program, numbered SQL files.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return sub
+}
+
+// Migrator brings a database's schema up to date, as its owner.
+type Migrator struct {
+	OwnerURL string
+	AppRole  string // gets the privileges of the program, where that role exists and is not the owner
+	FS       fs.FS  // nil: those of this program
+}
+
+// Migration is one numbered step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string
+	Applied   bool
+	AppliedAt time.Time // zero where it is not applied
+}
+
+// Up applies what is missing, then the privileges of the program's role. Of
+// several programs that migrate at once, one does and the others wait.
+func (m Migrator) Up(ctx context.Context) error {
+	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
+		if _, err := p.Up(ctx); err != nil {
+			return err
+		}
+		return m.grant(ctx, owner)
+	})
+}
+
+// Down takes the newest migration back.
+func (m Migrator) Down(ctx context.Context) error {
+	return m.with(ctx, func(_ *sql.DB, p *goose.Provider) error {
+		_, err := p.Down(ctx)
+		return err
+	})
+}
+
+// Status lists all migrations in their order.
+func (m Migrator) Status(ctx context.Context) ([]Migration, error) {
+	var all []Migration
+	err := m.with(ctx, func(_ *sql.DB, p *goose.Provider) error {
+		found, err := p.Status(ctx)
+		for _, s := range found {
+			all = append(all, Migration{
+				Version: s.Source.Version, Name: strings.TrimSuffix(path.Base(s.Source.Path), ".sql"),
+				Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt,
+			})
+		}
+		return err
+	})
+	return all, err
+}
+
+func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) error) error {
+	owner, err := sql.Open("pgx", m.OwnerURL)
+	if err != nil {
+		return err
+	}
+	defer owner.Close()
+	if err := owner.PingContext(ctx); err != nil {
+		return &UnavailableError{Operation: "migrate", cause: err}
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	files := m.FS
+	if files == nil {
+		files = Migrations()
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	return fn(owner, p)
+}
+
+// grant gives the program's role what it needs and no more.
+func (m Migrator) grant(ctx context.Context, owner *sql.DB) error {
+	var apart bool
+	err := owner.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND rolname <> current_user)`, m.AppRole).Scan(&apart)
+	if err != nil || !apart {
+		return err
+	}
+	_, err = owner.ExecContext(ctx, strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize()))
+	return err
+}
+
+// SchemaError says that the database's schema is not the one that this program
+// was built for.
+type SchemaError struct {
+	Have, Want int64 // versions; Have is 0 for an empty database
+}
+
+func (e *SchemaError) Error() string {
+	if e.Have < e.Want {
+		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run migrate up", e.Have, e.Want)
+	}
+	return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
+}
+
+// CheckSchema compares the database's schema with the one that this program was
+// built for. The error is a *[SchemaError] where they differ.
+func (d *DB) CheckSchema(ctx context.Context) error {
+	want, err := newest(Migrations())
+	if err != nil {
+		return err
+	}
+	var have int64
+	var migrated bool
+	err = d.pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&migrated)
+	if err == nil && migrated {
+		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
+	}
+	if err != nil {
+		return &UnavailableError{Operation: "check the schema", cause: err}
+	}
+	if have != want {
+		return &SchemaError{Have: have, Want: want}
+	}
+	return nil
+}
+
+func newest(files fs.FS) (int64, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return 0, fmt.Errorf("db: no migrations: %w", err)
+	}
+	return goose.NumericComponent(names[len(names)-1])
+}

@@ -1,0 +1,10 @@
+-- What the program's role may do. It owns nothing and bypasses nothing, so these
+-- bind it. Applied after every migration.
+GRANT USAGE ON SCHEMA public TO {{role}};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {{role}};
+
+-- The ledger is append-only.
+REVOKE UPDATE, DELETE, TRUNCATE ON unit_entries FROM {{role}};
+
+-- The schema's version is read at the start, and written by migrations only.
+REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};

@@ -1,0 +1,78 @@
+package db
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	descOperations = prometheus.NewDesc("omnirapeutic_transactions_total",
+		"Operations by how they ended.", []string{"operation", "result"}, nil)
+	descRetries = prometheus.NewDesc("omnirapeutic_transaction_retries_total",
+		"Operations that committed after at least one retry.", []string{"operation"}, nil)
+	descFailures = prometheus.NewDesc("omnirapeutic_transaction_failures_total",
+		"Operations that used up all attempts.", []string{"operation"}, nil)
+	descRetried = prometheus.NewDesc("omnirapeutic_transaction_retried_attempts_total",
+		"Attempts that failed and were repeated.", []string{"operation", "sqlstate", "phase"}, nil)
+	descAttempts = prometheus.NewDesc("omnirapeutic_transaction_attempts",
+		"How many attempts operations took.", []string{"operation"}, nil)
+	descSlept = prometheus.NewDesc("omnirapeutic_transaction_slept_seconds_total",
+		"Time spent waiting between attempts.", []string{"operation"}, nil)
+	descAmbiguous = prometheus.NewDesc("omnirapeutic_ambiguous_commits_total",
+		"Commits whose answer was lost.", []string{"operation", "resolved"}, nil)
+)
+
+// attemptBuckets are the upper bounds of the histogram of attempts.
+var attemptBuckets = []int{1, 2, 3, 4, 5, 6, 7, 10}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector. It tells the same counts as [Metrics.Snapshot].
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, n float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
+	}
+	for _, o := range m.Snapshot().Operations {
+		for result, n := range map[Result]int64{
+			Committed: o.Committed, Refused: o.Refused, Exhausted: o.Failures, Cancelled: o.Cancelled,
+			Unavailable: o.Unavailable, Ambiguous: o.AmbiguousUnresolved,
+		} {
+			count(descOperations, float64(n), o.Operation, string(result))
+		}
+		count(descRetries, float64(o.Retries), o.Operation)
+		count(descFailures, float64(o.Failures), o.Operation)
+		for _, r := range o.RetriedAttempts {
+			count(descRetried, float64(r.Count), o.Operation, r.SQLState, r.Phase)
+		}
+		count(descSlept, o.SleptSeconds, o.Operation)
+		count(descAmbiguous, float64(o.AmbiguousResolved), o.Operation, "true")
+		count(descAmbiguous, float64(o.AmbiguousUnresolved), o.Operation, "false")
+		to <- attemptHistogram(o)
+	}
+}
+
+func attemptHistogram(o OperationMetrics) prometheus.Metric {
+	var operations uint64
+	var sum float64
+	buckets := make(map[float64]uint64, len(attemptBuckets))
+	for text, n := range o.Attempts {
+		attempts, err := strconv.Atoi(text)
+		if err != nil {
+			panic(err) // Snapshot writes numbers
+		}
+		operations += uint64(n) //nolint:gosec // a count
+		sum += float64(attempts) * float64(n)
+		for _, bound := range attemptBuckets {
+			if attempts <= bound {
+				buckets[float64(bound)] += uint64(n) //nolint:gosec // a count
+			}
+		}
+	}
+	return prometheus.MustNewConstHistogram(descAttempts, operations, sum, buckets, o.Operation)
+}

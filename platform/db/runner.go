@@ -1,0 +1,180 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgerrcode"
+	"gorm.io/gorm"
+)
+
+// Serializable runs fn in one SERIALIZABLE transaction and returns what fn
+// returned, once the commit is proven. fn may run several times and must have no
+// effects outside the database; see [AfterCommit] for those.
+func Serializable[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+	return run(ctx, d, unit{operation: operation, isolation: sql.LevelSerializable}, fn, options)
+}
+
+// Snapshot runs fn in one REPEATABLE READ, READ ONLY transaction: all that it
+// reads is of one moment.
+func Snapshot[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+	return run(ctx, d, unit{operation: operation, isolation: sql.LevelRepeatableRead, readOnly: true}, fn, options)
+}
+
+// unit is what is known of a unit of work before its first attempt.
+type unit struct {
+	operation   string
+	isolation   sql.IsolationLevel
+	readOnly    bool
+	proof       func(ctx context.Context) (bool, error)
+	constraints []string
+}
+
+// Option changes how a unit of work is run.
+type Option func(*unit)
+
+// ProvenBy gives the runner a way to find out, after a COMMIT whose answer was
+// lost, whether it was carried out. The proof is asked in a snapshot of its own.
+//
+// The proof may say no while the server is still committing. So the body must
+// write what the proof looks for under a unique key, and read that key first:
+// when it is run again, PostgreSQL makes it wait for the first and fail with
+// 40001, after which it finds what the first one wrote.
+func ProvenBy(proof func(ctx context.Context) (committed bool, err error)) Option {
+	return func(u *unit) { u.proof = proof }
+}
+
+// RetryConstraint has a violation (23505) of one of these unique constraints
+// retried like a serialization failure.
+func RetryConstraint(names ...string) Option {
+	return func(u *unit) { u.constraints = append(u.constraints, names...) }
+}
+
+func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {
+	var value, none T
+	if outer := attemptIn(ctx); outer != nil {
+		if err := outer.accepts(u); err != nil {
+			return none, err
+		}
+		return fn(ctx) // one transaction for a unit of work, also across modules
+	}
+	for _, o := range options {
+		o(&u)
+	}
+	err := d.run(ctx, u, func(ctx context.Context) (err error) {
+		value, err = fn(ctx)
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	return value, nil
+}
+
+// run tries the body until it is committed, refused, or given up.
+func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
+	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64}
+	for {
+		r.attempts++
+		a, phase, err := d.attempt(ctx, u, body)
+		verdict := a.judge(ctx, phase, err)
+		if verdict.kind == ambiguous {
+			r.ambiguities++
+			verdict = d.resolve(ctx, u, verdict)
+		}
+		if verdict.kind == committed {
+			r.finish(Committed, verdict)
+			a.runAfterCommit(ctx)
+			return nil
+		}
+		if done, err := r.next(ctx, verdict); done {
+			return err
+		}
+	}
+}
+
+// attempt makes one try at the transaction and says in which phase it ended.
+//
+// The connection is taken with the caller's context, so that waiting for one
+// ends when the caller gives up. The transaction begins and ends on a context
+// that outlives the caller's for a moment: database/sql rolls back with the
+// context that it began with, and a cancelled one destroys the connection.
+func (d *DB) attempt(ctx context.Context, u unit, body func(context.Context) error) (a *attempt, at phase, err error) {
+	a = &attempt{unit: u}
+	defer a.end()
+	ctx = context.WithValue(ctx, attemptKey{}, a)
+	lasting, release := outlive(ctx, rollbackGrace)
+	defer release()
+
+	at = begin
+	err = d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
+		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
+			at = inBody
+			a.start(tx)
+			if err := body(ctx); err != nil {
+				return err
+			}
+			if first, _ := a.firstError(); first != nil {
+				return first // the body swallowed it; COMMIT would roll back without a word
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			at = commit
+			return nil
+		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
+	})
+	return a, at, err
+}
+
+// rollbackGrace is how long a rollback or a COMMIT under way may take after the
+// caller's context has ended.
+const rollbackGrace = time.Second
+
+// outlive returns a context that ends a while after the other one does.
+func outlive(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(while, cancel)
+		context.AfterFunc(lasting, func() { timer.Stop() })
+	})
+	return lasting, func() { stop(); cancel() }
+}
+
+// resolve finds out whether an ambiguous COMMIT was carried out.
+func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
+	unknown := &AmbiguousCommitError{Operation: u.operation, cause: v.err}
+	if u.proof == nil {
+		return verdict{kind: refused, err: unknown, ambiguous: true}
+	}
+	for n := 0; ; n++ {
+		if err := sleep(ctx, d.policy.Delay(n, rand.Float64)); err != nil {
+			return verdict{kind: refused, err: errors.Join(unknown, err), ambiguous: true}
+		}
+		there, err := d.ask(ctx, u)
+		switch {
+		case err == nil && there:
+			return verdict{kind: committed, ambiguous: true}
+		case err == nil:
+			return verdict{kind: again, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commit, ambiguous: true}
+		case n+1 >= proofAttempts || ctx.Err() != nil:
+			return verdict{kind: refused, err: errors.Join(unknown, err), ambiguous: true}
+		}
+	}
+}
+
+// proofAttempts is how often a proof is asked for when asking itself fails; with
+// the default policy this takes about six seconds.
+const proofAttempts = 12
+
+func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
+	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true}
+	_, _, err = d.attempt(ctx, question, func(ctx context.Context) (err error) {
+		there, err = u.proof(ctx)
+		return err
+	})
+	return there, err
+}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package postgres
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// maySearch reports whether the account has the search permission on a folder.
+func (a account) maySearch(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	mode := info.Mode().Perm()
+	switch {
+	case ok && int(owner.Uid) == a.uid:
+		return mode&0o100 != 0
+	case ok && int(owner.Gid) == a.gid:
+		return mode&0o010 != 0
+	default:
+		return mode&0o001 != 0
+	}
+}
+
+// owns reports whether the account, or root, owns the file.
+func (a account) owns(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (int(owner.Uid) == a.uid || owner.Uid == 0)
+}

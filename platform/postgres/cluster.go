@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// cluster is a PostgreSQL data directory with what is needed to start it.
+type cluster struct {
+	binaries
+	options   Options
+	account   account
+	dir       string // PostgreSQL's own data directory
+	socketDir string
+	passwords map[string]string // by role
+}
+
+// openCluster finds the cluster in the data folder, or makes it. The error is a
+// *[VersionMismatch] where there is one of another major version.
+func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
+	c := cluster{options: o, account: a, dir: filepath.Join(o.Dir, "cluster")}
+	made, err := clusterVersion(c.dir)
+	if err != nil {
+		return c, err
+	}
+	c.binaries, err = newFinder(filepath.Join(o.Dir, "binaries")).find(ctx, o.Bin, made)
+	if err != nil {
+		return c, err
+	}
+	if made != 0 && made != c.version {
+		found := c.version
+		if o.Bin == "" {
+			found = 0
+		}
+		return c, &VersionMismatch{Dir: o.Dir, Cluster: made, Binary: found}
+	}
+	if err := c.readPasswords(); err != nil {
+		return c, err
+	}
+	if made == 0 {
+		if err := c.initialize(ctx); err != nil {
+			return c, err
+		}
+	}
+	c.socketDir, err = makeSocketDir(o.Dir, a)
+	return c, err
+}
+
+// clusterVersion returns the major version that made the cluster, 0 where there is none.
+func clusterVersion(dir string) (int, error) {
+	content, err := os.ReadFile(filepath.Join(dir, "PG_VERSION"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(content)))
+}
+
+// readPasswords reads the roles' passwords, and makes them the first time.
+func (c *cluster) readPasswords() error {
+	path := filepath.Join(c.options.Dir, "passwords.json")
+	content, err := os.ReadFile(path)
+	if err == nil {
+		return json.Unmarshal(content, &c.passwords)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	c.passwords = map[string]string{superuser: rand.Text(), OwnerRole: rand.Text(), AppRole: rand.Text()}
+	content, err = json.Marshal(c.passwords)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
+}
+
+// initialize makes the cluster in a folder beside its own and renames it, so that
+// there is never half of one.
+func (c *cluster) initialize(ctx context.Context) error {
+	side, err := os.MkdirTemp(c.options.Dir, "initdb-")
+	if err != nil {
+		return err
+	}
+	if err := c.account.own(side); err != nil {
+		return err
+	}
+	secret := filepath.Join(side, "superuser-password")
+	if err := os.WriteFile(secret, []byte(c.passwords[superuser]), 0o600); err != nil {
+		return err
+	}
+	if err := c.account.own(secret); err != nil {
+		return err
+	}
+	data := filepath.Join(side, "cluster")
+	arguments := []string{
+		"--pgdata=" + data, "--username=" + superuser, "--pwfile=" + secret, "--auth=scram-sha-256",
+		"--encoding=UTF8", "--data-checksums",
+	}
+	if c.options.Volatile {
+		arguments = append(arguments, "--no-sync")
+	}
+	command := c.command(ctx, "initdb", append(arguments, "--locale=C.UTF-8")...)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	if err := os.Rename(data, c.dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(side) // it holds nothing but the password file
+}
+
+// command prepares a program of PostgreSQL's to run as the account, in a clean
+// environment.
+func (c *cluster) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, c.path(program), arguments...) //nolint:gosec // a program that was looked for
+	command.Dir = c.options.Dir
+	command.Env = []string{"HOME=" + c.options.Dir, "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	command.SysProcAttr = processAttributes(c.account)
+	return command
+}
+
+// makeRoles makes the roles and the database where they are missing.
+func (c *cluster) makeRoles(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.url(superuser, "postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	var ready bool
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, defaultDatabase).Scan(&ready)
+	if err != nil || ready {
+		return err
+	}
+	for _, statement := range []string{
+		c.roleStatement(OwnerRole, "CREATEDB"),
+		c.roleStatement(AppRole, "NOCREATEDB NOINHERIT"),
+		`GRANT pg_signal_backend TO ` + OwnerRole,
+		// What a database of the cluster's has is its owner's to give.
+		`REVOKE ALL ON DATABASE postgres FROM PUBLIC`,
+		`GRANT CONNECT ON DATABASE postgres TO ` + OwnerRole,
+		`CREATE DATABASE ` + defaultDatabase + ` OWNER ` + OwnerRole, // last: it says that all of it is done
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("set up the private PostgreSQL: %w", err)
+		}
+	}
+	return nil
+}
+
+// roleStatement makes a role without privileges of the whole cluster, or brings
+// one that is there already to the same state.
+func (c *cluster) roleStatement(role, also string) string {
+	// Passwords are letters and digits only, see rand.Text.
+	options := fmt.Sprintf("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION %s PASSWORD '%s'", also, c.passwords[role])
+	return fmt.Sprintf(`DO $$ BEGIN
+		IF EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') THEN ALTER ROLE %[1]s %[2]s;
+		ELSE CREATE ROLE %[1]s %[2]s; END IF; END $$`, role, options)
+}
+
+// logTail returns the last lines of the server's log.
+func (c *cluster) logTail() string {
+	content, err := os.ReadFile(c.logPath())
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(content), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+}
+
+func (c *cluster) logPath() string { return filepath.Join(c.options.Dir, "postgres.log") }

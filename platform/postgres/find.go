@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// oldest is the oldest major version that is supported.
+const oldest = 15
+
+// binaries are the programs of one installed PostgreSQL.
+type binaries struct {
+	dir     string
+	version int
+}
+
+func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
+
+// usualPlaces are patterns of folders where packages put the binaries.
+var usualPlaces = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
+// finder looks for binaries. Its fields stand for the machine, for tests.
+type finder struct {
+	places []string // patterns
+	path   string   // of the environment
+}
+
+func newFinder(fetched string) finder {
+	return finder{places: append([]string{filepath.Join(fetched, "*", "bin")}, usualPlaces...), path: os.Getenv("PATH")}
+}
+
+// find returns the binaries in the given folder, or else, of all that there are,
+// those of the wanted version, or, with 0, the newest. The error is a
+// *[NoBinaries] where there are none.
+func (f finder) find(ctx context.Context, given string, want int) (binaries, error) {
+	folders := f.folders()
+	if given != "" {
+		folders = []string{given}
+	}
+	var found []binaries
+	for _, dir := range folders {
+		b := binaries{dir: dir}
+		version, err := b.majorVersion(ctx)
+		if err == nil && version >= oldest {
+			b.version = version
+			found = append(found, b)
+		}
+	}
+	if len(found) == 0 {
+		_, err := exec.LookPath("npm")
+		looked := append(slices.Clone(f.places), "PATH")
+		if given != "" {
+			looked = []string{given}
+		}
+		return binaries{}, &NoBinaries{Looked: looked, npm: err == nil && packages[platform()] != ""}
+	}
+	if i := slices.IndexFunc(found, func(b binaries) bool { return b.version == want }); i >= 0 {
+		return found[i], nil
+	}
+	return slices.MaxFunc(found, func(a, b binaries) int { return a.version - b.version }), nil
+}
+
+// folders returns those that there are.
+func (f finder) folders() []string {
+	var folders []string
+	for _, pattern := range f.places {
+		matches, _ := filepath.Glob(pattern) // the patterns are well formed
+		folders = append(folders, matches...)
+	}
+	for _, dir := range filepath.SplitList(f.path) {
+		// A link on the PATH leads to the folder that has initdb beside it.
+		real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
+		if err == nil {
+			folders = append(folders, filepath.Dir(real))
+		}
+	}
+	return folders
+}
+
+// majorVersion asks the server's program, and checks that initdb is there too.
+func (b binaries) majorVersion(ctx context.Context) (int, error) {
+	if _, err := os.Stat(b.path("initdb")); err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output() //nolint:gosec // a program that was looked for
+	if err != nil {
+		return 0, err
+	}
+	// postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+	_, rest, ok := strings.Cut(string(out), "(PostgreSQL) ")
+	if !ok {
+		return 0, fmt.Errorf("%s is no PostgreSQL", b.path("postgres"))
+	}
+	return strconv.Atoi(leadingDigits(rest))
+}
+
+func leadingDigits(s string) string {
+	end := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		return s
+	}
+	return s[:end]
+}
+
+// platform names the machine as the npm packages do.
+func platform() string {
+	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
+	return runtime.GOOS + "-" + arch
+}

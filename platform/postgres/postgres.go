@@ -1,0 +1,228 @@
+// Package postgres runs a private PostgreSQL server: a child process on a unix
+// socket in a data folder, for people who want to start with one command, and
+// for tests. It uses the binaries that the machine has.
+//
+// Nothing is ever deleted: a cluster that cannot be used is refused and left as
+// it is. The server ends with the program, also when the program is killed, and
+// a cluster that was killed too recovers at the next start.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// The roles of a private cluster.
+const (
+	// OwnerRole owns the databases and migrates them. It is no superuser.
+	OwnerRole = "omni_owner"
+	// AppRole is the program's: it owns nothing and bypasses nothing.
+	AppRole = "omni_app"
+
+	superuser       = "omni_superuser" // of initdb; used to make the others
+	defaultDatabase = "omnirapeutic"
+)
+
+// Options say where and how the server runs.
+type Options struct {
+	Dir            string             // the data folder; made where it is missing
+	Bin            string             // the folder of the binaries; empty: look for them
+	Volatile       bool               // for tests only: fast, and lost with the machine
+	MaxConnections int                // 0: 100
+	Logger         logrus.FieldLogger // nil: none
+}
+
+// Server is a running private server. Safe for concurrent use.
+type Server struct {
+	options Options
+	cluster cluster
+	lock    *os.File
+
+	mu       sync.Mutex
+	process  *process
+	stopping bool
+
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// Start makes the cluster where there is none, starts the server and waits until
+// it answers. Errors that can be tested for: [ErrLocked], *[NoBinaries],
+// *[VersionMismatch], *[Unreachable], *[ServerEnded].
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.Logger == nil {
+		silent := logrus.New()
+		silent.SetLevel(logrus.PanicLevel)
+		o.Logger = silent
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 100
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
+	account, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	if err := account.makeDir(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, lock: lock, done: make(chan struct{})}
+	if err := s.start(ctx, account); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	go s.watch()
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context, account account) error {
+	started := time.Now()
+	c, err := openCluster(ctx, s.options, account)
+	if err != nil {
+		return err
+	}
+	s.cluster = c
+	if s.process, err = c.launch(ctx); err != nil {
+		return err
+	}
+	if err := c.makeRoles(ctx); err != nil {
+		s.process.stop()
+		return err
+	}
+	s.options.Logger.WithFields(logrus.Fields{
+		"event": "postgres_started", "version": c.version, "dir": s.options.Dir,
+		"duration_ms": time.Since(started).Milliseconds(),
+	}).Info("the private PostgreSQL answers")
+	return nil
+}
+
+// OwnerURL returns how the owner connects to a database of the cluster.
+func (s *Server) OwnerURL(database string) string { return s.cluster.url(OwnerRole, database) }
+
+// AppURL returns how the program connects to a database of the cluster.
+func (s *Server) AppURL(database string) string { return s.cluster.url(AppRole, database) }
+
+// Database returns the name of the database that every cluster has.
+func (s *Server) Database() string { return defaultDatabase }
+
+// Version returns PostgreSQL's major version.
+func (s *Server) Version() int { return s.cluster.version }
+
+// Done is closed once the server has ended for good: it was stopped, or it ended
+// by itself and could not be kept running.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err returns, once Done is closed, nil after an ordered stop and a
+// *[ServerEnded] otherwise.
+func (s *Server) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Stop shuts the server down: open transactions are rolled back. It may be
+// called more than once. The error is the context's where that ends first.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopping = true
+	p := s.process
+	s.mu.Unlock()
+	p.interrupt()
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the private PostgreSQL: %w", ctx.Err())
+	}
+}
+
+// How often, and how soon, a server that ended by itself is started again. One
+// that ran for a while begins anew.
+const (
+	maxRestarts  = 3
+	restartDelay = 200 * time.Millisecond // doubles each time
+	ranWell      = 5 * time.Minute
+)
+
+// watch starts the server again when it ends by itself.
+func (s *Server) watch() {
+	defer close(s.done)
+	defer s.lock.Close()
+	var failed error
+	for restarts := 0; ; restarts++ {
+		began := time.Now()
+		<-s.current().ended
+		if time.Since(began) > ranWell {
+			restarts = 0
+		}
+		switch {
+		case s.isStopping():
+			return
+		case restarts == maxRestarts:
+			s.err = &ServerEnded{Log: s.cluster.logTail(), cause: failed}
+			return
+		}
+		s.options.Logger.WithFields(logrus.Fields{"event": "postgres_restarting", "attempt": restarts + 1}).
+			Warn("the private PostgreSQL ended by itself and is started again")
+		time.Sleep(restartDelay << restarts)
+		failed = s.relaunch()
+	}
+}
+
+func (s *Server) current() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process
+}
+
+func (s *Server) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+func (s *Server) relaunch() error {
+	if s.isStopping() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	p, err := s.cluster.launch(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.process = p
+	if s.stopping {
+		p.interrupt() // Stop was called while it was starting
+	}
+	return nil
+}
+
+// url returns how a role connects over the socket.
+func (c cluster) url(role, database string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(role, c.passwords[role]), Host: "", Path: "/" + database,
+		RawQuery: url.Values{"host": {c.socketDir}, "sslmode": {"disable"}}.Encode(),
+	}
+	return u.String()
+}

@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// settings are the server's, in the order in which they are written.
+func (c *cluster) settings() string {
+	durability, buffers := "on", sharedBuffers()
+	if c.options.Volatile {
+		durability, buffers = "off", 32
+	}
+	return fmt.Sprintf(`# Written by omnirapeutic at each start; changes here are lost.
+listen_addresses = ''                          # the socket is the only way in
+unix_socket_directories = '%s'
+unix_socket_permissions = 0700
+max_connections = %d
+fsync = %[3]s
+synchronous_commit = %[3]s
+full_page_writes = %[3]s
+wal_level = replica
+shared_buffers = %[4]dMB
+random_page_cost = 1.1                         # disks that seek for nothing
+jit = off                                      # plans here are short
+timezone = 'UTC'
+log_timezone = 'UTC'
+idle_in_transaction_session_timeout = 60s
+lock_timeout = 30s
+# Values may be health data: they stay out of the log.
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+log_error_verbosity = terse
+log_min_error_statement = panic
+log_line_prefix = '%%m [%%p] '
+`, strings.ReplaceAll(c.socketDir, "'", "''"), c.options.MaxConnections, durability, buffers)
+}
+
+// writeSettings writes the settings into a file of their own, which the
+// cluster's includes.
+func (c *cluster) writeSettings() error {
+	path := filepath.Join(c.dir, "omnirapeutic.conf")
+	if err := os.WriteFile(path, []byte(c.settings()), 0o600); err != nil {
+		return err
+	}
+	if err := c.account.own(path); err != nil {
+		return err
+	}
+	const include = "include = 'omnirapeutic.conf'"
+	main := filepath.Join(c.dir, "postgresql.conf")
+	content, err := os.ReadFile(main)
+	if err != nil || strings.Contains(string(content), include) {
+		return err
+	}
+	f, err := os.OpenFile(main, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintf(f, "\n%s\n", include)
+	return err
+}
+
+// sharedBuffers is a quarter of the memory, up to 1 GB, in MB.
+func sharedBuffers() int {
+	const most, unknown = 1024, 128
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return unknown
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var kB int
+		if _, err := fmt.Sscanf(lines.Text(), "MemTotal: %d kB", &kB); err == nil {
+			return max(16, min(most, kB/1024/4))
+		}
+	}
+	return unknown
+}
