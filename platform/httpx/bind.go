@@ -1,0 +1,278 @@
+package httpx
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"omnirapeutic/platform/fault"
+)
+
+// binder reads requests into one type. Read-only once made.
+type binder struct {
+	shape     *shape
+	queries   map[string]int // index into members by name
+	others    []int          // members from path and headers
+	hasBody   bool           // some member comes from the body
+	needsBody bool           // and one is required there
+	rules     *rules
+}
+
+// newBinder panics where the type does not keep to what [Handle] says.
+func newBinder(in reflect.Type) *binder {
+	if in.Kind() != reflect.Struct {
+		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
+	}
+	plans := &shapes{done: map[reflect.Type]*shape{}}
+	b := &binder{shape: plans.of(in), queries: map[string]int{}}
+	for i, m := range b.shape.members {
+		switch m.from {
+		case "json":
+			b.hasBody = true
+			b.needsBody = b.needsBody || m.required
+			continue
+		case "query":
+			b.queries[m.name] = i
+		default:
+			b.others = append(b.others, i)
+		}
+		mustBeScalar(in, m)
+	}
+	b.rules = newRules(in, plans)
+	return b
+}
+
+// mustBeScalar panics on a parameter that cannot be written as one text, or as
+// several, repeated, in the query.
+func mustBeScalar(in reflect.Type, m member) {
+	s := m.shape
+	if s.kind == kindList && m.from == "query" || s.kind == kindPointer {
+		s = s.elem
+	}
+	switch s.kind {
+	case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindString:
+		return
+	case kindJSON:
+		if reflect.PointerTo(s.typ).Implements(readsText) {
+			return
+		}
+	}
+	panic(fmt.Sprintf("httpx: %s.%s cannot be read from %s", in, m.goName, m.from))
+}
+
+// bind fills v from the request and checks it. The error is [fault.ErrInvalid] or
+// [ErrMalformed] with every wrong field, or says why the body cannot be read.
+//
+// A list in the query is written by repeating the parameter. Any other parameter
+// may be given once, and one that the endpoint does not have is malformed: a
+// filter that is misspelt must not become no filter.
+func (b *binder) bind(c echo.Context, v reflect.Value) error {
+	r := &reading{path: make([]byte, 0, 64), rules: b.rules}
+	request := c.Request()
+	unknown, err := b.bindQuery(r, request.URL.RawQuery, v)
+	if err != nil {
+		return err
+	}
+	for _, i := range b.others {
+		b.bindOther(r, c, &b.shape.members[i], v)
+	}
+	if err := b.bindBody(r, request, v); err != nil {
+		return err
+	}
+	b.rules.check(r, v)
+	switch {
+	case len(unknown) > 0:
+		return ErrMalformed.With(fault.Fields{Errors: append(unknown, r.wrong...)},
+			"There is no query parameter %s here.", names(unknown))
+	case len(r.wrong) > 0:
+		return fault.InvalidFields(r.wrong...)
+	}
+	return nil
+}
+
+func names(fields []fault.Field) string {
+	all := make([]string, len(fields))
+	for i, f := range fields {
+		all[i] = f.Field
+	}
+	return strings.Join(all, ", ")
+}
+
+const maxUnknownQueries = 10
+
+// bindQuery returns the parameters that the endpoint does not have.
+func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []fault.Field, err error) {
+	if raw == "" {
+		return nil, nil
+	}
+	given, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, ErrMalformed.With(nil, "The query of the URL is not encoded correctly.").Because(err)
+	}
+	for name := range given {
+		if _, ok := b.queries[name]; !ok {
+			unknown = append(unknown, fault.Field{Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown", Message: wordsUnknown})
+		}
+	}
+	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })
+	unknown = unknown[:min(len(unknown), maxUnknownQueries)]
+	for i := range b.shape.members {
+		m := &b.shape.members[i]
+		if m.from != "query" {
+			continue
+		}
+		if values := given[m.name]; len(values) > 0 {
+			r.parameter(m, values, v.FieldByIndex(m.index))
+		}
+	}
+	return unknown, nil
+}
+
+func (b *binder) bindOther(r *reading, c echo.Context, m *member, v reflect.Value) {
+	var values []string
+	if m.from == "param" {
+		values = []string{c.Param(m.name)}
+	} else if values = c.Request().Header.Values(m.name); len(values) == 0 {
+		return
+	}
+	r.parameter(m, values, v.FieldByIndex(m.index))
+}
+
+// parameter reads one parameter of the path, the query or the headers.
+func (r *reading) parameter(m *member, values []string, v reflect.Value) {
+	outer := r.enter(m.name)
+	defer r.leave(outer)
+	before := len(r.wrong)
+	switch {
+	case m.shape.kind == kindList:
+		list := reflect.MakeSlice(m.shape.typ, len(values), len(values))
+		for i, text := range values {
+			r.word(text, m.shape.elem, list.Index(i))
+		}
+		v.Set(list)
+	case len(values) > 1:
+		r.fail("duplicate", wordsTwice)
+	default:
+		r.word(values[0], m.shape, v)
+	}
+	if len(r.wrong) == before {
+		r.zero(m, v)
+	}
+}
+
+// word reads the text of a parameter.
+func (r *reading) word(text string, s *shape, v reflect.Value) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		r.fail("characters", wordsChars)
+		return
+	}
+	switch s.kind {
+	case kindPointer:
+		v.Set(reflect.New(s.typ.Elem()))
+		r.word(text, s.elem, v.Elem())
+	case kindText:
+		v.SetString(text)
+	case kindBool:
+		if text != "true" && text != "false" {
+			r.fail("type", wordsBool)
+			return
+		}
+		v.SetBool(text == "true")
+	case kindInt, kindUint, kindFloat:
+		if !plainNumber(text) {
+			r.fail("type", wordsOf(s.kind))
+			return
+		}
+		r.number(text, s, v)
+	case kindUUID:
+		r.uuid(text, v)
+	case kindInstant:
+		r.instant(text, v)
+	default:
+		r.told(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
+	}
+}
+
+// plainNumber reports whether a parameter looks like a number of JSON: no plus
+// sign, hexadecimal digits, underscores or words such as inf.
+func plainNumber(text string) bool {
+	return text != "" && isNumber([]byte(text[:1])) && !strings.ContainsAny(text, "_xXpPnN")
+}
+
+// bindBody reads the JSON object in the body. No body counts as an empty object
+// where no member is required.
+func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) error {
+	if request.Body == nil || request.Body == http.NoBody {
+		return b.withoutBody()
+	}
+	buffer := borrowBuffer()
+	defer returnBuffer(buffer) // nothing that is read keeps a reference to it
+	if _, err := buffer.ReadFrom(request.Body); err != nil {
+		return bodyError(err)
+	}
+	body := buffer.Bytes()
+	start := skipSpace(body, 0)
+	if start == len(body) {
+		return b.withoutBody()
+	}
+	if err := checkMediaType(request.Header); err != nil {
+		return err
+	}
+	if err := checkSyntax(body); err != nil {
+		return ErrMalformed.With(nil, "%s", err)
+	}
+	if body[start] != '{' {
+		return ErrMalformed.With(nil, "%s", errObject)
+	}
+	r.object(body[start:], b.shape, v)
+	return nil
+}
+
+func (b *binder) withoutBody() error {
+	if b.needsBody {
+		return ErrMalformed.With(nil, "This needs a JSON object as the body of the request.")
+	}
+	return nil
+}
+
+func bodyError(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return ErrBodyTooLarge.With(nil, "The body may have at most %d bytes.", tooLarge.Limit).Because(err)
+	}
+	if he, ok := errors.AsType[*echo.HTTPError](err); ok && he.Code == http.StatusRequestEntityTooLarge {
+		return ErrBodyTooLarge.Because(err)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrMalformed.With(nil, "The body ended early.").Because(err)
+	}
+	return ErrMalformed.With(nil, "The body could not be read.").Because(err)
+}
+
+// checkMediaType accepts JSON and, as RFC 7396 names it, a merge patch of JSON.
+func checkMediaType(h http.Header) error {
+	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return ErrUnsupported.With(nil, "The body must not be compressed.")
+	}
+	given := h.Get(echo.HeaderContentType)
+	if given == echo.MIMEApplicationJSON {
+		return nil
+	}
+	media, parameters, err := mime.ParseMediaType(given)
+	if err != nil || media != echo.MIMEApplicationJSON && media != "application/merge-patch+json" {
+		return ErrUnsupported
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return ErrUnsupported.With(nil, "The body must be in UTF-8.")
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+// Package httpx is what every handler shares. A module describes its API as a
+// list of [Route], each with a typed function behind it:
+//
+//	type reserveRequest struct {
+//		ID    uuid.UUID `param:"id"`
+//		Key   string    `header:"Idempotency-Key" validate:"omitempty,max=255"`
+//		Units int       `json:"units" validate:"required,min=1"`
+//	}
+//
+//	httpx.Route{
+//		Method: http.MethodPost, Path: "/authorizations/:id/reserve",
+//		Permission: "authorization:reserve", Summary: "Reserve units",
+//		Endpoint: httpx.Handle(http.StatusCreated, s.reserve),
+//	}
+//
+// The request is read into the struct and checked before the function is called;
+// what is wrong with it is told all at once, by field. Errors are returned, never
+// written: the app turns them into problem documents in one place.
+package httpx
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+
+	"omnirapeutic/platform/identity"
+)
+
+// What a [Route] may declare in the place of a permission.
+const (
+	Public   identity.Permission = "*public"    // anybody, signed in or not
+	SignedIn identity.Permission = "*signed-in" // anybody who is signed in
+)
+
+// Route is one operation of the API, as data. The app mounts it; a route without
+// a Permission does not mount, and the program does not start.
+type Route struct {
+	Method     string
+	Path       string // below /api/v1, in echo's form: /authorizations/:id
+	Permission identity.Permission
+	Summary    string // one line for people
+	Endpoint   Endpoint
+}
+
+// Endpoint is a typed function that can answer a request. Made by [Handle]; the
+// zero value answers nothing. Safe for concurrent use.
+type Endpoint struct {
+	In, Out reflect.Type // kept so that a contract can be generated from the routes
+	Status  int          // of the answer when all goes well
+	serve   func(c echo.Context) error
+}
+
+// Serve reads the request, calls the function and writes its answer. It returns
+// what went wrong without writing anything: a *[fault.Error], or whatever the
+// function returned.
+func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
+
+// IsZero reports whether e was not made by [Handle].
+func (e Endpoint) IsZero() bool { return e.serve == nil }
+
+// None is the In or Out of an endpoint that has none.
+type None struct{}
+
+// Located is implemented by an answer that says where the created thing can be
+// read; it becomes the Location header of a 201.
+type Located interface{ Location() string }
+
+// Headed is implemented by an answer that adds headers of its own. They are
+// added also when the function returned an error beside it.
+type Headed interface{ Header(h http.Header) }
+
+// Handle adapts a function to an [Endpoint] that answers with the status.
+//
+// In is a struct. Each exported field says with exactly one tag where it comes
+// from: param, query, header or json; embedded structs count as their fields.
+// Rules stand in validate, in the words of validator v10 and those of this
+// package (text). Rules of a patch.Field begin with omitempty. Out becomes the
+// JSON body; with status 204 there is none.
+//
+// Handle panics where In does not keep to this: at start, not in a request.
+func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
+	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	binder := newBinder(in)
+	return Endpoint{In: in, Out: out, Status: status, serve: func(c echo.Context) error {
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return err
+		}
+		answer, err := fn(c.Request().Context(), request)
+		if h, ok := any(answer).(Headed); ok {
+			h.Header(c.Response().Header())
+		}
+		if err != nil {
+			return err
+		}
+		return respond(c, status, answer)
+	}}
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooled is the largest buffer that is kept for the next request, in bytes.
+const maxPooled = 64 << 10
+
+func borrowBuffer() *bytes.Buffer {
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	return b
+}
+
+func returnBuffer(b *bytes.Buffer) {
+	if b.Cap() <= maxPooled {
+		buffers.Put(b)
+	}
+}
+
+// respond writes the answer. It is encoded whole before the first byte is sent,
+// so that an answer that cannot be encoded is an error and not half a body.
+func respond(c echo.Context, status int, answer any) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+	if status == http.StatusNoContent {
+		return c.NoContent(status)
+	}
+	if l, ok := answer.(Located); ok && status == http.StatusCreated {
+		header.Set(echo.HeaderLocation, l.Location())
+	}
+	b := borrowBuffer()
+	defer returnBuffer(b)
+	if err := json.NewEncoder(b).Encode(answer); err != nil {
+		return fmt.Errorf("encode the answer %T: %w", answer, err)
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, b.Bytes())
+}

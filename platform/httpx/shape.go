@@ -1,0 +1,250 @@
+package httpx
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/patch"
+)
+
+type kind int
+
+const (
+	kindBool kind = iota + 1
+	kindInt
+	kindUint
+	kindFloat
+	kindText
+	kindUUID
+	kindInstant
+	kindStruct
+	kindPointer
+	kindList
+	kindMap
+	kindPatch  // patch.Field and patch.Clearable
+	kindJSON   // reads itself, by json.Unmarshaler
+	kindString // reads itself from a JSON string, by encoding.TextUnmarshaler
+	kindAny    // whatever encoding/json makes of it
+)
+
+// shape is the plan by which values of one type are read. Plans are made once,
+// when an endpoint is made, and are read-only afterwards.
+type shape struct {
+	kind    kind
+	typ     reflect.Type
+	elem    *shape // of a pointer, list, map or patch
+	members []member
+	byName  map[string]int // index into members by JSON name
+}
+
+// member is one field of a struct as it appears in JSON or in the rest of the request.
+type member struct {
+	name   string
+	goName string
+	from   string // json, param, query or header
+	index  []int  // through embedded structs
+	shape  *shape
+	rules  string
+	// whenZero are the rules for a value that was given and is Go's zero value:
+	// omitempty and required take it for absent.
+	whenZero string
+	required bool
+}
+
+var (
+	typeUUID    = reflect.TypeFor[uuid.UUID]()
+	typeInstant = reflect.TypeFor[time.Time]()
+	typeRaw     = reflect.TypeFor[json.RawMessage]()
+	readsJSON   = reflect.TypeFor[json.Unmarshaler]()
+	readsText   = reflect.TypeFor[encoding.TextUnmarshaler]()
+	isPatch     = reflect.TypeFor[patch.Checker]()
+)
+
+// shapes makes plans; types that contain themselves are met again in done.
+type shapes struct {
+	done map[reflect.Type]*shape
+}
+
+func (p *shapes) of(t reflect.Type) *shape {
+	if s, ok := p.done[t]; ok {
+		return s
+	}
+	s := &shape{typ: t}
+	p.done[t] = s
+	s.kind = kindOf(t)
+	switch s.kind {
+	case kindPointer, kindList, kindMap:
+		s.elem = p.of(t.Elem())
+	case kindPatch:
+		value := t.Field(1).Type
+		if value.Kind() == reflect.Pointer {
+			value = value.Elem()
+		}
+		s.elem = p.of(value)
+	case kindStruct:
+		s.members = p.membersOf(t, nil)
+		s.byName = make(map[string]int, len(s.members))
+		for i, m := range s.members {
+			if m.from == "json" {
+				s.byName[m.name] = i
+			}
+		}
+	}
+	return s
+}
+
+func kindOf(t reflect.Type) kind {
+	pointer := reflect.PointerTo(t)
+	switch {
+	case t == typeUUID:
+		return kindUUID
+	case t == typeInstant:
+		return kindInstant
+	case t == typeRaw:
+		return kindAny
+	case t.Implements(isPatch) && isPatchStruct(t):
+		return kindPatch
+	case t.Kind() != reflect.Pointer && pointer.Implements(readsJSON):
+		return kindJSON
+	case t.Kind() != reflect.Pointer && pointer.Implements(readsText):
+		return kindString
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return kindBool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return kindInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return kindUint
+	case reflect.Float32, reflect.Float64:
+		return kindFloat
+	case reflect.String:
+		return kindText
+	case reflect.Struct:
+		return kindStruct
+	case reflect.Pointer:
+		return kindPointer
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return kindAny // base64 text
+		}
+		return kindList
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return kindMap
+		}
+	}
+	return kindAny
+}
+
+// isPatchStruct tells patch.Field and patch.Clearable from other types that can be checked.
+func isPatchStruct(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t.NumField() == 2 && t.Field(0).Name == "Given" && t.Field(1).Name == "Value"
+}
+
+var sources = []string{"json", "param", "query", "header"}
+
+// membersOf lists the fields of a struct, those of embedded structs included. It
+// panics on what could only surprise: a field without a source, a name twice.
+func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
+	var all []member
+	for i := range t.NumField() {
+		f := t.Field(i)
+		index := append(slices.Clone(prefix), i)
+		from, name := sourceOf(t, f)
+		if from == "" {
+			if f.Anonymous && f.Type.Kind() == reflect.Struct {
+				all = append(all, p.membersOf(f.Type, index)...)
+			}
+			continue
+		}
+		rules := f.Tag.Get("validate")
+		m := member{name: name, goName: f.Name, from: from, index: index, shape: p.of(f.Type), rules: rules}
+		m.whenZero, m.required = zeroRules(rules, m.shape.kind), isRequired(rules)
+		if m.shape.kind == kindPatch && rules != "" && rules != "-" && !strings.HasPrefix(rules, "omitempty") {
+			panic(fmt.Sprintf("httpx: the rules of %s.%s, a field of a merge patch, must begin with omitempty", t, f.Name))
+		}
+		all = append(all, m)
+	}
+	if prefix == nil {
+		mustBeUnique(t, all)
+	}
+	return all
+}
+
+// sourceOf returns where the field comes from and its name there; "" for a field
+// that is not read: unexported, embedded, or tagged json:"-".
+func sourceOf(t reflect.Type, f reflect.StructField) (from, name string) {
+	for _, source := range sources {
+		tag, ok := f.Tag.Lookup(source)
+		if !ok || !f.IsExported() {
+			continue
+		}
+		if from != "" {
+			panic(fmt.Sprintf("httpx: %s.%s comes from two places, %s and %s", t, f.Name, from, source))
+		}
+		from = source
+		name, _, _ = strings.Cut(tag, ",")
+		if name == "" {
+			panic(fmt.Sprintf("httpx: %s.%s has no name in its %s tag", t, f.Name, source))
+		}
+	}
+	switch {
+	case from == "json" && name == "-":
+		return "", ""
+	case from != "" || !f.IsExported() && !f.Anonymous:
+		return from, name
+	case f.Anonymous && f.Type.Kind() == reflect.Struct:
+		return "", ""
+	}
+	panic(fmt.Sprintf("httpx: %s.%s does not say where it comes from: tag it json, param, query or header", t, f.Name))
+}
+
+func mustBeUnique(t reflect.Type, all []member) {
+	seen := map[string]bool{}
+	for _, m := range all {
+		if key := m.from + " " + m.name; seen[key] {
+			panic(fmt.Sprintf("httpx: %s has two fields named %s", t, m.name))
+		} else {
+			seen[key] = true
+		}
+	}
+}
+
+// isRequired reports whether the value must be given whatever else is given.
+func isRequired(rules string) bool {
+	return rules == "required" || strings.HasPrefix(rules, "required,")
+}
+
+// zeroRules returns the rules that hold for a zero value that was given: those
+// after omitempty or required. Rules that look at other fields cannot be asked
+// for alone and are left out.
+func zeroRules(rules string, k kind) string {
+	switch k {
+	case kindBool, kindInt, kindUint, kindFloat, kindText:
+	default:
+		return ""
+	}
+	first, rest, _ := strings.Cut(rules, ",")
+	if first != "omitempty" && first != "required" {
+		return ""
+	}
+	alone := strings.Split(rest, ",")
+	alone = slices.DeleteFunc(alone, func(rule string) bool {
+		tag, _, _ := strings.Cut(rule, "=")
+		return tag == "" || looksAtOthers(tag)
+	})
+	return strings.Join(alone, ",")
+}
+
+// looksAtOthers reports whether a rule compares its field with others.
+func looksAtOthers(tag string) bool {
+	return strings.HasSuffix(tag, "field") || strings.HasPrefix(tag, "required_") || strings.HasPrefix(tag, "excluded_")
+}
