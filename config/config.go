@@ -1,0 +1,85 @@
+// Package config reads the program's configuration: defaults, then a YAML file,
+// then environment variables, each overriding the one before. Every problem is
+// told at once, with the place where the wrong value came from.
+//
+// Only main and app know this package; everyone else is handed values.
+package config
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The profiles. Production refuses what is only good for trying the program out.
+const (
+	Development = "development"
+	Production  = "production"
+)
+
+// DevelopmentSecret signs tokens while nobody has configured a secret. It is
+// public; production refuses it.
+const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody"
+
+// Config is the whole configuration, complete and valid once [Load] returned it.
+type Config struct {
+	Addr          string // host:port to listen on
+	Profile       string // Development or Production
+	DataDir       string // absolute
+	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
+	Database      Database
+	Retry         Retry
+	Token         Token
+	Log           Log
+	HTTP          HTTP
+	SweepInterval time.Duration // between releases of expired holds; 0 for never
+	Demo          bool          // load the demo practice into an empty database
+
+	settings []Setting
+}
+
+// Database says which PostgreSQL serves, and how it is used.
+type Database struct {
+	URL         Secret // of the program's own role; "" for the private PostgreSQL
+	MigrateURL  Secret // of the role that owns the tables; "" for the same as URL
+	MaxConns    int
+	ExecMode    string        // pgx's default_query_exec_mode
+	AutoMigrate bool          // migrate at start
+	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
+}
+
+// Token says how access tokens are signed.
+type Token struct {
+	Secret   Secret // at least 32 bytes
+	Lifetime time.Duration
+}
+
+// Log says how much is logged and how it looks.
+type Log struct {
+	Level  string
+	Format string // text or json
+}
+
+// HTTP bounds requests.
+type HTTP struct {
+	RequestTimeout time.Duration
+	BodyLimit      int64         // in bytes
+	ShutdownGrace  time.Duration // for requests that are being served when the program is told to stop
+}
+
+// Setting is one key of the effective configuration.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"` // secrets hidden
+	Source string `json:"source"`
+}
+
+// Settings returns the effective configuration with the source of each value,
+// secrets hidden, in the order of config.example.yaml.
+func (c Config) Settings() []Setting { return c.settings }
+
+// MarshalJSON writes the settings: keys, values and sources, secrets hidden.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Settings []Setting `json:"settings"`
+	}{c.settings})
+}

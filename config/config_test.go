@@ -1,0 +1,342 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"omnirapeutic/platform/db"
+)
+
+const someSecret = "0123456789abcdef0123456789abcdef"
+
+// load reads a file with the text, and variables beside HOME.
+func load(t *testing.T, text string, variables ...string) (Config, error) {
+	t.Helper()
+	path := ""
+	if text != "" {
+		path = filepath.Join(t.TempDir(), "config.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	return Load(path, append([]string{"HOME=/home/ann", "PATH=/bin"}, variables...))
+}
+
+// problems loads what must fail and returns each problem as "key: message".
+func problems(t *testing.T, text string, variables ...string) []Problem {
+	t.Helper()
+	_, err := load(t, text, variables...)
+	var p *Problems
+	require.ErrorAs(t, err, &p)
+	return p.List
+}
+
+func keysOf(list []Problem) []string {
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = p.Key
+	}
+	return names
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	t.Run("it needs nothing to be set", func(t *testing.T) {
+		t.Parallel()
+		c, err := load(t, "")
+		require.NoError(t, err)
+		require.Equal(t, "127.0.0.1:8080", c.Addr)
+		require.Equal(t, Development, c.Profile)
+		require.True(t, filepath.IsAbs(c.DataDir))
+		require.Equal(t, Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
+		require.Equal(t, DevelopmentSecret, c.Token.Secret)
+		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
+		require.Equal(t, HTTP{RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second}, c.HTTP)
+		require.True(t, c.Demo)
+	})
+	t.Run("it lets the file override defaults, and the environment the file", func(t *testing.T) {
+		t.Parallel()
+		c, err := load(t, "addr: :1\nprofile: production\ndatabase:\n  max_conns: 7\n  auto_migrate: false\ntoken: {secret: "+someSecret+"}\ndata_dir: /srv/omni\nhttp: {body_limit: 2048}\n",
+			"OMNI_ADDR=:2", "OMNI_DB_SLOW_QUERY=0s", "OMNI_LOG_LEVEL=")
+		require.NoError(t, err)
+		require.Equal(t, ":2", c.Addr)
+		require.Equal(t, 7, c.Database.MaxConns)
+		require.False(t, c.Database.AutoMigrate)
+		require.Zero(t, c.Database.SlowQuery)
+		require.Equal(t, "info", c.Log.Level, "an empty variable is not set")
+		require.Equal(t, "json", c.Log.Format, "the profile says so")
+		require.False(t, c.Demo)
+		require.Equal(t, int64(2048), c.HTTP.BodyLimit)
+		sources := map[string]string{}
+		for _, s := range c.Settings() {
+			sources[s.Key] = s.Source
+		}
+		require.Equal(t, "environment OMNI_ADDR", sources["addr"])
+		require.Contains(t, sources["database.max_conns"], "config.yaml")
+		require.Equal(t, "default", sources["log.level"])
+		require.Equal(t, "preset default", sources["retry.jitter"])
+	})
+	t.Run("it takes an empty key in the file for not set", func(t *testing.T) {
+		t.Parallel()
+		c, err := load(t, "addr:\nlog:\n  level: ''\n")
+		require.NoError(t, err)
+		require.Equal(t, "127.0.0.1:8080", c.Addr)
+		require.Equal(t, "info", c.Log.Level)
+	})
+	t.Run("it has a variable for every key, and takes each", func(t *testing.T) {
+		t.Parallel()
+		values := map[string]string{
+			"OMNI_ADDR": "[::1]:9", "OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
+			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "false", "OMNI_DB_SLOW_QUERY": "1s",
+			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
+			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
+			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_DEMO": "false",
+		}
+		require.Len(t, values, len(keys))
+		var variables []string
+		for name, value := range values {
+			variables = append(variables, name+"="+value)
+		}
+		c, err := load(t, "", variables...)
+		require.NoError(t, err)
+		for _, k := range keys {
+			require.Contains(t, values, k.env)
+		}
+		for _, s := range c.Settings() {
+			require.True(t, strings.HasPrefix(s.Source, "environment OMNI_"), s.Key)
+		}
+		c.settings = nil
+		require.Equal(t, Config{
+			Addr: "[::1]:9", Profile: Production, DataDir: "/d", PostgresBin: "/b",
+			Database:      Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", SlowQuery: time.Second},
+			Retry:         Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
+			Token:         Token{Secret: someSecret, Lifetime: time.Hour},
+			Log:           Log{Level: "debug", Format: "text"},
+			HTTP:          HTTP{RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second},
+			SweepInterval: 0, Demo: false,
+		}, c)
+	})
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]db.Policy{
+		"default":      {MaxAttempts: 5, BaseDelay: 10 * time.Millisecond, MaxDelay: time.Second, Jitter: 0.1},
+		"conservative": {MaxAttempts: 3, BaseDelay: 20 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Jitter: 0.1},
+		"aggressive":   {MaxAttempts: 7, BaseDelay: 5 * time.Millisecond, MaxDelay: 2 * time.Second, Jitter: 0.1},
+	} {
+		t.Run("it knows the preset "+name, func(t *testing.T) {
+			t.Parallel()
+			c, err := load(t, "retry: {preset: "+name+"}")
+			require.NoError(t, err)
+			require.Equal(t, want, c.Retry.Policy())
+			c, err = load(t, "retry: {max_attempts: 2, jitter: 0}", "OMNI_RETRY_PRESET="+name)
+			require.NoError(t, err)
+			want.MaxAttempts, want.Jitter = 2, 0
+			require.Equal(t, want, c.Retry.Policy(), "a field overrides the preset, wherever each comes from")
+		})
+	}
+	t.Run("it refuses a longest delay below the first", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, []string{"retry.max_delay"}, keysOf(problems(t, "retry: {base_delay: 2s}")))
+	})
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	t.Run("it tells all of them at once, with their sources", func(t *testing.T) {
+		t.Parallel()
+		found := problems(t, "adr: :1\ndatabase: {max_conns: 0, maxConns: 3}\nlog: {level: loud}\n", "OMNI_ADR=:1", "OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2", "OMNI_TEST_MAX_CONNS=1")
+		require.ElementsMatch(t, []string{"adr", "database.maxConns", "OMNI_ADR", "addr", "database.max_conns", "log.level", "token.secret"}, keysOf(found))
+		_, err := load(t, "", "OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2")
+		require.EqualError(t, err, "the configuration is not valid:\n"+
+			"  addr = \"8080\" (environment OMNI_ADDR): must be host:port, such as 127.0.0.1:8080 or :8080\n"+
+			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: make one with `openssl rand -base64 48`")
+	})
+	for name, c := range map[string]struct {
+		text      string
+		variables []string
+		want      []string
+	}{
+		"it refuses a fraction of a connection":         {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
+		"it refuses too many connections":               {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
+		"it refuses the simple protocol":                {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
+		"it refuses what is neither true nor false":     {"demo: yep", nil, []string{"demo"}},
+		"it refuses a number without unit for a time":   {"sweep_interval: 30", nil, []string{"sweep_interval"}},
+		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
+		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
+		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
+		"it refuses a jitter that is no number":         {"retry: {jitter: .nan}", nil, []string{"retry.jitter"}},
+		"it refuses a preset that there is not":         {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
+		"it refuses a body limit that is too small":     {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
+		"it refuses a body limit that is too large":     {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
+		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
+		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
+		"it refuses a URL for migrations alone":         {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
+		"it refuses a value where a group is":           {"database: postgres", nil, []string{"database"}},
+		"it refuses a group where a value is":           {"addr: {host: a}", nil, []string{"addr.host"}},
+		"it refuses a list where a value is":            {"addr: [a, b]", nil, []string{"addr"}},
+		"it refuses a file that is no YAML":             {"addr: [", nil, []string{"--config"}},
+		"it refuses a key that stands twice":            {"addr: :1\naddr: :2", nil, []string{"--config"}},
+		"it refuses a file and a value of one secret":   {"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"}},
+		"it refuses a secret's file that is not there":  {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
+		"it refuses a file for what is not secret":      {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
+		"it refuses development's ways in production":   {"", []string{"OMNI_PROFILE=production", "OMNI_DEMO=true", "OMNI_TOKEN_SECRET=" + DevelopmentSecret.Reveal()}, []string{"token.secret", "demo", "database.url"}},
+		"it needs a secret in production":               {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d"}, []string{"token.secret"}},
+		"it tells of a short secret once in production": {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=x"}, []string{"token.secret"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.ElementsMatch(t, c.want, keysOf(problems(t, c.text, c.variables...)))
+		})
+	}
+	t.Run("it refuses a file that is not there", func(t *testing.T) {
+		t.Parallel()
+		_, err := Load("/nowhere/config.yaml", []string{"HOME=/h"})
+		require.ErrorContains(t, err, "no such file")
+	})
+	t.Run("it repeats no line of a broken file", func(t *testing.T) {
+		t.Parallel()
+		_, err := load(t, "hunter2hunter2")
+		require.ErrorContains(t, err, "line 1")
+		require.NotContains(t, err.Error(), "hunter2")
+	})
+}
+
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	const s Secret = "hunter2"
+	t.Run("it does not show itself", func(t *testing.T) {
+		t.Parallel()
+		holder := struct{ Own, None Secret }{Own: s}
+		inJSON, err := json.Marshal(holder)
+		require.NoError(t, err)
+		inYAML, err := yaml.Marshal(holder)
+		require.NoError(t, err)
+		line, err := logrus.WithField("secret", s).WithField("all", holder).String()
+		require.NoError(t, err)
+		for _, text := range []string{
+			fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x %d", s, holder, holder, s, s, s, s), string(inJSON), string(inYAML), line, s.String(),
+		} {
+			require.NotContains(t, text, "hunter2")
+			require.NotContains(t, text, "68756e74657232")
+			require.Contains(t, text, "***")
+		}
+		require.Equal(t, "hunter2", s.Reveal())
+		require.Empty(t, fmt.Sprint(holder.None), "that there is none may be seen")
+	})
+	t.Run("it can come from a file", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "secret")
+		require.NoError(t, os.WriteFile(path, []byte(someSecret+"\n"), 0o600))
+		c, err := load(t, "token: {secret: "+strings.Repeat("y", 32)+"}", "OMNI_TOKEN_SECRET_FILE="+path)
+		require.NoError(t, err)
+		require.Equal(t, Secret(someSecret), c.Token.Secret)
+		require.Contains(t, c.Show(), "environment OMNI_TOKEN_SECRET_FILE")
+	})
+}
+
+func TestShow(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "log: {level: debug}", "OMNI_DATABASE_URL=postgres://ann:hunter2@db:5432/omni?sslpassword=hunter2", "OMNI_MIGRATE_URL=host=db password=hunter2",
+		"OMNI_TOKEN_SECRET=hunter2"+someSecret)
+	require.NoError(t, err)
+	shown := c.Show()
+	t.Run("it hides secrets and says where values come from", func(t *testing.T) {
+		t.Parallel()
+		require.NotContains(t, shown, "hunter2")
+		require.Contains(t, shown, "postgres://ann:hidden@db:5432/omni # environment OMNI_DATABASE_URL\n")
+		require.Contains(t, shown, "  migrate_url: '***' # environment OMNI_MIGRATE_URL\n")
+		require.Contains(t, shown, "  max_conns: 20 # default\n")
+		require.Contains(t, shown, "  auto_migrate: true # default\n")
+	})
+	t.Run("it is YAML that names every key", func(t *testing.T) {
+		t.Parallel()
+		var read map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
+		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+5, "and five groups")
+	})
+}
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	t.Run("it shows settings and hides secrets", func(t *testing.T) {
+		t.Parallel()
+		c, err := load(t, "", "OMNI_TOKEN_SECRET=hunter2"+someSecret)
+		require.NoError(t, err)
+		b, err := json.Marshal(struct{ Config Config }{c})
+		require.NoError(t, err)
+		require.NotContains(t, string(b), "hunter2")
+		require.Contains(t, string(b), `{"key":"token.secret","value":"***","source":"environment OMNI_TOKEN_SECRET"}`)
+	})
+	t.Run("it has defaults that are valid", func(t *testing.T) {
+		t.Parallel()
+		require.Len(t, Default().Settings(), len(keys))
+	})
+}
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	const path = "../config.example.yaml"
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	t.Run("it loads, and equals the defaults", func(t *testing.T) {
+		t.Parallel()
+		example, err := Load(path, []string{"HOME=/h"})
+		require.NoError(t, err)
+		plain, err := Load("", []string{"HOME=/h"})
+		require.NoError(t, err)
+		example.settings, plain.settings = nil, nil
+		require.Equal(t, plain, example)
+	})
+	t.Run("it names every key and every variable", func(t *testing.T) {
+		t.Parallel()
+		var read map[string]any
+		require.NoError(t, yaml.Unmarshal(text, &read))
+		for _, k := range keys {
+			in, name := read, k.name
+			if group, rest, ok := strings.Cut(k.name, "."); ok {
+				in, name = read[group].(map[string]any), rest
+			}
+			require.Contains(t, in, name)
+			require.Contains(t, string(text), "# "+k.env, k.name)
+			if k.secret {
+				require.Contains(t, string(text), k.env+"_FILE")
+			}
+		}
+	})
+}
+
+func TestDefaultDataDir(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		system     string
+		root       bool
+		home, data string
+		want       string
+	}{
+		"it is the system's for root":               {"linux", true, "/root", "/x", "/var/lib/omnirapeutic"},
+		"it is the user's":                          {"linux", false, "/home/ann", "", "/home/ann/.local/share/omnirapeutic"},
+		"it is where the user wants data":           {"linux", false, "/home/ann", "/data", "/data/omnirapeutic"},
+		"it leaves out a relative folder":           {"linux", false, "/home/ann", "data", "/home/ann/.local/share/omnirapeutic"},
+		"it is Application Support on macOS":        {"darwin", false, "/Users/ann", "", "/Users/ann/Library/Application Support/omnirapeutic"},
+		"it is nowhere for a user without a folder": {"linux", false, "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := defaultDataDir(c.system, c.root, func(name string) string {
+				return map[string]string{"HOME": c.home, "XDG_DATA_HOME": c.data}[name]
+			})
+			require.Equal(t, c.want, got)
+			require.Equal(t, c.want == "", err != nil)
+		})
+	}
+}

@@ -1,0 +1,238 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// key is one thing that can be configured. Texts are what a file and the
+// environment have in common; "" stands for a default that depends on others.
+type key struct {
+	name   string // in YAML, groups and keys joined by dots
+	env    string
+	preset string // the default
+	secret bool   // hidden, and readable from the file that env+"_FILE" names
+	set    func(c *Config, text string) error
+	show   func(c Config) string // the effective value
+}
+
+const kib, mib = 1 << 10, 1 << 20
+
+// keys are all of them, in the order of config.example.yaml. A value is set only
+// where it is not empty.
+var keys = []key{
+	{
+		name: "addr", env: "OMNI_ADDR", preset: "127.0.0.1:8080",
+		set: func(c *Config, s string) error { c.Addr = s; return checkAddr(s) }, show: func(c Config) string { return c.Addr },
+	},
+	{
+		name: "profile", env: "OMNI_PROFILE", preset: Development,
+		set: oneOf(func(c *Config) *string { return &c.Profile }, Development, Production), show: func(c Config) string { return c.Profile },
+	},
+	{
+		name: "data_dir", env: "OMNI_DATA_DIR",
+		set: func(c *Config, s string) error { c.DataDir = s; return nil }, show: func(c Config) string { return c.DataDir },
+	},
+	{
+		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
+		set: func(c *Config, s string) error { c.PostgresBin = s; return nil }, show: func(c Config) string { return c.PostgresBin },
+	},
+	{
+		name: "database.url", env: "OMNI_DATABASE_URL", secret: true,
+		set:  func(c *Config, s string) error { c.Database.URL = Secret(s); return checkDatabaseURL(s) },
+		show: func(c Config) string { return c.Database.URL.withoutPassword() },
+	},
+	{
+		name: "database.migrate_url", env: "OMNI_MIGRATE_URL", secret: true,
+		set:  func(c *Config, s string) error { c.Database.MigrateURL = Secret(s); return checkDatabaseURL(s) },
+		show: func(c Config) string { return c.Database.MigrateURL.withoutPassword() },
+	},
+	{
+		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",
+		set: whole(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000), show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },
+	},
+	{
+		name: "database.exec_mode", env: "OMNI_DB_EXEC_MODE", preset: "cache_statement",
+		set:  oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe", "describe_exec", "exec"),
+		show: func(c Config) string { return c.Database.ExecMode },
+	},
+	{
+		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }), show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
+	},
+	{
+		name: "database.slow_query", env: "OMNI_DB_SLOW_QUERY", preset: "200ms",
+		set: span(func(c *Config) *time.Duration { return &c.Database.SlowQuery }, 0, time.Hour), show: func(c Config) string { return c.Database.SlowQuery.String() },
+	},
+	{
+		name: "retry.preset", env: "OMNI_RETRY_PRESET", preset: "default",
+		set: setPreset, show: func(c Config) string { return c.Retry.Preset },
+	},
+	{
+		name: "retry.max_attempts", env: "OMNI_RETRY_MAX_ATTEMPTS",
+		set: whole(func(c *Config) *int { return &c.Retry.MaxAttempts }, 1, 100), show: func(c Config) string { return strconv.Itoa(c.Retry.MaxAttempts) },
+	},
+	{
+		name: "retry.base_delay", env: "OMNI_RETRY_BASE_DELAY",
+		set: span(func(c *Config) *time.Duration { return &c.Retry.BaseDelay }, time.Microsecond, time.Minute), show: func(c Config) string { return c.Retry.BaseDelay.String() },
+	},
+	{
+		name: "retry.max_delay", env: "OMNI_RETRY_MAX_DELAY",
+		set: span(func(c *Config) *time.Duration { return &c.Retry.MaxDelay }, time.Microsecond, time.Minute), show: func(c Config) string { return c.Retry.MaxDelay.String() },
+	},
+	{
+		name: "retry.jitter", env: "OMNI_RETRY_JITTER",
+		set: fraction(func(c *Config) *float64 { return &c.Retry.Jitter }), show: func(c Config) string { return strconv.FormatFloat(c.Retry.Jitter, 'g', -1, 64) },
+	},
+	{
+		name: "token.secret", env: "OMNI_TOKEN_SECRET", secret: true,
+		set: func(c *Config, s string) error { c.Token.Secret = Secret(s); return checkSecret(s) }, show: func(c Config) string { return c.Token.Secret.String() },
+	},
+	{
+		name: "token.lifetime", env: "OMNI_TOKEN_LIFETIME", preset: "15m",
+		set: span(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour), show: func(c Config) string { return c.Token.Lifetime.String() },
+	},
+	{
+		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
+		set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
+	},
+	{
+		name: "log.format", env: "OMNI_LOG_FORMAT",
+		set: oneOf(func(c *Config) *string { return &c.Log.Format }, "text", "json"), show: func(c Config) string { return c.Log.Format },
+	},
+	{
+		name: "http.request_timeout", env: "OMNI_REQUEST_TIMEOUT", preset: "15s",
+		set: span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute), show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
+	},
+	{
+		name: "http.body_limit", env: "OMNI_BODY_LIMIT", preset: "1MiB",
+		set: setBodyLimit, show: func(c Config) string { return sizeText(c.HTTP.BodyLimit) },
+	},
+	{
+		name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
+		set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
+	},
+	{
+		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
+		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
+	},
+	{
+		name: "demo", env: "OMNI_DEMO",
+		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
+	},
+}
+
+func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		*field(c) = s
+		if !slices.Contains(allowed, s) {
+			return fmt.Errorf("must be one of %s", strings.Join(allowed, ", "))
+		}
+		return nil
+	}
+}
+
+func whole(field func(*Config) *int, least, most int) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("must be a whole number from %d to %d", least, most)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func span(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("must be a duration such as 250ms, 15s or 2m, from %s to %s", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func yesNo(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s != "true" && s != "false" {
+			return errors.New("must be true or false")
+		}
+		*field(c) = s == "true"
+		return nil
+	}
+}
+
+func fraction(field func(*Config) *float64) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(f >= 0 && f <= 1) { // not a number is neither
+			return errors.New("must be a number from 0 to 1")
+		}
+		*field(c) = f
+		return nil
+	}
+}
+
+func setBodyLimit(c *Config, s string) error {
+	number, factor := s, int64(1)
+	if before, ok := strings.CutSuffix(s, "KiB"); ok {
+		number, factor = before, kib
+	} else if before, ok := strings.CutSuffix(s, "MiB"); ok {
+		number, factor = before, mib
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 32)
+	if limit := n * factor; err == nil && limit >= kib && limit <= 64*mib {
+		c.HTTP.BodyLimit = limit
+		return nil
+	}
+	return errors.New("must be a number of bytes, KiB or MiB from 1KiB to 64MiB")
+}
+
+func sizeText(n int64) string {
+	switch {
+	case n%mib == 0:
+		return strconv.FormatInt(n/mib, 10) + "MiB"
+	case n%kib == 0:
+		return strconv.FormatInt(n/kib, 10) + "KiB"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func checkAddr(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New("must be host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	return nil
+}
+
+func checkDatabaseURL(s string) error {
+	u, err := url.Parse(s)
+	if err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		return nil
+	}
+	if strings.Contains(s, "host=") || strings.Contains(s, "dbname=") || strings.Contains(s, "service=") {
+		return nil // libpq's other form: host=… dbname=…
+	}
+	return errors.New("must be a URL such as postgres://user:password@host:5432/database")
+}
+
+const leastSecret = 32
+
+func checkSecret(s string) error {
+	if len(s) < leastSecret {
+		return fmt.Errorf("must have at least %d bytes: make one with `openssl rand -base64 48`", leastSecret)
+	}
+	return nil
+}

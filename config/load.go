@@ -1,0 +1,325 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+const (
+	envPrefix     = "OMNI_"
+	envTestPrefix = "OMNI_TEST_" // belongs to the tests
+	fileSuffix    = "_FILE"
+)
+
+// Load reads the configuration: defaults, then the YAML file at path, if path is
+// not empty, then the variables in environ, written as os.Environ does. A
+// variable that is empty counts as not set. The error is *[Problems], all at once.
+func Load(path string, environ []string) (Config, error) {
+	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
+	layers := []layer{{name: "default", values: l.defaults()}, {name: "file " + path, values: l.file()}, {name: "environment", values: l.environment(environ)}}
+	var c Config
+	sources := map[string]string{}
+	for _, k := range keys {
+		l.apply(&c, k, layers, sources)
+	}
+	l.complete(&c, sources)
+	l.refuse(c, sources)
+	if len(l.problems.List) > 0 {
+		return Config{}, l.problems
+	}
+	for _, k := range keys {
+		c.settings = append(c.settings, Setting{Key: k.name, Value: k.show(c), Source: sources[k.name]})
+	}
+	return c, nil
+}
+
+// Default returns the configuration that holds where nothing is configured, in
+// development. Its data folder lies in the folder for temporary files.
+func Default() Config {
+	c, err := Load("", []string{"OMNI_DATA_DIR=" + filepath.Join(os.TempDir(), "omnirapeutic")})
+	if err != nil {
+		panic(err) // the defaults are valid: a test says so
+	}
+	return c
+}
+
+type loader struct {
+	path      string
+	variables map[string]string
+	problems  *Problems
+}
+
+// layer is one source of values; later ones override.
+type layer struct {
+	name   string
+	values *koanf.Koanf
+}
+
+func variablesOf(environ []string) map[string]string {
+	m := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		m[name] = value
+	}
+	return m
+}
+
+func (l *loader) defaults() *koanf.Koanf {
+	values := make(map[string]any, len(keys))
+	for _, k := range keys {
+		values[k.name] = k.preset
+	}
+	k := koanf.New(".")
+	_ = k.Load(confmap.Provider(values, "."), nil) // a map cannot fail to load
+	return k
+}
+
+var yamlLine = regexp.MustCompile(`line \d+`)
+
+// file reads the YAML file. Neither a wrong key nor a wrong line is repeated
+// with its value: it may be a secret.
+func (l *loader) file() *koanf.Koanf {
+	k := koanf.New(".")
+	if l.path == "" {
+		return k
+	}
+	source := "file " + l.path
+	err := k.Load(file.Provider(l.path), yaml.Parser())
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		l.problems.add("--config", "", source, "cannot be read: "+pathError.Err.Error())
+		return koanf.New(".")
+	}
+	if err != nil {
+		l.problems.add("--config", "", source, strings.TrimSpace("is not valid YAML "+yamlLine.FindString(err.Error())))
+		return koanf.New(".")
+	}
+	for _, name := range k.Keys() {
+		if message := unknownKey(name); message != "" {
+			l.problems.add(name, "", source, message)
+		}
+	}
+	return k
+}
+
+func unknownKey(name string) string {
+	for _, k := range keys {
+		switch {
+		case k.name == name:
+			return ""
+		case strings.HasPrefix(k.name, name+"."):
+			return "is a group: write its keys below it, indented"
+		case strings.HasPrefix(name, k.name+"."):
+			return "must be a single value"
+		}
+	}
+	return "is not a key of this program: see config.example.yaml"
+}
+
+func keyOf(variable string) (key, bool) {
+	i := slices.IndexFunc(keys, func(k key) bool {
+		return k.env == variable || k.secret && k.env+fileSuffix == variable
+	})
+	if i < 0 {
+		return key{}, false
+	}
+	return keys[i], true
+}
+
+func (l *loader) environment(environ []string) *koanf.Koanf {
+	k := koanf.New(".")
+	_ = k.Load(env.Provider(".", env.Opt{ // the variables are here already: it cannot fail
+		Prefix:      envPrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(variable, value string) (string, any) {
+			found, ok := keyOf(variable)
+			if !ok || value == "" || variable != found.env {
+				return "", nil
+			}
+			return found.name, value
+		},
+	}), nil)
+	l.checkVariables(k)
+	return k
+}
+
+// checkVariables tells of variables that mean nothing, and reads the files that others name.
+func (l *loader) checkVariables(k *koanf.Koanf) {
+	names := make([]string, 0, len(l.variables))
+	for name := range l.variables {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) {
+			continue
+		}
+		found, ok := keyOf(name)
+		switch {
+		case !ok:
+			l.problems.add(name, "", "environment", "is not a variable of this program: see config.example.yaml")
+		case name != found.env && l.variables[name] != "":
+			l.secretFile(k, found, name)
+		}
+	}
+}
+
+func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
+	source := "environment " + variable
+	if l.variables[k.env] != "" {
+		l.problems.add(k.name, "", source, "is given twice: set "+k.env+" or "+variable+", not both")
+		return
+	}
+	text, err := os.ReadFile(l.variables[variable])
+	secret := strings.TrimRight(string(text), "\r\n")
+	switch {
+	case err != nil:
+		l.problems.add(k.name, l.variables[variable], source, "names a file that cannot be read")
+	case secret == "":
+		l.problems.add(k.name, l.variables[variable], source, "names a file that is empty")
+	default:
+		_ = values.Set(k.name, secret)
+	}
+}
+
+// apply sets one key from the last layer that has it.
+func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]string) {
+	for _, from := range slices.Backward(layers) {
+		if !from.values.Exists(k.name) {
+			continue
+		}
+		source := from.name
+		if source == "environment" {
+			source += " " + l.variableOf(k)
+		}
+		text, ok := plain(from.values.Get(k.name))
+		if !ok {
+			if len(from.values.MapKeys(k.name)) == 0 { // a group is told of already
+				l.problems.add(k.name, "", source, "must be a single value")
+			}
+			return
+		}
+		if text == "" && from.name != "default" {
+			continue // not set: as the layer before says
+		}
+		sources[k.name] = source
+		if text == "" {
+			return
+		}
+		if err := k.set(c, text); err != nil {
+			if k.secret {
+				text = hidden
+			}
+			l.problems.add(k.name, text, source, err.Error())
+		}
+		return
+	}
+}
+
+func (l *loader) variableOf(k key) string {
+	if l.variables[k.env] == "" {
+		return k.env + fileSuffix
+	}
+	return k.env
+}
+
+// plain returns the text of a single value; null is "".
+func plain(value any) (string, bool) {
+	switch v := value.(type) {
+	case nil:
+		return "", true
+	case string, bool, int, int64, uint64, float64:
+		return fmt.Sprint(v), true
+	}
+	return "", false
+}
+
+// complete fills in what depends on other keys.
+func (l *loader) complete(c *Config, sources map[string]string) {
+	unset := func(name string) bool { return sources[name] == "default" }
+	if c.DataDir == "" {
+		dir, err := defaultDataDir(runtime.GOOS, os.Geteuid() == 0, func(name string) string { return l.variables[name] })
+		if err != nil {
+			l.problems.add("data_dir", "", "default", err.Error())
+		}
+		c.DataDir = dir
+	} else if dir, err := filepath.Abs(c.DataDir); err == nil {
+		c.DataDir = dir
+	}
+	if unset("token.secret") && c.Profile != Production {
+		c.Token.Secret = DevelopmentSecret
+		sources["token.secret"] = "default, for development only"
+	}
+	if unset("log.format") {
+		c.Log.Format = "text"
+		if c.Profile == Production {
+			c.Log.Format = "json"
+		}
+	}
+	if unset("demo") {
+		c.Demo = c.Profile != Production
+	}
+	for _, name := range []string{"retry.max_attempts", "retry.base_delay", "retry.max_delay", "retry.jitter"} {
+		if unset(name) {
+			sources[name] = "preset " + c.Retry.Preset
+		}
+	}
+}
+
+// defaultDataDir is where the operating system wants a program's data.
+func defaultDataDir(system string, root bool, variable func(string) string) (string, error) {
+	const name = "omnirapeutic"
+	home := variable("HOME")
+	switch {
+	case root:
+		return filepath.Join("/var/lib", name), nil
+	case system == "darwin" && filepath.IsAbs(home):
+		return filepath.Join(home, "Library", "Application Support", name), nil
+	case filepath.IsAbs(variable("XDG_DATA_HOME")):
+		return filepath.Join(variable("XDG_DATA_HOME"), name), nil
+	case filepath.IsAbs(home):
+		return filepath.Join(home, ".local", "share", name), nil
+	}
+	return "", errors.New("must be set: there is no HOME to put it under")
+}
+
+// refuse tells of values that do not go together, and of what production must not have.
+func (l *loader) refuse(c Config, sources map[string]string) {
+	if c.Retry.MaxDelay < c.Retry.BaseDelay {
+		l.problems.add("retry.max_delay", c.Retry.MaxDelay.String(), sources["retry.max_delay"], "must not be less than retry.base_delay, "+c.Retry.BaseDelay.String())
+	}
+	if c.Database.MigrateURL != "" && c.Database.URL == "" {
+		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")
+	}
+	if c.Profile != Production {
+		return
+	}
+	switch c.Token.Secret {
+	case "":
+		if sources["token.secret"] == "default" {
+			l.problems.add("token.secret", "", "default", "must be set in production: make one with `openssl rand -base64 48`")
+		}
+	case DevelopmentSecret:
+		l.problems.add("token.secret", hidden, sources["token.secret"], "must not be the development secret in production")
+	}
+	if c.Demo {
+		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
+	}
+	// The private PostgreSQL is durable and good enough for one machine. But a
+	// forgotten URL must not start production on a new, empty database.
+	if c.Database.URL == "" && sources["data_dir"] == "default" {
+		l.problems.add("database.url", "", "default", "must be set in production, or data_dir must, if the private PostgreSQL there is meant")
+	}
+}
