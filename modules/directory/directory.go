@@ -1,0 +1,92 @@
+// Package directory keeps what everything else refers to: organizations, their
+// patients, practitioners, payers, coverages and service codes.
+//
+// Each noun has a file of its own with what is particular to it; what they have
+// in common, to be created, read, listed and changed, is written once, in
+// kind.go and store.go.
+package directory
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// Service has the use cases of the directory. It is safe for concurrent use. Its
+// methods act in the organization of the identity.Caller in the context and fail
+// without one, unless they say otherwise: what belongs to another organization
+// does not exist.
+type Service struct {
+	database *db.DB
+	clock    func() time.Time
+	newID    func() uuid.UUID
+	zones    zones
+}
+
+// New returns the service. The clock and the ids are passed in so that tests
+// decide on both.
+func New(database *db.DB, clock func() time.Time, newID func() uuid.UUID) *Service {
+	return &Service{database: database, clock: clock, newID: newID}
+}
+
+// now is the moment as the database can keep it: in whole microseconds.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// Record is what every record of an organization has.
+type Record struct {
+	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
+	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
+	Version        int       `json:"version"` // counts every change, starting with 1
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+}
+
+func (r *Record) head() *Record { return r }
+
+// Page says which part of a list is asked for: at most Limit records in the order
+// of their ids, which is the order in which they were made, those after After.
+type Page struct {
+	After uuid.UUID // zero: from the beginning
+	Limit int
+}
+
+// Status says whether somebody is still looked after, or still works here.
+type Status string
+
+// The states of patients and practitioners.
+const (
+	Active   Status = "ACTIVE"
+	Inactive Status = "INACTIVE"
+)
+
+// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+var (
+	ErrOrganizationNotFound = fault.Define(fault.NotFound, "organization-not-found", "There is no such organization.")
+	ErrPatientNotFound      = fault.Define(fault.NotFound, "patient-not-found", "There is no such patient.")
+	ErrPractitionerNotFound = fault.Define(fault.NotFound, "practitioner-not-found", "There is no such practitioner.")
+	ErrPayerNotFound        = fault.Define(fault.NotFound, "payer-not-found", "There is no such payer.")
+	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "There is no such insurance.")
+	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "There is no such service code.")
+
+	// These come with [Taken].
+	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken", "Another patient has this medical record number.")
+	ErrNPITaken                 = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.")
+	ErrServiceCodeTaken         = fault.Define(fault.Conflict, "service-code-taken", "There is already a service code with this code.")
+)
+
+// Taken are the details of the refusal of a value that must be unique and that
+// another record has.
+type Taken struct {
+	Field string `json:"field"`
+}
+
+// latestToday is the date in the zone where it is latest on Earth, UTC+14: what
+// is after it is in the future everywhere.
+func latestToday(now time.Time) calendar.Date {
+	const ahead = 14 * time.Hour
+	return calendar.DateIn(now.Add(ahead), time.UTC)
+}

@@ -1,0 +1,111 @@
+package directory
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+)
+
+// Insurance is a patient's coverage by a payer.
+type Insurance struct {
+	Record
+	PatientID    uuid.UUID     `json:"patientId"`
+	PayerID      uuid.UUID     `json:"payerId"`
+	MemberNumber string        `json:"memberNumber"`
+	StartsOn     calendar.Date `json:"startsOn"`
+	EndsOn       calendar.Date `json:"endsOn"` // the last day; no date: no end known
+}
+
+// NewInsurance is what a person enters of a coverage.
+type NewInsurance struct {
+	PatientID    uuid.UUID     `json:"patientId" validate:"required"`
+	PayerID      uuid.UUID     `json:"payerId" validate:"required"`
+	MemberNumber string        `json:"memberNumber" validate:"required,max=50,text"`
+	StartsOn     calendar.Date `json:"startsOn" validate:"required"`
+	EndsOn       calendar.Date `json:"endsOn"`
+}
+
+// InsuranceChange changes what is given of a coverage. Whom it covers, and by
+// whom, does not change: that would be another coverage.
+type InsuranceChange struct {
+	ID           uuid.UUID                      `param:"id"`
+	MemberNumber patch.Field[string]            `json:"memberNumber" validate:"omitempty,max=50,text"`
+	StartsOn     patch.Field[calendar.Date]     `json:"startsOn"`
+	EndsOn       patch.Clearable[calendar.Date] `json:"endsOn"`
+}
+
+// InsuranceFilter narrows a list of coverages; zero values do not narrow it.
+type InsuranceFilter struct {
+	Page
+	PatientID uuid.UUID
+	PayerID   uuid.UUID
+}
+
+var insurances = kind[Insurance, *Insurance]{name: "insurance", absent: ErrInsuranceNotFound, refer: referInsurance}
+
+// CreateInsurance enters a coverage. The error is [fault.ErrInvalid] where a field does not fit.
+func (s *Service) CreateInsurance(ctx context.Context, n NewInsurance) (Insurance, error) {
+	return insurances.create(ctx, s, Insurance{
+		PatientID: n.PatientID, PayerID: n.PayerID, MemberNumber: n.MemberNumber, StartsOn: n.StartsOn, EndsOn: n.EndsOn,
+	})
+}
+
+// Insurance returns a coverage. The error is [ErrInsuranceNotFound] where there is none.
+func (s *Service) Insurance(ctx context.Context, id uuid.UUID) (Insurance, error) {
+	return insurances.get(ctx, s, id)
+}
+
+// Insurances lists coverages.
+func (s *Service) Insurances(ctx context.Context, f InsuranceFilter) ([]Insurance, error) {
+	return insurances.list(ctx, s, f.Page, equals("patient_id", f.PatientID), equals("payer_id", f.PayerID))
+}
+
+// ChangeInsurance changes a coverage. Errors: [ErrInsuranceNotFound], [fault.ErrInvalid].
+func (s *Service) ChangeInsurance(ctx context.Context, c InsuranceChange) (Insurance, error) {
+	return insurances.change(ctx, s, c.ID, func(i *Insurance) {
+		c.MemberNumber.Apply(&i.MemberNumber)
+		c.StartsOn.Apply(&i.StartsOn)
+		if c.EndsOn.Given {
+			i.EndsOn = calendar.Date{}
+			if c.EndsOn.Value != nil {
+				i.EndsOn = *c.EndsOn.Value
+			}
+		}
+	})
+}
+
+func (i *Insurance) settle(calendar.Date) []fault.Field {
+	if !i.EndsOn.IsZero() && i.EndsOn.Before(i.StartsOn) {
+		return []fault.Field{{Field: "endsOn", Code: "gtefield", Message: "must not be before startsOn"}}
+	}
+	return nil
+}
+
+func referInsurance(ctx context.Context, i Insurance) error {
+	var wrong []fault.Field
+	there, err := exists[Patient](ctx, i.PatientID)
+	if err != nil {
+		return err
+	}
+	if !there {
+		wrong = append(wrong, doesNotExist("patientId"))
+	}
+	if there, err = exists[Payer](ctx, i.PayerID); err != nil {
+		return err
+	}
+	if !there {
+		wrong = append(wrong, doesNotExist("payerId"))
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+func doesNotExist(field string) fault.Field {
+	return fault.Field{Field: field, Code: "reference", Message: "does not exist"}
+}

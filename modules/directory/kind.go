@@ -1,0 +1,140 @@
+package directory
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// record is a noun of the directory: a pointer to a struct that embeds [Record].
+type record[T any] interface {
+	*T
+	head() *Record
+	// settle returns what is wrong with the fields, whatever else there is, and
+	// brings lists into their order.
+	settle(today calendar.Date) []fault.Field
+}
+
+// kind is one noun of the directory, and what all of them can do. It has no state.
+type kind[T any, P record[T]] struct {
+	name   string       // in the names of operations
+	absent *fault.Error // there is no such record in the caller's organization
+
+	// What is particular to the noun; each may be nil.
+	refer func(ctx context.Context, record T) error  // checks, in the transaction, that what it refers to is there
+	load  func(ctx context.Context, found []T) error // fills in what lies in other tables
+	save  func(ctx context.Context, record *T) error // writes what lies in other tables
+}
+
+// create gives the record its id, its organization and its version, and inserts it.
+func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error) {
+	var none T
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return none, err
+	}
+	now := s.now()
+	*P(&created).head() = Record{
+		ID: s.newID(), OrganizationID: caller.OrganizationID, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 {
+		return none, fault.InvalidFields(wrong...)
+	}
+	id := P(&created).head().ID
+	there := func(ctx context.Context) (bool, error) { return exists[T](ctx, id) }
+	return db.Serializable(ctx, s.database, k.name+".create", func(ctx context.Context) (T, error) {
+		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
+		if done, err := there(ctx); done || err != nil {
+			return created, err
+		}
+		if k.refer != nil {
+			if err := k.refer(ctx, created); err != nil {
+				return none, err
+			}
+		}
+		if err := insert(ctx, &created); err != nil {
+			return none, err
+		}
+		return created, k.saveParts(ctx, &created)
+	}, db.ProvenBy(there))
+}
+
+// get reads one record.
+func (k kind[T, P]) get(ctx context.Context, s *Service, id uuid.UUID) (T, error) {
+	return db.Snapshot(ctx, s.database, k.name+".get", func(ctx context.Context) (T, error) {
+		return k.take(ctx, id)
+	})
+}
+
+// list reads the records of a page that match every condition.
+func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condition) ([]T, error) {
+	return db.Snapshot(ctx, s.database, k.name+".list", func(ctx context.Context) ([]T, error) {
+		found, err := find[T](ctx, p, where)
+		if err != nil {
+			return nil, err
+		}
+		return found, k.loadParts(ctx, found)
+	})
+}
+
+// change applies a change to a record and writes it, with its version counted up,
+// if anything is different then. Without [db.ProvenBy]: a merge patch can be sent
+// again when nobody knows whether it was committed.
+func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, apply func(*T)) (T, error) {
+	var none T
+	now := s.now()
+	return db.Serializable(ctx, s.database, k.name+".change", func(ctx context.Context) (T, error) {
+		before, err := k.take(ctx, id)
+		if err != nil {
+			return none, err
+		}
+		after := before
+		apply(&after)
+		if wrong := P(&after).settle(latestToday(now)); len(wrong) > 0 {
+			return none, fault.InvalidFields(wrong...)
+		}
+		if reflect.DeepEqual(before, after) {
+			return before, nil
+		}
+		head := P(&after).head()
+		head.Version++
+		head.UpdatedAt = now
+		if err := update(ctx, &after, id); err != nil {
+			return none, err
+		}
+		return after, k.saveParts(ctx, &after)
+	})
+}
+
+func (k kind[T, P]) take(ctx context.Context, id uuid.UUID) (T, error) {
+	found, err := take[T](ctx, id)
+	if db.IsNotFound(err) {
+		return found, k.absent
+	}
+	if err != nil {
+		return found, err
+	}
+	one := []T{found}
+	err = k.loadParts(ctx, one)
+	return one[0], err
+}
+
+func (k kind[T, P]) loadParts(ctx context.Context, found []T) error {
+	if k.load == nil || len(found) == 0 {
+		return nil
+	}
+	return k.load(ctx, found)
+}
+
+func (k kind[T, P]) saveParts(ctx context.Context, saved *T) error {
+	if k.save == nil {
+		return nil
+	}
+	return k.save(ctx, saved)
+}

@@ -1,0 +1,145 @@
+package directory
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// Organization is a practice: the owner of everything else.
+type Organization struct {
+	ID        uuid.UUID `json:"id" gorm:"primaryKey"`
+	Name      string    `json:"name"`
+	TimeZone  string    `json:"timeZone"` // an IANA name, such as America/New_York
+	Version   int       `json:"version"`  // counts every change, starting with 1
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// NewOrganization is what a person enters of an organization.
+type NewOrganization struct {
+	Name     string `json:"name" validate:"required,max=100,text"`
+	TimeZone string `json:"timeZone" validate:"required,max=100"`
+}
+
+// OrganizationChange changes what is given of an organization.
+type OrganizationChange struct {
+	ID       uuid.UUID           `param:"id"`
+	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
+	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+}
+
+// CreateOrganization makes an organization. It needs no caller in the context:
+// the first one is made when nobody can be signed in yet. The error is
+// [fault.ErrInvalid] where a field does not fit.
+func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Organization, error) {
+	now := s.now()
+	created := Organization{ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone, Version: 1, CreatedAt: now, UpdatedAt: now}
+	if err := checkZone(n.TimeZone); err != nil {
+		return Organization{}, err
+	}
+	there := func(ctx context.Context) (bool, error) {
+		_, err := takeOrganization(ctx, created.ID)
+		if db.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return db.Serializable(ctx, s.database, "organization.create", func(ctx context.Context) (Organization, error) {
+		if done, err := there(ctx); done || err != nil {
+			return created, err
+		}
+		return created, insert(ctx, &created)
+	}, db.ProvenBy(there))
+}
+
+// Organization returns the caller's organization, or any where the caller holds
+// [PermissionOrganizationReadAll]. The error is [ErrOrganizationNotFound] where
+// there is none.
+func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Organization{}, err
+	}
+	if id != caller.OrganizationID && caller.Require(PermissionOrganizationReadAll) != nil {
+		return Organization{}, ErrOrganizationNotFound
+	}
+	return db.Snapshot(ctx, s.database, "organization.get", func(ctx context.Context) (Organization, error) {
+		return organization(ctx, id)
+	})
+}
+
+// Organizations lists the caller's organization, or all of them where the caller
+// holds [PermissionOrganizationReadAll].
+func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	only := caller.OrganizationID
+	if caller.Require(PermissionOrganizationReadAll) == nil {
+		only = uuid.Nil
+	}
+	return db.Snapshot(ctx, s.database, "organization.list", func(ctx context.Context) ([]Organization, error) {
+		return findOrganizations(ctx, p, only)
+	})
+}
+
+// ChangeOrganization changes the caller's organization. Errors:
+// [ErrOrganizationNotFound], also for any other one, and [fault.ErrInvalid].
+func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) (Organization, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Organization{}, err
+	}
+	if c.ID != caller.OrganizationID {
+		return Organization{}, ErrOrganizationNotFound
+	}
+	if c.TimeZone.Given {
+		if err := checkZone(c.TimeZone.Value); err != nil {
+			return Organization{}, err
+		}
+	}
+	now := s.now()
+	return db.Serializable(ctx, s.database, "organization.change", func(ctx context.Context) (Organization, error) {
+		before, err := organization(ctx, c.ID)
+		if err != nil {
+			return Organization{}, err
+		}
+		after := before
+		c.Name.Apply(&after.Name)
+		c.TimeZone.Apply(&after.TimeZone)
+		if after == before {
+			return before, nil
+		}
+		after.Version++
+		after.UpdatedAt = now
+		if err := updateOrganization(ctx, after); err != nil {
+			return Organization{}, err
+		}
+		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.forget(c.ID) })
+	})
+}
+
+func organization(ctx context.Context, id uuid.UUID) (Organization, error) {
+	found, err := takeOrganization(ctx, id)
+	if db.IsNotFound(err) {
+		err = ErrOrganizationNotFound
+	}
+	return found, err
+}
+
+// checkZone refuses what is no IANA name. "Local" is refused as well: it would
+// mean the zone of whichever machine reads it.
+func checkZone(name string) error {
+	if _, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
+		return nil
+	}
+	return fault.InvalidFields(fault.Field{Field: "timeZone", Code: "timezone", Message: "must be a time zone's name, such as America/New_York"})
+}

@@ -1,0 +1,137 @@
+package directory_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+func TestAnOrganization(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	otherID := func() uuid.UUID {
+		caller, err := identity.From(r.other)
+		require.NoError(t, err)
+		return caller.OrganizationID
+	}()
+	overseer := identity.With(t.Context(), identity.Caller{
+		UserID: newID(), OrganizationID: r.ownID,
+		Permissions: map[identity.Permission]bool{directory.PermissionOrganizationReadAll: true},
+	})
+	all := directory.Page{Limit: 10}
+
+	t.Run("it sees itself and no other", func(t *testing.T) {
+		list, err := r.Organizations(r.own, all)
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, r.ownID, list[0].ID)
+		_, err = r.Organization(r.own, r.ownID)
+		require.NoError(t, err)
+		_, err = r.Organization(r.own, otherID)
+		require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
+	})
+	t.Run("it is seen by who may see all", func(t *testing.T) {
+		list, err := r.Organizations(overseer, all)
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+		list, err = r.Organizations(overseer, directory.Page{Limit: 10, After: list[0].ID})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		_, err = r.Organization(overseer, otherID)
+		require.NoError(t, err)
+		_, err = r.Organization(overseer, newID())
+		require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
+	})
+	t.Run("it is changed by its own people only", func(t *testing.T) {
+		changed, err := r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, Name: patch.Set("Renamed")})
+		require.NoError(t, err)
+		require.Equal(t, 2, changed.Version)
+		for _, id := range []uuid.UUID{otherID, newID()} {
+			_, err = r.ChangeOrganization(r.own, directory.OrganizationChange{ID: id, Name: patch.Set("Taken over")})
+			require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
+			_, err = r.ChangeOrganization(overseer, directory.OrganizationChange{ID: id, Name: patch.Set("Taken over")})
+			require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
+		}
+		kept, err := r.Organization(r.other, otherID)
+		require.NoError(t, err)
+		require.Equal(t, "Other Practice", kept.Name)
+	})
+	t.Run("it has a time zone that there is", func(t *testing.T) {
+		for _, zone := range []string{"", "Local", "America/Atlantis", "../etc/passwd", "EST5"} {
+			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: "New", TimeZone: zone})
+			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
+			_, err = r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(zone)})
+			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
+		}
+	})
+	t.Run("it is hidden from nobody in particular", func(t *testing.T) {
+		_, err := r.Organizations(t.Context(), all)
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+		_, err = r.Organization(t.Context(), r.ownID)
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+		_, err = r.Patients(t.Context(), directory.PatientFilter{Page: all})
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+		_, err = r.CreatePatient(t.Context(), ada())
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+	})
+}
+
+func TestTheTimeZone(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	zone := func() string {
+		z, err := r.TimeZone(t.Context(), r.ownID)
+		require.NoError(t, err)
+		return z.String()
+	}
+	// behind changes the zone as another process would.
+	behind := func(name string) {
+		another := directory.New(r.database, r.clock.now, newID)
+		_, err := another.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(name)})
+		require.NoError(t, err)
+	}
+
+	require.Equal(t, "America/New_York", zone(), "it needs no caller")
+	behind("America/Chicago")
+	r.clock.advance(30*time.Second - 1)
+	require.Equal(t, "America/New_York", zone(), "it is remembered for 30 seconds")
+	r.clock.advance(1)
+	require.Equal(t, "America/Chicago", zone(), "and no longer")
+
+	_, err := r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set("America/Denver")})
+	require.NoError(t, err)
+	require.Equal(t, "America/Denver", zone(), "it is forgotten when this process changes it")
+
+	_, err = r.TimeZone(t.Context(), newID())
+	require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
+}
+
+func TestTheTimeZoneJoinsATransaction(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	// With every connection but one taken, a second one would wait for the first.
+	_, err := db.Serializable(r.own, r.database, "test", func(ctx context.Context) (struct{}, error) {
+		handle, err := db.Handle(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		// Seen by this transaction alone, until it is committed.
+		if err := handle.Exec("UPDATE organizations SET time_zone = 'Asia/Tokyo' WHERE id = ?", r.ownID).Error; err != nil {
+			return struct{}{}, err
+		}
+		zone, err := r.TimeZone(ctx, r.ownID)
+		if err == nil {
+			require.Equal(t, "Asia/Tokyo", zone.String())
+		}
+		return struct{}{}, err
+	})
+	require.NoError(t, err)
+}

@@ -1,0 +1,174 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+)
+
+// Practitioner is somebody who renders services.
+type Practitioner struct {
+	Record
+	FirstName     string       `json:"firstName"`
+	LastName      string       `json:"lastName"`
+	LicenseNumber *string      `json:"licenseNumber"`
+	NPI           *string      `json:"npi" gorm:"column:npi"` // unique in the organization, see [ValidNPI]
+	Credentials   []Credential `json:"credentials" gorm:"-"`  // in the order of their codes
+	Status        Status       `json:"status"`
+}
+
+// Credential is a qualification that a practitioner holds. In a request, its code
+// alone may stand for it: "RBT" is {"code":"RBT"}.
+type Credential struct {
+	Code      string        `json:"code"`      // BCBA, BCaBA, RBT, …
+	ExpiresOn calendar.Date `json:"expiresOn"` // the last day on which it holds; no date: no end known
+}
+
+// NewPractitioner is what a person enters of a practitioner.
+type NewPractitioner struct {
+	FirstName     string       `json:"firstName" validate:"required,max=100,text"`
+	LastName      string       `json:"lastName" validate:"required,max=100,text"`
+	LicenseNumber *string      `json:"licenseNumber" validate:"omitempty,max=50,text"`
+	NPI           *string      `json:"npi"`
+	Credentials   []Credential `json:"credentials" validate:"max=20"`
+	Status        Status       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"` // empty: Active
+}
+
+// PractitionerChange changes what is given of a practitioner. Credentials are
+// replaced as a whole.
+type PractitionerChange struct {
+	ID            uuid.UUID                 `param:"id"`
+	FirstName     patch.Field[string]       `json:"firstName" validate:"omitempty,max=100,text"`
+	LastName      patch.Field[string]       `json:"lastName" validate:"omitempty,max=100,text"`
+	LicenseNumber patch.Clearable[string]   `json:"licenseNumber" validate:"omitempty,max=50,text"`
+	NPI           patch.Clearable[string]   `json:"npi"`
+	Credentials   patch.Field[[]Credential] `json:"credentials" validate:"omitempty,max=20"`
+	Status        patch.Field[Status]       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+}
+
+// PractitionerFilter narrows a list of practitioners; zero values do not narrow it.
+type PractitionerFilter struct {
+	Page
+	Status Status
+}
+
+var practitioners = kind[Practitioner, *Practitioner]{
+	name: "practitioner", absent: ErrPractitionerNotFound, load: loadCredentials, save: saveCredentials,
+}
+
+// CreatePractitioner enters a practitioner. Errors: [fault.ErrInvalid], [ErrNPITaken].
+func (s *Service) CreatePractitioner(ctx context.Context, n NewPractitioner) (Practitioner, error) {
+	return practitioners.create(ctx, s, Practitioner{
+		FirstName: n.FirstName, LastName: n.LastName, LicenseNumber: n.LicenseNumber, NPI: n.NPI,
+		Credentials: n.Credentials, Status: cmp.Or(n.Status, Active),
+	})
+}
+
+// Practitioner returns a practitioner. The error is [ErrPractitionerNotFound] where there is none.
+func (s *Service) Practitioner(ctx context.Context, id uuid.UUID) (Practitioner, error) {
+	return practitioners.get(ctx, s, id)
+}
+
+// Practitioners lists practitioners.
+func (s *Service) Practitioners(ctx context.Context, f PractitionerFilter) ([]Practitioner, error) {
+	return practitioners.list(ctx, s, f.Page, equals("status", f.Status))
+}
+
+// ChangePractitioner changes a practitioner. Errors: [ErrPractitionerNotFound],
+// [fault.ErrInvalid], [ErrNPITaken].
+func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) (Practitioner, error) {
+	return practitioners.change(ctx, s, c.ID, func(p *Practitioner) {
+		c.FirstName.Apply(&p.FirstName)
+		c.LastName.Apply(&p.LastName)
+		c.LicenseNumber.Apply(&p.LicenseNumber)
+		c.NPI.Apply(&p.NPI)
+		c.Credentials.Apply(&p.Credentials)
+		c.Status.Apply(&p.Status)
+	})
+}
+
+func (p *Practitioner) settle(calendar.Date) []fault.Field {
+	var wrong []fault.Field
+	if p.NPI != nil && !ValidNPI(*p.NPI) {
+		wrong = append(wrong, fault.Field{Field: "npi", Code: "npi", Message: "must be an NPI: ten digits, the last of which is the right check digit"})
+	}
+	codes := make([]string, len(p.Credentials))
+	for i, c := range p.Credentials {
+		codes[i] = c.Code
+	}
+	p.Credentials = inOrder(p.Credentials)
+	return append(wrong, checkCodes(codes, "credentials[%d].code")...)
+}
+
+// ValidNPI reports whether a text has the form of a National Provider Identifier:
+// ten digits, the first 1 or 2, the last the check digit after Luhn over the
+// number with 80840 before it (CMS, "Requirements for National Provider
+// Identifier and NPI Check Digit", and 69 FR 3434).
+func ValidNPI(npi string) bool {
+	const length = 10
+	if len(npi) != length || npi[0] != '1' && npi[0] != '2' {
+		return false
+	}
+	sum := 24 // what the digits of 80840 add
+	for i := range length {
+		digit := int(npi[i]) - '0'
+		if digit < 0 || digit > 9 {
+			return false
+		}
+		if i%2 == 0 { // every second one from the right, the check digit not counted
+			digit *= 2
+		}
+		sum += digit/10 + digit%10
+	}
+	return sum%10 == 0
+}
+
+// UnmarshalJSON reads a credential, or its code alone.
+func (c *Credential) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*c = Credential{}
+		return json.Unmarshal(b, &c.Code)
+	}
+	type plain Credential
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.DisallowUnknownFields()
+	return d.Decode((*plain)(c))
+}
+
+// inOrder returns a copy in the order of the codes, never nil, so that equal
+// lists compare as equal.
+func inOrder(credentials []Credential) []Credential {
+	sorted := append([]Credential{}, credentials...)
+	slices.SortStableFunc(sorted, func(a, b Credential) int { return cmp.Compare(a.Code, b.Code) })
+	return sorted
+}
+
+var credentialCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,19}$`)
+
+// checkCodes checks codes of credentials; path says where the one with an index is.
+func checkCodes(codes []string, path string) []fault.Field {
+	var wrong []fault.Field
+	seen := map[string]bool{}
+	for i, code := range codes {
+		field := fmt.Sprintf(path, i)
+		same := strings.ToLower(code)
+		switch {
+		case !credentialCode.MatchString(code):
+			wrong = append(wrong, fault.Field{Field: field, Code: "credential", Message: "must be a code of 1 to 20 letters, digits and dashes, such as BCBA"})
+		case seen[same]:
+			wrong = append(wrong, fault.Field{Field: field, Code: "unique", Message: "must not be given twice"})
+		}
+		seen[same] = true
+	}
+	return wrong
+}

@@ -1,0 +1,352 @@
+package directory_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+var born = calendar.NewDate(2019, time.May, 4)
+
+func ada() directory.NewPatient {
+	return directory.NewPatient{FirstName: "Ada", LastName: "Example", DateOfBirth: born}
+}
+
+func TestAPatient(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+
+	t.Run("it is read as it was entered", func(t *testing.T) {
+		n := ada()
+		n.MedicalRecordNumber = new("MRN-1")
+		created, err := r.CreatePatient(r.own, n)
+		require.NoError(t, err)
+		require.Equal(t, directory.Active, created.Status)
+		require.Equal(t, 1, created.Version)
+		read, err := r.Patient(r.own, created.ID)
+		require.NoError(t, err)
+		require.True(t, created.CreatedAt.Equal(read.CreatedAt), "in microseconds: %s and %s", created.CreatedAt, read.CreatedAt)
+		read.CreatedAt, read.UpdatedAt = created.CreatedAt, created.UpdatedAt
+		require.Equal(t, created, read)
+	})
+	t.Run("it refuses a record number that another one has, in this organization only", func(t *testing.T) {
+		n := ada()
+		n.MedicalRecordNumber = new("MRN-2")
+		_, err := r.CreatePatient(r.own, n)
+		require.NoError(t, err)
+		_, err = r.CreatePatient(r.own, n)
+		require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
+		_, err = r.CreatePatient(r.other, n)
+		require.NoError(t, err)
+
+		without, err := r.CreatePatient(r.own, ada())
+		require.NoError(t, err)
+		_, err = r.ChangePatient(r.own, directory.PatientChange{ID: without.ID, MedicalRecordNumber: patch.SetClearable("MRN-2")})
+		require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
+	})
+	t.Run("it is born between 1900 and today", func(t *testing.T) {
+		for day, valid := range map[calendar.Date]bool{
+			calendar.NewDate(1899, time.December, 31): false,
+			calendar.NewDate(1900, time.January, 1):   true,
+			calendar.NewDate(2026, time.March, 3):     true, // already, where it is latest on Earth
+			calendar.NewDate(2026, time.March, 4):     false,
+		} {
+			n := ada()
+			n.DateOfBirth = day
+			_, err := r.CreatePatient(r.own, n)
+			if valid {
+				require.NoError(t, err)
+				continue
+			}
+			require.Equal(t, []string{"dateOfBirth"}, wrongFields(t, err))
+		}
+	})
+	t.Run("it counts a change, and only a change", func(t *testing.T) {
+		created, err := r.CreatePatient(r.own, ada())
+		require.NoError(t, err)
+		r.clock.advance(time.Minute)
+		same, err := r.ChangePatient(r.own, directory.PatientChange{ID: created.ID, FirstName: patch.Set("Ada")})
+		require.NoError(t, err)
+		require.Equal(t, 1, same.Version)
+		changed, err := r.ChangePatient(r.own, directory.PatientChange{
+			ID: created.ID, LastName: patch.Set("Exemplar"), Status: patch.Set(directory.Inactive), MedicalRecordNumber: patch.SetClearable("MRN-3"),
+		})
+		require.NoError(t, err)
+		require.Equal(t, 2, changed.Version)
+		require.True(t, changed.UpdatedAt.After(created.UpdatedAt))
+		read, err := r.Patient(r.own, created.ID)
+		require.NoError(t, err)
+		require.Equal(t, "Exemplar", read.LastName)
+		require.Equal(t, "Ada", read.FirstName)
+		require.Equal(t, directory.Inactive, read.Status)
+		require.Equal(t, "MRN-3", *read.MedicalRecordNumber)
+		require.True(t, read.CreatedAt.Equal(created.CreatedAt))
+		cleared, err := r.ChangePatient(r.own, directory.PatientChange{ID: created.ID, MedicalRecordNumber: patch.Clear[string]()})
+		require.NoError(t, err)
+		require.Nil(t, cleared.MedicalRecordNumber)
+	})
+	t.Run("it counts every one of many changes at once", func(t *testing.T) {
+		created, err := r.CreatePatient(r.own, ada())
+		require.NoError(t, err)
+		const n = 8
+		errs := make(chan error, n)
+		for i := range n {
+			go func() {
+				_, err := r.ChangePatient(r.own, directory.PatientChange{ID: created.ID, FirstName: patch.Set(string(rune('A' + i)))})
+				errs <- err
+			}()
+		}
+		changed := 1
+		for range n {
+			if err := <-errs; err == nil {
+				changed++
+			}
+		}
+		read, err := r.Patient(r.own, created.ID)
+		require.NoError(t, err)
+		require.Equal(t, changed, read.Version)
+	})
+}
+
+func TestAListOfPatients(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	var ids []uuid.UUID
+	for _, name := range []string{"Smith", "smythe", "Smi%th", "Jones", "Smith"} {
+		n := ada()
+		n.LastName = name
+		p, err := r.CreatePatient(r.own, n)
+		require.NoError(t, err)
+		ids = append(ids, p.ID)
+	}
+	_, err := r.ChangePatient(r.own, directory.PatientChange{ID: ids[4], Status: patch.Set(directory.Inactive)})
+	require.NoError(t, err)
+
+	found := func(f directory.PatientFilter) []uuid.UUID {
+		if f.Limit == 0 {
+			f.Limit = 100
+		}
+		patients, err := r.Patients(r.own, f)
+		require.NoError(t, err)
+		var all []uuid.UUID
+		for _, p := range patients {
+			all = append(all, p.ID)
+		}
+		return all
+	}
+	t.Run("it is in the order in which they were entered", func(t *testing.T) {
+		require.Equal(t, ids, found(directory.PatientFilter{}))
+	})
+	t.Run("it goes on after the last one shown", func(t *testing.T) {
+		require.Equal(t, ids[2:4], found(directory.PatientFilter{Page: directory.Page{After: ids[1], Limit: 2}}))
+	})
+	t.Run("it finds by how the last name begins", func(t *testing.T) {
+		require.Equal(t, []uuid.UUID{ids[0], ids[1], ids[2], ids[4]}, found(directory.PatientFilter{LastName: "sM"}))
+	})
+	t.Run("it takes a percent sign for what it is", func(t *testing.T) {
+		require.Equal(t, ids[2:3], found(directory.PatientFilter{LastName: "Smi%"}))
+		require.Empty(t, found(directory.PatientFilter{LastName: "%"}))
+		require.Empty(t, found(directory.PatientFilter{LastName: "_"}))
+		require.Empty(t, found(directory.PatientFilter{LastName: `\`}))
+	})
+	t.Run("it combines filters", func(t *testing.T) {
+		require.Equal(t, ids[4:], found(directory.PatientFilter{LastName: "Smith", Status: directory.Inactive, DateOfBirth: born}))
+	})
+}
+
+func TestAPractitioner(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	n := directory.NewPractitioner{
+		FirstName: "Grace", LastName: "Example", NPI: new("1234567893"),
+		Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.NewDate(2027, time.January, 31)}, {Code: "BCBA"}},
+	}
+	created, err := r.CreatePractitioner(r.own, n)
+	require.NoError(t, err)
+
+	t.Run("it holds its credentials, in order", func(t *testing.T) {
+		read, err := r.Practitioner(r.own, created.ID)
+		require.NoError(t, err)
+		require.Equal(t, []directory.Credential{n.Credentials[1], n.Credentials[0]}, read.Credentials)
+		require.Equal(t, created.Credentials, read.Credentials)
+		list, err := r.Practitioners(r.own, directory.PractitionerFilter{Page: directory.Page{Limit: 10}})
+		require.NoError(t, err)
+		require.Equal(t, read.Credentials, list[0].Credentials)
+	})
+	t.Run("it refuses an NPI that another one has, in this organization only", func(t *testing.T) {
+		_, err := r.CreatePractitioner(r.own, n)
+		require.ErrorIs(t, err, directory.ErrNPITaken)
+		_, err = r.CreatePractitioner(r.other, n)
+		require.NoError(t, err)
+	})
+	t.Run("it tells every wrong field, where it was written", func(t *testing.T) {
+		_, err := r.CreatePractitioner(r.own, directory.NewPractitioner{
+			FirstName: "Grace", LastName: "Example", NPI: new("1234567890"),
+			Credentials: []directory.Credential{{Code: "RBT"}, {Code: "?"}, {Code: "BCBA"}, {Code: "rbt"}},
+		})
+		require.Equal(t, []string{"npi", "credentials[1].code", "credentials[3].code"}, wrongFields(t, err))
+	})
+	t.Run("it replaces its credentials as a whole, and counts that as a change", func(t *testing.T) {
+		same, err := r.ChangePractitioner(r.own, directory.PractitionerChange{ID: created.ID, Credentials: patch.Set(n.Credentials)})
+		require.NoError(t, err)
+		require.Equal(t, 1, same.Version)
+		changed, err := r.ChangePractitioner(r.own, directory.PractitionerChange{
+			ID: created.ID, Credentials: patch.Set([]directory.Credential{{Code: "BCaBA"}}),
+		})
+		require.NoError(t, err)
+		require.Equal(t, 2, changed.Version)
+		read, err := r.Practitioner(r.own, created.ID)
+		require.NoError(t, err)
+		require.Equal(t, []directory.Credential{{Code: "BCaBA"}}, read.Credentials)
+		none, err := r.ChangePractitioner(r.own, directory.PractitionerChange{ID: created.ID, Credentials: patch.Set([]directory.Credential{})})
+		require.NoError(t, err)
+		require.Empty(t, none.Credentials)
+	})
+}
+
+func TestAServiceCode(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	created, err := r.CreateServiceCode(r.own, directory.NewServiceCode{
+		Code: "97153", Description: "Treatment by protocol", RequiredCredentials: []string{"RBT", "BCBA"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, 15, created.UnitMinutes)
+	require.True(t, created.Active)
+
+	t.Run("it is found by its code", func(t *testing.T) {
+		list, err := r.ServiceCodes(r.own, directory.ServiceCodeFilter{Code: "97153", Page: directory.Page{Limit: 10}})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, []string{"BCBA", "RBT"}, list[0].RequiredCredentials)
+	})
+	t.Run("it refuses a code that is there", func(t *testing.T) {
+		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "97153", Description: "Again"})
+		require.ErrorIs(t, err, directory.ErrServiceCodeTaken)
+		_, err = r.CreateServiceCode(r.other, directory.NewServiceCode{Code: "97153", Description: "Elsewhere"})
+		require.NoError(t, err)
+	})
+	t.Run("it refuses a code in small letters", func(t *testing.T) {
+		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "0362t", Description: "Assessment", RequiredCredentials: []string{"?"}})
+		require.Equal(t, []string{"code", "requiredCredentials[0]"}, wrongFields(t, err))
+	})
+	t.Run("it can be put out of use", func(t *testing.T) {
+		changed, err := r.ChangeServiceCode(r.own, directory.ServiceCodeChange{ID: created.ID, Active: patch.Set(false), UnitMinutes: patch.Set(30)})
+		require.NoError(t, err)
+		require.False(t, changed.Active)
+		require.Equal(t, 30, changed.UnitMinutes)
+		require.Equal(t, []string{"BCBA", "RBT"}, changed.RequiredCredentials)
+	})
+}
+
+func TestAnInsurance(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	patient, err := r.CreatePatient(r.own, ada())
+	require.NoError(t, err)
+	payer, err := r.CreatePayer(r.own, directory.NewPayer{Name: "Example Health"})
+	require.NoError(t, err)
+	require.Equal(t, directory.RoundUp, payer.Rounding)
+	require.Equal(t, "SUNDAY", payer.WeekStartsOn)
+	starts := calendar.NewDate(2026, time.January, 1)
+	created, err := r.CreateInsurance(r.own, directory.NewInsurance{
+		PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M-1", StartsOn: starts,
+	})
+	require.NoError(t, err)
+
+	t.Run("it is found by its patient", func(t *testing.T) {
+		list, err := r.Insurances(r.own, directory.InsuranceFilter{PatientID: patient.ID, Page: directory.Page{Limit: 10}})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.True(t, list[0].EndsOn.IsZero())
+		none, err := r.Insurances(r.own, directory.InsuranceFilter{PatientID: newID(), Page: directory.Page{Limit: 10}})
+		require.NoError(t, err)
+		require.Empty(t, none)
+	})
+	t.Run("it tells every reference that does not exist", func(t *testing.T) {
+		_, err := r.CreateInsurance(r.own, directory.NewInsurance{PatientID: newID(), PayerID: newID(), MemberNumber: "M", StartsOn: starts})
+		require.Equal(t, []string{"patientId", "payerId"}, wrongFields(t, err))
+	})
+	t.Run("it does not refer to what another organization has", func(t *testing.T) {
+		_, err := r.CreateInsurance(r.other, directory.NewInsurance{PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M", StartsOn: starts})
+		require.Equal(t, []string{"patientId", "payerId"}, wrongFields(t, err))
+	})
+	t.Run("it does not end before it starts", func(t *testing.T) {
+		c := directory.InsuranceChange{ID: created.ID, EndsOn: patch.SetClearable(starts.AddDays(-1))}
+		_, err := r.ChangeInsurance(r.own, c)
+		require.Equal(t, []string{"endsOn"}, wrongFields(t, err))
+		c.EndsOn = patch.SetClearable(starts)
+		changed, err := r.ChangeInsurance(r.own, c)
+		require.NoError(t, err)
+		require.Equal(t, starts, changed.EndsOn)
+		c.EndsOn = patch.Clear[calendar.Date]()
+		changed, err = r.ChangeInsurance(r.own, c)
+		require.NoError(t, err)
+		require.True(t, changed.EndsOn.IsZero())
+	})
+}
+
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	patient, err := r.CreatePatient(r.own, ada())
+	require.NoError(t, err)
+	sibling, err := r.CreatePatient(r.own, ada())
+	require.NoError(t, err)
+	payer, err := r.CreatePayer(r.own, directory.NewPayer{Name: "Example Health"})
+	require.NoError(t, err)
+	code, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "97153", Description: "Treatment by protocol"})
+	require.NoError(t, err)
+	insurance, err := r.CreateInsurance(r.own, directory.NewInsurance{
+		PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M-1", StartsOn: born,
+	})
+	require.NoError(t, err)
+
+	for name, c := range map[string]struct {
+		patient, code uuid.UUID
+		insurance     *uuid.UUID
+		wrong         []string
+	}{
+		"it accepts what is there":                           {patient.ID, code.ID, &insurance.ID, nil},
+		"it accepts no insurance":                            {patient.ID, code.ID, nil, nil},
+		"it tells all that is not there":                     {newID(), newID(), new(newID()), []string{"patientId", "serviceCodeId", "insuranceId"}},
+		"it refuses an insurance of another patient":         {sibling.ID, code.ID, &insurance.ID, []string{"insuranceId"}},
+		"it does not take one kind of record for another":    {code.ID, patient.ID, nil, []string{"patientId", "serviceCodeId"}},
+		"it refuses the zero id of an insurance as any else": {patient.ID, code.ID, new(uuid.UUID), []string{"insuranceId"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := db.Serializable(r.own, r.database, "test", func(ctx context.Context) (struct{}, error) {
+				return struct{}{}, r.CheckReferences(ctx, c.patient, c.code, c.insurance)
+			})
+			if c.wrong == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, c.wrong, wrongFields(t, err))
+		})
+	}
+	t.Run("it does not see what another organization has", func(t *testing.T) {
+		_, err := db.Serializable(r.other, r.database, "test", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, r.CheckReferences(ctx, patient.ID, code.ID, &insurance.ID)
+		})
+		require.Equal(t, []string{"patientId", "serviceCodeId", "insuranceId"}, wrongFields(t, err))
+	})
+	t.Run("it fails without a transaction", func(t *testing.T) {
+		require.ErrorIs(t, r.CheckReferences(r.own, patient.ID, code.ID, nil), db.ErrNoTransaction)
+	})
+	t.Run("it fails without a caller", func(t *testing.T) {
+		_, err := db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, r.CheckReferences(ctx, patient.ID, code.ID, nil)
+		})
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+	})
+}

@@ -1,0 +1,108 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"regexp"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+)
+
+// ServiceCode is a service as payers name it, such as 97153. Codes are open: an
+// organization enters the ones that its payers use.
+type ServiceCode struct {
+	Record
+	Code                string   `json:"code"`                         // unique in the organization
+	Description         string   `json:"description"`                  // a short label of one's own
+	UnitMinutes         int      `json:"unitMinutes"`                  // how long one unit is, 1 to 1440
+	RequiredCredentials []string `json:"requiredCredentials" gorm:"-"` // any of these is enough, in order; none: no one is needed
+	Active              bool     `json:"active"`                       // whether it is still in use
+}
+
+// NewServiceCode is what a person enters of a service code.
+type NewServiceCode struct {
+	Code                string   `json:"code" validate:"required"`
+	Description         string   `json:"description" validate:"required,max=200,text"`
+	UnitMinutes         int      `json:"unitMinutes" validate:"omitempty,min=1,max=1440"` // 0: 15
+	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
+	Active              *bool    `json:"active"` // nil: true
+}
+
+// ServiceCodeChange changes what is given of a service code. Required credentials
+// are replaced as a whole.
+type ServiceCodeChange struct {
+	ID                  uuid.UUID             `param:"id"`
+	Code                patch.Field[string]   `json:"code"`
+	Description         patch.Field[string]   `json:"description" validate:"omitempty,max=200,text"`
+	UnitMinutes         patch.Field[int]      `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
+	Active              patch.Field[bool]     `json:"active"`
+}
+
+// ServiceCodeFilter narrows a list of service codes; zero values do not narrow it.
+type ServiceCodeFilter struct {
+	Page
+	Code string
+}
+
+var serviceCodes = kind[ServiceCode, *ServiceCode]{
+	name: "service-code", absent: ErrServiceCodeNotFound, load: loadRequiredCredentials, save: saveRequiredCredentials,
+}
+
+// defaultUnitMinutes is the length of a unit of every ABA code since 2019.
+const defaultUnitMinutes = 15
+
+// CreateServiceCode enters a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].
+func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (ServiceCode, error) {
+	return serviceCodes.create(ctx, s, ServiceCode{
+		Code: n.Code, Description: n.Description, UnitMinutes: cmp.Or(n.UnitMinutes, defaultUnitMinutes),
+		RequiredCredentials: n.RequiredCredentials, Active: n.Active == nil || *n.Active,
+	})
+}
+
+// ServiceCode returns a service code. The error is [ErrServiceCodeNotFound] where there is none.
+func (s *Service) ServiceCode(ctx context.Context, id uuid.UUID) (ServiceCode, error) {
+	return serviceCodes.get(ctx, s, id)
+}
+
+// ServiceCodes lists service codes.
+func (s *Service) ServiceCodes(ctx context.Context, f ServiceCodeFilter) ([]ServiceCode, error) {
+	return serviceCodes.list(ctx, s, f.Page, equals("code", f.Code))
+}
+
+// ChangeServiceCode changes a service code. Errors: [ErrServiceCodeNotFound],
+// [fault.ErrInvalid], [ErrServiceCodeTaken].
+func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (ServiceCode, error) {
+	return serviceCodes.change(ctx, s, c.ID, func(code *ServiceCode) {
+		c.Code.Apply(&code.Code)
+		c.Description.Apply(&code.Description)
+		c.UnitMinutes.Apply(&code.UnitMinutes)
+		c.RequiredCredentials.Apply(&code.RequiredCredentials)
+		c.Active.Apply(&code.Active)
+	})
+}
+
+// codeForm has no small letters, so that 0362T and 0362t are not two codes.
+var codeForm = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,19}$`)
+
+func (c *ServiceCode) settle(calendar.Date) []fault.Field {
+	var wrong []fault.Field
+	if !codeForm.MatchString(c.Code) {
+		wrong = append(wrong, fault.Field{Field: "code", Code: "code", Message: "must be 1 to 20 capital letters, digits, dots or dashes"})
+	}
+	wrong = append(wrong, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
+	c.RequiredCredentials = sorted(c.RequiredCredentials)
+	return wrong
+}
+
+// sorted returns a sorted copy, never nil, so that equal lists compare as equal.
+func sorted(list []string) []string {
+	list = append([]string{}, list...)
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,121 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// condition narrows a list: an SQL condition with its one value.
+type condition struct {
+	sql   string
+	value any
+}
+
+// equals narrows to records whose column has the value; the zero value does not narrow.
+func equals[V comparable](column string, value V) condition {
+	var zero V
+	if value == zero {
+		return condition{}
+	}
+	return condition{column + " = ?", value}
+}
+
+// begins narrows to records whose column begins with the text, in capital or small
+// letters; an empty text does not narrow. It reads the organization's rows by
+// their primary key: there are thousands of them, not millions.
+func begins(column, text string) condition {
+	if text == "" {
+		return condition{}
+	}
+	literally := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
+	return condition{"lower(" + column + ") LIKE lower(?)", literally + "%"}
+}
+
+func insert[T any](ctx context.Context, created *T) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return refusalOf(tx.Create(created).Error)
+}
+
+func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return false, err
+	}
+	var found int64
+	err = tx.Model(new(T)).Where("id = ?", id).Count(&found).Error
+	return found == 1, err
+}
+
+func take[T any](ctx context.Context, id uuid.UUID) (T, error) {
+	var found T
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return found, err
+	}
+	err = tx.Where("id = ?", id).Take(&found).Error
+	return found, err
+}
+
+// find lists records in the order of their ids. Index: the primary key, or one
+// that begins like it.
+func find[T any](ctx context.Context, p Page, where []condition) ([]T, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range where {
+		if c.sql != "" {
+			tx = tx.Where(c.sql, c.value)
+		}
+	}
+	if p.After != uuid.Nil {
+		tx = tx.Where("id > ?", p.After)
+	}
+	var found []T
+	err = tx.Order("id").Limit(p.Limit).Find(&found).Error
+	return found, err
+}
+
+// update writes every column that can change.
+func update[T any](ctx context.Context, changed *T, id uuid.UUID) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	result := tx.Model(new(T)).Where("id = ?", id).
+		Select("*").Omit("id", "organization_id", "created_at").UpdateColumns(changed)
+	if result.Error != nil {
+		return refusalOf(result.Error)
+	}
+	if result.RowsAffected != 1 {
+		return fmt.Errorf("directory: a change of one record touched %d rows", result.RowsAffected)
+	}
+	return nil
+}
+
+var refusals = map[string]*fault.Error{
+	"patients_medical_record_number_once": taken(ErrMedicalRecordNumberTaken, "medicalRecordNumber"),
+	"practitioners_npi_once":              taken(ErrNPITaken, "npi"),
+	"service_codes_code_once":             taken(ErrServiceCodeTaken, "code"),
+}
+
+func taken(e *fault.Error, field string) *fault.Error {
+	return e.With(Taken{field}, "%s", e.Title())
+}
+
+// refusalOf turns the violation of a constraint into what it means to people.
+func refusalOf(err error) error {
+	if refusal, ok := refusals[db.ConstraintOf(err)]; ok {
+		return refusal.Because(err)
+	}
+	return err
+}

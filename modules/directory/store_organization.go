@@ -1,0 +1,55 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// Organizations are the one table without an organization_id: their id is it.
+// Which of them a caller may see is decided before these are called.
+
+func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
+	var found Organization
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return found, err
+	}
+	err = tx.Where("id = ?", id).Take(&found).Error
+	return found, err
+}
+
+// findOrganizations lists organizations in the order of their ids; only narrows
+// the list to one of them, unless it is zero. Index: the primary key.
+func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organization, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if only != uuid.Nil {
+		tx = tx.Where("id = ?", only)
+	}
+	if p.After != uuid.Nil {
+		tx = tx.Where("id > ?", p.After)
+	}
+	var found []Organization
+	err = tx.Order("id").Limit(p.Limit).Find(&found).Error
+	return found, err
+}
+
+func updateOrganization(ctx context.Context, o Organization) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	result := tx.Model(&Organization{}).Where("id = ?", o.ID).UpdateColumns(map[string]any{
+		"name": o.Name, "time_zone": o.TimeZone, "version": o.Version, "updated_at": o.UpdatedAt,
+	})
+	if result.Error == nil && result.RowsAffected != 1 {
+		return fmt.Errorf("directory: a change of one organization touched %d rows", result.RowsAffected)
+	}
+	return result.Error
+}

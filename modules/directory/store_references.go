@@ -1,0 +1,39 @@
+package directory
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// references says what of a patient, a service code and an insurance is there.
+type references struct {
+	Patient          bool
+	ServiceCode      bool
+	InsurancePatient *uuid.UUID // whose insurance it is
+}
+
+// lookUp answers in one round trip, since it is asked within other modules'
+// transactions. Index: the primary keys.
+func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (references, error) {
+	var there references
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return there, err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return there, err
+	}
+	err = tx.Raw(`
+		SELECT
+			EXISTS (SELECT 1 FROM patients WHERE organization_id = @organization AND id = @patient) AS patient,
+			EXISTS (SELECT 1 FROM service_codes WHERE organization_id = @organization AND id = @serviceCode) AS service_code,
+			(SELECT patient_id FROM insurances WHERE organization_id = @organization AND id = @insurance) AS insurance_patient`,
+		map[string]any{
+			"organization": organization, "patient": patient, "serviceCode": serviceCode, "insurance": insurance,
+		}).Scan(&there).Error
+	return there, err
+}
