@@ -1,0 +1,83 @@
+package rbac
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
+			Summary: "Sign in", Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
+		},
+		{
+			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
+			Summary: "Who am I", Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
+		},
+	}
+}
+
+type signInRequest struct {
+	Email    string `json:"email" validate:"required,max=254"`
+	Password string `json:"password" validate:"required"`
+}
+
+type signInBody struct {
+	AccessToken string   `json:"accessToken"`
+	ExpiresIn   int      `json:"expiresIn"` // in seconds
+	TokenType   string   `json:"tokenType"`
+	User        userBody `json:"user"`
+}
+
+// userBody is a user as clients see it.
+type userBody struct {
+	ID             uuid.UUID             `json:"id"`
+	Email          string                `json:"email"`
+	Name           string                `json:"name"`
+	OrganizationID uuid.UUID             `json:"organizationId"`
+	Roles          []string              `json:"roles"`
+	Permissions    []identity.Permission `json:"permissions"`
+}
+
+// bodyOf describes a user with the roles that an access token holds.
+func (s *Service) bodyOf(u User, roles []string) userBody {
+	held := s.tokens.grants.of(combine(roles))
+	return userBody{
+		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
+		Roles:       roles,
+		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return !held[p] }),
+	}
+}
+
+func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
+	signed, err := s.SignIn(ctx, in.Email, in.Password)
+	if err != nil {
+		return signInBody{}, err
+	}
+	return signInBody{
+		AccessToken: signed.Token,
+		ExpiresIn:   int(signed.Expires / time.Second),
+		TokenType:   "Bearer",
+		User:        s.bodyOf(signed.User, names(signed.User.Roles)),
+	}, nil
+}
+
+// handleMe answers with the roles of the token, not of the row: what the caller
+// may do until the token is renewed.
+func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) {
+	me, err := s.Me(ctx)
+	if err != nil {
+		return userBody{}, err
+	}
+	caller, err := identity.From(ctx)
+	return s.bodyOf(me, caller.Roles), err
+}

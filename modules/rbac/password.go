@@ -1,0 +1,149 @@
+package rbac
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	_ "embed" // for the list of common passwords
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+
+	"omnirapeutic/platform/fault"
+)
+
+// The rules for new passwords follow NIST SP 800-63B-4, section 3.1.1.2: length
+// counts, in characters; nothing is asked of their composition; what attackers
+// try first is refused. For a password that is the only factor NIST wants 15
+// characters; ours is 12, until there is a second factor or an identity provider.
+const (
+	minPassword = 12  // characters
+	maxPassword = 128 // bytes: what is hashed must be bounded
+)
+
+//go:embed common_passwords.txt
+var commonPasswords string
+
+var isCommon = func() map[string]bool {
+	common := map[string]bool{}
+	lines := bufio.NewScanner(strings.NewReader(commonPasswords))
+	for lines.Scan() {
+		if line := strings.TrimSpace(lines.Text()); line != "" && !strings.HasPrefix(line, "#") {
+			common[line] = true
+		}
+	}
+	return common
+}()
+
+// checkPassword returns what is wrong with a new password of a user.
+func checkPassword(password, email string) []fault.Field {
+	wrong := func(code, message string) []fault.Field {
+		return []fault.Field{{Field: "password", Code: code, Message: message}}
+	}
+	small := strings.ToLower(password)
+	first, _ := utf8.DecodeRuneInString(small)
+	name, _, _ := strings.Cut(email, "@")
+	const telling = 4 // shorter names are part of too many words
+	switch {
+	case utf8.RuneCountInString(password) < minPassword:
+		return wrong("min", fmt.Sprintf("must have at least %d characters", minPassword))
+	case len(password) > maxPassword:
+		return wrong("max", fmt.Sprintf("must have at most %d bytes", maxPassword))
+	case !utf8.ValidString(password):
+		return wrong("characters", "must be valid UTF-8")
+	case isCommon[small] || strings.Contains(small, issuer) || strings.Trim(small, string(first)) == "":
+		return wrong("common", "is among the first that attackers try")
+	case len(name) >= telling && strings.Contains(small, name):
+		return wrong("guessable", "must not contain the name in the e-mail address")
+	}
+	return nil
+}
+
+// production are the second recommended parameters of RFC 9106, section 4: 64 MiB,
+// three passes, four lanes. The number of lanes does not follow that of the
+// machine's processors: it is part of every hash.
+var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 4, SaltLength: 16, KeyLength: 32}
+
+// quick are the least that argon2 accepts.
+var quick = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// queuePerSlot is how many may wait for each hash that is being computed: about
+// ten seconds' worth.
+const queuePerSlot = 64
+
+// hasher hashes and compares passwords, no more at once than there are
+// processors: each hash fills 64 MiB. Safe for concurrent use.
+type hasher struct {
+	params  argon2id.Params
+	slots   chan struct{}
+	queued  atomic.Int64 // those who compute, and those who wait
+	longest int64
+	// nobody is a hash that no password has: compared with for unknown users.
+	nobody string
+}
+
+func newHasher(isQuick bool) *hasher {
+	n := runtime.NumCPU()
+	h := &hasher{params: production, slots: make(chan struct{}, n), longest: int64(n) * (1 + queuePerSlot)}
+	if isQuick {
+		h.params = quick
+	}
+	h.nobody = impossible(h.params)
+	return h
+}
+
+// impossible writes down a hash of random bytes instead of computing one. To
+// compare a password with it takes as long as with any other.
+func impossible(p argon2id.Params) string {
+	random := make([]byte, p.SaltLength+p.KeyLength)
+	_, _ = rand.Read(random) // never fails: see crypto/rand
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
+		p.Memory, p.Iterations, p.Parallelism, text(random[:p.SaltLength]), text(random[p.SaltLength:]))
+}
+
+// hash returns the password's hash, with its salt and parameters. Errors:
+// [ErrSignInBusy], the context's.
+func (h *hasher) hash(ctx context.Context, password string) (hash string, err error) {
+	err = h.inTurn(ctx, func() (err error) {
+		hash, err = argon2id.CreateHash(stable(password), &h.params)
+		return err
+	})
+	return hash, err
+}
+
+// matches reports whether the hash is that of the password. Errors:
+// [ErrSignInBusy], the context's.
+func (h *hasher) matches(ctx context.Context, password, hash string) (ok bool, err error) {
+	err = h.inTurn(ctx, func() (err error) {
+		ok, err = argon2id.ComparePasswordAndHash(stable(password), hash)
+		return err
+	})
+	return ok, err
+}
+
+// inTurn runs work when there is a free slot.
+func (h *hasher) inTurn(ctx context.Context, work func() error) error {
+	defer h.queued.Add(-1)
+	if h.queued.Add(1) > h.longest {
+		return ErrSignInBusy
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return work()
+}
+
+// stable makes the same characters the same bytes, whichever keyboard they were
+// typed on (Unicode normalization form KC).
+func stable(password string) string { return norm.NFKC.String(password) }

@@ -1,0 +1,143 @@
+package rbac
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestANewPassword(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ password, code string }{
+		"it may be long":                                {strings.Repeat("ab", 64), ""},
+		"it may be of any characters":                   {"ein schönes Täßchen 茶", ""},
+		"it is that of the demo practice":               {"Omni-Demo-2026", ""},
+		"it is not short":                               {"abcdefghij!", "min"},
+		"it is counted in characters":                   {"äöüäöüäöüäö", "min"},
+		"it is bounded in bytes":                        {strings.Repeat("ä", 65), "max"},
+		"it is no text that is broken":                  {"broken \xff characters", "characters"},
+		"it is not common":                              {"password1234", "common"},
+		"it is not common in capital letters":           {"PassWord1234", "common"},
+		"it is not one character":                       {strings.Repeat("x", 20), "common"},
+		"it is not one character of more than one byte": {strings.Repeat("ä", 20), "common"},
+		"it does not contain the service's name":        {"omnirapeutic-1", "common"},
+		"it does not contain the user's name":           {"grace-is-wonderful", "guessable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong := checkPassword(c.password, "grace@example.test")
+			if c.code == "" {
+				require.Empty(t, wrong)
+				return
+			}
+			require.Len(t, wrong, 1)
+			require.Equal(t, c.code, wrong[0].Code)
+			require.NotContains(t, wrong[0].Message, c.password)
+		})
+	}
+}
+
+func TestTheListOfCommonPasswords(t *testing.T) {
+	t.Parallel()
+	require.Greater(t, len(isCommon), 100)
+	for password := range isCommon {
+		require.Equal(t, strings.ToLower(password), password)
+	}
+}
+
+func TestAHash(t *testing.T) {
+	t.Parallel()
+	h := newHasher(true)
+	hash, err := h.hash(t.Context(), "caf\u00e9 au lait, please")
+	require.NoError(t, err)
+	for password, matches := range map[string]bool{
+		"caf\u00e9 au lait, please":  true,
+		"cafe\u0301 au lait, please": true, // the same characters, from another keyboard
+		"cafe au lait, please":       false,
+		"":                           false,
+	} {
+		got, err := h.matches(t.Context(), password, hash)
+		require.NoError(t, err)
+		require.Equal(t, matches, got, "%q", password)
+	}
+	again, err := h.hash(t.Context(), "caf\u00e9 au lait, please")
+	require.NoError(t, err)
+	require.NotEqual(t, hash, again, "it has a salt")
+
+	matches, err := h.matches(t.Context(), "", h.nobody)
+	require.NoError(t, err, "the hash that no password has is well-formed")
+	require.False(t, matches)
+	_, err = h.matches(t.Context(), "x", "not a hash")
+	require.Error(t, err)
+}
+
+func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
+	t.Parallel()
+	h := newHasher(false)
+	require.Equal(t, production, h.params)
+	require.Contains(t, h.nobody, "$m=65536,t=3,p=4$")
+	hash, err := h.hash(t.Context(), "a password of somebody")
+	require.NoError(t, err)
+	require.Len(t, h.nobody, len(hash))
+}
+
+func TestHashing(t *testing.T) {
+	t.Parallel()
+	t.Run("it is bounded at once", func(t *testing.T) {
+		h := newHasher(true)
+		var mutex sync.Mutex
+		running, most := 0, 0
+		var done sync.WaitGroup
+		for range 20 {
+			done.Go(func() {
+				_ = h.inTurn(t.Context(), func() error {
+					mutex.Lock()
+					running++
+					most = max(most, running)
+					mutex.Unlock()
+					runtime.Gosched()
+					mutex.Lock()
+					running--
+					mutex.Unlock()
+					return nil
+				})
+			})
+		}
+		done.Wait()
+		require.LessOrEqual(t, most, runtime.NumCPU())
+		require.Zero(t, h.queued.Load())
+	})
+	t.Run("it stops waiting with its context", func(t *testing.T) {
+		h := newHasher(true)
+		for range cap(h.slots) {
+			h.slots <- struct{}{}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := h.hash(ctx, "x")
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, h.queued.Load())
+	})
+	t.Run("it refuses a queue that is too long", func(t *testing.T) {
+		h := newHasher(true)
+		h.queued.Store(h.longest)
+		_, err := h.hash(t.Context(), "x")
+		require.ErrorIs(t, err, ErrSignInBusy)
+		require.Equal(t, h.longest, h.queued.Load())
+		h.queued.Store(h.longest - 1)
+		_, err = h.hash(t.Context(), "x")
+		require.NoError(t, err)
+	})
+}
+
+func BenchmarkHash(b *testing.B) {
+	h := newHasher(false)
+	for b.Loop() {
+		_, err := h.hash(b.Context(), "correct-horse-battery")
+		require.NoError(b, err)
+	}
+}

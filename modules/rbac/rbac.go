@@ -1,0 +1,86 @@
+// Package rbac says who may do what: users, their roles, the permissions that
+// follow from the roles, sign-in, and the access tokens that prove it.
+package rbac
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// User is somebody who can sign in to one organization.
+type User struct {
+	ID             uuid.UUID
+	OrganizationID uuid.UUID
+	Email          string // in small letters, unique among all organizations
+	Name           string
+	Roles          []Role // in the order of [Roles]
+	Disabled       bool
+	Version        int // counts every change, starting with 1
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+var (
+	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong
+	// password and a user who is disabled: sign-in does not tell who is there.
+	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.")
+	// ErrEmailTaken: addresses are unique among all organizations.
+	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.")
+	// ErrSignInBusy: more sign-ins are waiting than can be served soon.
+	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.")
+)
+
+// Service signs people in and checks their tokens. It is safe for concurrent use.
+type Service struct {
+	database  *db.DB
+	clock     func() time.Time
+	newID     func() uuid.UUID
+	logger    logrus.FieldLogger
+	passwords *hasher
+	tokens    *tokens
+}
+
+// Dependencies are what the service works with. The clock and the ids are passed
+// in so that tests decide on both.
+type Dependencies struct {
+	Database *db.DB
+	Clock    func() time.Time
+	NewID    func() uuid.UUID
+	Logger   logrus.FieldLogger
+	// Secret signs access tokens: at least [MinSecret] bytes.
+	Secret []byte
+	// Lifetime is how long an access token is valid.
+	Lifetime time.Duration
+	// Quick hashes passwords with as little work as possible. For tests only.
+	Quick bool
+}
+
+// MinSecret is the least length of the secret, in bytes: RFC 7518, section 3.2,
+// wants for HS256 a key at least as long as its hash.
+const MinSecret = 32
+
+// New returns the service. It panics where the secret is too short or the
+// lifetime is not positive: configuration must have refused that.
+func New(d Dependencies) *Service {
+	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
+		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
+	}
+	return &Service{
+		database:  d.Database,
+		clock:     d.Clock,
+		newID:     d.NewID,
+		logger:    d.Logger,
+		passwords: newHasher(d.Quick),
+		tokens:    newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+	}
+}
+
+// now is the moment as the database can keep it: in whole microseconds.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,129 @@
+package rbac_test
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/fault"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+const password = "correct-horse-battery"
+
+var secret = []byte("a secret of exactly 32 bytes, ok")
+
+// desk is where people sign in: the service, an organization, and what was logged.
+type desk struct {
+	*rbac.Service
+	database     *db.DB
+	clock        *clock
+	organization uuid.UUID
+	log          *bytes.Buffer
+}
+
+// clock is a time that tests set.
+type clock struct {
+	mutex sync.Mutex
+	at    time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.at
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+func open(t testing.TB) desk {
+	t.Helper()
+	d := desk{database: dbtest.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
+	logger := logrus.New()
+	logger.SetOutput(d.log)
+	d.Service = rbac.New(rbac.Dependencies{
+		Database: d.database, Clock: d.clock.now, NewID: newID, Logger: logger,
+		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
+	})
+	d.organization = d.found(t)
+	return d
+}
+
+// found makes one more organization.
+func (d desk) found(t testing.TB) uuid.UUID {
+	t.Helper()
+	id := newID()
+	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
+		tx, err := db.Handle(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, tx.Exec(`
+			INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
+			VALUES (?, 'Practice', 'America/New_York', now(), now())`, id).Error
+	})
+	require.NoError(t, err)
+	return id
+}
+
+func (d desk) hire(t testing.TB, email string, roles ...rbac.Role) rbac.User {
+	t.Helper()
+	u, err := d.CreateUser(t.Context(), d.organization, rbac.NewUser{Email: email, Name: "Somebody", Password: password, Roles: roles})
+	require.NoError(t, err)
+	return u
+}
+
+// exec changes rows by hand.
+func (d desk) exec(t testing.TB, sql string, values ...any) {
+	t.Helper()
+	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
+		tx, err := db.Handle(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, tx.Exec(sql, values...).Error
+	})
+	require.NoError(t, err)
+}
+
+// wrongFields returns the paths of the fields that an error says are wrong.
+func wrongFields(t testing.TB, err error) []string {
+	t.Helper()
+	require.ErrorIs(t, err, fault.ErrInvalid)
+	f, ok := fault.From(err)
+	require.True(t, ok)
+	var paths []string
+	for _, field := range f.Details().(fault.Fields).Errors {
+		paths = append(paths, field.Field)
+	}
+	return paths
+}
+
+// read reads a column by hand.
+func (d desk) read(t testing.TB, into any, sql string) error {
+	t.Helper()
+	_, err := db.Snapshot(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
+		tx, err := db.Handle(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, tx.Raw(sql).Scan(into).Error
+	})
+	return err
+}

@@ -1,0 +1,77 @@
+package rbac
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"omnirapeutic/platform/identity"
+)
+
+// Role is a named set of permissions that a user holds in an organization.
+type Role string
+
+// The roles.
+const (
+	Admin        Role = "ADMIN"
+	Scheduler    Role = "SCHEDULER"
+	Practitioner Role = "PRACTITIONER" // a behavior analyst (BCBA)
+	Technician   Role = "TECHNICIAN"   // a behavior technician (RBT)
+	Biller       Role = "BILLER"
+	Auditor      Role = "AUDITOR"
+	Patient      Role = "PATIENT" // a patient or guardian
+	SuperAdmin   Role = "SUPER_ADMIN"
+)
+
+var roles = []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, Patient, SuperAdmin}
+
+// Roles returns every role, in the order in which documents show them.
+func Roles() []Role { return slices.Clone(roles) }
+
+// ParseRole returns the role with the name, such as "ADMIN".
+func ParseRole(name string) (Role, error) {
+	if r := Role(name); slices.Contains(roles, r) {
+		return r, nil
+	}
+	return "", fmt.Errorf("%q is not a role; the roles are %v", name, roles)
+}
+
+// combination is a set of roles: one bit for each, in the order of roles.
+type combination uint16
+
+// combine returns the set of the named roles. Names of no role add nothing, so
+// that they grant nothing.
+func combine(names []string) combination {
+	var c combination
+	for _, name := range names {
+		if i := slices.Index(roles, Role(name)); i >= 0 {
+			c |= 1 << i
+		}
+	}
+	return c
+}
+
+// grants remembers what each combination of roles may do. There are at most 256
+// combinations, and few are ever used. The zero value is ready; safe for
+// concurrent use.
+type grants struct {
+	known sync.Map // combination → map[identity.Permission]bool
+}
+
+// of returns what the roles may do together. The map is shared: it is only read.
+func (g *grants) of(c combination) map[identity.Permission]bool {
+	if held, ok := g.known.Load(c); ok {
+		return held.(map[identity.Permission]bool)
+	}
+	held := map[identity.Permission]bool{}
+	for i, r := range roles {
+		if c&(1<<i) == 0 {
+			continue
+		}
+		for _, p := range r.Permissions() {
+			held[p] = true
+		}
+	}
+	first, _ := g.known.LoadOrStore(c, held)
+	return first.(map[identity.Permission]bool)
+}

@@ -1,0 +1,162 @@
+package rbac
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// userRow is a row of users.
+type userRow struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	ID             uuid.UUID `gorm:"primaryKey"`
+	Email          string
+	Name           string
+	PasswordHash   string
+	Status         string
+	Version        int
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// TableName names the table for gorm.
+func (userRow) TableName() string { return "users" }
+
+// roleRow is a row of user_roles.
+type roleRow struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	UserID         uuid.UUID `gorm:"primaryKey"`
+	Role           Role      `gorm:"primaryKey"`
+}
+
+// TableName names the table for gorm.
+func (roleRow) TableName() string { return "user_roles" }
+
+const (
+	statusActive   = "ACTIVE"
+	statusDisabled = "DISABLED"
+)
+
+// credentials are a user with what proves that it is them.
+type credentials struct {
+	User User
+	Hash string
+}
+
+// foundUser is a user with the roles, read in one statement: a known address
+// must not take one statement more than an unknown one.
+type foundUser struct {
+	userRow
+	RoleNames string
+}
+
+const selectUser = `
+	SELECT u.*, (
+		SELECT coalesce(string_agg(r.role, ' '), '')
+		FROM user_roles r
+		WHERE r.organization_id = u.organization_id AND r.user_id = u.id
+	) AS role_names
+	FROM users u`
+
+func (f foundUser) user() User {
+	var held []Role
+	for _, name := range strings.Fields(f.RoleNames) {
+		held = append(held, Role(name))
+	}
+	return User{
+		ID: f.ID, OrganizationID: f.OrganizationID, Email: f.Email, Name: f.Name, Roles: inOrder(held),
+		Disabled: f.Status != statusActive, Version: f.Version, CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt,
+	}
+}
+
+func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) {
+	var rows []foundUser
+	err := tx.Raw(selectUser+" WHERE "+condition, values...).Scan(&rows).Error
+	if err == nil && len(rows) == 0 {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		return foundUser{}, err
+	}
+	return rows[0], nil
+}
+
+// credentialsOf finds a user of any organization by the e-mail address.
+// Index: users_email_once.
+func credentialsOf(ctx context.Context, email string) (credentials, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return credentials{}, err
+	}
+	found, err := takeFound(tx, "u.email = ?", email)
+	return credentials{User: found.user(), Hash: found.PasswordHash}, err
+}
+
+// takeUser returns a user of the caller's organization.
+func takeUser(ctx context.Context, id uuid.UUID) (User, error) {
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return User{}, err
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return User{}, err
+	}
+	found, err := takeFound(tx, "u.organization_id = ? AND u.id = ?", organization, id)
+	return found.user(), err
+}
+
+func userExists(ctx context.Context, organization, id uuid.UUID) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	var found int64
+	err = tx.Model(&userRow{}).Where("organization_id = ? AND id = ?", organization, id).Count(&found).Error
+	return found == 1, err
+}
+
+func anyUser(ctx context.Context) (found bool, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = tx.Raw("SELECT EXISTS (SELECT 1 FROM users)").Scan(&found).Error
+	return found, err
+}
+
+func insertUser(ctx context.Context, u User, hash string) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	err = tx.Create(&userRow{
+		OrganizationID: u.OrganizationID, ID: u.ID, Email: u.Email, Name: u.Name, PasswordHash: hash,
+		Status: statusActive, Version: u.Version, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+	}).Error
+	if err != nil {
+		return refusalOf(err)
+	}
+	held := make([]roleRow, len(u.Roles))
+	for i, role := range u.Roles {
+		held[i] = roleRow{u.OrganizationID, u.ID, role}
+	}
+	return tx.Create(&held).Error
+}
+
+// refusalOf turns the violation of a constraint into what it means to people.
+func refusalOf(err error) error {
+	switch db.ConstraintOf(err) {
+	case "users_email_once":
+		return ErrEmailTaken.Because(err)
+	case "users_organization":
+		return fault.InvalidFields(fault.Field{Field: "organizationId", Code: "reference", Message: "does not exist"}).Because(err)
+	}
+	return err
+}

@@ -1,0 +1,227 @@
+package rbac
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+const testSecret = "a secret of exactly 32 bytes, ok"
+
+// turnstile issues and checks tokens at a time that tests set.
+func turnstile(secret string) (*tokens, *time.Time) {
+	now := time.Date(2026, time.March, 2, 15, 0, 0, 500_000_000, time.UTC)
+	return newTokens([]byte(secret), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
+}
+
+func someone(roles ...Role) User {
+	return User{ID: uuid.New(), OrganizationID: uuid.New(), Roles: roles}
+}
+
+// claimsOf returns what a good token says, to be spoilt.
+func claimsOf(u User, now time.Time) jwt.MapClaims {
+	return jwt.MapClaims{
+		"iss": issuer, "aud": audience, "sub": u.ID.String(), "org": u.OrganizationID.String(), "roles": []string{"ADMIN"},
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(15 * time.Minute).Unix(), "jti": uuid.NewString(),
+	}
+}
+
+func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
+	t.Helper()
+	caller, err := tokens.check(token)
+	require.ErrorIs(t, err, identity.ErrUnauthenticated)
+	require.Equal(t, identity.Caller{}, caller)
+	f, ok := fault.From(err)
+	require.True(t, ok)
+	require.Contains(t, []string{
+		"The access token is not valid. Sign in again.", "The access token has expired. Sign in again.",
+	}, f.Error())
+	require.Nil(t, f.Details())
+	return f
+}
+
+func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
+	t.Parallel()
+	tokens, _ := turnstile(testSecret)
+	u := someone(Scheduler, Auditor)
+	u.Email, u.Name = "ada@example.test", "Ada"
+	token, err := tokens.issue(u)
+	require.NoError(t, err)
+	caller, err := tokens.check(token)
+	require.NoError(t, err)
+	require.Equal(t, u.ID, caller.UserID)
+	require.Equal(t, u.OrganizationID, caller.OrganizationID)
+	require.Equal(t, []string{"SCHEDULER", "AUDITOR"}, caller.Roles)
+	require.True(t, caller.Permissions[authorizationReserve], "as a scheduler")
+	require.True(t, caller.Permissions[authorizationVerify], "as an auditor")
+	require.False(t, caller.Permissions[authorizationConsume])
+
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	require.NoError(t, err)
+	var says map[string]any
+	require.NoError(t, json.Unmarshal(payload, &says))
+	require.Len(t, says, 9, "and nothing about the person: %s", payload)
+	require.NotContains(t, string(payload), "ada")
+}
+
+func TestATokenIsValidForItsLifetime(t *testing.T) {
+	t.Parallel()
+	tokens, now := turnstile(testSecret)
+	issued := *now
+	token, err := tokens.issue(someone(Admin))
+	require.NoError(t, err)
+	for _, c := range []struct {
+		after   time.Duration
+		message string // none: valid
+	}{
+		{-time.Minute, "not valid"}, // issued by a server whose clock is far ahead
+		{-9 * time.Second, ""},
+		{0, ""},
+		{15*time.Minute + 9*time.Second, ""},
+		{15*time.Minute + 10*time.Second, "expired"},
+		{24 * time.Hour, "expired"},
+	} {
+		*now = issued.Add(c.after)
+		if c.message == "" {
+			_, err := tokens.check(token)
+			require.NoError(t, err, c.after)
+			continue
+		}
+		require.Contains(t, requireRefused(t, tokens, token).Error(), c.message)
+	}
+}
+
+func TestATokenIsRefused(t *testing.T) {
+	t.Parallel()
+	tokens, now := turnstile(testSecret)
+	u := someone(Admin)
+	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
+		c := claimsOf(u, *now)
+		change(c)
+		token, err := jwt.NewWithClaims(method, c).SignedString(key)
+		require.NoError(t, err)
+		return token
+	}
+	hs256 := func(change func(jwt.MapClaims)) string {
+		return sign(jwt.SigningMethodHS256, []byte(testSecret), change)
+	}
+	same := func(jwt.MapClaims) {}
+	set := func(name string, value any) string { return hs256(func(c jwt.MapClaims) { c[name] = value }) }
+	without := func(name string) string { return hs256(func(c jwt.MapClaims) { delete(c, name) }) }
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	good := hs256(same)
+	_, err = tokens.check(good)
+	require.NoError(t, err, "the one that is spoilt below is good")
+	parts := strings.Split(good, ".")
+	encode := base64.RawURLEncoding.EncodeToString
+	tampered := encode([]byte(`{"iss":"omnirapeutic","aud":"omnirapeutic-api","sub":"` + uuid.NewString() + `"}`))
+
+	for name, token := range map[string]string{
+		"when there is none":                       "",
+		"when it is no token":                      "nonsense",
+		"when it has two parts":                    parts[0] + "." + parts[1],
+		"when it is not signed":                    sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
+		"when its signature is taken off":          parts[0] + "." + parts[1] + ".",
+		"when its header says none":                encode([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
+		"when its header says nOnE":                encode([]byte(`{"alg":"nOnE"}`)) + "." + parts[1] + ".",
+		"when it is signed with another algorithm": sign(jwt.SigningMethodHS512, []byte(testSecret), same),
+		"when it is signed with RS256":             sign(jwt.SigningMethodRS256, key, same),
+		"when RS256 is signed with the secret":     confused(t, parts[1]),
+		"when it is signed with another secret":    sign(jwt.SigningMethodHS256, []byte("another secret of 32 bytes, yes!"), same),
+		"when what it says was changed":            parts[0] + "." + tampered + "." + parts[2],
+		"when its signature was changed":           parts[0] + "." + parts[1] + "." + encode(make([]byte, 32)),
+		"when something follows it":                good + ".x",
+		"when its encoding is loose":               loosened(good),
+		"when it is from another issuer":           set("iss", "somebody-else"),
+		"when it has no issuer":                    without("iss"),
+		"when it is for another audience":          set("aud", "another-api"),
+		"when it has no audience":                  without("aud"),
+		"when it never expires":                    without("exp"),
+		"when it does not say since when":          without("nbf"),
+		"when it begins in the future":             set("nbf", now.Add(time.Minute).Unix()),
+		"when it was issued in the future":         set("iat", now.Add(time.Minute).Unix()),
+		"when it names no user":                    without("sub"),
+		"when its user is no id":                   set("sub", "admin"),
+		"when its user is the zero id":             set("sub", uuid.Nil.String()),
+		"when it names no organization":            without("org"),
+		"when its organization is no id":           set("org", "all"),
+		"when its organization is the zero id":     set("org", uuid.Nil.String()),
+		"when its roles are no list":               set("roles", "ADMIN"),
+		"when it is very long":                     set("pad", strings.Repeat("x", maxToken)),
+	} {
+		t.Run("it is refused "+name, func(t *testing.T) {
+			t.Parallel()
+			requireRefused(t, tokens, token)
+		})
+	}
+}
+
+// confused signs with HMAC what claims to be RS256, as if the secret were a public key.
+func confused(t *testing.T, payload string) string {
+	t.Helper()
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + payload
+	hs256 := jwt.SigningMethodHMAC{Name: "RS256", Hash: crypto.SHA256}
+	signature, err := hs256.Sign(text, []byte(testSecret))
+	require.NoError(t, err)
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// loosened changes the bits of the last character that decoding leaves out: the
+// same signature, and yet another text.
+func loosened(token string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, token[len(token)-1])
+	return token[:len(token)-1] + string(alphabet[last^1])
+}
+
+func TestRolesThatThereAreNotGrantNothing(t *testing.T) {
+	t.Parallel()
+	tokens, now := turnstile(testSecret)
+	c := claimsOf(someone(), *now)
+	c["roles"] = []string{"OWNER", "admin", ""}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(testSecret))
+	require.NoError(t, err)
+	caller, err := tokens.check(token)
+	require.NoError(t, err)
+	require.Empty(t, caller.Permissions)
+}
+
+func FuzzToken(f *testing.F) {
+	tokens, _ := turnstile(testSecret)
+	good, err := tokens.issue(someone(Admin))
+	require.NoError(f, err)
+	f.Add(good)
+	f.Add("..")
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := tokens.check(token); err == nil {
+			require.Equal(t, good, token)
+		}
+	})
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	tokens, _ := turnstile(testSecret)
+	s := &Service{tokens: tokens}
+	token, err := tokens.issue(someone(Scheduler, Practitioner))
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Authenticate(b.Context(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// NewUser is what is told of a new user.
+type NewUser struct {
+	Email    string // in any letters; unique among all organizations
+	Name     string // 1 to 100 characters
+	Password string // at least 12 characters, at most 128 bytes
+	Roles    []Role // at least one
+}
+
+// CreateUser makes a user of the organization. It needs no caller in the context:
+// the first administrator is made when nobody can sign in yet. No route leads
+// here, so nobody chooses their own role. Errors: [fault.ErrInvalid], also where
+// there is no such organization, and [ErrEmailTaken].
+func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewUser) (User, error) {
+	n.Email = canonicalEmail(n.Email)
+	if wrong := n.check(); len(wrong) > 0 {
+		return User{}, fault.InvalidFields(wrong...)
+	}
+	hash, err := s.passwords.hash(ctx, n.Password) // before the transaction: no connection waits for it
+	if err != nil {
+		return User{}, err
+	}
+	now := s.now()
+	created := User{
+		ID: s.newID(), OrganizationID: organization, Email: n.Email, Name: n.Name,
+		Roles: inOrder(n.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	there := func(ctx context.Context) (bool, error) { return userExists(ctx, organization, created.ID) }
+	return db.Serializable(ctx, s.database, "user.create", func(ctx context.Context) (User, error) {
+		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
+		if done, err := there(ctx); done || err != nil {
+			return created, err
+		}
+		return created, insertUser(ctx, created, hash)
+	}, db.ProvenBy(there))
+}
+
+// HasUsers reports whether there is any user in any organization. It needs no
+// caller in the context.
+func (s *Service) HasUsers(ctx context.Context) (bool, error) {
+	return db.Snapshot(ctx, s.database, "user.any", anyUser)
+}
+
+func (n NewUser) check() []fault.Field {
+	var wrong []fault.Field
+	refuse := func(field, code, message string) {
+		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
+	}
+	if !isEmail(n.Email) {
+		refuse("email", "email", "must be an e-mail address")
+	}
+	const maxName = 100
+	if strings.TrimSpace(n.Name) == "" || utf8.RuneCountInString(n.Name) > maxName ||
+		!utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, unicode.IsControl) {
+		refuse("name", "text", "must be one line of 1 to 100 characters")
+	}
+	if len(n.Roles) == 0 {
+		refuse("roles", "required", "must have at least 1 entry")
+	}
+	for i, role := range n.Roles {
+		field := fmt.Sprintf("roles[%d]", i)
+		if _, err := ParseRole(string(role)); err != nil {
+			refuse(field, "oneof", "must be one of "+strings.Join(names(roles), ", "))
+		} else if slices.Contains(n.Roles[:i], role) {
+			refuse(field, "unique", "must not be given twice")
+		}
+	}
+	return append(wrong, checkPassword(n.Password, n.Email)...)
+}
+
+// inOrder returns the roles in the order of [Roles].
+func inOrder(held []Role) []Role {
+	var ordered []Role
+	for _, r := range roles {
+		if slices.Contains(held, r) {
+			ordered = append(ordered, r)
+		}
+	}
+	return ordered
+}
+
+// canonicalEmail makes addresses comparable. Strictly, letters before the @ may
+// differ in meaning; in practice they never do, and people type them as they like.
+func canonicalEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+
+// emailForm is what browsers accept in a form (HTML Standard, "valid e-mail
+// address"), in small letters and with a dot in the domain.
+var emailForm = regexp.MustCompile("^[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$")
+
+// maxEmail is the longest address that mail can be sent to, in bytes: RFC 5321,
+// section 4.5.3.1.3, without the angle brackets.
+const maxEmail = 254
+
+func isEmail(s string) bool { return len(s) <= maxEmail && emailForm.MatchString(s) }

@@ -1,0 +1,62 @@
+package rbac_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+)
+
+func TestANewUser(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+
+	t.Run("it is the first one", func(t *testing.T) {
+		any, err := d.HasUsers(t.Context())
+		require.NoError(t, err)
+		require.False(t, any)
+		u := d.hire(t, " Ada@Example.test ", rbac.Biller, rbac.Admin)
+		require.Equal(t, "ada@example.test", u.Email)
+		require.Equal(t, []rbac.Role{rbac.Admin, rbac.Biller}, u.Roles)
+		any, err = d.HasUsers(t.Context())
+		require.NoError(t, err)
+		require.True(t, any)
+	})
+	t.Run("it has an address of its own, in any organization", func(t *testing.T) {
+		n := rbac.NewUser{Email: "ADA@example.test", Name: "Another", Password: password, Roles: []rbac.Role{rbac.Biller}}
+		_, err := d.CreateUser(t.Context(), d.organization, n)
+		require.ErrorIs(t, err, rbac.ErrEmailTaken)
+		_, err = d.CreateUser(t.Context(), d.found(t), n)
+		require.ErrorIs(t, err, rbac.ErrEmailTaken)
+	})
+	t.Run("it belongs to an organization that there is", func(t *testing.T) {
+		_, err := d.CreateUser(t.Context(), newID(), rbac.NewUser{Email: "bo@example.test", Name: "Bo", Password: password, Roles: []rbac.Role{rbac.Biller}})
+		require.Equal(t, []string{"organizationId"}, wrongFields(t, err))
+	})
+	t.Run("it tells every wrong field", func(t *testing.T) {
+		_, err := d.CreateUser(t.Context(), d.organization, rbac.NewUser{
+			Email: "nobody", Name: "\n", Password: "short", Roles: []rbac.Role{"OWNER", rbac.Admin, rbac.Admin},
+		})
+		require.Equal(t, []string{"email", "name", "roles[0]", "roles[2]", "password"}, wrongFields(t, err))
+		_, err = d.CreateUser(t.Context(), d.organization, rbac.NewUser{Email: "cy@example.test", Name: "Cy", Password: password})
+		require.Equal(t, []string{"roles"}, wrongFields(t, err))
+	})
+	t.Run("it has no address that mail cannot reach", func(t *testing.T) {
+		for _, email := range []string{"", "a@b", "a@@b.test", "a b@c.test", "a@b.test\r\nBcc: x@y.test", "ü@b.test", strings.Repeat("a", 250) + "@b.test"} {
+			_, err := d.CreateUser(t.Context(), d.organization, rbac.NewUser{Email: email, Name: "Cy", Password: password, Roles: []rbac.Role{rbac.Biller}})
+			require.Equal(t, []string{"email"}, wrongFields(t, err), email)
+		}
+	})
+	t.Run("it keeps no password", func(t *testing.T) {
+		require.NotContains(t, d.log.String(), password)
+		var hashes []string
+		require.NoError(t, d.read(t, &hashes, "SELECT password_hash FROM users"))
+		require.NotEmpty(t, hashes)
+		for _, hash := range hashes {
+			require.True(t, strings.HasPrefix(hash, "$argon2id$"), hash)
+			require.NotContains(t, hash, password)
+		}
+	})
+}
