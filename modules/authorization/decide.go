@@ -1,0 +1,393 @@
+package authorization
+
+import (
+	"slices"
+	"time"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+)
+
+// account is one authorization with those of its reservations that an operation
+// may touch, oldest first: the one it names, or as many open ones as it can
+// need; and, where holds may have expired, every open hold.
+type account struct {
+	Authorization
+	reservations []Reservation
+}
+
+// decide judges one operation. It is the only place where units move, for
+// single requests, batches and previews alike: a pure function from the state
+// and the operation to the state after it, and what the operation came to. A
+// refusal leaves the state as it was. Decisions on several operations are made
+// by handing each the state that the one before it left.
+//
+// Where the operation has no service date, a reservation is for today, and a
+// consumption is for the day of the reservation that it settles.
+func decide(before account, op Operation, at Moment) (account, Outcome) {
+	d := draft{account: before, op: op, at: at}
+	d.reservations = slices.Clone(before.reservations)
+
+	d.expireHolds()
+	var refusal *fault.Error
+	switch op.Kind {
+	case Reserve:
+		refusal = d.reserve()
+	case Release:
+		refusal = d.release()
+	case Consume:
+		refusal = d.consume()
+	case Adjust:
+		refusal = d.adjust()
+	case Expire: // what it is for has been done above
+	default:
+		panic("authorization: no such operation: " + string(op.Kind))
+	}
+	if refusal != nil {
+		return before, Outcome{Refusal: refusal, Authorization: before.Authorization}
+	}
+	if len(d.entries) > 0 {
+		d.Version++
+		d.UpdatedAt = at.Now
+	}
+	return d.account, Outcome{
+		Authorization: d.Authorization,
+		Reservations:  d.touchedBy(d.entries, d.op.Kind != Expire),
+		Entries:       d.entries,
+		Consumed:      d.consumed,
+		Missing:       d.missing,
+	}
+}
+
+// draft is the state in the making while one operation is decided.
+type draft struct {
+	account
+	op       Operation
+	at       Moment
+	entries  []Entry
+	consumed int
+	missing  int
+}
+
+// expireHolds gives back what expired holds still hold, before anything else is
+// decided: such units count as free from the instant of expiry.
+func (d *draft) expireHolds() {
+	if !d.mayHaveExpired(d.at.Now) {
+		return
+	}
+	d.NextExpiry = nil
+	for i := range d.reservations {
+		r := &d.reservations[i]
+		if r.ExpiredAt(d.at.Now) {
+			d.giveBack(r, Expire, r.Left())
+		} else {
+			d.noteExpiry(r)
+		}
+	}
+}
+
+func (d *draft) reserve() *fault.Error {
+	day := d.op.ServiceDate
+	if day.IsZero() {
+		day = d.at.Today
+	}
+	switch {
+	case d.Decision != Active:
+		return notActive(d.Decision)
+	case !d.Covers(day):
+		return d.outsideDates(day)
+	case d.op.Units > d.Available():
+		return insufficientUnits(d.Available(), d.op.Units)
+	}
+	d.open(d.op.Units, day)
+	return nil
+}
+
+func (d *draft) release() *fault.Error {
+	if d.op.ReservationID != nil {
+		r, refusal := d.named()
+		if refusal != nil {
+			return refusal
+		}
+		units := d.op.Units
+		if units == 0 {
+			units = r.Left()
+		}
+		if units > r.Left() {
+			return insufficientReserved(r.Left(), units)
+		}
+		d.giveBack(r, Release, units)
+		return nil
+	}
+
+	left := d.op.Units
+	for r := range d.unclaimed() {
+		units := min(left, r.Left())
+		d.giveBack(r, Release, units)
+		left -= units
+		if left == 0 {
+			return nil
+		}
+	}
+	return insufficientReserved(d.op.Units-left, d.op.Units)
+}
+
+func (d *draft) consume() *fault.Error {
+	if day := d.op.ServiceDate; !day.IsZero() && !d.Covers(day) {
+		return d.outsideDates(day)
+	}
+	if d.op.ReservationID != nil {
+		return d.consumeNamed()
+	}
+	return d.consumeOldest()
+}
+
+// consumeNamed settles one reservation. Time that went beyond it is taken from
+// what is available; what is not available is told as missing, because it was
+// really worked, and never booked.
+func (d *draft) consumeNamed() *fault.Error {
+	r, refusal := d.named()
+	if refusal != nil {
+		return refusal
+	}
+	units := d.op.Units
+	if units == 0 {
+		units = r.Left()
+	}
+	day := d.op.ServiceDate
+	if day.IsZero() {
+		day = r.ServiceDate
+	}
+	if surplus := units - r.Left(); surplus > 0 {
+		granted := d.grantable(surplus, day)
+		d.missing = surplus - granted
+		d.extend(r, granted)
+		units -= d.missing
+	}
+	d.use(r, units, day)
+	if rest := r.Left(); rest > 0 && !d.op.KeepRest {
+		d.giveBack(r, Release, rest)
+	}
+	return nil
+}
+
+// consumeOldest takes from the oldest open reservations that carry no
+// appointment, then from what is available. The rest of a reservation that is
+// not used up stays reserved.
+func (d *draft) consumeOldest() *fault.Error {
+	left := d.op.Units
+	for r := range d.unclaimed() {
+		if left == 0 {
+			break
+		}
+		day := d.op.ServiceDate
+		if day.IsZero() {
+			day = r.ServiceDate
+		}
+		units := min(left, r.Left())
+		d.use(r, units, day)
+		left -= units
+	}
+	if left > 0 {
+		day := d.op.ServiceDate
+		if day.IsZero() {
+			day = d.at.Today
+		}
+		if granted := d.grantable(left, day); granted > 0 {
+			d.use(d.open(granted, day), granted, day)
+			left -= granted
+		}
+	}
+	if left == d.op.Units {
+		return d.nothingToConsume()
+	}
+	d.missing = left
+	return nil
+}
+
+// nothingToConsume says why not a single unit could be consumed.
+func (d *draft) nothingToConsume() *fault.Error {
+	day := d.op.ServiceDate
+	if day.IsZero() {
+		day = d.at.Today
+	}
+	switch {
+	case d.Decision != Active:
+		return notActive(d.Decision)
+	case !d.Covers(day):
+		return d.outsideDates(day)
+	default:
+		return insufficientUnits(d.Available(), d.op.Units)
+	}
+}
+
+func (d *draft) adjust() *fault.Error {
+	if booked := d.Used + d.Scheduled; d.op.Total < booked {
+		return ErrTotalBelowBooked.With(Booked{d.op.Total, d.Used, d.Scheduled},
+			"The total cannot be %d: %d units are used and %d are scheduled.", d.op.Total, d.Used, d.Scheduled)
+	}
+	change := d.op.Total - d.Total
+	if change == 0 {
+		return nil
+	}
+	d.Total = d.op.Total
+	d.post(Entry{Kind: Adjust, Units: change})
+	return nil
+}
+
+// named returns the open reservation that the operation names, if this caller
+// may settle it.
+func (d *draft) named() (*Reservation, *fault.Error) {
+	id := *d.op.ReservationID
+	i := slices.IndexFunc(d.reservations, func(r Reservation) bool { return r.ID == id })
+	if i < 0 {
+		return nil, ErrReservationNotFound
+	}
+	r := &d.reservations[i]
+	switch {
+	case r.AppointmentID != nil && (d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID):
+		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
+			"The reservation belongs to appointment %s and is settled only through it.", *r.AppointmentID)
+	case !r.Open():
+		return nil, ErrReservationClosed.With(
+			Settled{r.ID, r.Consumed, r.Released, r.lapsed(d.at.Now)},
+			"The reservation holds no units any more: %d were consumed, %d went back.", r.Consumed, r.Released)
+	}
+	return r, nil
+}
+
+// unclaimed yields the open reservations that carry no appointment, oldest first.
+func (d *draft) unclaimed() func(yield func(*Reservation) bool) {
+	return func(yield func(*Reservation) bool) {
+		for i := range d.reservations {
+			r := &d.reservations[i]
+			if r.Open() && r.AppointmentID == nil && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// grantable returns how many of the units can be booked without having been
+// reserved: as many as a reservation for that day would get now.
+func (d *draft) grantable(units int, day calendar.Date) int {
+	if d.Decision != Active || !d.Covers(day) {
+		return 0
+	}
+	return min(units, d.Available())
+}
+
+// open makes the operation's reservation.
+func (d *draft) open(units int, day calendar.Date) *Reservation {
+	r := Reservation{
+		OrganizationID:  d.OrganizationID,
+		ID:              d.op.NewID,
+		AuthorizationID: d.ID,
+		Sequence:        d.LastSequence + 1,
+		ServiceDate:     day,
+		AppointmentID:   d.op.AppointmentID,
+		Reference:       d.op.Reference,
+		CreatedAt:       d.at.Now,
+	}
+	if d.op.HoldFor > 0 {
+		r.ExpiresAt = new(d.at.Now.Add(d.op.HoldFor))
+	}
+	d.reservations = append(d.reservations, r)
+	opened := &d.reservations[len(d.reservations)-1]
+	d.extend(opened, units)
+	d.noteExpiry(opened)
+	return opened
+}
+
+// extend reserves more units on a reservation.
+func (d *draft) extend(r *Reservation, units int) {
+	if units == 0 {
+		return
+	}
+	r.Units += units
+	d.Scheduled += units
+	d.postOn(r, Reserve, units, r.ServiceDate)
+}
+
+// use turns reserved units into used ones.
+func (d *draft) use(r *Reservation, units int, day calendar.Date) {
+	r.Consumed += units
+	d.Scheduled -= units
+	d.Used += units
+	d.consumed += units
+	d.postOn(r, Consume, units, day)
+}
+
+// giveBack makes reserved units available again; kind is Release or Expire.
+func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
+	r.Released += units
+	d.Scheduled -= units
+	d.postOn(r, kind, units, r.ServiceDate)
+}
+
+func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.Date) {
+	r.UpdatedAt = d.at.Now
+	d.post(Entry{Kind: kind, Units: units, ReservationID: new(r.ID), ServiceDate: day})
+}
+
+// post appends the entry to the ledger, whose counters have been moved already.
+func (d *draft) post(e Entry) {
+	b := d.Balance
+	if b.Used < 0 || b.Scheduled < 0 || b.Used+b.Scheduled > b.Total {
+		panic("authorization: a decision would break the balance") // the database would refuse it too
+	}
+	e.OrganizationID = d.OrganizationID
+	e.AuthorizationID = d.ID
+	e.Sequence = d.LastSequence + 1
+	if e.Kind != Expire {
+		e.Reason = d.op.Reason
+	}
+	e.OperationID = d.op.ID
+	e.ActorID = d.op.ActorID
+	e.RequestID = d.op.RequestID
+	e.TotalAfter, e.UsedAfter, e.ScheduledAfter = b.Total, b.Used, b.Scheduled
+	e.OccurredAt = d.at.Now
+	e.PreviousHash = d.LastHash
+	e.Hash = e.computeHash()
+	d.LastSequence, d.LastHash = e.Sequence, e.Hash
+	d.entries = append(d.entries, e)
+}
+
+// noteExpiry moves the hint of the next expiry to the reservation's, where that is earlier.
+func (d *draft) noteExpiry(r *Reservation) {
+	if !r.Open() || r.ExpiresAt == nil {
+		return
+	}
+	if d.NextExpiry == nil || r.ExpiresAt.Before(*d.NextExpiry) {
+		d.NextExpiry = r.ExpiresAt
+	}
+}
+
+// touchedBy returns the reservations that the entries are about, oldest first.
+// With own, holds that expired on the way are left out: the operation that
+// found them is not about them.
+func (a account) touchedBy(entries []Entry, own bool) []Reservation {
+	var touched []Reservation
+	for _, r := range a.reservations {
+		if slices.ContainsFunc(entries, func(e Entry) bool {
+			return e.ReservationID != nil && *e.ReservationID == r.ID && (e.Kind != Expire || !own)
+		}) {
+			touched = append(touched, r)
+		}
+	}
+	return touched
+}
+
+// mayHaveExpired reports whether some open hold may have expired by now.
+func (a Authorization) mayHaveExpired(now time.Time) bool {
+	return a.NextExpiry != nil && !a.NextExpiry.After(now)
+}
+
+func notActive(status Status) *fault.Error {
+	return ErrNotActive.With(State{status}, "The authorization is %s; units are reserved only on an active one.", status)
+}
+
+func (d *draft) outsideDates(day calendar.Date) *fault.Error {
+	return ErrOutsideDates.With(Dates{day, d.StartDate, d.EndDate},
+		"The service date %s is not within the authorization, which runs from %s to %s.", day, d.StartDate, d.EndDate)
+}

@@ -1,0 +1,188 @@
+package authorization
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// model keeps units as a child would: each unit is a stone that lies in one of
+// the boxes. It knows nothing of counters, entries or hashes.
+type model struct {
+	available int
+	used      int
+	held      []box // oldest first
+}
+
+type box struct {
+	id        uuid.UUID
+	stones    int
+	expiresAt time.Time // zero: never
+}
+
+func (m *model) expire(now time.Time) {
+	for i := range m.held {
+		if b := &m.held[i]; !b.expiresAt.IsZero() && !b.expiresAt.After(now) {
+			m.available += b.stones
+			b.stones = 0
+		}
+	}
+}
+
+func (m *model) box(id uuid.UUID) *box {
+	i := slices.IndexFunc(m.held, func(b box) bool { return b.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &m.held[i]
+}
+
+func (m *model) scheduled() int {
+	sum := 0
+	for _, b := range m.held {
+		sum += b.stones
+	}
+	return sum
+}
+
+// try moves the stones if the operation is possible, and says whether it was and
+// how many stones of a consumption were missing.
+func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
+	before := model{m.available, m.used, slices.Clone(m.held)}
+	defer func() {
+		if !accepted {
+			*m = before
+		}
+	}()
+	m.expire(now)
+	switch {
+	case op.Kind == Reserve:
+		if op.Units > m.available {
+			return false, 0
+		}
+		b := box{id: op.NewID, stones: op.Units}
+		if op.HoldFor > 0 {
+			b.expiresAt = now.Add(op.HoldFor)
+		}
+		m.available -= op.Units
+		m.held = append(m.held, b)
+		return true, 0
+	case op.Kind == Adjust:
+		change := op.Total - (m.available + m.used + m.scheduled())
+		if m.available+change < 0 {
+			return false, 0
+		}
+		m.available += change
+		return true, 0
+	case op.Kind == Expire:
+		return true, 0
+	case op.ReservationID != nil:
+		b := m.box(*op.ReservationID)
+		if b == nil || b.stones == 0 {
+			return false, 0
+		}
+		units := op.Units
+		if units == 0 {
+			units = b.stones
+		}
+		if op.Kind == Release {
+			if units > b.stones {
+				return false, 0
+			}
+			b.stones -= units
+			m.available += units
+			return true, 0
+		}
+		fromBox := min(units, b.stones)
+		fromAvailable := min(units-fromBox, m.available)
+		m.used += fromBox + fromAvailable
+		b.stones -= fromBox
+		m.available -= fromAvailable
+		if !op.KeepRest {
+			m.available += b.stones
+			b.stones = 0
+		}
+		return true, units - fromBox - fromAvailable
+	default:
+		left := op.Units
+		for i := range m.held {
+			units := min(left, m.held[i].stones)
+			m.held[i].stones -= units
+			left -= units
+			if op.Kind == Release {
+				m.available += units
+			} else {
+				m.used += units
+			}
+		}
+		if op.Kind == Release {
+			return left == 0, 0
+		}
+		fromAvailable := min(left, m.available)
+		m.available -= fromAvailable
+		m.used += fromAvailable
+		left -= fromAvailable
+		return left < op.Units, left
+	}
+}
+
+// TestDecideAgainstModel plays random operations against both, and checks after
+// each of them that they agree and that the books verify.
+func TestDecideAgainstModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		total := rapid.IntRange(0, 30).Draw(t, "total")
+		a := granted(total, 0, 0)
+		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
+		stones := model{available: total}
+		ledger := books{}
+		now := noon
+
+		for range rapid.IntRange(1, 40).Draw(t, "operations") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second)
+			op := drawOperation(t, a)
+			accepted, missing := stones.try(op, now)
+
+			before := a
+			var outcome Outcome
+			a, outcome = decide(a, op, Moment{Now: now, Today: today})
+
+			require.Equal(t, accepted, outcome.Refusal == nil, "verdict on %+v: %v", op, outcome.Refusal)
+			if !accepted {
+				require.Equal(t, before, a)
+				continue
+			}
+			require.Equal(t, missing, outcome.Missing)
+			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
+
+			ledger.entries = append(ledger.entries, outcome.Entries...)
+			ledger.Authorization, ledger.reservations = a.Authorization, a.reservations
+			require.Empty(t, ledger.check(now))
+		}
+	})
+}
+
+func drawOperation(t *rapid.T, a account) Operation {
+	op := Operation{
+		ID: uuid.New(), NewID: uuid.New(),
+		Kind:  rapid.SampledFrom([]EntryKind{Reserve, Reserve, Reserve, Release, Consume, Consume, Adjust, Expire}).Draw(t, "kind"),
+		Units: rapid.IntRange(1, 12).Draw(t, "units"),
+	}
+	switch op.Kind {
+	case Reserve:
+		op.HoldFor = time.Duration(rapid.SampledFrom([]int{0, 0, 30, 60, 120}).Draw(t, "hold")) * time.Second
+	case Adjust:
+		op.Total = rapid.IntRange(0, 40).Draw(t, "new total")
+	case Release, Consume:
+		if len(a.reservations) > 0 && rapid.Bool().Draw(t, "named") {
+			op.ReservationID = new(rapid.SampledFrom(a.reservations).Draw(t, "reservation").ID)
+			op.Units = rapid.IntRange(0, 12).Draw(t, "units of it")
+			op.KeepRest = rapid.Bool().Draw(t, "keep rest")
+		}
+	}
+	return op
+}

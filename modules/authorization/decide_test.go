@@ -1,0 +1,412 @@
+package authorization
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+)
+
+var (
+	day      = calendar.NewDate
+	firstDay = day(2026, time.March, 1)
+	today    = day(2026, time.March, 10)
+	lastDay  = day(2026, time.March, 31)
+	noon     = time.Date(2026, time.March, 10, 12, 0, 0, 0, time.UTC)
+	at       = Moment{Now: noon, Today: today}
+)
+
+// granted returns an active authorization of March 2026 with the counters, and
+// with an open reservation that accounts for its scheduled units.
+func granted(total, used, scheduled int) account {
+	a := account{Authorization: Authorization{
+		OrganizationID: uuid.New(),
+		ID:             uuid.New(),
+		Balance:        Balance{total, used, scheduled},
+		StartDate:      firstDay,
+		EndDate:        lastDay,
+		Decision:       Active,
+		Version:        1,
+		InitialUnits:   total,
+		LastSequence:   1,
+	}}
+	if scheduled > 0 {
+		a.reservations = append(a.reservations, Reservation{
+			ID: uuid.New(), AuthorizationID: a.ID, Units: scheduled, ServiceDate: today, Sequence: 1,
+		})
+	}
+	return a
+}
+
+func reserve(units int) Operation {
+	return Operation{ID: uuid.New(), Kind: Reserve, Units: units, NewID: uuid.New()}
+}
+
+func settle(kind EntryKind, reservation *uuid.UUID, units int) Operation {
+	return Operation{ID: uuid.New(), Kind: kind, ReservationID: reservation, Units: units, NewID: uuid.New()}
+}
+
+func (o Operation) on(day calendar.Date) Operation { o.ServiceDate = day; return o }
+
+func kinds(entries []Entry) []EntryKind {
+	var k []EntryKind
+	for _, e := range entries {
+		k = append(k, e.Kind)
+	}
+	return k
+}
+
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	with := func(a account, change func(*account)) account { change(&a); return a }
+	for _, test := range []struct {
+		it      string
+		account account
+		op      Operation
+		refusal *fault.Error
+		balance Balance
+	}{
+		{"holds units that are available", granted(10, 2, 3), reserve(5), nil, Balance{10, 2, 8}},
+		{"refuses one unit more than is available", granted(10, 2, 3), reserve(6), ErrInsufficientUnits, Balance{10, 2, 3}},
+		{"refuses on an authorization of zero units", granted(0, 0, 0), reserve(1), ErrInsufficientUnits, Balance{}},
+		{"is possible on the first day", granted(10, 0, 0), reserve(1).on(firstDay), nil, Balance{10, 0, 1}},
+		{"is possible on the last day", granted(10, 0, 0), reserve(1).on(lastDay), nil, Balance{10, 0, 1}},
+		{"refuses the day before the first", granted(10, 0, 0), reserve(1).on(firstDay.AddDays(-1)), ErrOutsideDates, Balance{10, 0, 0}},
+		{"refuses the day after the last", granted(10, 0, 0), reserve(1).on(lastDay.AddDays(1)), ErrOutsideDates, Balance{10, 0, 0}},
+		{"refuses while pending", with(granted(10, 0, 0), func(a *account) { a.Decision = Pending }), reserve(1), ErrNotActive, Balance{10, 0, 0}},
+		{"refuses once cancelled", with(granted(10, 0, 0), func(a *account) { a.Decision = Cancelled }), reserve(1), ErrNotActive, Balance{10, 0, 0}},
+		{"refuses for today once it has expired", with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1), ErrOutsideDates, Balance{10, 0, 0}},
+		{
+			"is possible for a day within the dates once it has expired, because paper catches up",
+			with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1).on(firstDay), nil, Balance{10, 0, 1},
+		},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			after, outcome := decide(test.account, test.op, at)
+			requireRefusal(t, test.refusal, outcome)
+			require.Equal(t, test.balance, after.Balance)
+			if test.refusal != nil {
+				require.Equal(t, test.account, after, "a refusal changes nothing")
+				return
+			}
+			require.Equal(t, []EntryKind{Reserve}, kinds(outcome.Entries))
+			require.Len(t, outcome.Reservations, 1)
+			require.Equal(t, test.op.NewID, outcome.Reservations[0].ID)
+			require.Equal(t, test.account.Version+1, after.Version)
+		})
+	}
+}
+
+func requireRefusal(t *testing.T, want *fault.Error, got Outcome) {
+	t.Helper()
+	if want == nil {
+		require.Nil(t, got.Refusal)
+		return
+	}
+	require.NotNil(t, got.Refusal, "it should have been refused")
+	require.ErrorIs(t, got.Refusal, want)
+	require.Empty(t, got.Entries)
+}
+
+func TestReserveSaysHowManyAreMissing(t *testing.T) {
+	t.Parallel()
+	_, outcome := decide(granted(10, 2, 3), reserve(6), at)
+	require.EqualError(t, outcome.Refusal, "Insufficient units available. Available: 5, Requested: 6")
+	require.Equal(t, Shortage{Available: 5, Requested: 6}, outcome.Refusal.Details())
+}
+
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	t.Run("it gives back all that is left when no units are named", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{10, 0, 0}, after.Balance)
+		require.False(t, outcome.Reservations[0].Open())
+	})
+	t.Run("it gives back fewer and leaves the reservation open", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 3), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{10, 0, 1}, after.Balance)
+		require.Equal(t, 1, outcome.Reservations[0].Left())
+	})
+	t.Run("it refuses more than is left", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		_, outcome := decide(a, settle(Release, &a.reservations[0].ID, 5), at)
+		require.Equal(t, ReservedShortage{Reserved: 4, Requested: 5}, outcome.Refusal.Details())
+	})
+	t.Run("it refuses a reservation that is closed", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		after, _ := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
+		_, outcome := decide(after, settle(Release, &a.reservations[0].ID, 0), at)
+		requireRefusal(t, ErrReservationClosed, outcome)
+	})
+	t.Run("it refuses a reservation of another authorization", func(t *testing.T) {
+		t.Parallel()
+		_, outcome := decide(granted(10, 0, 4), settle(Release, new(uuid.New()), 0), at)
+		requireRefusal(t, ErrReservationNotFound, outcome)
+	})
+	for _, status := range []Status{Cancelled, Pending} {
+		t.Run("it is possible on an authorization that is "+string(status), func(t *testing.T) {
+			t.Parallel()
+			a := granted(10, 0, 4)
+			a.Decision = status
+			after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
+			require.Nil(t, outcome.Refusal)
+			require.Zero(t, after.Scheduled)
+		})
+	}
+	t.Run("it takes from the oldest open ones that carry no appointment", func(t *testing.T) {
+		t.Parallel()
+		a := granted(20, 0, 3)
+		a.reservations[0].AppointmentID = new(uuid.New())
+		a, _ = decide(a, reserve(4), at)
+		a, _ = decide(a, reserve(5), at)
+		after, outcome := decide(a, settle(Release, nil, 6), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, []int{3, 0, 3}, left(after))
+		_, outcome = decide(after, settle(Release, nil, 4), at)
+		require.Equal(t, ReservedShortage{Reserved: 3, Requested: 4}, outcome.Refusal.Details())
+	})
+}
+
+func left(a account) []int {
+	var l []int
+	for _, r := range a.reservations {
+		l = append(l, r.Left())
+	}
+	return l
+}
+
+func TestAppointmentsReservation(t *testing.T) {
+	t.Parallel()
+	appointment := uuid.New()
+	a := granted(10, 0, 4)
+	a.reservations[0].AppointmentID = &appointment
+	for _, kind := range []EntryKind{Release, Consume} {
+		t.Run("it is not settled beside its appointment by "+string(kind), func(t *testing.T) {
+			t.Parallel()
+			_, outcome := decide(a, settle(kind, &a.reservations[0].ID, 1), at)
+			requireRefusal(t, ErrBelongsToAppointment, outcome)
+		})
+		t.Run("it is settled through its appointment by "+string(kind), func(t *testing.T) {
+			t.Parallel()
+			op := settle(kind, &a.reservations[0].ID, 1)
+			op.AppointmentID = &appointment
+			_, outcome := decide(a, op, at)
+			require.Nil(t, outcome.Refusal)
+		})
+	}
+}
+
+func TestConsume(t *testing.T) {
+	t.Parallel()
+	named := func(a account, units int) Operation { return settle(Consume, &a.reservations[0].ID, units) }
+	t.Run("it turns all that is reserved into used units", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 1, 4)
+		after, outcome := decide(a, named(a, 0), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{10, 5, 0}, after.Balance)
+		require.Equal(t, 4, outcome.Consumed)
+	})
+	t.Run("it gives the rest back when fewer were used", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		after, outcome := decide(a, named(a, 3), at)
+		require.Equal(t, Balance{10, 3, 0}, after.Balance)
+		require.Equal(t, []EntryKind{Consume, Release}, kinds(outcome.Entries))
+	})
+	t.Run("it keeps the rest reserved when asked to", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		op := named(a, 3)
+		op.KeepRest = true
+		after, _ := decide(a, op, at)
+		require.Equal(t, Balance{10, 3, 1}, after.Balance)
+	})
+	t.Run("it takes the surplus from what is available", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		after, outcome := decide(a, named(a, 6), at)
+		require.Equal(t, Balance{10, 6, 0}, after.Balance)
+		require.Equal(t, []EntryKind{Reserve, Consume}, kinds(outcome.Entries))
+		require.Zero(t, outcome.Missing)
+	})
+	t.Run("it says what is missing and never books below zero", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 5, 4)
+		after, outcome := decide(a, named(a, 7), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{10, 10, 0}, after.Balance)
+		require.Equal(t, 5, outcome.Consumed)
+		require.Equal(t, 2, outcome.Missing)
+	})
+	t.Run("it works off a fully booked authorization", func(t *testing.T) {
+		t.Parallel()
+		a := granted(8, 0, 4)
+		a, _ = decide(a, reserve(4), at)
+		require.Equal(t, Exhausted, a.StatusOn(today))
+		a, outcome := decide(a, named(a, 0), at)
+		require.Nil(t, outcome.Refusal)
+		a, outcome = decide(a, settle(Consume, &a.reservations[1].ID, 0), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{8, 8, 0}, a.Balance)
+	})
+	t.Run("it is possible after the authorization has ended", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		later := Moment{Now: noon.AddDate(0, 2, 0), Today: today.AddDays(60)}
+		after, outcome := decide(a, named(a, 5), later)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, 5, after.Used, "the session took place within the dates, the surplus too")
+	})
+	t.Run("it refuses a session outside the dates", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		_, outcome := decide(a, named(a, 4).on(lastDay.AddDays(1)), at)
+		requireRefusal(t, ErrOutsideDates, outcome)
+	})
+	t.Run("it takes no surplus from a cancelled authorization", func(t *testing.T) {
+		t.Parallel()
+		a := granted(10, 0, 4)
+		a.Decision = Cancelled
+		after, outcome := decide(a, named(a, 6), at)
+		require.Equal(t, Balance{10, 4, 0}, after.Balance)
+		require.Equal(t, 2, outcome.Missing)
+	})
+	t.Run("it takes from the oldest and leaves their rest reserved when no reservation is named", func(t *testing.T) {
+		t.Parallel()
+		a := granted(20, 0, 4)
+		a, _ = decide(a, reserve(4), at)
+		after, outcome := decide(a, settle(Consume, nil, 5), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, []int{0, 3}, left(after))
+		require.Equal(t, Balance{20, 5, 3}, after.Balance)
+	})
+	t.Run("it reserves and uses what was never reserved", func(t *testing.T) {
+		t.Parallel()
+		after, outcome := decide(granted(10, 0, 0), settle(Consume, nil, 4), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{10, 4, 0}, after.Balance)
+		require.Equal(t, []EntryKind{Reserve, Consume}, kinds(outcome.Entries))
+	})
+	t.Run("it refuses when not a single unit can be consumed", func(t *testing.T) {
+		t.Parallel()
+		_, outcome := decide(granted(4, 4, 0), settle(Consume, nil, 2), at)
+		requireRefusal(t, ErrInsufficientUnits, outcome)
+	})
+}
+
+func TestHoldsExpire(t *testing.T) {
+	t.Parallel()
+	held := func() account {
+		op := reserve(6)
+		op.HoldFor = time.Minute
+		a, outcome := decide(granted(10, 0, 0), op, at)
+		require.Nil(t, outcome.Refusal)
+		return a
+	}
+	due := Moment{Now: noon.Add(time.Minute), Today: today}
+	early := Moment{Now: due.Now.Add(-time.Microsecond), Today: today}
+
+	t.Run("it counts until the instant of expiry", func(t *testing.T) {
+		t.Parallel()
+		_, outcome := decide(held(), reserve(5), early)
+		requireRefusal(t, ErrInsufficientUnits, outcome)
+	})
+	t.Run("it is free at the instant of expiry, for a reserve that needs its units", func(t *testing.T) {
+		t.Parallel()
+		after, outcome := decide(held(), reserve(10), due)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, []EntryKind{Expire, Reserve}, kinds(outcome.Entries))
+		require.Equal(t, Balance{10, 0, 10}, after.Balance)
+		require.Nil(t, after.NextExpiry)
+		require.Len(t, outcome.Reservations, 1, "the answer is about the new one only")
+	})
+	t.Run("it cannot be consumed any more", func(t *testing.T) {
+		t.Parallel()
+		a := held()
+		_, outcome := decide(a, settle(Consume, &a.reservations[0].ID, 0), due)
+		requireRefusal(t, ErrReservationClosed, outcome)
+		require.True(t, outcome.Refusal.Details().(Settled).Expired)
+	})
+	t.Run("it is written down by the sweeper, once", func(t *testing.T) {
+		t.Parallel()
+		after, outcome := decide(held(), Operation{ID: uuid.New(), Kind: Expire}, due)
+		require.Equal(t, []EntryKind{Expire}, kinds(outcome.Entries))
+		_, outcome = decide(after, Operation{ID: uuid.New(), Kind: Expire}, due)
+		require.Empty(t, outcome.Entries)
+	})
+	t.Run("it leaves a later hold alone", func(t *testing.T) {
+		t.Parallel()
+		later := reserve(1)
+		later.HoldFor = time.Hour
+		a, _ := decide(held(), later, at)
+		after, _ := decide(a, Operation{ID: uuid.New(), Kind: Expire}, due)
+		require.Equal(t, 1, after.Scheduled)
+		require.Equal(t, noon.Add(time.Hour), *after.NextExpiry)
+	})
+}
+
+func TestAdjust(t *testing.T) {
+	t.Parallel()
+	adjust := func(total int) Operation {
+		return Operation{ID: uuid.New(), Kind: Adjust, Total: total, Reason: new("the payer cut it")}
+	}
+	t.Run("it may go down to what is used and scheduled", func(t *testing.T) {
+		t.Parallel()
+		after, outcome := decide(granted(10, 2, 3), adjust(5), at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, Balance{5, 2, 3}, after.Balance)
+		require.Equal(t, -5, outcome.Entries[0].Units)
+		require.Equal(t, "the payer cut it", *outcome.Entries[0].Reason)
+	})
+	t.Run("it refuses to go below", func(t *testing.T) {
+		t.Parallel()
+		_, outcome := decide(granted(10, 2, 3), adjust(4), at)
+		require.Equal(t, Booked{Requested: 4, UsedUnits: 2, ScheduledUnits: 3}, outcome.Refusal.Details())
+	})
+	t.Run("it writes nothing when nothing changes", func(t *testing.T) {
+		t.Parallel()
+		after, outcome := decide(granted(10, 2, 3), adjust(10), at)
+		require.Empty(t, outcome.Entries)
+		require.Equal(t, 1, after.Version)
+	})
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	a := granted(10, 4, 2).Authorization
+	full := granted(10, 4, 6).Authorization
+	for _, test := range []struct {
+		it   string
+		a    Authorization
+		day  calendar.Date
+		want Status
+	}{
+		{"is upcoming the day before the first", a, firstDay.AddDays(-1), Upcoming},
+		{"is active on the first day", a, firstDay, Active},
+		{"is active on the last day", a, lastDay, Active},
+		{"is expired the day after the last", a, lastDay.AddDays(1), Expired},
+		{"is exhausted when nothing is available", full, today, Exhausted},
+		{"is expired rather than exhausted", full, lastDay.AddDays(1), Expired},
+		{"stays cancelled whatever the calendar says", func() Authorization { c := a; c.Decision = Cancelled; return c }(), lastDay.AddDays(1), Cancelled},
+		{"stays pending whatever the calendar says", func() Authorization { c := a; c.Decision = Pending; return c }(), today, Pending},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, test.want, test.a.StatusOn(test.day))
+		})
+	}
+}

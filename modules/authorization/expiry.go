@@ -1,0 +1,81 @@
+package authorization
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// sweepBatch is how many authorizations one look of the sweeper takes.
+const sweepBatch = 100
+
+// SweepHolds writes the entries of holds whose time is over, in all
+// organizations, and returns how many entries it wrote. Their units were free
+// already; this brings the ledger up to date. Any number of instances may sweep
+// at once: whoever comes second finds nothing left to do.
+func (s *Service) SweepHolds(ctx context.Context) (int, error) {
+	written := 0
+	for {
+		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
+			return s.store.due(ctx, s.clock(), sweepBatch)
+		})
+		if err != nil {
+			return written, err
+		}
+		var failed []error
+		for _, hold := range due {
+			n, err := s.expire(ctx, hold)
+			written += n
+			if err != nil {
+				failed = append(failed, err)
+			}
+		}
+		if len(failed) > 0 || len(due) < sweepBatch {
+			return written, errors.Join(failed...)
+		}
+	}
+}
+
+// expire releases the expired holds of one authorization as the program itself.
+func (s *Service) expire(ctx context.Context, hold dueHold) (int, error) {
+	caller := identity.System(hold.OrganizationID)
+	ctx = identity.With(ctx, caller)
+	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
+	outcome, err := db.Serializable(ctx, s.database, "units.expire", func(ctx context.Context) (Outcome, error) {
+		at, err := s.moment(ctx, hold.OrganizationID)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return s.apply(ctx, op, at)
+	}, s.proof(op))
+	return len(outcome.Entries), err
+}
+
+// RunSweeper sweeps once per interval until the context ends. A sweep that
+// fails is logged, and the next one does its work.
+func (s *Service) RunSweeper(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		written, err := s.SweepHolds(ctx)
+		log := s.logger.WithFields(logrus.Fields{"event": "holds_swept", "entries": written})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			log.WithError(err).Warn("some expired holds could not be swept; the next sweep tries again")
+		case written > 0:
+			log.Info("expired holds were released")
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package authorization
+
+import (
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+)
+
+// The refusals of this module. Each says in its text, and in its details, what
+// a person needs to know to do better.
+var (
+	// ErrNotFound: no such authorization in the caller's organization.
+	ErrNotFound = fault.Define(fault.NotFound, "authorization-not-found", "There is no such authorization.")
+	// ErrReservationNotFound: no such reservation on this authorization.
+	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found", "There is no such reservation on this authorization.")
+	// ErrInsufficientUnits comes with [Shortage].
+	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.")
+	// ErrInsufficientReserved comes with [ReservedShortage].
+	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.")
+	// ErrNotActive comes with [State].
+	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.")
+	// ErrOutsideDates comes with [Dates].
+	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is not within the authorization.")
+	// ErrReservationClosed comes with [Settled].
+	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation holds no units any more.")
+	// ErrBelongsToAppointment comes with [Appointment].
+	ErrBelongsToAppointment = fault.Define(fault.Conflict, "reservation-belongs-to-appointment", "The reservation is settled only through its appointment.")
+	// ErrTotalBelowBooked comes with [Booked].
+	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.")
+	// ErrTransition comes with [Transition].
+	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.")
+	// ErrReservationsOutsideDates comes with [Stranded].
+	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.")
+	// ErrHasHistory: it has reservations or entries, which are kept.
+	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.")
+	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
+	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.")
+)
+
+// Shortage are the details of [ErrInsufficientUnits], in units.
+type Shortage struct {
+	Available int `json:"available"`
+	Requested int `json:"requested"`
+}
+
+func insufficientUnits(available, requested int) *fault.Error {
+	return ErrInsufficientUnits.With(Shortage{available, requested},
+		"Insufficient units available. Available: %d, Requested: %d", available, requested)
+}
+
+// ReservedShortage are the details of [ErrInsufficientReserved], in units.
+type ReservedShortage struct {
+	Reserved  int `json:"reserved"`
+	Requested int `json:"requested"`
+}
+
+func insufficientReserved(reserved, requested int) *fault.Error {
+	return ErrInsufficientReserved.With(ReservedShortage{reserved, requested},
+		"Fewer units are reserved than were to be released. Reserved: %d, Requested: %d", reserved, requested)
+}
+
+// State are the details of [ErrNotActive].
+type State struct {
+	Status Status `json:"authorizationStatus"`
+}
+
+// Dates are the details of [ErrOutsideDates].
+type Dates struct {
+	ServiceDate calendar.Date `json:"serviceDate"`
+	StartDate   calendar.Date `json:"startDate"`
+	EndDate     calendar.Date `json:"endDate"`
+}
+
+// Settled are the details of [ErrReservationClosed], in units.
+type Settled struct {
+	ReservationID uuid.UUID `json:"reservationId"`
+	ConsumedUnits int       `json:"consumedUnits"`
+	ReleasedUnits int       `json:"releasedUnits"`
+	Expired       bool      `json:"expired"`
+}
+
+// Appointment are the details of [ErrBelongsToAppointment].
+type Appointment struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+}
+
+// Booked are the details of [ErrTotalBelowBooked], in units.
+type Booked struct {
+	Requested      int `json:"requested"`
+	UsedUnits      int `json:"usedUnits"`
+	ScheduledUnits int `json:"scheduledUnits"`
+}
+
+// Transition are the details of [ErrTransition].
+type Transition struct {
+	From    Status   `json:"from"`
+	To      Status   `json:"to"`
+	Allowed []Status `json:"allowed"`
+}
+
+// Stranded are the details of [ErrReservationsOutsideDates].
+type Stranded struct {
+	Reservations int           `json:"reservations"`
+	Units        int           `json:"units"`
+	FirstDate    calendar.Date `json:"firstDate"`
+	LastDate     calendar.Date `json:"lastDate"`
+}

@@ -1,0 +1,163 @@
+package authorization
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// What a caller may be allowed to do with authorizations.
+const (
+	PermissionRead    identity.Permission = "authorization:read"
+	PermissionCreate  identity.Permission = "authorization:create"
+	PermissionChange  identity.Permission = "authorization:change"
+	PermissionAdjust  identity.Permission = "authorization:adjust" // change the total
+	PermissionDelete  identity.Permission = "authorization:delete"
+	PermissionReserve identity.Permission = "authorization:reserve"
+	PermissionRelease identity.Permission = "authorization:release"
+	PermissionConsume identity.Permission = "authorization:consume"
+	PermissionPreview identity.Permission = "authorization:preview"
+	PermissionVerify  identity.Permission = "authorization:verify"
+)
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	return append([]httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/authorizations", Permission: PermissionCreate,
+			Summary: "Enter an authorization", Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
+		},
+		{
+			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead,
+			Summary: "List authorizations", Endpoint: httpx.Handle(http.StatusOK, s.handleList),
+		},
+		{
+			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead,
+			Summary: "Read an authorization", Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
+		},
+		{
+			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: PermissionChange,
+			Summary: "Change an authorization", Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
+		},
+		{
+			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: PermissionDelete,
+			Summary: "Delete an authorization that was never used", Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
+		},
+	}, s.unitRoutes()...)
+}
+
+// authorizationBody is an authorization as clients see it.
+type authorizationBody struct {
+	ID             uuid.UUID     `json:"id"`
+	OrganizationID uuid.UUID     `json:"organizationId"`
+	PatientID      uuid.UUID     `json:"patientId"`
+	InsuranceID    *uuid.UUID    `json:"insuranceId"`
+	ServiceCodeID  uuid.UUID     `json:"serviceCodeId"`
+	AuthNumber     *string       `json:"authNumber"`
+	TotalUnits     int           `json:"totalUnits"`
+	UsedUnits      int           `json:"usedUnits"`
+	ScheduledUnits int           `json:"scheduledUnits"`
+	AvailableUnits int           `json:"availableUnits"`
+	StartDate      calendar.Date `json:"startDate"`
+	EndDate        calendar.Date `json:"endDate"`
+	Status         Status        `json:"status"`
+	Notes          *string       `json:"notes"`
+	Version        int           `json:"version"`
+	CreatedAt      time.Time     `json:"createdAt"`
+	UpdatedAt      time.Time     `json:"updatedAt"`
+}
+
+// Location is where the authorization can be read.
+func (b authorizationBody) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
+
+func bodyOf(v View) authorizationBody {
+	return authorizationBody{
+		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
+		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber,
+		TotalUnits: v.Total, UsedUnits: v.Used, ScheduledUnits: v.Scheduled, AvailableUnits: v.Available(),
+		StartDate: v.StartDate, EndDate: v.EndDate, Status: v.Status, Notes: v.Notes,
+		Version: v.Version, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+	}
+}
+
+type createRequest struct {
+	PatientID     uuid.UUID     `json:"patientId" validate:"required"`
+	ServiceCodeID uuid.UUID     `json:"serviceCodeId" validate:"required"`
+	InsuranceID   *uuid.UUID    `json:"insuranceId"`
+	AuthNumber    *string       `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
+	TotalUnits    *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
+	StartDate     calendar.Date `json:"startDate" validate:"required"`
+	EndDate       calendar.Date `json:"endDate" validate:"required"`
+	Status        Status        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
+	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
+}
+
+func (s *Service) handleCreate(ctx context.Context, in createRequest) (authorizationBody, error) {
+	v, err := s.Create(ctx, NewAuthorization{
+		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
+		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Notes: in.Notes,
+	})
+	return bodyOf(v), err
+}
+
+type listRequest struct {
+	httpx.PageQuery
+	PatientID     uuid.UUID `query:"patientId"`
+	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
+	InsuranceID   uuid.UUID `query:"insuranceId"`
+	Status        []string  `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
+}
+
+func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[authorizationBody], error) {
+	f := Filter{
+		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, Limit: in.Size() + 1,
+	}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, Status(status))
+	}
+	if err := in.DecodeCursor(&f.After); err != nil {
+		return httpx.Page[authorizationBody]{}, err
+	}
+	views, err := s.List(ctx, f)
+	return httpx.PageOf(views, in.Size(), bodyOf, func(v View) any { return v.ID }), err
+}
+
+type byID struct {
+	ID uuid.UUID `param:"id"`
+}
+
+func (s *Service) handleGet(ctx context.Context, in byID) (authorizationBody, error) {
+	v, err := s.Get(ctx, in.ID)
+	return bodyOf(v), err
+}
+
+type changeRequest struct {
+	byID
+	InsuranceID patch.Clearable[uuid.UUID] `json:"insuranceId"`
+	AuthNumber  patch.Clearable[string]    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
+	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
+	StartDate   patch.Field[calendar.Date] `json:"startDate"`
+	EndDate     patch.Field[calendar.Date] `json:"endDate"`
+	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000"`
+	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (s *Service) handleChange(ctx context.Context, in changeRequest) (authorizationBody, error) {
+	v, err := s.Change(ctx, in.ID, Change{
+		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,
+		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Notes: in.Notes, Reason: in.Reason,
+	})
+	return bodyOf(v), err
+}
+
+func (s *Service) handleDelete(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.Delete(ctx, in.ID)
+}

@@ -1,0 +1,342 @@
+package authorization
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+func (s *Service) unitRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve,
+			Summary: "Reserve units", Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease,
+			Summary: "Release reserved units", Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume,
+			Summary: "Consume units", Endpoint: httpx.Handle(http.StatusOK, s.handleConsume),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview,
+			Summary: "Tell what an operation on units would come to", Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
+		},
+		{
+			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead,
+			Summary: "Read an authorization's balance", Endpoint: httpx.Handle(http.StatusOK, s.handleAvailable),
+		},
+		{
+			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead,
+			Summary: "List an authorization's reservations", Endpoint: httpx.Handle(http.StatusOK, s.handleReservations),
+		},
+		{
+			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead,
+			Summary: "List an authorization's unit ledger", Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
+		},
+		{
+			Method: http.MethodPost, Path: "/admin/verify", Permission: PermissionVerify,
+			Summary: "Check the books of all authorizations", Endpoint: httpx.Handle(http.StatusOK, s.handleVerify),
+		},
+	}
+}
+
+// reservationBody is a reservation as clients see it.
+type reservationBody struct {
+	ID              uuid.UUID     `json:"id"`
+	AuthorizationID uuid.UUID     `json:"authorizationId"`
+	Units           int           `json:"units"`
+	ConsumedUnits   int           `json:"consumedUnits"`
+	ReleasedUnits   int           `json:"releasedUnits"`
+	Open            bool          `json:"open"`
+	ServiceDate     calendar.Date `json:"serviceDate"`
+	ExpiresAt       *time.Time    `json:"expiresAt"`
+	AppointmentID   *uuid.UUID    `json:"appointmentId"`
+	Reference       *string       `json:"reference"`
+	CreatedAt       time.Time     `json:"createdAt"`
+	UpdatedAt       time.Time     `json:"updatedAt"`
+}
+
+func reservationBodyOf(r Reservation) reservationBody {
+	return reservationBody{
+		ID: r.ID, AuthorizationID: r.AuthorizationID, Units: r.Units, ConsumedUnits: r.Consumed, ReleasedUnits: r.Released,
+		Open: r.Open(), ServiceDate: r.ServiceDate, ExpiresAt: r.ExpiresAt, AppointmentID: r.AppointmentID,
+		Reference: r.Reference, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+func reservationBodiesOf(found []Reservation) []reservationBody {
+	bodies := make([]reservationBody, len(found))
+	for i, r := range found {
+		bodies[i] = reservationBodyOf(r)
+	}
+	return bodies
+}
+
+// keyed is the header by which a client may repeat an operation.
+type keyed struct {
+	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
+}
+
+// replayed marks an answer that was given before.
+type replayed bool
+
+// Header tells a repeated answer from a first one.
+func (r replayed) Header(h http.Header) {
+	if r {
+		h.Set("Idempotency-Replayed", "true")
+	}
+}
+
+type reserveRequest struct {
+	byID
+	keyed
+	Units            int           `json:"units" validate:"required,min=1,max=10000000"`
+	Reference        *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
+	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
+	ServiceDate      calendar.Date `json:"serviceDate"`
+}
+
+func (r reserveRequest) reservation() NewReservation {
+	n := NewReservation{Units: r.Units, ServiceDate: r.ServiceDate, Reference: r.Reference}
+	if r.ExpiresInSeconds != nil {
+		n.HoldFor = time.Duration(*r.ExpiresInSeconds) * time.Second
+	}
+	return n
+}
+
+type reserveAnswer struct {
+	replayed
+	Reservation   reservationBody   `json:"reservation"`
+	Authorization authorizationBody `json:"authorization"`
+}
+
+func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
+	outcome, err := s.Reserve(ctx, in.ID, in.reservation(), Key(in.Key))
+	if err != nil {
+		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
+	}
+	v, err := s.viewToday(ctx, outcome.Authorization)
+	return reserveAnswer{
+		replayed(outcome.Replayed), reservationBodyOf(outcome.Reservations[0]), bodyOf(v),
+	}, err
+}
+
+type releaseRequest struct {
+	byID
+	keyed
+	ReservationID *uuid.UUID `json:"reservationId"`
+	Units         *int       `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
+	Reason        *string    `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (r releaseRequest) settlement() Settlement {
+	n := Settlement{ReservationID: r.ReservationID, Reason: r.Reason}
+	if r.Units != nil {
+		n.Units = *r.Units
+	}
+	return n
+}
+
+type releaseAnswer struct {
+	replayed
+	Reservations  []reservationBody `json:"reservations"`
+	Authorization authorizationBody `json:"authorization"`
+}
+
+func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
+	outcome, err := s.Release(ctx, in.ID, in.settlement(), Key(in.Key))
+	if err != nil {
+		return releaseAnswer{replayed: replayed(outcome.Replayed)}, err
+	}
+	v, err := s.viewToday(ctx, outcome.Authorization)
+	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(v)}, err
+}
+
+type consumeRequest struct {
+	byID
+	keyed
+	ReservationID *uuid.UUID    `json:"reservationId"`
+	Units         *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
+	ServiceDate   calendar.Date `json:"serviceDate"`
+	// Remainder says what becomes of the rest of a named reservation.
+	Remainder string  `json:"remainder" validate:"omitempty,oneof=release keep"`
+	Reason    *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (r consumeRequest) settlement() Settlement {
+	n := releaseRequest{ReservationID: r.ReservationID, Units: r.Units, Reason: r.Reason}.settlement()
+	n.ServiceDate = r.ServiceDate
+	n.KeepRest = r.Remainder == "keep"
+	return n
+}
+
+type consumeAnswer struct {
+	replayed
+	Reservations  []reservationBody `json:"reservations"`
+	Authorization authorizationBody `json:"authorization"`
+	ConsumedUnits int               `json:"consumedUnits"`
+	// MissingUnits were worked and are neither reserved nor available: they are not booked.
+	MissingUnits int `json:"missingUnits"`
+}
+
+func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
+	outcome, err := s.Consume(ctx, in.ID, in.settlement(), Key(in.Key))
+	if err != nil {
+		return consumeAnswer{replayed: replayed(outcome.Replayed)}, err
+	}
+	v, err := s.viewToday(ctx, outcome.Authorization)
+	return consumeAnswer{
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(v), outcome.Consumed, outcome.Missing,
+	}, err
+}
+
+type previewRequest struct {
+	byID
+	Operation        EntryKind     `json:"operation" validate:"omitempty,oneof=reserve release consume"`
+	ReservationID    *uuid.UUID    `json:"reservationId"`
+	Units            *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
+	ServiceDate      calendar.Date `json:"serviceDate"`
+	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
+	Remainder        string        `json:"remainder" validate:"omitempty,oneof=release keep"`
+}
+
+type previewAnswer struct {
+	Allowed bool         `json:"allowed"`
+	Refusal *refusalBody `json:"refusal"`
+	// Authorization is as it would be afterwards.
+	Authorization authorizationBody `json:"authorization"`
+	ConsumedUnits int               `json:"consumedUnits"`
+	MissingUnits  int               `json:"missingUnits"`
+}
+
+// refusalBody is what the problem document would say.
+type refusalBody struct {
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+	Details any    `json:"details"`
+}
+
+func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
+	outcome, err := s.previewOf(ctx, in)
+	if err != nil {
+		return previewAnswer{}, err
+	}
+	v, err := s.viewToday(ctx, outcome.Authorization)
+	answer := previewAnswer{
+		Allowed: outcome.Refusal == nil, Authorization: bodyOf(v), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
+	}
+	if r := outcome.Refusal; r != nil {
+		answer.Refusal = &refusalBody{r.Code(), r.Error(), r.Details()}
+	}
+	return answer, err
+}
+
+func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
+	if in.Operation == "" || in.Operation == Reserve {
+		if in.Units == nil {
+			return Outcome{}, fault.InvalidFields(fault.Field{Field: "units", Code: "required", Message: "must be given"})
+		}
+		r := reserveRequest{Units: *in.Units, ServiceDate: in.ServiceDate, ExpiresInSeconds: in.ExpiresInSeconds}
+		return s.PreviewReserve(ctx, in.ID, r.reservation())
+	}
+	c := consumeRequest{
+		ReservationID: in.ReservationID, Units: in.Units, ServiceDate: in.ServiceDate, Remainder: in.Remainder,
+	}
+	return s.PreviewSettlement(ctx, in.Operation, in.ID, c.settlement())
+}
+
+type balanceBody struct {
+	AvailableUnits int    `json:"availableUnits"`
+	TotalUnits     int    `json:"totalUnits"`
+	UsedUnits      int    `json:"usedUnits"`
+	ScheduledUnits int    `json:"scheduledUnits"`
+	Status         Status `json:"status"`
+}
+
+func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {
+	v, err := s.Get(ctx, in.ID)
+	return balanceBody{v.Available(), v.Total, v.Used, v.Scheduled, v.Status}, err
+}
+
+type reservationsRequest struct {
+	byID
+	httpx.PageQuery
+	Open bool `query:"open"` // only those that hold units
+}
+
+func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
+	var after uuid.UUID
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[reservationBody]{}, err
+	}
+	found, err := s.Reservations(ctx, in.ID, in.Open, after, in.Size()+1)
+	return httpx.PageOf(found, in.Size(), reservationBodyOf, func(r Reservation) any { return r.ID }), err
+}
+
+// entryBody is a line of the ledger as clients see it.
+type entryBody struct {
+	Sequence            int64         `json:"sequence"`
+	Kind                EntryKind     `json:"kind"`
+	Units               int           `json:"units"`
+	ReservationID       *uuid.UUID    `json:"reservationId"`
+	ServiceDate         calendar.Date `json:"serviceDate"`
+	OperationID         uuid.UUID     `json:"operationId"`
+	ActorID             uuid.UUID     `json:"actorId"`
+	RequestID           string        `json:"requestId"`
+	Reason              *string       `json:"reason"`
+	TotalUnitsAfter     int           `json:"totalUnitsAfter"`
+	UsedUnitsAfter      int           `json:"usedUnitsAfter"`
+	ScheduledUnitsAfter int           `json:"scheduledUnitsAfter"`
+	AvailableUnitsAfter int           `json:"availableUnitsAfter"`
+	OccurredAt          time.Time     `json:"occurredAt"`
+	PreviousHash        string        `json:"previousHash"`
+	Hash                string        `json:"hash"`
+}
+
+func entryBodyOf(e Entry) entryBody {
+	return entryBody{
+		Sequence: e.Sequence, Kind: e.Kind, Units: e.Units, ReservationID: e.ReservationID, ServiceDate: e.ServiceDate,
+		OperationID: e.OperationID, ActorID: e.ActorID, RequestID: e.RequestID, Reason: e.Reason,
+		TotalUnitsAfter: e.TotalAfter, UsedUnitsAfter: e.UsedAfter, ScheduledUnitsAfter: e.ScheduledAfter,
+		AvailableUnitsAfter: e.After().Available(), OccurredAt: e.OccurredAt,
+		PreviousHash: e.PreviousHash.String(), Hash: e.Hash.String(),
+	}
+}
+
+type entriesRequest struct {
+	byID
+	httpx.PageQuery
+}
+
+func (s *Service) handleEntries(ctx context.Context, in entriesRequest) (httpx.Page[entryBody], error) {
+	var after int64
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[entryBody]{}, err
+	}
+	found, err := s.Entries(ctx, in.ID, after, in.Size()+1)
+	return httpx.PageOf(found, in.Size(), entryBodyOf, func(e Entry) any { return e.Sequence }), err
+}
+
+func (s *Service) handleVerify(ctx context.Context, _ httpx.None) (Report, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	return s.Verify(ctx, caller.OrganizationID)
+}
+
+// viewToday is the authorization after an operation, as it counts today.
+func (s *Service) viewToday(ctx context.Context, a Authorization) (View, error) {
+	at, err := s.moment(ctx, a.OrganizationID)
+	return a.viewOn(at.Today), err
+}

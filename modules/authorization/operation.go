@@ -1,0 +1,80 @@
+package authorization
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+)
+
+// Operation is one change of units that somebody asks for. Ids are chosen
+// before any transaction begins, so that the change can be found again after an
+// ambiguous COMMIT, and asked for again after any failure.
+type Operation struct {
+	ID              uuid.UUID // of this operation: repeated, it takes effect once
+	Kind            EntryKind
+	AuthorizationID uuid.UUID
+	Units           int // Reserve, Release, Consume: 0 means all that is left of the named reservation
+	Total           int // Adjust: the new total
+	// ReservationID names the reservation to settle. Nil: take from the oldest
+	// open ones that carry no appointment.
+	ReservationID *uuid.UUID
+	NewID         uuid.UUID     // the id of the reservation that this operation may make
+	ServiceDate   calendar.Date // of Reserve and Consume; none: see [decide]
+	HoldFor       time.Duration // Reserve: how long the hold lasts; 0: until it is settled
+	Reference     *string       // Reserve: the caller's own
+	AppointmentID *uuid.UUID    // the appointment that the reservation is for, and may settle it
+	KeepRest      bool          // Consume of a named reservation: what is left stays reserved
+	Reason        *string
+
+	ActorID   uuid.UUID
+	RequestID string
+	// Repeatable says that the client chose the id and may ask again: a refusal
+	// is then remembered like an acceptance.
+	Repeatable bool
+}
+
+// fingerprint tells whether two operations with one id ask for the same thing.
+// It leaves out who asks and what was chosen for the operation, not by it.
+func (o Operation) fingerprint() []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%d|%d|%s|%s|%d|%s|%s|%t|%s",
+		o.Kind, o.AuthorizationID, o.Units, o.Total, text(o.ReservationID), o.ServiceDate, o.HoldFor,
+		text(o.AppointmentID), quoted(o.Reference), o.KeepRest, quoted(o.Reason)))
+	return sum[:]
+}
+
+func text(id *uuid.UUID) string {
+	if id == nil {
+		return ""
+	}
+	return id.String()
+}
+
+func quoted(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%q", *s)
+}
+
+// Outcome is what an operation came to: a refusal, or what it changed.
+type Outcome struct {
+	Refusal       *fault.Error // nil: accepted
+	Authorization Authorization
+	Reservations  []Reservation // those it made or changed, oldest first
+	Entries       []Entry       // those it wrote, none where nothing had to change
+	Consumed      int           // Consume: units that were turned into used ones
+	Missing       int           // Consume: units of worked time that the authorization does not cover
+	Replayed      bool          // the answer of an earlier operation with this id
+}
+
+// Moment is when an operation is decided: the instant, and the date that it
+// has in the organization's time zone.
+type Moment struct {
+	Now   time.Time
+	Today calendar.Date
+}

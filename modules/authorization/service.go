@@ -1,0 +1,367 @@
+package authorization
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// Directory is what this module asks of the one that knows organizations,
+// patients, insurances and service codes.
+type Directory interface {
+	// TimeZone returns the organization's time zone, in which dates begin and end.
+	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
+	// CheckReferences returns an error that names the field where one of them is
+	// not there, or does not fit the others, in the caller's organization.
+	CheckReferences(ctx context.Context, patient, serviceCode uuid.UUID, insurance *uuid.UUID) error
+}
+
+// Service has the use cases of authorizations and their units. It is safe for
+// concurrent use. All of its methods act in the organization of the
+// [identity.Caller] in the context and fail without one, unless they say otherwise.
+type Service struct {
+	database  *db.DB
+	directory Directory
+	clock     func() time.Time
+	newID     func() uuid.UUID
+	logger    logrus.FieldLogger
+	store     store
+
+	grace      time.Duration
+	onVerified func(Report)
+}
+
+// Dependencies are what the service works with. The clock and the ids are
+// passed in so that tests decide on both.
+type Dependencies struct {
+	Database  *db.DB
+	Directory Directory
+	Clock     func() time.Time
+	NewID     func() uuid.UUID
+	Logger    logrus.FieldLogger
+	// SweeperGrace is how long the sweeper may take to release an expired hold
+	// before [Service.Verify] calls it overdue.
+	SweeperGrace time.Duration
+	// OnVerified, if set, is called with the report of every verification.
+	OnVerified func(Report)
+}
+
+// New returns the service.
+func New(d Dependencies) *Service {
+	s := &Service{
+		database: d.Database, directory: d.Directory, clock: d.Clock, newID: d.NewID, logger: d.Logger,
+		grace: d.SweeperGrace, onVerified: d.OnVerified,
+	}
+	if s.onVerified == nil {
+		s.onVerified = func(Report) {}
+	}
+	return s
+}
+
+// moment returns now, and the date that it has in the organization's time zone.
+func (s *Service) moment(ctx context.Context, organization uuid.UUID) (Moment, error) {
+	zone, err := s.directory.TimeZone(ctx, organization)
+	if err != nil {
+		return Moment{}, err
+	}
+	// PostgreSQL keeps microseconds; an entry's hash must not know more than its row.
+	now := s.clock().UTC().Truncate(time.Microsecond)
+	return Moment{Now: now, Today: calendar.DateIn(now, zone)}, nil
+}
+
+// NewAuthorization is what a person enters.
+type NewAuthorization struct {
+	PatientID     uuid.UUID
+	ServiceCodeID uuid.UUID
+	InsuranceID   *uuid.UUID
+	AuthNumber    *string
+	TotalUnits    int // 0 to [MaxUnits]
+	StartDate     calendar.Date
+	EndDate       calendar.Date
+	Status        Status // Pending or Active; empty: Active
+	Notes         *string
+}
+
+// Create enters an authorization and returns it. The error is
+// [fault.ErrInvalid] where a field does not fit.
+func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	if n.Status == "" {
+		n.Status = Active
+	}
+	if err := n.check(); err != nil {
+		return View{}, err
+	}
+	id := s.newID()
+	there := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, id) }
+	return db.Serializable(ctx, s.database, "authorization.create", func(ctx context.Context) (View, error) {
+		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
+		if done, err := there(ctx); err != nil || done {
+			return s.Get(ctx, id)
+		}
+		at, err := s.moment(ctx, caller.OrganizationID)
+		if err != nil {
+			return View{}, err
+		}
+		if err := s.directory.CheckReferences(ctx, n.PatientID, n.ServiceCodeID, n.InsuranceID); err != nil {
+			return View{}, err
+		}
+		a := Authorization{
+			OrganizationID: caller.OrganizationID,
+			ID:             id,
+			PatientID:      n.PatientID,
+			InsuranceID:    n.InsuranceID,
+			ServiceCodeID:  n.ServiceCodeID,
+			AuthNumber:     n.AuthNumber,
+			Balance:        Balance{Total: n.TotalUnits},
+			StartDate:      n.StartDate,
+			EndDate:        n.EndDate,
+			Decision:       n.Status,
+			Notes:          n.Notes,
+			Version:        1,
+			InitialUnits:   n.TotalUnits,
+			LastHash:       genesis(caller.OrganizationID, id, n.TotalUnits),
+			CreatedAt:      at.Now,
+			UpdatedAt:      at.Now,
+		}
+		return a.viewOn(at.Today), s.store.insert(ctx, &a)
+	}, db.ProvenBy(there))
+}
+
+func (n NewAuthorization) check() error {
+	var wrong []fault.Field
+	if n.TotalUnits < 0 || n.TotalUnits > MaxUnits {
+		wrong = append(wrong, fieldUnits("totalUnits", 0))
+	}
+	if n.EndDate.Before(n.StartDate) {
+		wrong = append(wrong, fieldDatesOrder)
+	}
+	if n.Status != Pending && n.Status != Active {
+		wrong = append(wrong, fault.Field{Field: "status", Code: "oneof", Message: "must be PENDING or ACTIVE"})
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+// View is an authorization as it counts today: with its computed status, and
+// with the units of expired holds available again.
+type View struct {
+	Authorization
+	Status Status
+}
+
+func (a Authorization) viewOn(today calendar.Date) View {
+	return View{Authorization: a, Status: a.StatusOn(today)}
+}
+
+// Get returns an authorization. The error is [ErrNotFound] where there is none.
+func (s *Service) Get(ctx context.Context, id uuid.UUID) (View, error) {
+	return read(ctx, s, "authorization.get", func(ctx context.Context, at Moment) (View, error) {
+		a, err := s.store.current(ctx, id, at.Now)
+		return a.viewOn(at.Today), err
+	})
+}
+
+// List returns authorizations that pass the filter, in the order in which they
+// were made.
+func (s *Service) List(ctx context.Context, f Filter) ([]View, error) {
+	return read(ctx, s, "authorization.list", func(ctx context.Context, at Moment) ([]View, error) {
+		found, err := s.store.list(ctx, f, at)
+		views := make([]View, len(found))
+		for i, a := range found {
+			views[i] = a.viewOn(at.Today)
+		}
+		return views, err
+	})
+}
+
+// Reservations returns an authorization's reservations in the order of their
+// ids, those with an id after the given one. The error is [ErrNotFound] where
+// there is no such authorization.
+func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, onlyOpen bool, after uuid.UUID, limit int) ([]Reservation, error) {
+	return read(ctx, s, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
+		if _, err := s.store.get(ctx, authorization); err != nil {
+			return nil, err
+		}
+		return s.store.reservations(ctx, authorization, onlyOpen, after, limit, at.Now)
+	})
+}
+
+// Entries returns an authorization's ledger, oldest first, the entries after
+// the given sequence number. The error is [ErrNotFound] where there is no such
+// authorization.
+func (s *Service) Entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
+	return read(ctx, s, "authorization.entries", func(ctx context.Context, _ Moment) ([]Entry, error) {
+		if _, err := s.store.get(ctx, authorization); err != nil {
+			return nil, err
+		}
+		return s.store.entries(ctx, authorization, after, limit)
+	})
+}
+
+func read[T any](ctx context.Context, s *Service, operation string, fn func(context.Context, Moment) (T, error)) (T, error) {
+	var none T
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return none, err
+	}
+	return db.Snapshot(ctx, s.database, operation, func(ctx context.Context) (T, error) {
+		at, err := s.moment(ctx, caller.OrganizationID)
+		if err != nil {
+			return none, err
+		}
+		return fn(ctx, at)
+	})
+}
+
+// Change is a change of an authorization's terms. Fields that are not given
+// stay as they are.
+type Change struct {
+	InsuranceID patch.Clearable[uuid.UUID]
+	AuthNumber  patch.Clearable[string]
+	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes an entry of the ledger
+	StartDate   patch.Field[calendar.Date]
+	EndDate     patch.Field[calendar.Date]
+	Status      patch.Field[Status]
+	Notes       patch.Clearable[string]
+	Reason      *string // why the total is adjusted
+}
+
+// Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
+// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
+// [fault.ErrInvalid], [identity.ErrForbidden].
+func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	if c.TotalUnits.Given {
+		if err := caller.Require(PermissionAdjust); err != nil {
+			return View{}, err
+		}
+		if c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits {
+			return View{}, fault.InvalidFields(fieldUnits("totalUnits", 0))
+		}
+	}
+	op := Operation{
+		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
+		ActorID: caller.UserID, RequestID: caller.RequestID,
+	}
+	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
+		at, err := s.moment(ctx, caller.OrganizationID)
+		if err != nil {
+			return View{}, err
+		}
+		row, err := s.store.look(ctx, id, op.ID)
+		if err != nil {
+			return View{}, err
+		}
+		if row.DoneOutcome != nil { // by an attempt whose COMMIT was not answered
+			return row.viewOn(at.Today), nil
+		}
+		after, err := s.changeTerms(ctx, row.Authorization, c, at)
+		if err != nil {
+			return View{}, err
+		}
+		if c.TotalUnits.Given {
+			outcome, err := s.post(ctx, after, op, at)
+			if err != nil {
+				return View{}, err
+			}
+			if outcome.Refusal != nil {
+				return View{}, outcome.Refusal
+			}
+			after = outcome.Authorization
+		}
+		if err := s.store.remember(ctx, op, Outcome{Authorization: after}, at.Now); err != nil {
+			return View{}, err
+		}
+		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
+		return after.viewOn(at.Today), err
+	}, s.proof(op))
+}
+
+// changeTerms applies and writes what the ledger does not know of.
+func (s *Service) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
+	after := before
+	c.InsuranceID.Apply(&after.InsuranceID)
+	c.AuthNumber.Apply(&after.AuthNumber)
+	c.StartDate.Apply(&after.StartDate)
+	c.EndDate.Apply(&after.EndDate)
+	c.Status.Apply(&after.Decision)
+	c.Notes.Apply(&after.Notes)
+
+	if after.EndDate.Before(after.StartDate) {
+		return after, fault.InvalidFields(fieldDatesOrder)
+	}
+	if allowed := decisions[before.Decision]; !slices.Contains(allowed, after.Decision) {
+		return after, ErrTransition.With(Transition{before.Decision, after.Decision, allowed},
+			"The authorization is %s and cannot become %s.", before.Decision, after.Decision)
+	}
+	if c.InsuranceID.Given {
+		if err := s.directory.CheckReferences(ctx, after.PatientID, after.ServiceCodeID, after.InsuranceID); err != nil {
+			return after, err
+		}
+	}
+	if after.StartDate.After(before.StartDate) || after.EndDate.Before(before.EndDate) {
+		stranded, err := s.store.stranded(ctx, before.ID, after.StartDate, after.EndDate, at.Now)
+		if err != nil {
+			return after, err
+		}
+		if stranded.Reservations > 0 {
+			return after, ErrReservationsOutsideDates.With(stranded,
+				"%d open reservations with %d units, for days from %s to %s, would fall outside the new dates; settle them first.",
+				stranded.Reservations, stranded.Units, stranded.FirstDate, stranded.LastDate)
+		}
+	}
+	if after.sameTerms(before) {
+		return before, nil
+	}
+	after.Version++
+	after.UpdatedAt = at.Now
+	return after, s.store.saveTerms(ctx, after)
+}
+
+func (a Authorization) sameTerms(b Authorization) bool {
+	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
+		a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+}
+
+func equal[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// Delete removes an authorization that was never used. Errors: [ErrNotFound],
+// [ErrHasHistory].
+func (s *Service) Delete(ctx context.Context, id uuid.UUID) error {
+	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
+		a, err := s.store.get(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if a.LastSequence > 0 { // every reservation begins with an entry
+			return struct{}{}, ErrHasHistory
+		}
+		return struct{}{}, s.store.delete(ctx, id)
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
+		exists, err := s.store.exists(ctx, id)
+		return !exists, err
+	}))
+	return err
+}
+
+var fieldDatesOrder = fault.Field{Field: "endDate", Code: "gtefield", Message: "must not be before startDate"}

@@ -1,0 +1,229 @@
+package authorization
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// store keeps authorizations. It takes the transaction, and the organization,
+// from the context; without either it fails.
+type store struct{}
+
+// Filter narrows a list of authorizations; zero values do not narrow it.
+type Filter struct {
+	PatientID     uuid.UUID
+	ServiceCodeID uuid.UUID
+	InsuranceID   uuid.UUID
+	Statuses      []Status // computed states
+	After         uuid.UUID
+	Limit         int
+}
+
+func (store) insert(ctx context.Context, a *Authorization) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return refusalOf(tx.Create(a).Error)
+}
+
+func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return false, err
+	}
+	var found int64
+	err = tx.Model(&Authorization{}).Where("id = ?", id).Count(&found).Error
+	return found == 1, err
+}
+
+// get returns the authorization as its row says, holds that have expired
+// included in the scheduled units.
+func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return Authorization{}, err
+	}
+	var a Authorization
+	err = tx.Where("id = ?", id).Take(&a).Error
+	if db.IsNotFound(err) {
+		return Authorization{}, ErrNotFound
+	}
+	return a, err
+}
+
+// current returns the authorization as it counts at the moment: units of holds
+// that have expired are available again, whether or not anything has released them.
+func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Authorization, error) {
+	a, err := s.get(ctx, id)
+	if err != nil {
+		return a, err
+	}
+	return a, s.freeExpired(ctx, []*Authorization{&a}, now)
+}
+
+// list returns authorizations as they count at the moment, in the order of
+// their ids, which is the order in which they were made.
+func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for column, id := range map[string]uuid.UUID{
+		"patient_id": f.PatientID, "service_code_id": f.ServiceCodeID, "insurance_id": f.InsuranceID,
+	} {
+		if id != uuid.Nil {
+			tx = tx.Where(column+" = ?", id)
+		}
+	}
+	if f.After != uuid.Nil {
+		tx = tx.Where("id > ?", f.After)
+	}
+	if len(f.Statuses) > 0 {
+		tx = tx.Where(statusSQL+" IN @statuses", map[string]any{
+			"now": at.Now, "today": at.Today, "statuses": f.Statuses,
+		})
+	}
+	var found []Authorization
+	if err := tx.Order("id").Limit(f.Limit).Find(&found).Error; err != nil {
+		return nil, err
+	}
+	pointers := make([]*Authorization, len(found))
+	for i := range found {
+		pointers[i] = &found[i]
+	}
+	return found, s.freeExpired(ctx, pointers, at.Now)
+}
+
+// statusSQL is [Authorization.StatusOn] as SQL, with expired holds free as in
+// freeExpired. Index: unit_reservations_open_oldest_first, and only where a
+// hold may have expired.
+const statusSQL = `CASE
+	WHEN authorizations.status <> 'ACTIVE' THEN authorizations.status
+	WHEN CAST(@today AS date) > end_date THEN 'EXPIRED'
+	WHEN CAST(@today AS date) < start_date THEN 'UPCOMING'
+	WHEN total_units - used_units - scheduled_units + CASE WHEN next_expiry <= @now THEN (
+			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
+			FROM unit_reservations r
+			WHERE r.organization_id = authorizations.organization_id AND r.authorization_id = authorizations.id
+				AND r.open AND r.expires_at <= @now
+		) ELSE 0 END = 0 THEN 'EXHAUSTED'
+	ELSE 'ACTIVE' END`
+
+// freeExpired takes the units of expired holds off the scheduled ones.
+func (store) freeExpired(ctx context.Context, found []*Authorization, now time.Time) error {
+	byID := make(map[uuid.UUID]*Authorization)
+	var due []uuid.UUID
+	for _, a := range found {
+		if a.mayHaveExpired(now) {
+			byID[a.ID] = a
+			due = append(due, a.ID)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	var expired []struct {
+		AuthorizationID uuid.UUID
+		Units           int
+	}
+	err = tx.Model(&Reservation{}).
+		Select("authorization_id, sum(units - consumed_units - released_units) AS units").
+		Where("authorization_id IN ? AND open AND expires_at <= ?", due, now).
+		Group("authorization_id").Scan(&expired).Error
+	for _, e := range expired {
+		byID[e.AuthorizationID].Scheduled -= e.Units
+	}
+	return err
+}
+
+// saveTerms writes everything of the authorization that a person can change.
+func (store) saveTerms(ctx context.Context, a Authorization) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return changedOne(tx.Model(&Authorization{}).Where("id = ?", a.ID).UpdateColumns(map[string]any{
+		"insurance_id": a.InsuranceID,
+		"auth_number":  a.AuthNumber,
+		"start_date":   a.StartDate,
+		"end_date":     a.EndDate,
+		"status":       a.Decision,
+		"notes":        a.Notes,
+		"version":      a.Version,
+		"updated_at":   a.UpdatedAt,
+	}))
+}
+
+// stranded counts open reservations whose service date would be outside the dates.
+func (store) stranded(ctx context.Context, id uuid.UUID, start, end calendar.Date, now time.Time) (Stranded, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return Stranded{}, err
+	}
+	var s Stranded
+	err = tx.Model(&Reservation{}).
+		Select(`count(*) AS reservations, coalesce(sum(units - consumed_units - released_units), 0) AS units,
+			min(service_date) AS first_date, max(service_date) AS last_date`).
+		Where("authorization_id = ? AND open AND (expires_at IS NULL OR expires_at > ?)", id, now).
+		Where("service_date < ? OR service_date > ?", start, end).
+		Scan(&s).Error
+	return s, err
+}
+
+func (store) delete(ctx context.Context, id uuid.UUID) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return changedOne(tx.Where("id = ?", id).Delete(&Authorization{}))
+}
+
+// reservations lists an authorization's reservations in the order of their ids.
+func (store) reservations(ctx context.Context, authorization uuid.UUID, onlyOpen bool, after uuid.UUID, limit int, now time.Time) ([]Reservation, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx = tx.Where("authorization_id = ?", authorization)
+	if onlyOpen {
+		tx = tx.Where("open AND (expires_at IS NULL OR expires_at > ?)", now)
+	}
+	if after != uuid.Nil {
+		tx = tx.Where("id > ?", after)
+	}
+	var found []Reservation
+	return found, tx.Order("id").Limit(limit).Find(&found).Error
+}
+
+// entries lists an authorization's ledger, oldest first.
+func (store) entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Entry
+	return found, tx.Where("authorization_id = ? AND sequence > ?", authorization, after).
+		Order("sequence").Limit(limit).Find(&found).Error
+}
+
+// changedOne turns the result of a write that must change one row into an error.
+func changedOne(result *gorm.DB) error {
+	if result.Error != nil {
+		return refusalOf(result.Error)
+	}
+	if result.RowsAffected != 1 {
+		return errRowsChanged(result.RowsAffected)
+	}
+	return nil
+}

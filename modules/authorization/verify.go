@@ -1,0 +1,213 @@
+package authorization
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// Problem is one way in which an authorization's books do not agree.
+type Problem struct {
+	OrganizationID  uuid.UUID `json:"organizationId"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	Check           string    `json:"check"`              // which rule is broken, see [Service.Verify]
+	Sequence        int64     `json:"sequence,omitempty"` // of the entry, where it is about one
+	ReservationID   string    `json:"reservationId,omitempty"`
+	Expected        string    `json:"expected"` // what the rest of the books says it should be
+	Found           string    `json:"found"`
+}
+
+// String tells the problem in one line.
+func (p Problem) String() string {
+	where := "authorization " + p.AuthorizationID.String()
+	if p.Sequence > 0 {
+		where += fmt.Sprintf(", entry %d", p.Sequence)
+	}
+	if p.ReservationID != "" {
+		where += ", reservation " + p.ReservationID
+	}
+	return fmt.Sprintf("%s: %s: expected %s, found %s", where, p.Check, p.Expected, p.Found)
+}
+
+// maxProblems bounds how many problems a report lists; all of them are counted.
+const maxProblems = 100
+
+// Report says what a verification looked at and found.
+type Report struct {
+	OK             bool      `json:"ok"`
+	Authorizations int       `json:"authorizations"`
+	Reservations   int       `json:"reservations"`
+	Entries        int       `json:"entries"`
+	ProblemCount   int       `json:"problemCount"`
+	Problems       []Problem `json:"problems"` // the first 100
+	CheckedAt      time.Time `json:"checkedAt"`
+}
+
+// books are everything that is known of one authorization, of one moment.
+type books struct {
+	Authorization
+	reservations []Reservation
+	entries      []Entry // in the order of their sequence numbers
+}
+
+// verifyBatch is how many authorizations are read in one snapshot.
+const verifyBatch = 200
+
+// Verify checks the books of all authorizations, of one organization or, with
+// [uuid.Nil], of all, and reports every disagreement:
+//
+//   - sequence: the entries are numbered 1, 2, 3, … up to the last one noted
+//   - chain: every entry carries the hash of the one before it
+//   - hash: every entry's hash is that of its fields
+//   - head: the authorization notes the hash of its newest entry
+//   - balance-after: every entry's counters follow from those before it
+//   - total, used, scheduled: the counters are the sums of the entries
+//   - reservations-used, reservations-scheduled: … and of the reservations
+//   - reservation: every reservation is the sum of its entries
+//   - overdue: no hold is open past its expiry for longer than the sweeper takes
+//
+// Each authorization is read in one snapshot, so that bookings can go on
+// meanwhile. The caller decides on permission; this reads across organizations.
+func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, error) {
+	now := s.clock().UTC()
+	report := Report{CheckedAt: now, Problems: []Problem{}}
+	var last books
+	for {
+		batch, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) ([]books, error) {
+			return s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
+		})
+		if err != nil {
+			return report, err
+		}
+		for _, b := range batch {
+			report.add(b, b.check(now.Add(-s.grace)))
+		}
+		if len(batch) < verifyBatch {
+			report.OK = report.ProblemCount == 0
+			s.onVerified(report)
+			return report, nil
+		}
+		last = batch[len(batch)-1]
+	}
+}
+
+func (r *Report) add(b books, problems []Problem) {
+	r.Authorizations++
+	r.Reservations += len(b.reservations)
+	r.Entries += len(b.entries)
+	r.ProblemCount += len(problems)
+	r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
+}
+
+// check replays the ledger and compares. Holds that expired before overdue
+// should have been released.
+func (b books) check(overdue time.Time) []Problem {
+	a := audit{books: b, sums: make(map[uuid.UUID]Reservation, len(b.reservations))}
+	a.replay()
+	a.compareCounters()
+	a.compareReservations(overdue)
+	return a.problems
+}
+
+// audit is the checking of one authorization's books.
+type audit struct {
+	books
+	balance  Balance                   // replayed from the entries
+	sums     map[uuid.UUID]Reservation // replayed from the entries
+	problems []Problem
+}
+
+func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
+	if expected == found {
+		return
+	}
+	p := Problem{
+		OrganizationID: a.OrganizationID, AuthorizationID: a.ID, Check: check,
+		Expected: fmt.Sprint(expected), Found: fmt.Sprint(found),
+	}
+	if entry != nil {
+		p.Sequence = entry.Sequence
+	}
+	if reservation != uuid.Nil {
+		p.ReservationID = reservation.String()
+	}
+	a.problems = append(a.problems, p)
+}
+
+func (a *audit) replay() {
+	a.balance = Balance{Total: a.InitialUnits}
+	previous := genesis(a.OrganizationID, a.ID, a.InitialUnits)
+	var sequence int64
+	for i := range a.entries {
+		e := &a.entries[i]
+		a.expect("sequence", e, uuid.Nil, sequence+1, e.Sequence)
+		a.expect("chain", e, uuid.Nil, previous, e.PreviousHash)
+		a.expect("hash", e, uuid.Nil, e.computeHash(), e.Hash)
+		a.apply(e)
+		a.expect("balance-after", e, uuid.Nil, a.balance, e.After())
+		sequence, previous = e.Sequence, e.Hash
+	}
+	a.expect("sequence", nil, uuid.Nil, sequence, a.LastSequence)
+	a.expect("head", nil, uuid.Nil, previous, a.LastHash)
+}
+
+// apply moves the replayed counters by one entry.
+func (a *audit) apply(e *Entry) {
+	var sum Reservation
+	if e.ReservationID != nil {
+		sum = a.sums[*e.ReservationID]
+	}
+	switch e.Kind {
+	case Reserve:
+		a.balance.Scheduled += e.Units
+		sum.Units += e.Units
+	case Release, Expire:
+		a.balance.Scheduled -= e.Units
+		sum.Released += e.Units
+	case Consume:
+		a.balance.Scheduled -= e.Units
+		a.balance.Used += e.Units
+		sum.Consumed += e.Units
+	case Adjust:
+		a.balance.Total += e.Units
+	}
+	if e.ReservationID != nil {
+		a.sums[*e.ReservationID] = sum
+	}
+}
+
+func (a *audit) compareCounters() {
+	a.expect("total", nil, uuid.Nil, a.balance.Total, a.Total)
+	a.expect("used", nil, uuid.Nil, a.balance.Used, a.Used)
+	a.expect("scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
+	var used, scheduled int
+	for _, r := range a.reservations {
+		used += r.Consumed
+		scheduled += r.Left()
+	}
+	a.expect("reservations-used", nil, uuid.Nil, used, a.Used)
+	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
+}
+
+// units is what a reservation and its entries must agree on.
+type units struct{ Units, Consumed, Released int }
+
+func (a *audit) compareReservations(overdue time.Time) {
+	for _, r := range a.reservations {
+		sum := a.sums[r.ID]
+		a.expect("reservation", nil, r.ID,
+			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
+		if r.ExpiredAt(overdue) {
+			a.expect("overdue", nil, r.ID, "released once expired at "+r.ExpiresAt.Format(time.RFC3339),
+				fmt.Sprintf("%d units held", r.Left()))
+		}
+		delete(a.sums, r.ID)
+	}
+	for id, sum := range a.sums {
+		a.expect("reservation", nil, id, units{sum.Units, sum.Consumed, sum.Released}, "no such reservation")
+	}
+}
