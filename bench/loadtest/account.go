@@ -1,0 +1,83 @@
+package loadtest
+
+import (
+	"fmt"
+	"net/url"
+	"sync/atomic"
+)
+
+// kind is an operation on units. Each takes one unit, always.
+type kind uint8
+
+const (
+	reserve kind = iota
+	release
+	consume
+	kinds // how many there are
+)
+
+// String is the operation's name in the API's paths.
+func (k kind) String() string {
+	return [...]string{"reserve", "release", "consume"}[k]
+}
+
+// account is one authorization and what is known of its units from answers.
+// Safe for concurrent use.
+type account struct {
+	id      string
+	total   int64 // units; changed only while no request is under way
+	urls    [kinds]*url.URL
+	done    [kinds]atomic.Int64 // units of operations that the server said it did
+	unknown [kinds]atomic.Int64 // units of those it may have done
+}
+
+func (a *account) record(k kind, v verdict) {
+	switch {
+	case v.outcome == accepted:
+		a.done[k].Add(1)
+	case v.unknown:
+		a.unknown[k].Add(1)
+	}
+}
+
+// expected returns what the server must report now, when nothing is under way.
+func (a *account) expected() expectation {
+	var done, unknown [kinds]int64
+	for k := range kinds {
+		done[k], unknown[k] = a.done[k].Load(), a.unknown[k].Load()
+	}
+	return expect(done, unknown)
+}
+
+// Span is a range of whole numbers, both ends included. Where the outcome of
+// every request is known, both ends are the same.
+type Span struct {
+	Min int64 `json:"min"`
+	Max int64 `json:"max"`
+}
+
+// String is the number, or "from MIN to MAX".
+func (s Span) String() string {
+	if s.Min == s.Max {
+		return thousands(s.Min)
+	}
+	return fmt.Sprintf("from %s to %s", thousands(s.Min), thousands(s.Max))
+}
+
+func (s Span) holds(n int64) bool { return s.Min <= n && n <= s.Max }
+
+func (s Span) plus(other Span) Span { return Span{s.Min + other.Min, s.Max + other.Max} }
+
+// expectation bounds the units of an authorization that started with none booked.
+type expectation struct {
+	scheduled, used, booked Span // booked is both together: consuming does not change it
+}
+
+func expect(done, unknown [kinds]int64) expectation {
+	held := done[reserve] - done[release]
+	return expectation{
+		scheduled: Span{held - done[consume] - unknown[release] - unknown[consume], held - done[consume] + unknown[reserve]},
+		used:      Span{done[consume], done[consume] + unknown[consume]},
+		booked:    Span{held - unknown[release], held + unknown[reserve]},
+	}
+}

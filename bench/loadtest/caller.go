@@ -1,0 +1,197 @@
+package loadtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+
+	"github.com/google/uuid"
+)
+
+// newTransport keeps a connection per client open, and does nothing that a
+// measured request would wait for.
+func newTransport(clients int) *http.Transport {
+	var plain http.Protocols
+	plain.SetHTTP1(true)
+	return &http.Transport{
+		MaxIdleConnsPerHost:   clients + sideCalls,
+		DisableCompression:    true,
+		Protocols:             &plain,
+		ResponseHeaderTimeout: requestTimeout,
+	}
+}
+
+// caller sends the measured requests of one client. It runs on the machine
+// that is measured, so it reuses what it can. Not safe for concurrent use.
+type caller struct {
+	api     *api
+	request *http.Request
+	key     []string // the values of the headers that change
+	bearer  []string
+	answer  []byte
+}
+
+// content is a request body whose end the transport may report without us.
+type content struct{ bytes.Reader }
+
+func (*content) Close() error { return nil }
+
+func newCaller(ctx context.Context, a *api) *caller {
+	c := &caller{api: a, answer: make([]byte, 0, 4096)}
+	c.renew(ctx)
+	return c
+}
+
+// renew makes the parts that must not be touched again after a transport
+// error, because the transport may still be using them.
+func (c *caller) renew(ctx context.Context) {
+	c.key, c.bearer = make([]string, 1), make([]string, 1)
+	// No GetBody: the transport takes an Idempotency-Key as permission to send
+	// a request again by itself, and a repetition that nobody counts would
+	// hide a failure.
+	c.request = (&http.Request{
+		Method: http.MethodPost,
+		Header: http.Header{
+			"Content-Type":    {"application/json"},
+			"Authorization":   c.bearer,
+			"Idempotency-Key": c.key,
+		},
+	}).WithContext(ctx)
+}
+
+// post sends one request and returns the status and the body of the answer,
+// which is valid until the next call.
+func (c *caller) post(address *url.URL, body []byte) (status int, answer []byte, err error) {
+	c.key[0], c.bearer[0] = uuid.NewString(), *c.api.bearer.Load()
+	sent := new(content)
+	sent.Reset(body)
+	c.request.URL, c.request.Host = address, address.Host
+	c.request.Body, c.request.ContentLength = sent, int64(len(body))
+	response, err := c.api.transport.RoundTrip(c.request)
+	if err != nil {
+		c.renew(c.request.Context())
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if err := c.read(response.Body); err != nil {
+		c.renew(c.request.Context())
+		return response.StatusCode, nil, err
+	}
+	return response.StatusCode, c.answer, nil
+}
+
+// read takes the whole answer, as the connection could not be used again otherwise.
+func (c *caller) read(from io.Reader) error {
+	c.answer = c.answer[:0]
+	for {
+		if len(c.answer) == cap(c.answer) {
+			c.answer = append(c.answer, 0)[:len(c.answer)]
+		}
+		n, err := from.Read(c.answer[len(c.answer):cap(c.answer)])
+		c.answer = c.answer[:len(c.answer)+n]
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+type outcome uint8
+
+const (
+	accepted outcome = iota
+	refused          // the server answered that there are not enough units
+	failed           // anything else
+)
+
+// verdict is what an answer means.
+type verdict struct {
+	outcome outcome
+	unknown bool   // failed, and it may have been done nevertheless
+	code    string // of a failure: status and code, or the kind of transport error
+	detail  string // of a failure, in words
+}
+
+// classify reads an answer to an operation on units. A refusal is an answer;
+// anything else that is not what was asked for is a failure. Only where
+// nothing was heard, or a part of the system said that it cannot tell, is the
+// outcome unknown: every other status promises that nothing was done, and the
+// check of the units holds the server to it.
+func classify(k kind, status int, answer []byte, err error) verdict {
+	if err != nil {
+		return verdict{outcome: failed, unknown: true, code: transportCode(err), detail: err.Error()}
+	}
+	wanted := http.StatusOK
+	if k == reserve {
+		wanted = http.StatusCreated
+	}
+	if status == wanted {
+		return verdict{outcome: accepted}
+	}
+	p := parseProblem(answer)
+	if status == http.StatusConflict && p.Code == "insufficient-units" {
+		return verdict{outcome: refused}
+	}
+	v := verdict{outcome: failed, code: strconv.Itoa(status), detail: p.Detail}
+	if p.Code != "" {
+		v.code += " " + p.Code
+	}
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		v.unknown = true
+	default:
+		v.unknown = status < 300 // a success, but not the one that was asked for
+	}
+	return v
+}
+
+func transportCode(err error) string {
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "unanswered at the end"
+	case errors.As(err, &network) && network.Timeout():
+		return "timeout"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection lost"
+	default:
+		return "transport error"
+	}
+}
+
+var reserveOne = []byte(`{"units":1}`)
+
+// appendSettle appends the body of a release or consume to b.
+func appendSettle(b []byte, reservation string) []byte {
+	b = append(b, `{"reservationId":"`...)
+	b = append(b, reservation...)
+	return append(b, `","units":1}`...)
+}
+
+// reservationOf reads the id of the reservation that was made.
+func reservationOf(answer []byte) (string, error) {
+	var made struct {
+		Reservation struct {
+			ID uuid.UUID `json:"id"`
+		} `json:"reservation"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil {
+		return "", fmt.Errorf("the answer to a reserve is no JSON: %w", err)
+	}
+	if made.Reservation.ID == uuid.Nil {
+		return "", errors.New("the answer to a reserve names no reservation")
+	}
+	return made.Reservation.ID.String(), nil
+}

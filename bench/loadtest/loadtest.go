@@ -1,0 +1,168 @@
+// Package loadtest puts a running server under load through its HTTP API, and
+// says afterwards how fast it was and whether every unit is accounted for.
+//
+// It knows nothing of the server but the API, so it measures what a frontend
+// sees. A run signs in once, makes a patient and authorizations of its own,
+// sends the requests of one scenario for a while, and then compares the units
+// that the server reports with those that it promised:
+//
+//	result, err := loadtest.Run(ctx, loadtest.Options{
+//		Scenario: "high-contention",
+//		URL:      "http://127.0.0.1:8080",
+//		Email:    "admin@demo.test",
+//		Password: "…",
+//		Progress: os.Stderr,
+//	})
+//
+// The user who signs in must be an administrator: setting up, verifying and
+// reading the retry metrics need it. What a run makes stays on the server.
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultDuration is how long the load lasts where Options says nothing.
+	DefaultDuration = 10 * time.Second
+
+	// WarmUp precedes the measured time: connections are opened and caches
+	// filled. Its requests are not measured, but their units are checked and
+	// their failures are told.
+	WarmUp = time.Second
+
+	// requestTimeout is how long one request may wait for its answer. It is
+	// longer than any timeout of the server's own, so that the server's
+	// verdict is what is recorded.
+	requestTimeout = 60 * time.Second
+
+	// grace is how long requests may go on after the last one was due. What
+	// was not sent by then counts as failed.
+	grace = requestTimeout + 5*time.Second
+
+	// patience bounds a run of a fixed number of requests.
+	patience = 10 * time.Minute
+)
+
+// Options say what to run, against which server. The zero value of a field
+// means the scenario's default.
+type Options struct {
+	Scenario string // the name of one of [Scenarios]
+	URL      string // of the server, with or without /api/v1
+	Email    string // of an administrator
+	Password string
+
+	Clients        int           // requests that are under way at once, at most
+	Duration       time.Duration // of the measured time; not used by scenarios of a fixed number of requests
+	Authorizations int           // how many to make; scenarios about one authorization take no other number
+
+	// Rate is the number of requests due per second, over all clients. With 0
+	// the loop is closed: a client sends its next request when the last one
+	// was answered. Otherwise it is open: requests are due on a fixed
+	// schedule, whether or not earlier ones were answered, and latency counts
+	// from the time a request was due.
+	Rate float64
+
+	Progress io.Writer // where to show progress; nil for nowhere
+	Mode     string    // free text that is noted in the result, such as "combined"
+}
+
+// Run runs one scenario and returns what was measured. An error means that
+// nothing was: options that make no sense, no server, no sign-in, a set-up
+// that was refused, or a context that ended. Failed requests, missed targets
+// and lost units are no errors, but part of the result.
+func Run(ctx context.Context, o Options) (Result, error) {
+	o, s, err := o.resolve()
+	if err != nil {
+		return Result{}, err
+	}
+	transport := newTransport(o.Clients)
+	defer transport.CloseIdleConnections()
+	return run(ctx, o, s, transport)
+}
+
+func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper) (Result, error) {
+	server := newAPI(o.URL, transport)
+	if err := server.signIn(ctx, o.Email, o.Password); err != nil {
+		return Result{}, fmt.Errorf("signing in to %s: %w", o.URL, err)
+	}
+	defer server.stayOn(ctx, o.Email, o.Password)()
+
+	accounts, err := prepare(ctx, server, o, s)
+	if err != nil {
+		return Result{}, fmt.Errorf("preparing the scenario: %w", err)
+	}
+
+	r := newResult(o, s)
+	retries := watchRetries(ctx, server)
+	l := newLoad(o, s, server, accounts)
+	l.run(ctx)
+	r.Retries, r.RetrySeries = retries.stop(ctx, l.from)
+
+	if s.exhausts {
+		r.LastUnits = lastUnits(ctx, o, s, server, accounts[0])
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, fmt.Errorf("the run was ended early: %w", err)
+	}
+	r.measure(l)
+	r.Integrity = checkIntegrity(ctx, server, accounts)
+	r.judge(s)
+	if err := ctx.Err(); err != nil {
+		return Result{}, fmt.Errorf("the run was ended early: %w", err)
+	}
+	return r, nil
+}
+
+// resolve fills in the defaults and refuses what makes no sense.
+func (o Options) resolve() (Options, Scenario, error) {
+	s, err := scenarioNamed(o.Scenario)
+	if err != nil {
+		return o, s, err
+	}
+	if o.Clients == 0 {
+		o.Clients = s.Clients
+	}
+	if o.Authorizations == 0 {
+		o.Authorizations = s.Authorizations
+	}
+	if o.Duration == 0 {
+		o.Duration = DefaultDuration
+	}
+	var wrong []error
+	if o.Clients < 1 {
+		wrong = append(wrong, fmt.Errorf("clients must be 1 or more, not %d", o.Clients))
+	}
+	if o.Duration < 0 {
+		wrong = append(wrong, fmt.Errorf("duration must be more than 0, not %v", o.Duration))
+	}
+	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > 1e6 {
+		wrong = append(wrong, fmt.Errorf("rate must be between 0 and 1,000,000 per second, not %v", o.Rate))
+	}
+	if least, most := s.authorizationRange(); o.Authorizations < least || o.Authorizations > most {
+		wrong = append(wrong, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
+	}
+	o.URL, err = baseURL(o.URL)
+	return o, s, errors.Join(append(wrong, err)...)
+}
+
+// baseURL returns the address of the API from that of the server.
+func baseURL(server string) (string, error) {
+	u, err := url.Parse(strings.TrimRight(server, "/"))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return server, fmt.Errorf("url must be like http://127.0.0.1:8080, not %q", server)
+	}
+	u.RawQuery, u.Fragment = "", ""
+	if !strings.HasSuffix(u.Path, "/api/v1") {
+		u.Path += "/api/v1"
+	}
+	return u.String(), nil
+}

@@ -1,0 +1,58 @@
+package loadtest
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Machine is where the load tool ran; the server may have run elsewhere.
+type Machine struct {
+	CPU         string    `json:"cpu"` // the model, or the architecture where that is not known
+	Cores       int       `json:"cores"`
+	MemoryBytes int64     `json:"memoryBytes"` // 0 where not known
+	OS          string    `json:"os"`
+	Go          string    `json:"go"`
+	Time        time.Time `json:"time"` // when the run began
+}
+
+func thisMachine(now time.Time) Machine {
+	m := Machine{
+		CPU:   runtime.GOARCH,
+		Cores: runtime.NumCPU(),
+		OS:    runtime.GOOS,
+		Go:    runtime.Version(),
+		Time:  now.UTC().Truncate(time.Second),
+	}
+	if model := valueIn("/proc/cpuinfo", "model name", ":"); model != "" {
+		m.CPU = model
+	}
+	if name := valueIn("/etc/os-release", "PRETTY_NAME", "="); name != "" {
+		m.OS = name
+	}
+	memory := strings.TrimSuffix(valueIn("/proc/meminfo", "MemTotal", ":"), " kB")
+	if kilobytes, err := strconv.ParseInt(memory, 10, 64); err == nil {
+		m.MemoryBytes = kilobytes * 1024
+	}
+	return m
+}
+
+// valueIn returns the value of a name in a file of lines like "name: value",
+// or "" where there is no such line or file.
+func valueIn(file, name, separator string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, found := strings.Cut(lines.Text(), separator)
+		if found && strings.TrimSpace(key) == name {
+			return strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+package loadtest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// These use a real server and real connections.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+
+	serve := func(t *testing.T, handler http.Handler) (options Options, connections *atomic.Int64) {
+		connections = new(atomic.Int64)
+		server := httptest.NewUnstartedServer(handler)
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		server.Start()
+		t.Cleanup(server.Close)
+		return Options{Scenario: "nearly-full", URL: server.URL, Email: "admin@demo.test", Password: "secret", Clients: 20}, connections
+	}
+
+	t.Run("it keeps its connections", func(t *testing.T) {
+		t.Parallel()
+		f := newFake()
+		f.takes = func(int64) time.Duration { return 0 }
+		options, connections := serve(t, f)
+		r, err := Run(t.Context(), options)
+		require.NoError(t, err)
+		require.Empty(t, missed(r))
+		require.Equal(t, int64(800), r.Accepted+r.Refused)
+		require.LessOrEqual(t, connections.Load(), int64(20+sideCalls+2))
+	})
+
+	t.Run("it does not send a request again when the connection breaks", func(t *testing.T) {
+		t.Parallel()
+		f := newFake()
+		f.takes = func(int64) time.Duration { return 0 }
+		var arrived atomic.Int64
+		options, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isOperation(r) && arrived.Add(1)%50 == 0 {
+				f.ServeHTTP(httptest.NewRecorder(), r) // done, and never answered
+				panic(http.ErrAbortHandler)
+			}
+			f.ServeHTTP(w, r)
+		}))
+		r, err := Run(t.Context(), options)
+		require.NoError(t, err)
+		require.Equal(t, int64(800), arrived.Load(), "as many as were counted")
+		require.Equal(t, []Failure{{Code: "connection lost", Count: 16, Example: r.Failures[0].Example}}, r.Failures)
+		require.Equal(t, int64(16), r.Failed)
+		require.Equal(t, int64(16), r.Integrity.UnknownUnits)
+		require.Equal(t, int64(400), r.Integrity.Found.Scheduled)
+		require.True(t, r.Integrity.OK, r.Integrity)
+		require.False(t, r.Passed())
+	})
+
+	t.Run("it ends soon when it is told to", func(t *testing.T) {
+		t.Parallel()
+		f := newFake()
+		ctx, cancel := context.WithCancel(t.Context())
+		var arrived atomic.Int64
+		options, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isOperation(r) && arrived.Add(1) == 30 {
+				cancel()
+			}
+			f.ServeHTTP(w, r)
+		}))
+		_, err := Run(ctx, options)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Less(t, arrived.Load(), int64(200))
+	})
+
+	t.Run("it says which server is not there", func(t *testing.T) {
+		t.Parallel()
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		address := "http://" + listener.Addr().String()
+		require.NoError(t, listener.Close())
+		_, err = Run(t.Context(), Options{Scenario: "mixed", URL: address})
+		require.ErrorContains(t, err, "signing in to "+address)
+		require.ErrorContains(t, err, "connection refused")
+	})
+}

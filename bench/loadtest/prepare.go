@@ -1,0 +1,112 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// serviceCode is "adaptive behavior treatment by protocol", the code most
+// units of an ABA practice are booked on.
+const serviceCode = "97153"
+
+// sideCalls is how many calls are under way at once before and after the load.
+const sideCalls = 16
+
+// prepare makes a patient and the authorizations of the scenario.
+func prepare(ctx context.Context, a *api, o Options, s Scenario) ([]*account, error) {
+	say(o.Progress, "Making %s …", count(int64(o.Authorizations), "authorization"))
+	run := uuid.NewString()[:8]
+	patient, err := makePatient(ctx, a, run)
+	if err != nil {
+		return nil, err
+	}
+	code, err := findServiceCode(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make([]*account, o.Authorizations)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sideCalls)
+	for i := range accounts {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err() // another one failed: say so once, not a thousand times
+			}
+			number := fmt.Sprintf("LT-%s-%06d", run, i+1)
+			made, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o))
+			accounts[i] = made
+			return err
+		})
+	}
+	return accounts, group.Wait()
+}
+
+func makePatient(ctx context.Context, a *api, run string) (id string, err error) {
+	patient := map[string]any{
+		"firstName": "Load", "lastName": "Test " + run, "dateOfBirth": "2018-05-04", "medicalRecordNumber": "LT-" + run,
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	err = a.call(ctx, http.MethodPost, "/patients", patient, &made)
+	return made.ID, err
+}
+
+func findServiceCode(ctx context.Context, a *api) (id string, err error) {
+	type code struct {
+		ID   string `json:"id"`
+		Code string `json:"code"`
+	}
+	var found struct {
+		Data []code `json:"data"`
+	}
+	if err := a.call(ctx, http.MethodGet, "/service-codes?code="+serviceCode, nil, &found); err != nil {
+		return "", err
+	}
+	for _, c := range found.Data {
+		if c.Code == serviceCode {
+			return c.ID, nil
+		}
+	}
+	var made code
+	err = a.call(ctx, http.MethodPost, "/service-codes", map[string]any{
+		"code": serviceCode, "description": "Adaptive behavior treatment by protocol", "unitMinutes": 15,
+	}, &made)
+	return made.ID, err
+}
+
+func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64) (*account, error) {
+	// Far enough from today on both sides to be valid in every time zone.
+	today := time.Now().UTC()
+	authorization := map[string]any{
+		"patientId": patient, "serviceCodeId": code, "authNumber": number, "totalUnits": units,
+		"startDate": today.AddDate(0, 0, -30).Format(time.DateOnly),
+		"endDate":   today.AddDate(0, 0, 335).Format(time.DateOnly),
+		"status":    "ACTIVE", "notes": "Made by the load test.",
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	if err := a.call(ctx, http.MethodPost, "/authorizations", authorization, &made); err != nil {
+		return nil, err
+	}
+	return newAccount(a.base, made.ID, units)
+}
+
+func newAccount(base, id string, total int64) (*account, error) {
+	made := &account{id: id, total: total}
+	for kind := range kinds {
+		address, err := url.Parse(base + "/authorizations/" + url.PathEscape(id) + "/" + kind.String())
+		if err != nil {
+			return nil, err
+		}
+		made.urls[kind] = address
+	}
+	return made, nil
+}

@@ -1,0 +1,224 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// keep is a folder to write the reports to, for looking at them:
+//
+//	go test -run TestReport -keep /tmp
+var keep = flag.String("keep", "", "write the reports that the tests make to this folder")
+
+// busy is a result with something in every place: an overloaded server that
+// fails, refuses, retries and loses.
+func busy(t *testing.T) Result {
+	t.Helper()
+	var r Result
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.serial = make(chan struct{}, 8)
+		f.takes = func(n int64) time.Duration {
+			switch {
+			case n > 3000 && n < 3300:
+				return 40 * time.Millisecond
+			case n%17 == 0:
+				return 25 * time.Millisecond
+			}
+			return time.Duration(5_000+n*7919%4_000) * time.Microsecond
+		}
+		f.says = func(n int64) (int, string) {
+			if n%400 == 7 {
+				return 500, "contention"
+			}
+			return 0, ""
+		}
+		f.loses = every(3001)
+		r = runOn(t, f, Options{Scenario: "mixed", Rate: 1050, Mode: `<script>alert("no-combine")</script>`, Duration: 8 * time.Second})
+	})
+	return r
+}
+
+func calm(t *testing.T) Result {
+	t.Helper()
+	var r Result
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.takes = func(n int64) time.Duration {
+			return time.Duration(4_000+n*7919%3_000+n*104729%2_000) * time.Microsecond
+		}
+		r = runOn(t, f, Options{Scenario: "high-contention", Mode: "combined", Duration: 5 * time.Second})
+	})
+	r.Retries, r.RetrySeries = Retries{Attempts: map[string]int64{}}, nil
+	return r
+}
+
+func write(t *testing.T, name string, by func(io.Writer) error) string {
+	t.Helper()
+	var text strings.Builder
+	require.NoError(t, by(&text))
+	if *keep != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(*keep, name), []byte(text.String()), 0o600))
+	}
+	return text.String()
+}
+
+func TestReportHTML(t *testing.T) {
+	t.Parallel()
+	good, bad := calm(t), busy(t)
+	goodPage, badPage := write(t, "calm.html", good.WriteHTML), write(t, "busy.html", bad.WriteHTML)
+
+	t.Run("it needs nothing but itself", func(t *testing.T) {
+		t.Parallel()
+		for _, page := range []string{goodPage, badPage} {
+			require.NotRegexp(t, `(?i)https?://|src=|href=|@import|url\(|<script|<link`, page)
+		}
+	})
+	t.Run("it says first whether the units are right", func(t *testing.T) {
+		t.Parallel()
+		require.Less(t, strings.Index(goodPage, "Every unit is accounted for"), strings.Index(goodPage, "<section"))
+		require.Less(t, strings.Index(badPage, "Units do not add up on "), strings.Index(badPage, "<section"))
+		require.NotContains(t, badPage, "Every unit is accounted for")
+		require.Contains(t, badPage, bad.Integrity.Mismatches[0])
+	})
+	t.Run("it shows the figures of the result", func(t *testing.T) {
+		t.Parallel()
+		for _, figure := range []string{
+			thousands(good.Accepted), decimal(good.AcceptedPerSecond), decimal(good.LatencyMs.P50), decimal(good.LatencyMs.P99), good.Machine.Go,
+		} {
+			require.Contains(t, goodPage, figure)
+		}
+		require.Contains(t, badPage, "500 contention")
+		require.Contains(t, goodPage, "All targets are met")
+		require.Contains(t, badPage, "targets are missed")
+	})
+	t.Run("it escapes what others wrote", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, badPage, "&lt;script&gt;alert(")
+	})
+	t.Run("it draws the plots in the colors of the page", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, 5, strings.Count(badPage, `<svg viewBox="0 0 960 270"`))
+		require.Equal(t, 3, strings.Count(goodPage, `<svg viewBox="0 0 960 270"`))
+		require.Contains(t, goodPage, "No transaction had to be repeated.")
+		for _, svg := range regexp.MustCompile(`(?s)<svg viewBox="0 0 960.*?</svg>`).FindAllString(badPage, -1) {
+			require.NotRegexp(t, `#[0-9A-Fa-f]{6}`, svg)
+			require.NotContains(t, svg, "NaN")
+			require.NotContains(t, svg, "Inf")
+		}
+	})
+	t.Run("it marks p50, p95, p99 and the target on the latencies", func(t *testing.T) {
+		t.Parallel()
+		for _, text := range []string{">p50 ", ">p95 ", ">p99 ", ">p95 target 175 ms<"} {
+			require.Contains(t, badPage, text)
+		}
+	})
+	t.Run("it only tells a target that is far off", func(t *testing.T) {
+		t.Parallel()
+		require.NotContains(t, goodPage, ">p95 target")
+		require.Contains(t, goodPage, "The target of the 95th percentile, 200 ms, is far to the right of it.")
+	})
+	t.Run("it can be written where nothing was answered, too", func(t *testing.T) {
+		t.Parallel()
+		r := Result{Scenario: "mixed", Retries: Retries{Note: "status 403"}}
+		page := write(t, "nothing.html", r.WriteHTML)
+		require.Contains(t, page, "No request was answered.")
+		require.NotContains(t, page, "All targets are met")
+		require.Contains(t, page, "Not known: status 403")
+	})
+	t.Run("it passes on that it could not be written", func(t *testing.T) {
+		t.Parallel()
+		for _, by := range []func(io.Writer) error{good.WriteHTML, good.WriteJSON, good.WriteTable} {
+			require.ErrorIs(t, by(full{}), errFull)
+		}
+	})
+}
+
+var errFull = errors.New("disk full")
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestReportJSON(t *testing.T) {
+	t.Parallel()
+	text := write(t, "busy.json", busy(t).WriteJSON)
+	var found map[string]any
+	require.NoError(t, json.Unmarshal([]byte(text), &found))
+
+	t.Run("it has the documented names", func(t *testing.T) {
+		t.Parallel()
+		for _, key := range []string{
+			"scenario", "clients", "seconds", "accepted", "refused", "failed", "acceptedPerSecond", "latencyMs", "retries", "integrity", "machine",
+			"mode", "targets", "failures", "series",
+		} {
+			require.Contains(t, found, key)
+		}
+		for _, key := range []string{"p50", "p95", "p99", "max"} {
+			require.Contains(t, found["latencyMs"], key)
+		}
+		require.Equal(t, false, found["integrity"].(map[string]any)["ok"])
+		require.Equal(t, "mixed", found["scenario"])
+		require.Equal(t, 100.0, found["clients"])
+		require.Equal(t, 8.0, found["seconds"])
+	})
+	t.Run("it has no null, so that programs can go over every list", func(t *testing.T) {
+		t.Parallel()
+		require.NotContains(t, text, "null")
+	})
+	t.Run("it can be read back into a result", func(t *testing.T) {
+		t.Parallel()
+		var r Result
+		require.NoError(t, json.Unmarshal([]byte(text), &r))
+		require.Equal(t, text, write(t, "again.json", r.WriteJSON))
+	})
+}
+
+func TestReportTable(t *testing.T) {
+	t.Parallel()
+	good, bad := write(t, "calm.txt", calm(t).WriteTable), write(t, "busy.txt", busy(t).WriteTable)
+
+	t.Run("it tells a good run at a glance", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, good, "high-contention (combined)\n50 clients · 1 authorization · closed loop · 5 s\n")
+		require.Regexp(t, `(?m)^integrity   ok: [\d,]+ scheduled \(expected [\d,]+\), 0 used \(expected 0\), on 1 authorization$`, good)
+		require.Contains(t, good, "last units  50 left, 100 requests sent: 50 accepted, 50 refused, 0 failed\n")
+		require.Contains(t, good, "verify      ok, 12 authorizations, 3,400 reservations and 5,600 entries checked\n")
+		require.NotContains(t, good, "MISSED")
+	})
+	t.Run("it tells what is wrong", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, bad, "integrity   NOT OK: ")
+		require.Contains(t, bad, "MISSED")
+		require.Regexp(t, `(?m)^failure     \d+ × 500 contention: It says contention\.$`, bad)
+		require.Contains(t, bad, "open loop, 1,050 requests per second")
+		require.Contains(t, bad, "should have ")
+	})
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	t.Run("it groups thousands", func(t *testing.T) {
+		t.Parallel()
+		for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 1000000: "1,000,000"} {
+			require.Equal(t, want, thousands(n))
+		}
+	})
+	t.Run("it writes as many digits as are worth reading", func(t *testing.T) {
+		t.Parallel()
+		for f, want := range map[float64]string{0: "0", 0.126: "0.13", 12.34: "12.3", 123.4: "123", 1234.6: "1,235", 200: "200"} {
+			require.Equal(t, want, decimal(f))
+		}
+	})
+}

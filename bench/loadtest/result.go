@@ -1,0 +1,231 @@
+package loadtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"slices"
+	"time"
+)
+
+// Result is what one run measured. A request counts to the measured time when
+// it was due in it; those of the warm-up before it are told separately.
+type Result struct {
+	Scenario       string  `json:"scenario"`
+	Summary        string  `json:"summary"`        // what the scenario does
+	Mode           string  `json:"mode,omitempty"` // as given in the options
+	Loop           string  `json:"loop"`           // "closed" or "open"
+	Rate           float64 `json:"rate,omitempty"` // requests due per second in an open loop
+	Clients        int     `json:"clients"`
+	Authorizations int     `json:"authorizations"`
+	Seconds        float64 `json:"seconds"` // the measured time
+
+	Accepted int64     `json:"accepted"`
+	Refused  int64     `json:"refused"`  // answered with insufficient-units
+	Failed   int64     `json:"failed"`   // everything else
+	Failures []Failure `json:"failures"` // by code, the most frequent first; those of the warm-up included
+
+	AcceptedPerSecond float64     `json:"acceptedPerSecond"`   // acceptances that arrived within the measured time, by its length
+	LatencyMs         Latency     `json:"latencyMs"`           // of answers, refusals included, from the time a request was due
+	ServiceMs         *Latency    `json:"serviceMs,omitempty"` // likewise from the time it was sent; only of open loops
+	Operations        []Operation `json:"operations"`
+	WarmUp            WarmUpCount `json:"warmUp"`
+	LastUnits         *LastUnits  `json:"lastUnits,omitempty"` // only of scenarios that use up the last units
+
+	Retries   Retries   `json:"retries"`
+	Integrity Integrity `json:"integrity"`
+	Targets   []Target  `json:"targets"`
+	Machine   Machine   `json:"machine"`
+	Notes     []string  `json:"notes"` // how the figures were taken
+
+	Distribution  []Bin        `json:"distribution"`  // of the latencies
+	SeriesSeconds float64      `json:"seriesSeconds"` // the width of one point of the series
+	Series        []Point      `json:"series"`        // over time, the warm-up included
+	RetrySeries   []RetryPoint `json:"retrySeries"`
+
+	unitsLeft bool // no authorization was full when the load ended
+}
+
+// Failure counts the requests that failed in one way.
+type Failure struct {
+	Code    string `json:"code"` // status and code of the problem, or the kind of transport error
+	Count   int64  `json:"count"`
+	Example string `json:"example,omitempty"` // the first one's explanation
+}
+
+// Operation are the figures of one kind of request.
+type Operation struct {
+	Operation string  `json:"operation"`
+	Accepted  int64   `json:"accepted"`
+	Refused   int64   `json:"refused"`
+	Failed    int64   `json:"failed"`
+	LatencyMs Latency `json:"latencyMs"`
+}
+
+// WarmUpCount are the requests before the measured time.
+type WarmUpCount struct {
+	Seconds  float64 `json:"seconds"`
+	Accepted int64   `json:"accepted"`
+	Refused  int64   `json:"refused"`
+	Failed   int64   `json:"failed"`
+}
+
+// Target is something that must hold.
+type Target struct {
+	What     string  `json:"what"`
+	Limit    float64 `json:"limit"`
+	Measured float64 `json:"measured"`
+	Unit     string  `json:"unit,omitempty"`
+	Met      bool    `json:"met"`
+}
+
+// Passed says that all targets are met, the integrity of the units among them.
+// Nothing is passed where nothing was judged.
+func (r Result) Passed() bool {
+	return len(r.Targets) > 0 && !slices.ContainsFunc(r.Targets, func(t Target) bool { return !t.Met })
+}
+
+// WriteJSON writes the whole result as one indented JSON object.
+func (r Result) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
+
+func newResult(o Options, s Scenario) Result {
+	r := Result{
+		Scenario:       s.Name,
+		Summary:        s.Summary,
+		Mode:           o.Mode,
+		Loop:           "closed",
+		Rate:           o.Rate,
+		Clients:        o.Clients,
+		Authorizations: o.Authorizations,
+		Machine:        thisMachine(time.Now()),
+	}
+	if o.Rate > 0 {
+		r.Loop = "open"
+	}
+	return r
+}
+
+// measure fills in what the samples say.
+func (r *Result) measure(l *load) {
+	window := l.window
+	if window == 0 {
+		window = l.end.Sub(l.from)
+	} else {
+		r.WarmUp.Seconds = WarmUp.Seconds()
+	}
+	r.Seconds = window.Seconds()
+
+	var all, service []time.Duration
+	var byKind [kinds][]time.Duration
+	operations := [kinds]Operation{}
+	arrived := 0
+	for _, s := range l.samples {
+		if s.outcome == accepted && s.done >= 0 && (s.done < window || l.window == 0) {
+			arrived++
+		}
+		if s.due < 0 {
+			tally(s.outcome, &r.WarmUp.Accepted, &r.WarmUp.Refused, &r.WarmUp.Failed)
+			continue
+		}
+		tally(s.outcome, &r.Accepted, &r.Refused, &r.Failed)
+		o := &operations[s.kind]
+		tally(s.outcome, &o.Accepted, &o.Refused, &o.Failed)
+		if s.outcome != failed {
+			all = append(all, s.latency())
+			service = append(service, s.done-s.sent)
+			byKind[s.kind] = append(byKind[s.kind], s.latency())
+		}
+	}
+	r.Failed += l.unsent
+	if window > 0 {
+		r.AcceptedPerSecond = float64(arrived) / window.Seconds()
+	}
+	slices.Sort(all)
+	r.LatencyMs = latencyOf(all)
+	if r.Loop == "open" {
+		slices.Sort(service)
+		fromSend := latencyOf(service)
+		r.ServiceMs = &fromSend
+	}
+	r.Operations = []Operation{}
+	for k, o := range operations {
+		if o.Accepted+o.Refused+o.Failed == 0 {
+			continue
+		}
+		slices.Sort(byKind[k])
+		o.Operation, o.LatencyMs = kind(k).String(), latencyOf(byKind[k])
+		r.Operations = append(r.Operations, o)
+	}
+	r.Failures = []Failure{}
+	for _, f := range l.failures {
+		r.Failures = append(r.Failures, *f)
+	}
+	slices.SortFunc(r.Failures, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Code, b.Code))
+	})
+	r.Distribution = distribution(all)
+	r.Series, r.SeriesSeconds = series(l, window)
+	r.Notes = notes(r)
+	r.unitsLeft = l.unitsLeft
+}
+
+func tally(o outcome, acceptedTo, refusedTo, failedTo *int64) {
+	*[...]*int64{accepted: acceptedTo, refused: refusedTo, failed: failedTo}[o]++
+}
+
+// judge compares with the scenario's targets.
+func (r *Result) judge(s Scenario) {
+	r.Targets = nil
+	if s.TargetP95 > 0 {
+		limit := milliseconds(s.TargetP95)
+		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, and no merit
+		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms", answered && r.LatencyMs.P95 < limit})
+	}
+	failures := r.Failed + r.WarmUp.Failed
+	if r.LastUnits != nil {
+		failures += r.LastUnits.Failed
+	}
+	r.exactly("failures, from warm-up to end", 0, failures)
+	if s.halfRoom {
+		r.exactly("accepted, as there is room for", s.unitsEach(Options{Clients: r.Clients}), r.Accepted)
+	} else if r.unitsLeft {
+		r.exactly("refusals while units were left", 0, r.Refused+r.WarmUp.Refused)
+	}
+	if r.LastUnits != nil {
+		r.exactly("accepted of the last units", r.LastUnits.Room, r.LastUnits.Accepted)
+		last := &r.Targets[len(r.Targets)-1]
+		last.Met = last.Met && r.LastUnits.Exact()
+	}
+	r.exactly("authorizations whose units are not as promised", 0, int64(r.Integrity.MismatchCount))
+	problems := r.Integrity.Verify.ProblemCount
+	if !r.Integrity.Verify.OK {
+		problems = max(problems, 1) // it said so without naming one, or did not answer
+	}
+	r.exactly("problems that the server's own verify finds", 0, problems)
+}
+
+func (r *Result) exactly(what string, limit, measured int64) {
+	r.Targets = append(r.Targets, Target{what, float64(limit), float64(measured), "", limit == measured})
+}
+
+func notes(r *Result) []string {
+	var said []string
+	if r.WarmUp.Seconds > 0 {
+		said = append(said, "One second of warm-up before the measured time is not in the figures; its units are checked, and its failures count against the target.")
+	} else {
+		said = append(said, "A fixed number of requests: all of them count, there is no warm-up.")
+	}
+	if r.Loop == "open" {
+		said = append(said, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was due, so waiting for a free client is part of it.")
+	} else {
+		said = append(said, "Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
+	}
+	return append(said,
+		"Quantiles are exact, taken from all answered requests; refusals are answers, failures are not.",
+		"The load tool runs on the machine described here and takes its share of it.")
+}

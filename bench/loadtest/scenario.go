@@ -1,0 +1,99 @@
+package loadtest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Scenario is one kind of load.
+type Scenario struct {
+	Name           string
+	Summary        string        // what it does, in one sentence
+	Clients        int           // concurrent clients by default
+	Authorizations int           // made by default
+	TargetP95      time.Duration // the 95th percentile of latency must be below; 0: no target
+
+	// RequestsPerClient is the mean number of requests per client where the
+	// scenario sends a fixed number of them, however long it takes; 0 where
+	// it lasts for Options.Duration.
+	RequestsPerClient int
+
+	single   bool // is about one authorization
+	mixed    bool // reserves, releases and consumes; otherwise it only reserves
+	halfRoom bool // the authorization has room for half of the requests
+	exhausts bool // ends by using up the last units
+}
+
+var scenarios = []Scenario{
+	{
+		Name:    "high-contention",
+		Summary: "All clients reserve units of one authorization; at the end they use up its last units.",
+		Clients: 50, Authorizations: 1, TargetP95: 200 * time.Millisecond,
+		single: true, exhausts: true,
+	},
+	{
+		Name:    "high-throughput",
+		Summary: "Clients reserve units of many authorizations, each request on one taken at random.",
+		Clients: 200, Authorizations: 1000, TargetP95: 150 * time.Millisecond,
+	},
+	{
+		Name:    "mixed",
+		Summary: "70 % reserve, 20 % release and 10 % consume; a fifth of the clients work on one authorization.",
+		Clients: 100, Authorizations: 100, TargetP95: 175 * time.Millisecond,
+		mixed: true,
+	},
+	{
+		Name:    "nearly-full",
+		Summary: "All clients reserve units of one authorization that has room for half of the requests.",
+		Clients: 50, Authorizations: 1, RequestsPerClient: 40,
+		single: true, halfRoom: true,
+	},
+}
+
+// Scenarios returns what [Run] can run, in the order of the documentation.
+func Scenarios() []Scenario {
+	return append([]Scenario(nil), scenarios...)
+}
+
+func scenarioNamed(name string) (Scenario, error) {
+	names := make([]string, 0, len(scenarios))
+	for _, s := range scenarios {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return Scenario{}, fmt.Errorf("there is no scenario %q; there are %s", name, strings.Join(names, ", "))
+}
+
+func (s Scenario) authorizationRange() (least, most int) {
+	switch {
+	case s.single:
+		return 1, 1
+	case s.mixed:
+		return 2, 100_000
+	default:
+		return 1, 100_000
+	}
+}
+
+// requests is the fixed number of requests to send, or 0.
+func (s Scenario) requests(o Options) int64 {
+	return int64(s.RequestsPerClient) * int64(o.Clients)
+}
+
+// unitsEach is the total of each authorization that is made.
+func (s Scenario) unitsEach(o Options) int64 {
+	if s.halfRoom {
+		return s.requests(o) / 2
+	}
+	// More than a server is likely to give away in the time, so that nothing
+	// is refused for want of units, and not more than the API takes. Should a
+	// run of many minutes use them up all the same, the rest is refused.
+	const (
+		perSecond = 50_000
+		most      = 10_000_000
+	)
+	return min(most, max(1_000_000, perSecond*int64((o.Duration+WarmUp)/time.Second)))
+}

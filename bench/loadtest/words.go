@@ -1,0 +1,89 @@
+package loadtest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// thousands writes 1234567 as 1,234,567.
+func thousands(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}
+
+// decimal writes a number with as many digits as are worth reading.
+func decimal(f float64) string {
+	switch {
+	case f != f || f > 1e15 || f < -1e15:
+		return "–"
+	case f == float64(int64(f)) || f >= 1000 || f <= -1000:
+		return thousands(int64(f + 0.5))
+	case f >= 100 || f <= -100:
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	case f >= 10 || f <= -10:
+		return strconv.FormatFloat(f, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(f, 'f', 2, 64)
+	}
+}
+
+// count writes a number with its noun, in the plural where needed.
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(n) + " " + noun + "s"
+}
+
+// load describes the clients, the loop and the time, in one line.
+func (r Result) load() string {
+	parts := []string{count(int64(r.Clients), "client"), count(int64(r.Authorizations), "authorization")}
+	if r.Loop == "open" {
+		parts = append(parts, fmt.Sprintf("open loop, %s requests per second", decimal(r.Rate)))
+	} else {
+		parts = append(parts, "closed loop")
+	}
+	return strings.Join(append(parts, decimal(r.Seconds)+" s"), " · ")
+}
+
+// sentence says whether the units are right, in words.
+func (i Integrity) sentence() string {
+	if i.OK {
+		return "Every unit is accounted for"
+	}
+	if i.MismatchCount == 0 && i.Verify.Error != "" {
+		return "The server's own verify gave no answer"
+	}
+	if i.MismatchCount == 0 {
+		return "The server's own verify finds its books wrong"
+	}
+	return fmt.Sprintf("Units do not add up on %s", count(int64(i.MismatchCount), "authorization"))
+}
+
+// sentence says what the server's verify answered.
+func (v Verify) sentence() string {
+	switch {
+	case v.Error != "":
+		return "no answer: " + v.Error
+	case v.OK:
+		return fmt.Sprintf("ok, %s, %s and %s checked", count(v.Authorizations, "authorization"),
+			count(v.Reservations, "reservation"), thousands(v.Entries)+" entries")
+	case v.ProblemCount == 0:
+		return "not ok"
+	default:
+		return "not ok, " + count(v.ProblemCount, "problem")
+	}
+}
+
+// gibibytes writes an amount of memory.
+func gibibytes(bytes int64) string {
+	return decimal(float64(bytes)/(1<<30)) + " GiB"
+}
