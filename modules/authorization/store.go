@@ -203,7 +203,8 @@ func (store) reservations(ctx context.Context, authorization uuid.UUID, onlyOpen
 		tx = tx.Where("id > ?", after)
 	}
 	var found []Reservation
-	return found, tx.Order("id").Limit(limit).Find(&found).Error
+	err = tx.Order("id").Limit(limit).Find(&found).Error
+	return found, err
 }
 
 // entries lists an authorization's ledger, oldest first.
@@ -213,8 +214,9 @@ func (store) entries(ctx context.Context, authorization uuid.UUID, after int64, 
 		return nil, err
 	}
 	var found []Entry
-	return found, tx.Where("authorization_id = ? AND sequence > ?", authorization, after).
+	err = tx.Where("authorization_id = ? AND sequence > ?", authorization, after).
 		Order("sequence").Limit(limit).Find(&found).Error
+	return found, err
 }
 
 // changedOne turns the result of a write that must change one row into an error.

@@ -196,13 +196,14 @@ func (store) due(ctx context.Context, now time.Time, limit int) ([]dueHold, erro
 		return nil, err
 	}
 	var due []dueHold
-	return due, tx.Raw(`
+	err = tx.Raw(`
 		SELECT organization_id, authorization_id
 		FROM unit_reservations
 		WHERE open AND expires_at IS NOT NULL AND expires_at <= ?
 		GROUP BY organization_id, authorization_id
 		ORDER BY min(expires_at)
 		LIMIT ?`, now, limit).Scan(&due).Error
+	return due, err
 }
 
 // refusals say what a constraint means to a person when it fires all the same:

@@ -240,4 +240,33 @@ func TestRefusalsNameTheirField(t *testing.T) {
 		}
 		require.Equal(t, len(strings.Fields(fields)), strings.Count(told, `"field":`), "%s: %s", body, told)
 	}
+
+	_, _, patient := call(true, "POST", "/patients", `{"firstName":"Bo","lastName":"Example","dateOfBirth":"2019-05-04"}`)
+	_, _, practitioner := call(true, "POST", "/practitioners", `{"firstName":"Bo","lastName":"Example"}`)
+	require.Equal(t, []any{}, practitioner["credentials"])
+	_, _, payer := call(true, "POST", "/payers", `{"name":"Example Health"}`)
+	for _, c := range []struct {
+		path   string
+		record object
+		body   string
+		field  string
+	}{
+		{"/patients/", patient, `{"firstName":""}`, "firstName"},
+		{"/patients/", patient, `{"lastName":null}`, "lastName"},
+		{"/patients/", patient, `{"dateOfBirth":null}`, "dateOfBirth"},
+		{"/patients/", patient, `{"dateOfBirth":"2999-01-01"}`, "dateOfBirth"},
+		{"/patients/", patient, `{"medicalRecordNumber":""}`, "medicalRecordNumber"},
+		{"/patients/", patient, `{"status":"DELETED"}`, "status"},
+		{"/practitioners/", practitioner, `{"npi":"12"}`, "npi"},
+		{"/practitioners/", practitioner, `{"credentials":null}`, "credentials"},
+		{"/practitioners/", practitioner, `{"credentials":["BCBA","B C"]}`, "credentials[1].code"},
+		{"/practitioners/", practitioner, `{"credentials":[{"code":"BCBA","expires":"2027-01-01"}]}`, "credentials[0]"},
+		{"/practitioners/", practitioner, `{"credentials":[7]}`, "credentials[0]"},
+		{"/payers/", payer, `{"rounding":"UP"}`, "rounding"},
+		{"/payers/", payer, `{"weekStartsOn":""}`, "weekStartsOn"},
+	} {
+		status, _, answer := call(true, "PATCH", c.path+c.record["id"].(string), c.body)
+		require.Equal(t, http.StatusUnprocessableEntity, status, "%s: %v", c.body, answer)
+		require.Contains(t, encoded(t, answer["details"]), `"field":"`+c.field+`"`, c.body)
+	}
 }

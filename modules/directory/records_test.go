@@ -53,6 +53,27 @@ func TestAPatient(t *testing.T) {
 		_, err = r.ChangePatient(r.own, directory.PatientChange{ID: without.ID, MedicalRecordNumber: patch.SetClearable("MRN-2")})
 		require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
 	})
+	t.Run("it is entered once when it is entered many times at once", func(t *testing.T) {
+		n := ada()
+		n.MedicalRecordNumber = new("MRN-9")
+		const times = 8
+		errs := make(chan error, times)
+		for range times {
+			go func() {
+				_, err := r.CreatePatient(r.own, n)
+				errs <- err
+			}()
+		}
+		entered := 0
+		for range times {
+			if err := <-errs; err == nil {
+				entered++
+			} else {
+				require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
+			}
+		}
+		require.Equal(t, 1, entered)
+	})
 	t.Run("it is born between 1900 and today", func(t *testing.T) {
 		for day, valid := range map[calendar.Date]bool{
 			calendar.NewDate(1899, time.December, 31): false,

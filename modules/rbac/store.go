@@ -38,10 +38,8 @@ type roleRow struct {
 // TableName names the table for gorm.
 func (roleRow) TableName() string { return "user_roles" }
 
-const (
-	statusActive   = "ACTIVE"
-	statusDisabled = "DISABLED"
-)
+// statusActive is the one status in which a user may sign in.
+const statusActive = "ACTIVE"
 
 // credentials are a user with what proves that it is them.
 type credentials struct {
@@ -52,7 +50,7 @@ type credentials struct {
 // foundUser is a user with the roles, read in one statement: a known address
 // must not take one statement more than an unknown one.
 type foundUser struct {
-	userRow
+	Row       userRow `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
 	RoleNames string
 }
 
@@ -69,9 +67,10 @@ func (f foundUser) user() User {
 	for _, name := range strings.Fields(f.RoleNames) {
 		held = append(held, Role(name))
 	}
+	row := f.Row
 	return User{
-		ID: f.ID, OrganizationID: f.OrganizationID, Email: f.Email, Name: f.Name, Roles: inOrder(held),
-		Disabled: f.Status != statusActive, Version: f.Version, CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt,
+		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
+		Disabled: row.Status != statusActive, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 }
 
@@ -95,7 +94,7 @@ func credentialsOf(ctx context.Context, email string) (credentials, error) {
 		return credentials{}, err
 	}
 	found, err := takeFound(tx, "u.email = ?", email)
-	return credentials{User: found.user(), Hash: found.PasswordHash}, err
+	return credentials{User: found.user(), Hash: found.Row.PasswordHash}, err
 }
 
 // takeUser returns a user of the caller's organization.

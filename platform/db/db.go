@@ -44,9 +44,11 @@ type DB struct {
 // protocol is not: database/sql repeats a statement without arguments after a
 // broken connection, and it ran twice.
 var execModes = map[string]pgx.QueryExecMode{
-	"":               pgx.QueryExecModeCacheStatement,
-	"exec":           pgx.QueryExecModeExec,
-	"cache_describe": pgx.QueryExecModeCacheDescribe,
+	"":                pgx.QueryExecModeCacheStatement,
+	"cache_statement": pgx.QueryExecModeCacheStatement,
+	"cache_describe":  pgx.QueryExecModeCacheDescribe,
+	"describe_exec":   pgx.QueryExecModeDescribeExec,
+	"exec":            pgx.QueryExecModeExec,
 }
 
 // Open connects to the database and checks that it answers. The error is an
@@ -60,7 +62,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	mode, ok := execModes[c.ExecMode]
 	if !ok {
-		return nil, fmt.Errorf("db: the exec mode %q is not one of exec and cache_describe", c.ExecMode)
+		return nil, fmt.Errorf("db: the exec mode %q is not one of cache_statement, cache_describe, describe_exec and exec", c.ExecMode)
 	}
 	if c.MaxConns < 1 {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)

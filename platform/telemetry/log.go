@@ -20,9 +20,9 @@ import (
 var allowed = set(
 	"event", "request_id", "user_id", "organization_id",
 	"method", "route", "status", "code", "duration_ms", "permission",
-	"operation", "attempt", "attempts", "retries", "phase", "sqlstate", "constraint", "delay_ms", "elapsed_ms", "rows", "count", "outcome",
+	"operation", "attempt", "attempts", "retries", "phase", "sql", "sqlstate", "constraint", "delay_ms", "elapsed_ms", "rows", "count", "outcome",
 	"error", "stack", "cause", "reason", "signal",
-	"address", "version", "profile", "data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
+	"address", "dir", "package", "sql", "version", "profile", "data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
 )
 

@@ -1,0 +1,100 @@
+// Package app is the only place that knows every module: it builds them, hands
+// each the interfaces that it needs, mounts their routes, turns errors into
+// problem documents, and starts and stops the program.
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/config"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/httpx"
+)
+
+// Dependencies are what the program is built on.
+type Dependencies struct {
+	Config   config.Config
+	Database *db.DB
+	Logger   logrus.FieldLogger
+	Clock    func() time.Time
+	NewID    func() uuid.UUID
+	// Ready says whether the program can serve, beyond the database being there:
+	// for readiness probes. Nil: it can.
+	Ready func(ctx context.Context) error
+	// QuickPasswords hashes passwords with as little work as possible. For tests only.
+	QuickPasswords bool
+}
+
+// App is the program, built and not yet listening.
+type App struct {
+	Directory      *directory.Service
+	Access         *rbac.Service
+	Authorizations *authorization.Service
+
+	config   config.Config
+	database *db.DB
+	logger   logrus.FieldLogger
+	server   *Server
+	routes   []httpx.Route
+}
+
+// New builds the modules and mounts their routes. The error names a route that
+// cannot be mounted.
+func New(d Dependencies) (*App, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(d.Database.Metrics())
+	books := newBookMetrics(registry)
+
+	a := &App{config: d.Config, database: d.Database, logger: d.Logger}
+	a.Directory = directory.New(d.Database, d.Clock, d.NewID)
+	a.Access = rbac.New(rbac.Dependencies{
+		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
+	})
+	a.Authorizations = authorization.New(authorization.Dependencies{
+		Database: d.Database, Directory: a.Directory, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
+	})
+
+	for _, module := range [][]httpx.Route{
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.adminRoutes(),
+	} {
+		a.routes = append(a.routes, module...)
+	}
+	server, err := NewServer(ServerOptions{
+		Routes: a.routes, Authenticate: a.Access.Authenticate, Ready: a.ready(d.Ready),
+		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP,
+	})
+	a.server = server
+	return a, err
+}
+
+// Routes returns every operation of the API.
+func (a *App) Routes() []httpx.Route { return a.routes }
+
+// Handler returns the whole API as a handler, for tests and for Serve.
+func (a *App) Handler() http.Handler { return a.server.Handler() }
+
+// ready checks that the database answers, then whatever else there is to check.
+func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if err := a.database.Ping(ctx); err != nil {
+			return err
+		}
+		if also == nil {
+			return nil
+		}
+		return also(ctx)
+	}
+}

@@ -1,0 +1,156 @@
+// Package demo fills an empty database with a practice to try things out on:
+// people, payers, service codes, and authorizations in every state, with the
+// history that led there.
+package demo
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// Password is everybody's in the demo practice.
+const Password = "Omni-Demo-2026"
+
+// people are the demo practice's users. Guests are the other practice's.
+var (
+	people = []rbac.NewUser{
+		{Email: "admin@demo.test", Name: "Alma Admin", Roles: []rbac.Role{rbac.Admin}},
+		{Email: "scheduler@demo.test", Name: "Sam Scheduler", Roles: []rbac.Role{rbac.Scheduler}},
+		{Email: "bcba@demo.test", Name: "Bea Analyst", Roles: []rbac.Role{rbac.Practitioner}},
+		{Email: "rbt@demo.test", Name: "Tom Technician", Roles: []rbac.Role{rbac.Technician}},
+		{Email: "billing@demo.test", Name: "Bill Biller", Roles: []rbac.Role{rbac.Biller}},
+		{Email: "auditor@demo.test", Name: "Ada Auditor", Roles: []rbac.Role{rbac.Auditor}},
+		{Email: "parent@demo.test", Name: "Pat Parent", Roles: []rbac.Role{rbac.Patient}},
+	}
+	guests = []rbac.NewUser{
+		{Email: "admin@other.test", Name: "Olga Other", Roles: []rbac.Role{rbac.Admin}},
+	}
+)
+
+// Emails returns the names to sign in with.
+func Emails() []string {
+	var emails []string
+	for _, u := range append(people, guests...) {
+		emails = append(emails, u.Email)
+	}
+	return emails
+}
+
+// Practice is what the demo is loaded into.
+type Practice struct {
+	Database  *db.DB
+	Directory *directory.Service
+	Access    *rbac.Service
+	NewID     func() uuid.UUID
+	Now       time.Time // the history leads up to this moment
+	Logger    logrus.FieldLogger
+}
+
+// Load fills the database if there are no users in it, all of it in one
+// transaction, and reports whether it did.
+func Load(ctx context.Context, p Practice) (bool, error) {
+	if there, err := p.Access.HasUsers(ctx); err != nil || there {
+		return false, err
+	}
+	_, err := db.Serializable(ctx, p.Database, "demo.load", func(ctx context.Context) (struct{}, error) {
+		own, err := p.organization(ctx, "Demo Practice", "America/New_York", people)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := p.history(own); err != nil {
+			return struct{}{}, err
+		}
+		other, err := p.organization(ctx, "Other Practice", "America/Chicago", guests)
+		if err != nil {
+			return struct{}{}, err
+		}
+		_, err = p.Directory.CreatePatient(other, directory.NewPatient{
+			FirstName: "Otto", LastName: "Elsewhere", DateOfBirth: calendar.NewDate(2018, time.May, 2),
+		})
+		return struct{}{}, err
+	})
+	if err != nil {
+		return false, err
+	}
+	p.Logger.WithField("event", "demo_loaded").Info("the demo practice is loaded")
+	return true, nil
+}
+
+// organization makes an organization with its users and service codes, and
+// returns a context that acts in it.
+func (p Practice) organization(ctx context.Context, name, zone string, users []rbac.NewUser) (context.Context, error) {
+	o, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: zone})
+	if err != nil {
+		return nil, err
+	}
+	own := identity.With(ctx, identity.Caller{UserID: identity.SystemUser, OrganizationID: o.ID, RequestID: "demo"})
+	for _, u := range users {
+		u.Password = Password
+		if _, err := p.Access.CreateUser(own, o.ID, u); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range serviceCodes {
+		if _, err := p.Directory.CreateServiceCode(own, c); err != nil {
+			return nil, err
+		}
+	}
+	return own, nil
+}
+
+// serviceCodes are the ABA codes, with labels of our own: the descriptors are the
+// AMA's. Any of the credentials may render the service.
+var serviceCodes = []directory.NewServiceCode{
+	{Code: "97151", Description: "Behavior identification assessment", RequiredCredentials: []string{"BCBA", "BCaBA"}},
+	{Code: "97152", Description: "Supporting assessment by a technician", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
+	{Code: "97153", Description: "Treatment by protocol, one patient", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
+	{Code: "97154", Description: "Treatment by protocol, group", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
+	{Code: "97155", Description: "Treatment with protocol modification", RequiredCredentials: []string{"BCBA", "BCaBA"}},
+	{Code: "97156", Description: "Family guidance, one family", RequiredCredentials: []string{"BCBA", "BCaBA"}},
+	{Code: "97157", Description: "Family guidance, several families", RequiredCredentials: []string{"BCBA", "BCaBA"}},
+	{Code: "97158", Description: "Group treatment with protocol modification", RequiredCredentials: []string{"BCBA", "BCaBA"}},
+	{Code: "0362T", Description: "Supporting assessment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
+	{Code: "0373T", Description: "Treatment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
+}
+
+// ledger returns the authorization service as it would have been at the moment.
+func (p Practice) ledger(at time.Time) *authorization.Service {
+	return authorization.New(authorization.Dependencies{
+		Database: p.Database, Directory: p.Directory, NewID: p.NewID, Logger: p.Logger,
+		Clock: func() time.Time { return at },
+	})
+}
+
+// codes returns the ids of the organization's service codes.
+func (p Practice) codes(own context.Context) (map[string]uuid.UUID, error) {
+	found, err := p.Directory.ServiceCodes(own, directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
+	byCode := make(map[string]uuid.UUID, len(found))
+	for _, c := range found {
+		byCode[c.Code] = c.ID
+	}
+	if err == nil && len(byCode) != len(serviceCodes) {
+		err = errors.New("demo: not all service codes are there")
+	}
+	return byCode, err
+}
+
+// administrator returns a context that may adjust totals.
+func administrator(own context.Context) context.Context {
+	caller, err := identity.From(own)
+	if err != nil {
+		panic(err) // organization has put it there
+	}
+	caller.Permissions = map[identity.Permission]bool{authorization.PermissionAdjust: true}
+	return identity.With(own, caller)
+}

@@ -1,0 +1,220 @@
+package demo
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/patch"
+)
+
+// history makes the records of the demo practice and plays what happened to its
+// authorizations, each event at its own time.
+func (p Practice) history(own context.Context) error {
+	if err := p.practitioners(own); err != nil {
+		return err
+	}
+	coverage, err := p.patients(own)
+	if err != nil {
+		return err
+	}
+	codes, err := p.codes(own)
+	if err != nil {
+		return err
+	}
+	for _, s := range stories {
+		t := &telling{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code]}
+		if err := t.tell(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p Practice) practitioners(own context.Context) error {
+	for _, n := range []directory.NewPractitioner{
+		{FirstName: "Bea", LastName: "Analyst", LicenseNumber: new("NY-BCBA-1001"), Credentials: []directory.Credential{{Code: "BCBA"}}},
+		{FirstName: "Carl", LastName: "Assistant", LicenseNumber: new("NY-BCABA-2002"), Credentials: []directory.Credential{{Code: "BCaBA"}}},
+		{FirstName: "Tom", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(200)}}},
+		{FirstName: "Rita", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(20)}}},
+	} {
+		if _, err := p.Directory.CreatePractitioner(own, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// coverage is a patient and how they are insured.
+type coverage struct{ patient, insurance uuid.UUID }
+
+func (p Practice) patients(own context.Context) ([]coverage, error) {
+	commercial, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: directory.RoundMidpoint})
+	if err != nil {
+		return nil, err
+	}
+	medicaid, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: directory.RoundDown, WeekStartsOn: "MONDAY"})
+	if err != nil {
+		return nil, err
+	}
+	var made []coverage
+	for i, n := range []directory.NewPatient{
+		{FirstName: "Avery", LastName: "Sample", DateOfBirth: calendar.NewDate(2019, time.March, 14), MedicalRecordNumber: new("MRN-0001")},
+		{FirstName: "Blake", LastName: "Specimen", DateOfBirth: calendar.NewDate(2017, time.August, 2), MedicalRecordNumber: new("MRN-0002")},
+		{FirstName: "Casey", LastName: "Instance", DateOfBirth: calendar.NewDate(2020, time.December, 30), MedicalRecordNumber: new("MRN-0003")},
+	} {
+		patient, err := p.Directory.CreatePatient(own, n)
+		if err != nil {
+			return nil, err
+		}
+		payer := commercial.ID
+		if i == 2 {
+			payer = medicaid.ID
+		}
+		insurance, err := p.Directory.CreateInsurance(own, directory.NewInsurance{
+			PatientID: patient.ID, PayerID: payer, MemberNumber: "M-10020030" + string(rune('1'+i)), StartsOn: calendar.NewDate(2024, time.January, 1),
+		})
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, coverage{patient.ID, insurance.ID})
+	}
+	return made, nil
+}
+
+// story is what happened to one authorization. Days are counted from today,
+// those in the past negative.
+type story struct {
+	patient    int
+	code       string
+	number     string
+	units      int
+	start, end int
+	status     authorization.Status
+	events     []event
+}
+
+// event is one thing that happened on a day.
+type event struct {
+	day  int
+	what func(t *telling, s *authorization.Service) error
+}
+
+// stories leave an authorization in every state.
+var stories = []story{
+	{0, "97153", "AUTH-2001", 480, -90, 91, authorization.Active, sessions(-60, 12, 8, 4)}, // active, well used
+	{0, "97155", "AUTH-2002", 48, -90, 91, authorization.Active, append(sessions(-60, 3, 4, 1),
+		event{-10, raise(64, "The payer added units after a review.")})}, // active, adjusted
+	{1, "97153", "AUTH-1990", 240, -200, -20, authorization.Active, sessions(-180, 20, 8, 0)},                              // expired, units unused
+	{1, "97153", "AUTH-2010", 24, -19, 160, authorization.Active, append(sessions(-15, 3, 8, 1), event{0, book(1, 2)})},    // exhausted: all used or booked
+	{1, "97156", "AUTH-2011", 24, 14, 195, authorization.Active, nil},                                                      // upcoming
+	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},                                                               // pending, without a number yet
+	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})}, // cancelled
+	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, []event{{0, hold(8, 30*24*time.Hour)}}},                  // active, with a hold
+}
+
+// sessions are n sessions of some units each, two days apart from a day on: each
+// is reserved three days ahead; then used, the second one in part, the third
+// called off. Further ones are reserved for the days to come.
+func sessions(from, n, units, ahead int) []event {
+	var events []event
+	for i := range n {
+		day := from + 2*i
+		events = append(events, event{day - 3, book(units, day)}, event{day, settle(i, units)})
+	}
+	for i := range ahead {
+		events = append(events, event{0, book(units, 1+i)})
+	}
+	return events
+}
+
+// telling is one story being told.
+type telling struct {
+	p        Practice
+	ctx      context.Context
+	coverage coverage
+	code     uuid.UUID
+	id       uuid.UUID
+	open     []uuid.UUID // reservations, oldest first
+}
+
+func (t *telling) tell(s story) error {
+	on := func(day int) time.Time { return t.p.Now.AddDate(0, 0, day) }
+	today := calendar.DateIn(t.p.Now, time.UTC)
+	entered := min(s.start-7, -1)
+	n := authorization.NewAuthorization{
+		PatientID: t.coverage.patient, ServiceCodeID: t.code, InsuranceID: &t.coverage.insurance, TotalUnits: s.units,
+		StartDate: today.AddDays(s.start), EndDate: today.AddDays(s.end), Status: s.status,
+	}
+	if s.number != "" {
+		n.AuthNumber = &s.number
+	}
+	v, err := t.p.ledger(on(entered)).Create(t.ctx, n)
+	if err != nil {
+		return err
+	}
+	t.id = v.ID
+	events := slices.Clone(s.events)
+	slices.SortStableFunc(events, func(a, b event) int { return a.day - b.day })
+	for _, e := range events {
+		if err := e.what(t, t.p.ledger(on(e.day))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func book(units, day int) func(*telling, *authorization.Service) error {
+	return func(t *telling, s *authorization.Service) error {
+		on := calendar.DateIn(t.p.Now, time.UTC).AddDays(day)
+		outcome, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{Units: units, ServiceDate: on}, "")
+		if err == nil {
+			t.open = append(t.open, outcome.Reservations[0].ID)
+		}
+		return err
+	}
+}
+
+func hold(units int, length time.Duration) func(*telling, *authorization.Service) error {
+	return func(t *telling, s *authorization.Service) error {
+		_, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{Units: units, HoldFor: length, Reference: new("held while the family decides")}, "")
+		return err
+	}
+}
+
+// settle ends the oldest open reservation: the third of each six is called off,
+// the second used in part, the others used whole.
+func settle(i, units int) func(*telling, *authorization.Service) error {
+	return func(t *telling, s *authorization.Service) (err error) {
+		n := authorization.Settlement{ReservationID: &t.open[0]}
+		t.open = t.open[1:]
+		switch i % 6 {
+		case 2:
+			n.Reason = new("The family called off.")
+			_, err = s.Release(t.ctx, t.id, n, "")
+		case 1:
+			n.Units = units - 1
+			_, err = s.Consume(t.ctx, t.id, n, "")
+		default:
+			_, err = s.Consume(t.ctx, t.id, n, "")
+		}
+		return err
+	}
+}
+
+func raise(total int, reason string) func(*telling, *authorization.Service) error {
+	return func(t *telling, s *authorization.Service) error {
+		_, err := s.Change(administrator(t.ctx), t.id, authorization.Change{TotalUnits: patch.Set(total), Reason: &reason})
+		return err
+	}
+}
+
+func cancelTerms(t *telling, s *authorization.Service) error {
+	_, err := s.Change(t.ctx, t.id, authorization.Change{Status: patch.Set(authorization.Cancelled)})
+	return err
+}

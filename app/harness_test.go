@@ -1,0 +1,296 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app"
+	"omnirapeutic/config"
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/identity"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+const password = "correct-horse-battery"
+
+// clinic is the whole program on a database of its own, spoken to over HTTP.
+type clinic struct {
+	database dbtest.Database
+	app      *app.App
+	url      string
+	clock    *clock
+	own      practice
+	other    practice
+}
+
+// practice is one organization of the clinic with a user of every role.
+type practice struct {
+	id          uuid.UUID
+	tokens      map[rbac.Role]string
+	patient     uuid.UUID
+	serviceCode uuid.UUID
+}
+
+// clock is the program's time, which tests may set.
+type clock struct{ offset time.Duration }
+
+func (c *clock) now() time.Time { return time.Now().Add(c.offset) }
+
+// open starts a clinic. Options go to the database, for example to put a proxy in between.
+func open(t testing.TB, options ...dbtest.Option) *clinic {
+	t.Helper()
+	database := dbtest.New(t)
+	return serve(t, database, database.Open(t, options...))
+}
+
+// serve starts the program on an open database and fills in two practices.
+func serve(t testing.TB, database dbtest.Database, opened *db.DB) *clinic {
+	t.Helper()
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	c := &clinic{database: database, clock: &clock{}}
+	settings, err := config.Load("", nil)
+	require.NoError(t, err)
+	a, err := app.New(app.Dependencies{
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,
+	})
+	require.NoError(t, err)
+	c.app = a
+	server := httptest.NewServer(a.Handler())
+	t.Cleanup(server.Close)
+	c.url = server.URL
+	c.own = c.found(t, "own")
+	c.other = c.found(t, "other")
+	return c
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// found makes an organization with a user of every role, a patient and a service code.
+func (c *clinic) found(t testing.TB, name string) practice {
+	t.Helper()
+	ctx := t.Context()
+	organization, err := c.app.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: "America/New_York"})
+	require.NoError(t, err)
+	p := practice{id: organization.ID, tokens: map[rbac.Role]string{}}
+	system := identity.With(ctx, identity.System(organization.ID))
+	for _, role := range rbac.Roles() {
+		email := string(role) + "@" + name + ".test"
+		_, err := c.app.Access.CreateUser(system, organization.ID, rbac.NewUser{
+			Email: email, Name: string(role), Password: password, Roles: []rbac.Role{role},
+		})
+		require.NoError(t, err)
+		answer := c.as("").post(t, "/auth/login", body{"email": email, "password": password})
+		require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+		p.tokens[role] = answer.text("accessToken")
+	}
+	admin := c.as(p.tokens[rbac.Admin])
+	p.patient = admin.post(t, "/patients", body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
+	p.serviceCode = admin.post(t, "/service-codes", body{
+		"code": "97153", "description": "Treatment by protocol", "unitMinutes": 15,
+	}).created(t)
+	return p
+}
+
+// body is a JSON object.
+type body map[string]any
+
+// caller speaks to the API as somebody.
+type caller struct {
+	url, token string
+	headers    map[string]string
+}
+
+func (c *clinic) as(token string) caller { return caller{url: c.url + "/api/v1", token: token} }
+
+func (c *clinic) admin() caller { return c.as(c.own.tokens[rbac.Admin]) }
+
+// with returns a caller that sends one more header.
+func (c caller) with(name, value string) caller {
+	headers := map[string]string{name: value}
+	for k, v := range c.headers {
+		headers[k] = v
+	}
+	c.headers = headers
+	return c
+}
+
+func (c caller) get(t testing.TB, path string) answer { return c.send(t, http.MethodGet, path, nil) }
+
+func (c caller) post(t testing.TB, path string, b body) answer {
+	return c.send(t, http.MethodPost, path, b)
+}
+
+func (c caller) patch(t testing.TB, path string, b body) answer {
+	return c.send(t, http.MethodPatch, path, b)
+}
+
+func (c caller) delete(t testing.TB, path string) answer {
+	return c.send(t, http.MethodDelete, path, nil)
+}
+
+func (c caller) send(t testing.TB, method, path string, b body) answer {
+	t.Helper()
+	var content io.Reader
+	if b != nil {
+		written, err := json.Marshal(b)
+		require.NoError(t, err)
+		content = bytes.NewReader(written)
+	}
+	return c.sendRaw(t, method, path, content)
+}
+
+func (c caller) sendRaw(t testing.TB, method, path string, content io.Reader) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, c.url+path, content)
+	require.NoError(t, err)
+	if content != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for name, value := range c.headers {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	a := answer{status: response.StatusCode, header: response.Header, raw: raw}
+	if len(raw) > 0 {
+		require.NoError(t, json.Unmarshal(raw, &a.body), "%s", raw)
+	}
+	if a.status >= http.StatusBadRequest {
+		a.requireProblem(t)
+	}
+	return a
+}
+
+// answer is what the API said.
+type answer struct {
+	status int
+	header http.Header
+	raw    []byte
+	body   body
+}
+
+// requireProblem checks what every problem document must have.
+func (a answer) requireProblem(t testing.TB) {
+	t.Helper()
+	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), "%s", a.raw)
+	for _, member := range []string{"type", "title", "detail", "instance", "code", "requestId"} {
+		require.NotEmpty(t, a.body[member], "%s is missing in %s", member, a.raw)
+	}
+	require.EqualValues(t, a.status, a.body["status"])
+	for _, leak := range []string{"SQLSTATE", "pgx", "gorm", "duplicate key", "violates", "goroutine"} {
+		require.NotContains(t, string(a.raw), leak)
+	}
+}
+
+func (a answer) text(member string) string { s, _ := a.body[member].(string); return s }
+
+// number returns a number by its path of members.
+func (a answer) number(t testing.TB, path ...string) int {
+	t.Helper()
+	at := any(map[string]any(a.body))
+	for _, member := range path {
+		object, ok := at.(map[string]any)
+		require.True(t, ok, "no %v in %s", path, a.raw)
+		at = object[member]
+	}
+	n, ok := at.(float64)
+	require.True(t, ok, "no number %v in %s", path, a.raw)
+	return int(n)
+}
+
+// created returns the id of what was made.
+func (a answer) created(t testing.TB) uuid.UUID {
+	t.Helper()
+	require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+	id, err := uuid.Parse(a.text("id"))
+	require.NoError(t, err, "%s", a.raw)
+	return id
+}
+
+// refused checks a problem's status and code.
+func (a answer) refused(t testing.TB, status int, code string) answer {
+	t.Helper()
+	require.Equal(t, status, a.status, "%s", a.raw)
+	require.Equal(t, code, a.body["code"], "%s", a.raw)
+	return a
+}
+
+// reservationID returns the id of the reservation that a reserve made.
+func (a answer) reservationID(t testing.TB) string {
+	t.Helper()
+	require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+	reservation, ok := a.body["reservation"].(map[string]any)
+	require.True(t, ok, "%s", a.raw)
+	return reservation["id"].(string)
+}
+
+// authorize enters an authorization that is valid this year and returns its path.
+func (c *clinic) authorize(t testing.TB, total int, changes ...body) string {
+	t.Helper()
+	today := c.clock.now()
+	b := body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": total,
+		"startDate": today.AddDate(0, -1, 0).Format(time.DateOnly), "endDate": today.AddDate(0, 6, 0).Format(time.DateOnly),
+	}
+	for _, change := range changes {
+		for k, v := range change {
+			b[k] = v
+		}
+	}
+	return "/authorizations/" + c.admin().post(t, "/authorizations", b).created(t).String()
+}
+
+// requireBalance checks the counters of an authorization.
+func (c *clinic) requireBalance(t testing.TB, path string, total, used, scheduled int) {
+	t.Helper()
+	a := c.admin().get(t, path)
+	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+	require.Equal(t, []int{total, used, scheduled, total - used - scheduled},
+		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"), a.number(t, "availableUnits")},
+		"total, used, scheduled, available in %s", a.raw)
+}
+
+// requireClean checks that the books of the clinic agree.
+func (c *clinic) requireClean(t testing.TB) {
+	t.Helper()
+	a := c.admin().post(t, "/admin/verify", body{})
+	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+	require.Equal(t, true, a.body["ok"], "%s", a.raw)
+}
+
+// together runs fn n times at once: all of them wait at a barrier first.
+func together(n int, fn func(i int)) {
+	ready := make(chan struct{})
+	done := make(chan struct{})
+	for i := range n {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			<-ready
+			fn(i)
+		}()
+	}
+	close(ready)
+	for range n {
+		<-done
+	}
+}

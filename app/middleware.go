@@ -1,0 +1,280 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/telemetry"
+)
+
+// middleware is what every request goes through, from the outside in. Routes of
+// the API then go through authenticate and permit, before their own reading of
+// the request: see mount.
+//
+// observe stands outside of rescue and calls answerProblem, so that it knows the
+// status of every answer, of a panic's too.
+func (s *Server) middleware() []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{
+		identify,        // a request id
+		secureHeaders,   // on every answer
+		s.observe,       // access log and metrics; errors become problem documents here
+		rescue,          // panics become errors
+		s.turnAway,      // new requests while the server stops
+		s.limitBody,     // 413 beyond
+		s.limitDuration, // a deadline for everything below
+	}
+}
+
+const maxRequestID = 64
+
+// identify takes the client's X-Request-Id if it is a plain one, or makes one.
+func identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		given := c.Request().Header.Values(echo.HeaderXRequestID)
+		id := ""
+		if len(given) == 1 && isRequestID(given[0]) {
+			id = given[0]
+		} else {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+		c.SetRequest(c.Request().WithContext(telemetry.WithRequestID(c.Request().Context(), id)))
+		return next(c)
+	}
+}
+
+func isRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for _, b := range []byte(id) {
+		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
+		if !letter && b != '.' && b != '_' && b != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		h.Set(echo.HeaderCacheControl, "no-store")
+		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+		return next(c)
+	}
+}
+
+// observe logs and counts every request once, by the pattern of its route.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+		if err := next(c); err != nil {
+			s.answerProblem(err, c)
+		}
+		elapsed := time.Since(start)
+		status := c.Response().Status
+		s.metrics.requests.WithLabelValues(methodOf(c.Request()), s.routeOf(c), strconv.Itoa(status)).Inc()
+		s.metrics.duration.WithLabelValues(methodOf(c.Request()), s.routeOf(c)).Observe(elapsed.Seconds())
+		level := logrus.InfoLevel
+		if isProbe(c.Path()) {
+			level = logrus.DebugLevel // asked every few seconds by machines
+		}
+		s.event(c, "request").WithFields(logrus.Fields{
+			"status": status, "duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
+		}).Log(level, "request answered")
+		return nil
+	}
+}
+
+// routeOf returns the route's pattern, never the URL itself: ids do not belong in
+// metrics, and what a client makes up does not belong in a log.
+func (s *Server) routeOf(c echo.Context) string {
+	if path := c.Path(); s.patterns[path] {
+		return path
+	}
+	return "unmatched"
+}
+
+// methodOf bounds the methods that are told apart.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "other"
+}
+
+// panicError is a panic that was caught, with the stack of where it came from.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// Unwrap returns the error that the code panicked with, if it was one.
+func (p *panicError) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+// rescue turns panics into errors that are logged with their stack. A panic with
+// a domain error is a bug like any other: its text is not for the client.
+func rescue(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			if value == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+				panic(value)
+			}
+			err = errInternal.Because(&panicError{value: value, stack: debug.Stack()})
+		}()
+		return next(c)
+	}
+}
+
+const (
+	pathAlive   = "/healthz"
+	pathReady   = "/readyz"
+	pathMetrics = "/metrics"
+)
+
+func isProbe(path string) bool { return path == pathAlive || path == pathReady || path == pathMetrics }
+
+// turnAway answers 503 to what comes after the server was told to stop. That it
+// is alive, and its metrics, are still told.
+func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.stopping.Load() && c.Path() != pathAlive && c.Path() != pathMetrics {
+			return errShuttingDown
+		}
+		return next(c)
+	}
+}
+
+// limitBody refuses a body that is too large: at once where its length is said,
+// while it is read otherwise.
+func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
+	limit := s.limits.BodyLimit
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.ContentLength > limit {
+			return httpx.ErrBodyTooLarge.With(nil, "The body may have at most %d bytes.", limit)
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
+		}
+		return next(c)
+	}
+}
+
+// limitDuration gives what is below a deadline.
+func (s *Server) limitDuration(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), s.limits.RequestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
+// Authenticate checks an access token and returns whom it stands for. The error
+// is identity.ErrUnauthenticated where the token is not valid.
+type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
+
+// authenticate puts the caller into the context. No database is asked.
+func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		token, ok := bearerToken(c.Request().Header)
+		if !ok {
+			return identity.ErrUnauthenticated
+		}
+		ctx := c.Request().Context()
+		caller, err := s.check(ctx, token)
+		if err != nil {
+			return err
+		}
+		caller.RequestID = telemetry.RequestID(ctx)
+		c.SetRequest(c.Request().WithContext(identity.With(ctx, caller)))
+		return next(c)
+	}
+}
+
+// bearerToken returns the token of the one Authorization header.
+func bearerToken(h http.Header) (string, bool) {
+	given := h.Values(echo.HeaderAuthorization)
+	if len(given) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(given[0], " ")
+	token = strings.TrimSpace(token)
+	return token, strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// permit lets only callers through who hold the permission. A caller without an
+// organization holds none.
+func permit(permission identity.Permission) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			caller, err := identity.From(c.Request().Context())
+			if err != nil {
+				return err
+			}
+			if permission != httpx.SignedIn {
+				if err := caller.Require(permission); err != nil {
+					return err
+				}
+			}
+			return next(c)
+		}
+	}
+}
+
+// httpMetrics count requests. Labels are patterns of routes, never values.
+type httpMetrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// newHTTPMetrics fails where the registry has them already.
+func newHTTPMetrics(registry prometheus.Registerer) (*httpMetrics, error) {
+	m := &httpMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "omnirapeutic_http_requests_total", Help: "Requests answered.",
+		}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "omnirapeutic_http_request_duration_seconds", Help: "Time from a request to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "omnirapeutic_http_requests_in_flight", Help: "Requests being served.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register HTTP metrics: %w", err)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,246 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/telemetry"
+)
+
+// What can go wrong outside of any module. What is wrong with a request itself is
+// defined in httpx.
+var (
+	errRouteNotFound    = fault.Define(fault.NotFound, "route-not-found", "There is nothing at this address.")
+	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This address does not take this method.")
+	errContention       = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.")
+	errDatabase         = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
+	errOutcomeUnknown   = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.")
+	errTimeout          = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
+	errCancelled        = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
+	errShuttingDown     = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
+	errNotReady         = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
+	errInternal         = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.")
+)
+
+// statuses is the one table from kinds to HTTP. Codes that differ from their kind
+// stand in statusOf.
+var statuses = map[fault.Kind]int{
+	fault.Malformed:       http.StatusBadRequest,
+	fault.Invalid:         http.StatusUnprocessableEntity,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.Conflict:        http.StatusConflict,
+	fault.TooLarge:        http.StatusRequestEntityTooLarge,
+	fault.Unsupported:     http.StatusUnsupportedMediaType,
+	fault.TooMany:         http.StatusTooManyRequests,
+	fault.Contention:      http.StatusInternalServerError,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+}
+
+// statusOf returns the status of an error by its kind. There is no kind for a
+// wrong method nor for a bug, as no module may return either.
+func statusOf(f *fault.Error) int {
+	switch f.Code() {
+	case errMethodNotAllowed.Code():
+		return http.StatusMethodNotAllowed
+	case errInternal.Code():
+		return http.StatusInternalServerError
+	}
+	if status, ok := statuses[f.Kind()]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// faultOf returns what the client is told of an error. Of an error that is none of
+// ours nothing is told: it wraps the error for the log.
+func faultOf(err error) *fault.Error {
+	// Errors of the database come first: one of them may wrap a deadline.
+	if _, ok := errors.AsType[*db.AmbiguousCommitError](err); ok {
+		return errOutcomeUnknown.Because(err)
+	}
+	if _, ok := errors.AsType[*db.ContentionError](err); ok {
+		return errContention.Because(err)
+	}
+	if f, ok := fault.From(err); ok {
+		return f
+	}
+	if errors.Is(err, context.Canceled) {
+		return errCancelled.Because(err)
+	}
+	if _, ok := errors.AsType[*db.UnavailableError](err); ok {
+		return errDatabase.Because(err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errTimeout.Because(err)
+	}
+	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return faultOfEcho(h)
+	}
+	return errInternal.Because(err)
+}
+
+func faultOfEcho(h *echo.HTTPError) *fault.Error {
+	switch h.Code {
+	case http.StatusNotFound:
+		return errRouteNotFound
+	case http.StatusMethodNotAllowed:
+		return errMethodNotAllowed
+	case http.StatusRequestEntityTooLarge:
+		return httpx.ErrBodyTooLarge.Because(h)
+	case http.StatusUnsupportedMediaType:
+		return httpx.ErrUnsupported.Because(h)
+	case http.StatusBadRequest:
+		return httpx.ErrMalformed.Because(h)
+	}
+	return errInternal.Because(h)
+}
+
+// problem is a problem document, RFC 9457. The members of a fault's details
+// stand beside these.
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Instance  string `json:"instance"`
+	Code      string `json:"code"`
+	RequestID string `json:"requestId"`
+}
+
+var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
+
+const problemType = "urn:omnirapeutic:problem:"
+
+// answerProblem is the one place where errors become answers, and where those
+// that are our own doing are logged.
+func (s *Server) answerProblem(err error, c echo.Context) {
+	f := faultOf(err)
+	status := statusOf(f)
+	s.logProblem(c, f, status, err)
+	if c.Response().Committed {
+		return // the answer had begun: nothing can be taken back
+	}
+	document, encodeErr := documentOf(c.Request(), f, status)
+	if encodeErr != nil {
+		s.event(c, "details_not_encoded").WithField("error", encodeErr).WithField("code", f.Code()).Error("details of an error cannot be written")
+	}
+	header := c.Response().Header()
+	header.Set(echo.HeaderCacheControl, "no-store")
+	switch {
+	case status == http.StatusUnauthorized:
+		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+	case f.Kind() == fault.Contention, status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+		header.Set(echo.HeaderRetryAfter, retryAfter(f))
+	}
+	if f.Is(errShuttingDown) {
+		header.Set(echo.HeaderConnection, "close")
+	}
+	if c.Request().Method == http.MethodHead {
+		_ = c.NoContent(status) // the client may be gone
+		return
+	}
+	_ = c.Blob(status, "application/problem+json", document) // as above
+}
+
+// documentOf returns the document; with an error, it is the one without details.
+func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
+	document, err := json.Marshal(problem{
+		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
+		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
+	})
+	if err != nil || f.Details() == nil {
+		return document, err
+	}
+	details, err := json.Marshal(f.Details())
+	if err != nil {
+		return document, err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(details, &members); err != nil {
+		return document, fmt.Errorf("details must be an object: %w", err)
+	}
+	for _, name := range problemMembers {
+		delete(members, name) // the document's own members win
+	}
+	if len(members) == 0 {
+		return document, nil
+	}
+	if details, err = json.Marshal(members); err != nil {
+		return document, err
+	}
+	return append(append(document[:len(document)-1], ','), details[1:]...), nil
+}
+
+// patient is implemented by details that know when to ask again.
+type patient interface{ RetryAfter() time.Duration }
+
+// retryAfter returns whole seconds, at least one.
+func retryAfter(f *fault.Error) string {
+	wait := time.Second
+	if p, ok := f.Details().(patient); ok {
+		wait = max(wait, p.RetryAfter())
+	}
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+}
+
+// logProblem logs what is our own doing, with its cause, and denials.
+func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err error) {
+	switch {
+	case f.Is(errCancelled):
+		s.event(c, "request_cancelled").Info("nobody waits for the answer any more")
+	case f.Is(errShuttingDown), f.Is(errNotReady):
+		s.event(c, "request_turned_away").WithFields(logrus.Fields{"code": f.Code(), "error": cause(f, err)}).Warn(f.Title())
+	case status >= http.StatusInternalServerError:
+		entry := s.event(c, "request_failed").WithFields(logrus.Fields{"code": f.Code(), "status": status, "error": cause(f, err)})
+		if contention, ok := errors.AsType[*db.ContentionError](err); ok {
+			entry = entry.WithFields(logrus.Fields{
+				"operation": contention.Operation, "attempts": contention.Attempts,
+				"elapsed_ms": contention.Elapsed.Milliseconds(), "sqlstate": contention.SQLState,
+			})
+		}
+		if panicked, ok := errors.AsType[*panicError](err); ok {
+			entry = entry.WithField("stack", string(panicked.stack))
+		}
+		entry.Error(f.Title())
+	case f.Kind() == fault.Forbidden:
+		entry := s.event(c, "denied").WithField("code", f.Code())
+		if denial, ok := f.Details().(identity.Denial); ok {
+			entry = entry.WithField("permission", string(denial.Permission))
+		}
+		entry.Warn("a request was denied")
+	}
+}
+
+// cause returns what is worth a line in the log: what a fault wraps, or the error itself.
+func cause(f *fault.Error, err error) error {
+	if inner := f.Unwrap(); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// event begins a log line about the request: who and which route, never the URL.
+func (s *Server) event(c echo.Context, name string) *logrus.Entry {
+	ctx := c.Request().Context()
+	entry := s.logger.WithFields(logrus.Fields{
+		"event": name, "request_id": telemetry.RequestID(ctx), "method": methodOf(c.Request()), "route": s.routeOf(c),
+	})
+	if caller, err := identity.From(ctx); err == nil {
+		entry = entry.WithFields(logrus.Fields{"user_id": caller.UserID, "organization_id": caller.OrganizationID})
+	}
+	return entry
+}

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/app/demo"
+	"omnirapeutic/config"
+	"omnirapeutic/platform/db"
+)
+
+// Program is the [App] with everything that it runs on, opened.
+type Program struct {
+	*App
+	Storage *Storage
+}
+
+// Open opens the storage, brings the schema up to date where the configuration
+// says so, checks it otherwise, and builds the program. Errors: those of
+// [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
+func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Program, error) {
+	storage, err := OpenStorage(ctx, c, logger)
+	if err != nil {
+		return nil, err
+	}
+	p, err := OpenOn(ctx, storage, c, logger)
+	if err != nil {
+		return nil, errors.Join(err, storage.Close())
+	}
+	return p, nil
+}
+
+// OpenOn is [Open] on a storage that is open already. It is not closed on error.
+func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logrus.FieldLogger) (*Program, error) {
+	migrator := storage.Migrator()
+	if c.Database.AutoMigrate || storage.private != nil {
+		if err := migrator.Up(ctx); err != nil {
+			return nil, fmt.Errorf("bring the schema up to date: %w", err)
+		}
+	}
+	database, err := db.Open(ctx, db.Config{
+		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
+		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := database.CheckSchema(ctx); err != nil {
+		database.Close()
+		return nil, err
+	}
+	a, err := New(Dependencies{
+		Config: c, Database: database, Logger: logger, Clock: time.Now, NewID: newID, Ready: database.CheckSchema,
+	})
+	if err != nil {
+		database.Close()
+		return nil, err
+	}
+	return &Program{App: a, Storage: storage}, nil
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// Close gives back what [Open] took.
+func (p *Program) Close() error {
+	p.database.Close()
+	return p.Storage.Close()
+}
+
+// LoadDemo fills an empty database with the demo practice and reports whether it did.
+func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
+	return demo.Load(ctx, demo.Practice{
+		Database: p.database, Directory: p.Directory, Access: p.Access, NewID: newID, Now: time.Now(), Logger: p.logger,
+	})
+}
+
+// Serve listens and answers until the context ends, then stops gracefully:
+// requests under way finish within the grace time, new ones get 503. Greet is
+// called once it listens. The error says why it could not start, or why it
+// stopped by itself.
+func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.config.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", p.config.Addr, err)
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	if p.config.SweepInterval > 0 {
+		background.Go(func() { p.Authorizations.RunSweeper(work, p.config.SweepInterval) })
+	}
+	defer background.Wait()
+	defer stop()
+
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve(listener) }()
+	p.logger.WithFields(logrus.Fields{"event": "listening", "address": listener.Addr().String()}).Info("ready to serve")
+	greet("http://" + listener.Addr().String())
+
+	var ended error
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-p.Storage.Ended():
+		ended = fmt.Errorf("the private PostgreSQL has ended: %w", p.Storage.Err())
+	}
+	p.logger.WithField("event", "stopping").Info("finishing what is under way")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.HTTP.ShutdownGrace)
+	defer cancel()
+	if err := p.server.Shutdown(grace); err != nil {
+		return errors.Join(ended, fmt.Errorf("stop within %s: %w", p.config.HTTP.ShutdownGrace, err))
+	}
+	return ended
+}
+
+// Greet prints where the program listens, who can sign in, and what to try next.
+func Greet(out io.Writer, address string, c config.Config, storage *Storage) {
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
+	fmt.Fprintf(out, "Data: %s\n", storage.Place)
+	if !c.Demo {
+		return
+	}
+	fmt.Fprintf(out, "\nDemo practice. Sign in with the password %s as\n", demo.Password)
+	for _, email := range demo.Emails() {
+		fmt.Fprintf(out, "  %s\n", email)
+	}
+	fmt.Fprintf(out, `
+Try next:
+  TOKEN=$(curl -s %[1]s/api/v1/auth/login -H 'Content-Type: application/json' \
+    -d '{"email":"scheduler@demo.test","password":"%[2]s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -s %[1]s/api/v1/authorizations?status=ACTIVE -H "Authorization: Bearer $TOKEN"
+  curl -s %[1]s/api/v1/authorizations/ID/reserve -H "Authorization: Bearer $TOKEN" \
+    -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-booking' -d '{"units":4}'
+
+Stop with Ctrl-C.
+`, address, demo.Password)
+}

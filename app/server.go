@@ -1,0 +1,229 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/config"
+	"omnirapeutic/platform/httpx"
+)
+
+// basePath is where routes of the API are mounted.
+const basePath = "/api/v1"
+
+// Timeouts of connections. What a request may take beside its own timeout is for
+// reading it and writing the answer over a slow line.
+const (
+	headerTimeout = 5 * time.Second
+	lineTimeout   = 15 * time.Second
+	idleTimeout   = 2 * time.Minute
+	readyTimeout  = 2 * time.Second
+	cutTimeout    = time.Second // for requests to notice that they were cut off
+	maxHeader     = 32 << 10
+)
+
+// ServerOptions are what a [Server] is made of. All are needed.
+type ServerOptions struct {
+	Routes       []httpx.Route
+	Authenticate Authenticate
+	Ready        func(ctx context.Context) error // nil where the program can serve
+	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
+	Logger       logrus.FieldLogger
+	HTTP         config.HTTP
+}
+
+// Server speaks HTTP: routes under /api/v1, and /healthz, /readyz and /metrics.
+// Safe for concurrent use.
+type Server struct {
+	echo     *echo.Echo
+	http     *http.Server
+	cut      context.CancelFunc // ends the context of every request
+	stopping atomic.Bool
+	patterns map[string]bool // of the paths that are served
+	check    Authenticate
+	ready    func(ctx context.Context) error
+	logger   logrus.FieldLogger
+	metrics  *httpMetrics
+	limits   config.HTTP
+}
+
+// NewServer mounts the routes. The error names every route that cannot be
+// mounted: one without a permission, without an endpoint, that is there twice,
+// or whose path does not have the parameters that its endpoint reads.
+func NewServer(o ServerOptions) (*Server, error) {
+	metrics, err := newHTTPMetrics(o.Registry)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}}
+	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.HTTPErrorHandler = s.answerProblem
+	s.echo.Use(s.middleware()...)
+	if err := s.mount(o.Routes); err != nil {
+		return nil, err
+	}
+	s.echo.GET(pathAlive, s.handleAlive)
+	s.echo.GET(pathReady, s.handleReady)
+	s.echo.GET(pathMetrics, echo.WrapHandler(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{ErrorLog: errorLog(o.Logger)})))
+
+	for _, r := range s.echo.Routes() {
+		s.patterns[r.Path] = true
+	}
+
+	base, cut := context.WithCancel(context.Background())
+	s.cut = cut
+	s.http = &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       lineTimeout,
+		WriteTimeout:      lineTimeout + o.HTTP.RequestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          errorLog(o.Logger),
+	}
+	return s, nil
+}
+
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+func (s *Server) mount(routes []httpx.Route) error {
+	var problems []error
+	taken := map[string]bool{}
+	for _, r := range routes {
+		problem := problemOf(r)
+		key := r.Method + " " + withoutNames(r.Path)
+		if problem == "" && taken[key] {
+			problem = "is there twice"
+		}
+		taken[key] = true
+		if problem != "" {
+			problems = append(problems, fmt.Errorf("the route %s %s %s", r.Method, r.Path, problem))
+			continue
+		}
+		var chain []echo.MiddlewareFunc
+		if r.Permission != httpx.Public {
+			chain = []echo.MiddlewareFunc{s.authenticate, permit(r.Permission)}
+		}
+		s.echo.Add(r.Method, basePath+r.Path, r.Endpoint.Serve, chain...)
+	}
+	return errors.Join(problems...)
+}
+
+// problemOf says why a route cannot be mounted; "" where it can.
+func problemOf(r httpx.Route) string {
+	switch {
+	case r.Permission == "":
+		return "declares no permission"
+	case strings.HasPrefix(string(r.Permission), "*") && r.Permission != httpx.Public && r.Permission != httpx.SignedIn:
+		return "declares a permission that nobody can hold: " + string(r.Permission)
+	case r.Endpoint.IsZero():
+		return "has no endpoint"
+	case !slices.Contains(methods, r.Method):
+		return "has a method that is not served"
+	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):
+		return "has a path that is not in echo's form, such as /authorizations/:id"
+	case !slices.Equal(paramsOf(r.Path), r.Endpoint.Params):
+		return fmt.Sprintf("has the parameters %v in its path, and its endpoint reads %v", paramsOf(r.Path), r.Endpoint.Params)
+	}
+	return ""
+}
+
+func paramsOf(path string) []string {
+	var names []string
+	for part := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// withoutNames makes paths the same that differ only in the names of parameters.
+func withoutNames(path string) string {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if strings.HasPrefix(part, ":") {
+			parts[i] = ":"
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+type stateBody struct {
+	Status string `json:"status"`
+}
+
+func (s *Server) handleAlive(c echo.Context) error {
+	return c.JSON(http.StatusOK, stateBody{"alive"})
+}
+
+func (s *Server) handleReady(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	if err := s.ready(ctx); err != nil {
+		return errNotReady.Because(err)
+	}
+	return c.JSON(http.StatusOK, stateBody{"ready"})
+}
+
+// Handler returns everything that the server serves as a handler.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Serve answers on the listener, which it closes, until [Server.Shutdown], and
+// then returns nil at once, while Shutdown waits for what is under way.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops gracefully: nothing new is taken, and what is under way may
+// finish until ctx ends. What is not finished then is cancelled, has a second to
+// answer, and is cut off; the error is that of ctx. Called again, it waits likewise.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	defer s.cut()
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	s.cut()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTimeout)
+	defer cancel()
+	if s.http.Shutdown(last) != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return err
+}
+
+// errorLog takes what net/http and the metrics have to say. It is about broken
+// connections mostly and may repeat what a client sent: for debugging only.
+func errorLog(l logrus.FieldLogger) *log.Logger {
+	return log.New(lines{l.WithField("event", "http_server")}, "", 0)
+}
+
+type lines struct{ entry *logrus.Entry }
+
+// Write logs one line.
+func (l lines) Write(text []byte) (int, error) {
+	l.entry.Debug(strings.TrimSpace(string(text)))
+	return len(text), nil
+}

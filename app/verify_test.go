@@ -1,0 +1,121 @@
+package app_test
+
+import (
+	"database/sql"
+	"net/http"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
+	"github.com/stretchr/testify/require"
+)
+
+// TestVerifyFindsWhatWasChangedByHand changes rows as the tables' owner, with the
+// walls in the database taken down first, one thing at a time.
+func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it, tamper string
+		checks     []string
+	}{
+		{
+			"finds a counter", `UPDATE authorizations SET used_units = used_units + 1 WHERE id = $1`,
+			[]string{"used", "reservations-used"},
+		},
+		{
+			"finds the total", `UPDATE authorizations SET total_units = total_units + 1 WHERE id = $1`,
+			[]string{"total"},
+		},
+		{
+			"finds the total and what was granted at first, raised together",
+			`UPDATE authorizations SET total_units = total_units + 1, initial_units = initial_units + 1 WHERE id = $1`,
+			[]string{"chain"},
+		},
+		{
+			"finds the units of an entry", `UPDATE unit_entries SET units = units + 1 WHERE authorization_id = $1 AND sequence = 1`,
+			[]string{"hash", "balance-after"},
+		},
+		{
+			"finds who is said to have done it",
+			`UPDATE unit_entries SET actor_id = gen_random_uuid() WHERE authorization_id = $1 AND sequence = 2`,
+			[]string{"hash"},
+		},
+		{
+			"finds a hash", `UPDATE unit_entries SET hash = sha256(hash) WHERE authorization_id = $1 AND sequence = 1`,
+			[]string{"hash", "chain"},
+		},
+		{
+			"finds the last hash", `UPDATE authorizations SET last_hash = sha256(last_hash) WHERE id = $1`,
+			[]string{"head"},
+		},
+		{
+			"finds that the last entry is gone",
+			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries WHERE authorization_id = e.authorization_id)`,
+			[]string{"sequence", "head"},
+		},
+		{
+			"finds a reservation", `UPDATE unit_reservations SET released_units = released_units + 1 WHERE authorization_id = $1 AND open`,
+			[]string{"reservation", "reservations-scheduled"},
+		},
+		{
+			"finds a hold that nobody released",
+			`UPDATE unit_reservations SET expires_at = now() - interval '1 day' WHERE authorization_id = $1 AND open`,
+			[]string{"overdue"},
+		},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			path := c.authorize(t, 10)
+			untouched := c.authorize(t, 10)
+			for _, p := range []string{path, untouched} {
+				id := c.admin().post(t, p+"/reserve", body{"units": 3}).reservationID(t)
+				c.admin().post(t, p+"/consume", body{"reservationId": id, "units": 2, "remainder": "keep"})
+			}
+			c.requireClean(t)
+
+			owner, err := sql.Open("pgx", c.database.OwnerURL)
+			require.NoError(t, err)
+			defer owner.Close()
+			_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries DISABLE TRIGGER USER`)
+			require.NoError(t, err)
+			result, err := owner.ExecContext(t.Context(), test.tamper, path[len("/authorizations/"):])
+			require.NoError(t, err)
+			changed, err := result.RowsAffected()
+			require.NoError(t, err)
+			require.EqualValues(t, 1, changed)
+
+			answer := c.admin().post(t, "/admin/verify", body{})
+			require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+			require.Equal(t, false, answer.body["ok"])
+			found := map[string]bool{}
+			for _, item := range answer.body["problems"].([]any) {
+				problem := item.(map[string]any)
+				require.Equal(t, path[len("/authorizations/"):], problem["authorizationId"], "it says which one")
+				require.NotEmpty(t, problem["expected"])
+				found[problem["check"].(string)] = true
+			}
+			for _, check := range test.checks {
+				require.True(t, found[check], "%s is not in %s", check, answer.raw)
+			}
+		})
+	}
+}
+
+func TestEntriesAreNeverChanged(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	c.admin().post(t, path+"/reserve", body{"units": 3})
+	for role, url := range map[string]string{"the program": c.database.AppURL, "the owner": c.database.OwnerURL} {
+		connection, err := sql.Open("pgx", url)
+		require.NoError(t, err)
+		defer connection.Close()
+		for _, statement := range []string{
+			`UPDATE unit_entries SET units = 1`, `DELETE FROM unit_entries`, `TRUNCATE unit_entries`,
+		} {
+			_, err := connection.ExecContext(t.Context(), statement)
+			require.Error(t, err, "%s: %s", role, statement)
+		}
+	}
+	c.requireClean(t)
+}

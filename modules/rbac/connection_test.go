@@ -1,0 +1,49 @@
+package rbac
+
+import (
+	"context"
+	"io"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
+	t.Parallel()
+	database := dbtest.Open(t, dbtest.WithMaxConns(1))
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	s := New(Dependencies{
+		Database: database, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
+	})
+	for range cap(s.passwords.slots) {
+		s.passwords.slots <- struct{}{}
+	}
+	done := make(chan error)
+	go func() {
+		_, err := s.SignIn(t.Context(), "nobody@example.test", "correct-horse-battery")
+		done <- err
+	}()
+	for s.passwords.queued.Load() == 0 {
+		runtime.Gosched()
+	}
+	_, err := db.Snapshot(t.Context(), database, "test", func(context.Context) (struct{}, error) { return struct{}{}, nil })
+	require.NoError(t, err, "the only connection is free")
+	for range cap(s.passwords.slots) {
+		<-s.passwords.slots
+	}
+	require.ErrorIs(t, <-done, ErrWrongCredentials)
+}
+
+func TestASecretThatIsTooShortIsNotUsed(t *testing.T) {
+	t.Parallel()
+	require.Panics(t, func() { New(Dependencies{Secret: make([]byte, MinSecret-1), Lifetime: time.Minute}) })
+	require.Panics(t, func() { New(Dependencies{Secret: make([]byte, MinSecret)}) })
+}
