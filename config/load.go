@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -244,82 +243,4 @@ func plain(value any) (string, bool) {
 		return fmt.Sprint(v), true
 	}
 	return "", false
-}
-
-// complete fills in what depends on other keys.
-func (l *loader) complete(c *Config, sources map[string]string) {
-	unset := func(name string) bool { return sources[name] == "default" }
-	if c.DataDir == "" {
-		dir, err := defaultDataDir(runtime.GOOS, os.Geteuid() == 0, func(name string) string { return l.variables[name] })
-		if err != nil {
-			l.problems.add("data_dir", "", "default", err.Error())
-		}
-		c.DataDir = dir
-	} else if dir, err := filepath.Abs(c.DataDir); err == nil {
-		c.DataDir = dir
-	}
-	if unset("token.secret") && c.Profile != Production {
-		c.Token.Secret = DevelopmentSecret
-		sources["token.secret"] = "default, for development only"
-	}
-	if unset("log.format") {
-		c.Log.Format = "text"
-		if c.Profile == Production {
-			c.Log.Format = "json"
-		}
-	}
-	if unset("demo") {
-		c.Demo = c.Profile != Production
-	}
-	for _, name := range []string{"retry.max_attempts", "retry.base_delay", "retry.max_delay", "retry.jitter"} {
-		if unset(name) {
-			sources[name] = "preset " + c.Retry.Preset
-		}
-	}
-}
-
-// defaultDataDir is where the operating system wants a program's data.
-func defaultDataDir(system string, root bool, variable func(string) string) (string, error) {
-	const name = "omnirapeutic"
-	home := variable("HOME")
-	switch {
-	case root:
-		return filepath.Join("/var/lib", name), nil
-	case system == "darwin" && filepath.IsAbs(home):
-		return filepath.Join(home, "Library", "Application Support", name), nil
-	case filepath.IsAbs(variable("XDG_DATA_HOME")):
-		return filepath.Join(variable("XDG_DATA_HOME"), name), nil
-	case filepath.IsAbs(home):
-		return filepath.Join(home, ".local", "share", name), nil
-	}
-	return "", errors.New("must be set: there is no HOME to put it under")
-}
-
-// refuse tells of values that do not go together, and of what production must not have.
-func (l *loader) refuse(c Config, sources map[string]string) {
-	if c.Retry.MaxDelay < c.Retry.BaseDelay {
-		l.problems.add("retry.max_delay", c.Retry.MaxDelay.String(), sources["retry.max_delay"], "must not be less than retry.base_delay, "+c.Retry.BaseDelay.String())
-	}
-	if c.Database.MigrateURL != "" && c.Database.URL == "" {
-		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")
-	}
-	if c.Profile != Production {
-		return
-	}
-	switch c.Token.Secret {
-	case "":
-		if sources["token.secret"] == "default" {
-			l.problems.add("token.secret", "", "default", "must be set in production: make one with `openssl rand -base64 48`")
-		}
-	case DevelopmentSecret:
-		l.problems.add("token.secret", hidden, sources["token.secret"], "must not be the development secret in production")
-	}
-	if c.Demo {
-		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
-	}
-	// The private PostgreSQL is durable and good enough for one machine. But a
-	// forgotten URL must not start production on a new, empty database.
-	if c.Database.URL == "" && sources["data_dir"] == "default" {
-		l.problems.add("database.url", "", "default", "must be set in production, or data_dir must, if the private PostgreSQL there is meant")
-	}
 }

@@ -52,6 +52,18 @@ func newBinder(in reflect.Type) *binder {
 	return b
 }
 
+// params returns the names of the parameters that are read from the path, sorted.
+func (b *binder) params() []string {
+	var all []string
+	for _, m := range b.shape.members {
+		if m.from == "param" {
+			all = append(all, m.name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // mustBeScalar panics on a parameter that cannot be written as one text, or as
 // several, repeated, in the query.
 func mustBeScalar(in reflect.Type, m member) {

@@ -53,6 +53,7 @@ type Route struct {
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
+	Params  []string     // the parameters of the path that In reads, sorted
 	serve   func(c echo.Context) error
 }
 
@@ -87,7 +88,7 @@ type Headed interface{ Header(h http.Header) }
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: out, Status: status, serve: func(c echo.Context) error {
+	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), serve: func(c echo.Context) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err

@@ -2,7 +2,6 @@ package httpx_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -461,51 +460,6 @@ func TestAnswer(t *testing.T) {
 	})
 }
 
-func TestPages(t *testing.T) {
-	t.Parallel()
-	type position struct {
-		Day int
-		ID  uuid.UUID
-	}
-	body, at := func(n int) string { return strings.Repeat("x", n) }, func(n int) any { return position{Day: n} }
-	t.Run("it has a cursor only where there is more", func(t *testing.T) {
-		t.Parallel()
-		p := httpx.PageOf([]int{1, 2, 3}, 2, body, at)
-		require.Equal(t, []string{"x", "xx"}, p.Data)
-		var got position
-		require.NoError(t, httpx.PageQuery{Cursor: *p.NextCursor}.DecodeCursor(&got))
-		require.Equal(t, position{Day: 2}, got, "the last that was shown")
-		require.Nil(t, httpx.PageOf([]int{1, 2}, 2, body, at).NextCursor)
-	})
-	t.Run("it writes an empty list and no cursor", func(t *testing.T) {
-		t.Parallel()
-		b, err := json.Marshal(httpx.Page[int]{})
-		require.NoError(t, err)
-		require.JSONEq(t, `{"data": [], "nextCursor": null}`, string(b))
-	})
-	t.Run("it leaves the position alone on the first page", func(t *testing.T) {
-		t.Parallel()
-		got := position{Day: 7}
-		require.NoError(t, httpx.PageQuery{}.DecodeCursor(&got))
-		require.Equal(t, 7, got.Day)
-	})
-	for name, cursor := range map[string]string{
-		"it refuses what is not base64":        "%%%",
-		"it refuses what is not JSON":          "eA",
-		"it refuses another list's cursor":     httpx.EncodeCursor(map[string]int{"Sequence": 1}),
-		"it refuses a cursor of another type":  httpx.EncodeCursor(7),
-		"it refuses a cursor of nothing":       httpx.EncodeCursor(nil),
-		"it refuses something after the value": "e30ge30", // {} {}
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			err := httpx.PageQuery{Cursor: cursor}.DecodeCursor(new(position))
-			require.ErrorIs(t, err, fault.ErrInvalid)
-			require.Equal(t, "cursor", fieldsOf(t, err)[0].Field)
-		})
-	}
-}
-
 func TestHandleRefusesAtStart(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(){
@@ -576,62 +530,3 @@ func TestHandleRefusesAtStart(t *testing.T) {
 func handle[In any]() {
 	httpx.Handle(http.StatusOK, func(context.Context, In) (httpx.None, error) { return httpx.None{}, nil })
 }
-
-func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{
-		`{"units": 1}`, `{"units": 1.5, "name": "a\u0000\ud800"}`, `{"lines": [{"units": 1}, {}, null]}`, `{"labels": {"a": 1, "a": 2}}`,
-		`{"sum": null, "memo": null, "day": "2026-02-30"}`, `{"a\`, `{"":""}`, "\xff", `[]`, `{"units":-0,"weight":1e400}`, `{"x":"\ud83d\ude00"}`,
-	} {
-		f.Add(seed)
-	}
-	calls := 0
-	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, order) (httpx.None, error) {
-		calls++
-		return httpx.None{}, nil
-	})
-	f.Fuzz(func(t *testing.T, body string) {
-		before := calls
-		_, err := serve(t, endpoint, request(http.MethodPost, "/things/"+someID, body))
-		require.Equal(t, err == nil, calls > before)
-		if err == nil {
-			require.True(t, json.Valid([]byte(body)))
-			return
-		}
-		_, ok := fault.From(err)
-		require.True(t, ok, "%v", err)
-	})
-}
-
-func BenchmarkReserve(b *testing.B) {
-	type reserve struct {
-		byID
-		keyed
-		Units     int           `json:"units" validate:"required,min=1,max=10000000"`
-		Reference *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
-		Seconds   *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
-		Date      calendar.Date `json:"serviceDate"`
-	}
-	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, reserve) (httpx.None, error) { return httpx.None{}, nil })
-	e := echo.New()
-	r := request(http.MethodPost, "/", "x")
-	w := httptest.NewRecorder()
-	c := e.NewContext(r, w)
-	c.SetParamNames("id")
-	c.SetParamValues(someID)
-	body := strings.NewReader("")
-	b.ReportAllocs()
-	for b.Loop() {
-		body.Reset(`{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-01"}`)
-		r.Body = readCloser{body}
-		c.Reset(r, w)
-		c.SetParamNames("id")
-		c.SetParamValues(someID)
-		if err := endpoint.Serve(c); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-type readCloser struct{ *strings.Reader }
-
-func (readCloser) Close() error { return nil }

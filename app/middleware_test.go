@@ -1,0 +1,273 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/telemetry"
+)
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing, error) { return thing{telemetry.RequestID(ctx)}, nil }))
+	for name, c := range map[string]struct {
+		given []string
+		kept  bool
+	}{
+		"it keeps a plain one":              {[]string{"aZ09._-"}, true},
+		"it keeps one of 64 characters":     {[]string{strings.Repeat("a", 64)}, true},
+		"it replaces one that is longer":    {[]string{strings.Repeat("a", 65)}, false},
+		"it replaces one that is empty":     {[]string{""}, false},
+		"it replaces one with other bytes":  {[]string{"a b"}, false},
+		"it replaces one that is not ASCII": {[]string{"é"}, false},
+		"it replaces two":                   {[]string{"a", "b"}, false},
+		"it makes one":                      {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var headers []string
+			for _, id := range c.given {
+				headers = append(headers, "X-Request-Id", id)
+			}
+			w := s.do(t, http.MethodGet, "/api/v1/id", "", headers...)
+			id := w.Header().Get("X-Request-Id")
+			require.JSONEq(t, `{"name": "`+id+`"}`, w.Body.String())
+			if c.kept {
+				require.Equal(t, c.given[0], id)
+				return
+			}
+			made, err := uuid.Parse(id)
+			require.NoError(t, err)
+			require.Equal(t, uuid.Version(7), made.Version())
+		})
+	}
+}
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	called := make(chan identity.Caller, 100)
+	fn := func(ctx context.Context, _ httpx.None) (httpx.None, error) {
+		caller, _ := identity.From(ctx)
+		called <- caller
+		return httpx.None{}, nil
+	}
+	s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", fn), route(http.MethodPost, "/signed-in", httpx.SignedIn, fn), route(http.MethodPost, "/public", httpx.Public, fn))
+	for name, c := range map[string]struct {
+		path   string
+		header []string
+		status int
+	}{
+		"it lets a permission through":          {"/read", []string{"Bearer " + tokenReader}, 200},
+		"it takes the scheme in any case":       {"/read", []string{"bearer  " + tokenReader}, 200},
+		"it refuses a caller without it":        {"/read", []string{"Bearer " + tokenNobody}, 403},
+		"it refuses nobody":                     {"/read", nil, 401},
+		"it refuses a token that is not valid":  {"/read", []string{"Bearer x"}, 401},
+		"it refuses another scheme":             {"/read", []string{"Basic " + tokenReader}, 401},
+		"it refuses a token without scheme":     {"/read", []string{tokenReader}, 401},
+		"it refuses an empty token":             {"/read", []string{"Bearer "}, 401},
+		"it refuses two tokens":                 {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader}, 401},
+		"it refuses a caller of nowhere":        {"/read", []string{"Bearer " + tokenNowhere}, 401},
+		"it fails where tokens cannot be asked": {"/read", []string{"Bearer " + tokenBroken}, 500},
+		"it lets anybody signed in through":     {"/signed-in", []string{"Bearer " + tokenNobody}, 200},
+		"it refuses who is not signed in":       {"/signed-in", nil, 401},
+		"it lets anybody through":               {"/public", nil, 200},
+		"it asks for no token where none is":    {"/public", []string{"Bearer x"}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var headers []string
+			for _, value := range c.header {
+				headers = append(headers, "Authorization", value)
+			}
+			w := s.do(t, http.MethodPost, "/api/v1"+c.path, "", headers...)
+			require.Equal(t, c.status, w.Code, w.Body.String())
+			require.Equal(t, c.status == 200, len(called) == 1)
+			if c.status == 200 {
+				if caller := <-called; c.path != "/public" {
+					require.Equal(t, w.Header().Get("X-Request-Id"), caller.RequestID)
+				}
+			}
+		})
+	}
+	t.Run("it decides before the request is read", func(t *testing.T) {
+		w := s.do(t, http.MethodPost, "/api/v1/read?unknown=1", "{not json", "Authorization", "Bearer "+tokenNobody)
+		require.Equal(t, "forbidden", codeOf(t, w))
+		require.Contains(t, w.Body.String(), `"permission":"thing:read"`)
+	})
+	t.Run("it logs denials with who and what", func(t *testing.T) {
+		found := s.events(t, "denied")
+		require.NotEmpty(t, found)
+		require.Equal(t, "thing:read", found[0]["permission"])
+		require.Equal(t, someOrganization.String(), found[0]["organization_id"])
+		require.NotEmpty(t, found[0]["user_id"])
+	})
+}
+
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	boom := func(value any) httpx.Route {
+		return public("/boom", func(context.Context, httpx.None) (httpx.None, error) { panic(value) })
+	}
+	for name, value := range map[string]any{
+		"it answers a panic with text":           "Miller",
+		"it answers a panic with an error":       errors.New("Miller"),
+		"it answers a panic with a domain error": fault.ErrInvalid.With(nil, "Miller"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTestServer(t, boom(value))
+			w := s.do(t, http.MethodGet, "/api/v1/boom", "")
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			require.Equal(t, "internal", codeOf(t, w))
+			require.NotContains(t, w.Body.String(), "Miller")
+			require.NotContains(t, w.Body.String(), "goroutine")
+			found := s.events(t, "request_failed")
+			require.Len(t, found, 1)
+			require.Contains(t, found[0]["stack"], "middleware_test.go")
+			require.InDelta(t, 500, s.events(t, "request")[0]["status"], 0)
+		})
+	}
+	t.Run("it lets a handler give up the connection", func(t *testing.T) {
+		t.Parallel()
+		s := newTestServer(t, boom(http.ErrAbortHandler))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { s.do(t, http.MethodGet, "/api/v1/boom", "") })
+	})
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t,
+		route(http.MethodPost, "/body", httpx.Public, func(_ context.Context, in thing) (thing, error) { return in, nil }),
+		public("/slow", func(ctx context.Context, _ httpx.None) (httpx.None, error) {
+			<-ctx.Done()
+			return httpx.None{}, fmt.Errorf("query: %w", ctx.Err())
+		}))
+	t.Run("it refuses a long body by its length", func(t *testing.T) {
+		t.Parallel()
+		w := s.do(t, http.MethodPost, "/api/v1/body", `{"name": "`+strings.Repeat("x", 1<<10)+`"}`)
+		require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+		require.Equal(t, "body-too-large", codeOf(t, w))
+	})
+	t.Run("it refuses a long body that does not say its length", func(t *testing.T) {
+		t.Parallel()
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/body", io.MultiReader(strings.NewReader(`{"name": "`), strings.NewReader(strings.Repeat("x", 1<<10))))
+		r.Header.Set("Content-Type", "application/json")
+		r.ContentLength = -1
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		require.Equal(t, "body-too-large", codeOf(t, w))
+	})
+	t.Run("it takes a body below the limit", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, http.StatusOK, s.do(t, http.MethodPost, "/api/v1/body", `{"name": "`+strings.Repeat("x", 900)+`"}`).Code)
+	})
+	t.Run("it gives up a request that takes too long", func(t *testing.T) {
+		t.Parallel()
+		slow := newTestServer(t)
+		options := testOptions(slow, public("/slow", func(ctx context.Context, _ httpx.None) (httpx.None, error) {
+			<-ctx.Done()
+			return httpx.None{}, fmt.Errorf("query: %w", ctx.Err())
+		}))
+		options.HTTP.RequestTimeout = 5 * time.Millisecond
+		server, err := NewServer(options)
+		require.NoError(t, err)
+		slow.Server = server
+		w := slow.do(t, http.MethodGet, "/api/v1/slow", "")
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Equal(t, "timeout", codeOf(t, w))
+	})
+}
+
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, route(http.MethodGet, "/things/:id", "thing:read", func(context.Context, struct {
+		byID
+		Name string `query:"name"`
+	},
+	) (thing, error) {
+		return thing{"Miller"}, nil
+	}))
+	const path = "/api/v1/things/0198f0de?name=Miller"
+	s.do(t, http.MethodGet, path, "", "Authorization", "Bearer "+tokenReader, "X-Forwarded-For", "6.6.6.6")
+	s.do(t, http.MethodDelete, path, "")
+	s.do(t, http.MethodGet, "/api/v1/Miller", "")
+	s.do(t, "MILLER", "/", "")
+	s.do(t, http.MethodGet, "/healthz", "")
+	lines := s.events(t, "request")
+
+	t.Run("it logs each request once, by its route", func(t *testing.T) {
+		t.Parallel()
+		require.Len(t, lines, 5)
+		require.Equal(t, "/api/v1/things/:id", lines[0]["route"])
+		require.Equal(t, "GET", lines[0]["method"])
+		require.InDelta(t, 200, lines[0]["status"], 0)
+		require.NotEmpty(t, lines[0]["user_id"])
+		require.NotEmpty(t, lines[0]["request_id"])
+		require.Contains(t, lines[0], "duration_ms")
+		require.InDelta(t, 405, lines[1]["status"], 0)
+		require.Equal(t, "unmatched", lines[2]["route"])
+		require.Equal(t, "other", lines[3]["method"])
+		require.Equal(t, "debug", lines[4]["level"])
+	})
+	t.Run("it logs nothing that a client sent or got", func(t *testing.T) {
+		t.Parallel()
+		for _, text := range []string{"Miller", "MILLER", "0198f0de?", tokenReader + "\"", "6.6.6.6"} {
+			require.NotContains(t, s.log.String(), text)
+		}
+	})
+	t.Run("it counts requests by route, method and status", func(t *testing.T) {
+		t.Parallel()
+		metrics := s.do(t, http.MethodGet, "/metrics", "").Body.String()
+		require.Contains(t, metrics, `omnirapeutic_http_requests_total{method="GET",route="/api/v1/things/:id",status="200"} 1`)
+		require.Contains(t, metrics, `omnirapeutic_http_requests_total{method="DELETE",route="/api/v1/things/:id",status="405"} 1`)
+		require.Contains(t, metrics, `omnirapeutic_http_request_duration_seconds_count{method="GET",route="unmatched"} 1`)
+		require.Contains(t, metrics, `omnirapeutic_http_requests_in_flight 1`)
+		require.NotContains(t, metrics, "Miller")
+	})
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public, nothing))
+	t.Run("it answers 404 where nothing is", func(t *testing.T) {
+		t.Parallel()
+		for _, path := range []string{"/", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
+			w := s.do(t, http.MethodGet, path, "")
+			require.Equal(t, http.StatusNotFound, w.Code, path)
+			require.Equal(t, "route-not-found", codeOf(t, w))
+		}
+	})
+	t.Run("it answers 405 with what is allowed", func(t *testing.T) {
+		t.Parallel()
+		w := s.do(t, http.MethodGet, "/api/v1/things", "")
+		require.Equal(t, http.StatusMethodNotAllowed, w.Code)
+		require.Equal(t, "method-not-allowed", codeOf(t, w))
+		require.Contains(t, w.Header().Get("Allow"), "POST")
+	})
+	t.Run("it answers HEAD without a body", func(t *testing.T) {
+		t.Parallel()
+		require.Empty(t, s.do(t, http.MethodHead, "/nowhere", "").Body.String())
+	})
+	t.Run("it sends security headers with every answer", func(t *testing.T) {
+		t.Parallel()
+		for _, path := range []string{"/nowhere", "/healthz"} {
+			h := s.do(t, http.MethodGet, path, "").Header()
+			require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
+			require.Equal(t, "no-store", h.Get("Cache-Control"))
+			require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
+			require.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+		}
+	})
+}

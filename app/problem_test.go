@@ -1,0 +1,168 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+type shortage struct {
+	Available int    `json:"available"`
+	Status    string `json:"status"` // a name that the document has for itself
+}
+
+type search struct {
+	Q string `query:"q"`
+}
+
+type searchIn struct {
+	byID
+	search
+	thing
+}
+
+type cooling struct{}
+
+func (cooling) RetryAfter() time.Duration { return 90*time.Second + time.Millisecond }
+
+func TestProblem(t *testing.T) {
+	t.Parallel()
+	const secret = "SQLSTATE 23505 Miller"
+	hidden := errors.New(secret)
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		code   string
+		header map[string]string
+	}{
+		"it answers 400 to what is malformed":            {httpx.ErrMalformed.Because(hidden), 400, "malformed-request", nil},
+		"it answers 401 and how to sign in":              {identity.ErrUnauthenticated, 401, "unauthenticated", map[string]string{"WWW-Authenticate": "Bearer"}},
+		"it answers 403 without a permission":            {identity.Caller{}.Require("thing:read"), 403, "forbidden", nil},
+		"it answers 404 to what is not there":            {authorization.ErrNotFound, 404, "authorization-not-found", nil},
+		"it answers 409 to a conflict":                   {fmt.Errorf("in a module: %w", authorization.ErrInsufficientUnits.Because(hidden)), 409, "insufficient-units", nil},
+		"it answers 413 to what is too large":            {httpx.ErrBodyTooLarge, 413, "body-too-large", nil},
+		"it answers 415 to what is no JSON":              {httpx.ErrUnsupported, 415, "unsupported-media-type", nil},
+		"it answers 422 to what does not validate":       {fault.InvalidFields(fault.Field{Field: "units"}), 422, "validation-failed", nil},
+		"it answers 500 to contention, to be repeated":   {fmt.Errorf("reserve: %w", &db.ContentionError{}), 500, "contention", map[string]string{"Retry-After": "1"}},
+		"it answers 503 without a database":              {fmt.Errorf("x: %w", &db.UnavailableError{}), 503, "database-unavailable", map[string]string{"Retry-After": "1"}},
+		"it answers 503 where the outcome is not known":  {errors.Join(context.DeadlineExceeded, &db.AmbiguousCommitError{}), 503, "outcome-unknown", map[string]string{"Retry-After": "1"}},
+		"it answers 503 where time ran out":              {fmt.Errorf("%w: %w", context.DeadlineExceeded, hidden), 503, "timeout", map[string]string{"Retry-After": "1"}},
+		"it answers 503 where nobody waits":              {context.Canceled, 503, "request-cancelled", nil},
+		"it answers 500 to anything else and tells none": {hidden, 500, "internal", map[string]string{"Retry-After": ""}},
+		"it answers 413 where echo says so":              {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
+		"it answers 415 where echo says so":              {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
+		"it answers 400 where echo says so":              {echo.NewHTTPError(http.StatusBadRequest, secret), 400, "malformed-request", nil},
+		"it answers 500 to what echo says else":          {echo.NewHTTPError(http.StatusTeapot, secret), 500, "internal", nil},
+		"it leaves out details that cannot be told":      {authorization.ErrInsufficientUnits.With(struct{ F func() }{}, "no"), 409, "insufficient-units", nil},
+		"it leaves out details that are not members":     {authorization.ErrInsufficientUnits.With([]int{1}, "no"), 409, "insufficient-units", nil},
+		"it leaves out details that are nothing":         {authorization.ErrNotFound.With((*shortage)(nil), "no"), 404, "authorization-not-found", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTestServer(t, public("/fail", func(context.Context, search) (httpx.None, error) { return httpx.None{}, c.err }))
+			w := s.do(t, http.MethodGet, "/api/v1/fail?q=Miller", "", "X-Request-Id", "r-1")
+			require.Equal(t, c.status, w.Code)
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.NotContains(t, w.Body.String(), "Miller")
+			for name, value := range c.header {
+				require.Equal(t, value, w.Header().Get(name))
+			}
+			var p problem
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p), w.Body.String())
+			f, _ := fault.ByCode(c.code)
+			require.Equal(t, c.code, p.Code)
+			require.Equal(t, "urn:omnirapeutic:problem:"+c.code, p.Type)
+			require.Equal(t, f.Title(), p.Title)
+			require.NotEmpty(t, p.Detail)
+			require.Equal(t, c.status, p.Status)
+			require.Equal(t, "/api/v1/fail", p.Instance)
+			require.Equal(t, "r-1", p.RequestID)
+		})
+	}
+	t.Run("it adds the details, and lets none of them hide its own members", func(t *testing.T) {
+		t.Parallel()
+		s := newTestServer(t, public("/fail", func(context.Context, httpx.None) (httpx.None, error) {
+			return httpx.None{}, authorization.ErrInsufficientUnits.With(shortage{5, "ACTIVE"}, "Available: %d", 5)
+		}))
+		w := s.do(t, http.MethodGet, "/api/v1/fail", "", "X-Request-Id", "r-1")
+		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units", "title": "The authorization has not enough units available.", "status": 409,
+			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "r-1", "available": 5}`, w.Body.String())
+	})
+	t.Run("it lists wrong fields", func(t *testing.T) {
+		t.Parallel()
+		s := newTestServer(t, public("/fail", func(context.Context, httpx.None) (httpx.None, error) {
+			return httpx.None{}, fault.InvalidFields(fault.Field{Field: "units", Code: "min", Message: "must be at least 1"})
+		}))
+		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
+		require.Contains(t, w.Body.String(), `"errors":[{"field":"units","code":"min","message":"must be at least 1"}]`)
+	})
+	t.Run("it says when to come back, in whole seconds", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, "91", retryAfter(errInternal.With(cooling{}, "wait")))
+		require.Equal(t, "1", retryAfter(errInternal))
+	})
+	t.Run("it has a status for every kind", func(t *testing.T) {
+		t.Parallel()
+		for kind := fault.Malformed; kind <= fault.Unavailable; kind++ {
+			require.NotZero(t, statuses[kind], kind)
+		}
+		for _, f := range fault.All() {
+			require.GreaterOrEqual(t, statusOf(f), 400, f.Code())
+		}
+	})
+}
+
+func TestProblemLog(t *testing.T) {
+	t.Parallel()
+	log := func(t *testing.T, err error) *testServer {
+		t.Helper()
+		s := newTestServer(t, public("/fail/:id", func(context.Context, searchIn) (httpx.None, error) { return httpx.None{}, err }))
+		s.do(t, http.MethodGet, "/api/v1/fail/Miller?q=Miller", `{"name": "Miller"}`, "X-Request-Id", "r-1")
+		return s
+	}
+	t.Run("it logs what is our own doing, once, with its cause", func(t *testing.T) {
+		t.Parallel()
+		found := log(t, errors.New("disk full")).events(t, "request_failed")
+		require.Len(t, found, 1)
+		require.Equal(t, "disk full", found[0]["error"])
+		require.Equal(t, "internal", found[0]["code"])
+		require.Equal(t, "error", found[0]["level"])
+		require.Equal(t, "/api/v1/fail/:id", found[0]["route"])
+		require.Equal(t, "r-1", found[0]["request_id"])
+	})
+	t.Run("it logs what contention there was", func(t *testing.T) {
+		t.Parallel()
+		found := log(t, fmt.Errorf("x: %w", &db.ContentionError{Operation: "reserve", Attempts: 5, Elapsed: 2 * time.Second, SQLState: "40001"})).events(t, "request_failed")
+		require.Len(t, found, 1)
+		require.Equal(t, "reserve", found[0]["operation"])
+		require.InDelta(t, 5, found[0]["attempts"], 0)
+		require.InDelta(t, 2000, found[0]["elapsed_ms"], 0)
+		require.Equal(t, "40001", found[0]["sqlstate"])
+	})
+	t.Run("it logs no refusal as a failure, and nothing of the request", func(t *testing.T) {
+		t.Parallel()
+		s := log(t, authorization.ErrInsufficientUnits)
+		require.Empty(t, s.events(t, "request_failed"))
+		require.NotContains(t, s.log.String(), "Miller")
+	})
+	t.Run("it logs a denial that a module decides", func(t *testing.T) {
+		t.Parallel()
+		found := log(t, identity.Caller{}.Require("thing:adjust")).events(t, "denied")
+		require.Len(t, found, 1)
+		require.Equal(t, "thing:adjust", found[0]["permission"])
+	})
+}
