@@ -105,9 +105,9 @@ var decisions = map[Status][]Status{
 // Always: Consumed + Released ≤ Units; it is open while units are left.
 type Reservation struct {
 	OrganizationID  uuid.UUID `gorm:"primaryKey"`
+	AuthorizationID uuid.UUID `gorm:"primaryKey"`
 	ID              uuid.UUID `gorm:"primaryKey"`
-	AuthorizationID uuid.UUID
-	Sequence        int64 // of the entry that made it: the order of age
+	Sequence        int64     // of the entry that made it: the order of age
 	Units           int
 	Consumed        int `gorm:"column:consumed_units"`
 	Released        int `gorm:"column:released_units"`

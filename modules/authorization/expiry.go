@@ -46,13 +46,7 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (int, error) {
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
 	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
-	outcome, err := db.Serializable(ctx, s.database, "units.expire", func(ctx context.Context) (Outcome, error) {
-		at, err := s.moment(ctx, hold.OrganizationID)
-		if err != nil {
-			return Outcome{}, err
-		}
-		return s.apply(ctx, op, at)
-	}, s.proof(op))
+	outcome, err := s.transact(ctx, hold.OrganizationID, op)
 	return len(outcome.Entries), err
 }
 

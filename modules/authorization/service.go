@@ -35,6 +35,7 @@ type Service struct {
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
 	store     store
+	lanes     db.Lanes[uuid.UUID] // of authorizations whose units are changed
 
 	grace      time.Duration
 	onVerified func(Report)
@@ -261,19 +262,26 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
 		ActorID: caller.UserID, RequestID: caller.RequestID,
 	}
+	leave, err := s.lanes.Enter(ctx, id)
+	if err != nil {
+		return View{}, err
+	}
+	defer leave()
 	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
 		at, err := s.moment(ctx, caller.OrganizationID)
 		if err != nil {
 			return View{}, err
 		}
-		row, err := s.store.look(ctx, id, op.ID)
+		before, err := s.store.get(ctx, id)
 		if err != nil {
 			return View{}, err
 		}
-		if row.DoneOutcome != nil { // by an attempt whose COMMIT was not answered
-			return row.viewOn(at.Today), nil
+		if db.Again(ctx) {
+			if done, err := s.store.done(ctx, op.ID); err != nil || done != nil {
+				return before.viewOn(at.Today), err
+			}
 		}
-		after, err := s.changeTerms(ctx, row.Authorization, c, at)
+		after, err := s.changeTerms(ctx, before, c, at)
 		if err != nil {
 			return View{}, err
 		}

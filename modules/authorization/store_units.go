@@ -21,6 +21,9 @@ func (Reservation) TableName() string { return "unit_reservations" }
 // TableName names the table for gorm.
 func (Entry) TableName() string { return "unit_entries" }
 
+// operationOnce is the constraint that lets an operation be done once.
+const operationOnce = "unit_operations_pkey"
+
 // doneOperation is the row that remembers what an operation came to.
 type doneOperation struct {
 	OrganizationID  uuid.UUID `gorm:"primaryKey"`
@@ -35,51 +38,19 @@ type doneOperation struct {
 // TableName names the table for gorm.
 func (doneOperation) TableName() string { return "unit_operations" }
 
-// found is what one look tells before an operation: the authorization, and
-// whether an operation with this id has been done already.
-type found struct {
-	Authorization
-	DoneFingerprint []byte
-	DoneOutcome     json.RawMessage
-}
-
-// look reads the authorization and the operation in one round trip. The read of
-// an operation that is not there matters too: it makes two transactions with the
-// same id fail with 40001 instead of with a unique violation.
-// Index: the primary keys of both.
-func (store) look(ctx context.Context, authorization, operation uuid.UUID) (found, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return found{}, err
-	}
-	_, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return found{}, err
-	}
-	var rows []found
-	err = tx.Raw(`
-		SELECT a.*, o.fingerprint AS done_fingerprint, o.outcome AS done_outcome
-		FROM authorizations a
-		LEFT JOIN unit_operations o ON o.organization_id = a.organization_id AND o.id = ?
-		WHERE a.organization_id = ? AND a.id = ?`, operation, organization, authorization).Scan(&rows).Error
-	if err == nil && len(rows) == 0 {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return found{}, err
-	}
-	return rows[0], nil
-}
-
-// operationDone reports whether the operation has been committed.
-func (store) operationDone(ctx context.Context, id uuid.UUID) (bool, error) {
+// done returns the row of an operation, nil where it has not been carried out.
+// Index: the primary key.
+func (store) done(ctx context.Context, id uuid.UUID) (*doneOperation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var n int64
-	err = tx.Model(&doneOperation{}).Where("id = ?", id).Count(&n).Error
-	return n == 1, err
+	var row doneOperation
+	err = tx.Where("id = ?", id).Take(&row).Error
+	if db.IsNotFound(err) {
+		return nil, nil
+	}
+	return &row, err
 }
 
 // touchable returns the reservations that decide needs to see for the operation.
@@ -147,7 +118,7 @@ func (store) post(ctx context.Context, before, after account, entries []Entry) e
 	}
 	if changed := after.touchedBy(entries, false); len(changed) > 0 {
 		err = tx.Clauses(clause.OnConflict{
-			Columns:   []clause.Column{{Name: "organization_id"}, {Name: "id"}},
+			Columns:   []clause.Column{{Name: "organization_id"}, {Name: "authorization_id"}, {Name: "id"}},
 			DoUpdates: clause.AssignmentColumns([]string{"units", "consumed_units", "released_units", "updated_at"}),
 		}).Create(&changed).Error
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // books reads the next authorizations after the given one, with all of their
 // reservations and entries, of one organization or, with [uuid.Nil], of all.
-// Indexes: the primary keys, unit_reservations_by_authorization.
+// Indexes: the primary keys.
 func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]books, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

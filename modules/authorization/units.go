@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -104,7 +105,7 @@ func (s *Service) PreviewSettlement(ctx context.Context, kind EntryKind, authori
 	return s.preview(ctx, n.operation(kind, authorization))
 }
 
-// perform carries out one operation in one SERIALIZABLE transaction.
+// perform carries out one operation.
 func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -116,32 +117,50 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 	op.ID, op.Repeatable, op.NewID = s.operationID(caller, key), key != "", s.newID()
 	op.ActorID, op.RequestID = caller.UserID, caller.RequestID
 
-	outcome, err := db.Serializable(ctx, s.database, "units."+string(op.Kind), func(ctx context.Context) (Outcome, error) {
-		at, err := s.moment(ctx, caller.OrganizationID)
-		if err != nil {
-			return Outcome{}, err
-		}
-		return s.apply(ctx, op, at)
-	}, s.proof(op))
+	outcome, err := s.transact(ctx, caller.OrganizationID, op)
 	if err == nil && outcome.Refusal != nil {
 		return outcome, outcome.Refusal
 	}
 	return outcome, err
 }
 
-// apply decides the operation inside a transaction and writes what came of it.
-func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, error) {
-	row, err := s.store.look(ctx, op.AuthorizationID, op.ID)
+// transact applies one operation in one SERIALIZABLE transaction, once those
+// before it on the same authorization are through.
+func (s *Service) transact(ctx context.Context, organization uuid.UUID, op Operation) (Outcome, error) {
+	leave, err := s.lanes.Enter(ctx, op.AuthorizationID)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if row.DoneOutcome != nil {
-		if string(row.DoneFingerprint) != string(op.fingerprint()) {
-			return Outcome{}, ErrOperationReused
+	defer leave()
+	return db.Serializable(ctx, s.database, "units."+string(op.Kind), func(ctx context.Context) (Outcome, error) {
+		at, err := s.moment(ctx, organization)
+		if err != nil {
+			return Outcome{}, err
 		}
-		return recall(row.Authorization, row.DoneOutcome)
+		return s.apply(ctx, op, at)
+	}, s.proof(op), db.RetryConstraint(operationOnce))
+}
+
+// apply decides the operation inside a transaction and writes what came of it.
+// That it was done before shows by its row, which cannot be written twice; then
+// the transaction is tried again, and finds it.
+func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, error) {
+	a, err := s.store.get(ctx, op.AuthorizationID)
+	if err != nil {
+		return Outcome{}, err
 	}
-	outcome, err := s.post(ctx, row.Authorization, op, at)
+	if db.Again(ctx) {
+		done, err := s.store.done(ctx, op.ID)
+		switch {
+		case err != nil:
+			return Outcome{}, err
+		case done != nil && !bytes.Equal(done.Fingerprint, op.fingerprint()):
+			return Outcome{}, ErrOperationReused
+		case done != nil:
+			return recall(a, done.Outcome)
+		}
+	}
+	outcome, err := s.post(ctx, a, op, at)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -167,7 +186,10 @@ func (s *Service) post(ctx context.Context, a Authorization, op Operation, at Mo
 
 // proof finds out after an ambiguous COMMIT whether the operation took effect.
 func (s *Service) proof(op Operation) db.Option {
-	return db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.operationDone(ctx, op.ID) })
+	return db.ProvenBy(func(ctx context.Context) (bool, error) {
+		done, err := s.store.done(ctx, op.ID)
+		return done != nil, err
+	})
 }
 
 func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {

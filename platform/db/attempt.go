@@ -14,7 +14,8 @@ import (
 // attempt is one try at a transaction. It travels in the context of everything
 // that is done in it.
 type attempt struct {
-	unit unit
+	unit   unit
+	number int // 1 for the first
 
 	mu    sync.Mutex
 	tx    *gorm.DB // nil before it has begun and once it is over
@@ -39,8 +40,9 @@ var ErrTransactionOver = errors.New("db: the transaction in the context is over"
 // ErrIsolation says that serializable work was asked to join a weaker transaction.
 var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
 
-// accepts says whether more work can join the attempt.
-func (a *attempt) accepts(u unit) error {
+// join lets more work into the attempt. Of its options, the constraints count
+// for the whole attempt; the proof stays that of whoever began.
+func (a *attempt) join(u unit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.tx == nil {
@@ -49,7 +51,16 @@ func (a *attempt) accepts(u unit) error {
 	if a.unit.readOnly && !u.readOnly {
 		return ErrIsolation
 	}
+	a.unit.constraints = append(a.unit.constraints, u.constraints...)
 	return nil
+}
+
+// Again reports whether the transaction in the context is not the first attempt
+// of its work: what it writes may be there already, written by an attempt whose
+// COMMIT was not answered, or by somebody else with the same unique key.
+func Again(ctx context.Context) bool {
+	a := attemptIn(ctx)
+	return a != nil && a.number > 1
 }
 
 // observe notes the first database error of the attempt.

@@ -21,7 +21,8 @@ func TestOpen(t *testing.T) {
 			return 0, err
 		}
 		var n int
-		return n, tx.Raw("SELECT 42").Scan(&n).Error
+		err = tx.Raw("SELECT 42").Scan(&n).Error
+		return n, err
 	})
 	require.NoError(t, err)
 	require.Equal(t, 42, n)

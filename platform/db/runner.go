@@ -40,29 +40,32 @@ type Option func(*unit)
 // lost, whether it was carried out. The proof is asked in a snapshot of its own.
 //
 // The proof may say no while the server is still committing. So the body must
-// write what the proof looks for under a unique key, and read that key first:
-// when it is run again, PostgreSQL makes it wait for the first and fail with
-// 40001, after which it finds what the first one wrote.
+// write what the proof looks for under a unique key, and, when it is run again
+// (see [Again]), read that key first: PostgreSQL then makes it wait for the
+// first attempt and fail with 40001, after which it finds what that one wrote.
 func ProvenBy(proof func(ctx context.Context) (committed bool, err error)) Option {
 	return func(u *unit) { u.proof = proof }
 }
 
 // RetryConstraint has a violation (23505) of one of these unique constraints
-// retried like a serialization failure.
+// retried like a serialization failure: the body then asks [Again] and reads what
+// is there. To write blindly the first time costs less than to read each time, and
+// a read of a key that is not there yet makes SSI abort transactions that merely
+// write beside it.
 func RetryConstraint(names ...string) Option {
 	return func(u *unit) { u.constraints = append(u.constraints, names...) }
 }
 
 func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {
 	var value, none T
+	for _, o := range options {
+		o(&u)
+	}
 	if outer := attemptIn(ctx); outer != nil {
-		if err := outer.accepts(u); err != nil {
+		if err := outer.join(u); err != nil {
 			return none, err
 		}
 		return fn(ctx) // one transaction for a unit of work, also across modules
-	}
-	for _, o := range options {
-		o(&u)
 	}
 	err := d.run(ctx, u, func(ctx context.Context) (err error) {
 		value, err = fn(ctx)
@@ -79,7 +82,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64}
 	for {
 		r.attempts++
-		a, phase, err := d.attempt(ctx, u, body)
+		a, phase, err := d.attempt(ctx, u, r.attempts, body)
 		verdict := a.judge(ctx, phase, err)
 		if verdict.kind == ambiguous {
 			r.ambiguities++
@@ -102,8 +105,8 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // ends when the caller gives up. The transaction begins and ends on a context
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
-func (d *DB) attempt(ctx context.Context, u unit, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u}
+func (d *DB) attempt(ctx context.Context, u unit, number int, body func(context.Context) error) (a *attempt, at phase, err error) {
+	a = &attempt{unit: u, number: number}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	lasting, release := outlive(ctx, rollbackGrace)
@@ -172,7 +175,7 @@ const proofAttempts = 12
 
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true}
-	_, _, err = d.attempt(ctx, question, func(ctx context.Context) (err error) {
+	_, _, err = d.attempt(ctx, question, 1, func(ctx context.Context) (err error) {
 		there, err = u.proof(ctx)
 		return err
 	})

@@ -60,7 +60,10 @@ CREATE TABLE unit_reservations (
     reference         text,
     created_at        timestamptz NOT NULL,
     updated_at        timestamptz NOT NULL,
-    PRIMARY KEY (organization_id, id),
+    -- The authorization stands before the id: new ids are all alike at their beginning, and
+    -- reading one locks its page of the index for SSI, which transactions on other
+    -- authorizations would meet.
+    PRIMARY KEY (organization_id, authorization_id, id),
     CONSTRAINT unit_reservations_authorization FOREIGN KEY (organization_id, authorization_id)
         REFERENCES authorizations (organization_id, id),
     CONSTRAINT unit_reservations_units_positive CHECK (units > 0),
@@ -69,8 +72,6 @@ CREATE TABLE unit_reservations (
     CONSTRAINT unit_reservations_settled_within_units CHECK (consumed_units::bigint + released_units <= units)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX unit_reservations_by_authorization
-    ON unit_reservations (organization_id, authorization_id, id);
 -- Release and consume without a named reservation take from the oldest open ones.
 CREATE INDEX unit_reservations_open_oldest_first
     ON unit_reservations (organization_id, authorization_id, sequence) WHERE open;
@@ -99,8 +100,8 @@ CREATE TABLE unit_entries (
     PRIMARY KEY (organization_id, authorization_id, sequence),
     CONSTRAINT unit_entries_authorization FOREIGN KEY (organization_id, authorization_id)
         REFERENCES authorizations (organization_id, id),
-    CONSTRAINT unit_entries_reservation FOREIGN KEY (organization_id, reservation_id)
-        REFERENCES unit_reservations (organization_id, id),
+    CONSTRAINT unit_entries_reservation FOREIGN KEY (organization_id, authorization_id, reservation_id)
+        REFERENCES unit_reservations (organization_id, authorization_id, id),
     CONSTRAINT unit_entries_kind CHECK (kind IN ('reserve', 'release', 'consume', 'expire', 'adjust')),
     CONSTRAINT unit_entries_units CHECK (units > 0 OR kind = 'adjust'),
     CONSTRAINT unit_entries_reservation_unless_adjusting CHECK ((reservation_id IS NULL) = (kind = 'adjust')),
