@@ -1,0 +1,183 @@
+package app_test
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A rule says which imports are not for which files. Paths are relative to the
+// module's root; imports of the module's own are relative to it too.
+type rule struct {
+	it      string
+	applies func(file string) bool
+	forbids func(file, imported string) bool
+}
+
+func under(dir string) func(string) bool {
+	return func(p string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+}
+
+func module(p string) string {
+	parts := strings.SplitN(p, "/", 3)
+	if len(parts) > 1 && parts[0] == "modules" {
+		return parts[1]
+	}
+	return ""
+}
+
+func isGorm(imported string) bool { return strings.HasPrefix(imported, "gorm.io/") }
+func isEcho(imported string) bool { return strings.HasPrefix(imported, "github.com/labstack/echo") }
+func isPgx(imported string) bool  { return strings.HasPrefix(imported, "github.com/jackc/pgx") }
+func isDatabase(imported string) bool {
+	return isGorm(imported) || isPgx(imported) || imported == "database/sql"
+}
+
+func named(file, prefix string) bool { return strings.HasPrefix(path.Base(file), prefix) }
+
+var rules = []rule{
+	{
+		"lets platform know neither modules nor app nor config",
+		under("platform"),
+		func(_, i string) bool { return under("modules")(i) || under("app")(i) || under("config")(i) },
+	},
+	{
+		"lets modules know neither app nor config",
+		under("modules"),
+		func(_, i string) bool { return under("app")(i) || under("config")(i) },
+	},
+	{
+		"lets no module know another",
+		under("modules"),
+		func(f, i string) bool { return under("modules")(i) && module(i) != module(f) },
+	},
+	{
+		"lets config know platform only",
+		under("config"),
+		func(_, i string) bool { return under("modules")(i) || under("app")(i) },
+	},
+	{
+		"lets the load tool speak HTTP only",
+		under("bench"),
+		func(_, i string) bool {
+			return under("modules")(i) || under("app")(i) || under("config")(i) || under("platform")(i)
+		},
+	},
+	{
+		"keeps gorm in stores and platform/db",
+		func(f string) bool { return !under("platform/db")(f) && !(under("modules")(f) && named(f, "store")) },
+		func(_, i string) bool { return isGorm(i) },
+	},
+	{
+		"keeps echo in app, platform/httpx and http files",
+		func(f string) bool {
+			return !under("app")(f) && !under("platform/httpx")(f) && !(under("modules")(f) && named(f, "http"))
+		},
+		func(_, i string) bool { return isEcho(i) },
+	},
+	{
+		"keeps pgx in platform/db and platform/postgres",
+		func(f string) bool { return !under("platform/db")(f) && !under("platform/postgres")(f) },
+		func(_, i string) bool { return isPgx(i) },
+	},
+	{
+		"keeps rules free of databases and HTTP",
+		func(f string) bool { return named(f, "decide") },
+		func(_, i string) bool { return isDatabase(i) || isEcho(i) || i == "net/http" || i == "platform/db" },
+	},
+}
+
+// vague names say nothing of what a package or a file holds.
+var vague = []string{"util", "utils", "helper", "helpers", "common", "manager", "misc", "base"}
+
+// violations checks files, given as their paths with their sources.
+func violations(files map[string]string) ([]string, error) {
+	var found []string
+	for file, source := range files {
+		for part := range strings.SplitSeq(strings.TrimSuffix(file, ".go"), "/") {
+			for _, name := range vague {
+				if part == name || strings.HasPrefix(part, name+"_") || strings.HasSuffix(part, "_"+name) {
+					found = append(found, file+": the name "+part+" says nothing of what it holds")
+				}
+			}
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.ImportsOnly)
+		if err != nil {
+			return nil, err
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return nil, err
+			}
+			imported = strings.TrimPrefix(imported, "omnirapeutic/")
+			for _, r := range rules {
+				if r.applies(file) && r.forbids(file, imported) {
+					found = append(found, fmt.Sprintf("%s imports %s: the architecture %s", file, imported, r.it))
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+func TestArchitecture(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(p string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(p) != ".go" || strings.HasSuffix(p, "_test.go") || under("tools")(p) {
+			return err
+		}
+		content, err := fs.ReadFile(root, p)
+		files[p] = string(content)
+		return err
+	})
+	require.NoError(t, err)
+	require.Greater(t, len(files), 50, "the whole module is looked at")
+	found, err := violations(files)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+func TestArchitectureRulesFire(t *testing.T) {
+	t.Parallel()
+	for file, imported := range map[string]string{
+		"platform/db/x.go":                "omnirapeutic/modules/rbac",
+		"platform/httpx/x.go":             "omnirapeutic/config",
+		"modules/rbac/x.go":               "omnirapeutic/app",
+		"modules/rbac/y.go":               "omnirapeutic/modules/directory",
+		"config/x.go":                     "omnirapeutic/app",
+		"bench/loadtest/x.go":             "omnirapeutic/platform/db",
+		"modules/rbac/service.go":         "gorm.io/gorm",
+		"modules/rbac/token.go":           "github.com/labstack/echo/v4",
+		"modules/rbac/store.go":           "github.com/jackc/pgx/v5",
+		"modules/authorization/decide.go": "database/sql",
+		"modules/rbac/utils.go":           "strings",
+		"platform/helpers/x.go":           "strings",
+	} {
+		found, err := violations(map[string]string{file: fmt.Sprintf("package x\nimport _ %q\n", imported)})
+		require.NoError(t, err)
+		require.NotEmpty(t, found, "%s may not import %s", file, imported)
+	}
+	for file, imported := range map[string]string{
+		"modules/rbac/store_users.go": "gorm.io/gorm",
+		"modules/rbac/http.go":        "github.com/labstack/echo/v4",
+		"app/app.go":                  "omnirapeutic/modules/rbac",
+		"modules/rbac/service.go":     "omnirapeutic/platform/db",
+		"main.go":                     "omnirapeutic/config",
+	} {
+		found, err := violations(map[string]string{file: fmt.Sprintf("package x\nimport _ %q\n", imported)})
+		require.NoError(t, err)
+		require.Empty(t, found)
+	}
+}
