@@ -46,9 +46,11 @@ type Server struct {
 	cluster cluster
 	lock    *os.File
 
-	mu       sync.Mutex
-	process  *process
-	stopping bool
+	mu      sync.Mutex
+	process *process
+
+	stopping context.Context // ends when Stop is called; bounds what watch does
+	stop     context.CancelFunc
 
 	done chan struct{}
 	err  error // set before done is closed
@@ -83,6 +85,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: o, lock: lock, done: make(chan struct{})}
+	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx, account); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -120,6 +123,9 @@ func (s *Server) AppURL(database string) string { return s.cluster.url(AppRole, 
 // Database returns the name of the database that every cluster has.
 func (s *Server) Database() string { return defaultDatabase }
 
+// Dir returns the data folder.
+func (s *Server) Dir() string { return s.options.Dir }
+
 // Version returns PostgreSQL's major version.
 func (s *Server) Version() int { return s.cluster.version }
 
@@ -141,11 +147,8 @@ func (s *Server) Err() error {
 // Stop shuts the server down: open transactions are rolled back. It may be
 // called more than once. The error is the context's where that ends first.
 func (s *Server) Stop(ctx context.Context) error {
-	s.mu.Lock()
-	s.stopping = true
-	p := s.process
-	s.mu.Unlock()
-	p.interrupt()
+	s.stop()
+	s.current().interrupt()
 	select {
 	case <-s.done:
 		return nil
@@ -169,21 +172,27 @@ func (s *Server) watch() {
 	var failed error
 	for restarts := 0; ; restarts++ {
 		began := time.Now()
-		<-s.current().ended
+		<-s.current().ended // at once, where it could not be started again
 		if time.Since(began) > ranWell {
 			restarts = 0
 		}
 		switch {
-		case s.isStopping():
+		case s.stopping.Err() != nil:
 			return
 		case restarts == maxRestarts:
-			s.err = &ServerEnded{Log: s.cluster.logTail(), cause: failed}
+			s.err = failed
+			if failed == nil {
+				s.err = &ServerEnded{Log: s.cluster.logTail()}
+			}
 			return
 		}
 		s.options.Logger.WithFields(logrus.Fields{"event": "postgres_restarting", "attempt": restarts + 1}).
 			Warn("the private PostgreSQL ended by itself and is started again")
-		time.Sleep(restartDelay << restarts)
-		failed = s.relaunch()
+		select {
+		case <-time.After(restartDelay << restarts):
+			failed = s.relaunch()
+		case <-s.stopping.Done():
+		}
 	}
 }
 
@@ -193,36 +202,26 @@ func (s *Server) current() *process {
 	return s.process
 }
 
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
-}
-
 func (s *Server) relaunch() error {
-	if s.isStopping() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	p, err := s.cluster.launch(ctx)
+	p, err := s.cluster.launch(s.stopping)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process = p
-	if s.stopping {
+	if s.stopping.Err() != nil {
 		p.interrupt() // Stop was called while it was starting
 	}
 	return nil
 }
 
-// url returns how a role connects over the socket.
+// url returns how a role connects over the socket. It names the port, which
+// would be taken from PGPORT otherwise.
 func (c cluster) url(role, database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(role, c.passwords[role]), Host: "", Path: "/" + database,
-		RawQuery: url.Values{"host": {c.socketDir}, "sslmode": {"disable"}}.Encode(),
+		RawQuery: url.Values{"host": {c.socketDir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode(),
 	}
 	return u.String()
 }

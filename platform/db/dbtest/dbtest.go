@@ -155,6 +155,31 @@ func New(t testing.TB) Database {
 	return Database{AppURL: s.server.AppURL(name), OwnerURL: s.server.OwnerURL(name)}
 }
 
+// Server starts a server of the test's own, for tests that stop or kill it, with
+// a migrated database. Its settings are durable; it is on disk unless volatile.
+func Server(t testing.TB, volatile bool) *postgres.Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the server may run as another user
+	server, err := postgres.Start(t.Context(), postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		require.NoError(t, server.Stop(ctx))
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	migrator := db.Migrator{OwnerURL: server.OwnerURL(server.Database()), AppRole: postgres.AppRole}
+	require.NoError(t, migrator.Up(t.Context()))
+	return server
+}
+
+// Of returns a server's own database.
+func Of(s *postgres.Server) Database {
+	return Database{AppURL: s.AppURL(s.Database()), OwnerURL: s.OwnerURL(s.Database())}
+}
+
 // Option changes how a database is opened.
 type Option func(*db.Config)
 
