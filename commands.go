@@ -313,7 +313,11 @@ func (l loadtestCommand) Run(e environment) error {
 		if err != nil {
 			return err
 		}
-		defer scratch.Close()
+		defer func() {
+			if err := scratch.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, "omnirapeutic: clean up the scratch server:", err)
+			}
+		}()
 		url = scratch.URL
 	}
 	names := []string{l.Scenario}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	_ "time/tzdata" // time zones also where the machine has none
+	_ "time/tzdata"
 
 	"github.com/alecthomas/kong"
 	"github.com/sirupsen/logrus"

@@ -43,7 +43,7 @@ const maxRequestID = 64
 func identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		given := c.Request().Header.Values(echo.HeaderXRequestID)
-		id := ""
+		var id string
 		if len(given) == 1 && isRequestID(given[0]) {
 			id = given[0]
 		} else {

@@ -18,7 +18,7 @@ const (
 
 // DevelopmentSecret signs tokens while nobody has configured a secret. It is
 // public; production refuses it.
-const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody"
+const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody" //nolint:gosec // published, and refused in production
 
 // Config is the whole configuration, complete and valid once [Load] returned it.
 type Config struct {

@@ -98,14 +98,30 @@ func TestExpect(t *testing.T) {
 		done, unknown [kinds]int64
 		want          expectation
 	}{
-		{"is exact where every outcome is known", [kinds]int64{10, 3, 2}, [kinds]int64{},
-			expectation{scheduled: Span{5, 5}, used: Span{2, 2}, booked: Span{7, 7}}},
-		{"allows more for an unknown reserve", [kinds]int64{10, 0, 0}, [kinds]int64{1, 0, 0},
-			expectation{scheduled: Span{10, 11}, used: Span{0, 0}, booked: Span{10, 11}}},
-		{"allows less for an unknown release", [kinds]int64{10, 0, 0}, [kinds]int64{0, 1, 0},
-			expectation{scheduled: Span{9, 10}, used: Span{0, 0}, booked: Span{9, 10}}},
-		{"lets an unknown consume move a unit and lose none", [kinds]int64{10, 0, 0}, [kinds]int64{0, 0, 1},
-			expectation{scheduled: Span{9, 10}, used: Span{0, 1}, booked: Span{10, 10}}},
+		{
+			"is exact where every outcome is known",
+			[kinds]int64{10, 3, 2},
+			[kinds]int64{},
+			expectation{scheduled: Span{5, 5}, used: Span{2, 2}, booked: Span{7, 7}},
+		},
+		{
+			"allows more for an unknown reserve",
+			[kinds]int64{10, 0, 0},
+			[kinds]int64{1, 0, 0},
+			expectation{scheduled: Span{10, 11}, used: Span{0, 0}, booked: Span{10, 11}},
+		},
+		{
+			"allows less for an unknown release",
+			[kinds]int64{10, 0, 0},
+			[kinds]int64{0, 1, 0},
+			expectation{scheduled: Span{9, 10}, used: Span{0, 0}, booked: Span{9, 10}},
+		},
+		{
+			"lets an unknown consume move a unit and lose none",
+			[kinds]int64{10, 0, 0},
+			[kinds]int64{0, 0, 1},
+			expectation{scheduled: Span{9, 10}, used: Span{0, 1}, booked: Span{10, 10}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,7 +20,7 @@ type planner interface {
 // newPlanner returns the plan of the client with the given number. The same
 // number makes the same choices in every run.
 func newPlanner(s Scenario, accounts []*account, client int) planner {
-	random := rand.New(rand.NewPCG(uint64(client), 97153))
+	random := rand.New(rand.NewPCG(uint64(client), 97153)) //nolint:gosec // a small number
 	switch {
 	case !s.mixed:
 		return &reserving{accounts, random}

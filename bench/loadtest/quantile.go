@@ -76,7 +76,7 @@ func roughBucket(d time.Duration) int {
 		return int(n)
 	}
 	top := bits.Len64(n) - 1
-	return top*16 + int(n>>(top-4))&15
+	return top*16 + int(n>>(top-4))&15 //nolint:gosec // four bits
 }
 
 func roughStart(bucket int) time.Duration {

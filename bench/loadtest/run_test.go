@@ -226,10 +226,10 @@ func TestRun(t *testing.T) {
 			if !isOperation(r) {
 				return nil, nil
 			}
-			switch n := cuts.Add(1); {
-			case n%20 == 0:
+			switch cuts.Add(1) % 20 {
+			case 0:
 				return errors.New("cut before"), nil
-			case n%20 == 10:
+			case 10:
 				arrived.Add(1)
 				return nil, errors.New("cut after")
 			}

@@ -27,8 +27,8 @@ type Bin struct {
 // seriesStep is the width of a point: 250 ms, or less where the run is too
 // short for a curve of such points.
 func seriesStep(window time.Duration) time.Duration {
-	for _, step := range []time.Duration{250, 100, 50, 25} {
-		if step *= time.Millisecond; window/step >= 20 {
+	for _, ms := range []int{250, 100, 50, 25} {
+		if step := time.Duration(ms) * time.Millisecond; window/step >= 20 {
 			return step
 		}
 	}

@@ -111,12 +111,12 @@ func (l LastUnits) sentence() string {
 	return text
 }
 
-func (i Integrity) figures() string {
+func (r Integrity) figures() string {
 	text := fmt.Sprintf("%s scheduled (expected %s), %s used (expected %s), on %s",
-		thousands(i.Found.Scheduled), i.Expected.Scheduled, thousands(i.Found.Used), i.Expected.Used,
-		count(int64(i.Authorizations), "authorization"))
-	if i.UnknownUnits > 0 {
-		text += fmt.Sprintf("; nobody knows the outcome of %s", count(i.UnknownUnits, "request"))
+		thousands(r.Found.Scheduled), r.Expected.Scheduled, thousands(r.Found.Used), r.Expected.Used,
+		count(int64(r.Authorizations), "authorization"))
+	if r.UnknownUnits > 0 {
+		text += fmt.Sprintf("; nobody knows the outcome of %s", count(r.UnknownUnits, "request"))
 	}
 	return text
 }

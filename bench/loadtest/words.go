@@ -55,17 +55,17 @@ func (r Result) load() string {
 }
 
 // sentence says whether the units are right, in words.
-func (i Integrity) sentence() string {
-	if i.OK {
+func (r Integrity) sentence() string {
+	if r.OK {
 		return "Every unit is accounted for"
 	}
-	if i.MismatchCount == 0 && i.Verify.Error != "" {
+	if r.MismatchCount == 0 && r.Verify.Error != "" {
 		return "The server's own verify gave no answer"
 	}
-	if i.MismatchCount == 0 {
+	if r.MismatchCount == 0 {
 		return "The server's own verify finds its books wrong"
 	}
-	return fmt.Sprintf("Units do not add up on %s", count(int64(i.MismatchCount), "authorization"))
+	return fmt.Sprintf("Units do not add up on %s", count(int64(r.MismatchCount), "authorization"))
 }
 
 // sentence says what the server's verify answered.

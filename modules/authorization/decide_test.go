@@ -82,7 +82,8 @@ func TestReserve(t *testing.T) {
 		{"refuses for today once it has expired", with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1), ErrOutsideDates, Balance{10, 0, 0}},
 		{
 			"is possible for a day within the dates once it has expired, because paper catches up",
-			with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1).on(firstDay), nil, Balance{10, 0, 1},
+			with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1).on(firstDay), nil,
+			Balance{10, 0, 1},
 		},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {

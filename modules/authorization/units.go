@@ -94,13 +94,13 @@ func (n Settlement) operation(kind EntryKind, authorization uuid.UUID) Operation
 	}
 }
 
-// PreviewReserve, like [Service.PreviewSettlement], says what would come of the
-// operation now, and writes nothing. A refusal is in the outcome, not in the error.
+// PreviewReserve says what would come of a reservation now, and writes nothing. A refusal is in the outcome, not in the error.
 func (s *Service) PreviewReserve(ctx context.Context, authorization uuid.UUID, n NewReservation) (Outcome, error) {
 	return s.preview(ctx, n.operation(authorization))
 }
 
-// PreviewSettlement says what would come of a release or a consumption.
+// PreviewSettlement says what would come of a release or a consumption now, and
+// writes nothing. A refusal is in the outcome, not in the error.
 func (s *Service) PreviewSettlement(ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement) (Outcome, error) {
 	return s.preview(ctx, n.operation(kind, authorization))
 }

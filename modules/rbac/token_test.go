@@ -164,7 +164,7 @@ func TestATokenIsRefused(t *testing.T) {
 	} {
 		t.Run("it is refused "+name, func(t *testing.T) {
 			t.Parallel()
-			requireRefused(t, tokens, token)
+			_ = requireRefused(t, tokens, token)
 		})
 	}
 }

@@ -56,7 +56,7 @@ func TestFault(t *testing.T) {
 		byCode, ok := fault.ByCode("shelf-empty")
 		require.True(t, ok)
 		require.Same(t, errEmpty, byCode)
-		require.Panics(t, func() { fault.Define(fault.Conflict, "shelf-empty", "again") })
+		require.Panics(t, func() { _ = fault.Define(fault.Conflict, "shelf-empty", "again") })
 	})
 	t.Run("it names a single wrong field in its text", func(t *testing.T) {
 		t.Parallel()

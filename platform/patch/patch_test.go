@@ -46,7 +46,7 @@ func TestMergePatch(t *testing.T) {
 		require.Zero(t, u)
 		require.Empty(t, *n)
 		require.Equal(t, 0, d.Units.Checked())
-		require.Equal(t, "", d.Notes.Checked())
+		require.Empty(t, d.Notes.Checked())
 	})
 	t.Run("it clears with null what can be cleared", func(t *testing.T) {
 		t.Parallel()
