@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -242,9 +244,11 @@ func readPassword() (string, error) {
 		fmt.Fprintln(os.Stderr)
 		return string(typed), err
 	}
-	var line string
-	_, err := fmt.Scanln(&line)
-	return line, err
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if errors.Is(err, io.EOF) && line != "" {
+		err = nil // the last line may end without a line break
+	}
+	return strings.TrimRight(line, "\r\n"), err
 }
 
 type configCommand struct {

@@ -16,6 +16,7 @@ import (
 
 	"omnirapeutic/app/demo"
 	"omnirapeutic/config"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/telemetry"
 )
 
@@ -81,6 +82,13 @@ func run(ctx context.Context, arguments []string) int {
 		return exitOK
 	}
 	fmt.Fprintln(os.Stderr, "omnirapeutic:", err)
+	if refusal, ok := fault.From(err); ok {
+		if fields, ok := refusal.Details().(fault.Fields); ok && len(fields.Errors) > 1 {
+			for _, f := range fields.Errors {
+				fmt.Fprintf(os.Stderr, "  %s %s\n", f.Field, f.Message)
+			}
+		}
+	}
 	var coded interface{ ExitCode() int }
 	var problems *config.Problems
 	switch {

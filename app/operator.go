@@ -16,7 +16,7 @@ import (
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/db"
 )
 
 // What an operator does at the command line, beside the API.
@@ -33,7 +33,8 @@ type FirstUser struct {
 	TimeZone     string // of the new organization
 }
 
-// CreateUser makes the user, and the organization first where a time zone is given.
+// CreateUser makes the user, and the organization first where a time zone is
+// given: both or neither.
 func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error) {
 	organization, err := uuid.Parse(u.Organization)
 	switch {
@@ -41,15 +42,16 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 		return rbac.User{}, errors.New("--time-zone makes a new organization, which needs a name, not an id")
 	case err != nil && u.TimeZone == "":
 		return rbac.User{}, fmt.Errorf("%q is not the id of an organization; to make one of that name, add --time-zone", u.Organization)
-	case err != nil:
+	case err == nil:
+		return p.Access.CreateUser(ctx, organization, u.NewUser)
+	}
+	return db.Serializable(ctx, p.database, "user.create-first", func(ctx context.Context) (rbac.User, error) {
 		made, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
 		if err != nil {
 			return rbac.User{}, err
 		}
-		organization = made.ID
-	}
-	ctx = identity.With(ctx, identity.System(organization))
-	return p.Access.CreateUser(ctx, organization, u.NewUser)
+		return p.Access.CreateUser(ctx, made.ID, u.NewUser)
+	})
 }
 
 // Scratch is a server on a database that nobody needs, for measurements.

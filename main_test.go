@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// TestMain runs the program itself where a test has asked for it, so that exit
+// codes and signals are those of a real process.
+func TestMain(m *testing.M) {
+	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
+		main()
+		return
+	}
+	dbtest.Main(m)
+}
+
+// program is a command line to run in an environment.
+func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	command := exec.CommandContext(ctx, self, arguments...)
+	command.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
+	return command
+}
+
+// run runs the command line to its end.
+func runProgram(t *testing.T, environment []string, input string, arguments ...string) (code int, out, errors string) {
+	t.Helper()
+	command := program(t, environment, arguments...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr, command.Stdin = &stdout, &stderr, strings.NewReader(input)
+	err := command.Run()
+	if command.ProcessState == nil {
+		require.NoError(t, err)
+	}
+	return command.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	t.Run("it tells its version", func(t *testing.T) {
+		t.Parallel()
+		code, out, _ := runProgram(t, nil, "", "version")
+		require.Equal(t, exitOK, code)
+		require.Contains(t, out, "omnirapeutic")
+	})
+	for _, arguments := range [][]string{
+		{"--help"}, {"serve", "--help"}, {"migrate", "--help"}, {"migrate", "up", "--help"}, {"seed", "--help"},
+		{"verify", "--help"}, {"loadtest", "--help"}, {"user", "create", "--help"}, {"config", "show", "--help"},
+		{"postgres", "fetch", "--help"}, {"version", "--help"},
+	} {
+		t.Run("it explains "+strings.Join(arguments, " "), func(t *testing.T) {
+			t.Parallel()
+			code, out, _ := runProgram(t, nil, "", arguments...)
+			require.Equal(t, exitOK, code)
+			require.Contains(t, out, "Usage: omnirapeutic")
+		})
+	}
+	for name, test := range map[string]struct {
+		environment, arguments []string
+		says                   string
+	}{
+		"an unknown command":         {nil, []string{"fly"}, "fly"},
+		"an unknown flag":            {nil, []string{"serve", "--fast"}, "--fast"},
+		"an unknown variable":        {[]string{"OMNI_ADRR=:1"}, []string{"config", "show"}, "OMNI_ADRR"},
+		"a wrong value":              {[]string{"OMNI_DB_MAX_CONNS=many"}, []string{"config", "show"}, "many"},
+		"a missing file":             {nil, []string{"--config", "/nowhere.yaml", "config", "show"}, "/nowhere.yaml"},
+		"production without secrets": {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, "token.secret"},
+		"production with demo data": {
+			[]string{"OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=" + strings.Repeat("s3cret", 8), "OMNI_DEMO=true"},
+			[]string{"serve"}, "demo",
+		},
+	} {
+		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
+			t.Parallel()
+			code, _, errors := runProgram(t, test.environment, "", test.arguments...)
+			require.Equal(t, exitUsage, code, errors)
+			require.Contains(t, errors, test.says)
+			require.NotContains(t, errors, "s3cret")
+		})
+	}
+	t.Run("it shows the configuration without secrets", func(t *testing.T) {
+		t.Parallel()
+		code, out, _ := runProgram(t, []string{"OMNI_TOKEN_SECRET=" + strings.Repeat("s3cret", 8)}, "", "config", "show")
+		require.Equal(t, exitOK, code)
+		require.Contains(t, out, "retry:")
+		require.NotContains(t, out, "s3cret")
+	})
+}
+
+func TestCommandsOnADatabase(t *testing.T) {
+	t.Parallel()
+	server := dbtest.Server(t, true)
+	database := dbtest.Of(server)
+	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn"}
+	must := func(code int, input string, arguments ...string) string {
+		got, out, errors := runProgram(t, environment, input, arguments...)
+		require.Equal(t, code, got, "%v: %s%s", arguments, out, errors)
+		return out + errors
+	}
+
+	require.Contains(t, must(exitOK, "", "migrate", "status"), "applied")
+	must(exitOK, "", "migrate", "down")
+	require.Contains(t, must(exitOK, "", "migrate", "status"), "missing")
+	old := append(environment, "OMNI_DB_AUTO_MIGRATE=false")
+	code, _, errors := runProgram(t, old, "", "verify")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
+	must(exitOK, "", "migrate", "up")
+
+	require.Contains(t, must(exitOK, "", "seed"), "loaded")
+	require.Contains(t, must(exitOK, "", "seed"), "nothing was loaded")
+	require.Contains(t, must(exitOK, "", "verify"), "Checked")
+	require.Contains(t, must(exitOK, "", "verify", "--json"), `"ok": true`)
+
+	create := []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example", "--role", "admin"}
+	practice := append(create, "--organization", "Example Practice", "--time-zone", "Europe/Berlin")
+	require.Contains(t, must(exitOK, "a long enough password\n", practice...), "ada@example.org")
+	must(exitFailed, "a long enough password\n", practice...)                                   // the address is taken
+	must(exitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
+	must(exitFailed, "a long enough password\n", append(create, "--organization", "nowhere")...)
+
+	load := must(exitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "5")
+	require.Contains(t, load, "integrity")
+}
+
+func TestServeStartsAndStops(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "omnirapeutic-main-") // the private server's user must be able to enter
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	defer os.RemoveAll(dir)
+	environment := []string{"OMNI_DATA_DIR=" + dir + "/data", "OMNI_ADDR=127.0.0.1:0"}
+	for _, start := range []string{"first", "second"} {
+		command := program(t, environment, "serve")
+		stdout, err := command.StdoutPipe()
+		require.NoError(t, err)
+		var stderr bytes.Buffer
+		command.Stderr = &stderr
+		require.NoError(t, command.Start())
+		printed := make([]byte, 0, 4096)
+		for !bytes.Contains(printed, []byte("Stop with Ctrl-C")) {
+			part := make([]byte, 1024)
+			n, err := stdout.Read(part)
+			printed = append(printed, part[:n]...)
+			require.NoError(t, err, "%s start: %s %s", start, printed, stderr.String())
+		}
+		for _, said := range []string{"http://127.0.0.1:", "scheduler@demo.test", "admin@other.test", "Omni-Demo-2026", "Try next"} {
+			require.Contains(t, string(printed), said)
+		}
+		second, _, refusal := runProgram(t, environment, "", "serve")
+		require.Equal(t, exitFailed, second)
+		require.Contains(t, refusal, "another program uses this data folder")
+
+		require.NoError(t, command.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, command.Wait(), "it stops with exit code 0: %s", stderr.String())
+	}
+}
