@@ -149,15 +149,13 @@ func TestServeStartsAndStops(t *testing.T) {
 		command := program(t, environment, "serve")
 		stdout, err := command.StdoutPipe()
 		require.NoError(t, err)
-		var stderr bytes.Buffer
-		command.Stderr = &stderr
 		require.NoError(t, command.Start())
 		printed := make([]byte, 0, 4096)
 		for !bytes.Contains(printed, []byte("Stop with Ctrl-C")) {
 			part := make([]byte, 1024)
 			n, err := stdout.Read(part)
 			printed = append(printed, part[:n]...)
-			require.NoError(t, err, "%s start: %s %s", start, printed, stderr.String())
+			require.NoError(t, err, "%s start: %s", start, printed)
 		}
 		for _, said := range []string{"http://127.0.0.1:", "scheduler@demo.test", "admin@other.test", "Omni-Demo-2026", "Try next"} {
 			require.Contains(t, string(printed), said)
@@ -167,6 +165,6 @@ func TestServeStartsAndStops(t *testing.T) {
 		require.Contains(t, refusal, "another program uses this data folder")
 
 		require.NoError(t, command.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, command.Wait(), "it stops with exit code 0: %s", stderr.String())
+		require.NoError(t, command.Wait(), "it stops with exit code 0")
 	}
 }

@@ -59,22 +59,34 @@ func open(t testing.TB, options ...dbtest.Option) *clinic {
 // serve starts the program on an open database and fills in two practices.
 func serve(t testing.TB, database dbtest.Database, opened *db.DB) *clinic {
 	t.Helper()
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
 	c := &clinic{database: database, clock: &clock{}}
-	settings, err := config.Load("", nil)
-	require.NoError(t, err)
-	a, err := app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,
-	})
-	require.NoError(t, err)
-	c.app = a
-	server := httptest.NewServer(a.Handler())
-	t.Cleanup(server.Close)
-	c.url = server.URL
+	c.listen(t, opened)
 	c.own = c.found(t, "own")
 	c.other = c.found(t, "other")
 	return c
+}
+
+// beside starts another instance of the program on the same database.
+func beside(t testing.TB, first *clinic, opened *db.DB) *clinic {
+	t.Helper()
+	c := *first
+	c.listen(t, opened)
+	return &c
+}
+
+func (c *clinic) listen(t testing.TB, opened *db.DB) {
+	t.Helper()
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	settings, err := config.Load("", nil)
+	require.NoError(t, err)
+	c.app, err = app.New(app.Dependencies{
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,
+	})
+	require.NoError(t, err)
+	server := httptest.NewServer(c.app.Handler())
+	t.Cleanup(server.Close)
+	c.url = server.URL
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
