@@ -147,6 +147,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			FROM organizations o, generate_series(1, 100)`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
+		`INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
+			SELECT organization_id, id, authorization_id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
 		`ANALYZE`,
 	} {
 		_, err := owner.ExecContext(t.Context(), statement)
