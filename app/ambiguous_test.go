@@ -1,0 +1,77 @@
+package app_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/db/wireproxy"
+)
+
+// TestCommitOfAReserveIsCut breaks the connection at the COMMIT of a real
+// reserve. Whether or not the server got it, the client is told the truth, and
+// the units are held once.
+func TestCommitOfAReserveIsCut(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it    string
+		place wireproxy.Place
+		times int
+	}{
+		{"holds the units once when COMMIT never reached the server", wireproxy.BeforeServer, 1},
+		{"holds the units once when COMMIT was carried out and its answer lost", wireproxy.BeforeAnswer, 1},
+		{"holds the units once when COMMIT is lost twice in a row", wireproxy.BeforeServer, 2},
+	} {
+		for _, key := range []string{"", "one-booking"} {
+			name := "it " + test.it
+			if key != "" {
+				name += ", with a key"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				database := dbtest.New(t)
+				proxy := wireproxy.Start(t, database.AppURL)
+				c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+				path := c.authorize(t, 10)
+				asking := c.admin()
+				if key != "" {
+					asking = asking.with("Idempotency-Key", key)
+				}
+
+				proxy.Break(test.place, "commit", test.times)
+				answer := asking.post(t, path+"/reserve", body{"units": 4})
+				require.Equal(t, http.StatusCreated, answer.status, "%s", answer.raw)
+				c.requireBalance(t, path, 10, 0, 4)
+				require.Len(t, c.admin().get(t, path+"/entries").body["data"], 1)
+				c.requireClean(t)
+				if key != "" {
+					require.JSONEq(t, string(answer.raw), string(asking.post(t, path+"/reserve", body{"units": 4}).raw))
+					c.requireBalance(t, path, 10, 0, 4)
+				}
+			})
+		}
+	}
+	t.Run("it says that the outcome is unknown when it cannot be found out, and the key finds it later", func(t *testing.T) {
+		t.Parallel()
+		database := dbtest.New(t)
+		proxy := wireproxy.Start(t, database.AppURL)
+		c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+		path := c.authorize(t, 10)
+		keyed := c.admin().with("Idempotency-Key", "one-booking")
+
+		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
+		const asked = 12 // times that the runner asks for the proof before it gives up
+		proxy.Break(wireproxy.BeforeServer, "begin isolation level repeatable read", asked)
+		answer := keyed.post(t, path+"/reserve", body{"units": 4})
+		answer.refused(t, http.StatusServiceUnavailable, "outcome-unknown")
+		require.NotEmpty(t, answer.header.Get("Retry-After"))
+
+		again := keyed.post(t, path+"/reserve", body{"units": 4})
+		require.Equal(t, http.StatusCreated, again.status, "%s", again.raw)
+		require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+		c.requireBalance(t, path, 10, 0, 4)
+		c.requireClean(t)
+	})
+}
