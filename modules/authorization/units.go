@@ -164,7 +164,10 @@ func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	if outcome.Refusal == nil || op.Repeatable {
+	// A refusal that nobody can ask for again needs no row, unless an attempt
+	// before this one may have been accepted: its COMMIT may still be under way, and
+	// only the row's key makes the two meet.
+	if outcome.Refusal == nil || op.Repeatable || db.Again(ctx) {
 		err = s.store.remember(ctx, op, outcome, at.Now)
 	}
 	return outcome, err
