@@ -1,10 +1,11 @@
-package main
+package command_test
 
 import (
 	"bytes"
 	"context"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/app/command"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -19,8 +21,10 @@ import (
 // codes and signals are those of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
-		main()
-		return
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := command.Run(ctx, os.Args[1:])
+		stop()
+		os.Exit(code)
 	}
 	dbtest.Main(m)
 }
@@ -32,22 +36,22 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 	t.Cleanup(cancel)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	command := exec.CommandContext(ctx, self, arguments...)
-	command.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
-	return command
+	c := exec.CommandContext(ctx, self, arguments...)
+	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
+	return c
 }
 
 // run runs the command line to its end.
 func runProgram(t *testing.T, environment []string, input string, arguments ...string) (code int, out, errors string) {
 	t.Helper()
-	command := program(t, environment, arguments...)
+	c := program(t, environment, arguments...)
 	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr, command.Stdin = &stdout, &stderr, strings.NewReader(input)
-	err := command.Run()
-	if command.ProcessState == nil {
+	c.Stdout, c.Stderr, c.Stdin = &stdout, &stderr, strings.NewReader(input)
+	err := c.Run()
+	if c.ProcessState == nil {
 		require.NoError(t, err)
 	}
-	return command.ProcessState.ExitCode(), stdout.String(), stderr.String()
+	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
 func TestCommandLine(t *testing.T) {
@@ -55,7 +59,7 @@ func TestCommandLine(t *testing.T) {
 	t.Run("it tells its version", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, nil, "", "version")
-		require.Equal(t, exitOK, code)
+		require.Equal(t, command.ExitOK, code)
 		require.Contains(t, out, "omnirapeutic")
 	})
 	for _, arguments := range [][]string{
@@ -66,7 +70,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run("it explains "+strings.Join(arguments, " "), func(t *testing.T) {
 			t.Parallel()
 			code, out, _ := runProgram(t, nil, "", arguments...)
-			require.Equal(t, exitOK, code)
+			require.Equal(t, command.ExitOK, code)
 			require.Contains(t, out, "Usage: omnirapeutic")
 		})
 	}
@@ -88,7 +92,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
 			t.Parallel()
 			code, _, errors := runProgram(t, test.environment, "", test.arguments...)
-			require.Equal(t, exitUsage, code, errors)
+			require.Equal(t, command.ExitUsage, code, errors)
 			require.Contains(t, errors, test.says)
 			require.NotContains(t, errors, "s3cret")
 		})
@@ -96,7 +100,7 @@ func TestCommandLine(t *testing.T) {
 	t.Run("it shows the configuration without secrets", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, []string{"OMNI_TOKEN_SECRET=" + strings.Repeat("s3cret", 8)}, "", "config", "show")
-		require.Equal(t, exitOK, code)
+		require.Equal(t, command.ExitOK, code)
 		require.Contains(t, out, "retry:")
 		require.NotContains(t, out, "s3cret")
 	})
@@ -113,28 +117,28 @@ func TestCommandsOnADatabase(t *testing.T) {
 		return out + errors
 	}
 
-	require.Contains(t, must(exitOK, "", "migrate", "status"), "applied")
-	must(exitOK, "", "migrate", "down")
-	require.Contains(t, must(exitOK, "", "migrate", "status"), "missing")
+	require.Contains(t, must(command.ExitOK, "", "migrate", "status"), "applied")
+	must(command.ExitOK, "", "migrate", "down")
+	require.Contains(t, must(command.ExitOK, "", "migrate", "status"), "missing")
 	old := append(environment, "OMNI_DB_AUTO_MIGRATE=false")
 	code, _, errors := runProgram(t, old, "", "verify")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
-	must(exitOK, "", "migrate", "up")
+	must(command.ExitOK, "", "migrate", "up")
 
-	require.Contains(t, must(exitOK, "", "seed"), "loaded")
-	require.Contains(t, must(exitOK, "", "seed"), "nothing was loaded")
-	require.Contains(t, must(exitOK, "", "verify"), "Checked")
-	require.Contains(t, must(exitOK, "", "verify", "--json"), `"ok": true`)
+	require.Contains(t, must(command.ExitOK, "", "seed"), "loaded")
+	require.Contains(t, must(command.ExitOK, "", "seed"), "nothing was loaded")
+	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
+	require.Contains(t, must(command.ExitOK, "", "verify", "--json"), `"ok": true`)
 
 	create := []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example", "--role", "admin"}
 	practice := append(create, "--organization", "Example Practice", "--time-zone", "Europe/Berlin")
-	require.Contains(t, must(exitOK, "a long enough password\n", practice...), "ada@example.org")
-	must(exitFailed, "a long enough password\n", practice...)                                   // the address is taken
-	must(exitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
-	must(exitFailed, "a long enough password\n", append(create, "--organization", "nowhere")...)
+	require.Contains(t, must(command.ExitOK, "a long enough password\n", practice...), "ada@example.org")
+	must(command.ExitFailed, "a long enough password\n", practice...)                                   // the address is taken
+	must(command.ExitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
+	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", "nowhere")...)
 
-	load := must(exitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "5")
+	load := must(command.ExitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "5")
 	require.Contains(t, load, "integrity")
 }
 
@@ -146,10 +150,10 @@ func TestServeStartsAndStops(t *testing.T) {
 	defer os.RemoveAll(dir)
 	environment := []string{"OMNI_DATA_DIR=" + dir + "/data", "OMNI_ADDR=127.0.0.1:0"}
 	for _, start := range []string{"first", "second"} {
-		command := program(t, environment, "serve")
-		stdout, err := command.StdoutPipe()
+		c := program(t, environment, "serve")
+		stdout, err := c.StdoutPipe()
 		require.NoError(t, err)
-		require.NoError(t, command.Start())
+		require.NoError(t, c.Start())
 		printed := make([]byte, 0, 4096)
 		for !bytes.Contains(printed, []byte("Stop with Ctrl-C")) {
 			part := make([]byte, 1024)
@@ -161,10 +165,10 @@ func TestServeStartsAndStops(t *testing.T) {
 			require.Contains(t, string(printed), said)
 		}
 		second, _, refusal := runProgram(t, environment, "", "serve")
-		require.Equal(t, exitFailed, second)
+		require.Equal(t, command.ExitFailed, second)
 		require.Contains(t, refusal, "another program uses this data folder")
 
-		require.NoError(t, command.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, command.Wait(), "it stops with exit code 0")
+		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, c.Wait(), "it stops with exit code 0")
 	}
 }

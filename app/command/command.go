@@ -1,0 +1,127 @@
+// Package command is the command line: what each command is called, explains and
+// does.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/app"
+	"omnirapeutic/app/demo"
+	"omnirapeutic/config"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/telemetry"
+)
+
+// Exit codes, for scripts.
+const (
+	ExitOK      = 0
+	ExitFailed  = 1 // the command was carried out and found or met a problem
+	ExitUsage   = 2 // the command line or the configuration is wrong
+	ExitUnclean = 3 // verify: the books do not agree; loadtest: its integrity check failed
+)
+
+type commandLine struct {
+	Config string `help:"Read the configuration from this YAML file; environment variables (OMNI_…) win over it." placeholder:"FILE" type:"path"`
+
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default). Starts a private PostgreSQL where no database is configured."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date, back, or tell where it stands."`
+	Seed     seedCommand     `cmd:"" help:"Load the demo practice into an empty database."`
+	Verify   verifyCommand   `cmd:"" help:"Check that the unit ledger, the reservations and the counters agree."`
+	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`
+	User     userCommand     `cmd:"" help:"Make users."`
+	Conf     configCommand   `cmd:"" name:"config" help:"Show the configuration."`
+	Postgres postgresCommand `cmd:"" help:"Get PostgreSQL binaries for the private server."`
+	Version  versionCommand  `cmd:"" help:"Tell which version this is."`
+}
+
+// environment is what every command works with.
+type environment struct {
+	context context.Context
+	file    string
+}
+
+// settings loads the configuration.
+func (e environment) settings() (config.Config, error) {
+	return config.Load(e.file, os.Environ())
+}
+
+// newLogger returns a logger that writes to standard error.
+func newLogger(c config.Config) *logrus.Logger {
+	return telemetry.NewLogger(os.Stderr, c.Log.Level, c.Log.Format)
+}
+
+// Run carries out one command line and returns the exit code.
+func Run(ctx context.Context, arguments []string) int {
+	var line commandLine
+	parser := kong.Must(&line, kong.Name("omnirapeutic"),
+		kong.Description("A backend for ABA-therapy practices that keeps authorized units exact."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"scenarios": scenarioNames(), "roles": roleNames(), "demo_password": demo.Password})
+	command, err := parser.Parse(arguments)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "omnirapeutic: %v\nTry omnirapeutic --help.\n", err)
+		return ExitUsage
+	}
+	err = command.Run(environment{context: ctx, file: line.Config})
+	if err == nil {
+		return ExitOK
+	}
+	fmt.Fprintln(os.Stderr, "omnirapeutic:", err)
+	if refusal, ok := fault.From(err); ok {
+		if fields, ok := refusal.Details().(fault.Fields); ok && len(fields.Errors) > 1 {
+			for _, f := range fields.Errors {
+				fmt.Fprintf(os.Stderr, "  %s %s\n", f.Field, f.Message)
+			}
+		}
+	}
+	var coded interface{ ExitCode() int }
+	var problems *config.Problems
+	switch {
+	case errors.As(err, &coded):
+		return coded.ExitCode()
+	case errors.As(err, &problems):
+		return ExitUsage
+	default:
+		return ExitFailed
+	}
+}
+
+// unclean is an error that ends the program with [ExitUnclean].
+type unclean struct{ text string }
+
+func (u unclean) Error() string { return u.text }
+
+// ExitCode tells scripts that the command worked and what it checked is wrong.
+func (unclean) ExitCode() int { return ExitUnclean }
+
+// withStorage opens the storage as configured, and closes it again.
+func (e environment) withStorage(fn func(*app.Storage) error) error {
+	c, err := e.settings()
+	if err != nil {
+		return err
+	}
+	s, err := app.OpenStorage(e.context, c, newLogger(c))
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(s), s.Close())
+}
+
+// withProgram opens the program as configured, and closes it again.
+func (e environment) withProgram(fn func(*app.Program) error) error {
+	c, err := e.settings()
+	if err != nil {
+		return err
+	}
+	p, err := app.Open(e.context, c, newLogger(c))
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(p), p.Close())
+}

@@ -1,0 +1,46 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"omnirapeutic/app"
+)
+
+type verifyCommand struct {
+	JSON bool `help:"Print the report as JSON."`
+}
+
+// Help explains the command.
+func (verifyCommand) Help() string {
+	return `Replays the ledger of every authorization of every organization: sequence numbers, hash chain,
+counters, reservations, overdue holds. Exit code 0: all agree; 3: the report lists what does not.`
+}
+
+// Run checks the books.
+func (v verifyCommand) Run(e environment) error {
+	return e.withProgram(func(p *app.Program) error {
+		report, err := p.VerifyAll(e.context)
+		if err != nil {
+			return err
+		}
+		if v.JSON {
+			encoder := json.NewEncoder(os.Stdout)
+			encoder.SetIndent("", "  ")
+			if err := encoder.Encode(report); err != nil {
+				return err
+			}
+		} else {
+			fmt.Printf("Checked %d authorizations, %d reservations, %d entries.\n",
+				report.Authorizations, report.Reservations, report.Entries)
+			for _, problem := range report.Problems {
+				fmt.Println(problem)
+			}
+		}
+		if !report.OK {
+			return unclean{fmt.Sprintf("%d disagreements in the unit ledger", report.ProblemCount)}
+		}
+		return nil
+	})
+}
