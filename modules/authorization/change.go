@@ -1,0 +1,157 @@
+package authorization
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// Change is a change of an authorization's terms. Fields that are not given
+// stay as they are.
+type Change struct {
+	InsuranceID patch.Clearable[uuid.UUID]
+	AuthNumber  patch.Clearable[string]
+	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes an entry of the ledger
+	StartDate   patch.Field[calendar.Date]
+	EndDate     patch.Field[calendar.Date]
+	Status      patch.Field[Status]
+	Notes       patch.Clearable[string]
+	Reason      *string // why the total is adjusted
+}
+
+// Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
+// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
+// [fault.ErrInvalid], [identity.ErrForbidden].
+func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	if c.TotalUnits.Given {
+		if err := caller.Require(PermissionAdjust); err != nil {
+			return View{}, err
+		}
+		if c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits {
+			return View{}, fault.InvalidFields(fieldUnits("totalUnits", 0))
+		}
+	}
+	op := Operation{
+		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
+		ActorID: caller.UserID, RequestID: caller.RequestID,
+	}
+	leave, err := s.lanes.Enter(ctx, id)
+	if err != nil {
+		return View{}, err
+	}
+	defer leave()
+	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
+		at, err := s.moment(ctx, caller.OrganizationID)
+		if err != nil {
+			return View{}, err
+		}
+		before, err := s.store.get(ctx, id)
+		if err != nil {
+			return View{}, err
+		}
+		if db.Again(ctx) {
+			if done, err := s.store.done(ctx, op.ID); err != nil || done != nil {
+				return before.viewOn(at.Today), err
+			}
+		}
+		after, err := s.changeTerms(ctx, before, c, at)
+		if err != nil {
+			return View{}, err
+		}
+		if c.TotalUnits.Given {
+			outcome, err := s.post(ctx, after, op, at)
+			if err != nil {
+				return View{}, err
+			}
+			if outcome.Refusal != nil {
+				return View{}, outcome.Refusal
+			}
+			after = outcome.Authorization
+		}
+		if err := s.store.remember(ctx, op, Outcome{Authorization: after}, at.Now); err != nil {
+			return View{}, err
+		}
+		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
+		return after.viewOn(at.Today), err
+	}, s.proof(op))
+}
+
+// changeTerms applies and writes what the ledger does not know of.
+func (s *Service) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
+	after := before
+	c.InsuranceID.Apply(&after.InsuranceID)
+	c.AuthNumber.Apply(&after.AuthNumber)
+	c.StartDate.Apply(&after.StartDate)
+	c.EndDate.Apply(&after.EndDate)
+	c.Status.Apply(&after.Decision)
+	c.Notes.Apply(&after.Notes)
+
+	if after.EndDate.Before(after.StartDate) {
+		return after, fault.InvalidFields(fieldDatesOrder)
+	}
+	if allowed := decisions[before.Decision]; !slices.Contains(allowed, after.Decision) {
+		return after, ErrTransition.With(Transition{before.Decision, after.Decision, allowed},
+			"The authorization is %s and cannot become %s.", before.Decision, after.Decision)
+	}
+	if c.InsuranceID.Given {
+		if err := s.directory.CheckReferences(ctx, after.PatientID, after.ServiceCodeID, after.InsuranceID); err != nil {
+			return after, err
+		}
+	}
+	if after.StartDate.After(before.StartDate) || after.EndDate.Before(before.EndDate) {
+		stranded, err := s.store.stranded(ctx, before.ID, after.StartDate, after.EndDate, at.Now)
+		if err != nil {
+			return after, err
+		}
+		if stranded.Reservations > 0 {
+			return after, ErrReservationsOutsideDates.With(stranded,
+				"%d open reservations with %d units, for days from %s to %s, would fall outside the new dates; settle them first.",
+				stranded.Reservations, stranded.Units, stranded.FirstDate, stranded.LastDate)
+		}
+	}
+	if after.sameTerms(before) {
+		return before, nil
+	}
+	after.Version++
+	after.UpdatedAt = at.Now
+	return after, s.store.saveTerms(ctx, after)
+}
+
+func (a Authorization) sameTerms(b Authorization) bool {
+	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
+		a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+}
+
+func equal[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// Delete removes an authorization that was never used. Errors: [ErrNotFound],
+// [ErrHasHistory].
+func (s *Service) Delete(ctx context.Context, id uuid.UUID) error {
+	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
+		a, err := s.store.get(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if a.LastSequence > 0 { // every reservation begins with an entry
+			return struct{}{}, ErrHasHistory
+		}
+		return struct{}{}, s.store.delete(ctx, id)
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
+		exists, err := s.store.exists(ctx, id)
+		return !exists, err
+	}))
+	return err
+}
