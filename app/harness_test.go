@@ -154,6 +154,20 @@ func (c caller) delete(t testing.TB, path string) answer {
 	return c.send(t, http.MethodDelete, path, nil)
 }
 
+// text returns an answer that is no JSON.
+func (c caller) text(t testing.TB, path string) []byte {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	return raw
+}
+
 func (c caller) send(t testing.TB, method, path string, b body) answer {
 	t.Helper()
 	var content io.Reader

@@ -1,0 +1,110 @@
+package app_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app/demo"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// empty starts a clinic on a database without any rows.
+func empty(t *testing.T) (*clinic, demo.Practice) {
+	t.Helper()
+	database := dbtest.New(t)
+	opened := database.Open(t)
+	c := &clinic{database: database, clock: &clock{}}
+	c.listen(t, opened)
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	return c, demo.Practice{
+		Database: opened, Directory: c.app.Directory, Access: c.app.Access, NewID: newID, Now: time.Now(), Logger: logger,
+	}
+}
+
+func TestDemoPractice(t *testing.T) {
+	t.Parallel()
+	c, practice := empty(t)
+	loaded, err := demo.Load(t.Context(), practice)
+	require.NoError(t, err)
+	require.True(t, loaded)
+
+	var admin caller
+	for _, email := range demo.Emails() {
+		t.Run("it lets "+email+" sign in", func(t *testing.T) {
+			answer := c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password})
+			require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+			if email == "admin@demo.test" {
+				admin = c.as(answer.text("accessToken"))
+			}
+		})
+	}
+	t.Run("it has authorizations in every state, with history", func(t *testing.T) {
+		states := map[string]bool{}
+		for _, item := range admin.get(t, "/authorizations?limit=200").body["data"].([]any) {
+			authorization := item.(map[string]any)
+			state := authorization["status"].(string)
+			states[state] = true
+			entries := admin.get(t, "/authorizations/"+authorization["id"].(string)+"/entries?limit=200").body["data"].([]any)
+			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of what is %s", state)
+			before := ""
+			for _, entry := range entries {
+				at := entry.(map[string]any)["occurredAt"].(string)
+				require.LessOrEqual(t, before[:min(10, len(before))], at[:10], "in the order of time")
+				before = at
+			}
+		}
+		require.Len(t, states, 6, "%v", states)
+	})
+	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
+		var codes []string
+		for _, item := range admin.get(t, "/service-codes?limit=200").body["data"].([]any) {
+			code := item.(map[string]any)
+			codes = append(codes, code["code"].(string))
+			require.EqualValues(t, 15, code["unitMinutes"])
+		}
+		require.ElementsMatch(t, strings.Fields("97151 97152 97153 97154 97155 97156 97157 97158 0362T 0373T"), codes)
+	})
+	t.Run("its books agree", func(t *testing.T) {
+		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
+		metrics := c.as("")
+		metrics.url = c.url
+		require.Contains(t, string(metrics.text(t, "/metrics")), "\nomnirapeutic_verify_problems 0\n")
+	})
+	t.Run("it is loaded once", func(t *testing.T) {
+		again, err := demo.Load(t.Context(), practice)
+		require.NoError(t, err)
+		require.False(t, again)
+	})
+}
+
+func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	_, practice := empty(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	made, interrupted := 0, practice
+	interrupted.NewID = func() uuid.UUID {
+		if made++; made == 20 { // amid the history
+			cancel()
+		}
+		return newID()
+	}
+	loaded, err := demo.Load(ctx, interrupted)
+	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, loaded)
+	users, err := practice.Access.HasUsers(t.Context())
+	require.NoError(t, err)
+	require.False(t, users, "nothing is there")
+	loaded, err = demo.Load(t.Context(), practice)
+	require.NoError(t, err)
+	require.True(t, loaded, "the next start loads it")
+}
