@@ -23,15 +23,19 @@ import (
 // defined in httpx.
 var (
 	errRouteNotFound    = fault.Define(fault.NotFound, "route-not-found", "There is nothing at this address.")
-	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This address does not take this method.")
-	errContention       = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.")
-	errDatabase         = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
-	errOutcomeUnknown   = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.")
-	errTimeout          = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
-	errCancelled        = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
-	errShuttingDown     = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
-	errNotReady         = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
-	errInternal         = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.")
+	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This address does not take this method.").
+				Advising("The `Allow` header lists the methods.")
+	errContention = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.").
+			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
+	errDatabase       = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
+	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.").
+				Advising("Send the same request with the same `Idempotency-Key`: the answer tells what happened.")
+	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
+	errCancelled    = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
+	errShuttingDown = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
+	errNotReady     = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
+	errInternal     = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.").
+			Advising("Report the `requestId`; send the same request with the same `Idempotency-Key` if it must be known what happened.")
 )
 
 // statuses is the one table from kinds to HTTP. Codes that differ from their kind

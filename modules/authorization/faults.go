@@ -15,27 +15,38 @@ var (
 	// ErrReservationNotFound: no such reservation on this authorization.
 	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found", "There is no such reservation on this authorization.")
 	// ErrInsufficientUnits comes with [Shortage].
-	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.")
+	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.").
+				Advising("Offer fewer units, another day, or another authorization; `available` says how many there are.")
 	// ErrInsufficientReserved comes with [ReservedShortage].
-	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.")
+	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.").
+				Advising("`reserved` says how many can be released.")
 	// ErrNotActive comes with [State].
-	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.")
+	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.").
+			Advising("`authorizationStatus` says what it is; only an active one is reserved from.")
 	// ErrOutsideDates comes with [Dates].
-	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is not within the authorization.")
+	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is not within the authorization.").
+			Advising("Choose a day from `startDate` to `endDate`, or another authorization.")
 	// ErrReservationClosed comes with [Settled].
-	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation holds no units any more.")
+	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation holds no units any more.").
+				Advising("Show the reservation anew: somebody settled it, or, where `expired`, its hold ran out.")
 	// ErrBelongsToAppointment comes with [Appointment].
-	ErrBelongsToAppointment = fault.Define(fault.Conflict, "reservation-belongs-to-appointment", "The reservation is settled only through its appointment.")
+	ErrBelongsToAppointment = fault.Define(fault.Conflict, "reservation-belongs-to-appointment", "The reservation is settled only through its appointment.").
+				Advising("Complete or cancel the appointment `appointmentId` instead.")
 	// ErrTotalBelowBooked comes with [Booked].
-	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.")
+	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.").
+				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first.")
 	// ErrTransition comes with [Transition].
-	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.")
+	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.").
+			Advising("`allowed` lists where it can go from here.")
 	// ErrReservationsOutsideDates comes with [Stranded].
-	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.")
+	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.").
+					Advising("Settle the reservations between `firstDate` and `lastDate` first.")
 	// ErrHasHistory: it has reservations or entries, which are kept.
-	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.")
+	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.").
+			Advising("Set its status to CANCELLED.")
 	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
-	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.")
+	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
+				Advising("A bug in the client: make a new key for each new operation.")
 )
 
 // Shortage are the details of [ErrInsufficientUnits], in units.

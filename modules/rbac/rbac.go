@@ -30,11 +30,14 @@ type User struct {
 var (
 	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong
 	// password and a user who is disabled: sign-in does not tell who is there.
-	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.")
+	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
+				Advising("Let the person try again.")
 	// ErrEmailTaken: addresses are unique among all organizations.
-	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.")
+	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.").
+			Advising("Choose another address.")
 	// ErrSignInBusy: more sign-ins are waiting than can be served soon.
-	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.")
+	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.").
+			Advising("Wait a few seconds and sign in again.")
 )
 
 // Service signs people in and checks their tokens. It is safe for concurrent use.

@@ -46,6 +46,7 @@ type Error struct {
 	kind    Kind
 	code    string
 	title   string
+	advice  string
 	text    string
 	details any
 	cause   error
@@ -70,6 +71,17 @@ func All() []*Error {
 	slices.SortFunc(all, func(a, b *Error) int { return cmp.Compare(a.code, b.code) })
 	return all
 }
+
+// Advising notes what a client should do about the error, for documents, and
+// returns it. It belongs to the definition.
+func (e *Error) Advising(advice string) *Error {
+	e.advice = advice
+	return e
+}
+
+// Advice returns what a client should do about the error, where that is more
+// than its kind says.
+func (e *Error) Advice() string { return e.advice }
 
 // ByCode returns the error defined with the code.
 func ByCode(code string) (*Error, bool) {
@@ -141,7 +153,8 @@ type Fields struct {
 }
 
 // ErrInvalid is the refusal of a request whose fields do not validate.
-var ErrInvalid = Define(Invalid, "validation-failed", "Some fields are not valid.")
+var ErrInvalid = Define(Invalid, "validation-failed", "Some fields are not valid.").
+	Advising("Show each of `errors` at the field that it names.")
 
 // InvalidFields returns [ErrInvalid] for the given fields, at least one.
 func InvalidFields(fields ...Field) *Error {
