@@ -16,6 +16,7 @@ import (
 // Change is a change of an authorization's terms. Fields that are not given
 // stay as they are.
 type Change struct {
+	Match       patch.Match // which versions the change is meant for
 	InsuranceID patch.Clearable[uuid.UUID]
 	AuthNumber  patch.Clearable[string]
 	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes an entry of the ledger
@@ -27,7 +28,7 @@ type Change struct {
 }
 
 // Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
-// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
+// [patch.ErrStale], [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
 // [fault.ErrInvalid], [identity.ErrForbidden].
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	caller, err := identity.From(ctx)
@@ -64,6 +65,9 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			if done, err := s.store.done(ctx, op.ID); err != nil || done != nil {
 				return before.viewOn(at.Today), err
 			}
+		}
+		if err := c.Match.Check(before.Version); err != nil {
+			return View{}, err
 		}
 		after, err := s.changeTerms(ctx, before, c, at)
 		if err != nil {
@@ -138,11 +142,14 @@ func equal[T comparable](a, b *T) bool {
 }
 
 // Delete removes an authorization that was never used. Errors: [ErrNotFound],
-// [ErrHasHistory].
-func (s *Service) Delete(ctx context.Context, id uuid.UUID) error {
+// [patch.ErrStale], [ErrHasHistory].
+func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
 		a, err := s.store.get(ctx, id)
 		if err != nil {
+			return struct{}{}, err
+		}
+		if err := match.Check(a.Version); err != nil {
 			return struct{}{}, err
 		}
 		if a.LastSequence > 0 { // every reservation begins with an entry

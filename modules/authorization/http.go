@@ -77,6 +77,9 @@ type authorizationBody struct {
 // Location is where the authorization can be read.
 func (b authorizationBody) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
 
+// Revision is the version, which the API gives as ETag.
+func (b authorizationBody) Revision() int { return b.Version }
+
 func bodyOf(v View) authorizationBody {
 	return authorizationBody{
 		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
@@ -138,8 +141,14 @@ func (s *Service) handleGet(ctx context.Context, in byID) (authorizationBody, er
 	return bodyOf(v), err
 }
 
+// matching is the header that ties a change to a version.
+type matching struct {
+	IfMatch patch.Match `header:"If-Match"`
+}
+
 type changeRequest struct {
 	byID
+	matching
 	InsuranceID patch.Clearable[uuid.UUID] `json:"insuranceId"`
 	AuthNumber  patch.Clearable[string]    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
 	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
@@ -152,12 +161,18 @@ type changeRequest struct {
 
 func (s *Service) handleChange(ctx context.Context, in changeRequest) (authorizationBody, error) {
 	v, err := s.Change(ctx, in.ID, Change{
+		Match:       in.IfMatch,
 		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,
 		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Notes: in.Notes, Reason: in.Reason,
 	})
 	return bodyOf(v), err
 }
 
-func (s *Service) handleDelete(ctx context.Context, in byID) (httpx.None, error) {
-	return httpx.None{}, s.Delete(ctx, in.ID)
+type deleteRequest struct {
+	byID
+	matching
+}
+
+func (s *Service) handleDelete(ctx context.Context, in deleteRequest) (httpx.None, error) {
+	return httpx.None{}, s.Delete(ctx, in.ID, in.IfMatch)
 }

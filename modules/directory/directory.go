@@ -47,6 +47,9 @@ type Record struct {
 
 func (r *Record) head() *Record { return r }
 
+// Revision returns the version, which the API gives as ETag.
+func (r Record) Revision() int { return r.Version }
+
 // Page says which part of a list is asked for: at most Limit records in the order
 // of their ids, which is the order in which they were made, those after After.
 type Page struct {

@@ -33,6 +33,7 @@ type NewInsurance struct {
 // whom, does not change: that would be another coverage.
 type InsuranceChange struct {
 	ID           uuid.UUID                      `param:"id"`
+	Match        patch.Match                    `header:"If-Match"`
 	MemberNumber patch.Field[string]            `json:"memberNumber" validate:"omitempty,max=50,text"`
 	StartsOn     patch.Field[calendar.Date]     `json:"startsOn"`
 	EndsOn       patch.Clearable[calendar.Date] `json:"endsOn"`
@@ -64,9 +65,9 @@ func (s *Service) Insurances(ctx context.Context, f InsuranceFilter) ([]Insuranc
 	return insurances.list(ctx, s, f.Page, equals("patient_id", f.PatientID), equals("payer_id", f.PayerID))
 }
 
-// ChangeInsurance changes a coverage. Errors: [ErrInsuranceNotFound], [fault.ErrInvalid].
+// ChangeInsurance changes a coverage. Errors: [patch.ErrStale], [ErrInsuranceNotFound], [fault.ErrInvalid].
 func (s *Service) ChangeInsurance(ctx context.Context, c InsuranceChange) (Insurance, error) {
-	return insurances.change(ctx, s, c.ID, func(i *Insurance) {
+	return insurances.change(ctx, s, c.ID, c.Match, func(i *Insurance) {
 		c.MemberNumber.Apply(&i.MemberNumber)
 		c.StartsOn.Apply(&i.StartsOn)
 		if c.EndsOn.Given {

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
 )
 
 // record is a noun of the directory: a pointer to a struct that embeds [Record].
@@ -84,14 +85,18 @@ func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condi
 }
 
 // change applies a change to a record and writes it, with its version counted up,
-// if anything is different then. Without [db.ProvenBy]: a merge patch can be sent
+// if anything is different then. It refuses where the change is not meant for the
+// version that is there. Without [db.ProvenBy]: a merge patch can be sent
 // again when nobody knows whether it was committed.
-func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, apply func(*T)) (T, error) {
+func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T)) (T, error) {
 	var none T
 	now := s.now()
 	return db.Serializable(ctx, s.database, k.name+".change", func(ctx context.Context) (T, error) {
 		before, err := k.take(ctx, id)
 		if err != nil {
+			return none, err
+		}
+		if err := match.Check(k.versionOf(before)); err != nil {
 			return none, err
 		}
 		after := before
@@ -111,6 +116,8 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, apply 
 		return after, k.saveParts(ctx, &after)
 	})
 }
+
+func (kind[T, P]) versionOf(record T) int { return P(&record).head().Version }
 
 func (k kind[T, P]) take(ctx context.Context, id uuid.UUID) (T, error) {
 	found, err := take[T](ctx, id)

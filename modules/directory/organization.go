@@ -28,9 +28,13 @@ type NewOrganization struct {
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
 
+// Revision returns the version, which the API gives as ETag.
+func (o Organization) Revision() int { return o.Version }
+
 // OrganizationChange changes what is given of an organization.
 type OrganizationChange struct {
 	ID       uuid.UUID           `param:"id"`
+	Match    patch.Match         `header:"If-Match"`
 	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
 }
@@ -110,6 +114,9 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 	return db.Serializable(ctx, s.database, "organization.change", func(ctx context.Context) (Organization, error) {
 		before, err := organization(ctx, c.ID)
 		if err != nil {
+			return Organization{}, err
+		}
+		if err := c.Match.Check(before.Version); err != nil {
 			return Organization{}, err
 		}
 		after := before

@@ -35,6 +35,7 @@ type NewPatient struct {
 // PatientChange changes what is given of a patient.
 type PatientChange struct {
 	ID                  uuid.UUID                  `param:"id"`
+	Match               patch.Match                `header:"If-Match"`
 	FirstName           patch.Field[string]        `json:"firstName" validate:"omitempty,max=100,text"`
 	LastName            patch.Field[string]        `json:"lastName" validate:"omitempty,max=100,text"`
 	DateOfBirth         patch.Field[calendar.Date] `json:"dateOfBirth"`
@@ -73,10 +74,10 @@ func (s *Service) Patients(ctx context.Context, f PatientFilter) ([]Patient, err
 		equals("date_of_birth", f.DateOfBirth), begins("last_name", f.LastName))
 }
 
-// ChangePatient changes a patient. Errors: [ErrPatientNotFound], [fault.ErrInvalid],
+// ChangePatient changes a patient. Errors: [patch.ErrStale], [ErrPatientNotFound], [fault.ErrInvalid],
 // [ErrMedicalRecordNumberTaken].
 func (s *Service) ChangePatient(ctx context.Context, c PatientChange) (Patient, error) {
-	return patients.change(ctx, s, c.ID, func(p *Patient) {
+	return patients.change(ctx, s, c.ID, c.Match, func(p *Patient) {
 		c.FirstName.Apply(&p.FirstName)
 		c.LastName.Apply(&p.LastName)
 		c.DateOfBirth.Apply(&p.DateOfBirth)

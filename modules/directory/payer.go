@@ -42,6 +42,7 @@ type NewPayer struct {
 // PayerChange changes what is given of a payer.
 type PayerChange struct {
 	ID           uuid.UUID               `param:"id"`
+	Match        patch.Match             `header:"If-Match"`
 	Name         patch.Field[string]     `json:"name" validate:"omitempty,max=100,text"`
 	PayerCode    patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
 	Rounding     patch.Field[Rounding]   `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
@@ -68,9 +69,9 @@ func (s *Service) Payers(ctx context.Context, p Page) ([]Payer, error) {
 	return payers.list(ctx, s, p)
 }
 
-// ChangePayer changes a payer. Errors: [ErrPayerNotFound], [fault.ErrInvalid].
+// ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], [fault.ErrInvalid].
 func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error) {
-	return payers.change(ctx, s, c.ID, func(p *Payer) {
+	return payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
 		c.Name.Apply(&p.Name)
 		c.PayerCode.Apply(&p.PayerCode)
 		c.Rounding.Apply(&p.Rounding)

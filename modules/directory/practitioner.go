@@ -48,6 +48,7 @@ type NewPractitioner struct {
 // replaced as a whole.
 type PractitionerChange struct {
 	ID            uuid.UUID                 `param:"id"`
+	Match         patch.Match               `header:"If-Match"`
 	FirstName     patch.Field[string]       `json:"firstName" validate:"omitempty,max=100,text"`
 	LastName      patch.Field[string]       `json:"lastName" validate:"omitempty,max=100,text"`
 	LicenseNumber patch.Clearable[string]   `json:"licenseNumber" validate:"omitempty,max=50,text"`
@@ -84,10 +85,10 @@ func (s *Service) Practitioners(ctx context.Context, f PractitionerFilter) ([]Pr
 	return practitioners.list(ctx, s, f.Page, equals("status", f.Status))
 }
 
-// ChangePractitioner changes a practitioner. Errors: [ErrPractitionerNotFound],
+// ChangePractitioner changes a practitioner. Errors: [patch.ErrStale], [ErrPractitionerNotFound],
 // [fault.ErrInvalid], [ErrNPITaken].
 func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) (Practitioner, error) {
-	return practitioners.change(ctx, s, c.ID, func(p *Practitioner) {
+	return practitioners.change(ctx, s, c.ID, c.Match, func(p *Practitioner) {
 		c.FirstName.Apply(&p.FirstName)
 		c.LastName.Apply(&p.LastName)
 		c.LicenseNumber.Apply(&p.LicenseNumber)

@@ -37,6 +37,7 @@ type NewServiceCode struct {
 // are replaced as a whole.
 type ServiceCodeChange struct {
 	ID                  uuid.UUID             `param:"id"`
+	Match               patch.Match           `header:"If-Match"`
 	Code                patch.Field[string]   `json:"code"`
 	Description         patch.Field[string]   `json:"description" validate:"omitempty,max=200,text"`
 	UnitMinutes         patch.Field[int]      `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
@@ -75,10 +76,10 @@ func (s *Service) ServiceCodes(ctx context.Context, f ServiceCodeFilter) ([]Serv
 	return serviceCodes.list(ctx, s, f.Page, equals("code", f.Code))
 }
 
-// ChangeServiceCode changes a service code. Errors: [ErrServiceCodeNotFound],
+// ChangeServiceCode changes a service code. Errors: [patch.ErrStale], [ErrServiceCodeNotFound],
 // [fault.ErrInvalid], [ErrServiceCodeTaken].
 func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (ServiceCode, error) {
-	return serviceCodes.change(ctx, s, c.ID, func(code *ServiceCode) {
+	return serviceCodes.change(ctx, s, c.ID, c.Match, func(code *ServiceCode) {
 		c.Code.Apply(&code.Code)
 		c.Description.Apply(&code.Description)
 		c.UnitMinutes.Apply(&code.UnitMinutes)

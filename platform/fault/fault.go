@@ -33,6 +33,7 @@ const (
 	Forbidden            // somebody is, and may not do this
 	NotFound             // there is no such thing, or not for this caller
 	Conflict             // the state of things does not allow it now
+	Stale                // the thing is no longer the version that the caller means
 	TooLarge             // the request is bigger than what is accepted
 	Unsupported          // the request's media type is not understood
 	TooMany              // the caller asks more often than is allowed

@@ -30,6 +30,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
 )
 
 // What a [Route] may declare in the place of a permission.
@@ -71,6 +72,9 @@ type None struct{}
 // Located is implemented by an answer that says where the created thing can be
 // read; it becomes the Location header of a 201.
 type Located interface{ Location() string }
+
+// Versioned is implemented by an answer that has a version, which becomes its ETag.
+type Versioned interface{ Revision() int }
 
 // Headed is implemented by an answer that adds headers of its own. They are
 // added also when the function returned an error beside it.
@@ -131,6 +135,9 @@ func respond(c echo.Context, status int, answer any) error {
 	}
 	if l, ok := answer.(Located); ok && status == http.StatusCreated {
 		header.Set(echo.HeaderLocation, l.Location())
+	}
+	if v, ok := answer.(Versioned); ok {
+		header.Set("ETag", patch.Tag(v.Revision()))
 	}
 	b := borrowBuffer()
 	defer returnBuffer(b)

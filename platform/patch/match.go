@@ -1,0 +1,39 @@
+package patch
+
+import (
+	"strconv"
+	"strings"
+
+	"omnirapeutic/platform/fault"
+)
+
+// ErrStale says that a record has changed since the client read it. It comes
+// with [Current].
+var ErrStale = fault.Define(fault.Stale, "stale-version", "This was changed by somebody else in the meantime.").
+	Advising("Read it again (`currentVersion` says what it is now), show what changed, and let the person decide.")
+
+// Current are the details of [ErrStale].
+type Current struct {
+	CurrentVersion int `json:"currentVersion"`
+}
+
+// Match is the If-Match header of a change (RFC 9110, section 13.1.1): which
+// versions of a record the change is meant for. The zero value is for any.
+type Match string
+
+// Check returns [ErrStale] unless the change is meant for this version.
+func (m Match) Check(version int) error {
+	if m == "" || m == "*" {
+		return nil
+	}
+	tag := Tag(version)
+	for each := range strings.SplitSeq(string(m), ",") {
+		if strings.TrimSpace(each) == tag {
+			return nil
+		}
+	}
+	return ErrStale.With(Current{version}, "This was changed by somebody else in the meantime: its version is %d now.", version)
+}
+
+// Tag returns the ETag of a version.
+func Tag(version int) string { return `"` + strconv.Itoa(version) + `"` }
