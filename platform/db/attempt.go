@@ -119,11 +119,18 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
-	return tx.Where("organization_id = ?", caller.OrganizationID), caller.OrganizationID, nil
+	narrowed := tx.Where("organization_id = ?", caller.OrganizationID)
+	// A session keeps what one query adds out of the next one made of the same handle.
+	return narrowed.Session(&gorm.Session{}), caller.OrganizationID, nil
 }
 
 // AfterCommit has fn called once the transaction in the context is proven to be
-// committed, and never if it is not.
+// committed, and never if it is not. What is registered in an attempt that fails
+// is forgotten with it. The context that fn gets carries the caller's values but
+// no transaction, and does not end with the caller's: the commit is a fact also
+// when nobody waits for it any more. Register before asking [Again], so that an
+// attempt that finds its work done already has the effects as well. Errors:
+// [ErrNoTransaction], [ErrTransactionOver].
 func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -140,6 +147,7 @@ func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {
 
 // runAfterCommit runs what was registered, without the transaction in the context.
 func (a *attempt) runAfterCommit(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	for _, fn := range a.after {
 		fn(ctx)
 	}

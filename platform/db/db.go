@@ -1,5 +1,3 @@
-// Package db is the way to the database: it opens it, migrates it, and runs
-// every piece of work in a transaction that travels in the context.
 package db
 
 import (
@@ -76,6 +74,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
 		SkipDefaultTransaction:   true,
 		DisableNestedTransaction: true,
+		DisableAutomaticPing:     true, // it knows no context; see Ping below
 		TranslateError:           true,
 		PrepareStmt:              false, // deadlocks with a bounded pool; pgx caches statements itself
 		Logger:                   queryLog{logger: c.Logger, slow: c.SlowQuery},
@@ -90,6 +89,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
+// connectTimeout is how long one try to connect may take, unless the URL says so.
+const connectTimeout = 5 * time.Second
+
 func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.Pool, error) {
 	settings, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
@@ -100,6 +102,14 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.P
 	settings.ConnConfig.Tracer = tracer{}
 	settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if settings.ConnConfig.ConnectTimeout == 0 {
+		settings.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	// When one connection breaks, the idle ones have often broken with it: an
+	// attempt that is made again does not take one without asking.
+	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+		return p.IdleDuration > time.Second || Again(ctx)
+	}
 	// A statement whose context ends is cancelled at the server, and the
 	// connection lives on; pgx's default destroys it.
 	settings.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {

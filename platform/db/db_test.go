@@ -1,9 +1,12 @@
 package db_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
+	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
@@ -14,16 +17,67 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 func TestOpen(t *testing.T) {
 	t.Parallel()
-	d := dbtest.Open(t)
-	n, err := db.Serializable(t.Context(), d, "test", func(ctx context.Context) (int, error) {
-		tx, err := db.Handle(ctx)
-		if err != nil {
-			return 0, err
-		}
-		var n int
-		err = tx.Raw("SELECT 42").Scan(&n).Error
-		return n, err
+
+	t.Run("it opens the migrated database, in UTC", func(t *testing.T) {
+		t.Parallel()
+		d := dbtest.Open(t)
+		require.NoError(t, d.CheckSchema(t.Context()))
+		zone, err := db.Snapshot(t.Context(), d, "zone", func(ctx context.Context) (zone string, err error) {
+			tx, err := db.Handle(ctx)
+			if err != nil {
+				return "", err
+			}
+			err = tx.Raw("SHOW timezone").Row().Scan(&zone)
+			return zone, err
+		})
+		require.NoError(t, err)
+		require.Equal(t, "UTC", zone)
 	})
-	require.NoError(t, err)
-	require.Equal(t, 42, n)
+
+	for _, mode := range []string{"exec", "cache_describe"} {
+		t.Run("it works with the exec mode "+mode, func(t *testing.T) {
+			t.Parallel()
+			c := newCounters(t, func(c *db.Config) { c.ExecMode = mode })
+			n, err := db.Serializable(t.Context(), c.DB, "add", func(ctx context.Context) (int64, error) { return add(ctx, 1) })
+			require.NoError(t, err)
+			require.Equal(t, int64(1), n)
+		})
+	}
+
+	for name, c := range map[string]db.Config{
+		"the simple protocol, which may run a statement twice": {MaxConns: 1, ExecMode: "simple_protocol"},
+		"a pool of none":         {},
+		"a policy out of bounds": {MaxConns: 1, Retry: db.Policy{MaxAttempts: -1}},
+		"a URL of no kind":       {MaxConns: 1, URL: "postgres://user:secret@host:none/"},
+	} {
+		t.Run("it refuses "+name, func(t *testing.T) {
+			t.Parallel()
+			_, err := db.Open(t.Context(), c)
+			require.Error(t, err)
+			require.NotContains(t, err.Error(), "secret")
+		})
+	}
+
+	t.Run("it says so when nobody answers", func(t *testing.T) {
+		t.Parallel()
+		_, err := db.Open(t.Context(), db.Config{MaxConns: 1, URL: "postgres://user:secret@/x?host=" + t.TempDir()})
+		var unavailable *db.UnavailableError
+		require.ErrorAs(t, err, &unavailable)
+		require.NotContains(t, err.Error(), "secret")
+	})
+
+	t.Run("it logs slow statements without values, and failing ones not at all", func(t *testing.T) {
+		t.Parallel()
+		var log bytes.Buffer
+		logger := logrus.New()
+		logger.SetOutput(&log)
+		c := newCounters(t, func(c *db.Config) { c.Logger, c.SlowQuery = logger, time.Nanosecond })
+		_, err := db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) { return 0, set(ctx, 123454321, -678987) })
+		require.NoError(t, err)
+		_, err = db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) { return 0, set(ctx, 2, -678987) })
+		require.Error(t, err)
+		require.Contains(t, log.String(), "slow_statement")
+		require.NotContains(t, log.String(), "123454321")
+		require.NotContains(t, log.String(), "678987")
+	})
 }

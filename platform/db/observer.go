@@ -12,15 +12,15 @@ import (
 // Observer is told of what the runner does. Its methods are called from many
 // goroutines at once and must not block.
 type Observer interface {
-	Retried(Retry)    // an attempt failed, and there will be another after the delay
+	Retried(Retry)    // an attempt failed, the delay is over, and another begins
 	Finished(Outcome) // an operation has ended
 }
 
-// Retry is an attempt that failed and is followed by another.
+// Retry is an attempt that failed and was followed by another.
 type Retry struct {
 	Operation string
 	Attempt   int    // the one that failed, counted from 1
-	SQLState  string // nothing where the connection broke
+	SQLState  string // nothing where the connection broke; 40003 where that was at COMMIT
 	Phase     string // begin, body or commit
 	Delay     time.Duration
 	Err       error
@@ -81,7 +81,7 @@ func (e eventLog) Retried(r Retry) {
 		log.Warn("two transactions waited for each other: locks are taken in different orders")
 		return
 	}
-	log.Debug("an attempt failed and is repeated")
+	log.Debug("an attempt failed and is made again")
 }
 
 func (e eventLog) Finished(o Outcome) {

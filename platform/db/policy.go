@@ -34,7 +34,10 @@ func Preset(name string) (Policy, bool) {
 func (p Policy) Delay(n int, random func() float64) time.Duration {
 	delay := math.Ldexp(float64(p.BaseDelay), min(n, 62)) // 2⁶² ns is 146 years: past any cap, short of overflow
 	delay *= 1 + p.Jitter*(2*random()-1)
-	return time.Duration(min(delay, float64(p.MaxDelay)))
+	if delay >= float64(p.MaxDelay) {
+		return p.MaxDelay // not by way of a float, which rounds, and could overflow
+	}
+	return time.Duration(delay)
 }
 
 // Validate tells every field that is out of its range.

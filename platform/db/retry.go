@@ -22,56 +22,72 @@ type retrier struct {
 	attempts    int
 	losses      int
 	slept       time.Duration
-	ambiguities int // commits whose answer was lost
+	ambiguities int   // commits whose answer was lost
+	unknown     error // an *[AmbiguousCommitError] of an attempt that may yet turn out to be committed
+	last        error // what the attempt before failed with
 }
 
 // next reports whether the operation has ended, and with which error; otherwise
 // it has slept, and another attempt is due.
 func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
-	outcome := Refused
-	switch {
-	case v.kind == refused && v.ambiguous:
-		outcome, err = Ambiguous, v.err
-	case v.kind == refused && ctx.Err() != nil:
-		outcome, err = Cancelled, v.err
-	case v.kind == refused:
-		err = v.err
-	case v.kind == lost && r.losses >= maxLost:
-		outcome, err = Unavailable, &UnavailableError{Operation: r.operation, cause: v.err}
-	case r.attempts >= r.policy.MaxAttempts:
-		outcome, err = r.exhausted(v)
+	if v.ambiguous {
+		r.unknown = v.err
 	}
-	if err != nil {
-		r.finish(outcome, v)
-		return true, err
+	result, err := r.ends(ctx, v)
+	if err == nil {
+		result, err = r.pause(ctx, v)
 	}
-
-	if v.kind == lost {
-		r.losses++
+	if err == nil {
+		return false, nil
 	}
-	delay := r.policy.Delay(r.attempts-1, r.random)
-	r.observer.Retried(Retry{
-		Operation: r.operation, Attempt: r.attempts, SQLState: v.sqlState, Phase: string(v.phase), Delay: delay, Err: v.err,
-	})
-	if err := sleep(ctx, delay); err != nil {
-		r.finish(Cancelled, v)
-		return true, errors.Join(err, v.err)
+	if r.unknown != nil {
+		// Whatever came after it, nobody may be told that nothing has been changed.
+		result = Ambiguous
+		if !errors.Is(err, r.unknown) {
+			err = errors.Join(r.unknown, err)
+		}
 	}
-	r.slept += delay
-	return false, nil
+	r.finish(result, v)
+	return true, err
 }
 
-func (r *retrier) exhausted(v verdict) (Result, error) {
+// ends returns how the operation ends, and a nil error where it does not.
+func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
+	usedUp := r.attempts >= r.policy.MaxAttempts
 	switch {
-	case v.kind == lost:
+	case v.kind == refused && ctx.Err() != nil:
+		return Cancelled, errors.Join(v.err, r.last)
+	case v.kind == refused:
+		return Refused, v.err
+	case v.kind == lost && (usedUp || r.losses == maxLost):
 		return Unavailable, &UnavailableError{Operation: r.operation, cause: v.err}
-	case v.ambiguous:
+	case v.ambiguous && usedUp:
 		return Ambiguous, v.err
-	default:
+	case usedUp:
 		return Exhausted, &ContentionError{
 			Operation: r.operation, Attempts: r.attempts, Elapsed: time.Since(r.started), SQLState: v.sqlState, cause: v.err,
 		}
+	default:
+		return "", nil
 	}
+}
+
+// pause sleeps before the next attempt. The error says that the context has
+// ended, or would before the delay has passed.
+func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
+	delay := r.policy.Delay(r.attempts-1, r.random)
+	if err := sleep(ctx, delay); err != nil {
+		return Cancelled, errors.Join(err, v.err)
+	}
+	r.slept += delay
+	r.last = v.err
+	if v.kind == lost {
+		r.losses++
+	}
+	r.observer.Retried(Retry{
+		Operation: r.operation, Attempt: r.attempts, SQLState: v.sqlState, Phase: string(v.phase), Delay: delay, Err: v.err,
+	})
+	return "", nil
 }
 
 func (r *retrier) finish(result Result, v verdict) {
@@ -87,7 +103,7 @@ func sleep(ctx context.Context, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return context.DeadlineExceeded
 	}
 	timer := time.NewTimer(wait)

@@ -173,9 +173,11 @@ func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 // the default policy this takes about six seconds.
 const proofAttempts = 12
 
+// ask asks once. As anything that follows a broken connection, it is not the
+// first attempt.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true}
-	_, _, err = d.attempt(ctx, question, 1, func(ctx context.Context) (err error) {
+	_, _, err = d.attempt(ctx, question, 2, func(ctx context.Context) (err error) {
 		there, err = u.proof(ctx)
 		return err
 	})

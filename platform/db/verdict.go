@@ -4,12 +4,10 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"io"
-	"net"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 )
@@ -40,7 +38,7 @@ type verdict struct {
 	err       error
 	sqlState  string
 	phase     phase
-	ambiguous bool // it was, and has been resolved or given up
+	ambiguous bool // the answer to a COMMIT was lost; unless the kind is committed, err says so
 }
 
 // judge decides what becomes of the attempt. The first database error, as the
@@ -57,13 +55,16 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 	}
 	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: at}
 	switch {
-	case at == commit:
+	case at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
 	case retryable(state) || a.retriesConstraint(err, first):
 		v.kind = again
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
-	case broken || connectionLost(state, err):
+	case at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
+		// Before the body it does not matter what it was: there is no transaction.
+		// In the body only the driver is asked, as its own errors may come from
+		// other networks than the database's.
 		v.kind = lost
 	}
 	return v
@@ -72,8 +73,10 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 func judgeCommit(err error, state string) kind {
 	var server *pgconn.PgError
 	switch {
-	case !errors.As(err, &server), connectionLost(state, nil), state == pgerrcode.StatementCompletionUnknown,
-		server.Severity != "ERROR":
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return refused // the server's own answer: it has rolled back
+	case !errors.As(err, &server), server.SeverityUnlocalized != "ERROR", connectionLost(state),
+		state == pgerrcode.StatementCompletionUnknown:
 		return ambiguous
 	case retryable(state):
 		return again
@@ -94,29 +97,23 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 	})
 }
 
-// connectionLost reports whether the error means that the connection, or the
+// connectionLost reports whether the SQLSTATE means that the connection, or the
 // server, is gone.
-func connectionLost(state string, err error) bool {
-	switch {
-	case pgerrcode.IsConnectionException(state), state == pgerrcode.AdminShutdown, state == pgerrcode.CrashShutdown,
-		state == pgerrcode.CannotConnectNow, state == pgerrcode.TooManyConnections:
+func connectionLost(state string) bool {
+	switch state {
+	case pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.CannotConnectNow, pgerrcode.TooManyConnections:
 		return true
-	case state != "" || err == nil:
-		return false
 	}
-	var connecting *pgconn.ConnectError
-	var network net.Error
-	return errors.As(err, &connecting) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "conn closed")
+	return pgerrcode.IsConnectionException(state)
 }
 
-// keepCause makes sure that the first database error can be reached from err.
+// keepCause makes sure that the first database error is the one that errors.As
+// finds in what is returned.
 func keepCause(err, first error) error {
-	var server *pgconn.PgError
-	if first == nil || errors.Is(err, first) || errors.As(err, &server) {
+	if first == nil || errors.Is(err, first) || SQLState(first) != "" && SQLState(first) == SQLState(err) {
 		return err
 	}
-	return errors.Join(err, first)
+	return errors.Join(first, err)
 }
 
 // SQLState returns the SQLSTATE in err's tree, or nothing.

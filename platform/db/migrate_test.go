@@ -1,0 +1,112 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/postgres"
+)
+
+func applied(t testing.TB, m db.Migrator) (n int) {
+	t.Helper()
+	all, err := m.Status(t.Context())
+	require.NoError(t, err)
+	for _, step := range all {
+		if step.Applied {
+			n++
+		}
+	}
+	return n
+}
+
+func TestMigrator(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(db.Migrations(), "*.sql")
+	require.NoError(t, err)
+	steps := len(files)
+
+	t.Run("it takes every step back, and forth again, several at once", func(t *testing.T) {
+		t.Parallel()
+		database := dbtest.New(t)
+		m := db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}
+		d := database.Open(t)
+		for n := steps; n > 0; n-- {
+			require.Equal(t, n, applied(t, m))
+			require.NoError(t, m.Down(t.Context()))
+			schema, ok := errors.AsType[*db.SchemaError](d.CheckSchema(t.Context()))
+			require.True(t, ok)
+			require.Equal(t, db.SchemaError{Have: int64(n - 1), Want: int64(steps)}, *schema)
+			require.ErrorContains(t, schema, "older")
+		}
+		up := func() error { return m.Up(t.Context()) }
+		require.NoError(t, twice(up, up))
+		require.Equal(t, steps, applied(t, m))
+		require.NoError(t, d.CheckSchema(t.Context()))
+	})
+
+	t.Run("it stops at a step that fails, which leaves nothing behind", func(t *testing.T) {
+		t.Parallel()
+		m := db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, FS: fstest.MapFS{
+			"00101_good.sql": {Data: []byte("-- +goose Up\nCREATE TABLE good ();\n-- +goose Down\nDROP TABLE good;")},
+			"00102_bad.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE half ();\nSELECT 1/0;")},
+		}}
+		require.ErrorContains(t, m.Up(t.Context()), "version:102")
+		require.Equal(t, 1, applied(t, m))
+		owner, err := pgx.Connect(t.Context(), m.OwnerURL)
+		require.NoError(t, err)
+		defer owner.Close(context.Background())
+		var half bool
+		require.NoError(t, owner.QueryRow(t.Context(), "SELECT to_regclass('half') IS NOT NULL").Scan(&half))
+		require.False(t, half)
+	})
+
+	t.Run("it says when the schema is newer than the program", func(t *testing.T) {
+		t.Parallel()
+		c := newCounters(t)
+		_, err := c.outside.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		require.NoError(t, err)
+		err = c.CheckSchema(t.Context())
+		schema, ok := errors.AsType[*db.SchemaError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, int64(999), schema.Have)
+		require.ErrorContains(t, err, "newer")
+	})
+
+	t.Run("it says when the database does not answer", func(t *testing.T) {
+		t.Parallel()
+		err := db.Migrator{OwnerURL: "postgres://owner@/x?host=" + t.TempDir()}.Up(t.Context())
+		_, ok := errors.AsType[*db.UnavailableError](err)
+		require.True(t, ok, "%v", err)
+	})
+
+	t.Run("it gives the program's role what it needs and no more", func(t *testing.T) {
+		t.Parallel()
+		app, err := pgx.Connect(t.Context(), dbtest.New(t).AppURL)
+		require.NoError(t, err)
+		defer app.Close(context.Background())
+		for _, statement := range []string{
+			"SELECT FROM goose_db_version", "SELECT FROM unit_entries", "UPDATE authorizations SET notes = NULL", "DELETE FROM patients",
+		} {
+			_, err := app.Exec(t.Context(), statement)
+			require.NoError(t, err, statement)
+		}
+		for _, statement := range []string{
+			"UPDATE unit_entries SET units = 1", "DELETE FROM unit_entries", "TRUNCATE unit_entries", "TRUNCATE patients",
+			"DELETE FROM goose_db_version", "CREATE TABLE mine ()", "ALTER TABLE patients DISABLE TRIGGER ALL", "DROP TABLE unit_entries",
+		} {
+			_, err := app.Exec(t.Context(), statement)
+			denied, ok := errors.AsType[*pgconn.PgError](err)
+			require.True(t, ok, "%s: %v", statement, err)
+			require.Equal(t, "42501", denied.Code, statement)
+		}
+	})
+}
