@@ -30,11 +30,11 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 		for {
 			answer := keyed.post(t, path+"/reserve", body{"units": 1})
 			asked.Add(1)
-			switch {
-			case answer.status == http.StatusCreated:
+			switch answer.status {
+			case http.StatusCreated:
 				accepted.Add(1)
 				return
-			case answer.status == http.StatusInternalServerError: // asked again, as it says
+			case http.StatusInternalServerError: // asked again, as it says
 				answer.refused(t, http.StatusInternalServerError, "contention")
 				require.NotEmpty(t, answer.header.Get("Retry-After"))
 			default:

@@ -18,8 +18,11 @@ func TestFilteredByStatus(t *testing.T) {
 	state := map[string]string{} // by id, as a single read tells it
 
 	for _, terms := range []body{
-		{}, {"status": "PENDING"}, {"totalUnits": 0},
-		{"startDate": day(3)}, {"startDate": day(-30), "endDate": day(-3)},
+		{},
+		{"status": "PENDING"},
+		{"totalUnits": 0},
+		{"startDate": day(3)},
+		{"startDate": day(-30), "endDate": day(-3)},
 		{"status": "PENDING", "startDate": day(-30), "endDate": day(-3)},
 	} {
 		for _, booking := range []body{nil, {"units": 10}, {"units": 10, "expiresInSeconds": 1}, {"units": 9}, {"units": 4, "expiresInSeconds": 600}} {

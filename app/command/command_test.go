@@ -63,9 +63,17 @@ func TestCommandLine(t *testing.T) {
 		require.Contains(t, out, "omnirapeutic")
 	})
 	for _, arguments := range [][]string{
-		{"--help"}, {"serve", "--help"}, {"migrate", "--help"}, {"migrate", "up", "--help"}, {"seed", "--help"},
-		{"verify", "--help"}, {"loadtest", "--help"}, {"user", "create", "--help"}, {"config", "show", "--help"},
-		{"postgres", "fetch", "--help"}, {"version", "--help"},
+		{"--help"},
+		{"serve", "--help"},
+		{"migrate", "--help"},
+		{"migrate", "up", "--help"},
+		{"seed", "--help"},
+		{"verify", "--help"},
+		{"loadtest", "--help"},
+		{"user", "create", "--help"},
+		{"config", "show", "--help"},
+		{"postgres", "fetch", "--help"},
+		{"version", "--help"},
 	} {
 		t.Run("it explains "+strings.Join(arguments, " "), func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +94,8 @@ func TestCommandLine(t *testing.T) {
 		"production without secrets": {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, "token.secret"},
 		"production with demo data": {
 			[]string{"OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=" + strings.Repeat("s3cret", 8), "OMNI_DEMO=true"},
-			[]string{"serve"}, "demo",
+			[]string{"serve"},
+			"demo",
 		},
 	} {
 		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {

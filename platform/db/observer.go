@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Observer is told of what the runner does. Its methods are called from many
-// goroutines at once and must not block.
+// Observer is told of what the runner does, but not of an operation whose function
+// panics. Its methods are called from many goroutines at once and must not block.
 type Observer interface {
 	Retried(Retry)    // an attempt failed, the delay is over, and another begins
 	Finished(Outcome) // an operation has ended

@@ -46,6 +46,7 @@ func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 		if !errors.Is(err, r.unknown) {
 			err = errors.Join(r.unknown, err)
 		}
+		v.err = err
 	}
 	r.finish(result, v)
 	return true, err

@@ -132,7 +132,7 @@ func TestSerializable(t *testing.T) {
 			return err
 		},
 		"joined":              func(err error) error { return errors.Join(errors.New("other"), err) },
-		"flattened to a text": func(err error) error { return fmt.Errorf("store: %v", err) },
+		"flattened to a text": func(err error) error { return fmt.Errorf("store: %v", err) }, //nolint:errorlint // that is the point
 		"replaced":            func(error) error { return gorm.ErrInvalidData },
 	}
 	for name, disguise := range disguises {

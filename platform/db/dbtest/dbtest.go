@@ -189,11 +189,6 @@ func WithMaxConns(n int) Option { return func(c *db.Config) { c.MaxConns = n } }
 // WithPolicy sets how often operations are tried.
 func WithPolicy(p db.Policy) Option { return func(c *db.Config) { c.Retry = p } }
 
-// WithObserver adds an observer.
-func WithObserver(o db.Observer) Option {
-	return func(c *db.Config) { c.Observers = append(c.Observers, o) }
-}
-
 // Through has the connections go to another place, such as a proxy.
 func Through(url func(string) string) Option { return func(c *db.Config) { c.URL = url(c.URL) } }
 
