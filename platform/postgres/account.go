@@ -41,19 +41,40 @@ func serverAccount() (account, error) {
 // makeDir makes the folder for the account, with the folders above it, and
 // checks that the account can enter all of them. The error is an *[Unreachable]
 // where it cannot.
+//
+// A folder with something in it keeps its owner: it may be root's home, or of
+// somebody who ran this program before.
 func (a account) makeDir(dir string) error {
-	if a.other {
-		if err := a.canEnter(filepath.Dir(dir)); err != nil {
-			return err
-		}
+	if err := a.canEnter(filepath.Dir(dir)); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // the account enters through it
+	if err := a.makeParents(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return a.own(dir)
+	if content, err := os.ReadDir(dir); err == nil && len(content) == 0 {
+		if err := a.own(dir); err != nil {
+			return err
+		}
+	}
+	return a.canEnter(dir)
+}
+
+// makeParents makes a folder, with the folders above it, that the account can
+// enter, also where root's umask would keep it out.
+func (a account) makeParents(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := a.makeParents(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil || !a.other { //nolint:gosec // see above
+		return err
+	}
+	return os.Chmod(dir, 0o755) //nolint:gosec // see above
 }
 
 // own gives one file or folder that this program made to the account.
@@ -64,9 +85,11 @@ func (a account) own(path string) error {
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// canEnter checks every folder down to this one, as far as they exist.
+// canEnter checks every folder down to this one, as far as they exist, and those
+// that links on the way lead through.
 func (a account) canEnter(dir string) error {
-	if parent := filepath.Dir(dir); parent != dir {
+	parent := filepath.Dir(dir)
+	if parent != dir {
 		if err := a.canEnter(parent); err != nil {
 			return err
 		}
@@ -75,13 +98,22 @@ func (a account) canEnter(dir string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	if err != nil && !errors.Is(err, os.ErrPermission) { // a loop of links, for one
+		return err
+	}
+	if target, notLink := os.Readlink(dir); notLink == nil {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(parent, target)
+		}
+		return a.canEnter(target)
+	}
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a folder", dir)
 	}
-	if !a.maySearch(info) {
+	if !a.maySearch(dir, info) {
 		return &Unreachable{Folder: dir, Account: a.name}
 	}
 	return nil

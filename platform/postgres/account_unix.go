@@ -8,7 +8,12 @@ import (
 )
 
 // maySearch reports whether the account has the search permission on a folder.
-func (a account) maySearch(info fs.FileInfo) bool {
+// Another account than our own runs without its supplementary groups.
+func (a account) maySearch(dir string, info fs.FileInfo) bool {
+	if !a.other {
+		const search = 1 // X_OK
+		return syscall.Access(dir, search) == nil
+	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode().Perm()
 	switch {

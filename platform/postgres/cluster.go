@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -45,7 +47,7 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 		}
 		return c, &VersionMismatch{Dir: o.Dir, Cluster: made, Binary: found}
 	}
-	if err := c.readPasswords(); err != nil {
+	if err := c.readPasswords(made == 0); err != nil {
 		return c, err
 	}
 	if made == 0 {
@@ -66,25 +68,46 @@ func clusterVersion(dir string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(content)))
+	version, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return 0, fmt.Errorf("%s does not name a version that this program knows: %w", filepath.Join(dir, "PG_VERSION"), err)
+	}
+	return version, nil
 }
 
-// readPasswords reads the roles' passwords, and makes them the first time.
-func (c *cluster) readPasswords() error {
+// readPasswords reads the roles' passwords, and makes them the first time: they
+// are there before the cluster is.
+func (c *cluster) readPasswords(first bool) error {
 	path := filepath.Join(c.options.Dir, "passwords.json")
 	content, err := os.ReadFile(path)
 	if err == nil {
-		return json.Unmarshal(content, &c.passwords)
+		if err := json.Unmarshal(content, &c.passwords); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
 	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return err
+	if !first || !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the passwords of the private PostgreSQL's roles: %w", err)
 	}
 	c.passwords = map[string]string{superuser: rand.Text(), OwnerRole: rand.Text(), AppRole: rand.Text()}
 	content, err = json.Marshal(c.passwords)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, content, 0o600)
+	side := path + ".new" // renamed, so that there is never half a file
+	if err := os.WriteFile(side, content, 0o600); err != nil {
+		return err
+	}
+	return errors.Join(flush(side), os.Rename(side, path))
+}
+
+// flush writes a file, or a folder's list of names, to the disk.
+func flush(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // initialize makes the cluster in a folder beside its own and renames it, so that
@@ -94,6 +117,7 @@ func (c *cluster) initialize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer os.RemoveAll(side) // by then it holds what is left of a failure, and the password
 	if err := c.account.own(side); err != nil {
 		return err
 	}
@@ -107,19 +131,25 @@ func (c *cluster) initialize(ctx context.Context) error {
 	data := filepath.Join(side, "cluster")
 	arguments := []string{
 		"--pgdata=" + data, "--username=" + superuser, "--pwfile=" + secret, "--auth=scram-sha-256",
-		"--encoding=UTF8", "--data-checksums",
+		"--encoding=UTF8", "--locale=" + locale, "--data-checksums",
 	}
 	if c.options.Volatile {
 		arguments = append(arguments, "--no-sync")
 	}
-	command := c.command(ctx, "initdb", append(arguments, "--locale=C.UTF-8")...)
+	command := c.command(ctx, "initdb", arguments...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // it tidies up
+	// The signal of our death comes when the thread ends that started the child,
+	// and threads end with the servers that run holds them for.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	if err := os.Rename(data, c.dir); err != nil {
 		return err
 	}
-	return os.RemoveAll(side) // it holds nothing but the password file
+	// What is committed in there later must not be lost with the cluster's name.
+	return flush(c.options.Dir)
 }
 
 // command prepares a program of PostgreSQL's to run as the account, in a clean
@@ -127,7 +157,7 @@ func (c *cluster) initialize(ctx context.Context) error {
 func (c *cluster) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, c.path(program), arguments...) //nolint:gosec // a program that was looked for
 	command.Dir = c.options.Dir
-	command.Env = []string{"HOME=" + c.options.Dir, "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	command.Env = []string{"HOME=" + c.options.Dir, "PATH=/usr/bin:/bin", "LC_ALL=" + locale, "TZ=UTC"}
 	command.SysProcAttr = processAttributes(c.account)
 	return command
 }
@@ -148,6 +178,11 @@ func (c *cluster) makeRoles(ctx context.Context) error {
 		c.roleStatement(OwnerRole, "CREATEDB"),
 		c.roleStatement(AppRole, "NOCREATEDB NOINHERIT"),
 		`GRANT pg_signal_backend TO ` + OwnerRole,
+		// The text of an error may quote a value ("invalid input syntax for type
+		// date: …"). The program is told it; the log keeps what the server itself
+		// has to say.
+		`ALTER ROLE ` + OwnerRole + ` SET log_min_messages = log`,
+		`ALTER ROLE ` + AppRole + ` SET log_min_messages = log`,
 		// What a database of the cluster's has is its owner's to give.
 		`REVOKE ALL ON DATABASE postgres FROM PUBLIC`,
 		`GRANT CONNECT ON DATABASE postgres TO ` + OwnerRole,

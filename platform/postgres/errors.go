@@ -57,7 +57,7 @@ type Unreachable struct {
 }
 
 func (e *Unreachable) Error() string {
-	return fmt.Sprintf("PostgreSQL does not run as root and was to run as %s, who cannot enter %s; "+
+	return fmt.Sprintf("the private PostgreSQL was to run as %s (it never runs as root), who cannot enter %s; "+
 		"choose another data folder with OMNI_DATA_DIR, or chmod a+x %s", e.Account, e.Folder, e.Folder)
 }
 
@@ -70,7 +70,7 @@ type ServerEnded struct {
 func (e *ServerEnded) Error() string {
 	text := "the private PostgreSQL ended by itself"
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		text = "the private PostgreSQL could not be started: " + e.cause.Error()
 	}
 	return text + "; the end of its log:\n" + e.Log
 }

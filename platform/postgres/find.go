@@ -39,7 +39,8 @@ type finder struct {
 }
 
 func newFinder(fetched string) finder {
-	return finder{places: append([]string{filepath.Join(fetched, "*", "bin")}, usualPlaces...), path: os.Getenv("PATH")}
+	// The fetched ones come last: the machine's own get security updates.
+	return finder{places: append(slices.Clone(usualPlaces), filepath.Join(fetched, "*", "bin")), path: os.Getenv("PATH")}
 }
 
 // find returns the binaries in the given folder, or else, of all that there are,
@@ -50,21 +51,26 @@ func (f finder) find(ctx context.Context, given string, want int) (binaries, err
 	if given != "" {
 		folders = []string{given}
 	}
+	looked := append(slices.Clone(f.places), "the folders of PATH")
+	if given != "" {
+		looked = []string{given}
+	}
 	var found []binaries
 	for _, dir := range folders {
 		b := binaries{dir: dir}
 		version, err := b.majorVersion(ctx)
-		if err == nil && version >= oldest {
-			b.version = version
-			found = append(found, b)
+		if err == nil && version < oldest {
+			err = fmt.Errorf("PostgreSQL %d is too old", version)
 		}
+		if err != nil {
+			looked = append(looked, fmt.Sprintf("found %s, but: %v", dir, err))
+			continue
+		}
+		b.version = version
+		found = append(found, b)
 	}
 	if len(found) == 0 {
 		_, err := exec.LookPath("npm")
-		looked := append(slices.Clone(f.places), "PATH")
-		if given != "" {
-			looked = []string{given}
-		}
 		return binaries{}, &NoBinaries{Looked: looked, npm: err == nil && packages[platform()] != ""}
 	}
 	if i := slices.IndexFunc(found, func(b binaries) bool { return b.version == want }); i >= 0 {
@@ -73,7 +79,7 @@ func (f finder) find(ctx context.Context, given string, want int) (binaries, err
 	return slices.MaxFunc(found, func(a, b binaries) int { return a.version - b.version }), nil
 }
 
-// folders returns those that there are.
+// folders returns those that there are, each once.
 func (f finder) folders() []string {
 	var folders []string
 	for _, pattern := range f.places {
@@ -83,7 +89,7 @@ func (f finder) folders() []string {
 	for _, dir := range filepath.SplitList(f.path) {
 		// A link on the PATH leads to the folder that has initdb beside it.
 		real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
-		if err == nil {
+		if err == nil && !slices.Contains(folders, filepath.Dir(real)) {
 			folders = append(folders, filepath.Dir(real))
 		}
 	}

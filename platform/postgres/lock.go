@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockDir takes the folder for this program until the returned file is closed,
-// or the program ends in whatever way. The error is [ErrLocked] where another
+// lockDir takes the folder for this program until [unlock] is called, or the
+// program ends in whatever way. The error is [ErrLocked] where another
 // program has it.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -32,4 +32,10 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// unlock gives the folder back. Closing the file is not enough: a child that is
+// being started just then has a copy of it for a moment, and so the lock.
+func unlock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }

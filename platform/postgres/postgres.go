@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{options: o, lock: lock, done: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx, account); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	go s.watch()
 	return s, nil
@@ -168,7 +169,7 @@ const (
 // watch starts the server again when it ends by itself.
 func (s *Server) watch() {
 	defer close(s.done)
-	defer s.lock.Close()
+	defer func() { _ = unlock(s.lock) }() // the server has ended; nothing depends on it
 	var failed error
 	for restarts := 0; ; restarts++ {
 		began := time.Now()
@@ -181,8 +182,8 @@ func (s *Server) watch() {
 			return
 		case restarts == maxRestarts:
 			s.err = failed
-			if failed == nil {
-				s.err = &ServerEnded{Log: s.cluster.logTail()}
+			if !errors.As(failed, new(*ServerEnded)) {
+				s.err = &ServerEnded{Log: s.cluster.logTail(), cause: failed}
 			}
 			return
 		}
@@ -219,9 +220,10 @@ func (s *Server) relaunch() error {
 // url returns how a role connects over the socket. It names the port, which
 // would be taken from PGPORT otherwise.
 func (c cluster) url(role, database string) string {
+	query := url.Values{"host": {c.socketDir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode()
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(role, c.passwords[role]), Host: "", Path: "/" + database,
-		RawQuery: url.Values{"host": {c.socketDir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode(),
+		Scheme: "postgres", User: url.UserPassword(role, c.passwords[role]), Path: "/" + database,
+		RawQuery: strings.ReplaceAll(query, "+", "%20"), // PostgreSQL's clients take a plus for a plus
 	}
 	return u.String()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // startTimeout is how long a server may take until it answers; recovery after a
@@ -38,16 +39,37 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// launch starts the server and waits until it answers.
+// launch starts the server and waits until it answers. A *[ServerEnded] says
+// that it does not.
 func (c *cluster) launch(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := c.awaitPredecessor(ctx); err != nil {
-		return nil, err
+	for _, note := range []string{filepath.Join(c.dir, "postmaster.pid"), filepath.Join(c.socketDir, socketName+".lock")} {
+		if err := c.awaitPredecessor(ctx, note); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.writeSettings(); err != nil {
 		return nil, err
 	}
+	for {
+		p, err := c.tryLaunch(ctx)
+		if !errors.Is(err, errSessionsLeft) {
+			return p, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// errSessionsLeft says that sessions of a server that was killed are still there,
+// as they are for a moment. PostgreSQL refuses to write beside them, rightly.
+var errSessionsLeft = errors.New("sessions of an earlier server have not ended yet")
+
+func (c *cluster) tryLaunch(ctx context.Context) (*process, error) {
 	log, err := c.openLog()
 	if err != nil {
 		return nil, err
@@ -61,7 +83,11 @@ func (c *cluster) launch(ctx context.Context) (*process, error) {
 	}
 	if err := c.awaitAnswer(ctx, p); err != nil {
 		p.stop()
-		return nil, &ServerEnded{Log: c.logTail(), cause: err}
+		log := c.logTail()
+		if strings.Contains(log, fmt.Sprintf("[%d] FATAL:  pre-existing shared memory block", command.Process.Pid)) {
+			err = errSessionsLeft
+		}
+		return nil, &ServerEnded{Log: log, cause: err}
 	}
 	return p, nil
 }
@@ -91,39 +117,48 @@ func (c *cluster) awaitAnswer(ctx context.Context, p *process) error {
 		if err == nil {
 			return conn.Close(ctx)
 		}
+		if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code != startingUp {
+			return err // a refused password, say: it will not get better
+		}
 		select {
 		case <-p.ended:
 			return errors.New("it ended while starting")
 		case <-ctx.Done():
-			return fmt.Errorf("it did not answer in time: %w", err)
+			return fmt.Errorf("it did not answer in time: %w (%w)", ctx.Err(), err)
 		case <-tick.C:
 		}
 	}
 }
 
-// awaitPredecessor waits until a server that an earlier run of this program
-// left behind has shut down, and removes the note of one that is gone.
+const startingUp = "57P03" // cannot_connect_now
+
+// awaitPredecessor shuts down a server that an earlier run of this program left
+// behind, and waits for it. The note is a file in which PostgreSQL writes down
+// the number of its process.
 //
-// This program holds the lock of the data folder, so whatever postmaster.pid
-// names is either such a server, or, the number being used again, somebody else;
+// This program holds the lock of the data folder, so whatever the note names is
+// either such a server, or, the number being used again, somebody else.
 // PostgreSQL itself would refuse to start in both cases.
-func (c *cluster) awaitPredecessor(ctx context.Context) error {
-	path := filepath.Join(c.dir, "postmaster.pid")
+func (c *cluster) awaitPredecessor(ctx context.Context, note string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(note)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		line, _, _ := strings.Cut(string(content), "\n")
+		line, rest, _ := strings.Cut(string(content), "\n")
 		pid, err := strconv.Atoi(strings.TrimSpace(line))
-		if err != nil || !c.serves(pid) {
-			return os.Remove(path)
+		if err != nil || pid <= 0 {
+			return os.Remove(note) // cut off in the middle of being written; PostgreSQL could not read it
 		}
+		if !c.serves(pid) {
+			return c.disown(note, rest)
+		}
+		_ = syscall.Kill(pid, syscall.SIGINT) // it may be gone already
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("a server of an earlier run (process %d) still uses %s: %w", pid, c.dir, ctx.Err())
@@ -132,21 +167,19 @@ func (c *cluster) awaitPredecessor(ctx context.Context) error {
 	}
 }
 
-// serves reports whether the process is a server of this cluster: a postgres
-// whose working directory, as PostgreSQL makes it, is the cluster's.
+// disown puts this program's number into the note instead of that of a process
+// that is no server of ours: PostgreSQL knows that its parent is none. The note
+// stays, because postmaster.pid also names the shared memory by which PostgreSQL
+// finds sessions that outlived their server.
+func (c *cluster) disown(note, rest string) error {
+	content := strconv.Itoa(os.Getpid()) + "\n" + rest
+	return errors.Join(os.WriteFile(note, []byte(content), 0o600), c.account.own(note))
+}
+
+// serves reports whether the process is a server of this cluster, which it was
+// told on its command line.
 func (c *cluster) serves(pid int) bool {
-	if syscall.Kill(pid, 0) != nil && !errors.Is(syscall.Kill(pid, 0), syscall.EPERM) {
-		return false
-	}
-	at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
-	if errors.Is(err, os.ErrNotExist) && runtime.GOOS != "linux" {
-		return true // no /proc here: believe the file, and wait
-	}
-	if err != nil {
-		return errors.Is(err, os.ErrPermission)
-	}
-	real, err := filepath.EvalSymlinks(c.dir)
-	return err == nil && at == real
+	return strings.HasSuffix(commandLine(pid), " -D "+c.dir)
 }
 
 // maxLog is the size at which the log is set aside at the next start, in bytes.

@@ -17,6 +17,7 @@ func (c *cluster) settings() string {
 	return fmt.Sprintf(`# Written by omnirapeutic at each start; changes here are lost.
 listen_addresses = ''                          # the socket is the only way in
 unix_socket_directories = '%s'
+port = 5432                                    # of the socket's name
 unix_socket_permissions = 0700
 max_connections = %d
 fsync = %[3]s
@@ -36,7 +37,7 @@ log_parameter_max_length_on_error = 0
 log_error_verbosity = terse
 log_min_error_statement = panic
 log_line_prefix = '%%m [%%p] '
-`, strings.ReplaceAll(c.socketDir, "'", "''"), c.options.MaxConnections, durability, buffers)
+`, c.socketDir, c.options.MaxConnections, durability, buffers)
 }
 
 // writeSettings writes the settings into a file of their own, which the
@@ -67,16 +68,30 @@ func (c *cluster) writeSettings() error {
 // sharedBuffers is a quarter of the memory, up to 1 GB, in MB.
 func sharedBuffers() int {
 	const most, unknown = 1024, 128
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
+	machine := memory("/proc/meminfo", "MemTotal: %d kB") / 1024
+	if machine == 0 {
 		return unknown
+	}
+	// A container may be allowed less than the machine has.
+	if allowed := memory("/sys/fs/cgroup/memory.max", "%d") / 1024 / 1024; allowed > 0 {
+		machine = min(machine, allowed)
+	}
+	return max(16, min(most, machine/4))
+}
+
+// memory returns the number in the first line of the file that has this form, 0
+// where there is none.
+func memory(file, form string) int {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var kB int
-		if _, err := fmt.Sscanf(lines.Text(), "MemTotal: %d kB", &kB); err == nil {
-			return max(16, min(most, kB/1024/4))
+		var n int
+		if _, err := fmt.Sscanf(lines.Text(), form, &n); err == nil {
+			return n
 		}
 	}
-	return unknown
+	return 0
 }

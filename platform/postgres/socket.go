@@ -7,21 +7,29 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// maxSocketPath is how long the path of a unix socket may be, in bytes, with
-// the zero that ends it (unix(7); 104 on macOS, where this is generous enough
-// for the fallback).
+// maxSocketPath is how long the path of a unix socket may be everywhere, in
+// bytes, with the zero that ends it: 104 on macOS, 108 on Linux (unix(7)).
 const maxSocketPath = 104
 
+// socketName is what PostgreSQL calls it, after the port.
+const socketName = ".s.PGSQL.5432"
+
+// awkward are characters that mean something in postgresql.conf or in the list
+// of hosts of a connection string.
+const awkward = ",'\"\\\n"
+
 // makeSocketDir makes the folder of the server's socket: in the data folder, or,
-// where that path is too long for a socket, a short one that is always the same
+// where that path does not do for a socket, a short one that is always the same
 // for the same data folder. Only the server's user can enter it.
 func makeSocketDir(dir string, a account) (string, error) {
 	socket := filepath.Join(dir, "socket")
-	if len(filepath.Join(socket, ".s.PGSQL.5432"))+1 > maxSocketPath {
+	if len(filepath.Join(socket, socketName))+1 > maxSocketPath || strings.ContainsAny(socket, awkward) {
 		sum := sha256.Sum256([]byte(dir))
-		socket = filepath.Join(os.TempDir(), "omni-"+hex.EncodeToString(sum[:8]))
+		// Not os.TempDir, which the environment may make long, or root's own.
+		socket = filepath.Join("/tmp", "omni-"+hex.EncodeToString(sum[:8]))
 	}
 	err := os.Mkdir(socket, 0o700)
 	if err != nil && !errors.Is(err, os.ErrExist) {
@@ -38,5 +46,5 @@ func makeSocketDir(dir string, a account) (string, error) {
 	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !a.owns(info) {
 		return "", fmt.Errorf("%s is not a folder of %s's own with mode 0700", socket, a.name)
 	}
-	return socket, nil
+	return socket, a.own(socket) // root's own, where this was interrupted before
 }

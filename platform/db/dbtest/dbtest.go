@@ -82,7 +82,7 @@ func scratch() (string, error) {
 	base := os.TempDir()
 	const memory = "/dev/shm"
 	var room syscall.Statfs_t
-	if syscall.Statfs(memory, &room) == nil && room.Bavail*uint64(room.Bsize) > 1<<30 { //nolint:gosec // a block size
+	if syscall.Statfs(memory, &room) == nil && room.Bavail*uint64(room.Bsize) > 1<<30 {
 		base = memory
 	}
 	pattern := "omnirapeutic-test-" + strconv.Itoa(os.Getuid()) + "-"
@@ -98,7 +98,7 @@ func scratch() (string, error) {
 		return "", err
 	}
 	// The server runs as another user where the tests run as root.
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is in it is closed
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
 	return filepath.Join(dir, "pg"), nil
@@ -161,7 +161,7 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the server may run as another user
+	require.NoError(t, os.Chmod(dir, 0o755))
 	server, err := postgres.Start(t.Context(), postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile})
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -1,0 +1,89 @@
+package postgres
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFinder(t *testing.T) {
+	t.Parallel()
+	machine := t.TempDir()
+	install(t, filepath.Join(machine, "lib", "14", "bin"), "14.20")
+	install(t, filepath.Join(machine, "lib", "15", "bin"), "15.18 (Debian 15.18-0+deb12u1)")
+	install(t, filepath.Join(machine, "lib", "17", "bin"), "17.2")
+	install(t, filepath.Join(machine, "opt", "bin"), "16beta1")
+	install(t, filepath.Join(machine, "fetched", "18.4", "bin"), "18.4")
+	install(t, filepath.Join(machine, "fetched", "17.9", "bin"), "17.9")
+	require.NoError(t, os.Mkdir(filepath.Join(machine, "path"), 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(machine, "opt", "bin", "postgres"), filepath.Join(machine, "path", "postgres")))
+	// Without initdb it is a client's, or half an installation.
+	install(t, filepath.Join(machine, "lib", "19", "bin"), "19.0")
+	require.NoError(t, os.Remove(filepath.Join(machine, "lib", "19", "bin", "initdb")))
+
+	lib := filepath.Join(machine, "lib", "*", "bin")
+	fetched := filepath.Join(machine, "fetched", "*", "bin")
+	for name, it := range map[string]struct {
+		finder finder
+		given  string
+		want   int
+		found  string
+	}{
+		"takes the newest for a new cluster":       {finder{places: []string{lib, fetched}}, "", 0, "fetched/18.4/bin"},
+		"takes the version of an existing cluster": {finder{places: []string{lib, fetched}}, "", 15, "lib/15/bin"},
+		"takes the machine's before a fetched one": {finder{places: []string{lib, fetched}}, "", 17, "lib/17/bin"},
+		"follows a link on the path":               {finder{path: filepath.Join(machine, "path")}, "", 0, "opt/bin"},
+		"takes the newest where none fits":         {finder{places: []string{lib}}, "", 16, "lib/17/bin"},
+		"takes what it is given":                   {finder{places: []string{lib}}, filepath.Join(machine, "lib", "15", "bin"), 0, "lib/15/bin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, err := it.finder.find(t.Context(), it.given, it.want)
+			require.NoError(t, err)
+			require.Equal(t, filepath.Join(machine, it.found), b.dir)
+		})
+	}
+}
+
+func TestFinderFindsNothing(t *testing.T) {
+	t.Parallel()
+	machine := t.TempDir()
+	old := filepath.Join(machine, "14", "bin")
+	install(t, old, "14.20")
+	pattern := filepath.Join(machine, "*", "bin")
+
+	_, err := finder{places: []string{pattern, "/nowhere/*/bin"}}.find(t.Context(), "", 0)
+	var none *NoBinaries
+	require.ErrorAs(t, err, &none)
+	require.Equal(t, []string{
+		pattern, "/nowhere/*/bin", "the folders of PATH", "found " + old + ", but: PostgreSQL 14 is too old",
+	}, none.Looked)
+
+	none.npm = false
+	require.NotContains(t, none.Error(), "npm")
+	none.npm = true
+	require.Contains(t, none.Error(), "omnirapeutic postgres fetch")
+}
+
+func TestFinderLooksEverywhere(t *testing.T) {
+	t.Parallel()
+	places := newFinder("/data/binaries").places
+	for _, place := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin",
+		"/Applications/Postgres.app/Contents/Versions/*/bin", "/data/binaries/*/bin",
+	} {
+		require.Contains(t, places, place)
+	}
+}
+
+// install makes programs that tell this version and do nothing else.
+func install(t testing.TB, bin, version string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(bin, 0o755))
+	script := "#!/bin/sh\necho 'postgres (PostgreSQL) " + version + "'\n"
+	for _, program := range []string{"postgres", "initdb"} {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte(script), 0o755))
+	}
+}
