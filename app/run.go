@@ -136,7 +136,7 @@ func Greet(out io.Writer, address string, c config.Config, storage *Storage) {
 Try next:
   TOKEN=$(curl -s %[1]s/api/v1/auth/login -H 'Content-Type: application/json' \
     -d '{"email":"scheduler@demo.test","password":"%[2]s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
-  curl -s %[1]s/api/v1/authorizations?status=ACTIVE -H "Authorization: Bearer $TOKEN"
+  curl -s "%[1]s/api/v1/authorizations?status=ACTIVE" -H "Authorization: Bearer $TOKEN"
   curl -s %[1]s/api/v1/authorizations/ID/reserve -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-booking' -d '{"units":4}'
 
