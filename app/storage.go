@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
@@ -19,6 +20,8 @@ type Storage struct {
 	// URL is for the program; OwnerURL is for whoever migrates. They are the same
 	// where only one is configured.
 	URL, OwnerURL string
+	// Role is whom the program connects as.
+	Role string
 	// Place says in a few words where that is, without secrets.
 	Place string
 
@@ -27,13 +30,20 @@ type Storage struct {
 
 // OpenStorage finds the configured database, or starts the private one. The
 // errors of starting it are those of [postgres.Start].
+//
+// The role of the configured database is the one that its URL names, or that
+// PostgreSQL's own environment does (PGUSER, or the system's user).
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	if url := c.Database.URL.Reveal(); url != "" {
 		owner := c.Database.MigrateURL.Reveal()
 		if owner == "" {
 			owner = url
 		}
-		return &Storage{URL: url, OwnerURL: owner, Place: "the configured database"}, nil
+		parsed, err := pgx.ParseConfig(url)
+		if err != nil {
+			return nil, fmt.Errorf("database.url: %w", err)
+		}
+		return &Storage{URL: url, OwnerURL: owner, Role: parsed.User, Place: "the configured database"}, nil
 	}
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
 }
@@ -54,6 +64,7 @@ func startPrivate(ctx context.Context, dir string, c config.Config, logger logru
 	return &Storage{
 		URL:      server.AppURL(server.Database()),
 		OwnerURL: server.OwnerURL(server.Database()),
+		Role:     postgres.AppRole,
 		Place:    fmt.Sprintf("a private PostgreSQL %d in %s", server.Version(), dir),
 		private:  server,
 	}, nil
@@ -61,7 +72,7 @@ func startPrivate(ctx context.Context, dir string, c config.Config, logger logru
 
 // Migrator returns what brings the schema up to date.
 func (s *Storage) Migrator() db.Migrator {
-	return db.Migrator{OwnerURL: s.OwnerURL, AppRole: postgres.AppRole}
+	return db.Migrator{OwnerURL: s.OwnerURL, AppRole: s.Role}
 }
 
 // Ended is closed when a private server has ended for good; it is nil, and so
