@@ -105,9 +105,7 @@ func (c *clinic) found(t testing.TB, name string) practice {
 			Email: email, Name: string(role), Password: password, Roles: []rbac.Role{role},
 		})
 		require.NoError(t, err)
-		answer := c.as("").post(t, "/auth/login", body{"email": email, "password": password})
-		require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
-		p.tokens[role] = answer.text("accessToken")
+		p.tokens[role] = c.signIn(t, name, role)
 	}
 	admin := c.as(p.tokens[rbac.Admin])
 	p.patient = admin.post(t, "/patients", body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
@@ -115,6 +113,14 @@ func (c *clinic) found(t testing.TB, name string) practice {
 		"code": "97153", "description": "Treatment by protocol", "unitMinutes": 15,
 	}).created(t)
 	return p
+}
+
+// signIn returns an access token of the user who has the role in the practice.
+func (c *clinic) signIn(t testing.TB, practice string, role rbac.Role) string {
+	t.Helper()
+	answer := c.as("").post(t, "/auth/login", body{"email": string(role) + "@" + practice + ".test", "password": password})
+	require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+	return answer.text("accessToken")
 }
 
 // body is a JSON object.

@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -61,8 +62,12 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		if err != nil {
 			return View{}, err
 		}
-		if db.Again(ctx) {
-			if done, err := s.store.done(ctx, op.ID); err != nil || done != nil {
+		if db.InDoubt(ctx) {
+			done, err := s.store.done(ctx, op.ID)
+			if err == nil && done != nil {
+				err = s.store.freeExpired(ctx, []*Authorization{&before}, at.Now)
+			}
+			if err != nil || done != nil {
 				return before.viewOn(at.Today), err
 			}
 		}
@@ -88,7 +93,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		}
 		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 		return after.viewOn(at.Today), err
-	}, s.proof(op))
+	}, s.proof(op), db.RetryConstraint(operationOnce))
 }
 
 // changeTerms applies and writes what the ledger does not know of.
@@ -146,6 +151,9 @@ func equal[T comparable](a, b *T) bool {
 func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
 		a, err := s.store.get(ctx, id)
+		if errors.Is(err, ErrNotFound) && db.InDoubt(ctx) {
+			return struct{}{}, nil // the attempt before this one has done it
+		}
 		if err != nil {
 			return struct{}{}, err
 		}

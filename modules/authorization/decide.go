@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 )
@@ -43,6 +45,9 @@ func decide(before account, op Operation, at Moment) (account, Outcome) {
 	default:
 		panic("authorization: no such operation: " + string(op.Kind))
 	}
+	if d.damaged {
+		refusal = ErrBooksDamaged
+	}
 	if refusal != nil {
 		return before, Outcome{Refusal: refusal, Authorization: before.Authorization}
 	}
@@ -67,12 +72,13 @@ type draft struct {
 	entries  []Entry
 	consumed int
 	missing  int
+	damaged  bool // the counters contradict the reservations: somebody changed them past this program
 }
 
 // expireHolds gives back what expired holds still hold, before anything else is
 // decided: such units count as free from the instant of expiry.
 func (d *draft) expireHolds() {
-	if !d.mayHaveExpired(d.at.Now) {
+	if !d.mayHaveExpired(d.at.Now) && d.op.Kind != Expire { // the sweeper knows better than the hint
 		return
 	}
 	d.NextExpiry = nil
@@ -334,7 +340,7 @@ func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.D
 func (d *draft) post(e Entry) {
 	b := d.Balance
 	if b.Used < 0 || b.Scheduled < 0 || b.Used+b.Scheduled > b.Total {
-		panic("authorization: a decision would break the balance") // the database would refuse it too
+		d.damaged = true // the database would refuse it too
 	}
 	e.OrganizationID = d.OrganizationID
 	e.AuthorizationID = d.ID
@@ -367,11 +373,15 @@ func (d *draft) noteExpiry(r *Reservation) {
 // With own, holds that expired on the way are left out: the operation that
 // found them is not about them.
 func (a account) touchedBy(entries []Entry, own bool) []Reservation {
+	about := make(map[uuid.UUID]bool, len(entries))
+	for _, e := range entries {
+		if e.ReservationID != nil && (e.Kind != Expire || !own) {
+			about[*e.ReservationID] = true
+		}
+	}
 	var touched []Reservation
 	for _, r := range a.reservations {
-		if slices.ContainsFunc(entries, func(e Entry) bool {
-			return e.ReservationID != nil && *e.ReservationID == r.ID && (e.Kind != Expire || !own)
-		}) {
+		if about[r.ID] {
 			touched = append(touched, r)
 		}
 	}

@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -20,29 +21,44 @@ const sweepBatch = 100
 // at once: whoever comes second finds nothing left to do.
 func (s *Service) SweepHolds(ctx context.Context) (int, error) {
 	written := 0
+	var failed []error
+	stuck := map[dueHold]bool{} // they stay due and must not keep others from their turn
 	for {
+		limit := sweepBatch + len(stuck)
 		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
-			return s.store.due(ctx, s.clock(), sweepBatch)
+			return s.store.due(ctx, s.clock(), limit)
 		})
 		if err != nil {
-			return written, err
+			return written, errors.Join(append(failed, err)...)
 		}
-		var failed []error
 		for _, hold := range due {
+			if stuck[hold] {
+				continue
+			}
 			n, err := s.expire(ctx, hold)
 			written += n
 			if err != nil {
-				failed = append(failed, err)
+				failed = append(failed, fmt.Errorf("authorization %s: %w", hold.AuthorizationID, err))
+			}
+			if n == 0 {
+				stuck[hold] = true
 			}
 		}
-		if len(failed) > 0 || len(due) < sweepBatch {
+		if len(due) < limit || ctx.Err() != nil {
 			return written, errors.Join(failed...)
 		}
 	}
 }
 
 // expire releases the expired holds of one authorization as the program itself.
-func (s *Service) expire(ctx context.Context, hold dueHold) (int, error) {
+// A panic ends with it, and not with the program: the hold would still be due after
+// the next start.
+func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
 	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}

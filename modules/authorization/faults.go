@@ -44,6 +44,10 @@ var (
 	// ErrHasHistory: it has reservations or entries, which are kept.
 	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.").
 			Advising("Set its status to CANCELLED.")
+	// ErrBooksDamaged: the authorization's own numbers contradict each other, as
+	// only a change past this program can make them.
+	ErrBooksDamaged = fault.Define(fault.Conflict, "books-damaged", "The books of this authorization do not agree; nothing is booked on it until that is repaired.").
+			Advising("Tell the operator: `verify` says what differs.")
 	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
 	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
 				Advising("A bug in the client: make a new key for each new operation.")

@@ -125,10 +125,9 @@ func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserve
 	if err != nil {
 		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
-	v, err := s.viewToday(ctx, outcome.Authorization)
 	return reserveAnswer{
-		replayed(outcome.Replayed), reservationBodyOf(outcome.Reservations[0]), bodyOf(v),
-	}, err
+		replayed(outcome.Replayed), reservationBodyOf(outcome.Reservations[0]), bodyOf(outcome.view()),
+	}, nil
 }
 
 type releaseRequest struct {
@@ -158,8 +157,7 @@ func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (release
 	if err != nil {
 		return releaseAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
-	v, err := s.viewToday(ctx, outcome.Authorization)
-	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(v)}, err
+	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view())}, nil
 }
 
 type consumeRequest struct {
@@ -194,10 +192,9 @@ func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consume
 	if err != nil {
 		return consumeAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
-	v, err := s.viewToday(ctx, outcome.Authorization)
 	return consumeAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(v), outcome.Consumed, outcome.Missing,
-	}, err
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
+	}, nil
 }
 
 type previewRequest struct {
@@ -231,14 +228,13 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 	if err != nil {
 		return previewAnswer{}, err
 	}
-	v, err := s.viewToday(ctx, outcome.Authorization)
 	answer := previewAnswer{
-		Allowed: outcome.Refusal == nil, Authorization: bodyOf(v), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
+		Allowed: outcome.Refusal == nil, Authorization: bodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
 		answer.Refusal = &refusalBody{r.Code(), r.Error(), r.Details()}
 	}
-	return answer, err
+	return answer, nil
 }
 
 func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
@@ -333,10 +329,4 @@ func (s *Service) handleVerify(ctx context.Context, _ httpx.None) (Report, error
 		return Report{}, err
 	}
 	return s.Verify(ctx, caller.OrganizationID)
-}
-
-// viewToday is the authorization after an operation, as it counts today.
-func (s *Service) viewToday(ctx context.Context, a Authorization) (View, error) {
-	at, err := s.moment(ctx, a.OrganizationID)
-	return a.viewOn(at.Today), err
 }

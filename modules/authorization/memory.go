@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/fault"
 )
 
 // memory is what an operation's row keeps of its outcome: what a repetition
 // must answer, and nothing that identifies a patient.
 type memory struct {
+	// Call tells the request that carried the operation out from others with the
+	// same key: after a COMMIT without an answer, only the one whose row it is
+	// may answer with what it had decided.
+	Call         uuid.UUID      `json:"call"`
 	Refusal      *refusalMemory `json:"refusal,omitempty"`
 	Balance      Balance        `json:"balance"`
 	Version      int            `json:"version"`
@@ -26,8 +32,9 @@ type refusalMemory struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-func memoryOf(o Outcome) memory {
+func memoryOf(op Operation, o Outcome) memory {
 	m := memory{
+		Call:         op.NewID,
 		Balance:      o.Authorization.Balance,
 		Version:      o.Authorization.Version,
 		UpdatedAt:    o.Authorization.UpdatedAt,

@@ -70,7 +70,11 @@ type Outcome struct {
 	Consumed      int           // Consume: units that were turned into used ones
 	Missing       int           // Consume: units of worked time that the authorization does not cover
 	Replayed      bool          // the answer of an earlier operation with this id
+	Today         calendar.Date // on which it was decided: the status is that of this day
 }
+
+// view is the authorization as it counted when the operation was decided.
+func (o Outcome) view() View { return o.Authorization.viewOn(o.Today) }
 
 // Moment is when an operation is decided: the instant, and the date that it
 // has in the organization's time zone.

@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,9 +107,11 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 	id := s.newID()
 	there := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, id) }
 	return db.Serializable(ctx, s.database, "authorization.create", func(ctx context.Context) (View, error) {
-		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
-		if done, err := there(ctx); err != nil || done {
-			return s.Get(ctx, id)
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); err != nil || done {
+				v, getErr := s.Get(ctx, id)
+				return v, errors.Join(err, getErr)
+			}
 		}
 		at, err := s.moment(ctx, caller.OrganizationID)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/db"
@@ -72,7 +73,7 @@ func (store) touchable(ctx context.Context, a Authorization, op Operation, now t
 		err = tx.Where("open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > ?)", now).
 			Order("sequence").Limit(op.Units).Find(&rows).Error
 	}
-	if err != nil || !a.mayHaveExpired(now) {
+	if err != nil || !a.mayHaveExpired(now) && op.Kind != Expire {
 		return rows, err
 	}
 	// A fresh handle: the conditions above stay with the one before.
@@ -116,6 +117,7 @@ func (store) post(ctx context.Context, before, after account, entries []Entry) e
 	if tx, err = db.Handle(ctx); err != nil {
 		return err
 	}
+	tx = tx.Session(&gorm.Session{CreateBatchSize: insertRows})
 	if changed := after.touchedBy(entries, false); len(changed) > 0 {
 		err = tx.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "organization_id"}, {Name: "authorization_id"}, {Name: "id"}},
@@ -128,6 +130,10 @@ func (store) post(ctx context.Context, before, after account, entries []Entry) e
 	return tx.Create(&entries).Error
 }
 
+// insertRows is how many rows one INSERT takes: the protocol has room for 65,535
+// parameters, and thousands of holds may run out at once.
+const insertRows = 1000
+
 // remember writes what the operation came to, so that a repetition gets the same answer.
 func (store) remember(ctx context.Context, op Operation, outcome Outcome, now time.Time) error {
 	tx, err := db.Handle(ctx)
@@ -138,7 +144,7 @@ func (store) remember(ctx context.Context, op Operation, outcome Outcome, now ti
 	if err != nil {
 		return err
 	}
-	stored, err := json.Marshal(memoryOf(outcome))
+	stored, err := json.Marshal(memoryOf(op, outcome))
 	if err != nil {
 		return err
 	}

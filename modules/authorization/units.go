@@ -3,6 +3,7 @@ package authorization
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -137,7 +138,9 @@ func (s *Service) transact(ctx context.Context, organization uuid.UUID, op Opera
 		if err != nil {
 			return Outcome{}, err
 		}
-		return s.apply(ctx, op, at)
+		outcome, err := s.apply(ctx, op, at)
+		outcome.Today = at.Today
+		return outcome, err
 	}, s.proof(op), db.RetryConstraint(operationOnce))
 }
 
@@ -149,13 +152,13 @@ func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	if db.Again(ctx) {
+	if db.InDoubt(ctx) {
 		done, err := s.store.done(ctx, op.ID)
 		switch {
 		case err != nil:
 			return Outcome{}, err
 		case done != nil && !bytes.Equal(done.Fingerprint, op.fingerprint()):
-			return Outcome{}, ErrOperationReused
+			return Outcome{Refusal: ErrOperationReused}, nil // a sure answer: this call has not been carried out
 		case done != nil:
 			return recall(a, done.Outcome)
 		}
@@ -166,8 +169,11 @@ func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, 
 	}
 	// A refusal that nobody can ask for again needs no row, unless an attempt
 	// before this one may have been accepted: its COMMIT may still be under way, and
-	// only the row's key makes the two meet.
-	if outcome.Refusal == nil || op.Repeatable || db.Again(ctx) {
+	// only the row's key makes the two meet. Nor does a sweep that found nothing.
+	if op.Kind == Expire && len(outcome.Entries) == 0 {
+		return outcome, nil
+	}
+	if outcome.Refusal == nil || op.Repeatable || db.InDoubt(ctx) {
 		err = s.store.remember(ctx, op, outcome, at.Now)
 	}
 	return outcome, err
@@ -181,17 +187,27 @@ func (s *Service) post(ctx context.Context, a Authorization, op Operation, at Mo
 	}
 	before := account{Authorization: a, reservations: reservations}
 	after, outcome := decide(before, op, at)
+	if outcome.Refusal != nil && outcome.Refusal.Is(ErrBooksDamaged) {
+		return Outcome{}, outcome.Refusal // not to be remembered: it is to be repaired
+	}
 	if len(outcome.Entries) > 0 {
 		err = s.store.post(ctx, before, after, outcome.Entries)
 	}
 	return outcome, err
 }
 
-// proof finds out after an ambiguous COMMIT whether the operation took effect.
+// proof finds out after an ambiguous COMMIT whether this very call took effect.
+// Another one with the same key may have; then this one is tried again, finds
+// that, and answers as the other did.
 func (s *Service) proof(op Operation) db.Option {
 	return db.ProvenBy(func(ctx context.Context) (bool, error) {
 		done, err := s.store.done(ctx, op.ID)
-		return done != nil, err
+		if err != nil || done == nil {
+			return false, err
+		}
+		var m memory
+		err = json.Unmarshal(done.Outcome, &m)
+		return m.Call == op.NewID, err
 	})
 }
 
@@ -213,6 +229,7 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)
 		}
+		outcome.Today = at.Today
 		return outcome, err
 	})
 }

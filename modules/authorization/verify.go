@@ -68,6 +68,7 @@ const verifyBatch = 200
 //   - total, used, scheduled: the counters are the sums of the entries
 //   - reservations-used, reservations-scheduled: … and of the reservations
 //   - reservation: every reservation is the sum of its entries
+//   - next-expiry: the noted moment of the next expiry is not after that of an open hold
 //   - overdue: no hold is open past its expiry for longer than the sweeper takes
 //
 // Each authorization is read in one snapshot, so that bookings can go on
@@ -201,6 +202,9 @@ func (a *audit) compareReservations(overdue time.Time) {
 		sum := a.sums[r.ID]
 		a.expect("reservation", nil, r.ID,
 			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
+		if r.Open() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
+			a.expect("next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
+		}
 		if r.ExpiredAt(overdue) {
 			a.expect("overdue", nil, r.ID, "released once expired at "+r.ExpiresAt.Format(time.RFC3339),
 				fmt.Sprintf("%d units held", r.Left()))

@@ -50,9 +50,10 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 	id := P(&created).head().ID
 	there := func(ctx context.Context) (bool, error) { return exists[T](ctx, id) }
 	return db.Serializable(ctx, s.database, k.name+".create", func(ctx context.Context) (T, error) {
-		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
-		if done, err := there(ctx); done || err != nil {
-			return created, err
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return created, err
+			}
 		}
 		if k.refer != nil {
 			if err := k.refer(ctx, created); err != nil {

@@ -56,8 +56,10 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		return err == nil, err
 	}
 	return db.Serializable(ctx, s.database, "organization.create", func(ctx context.Context) (Organization, error) {
-		if done, err := there(ctx); done || err != nil {
-			return created, err
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return created, err
+			}
 		}
 		return created, insert(ctx, &created)
 	}, db.ProvenBy(there))

@@ -43,9 +43,10 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 	}
 	there := func(ctx context.Context) (bool, error) { return userExists(ctx, organization, created.ID) }
 	return db.Serializable(ctx, s.database, "user.create", func(ctx context.Context) (User, error) {
-		// Asked first, as db.ProvenBy needs it: an attempt whose COMMIT was not answered may have done it.
-		if done, err := there(ctx); done || err != nil {
-			return created, err
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return created, err
+			}
 		}
 		return created, insertUser(ctx, created, hash)
 	}, db.ProvenBy(there))

@@ -14,11 +14,13 @@ import (
 // attempt is one try at a transaction. It travels in the context of everything
 // that is done in it.
 type attempt struct {
-	unit   unit
-	number int // 1 for the first
+	unit    unit
+	number  int  // 1 for the first
+	inDoubt bool // see [InDoubt]
 
 	mu    sync.Mutex
 	tx    *gorm.DB // nil before it has begun and once it is over
+	over  bool     // the body has returned an error: what fails while rolling back is no cause
 	first error    // the first database error, as the driver saw it
 	lost  bool     // the connection broke
 	after []func(ctx context.Context)
@@ -55,10 +57,21 @@ func (a *attempt) join(u unit) error {
 	return nil
 }
 
-// Again reports whether the transaction in the context is not the first attempt
-// of its work: what it writes may be there already, written by an attempt whose
-// COMMIT was not answered, or by somebody else with the same unique key.
-func Again(ctx context.Context) bool {
+// InDoubt reports whether what the transaction in the context is to write may be
+// there already: written by an attempt before it whose COMMIT was not answered,
+// or by somebody else with the same unique key (see [RetryConstraint]).
+//
+// An attempt that is merely made again after 40001 is not in doubt: nothing of the
+// one before is there. A body that looked up its key then would take, under
+// SERIALIZABLE, a predicate lock on the place where everybody else inserts, and
+// would be overtaken again and again.
+func InDoubt(ctx context.Context) bool {
+	a := attemptIn(ctx)
+	return a != nil && a.inDoubt
+}
+
+// retried reports whether the context's transaction is not the first attempt.
+func retried(ctx context.Context) bool {
 	a := attemptIn(ctx)
 	return a != nil && a.number > 1
 }
@@ -67,7 +80,7 @@ func Again(ctx context.Context) bool {
 func (a *attempt) observe(err error, closed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.first == nil {
+	if a.first == nil && !a.over {
 		a.first, a.lost = err, closed
 	}
 }
@@ -83,6 +96,13 @@ func (a *attempt) start(tx *gorm.DB) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tx = tx
+}
+
+// giveUp notes that the body has failed.
+func (a *attempt) giveUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
 }
 
 // end makes handles that are kept past the attempt fail.
@@ -128,7 +148,7 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 // committed, and never if it is not. What is registered in an attempt that fails
 // is forgotten with it. The context that fn gets carries the caller's values but
 // no transaction, and does not end with the caller's: the commit is a fact also
-// when nobody waits for it any more. Register before asking [Again], so that an
+// when nobody waits for it any more. Register before asking [InDoubt], so that an
 // attempt that finds its work done already has the effects as well. Errors:
 // [ErrNoTransaction], [ErrTransactionOver].
 func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {

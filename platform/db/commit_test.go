@@ -32,7 +32,7 @@ func (c *counters) proven(ctx context.Context, operation uuid.UUID, refuseAgain 
 		if err := db.AfterCommit(ctx, func(context.Context) { effect() }); err != nil {
 			return 0, err
 		}
-		if db.Again(ctx) {
+		if db.InDoubt(ctx) {
 			if done, err := there(ctx); err != nil || done {
 				n, getErr := get(ctx, 1)
 				return n, errors.Join(err, getErr)
@@ -92,7 +92,7 @@ func TestAmbiguousCommit(t *testing.T) {
 			if err := db.AfterCommit(ctx, func(context.Context) { effects++ }); err != nil {
 				return 0, err
 			}
-			if db.Again(ctx) {
+			if db.InDoubt(ctx) {
 				if done, err := there(ctx); err != nil || done {
 					return 42, err
 				}

@@ -89,26 +89,45 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
+// RoleOf returns whom the URL connects as: the role that it names, or that
+// PostgreSQL's own environment does (PGUSER, or the system's user).
+func RoleOf(url string) (string, error) {
+	settings, err := pgx.ParseConfig(url)
+	if err != nil {
+		return "", errURL
+	}
+	return settings.User, nil
+}
+
+// errURL is all that is told of a URL: pgx's text may hold the password.
+var errURL = errors.New("db: the database URL cannot be read")
+
 // connectTimeout is how long one try to connect may take, unless the URL says so.
 const connectTimeout = 5 * time.Second
 
 func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.Pool, error) {
 	settings, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
-		return nil, errors.New("db: the database URL cannot be read") // pgx's text may hold the password
+		return nil, errURL
 	}
 	settings.MaxConns = int32(c.MaxConns) //nolint:gosec // checked by configuration
 	settings.ConnConfig.DefaultQueryExecMode = mode
 	settings.ConnConfig.Tracer = tracer{}
 	settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if c.ExecMode == "" {
+		// A small table is scanned where it has no index that fits better, and SSI then
+		// locks all of it: transactions on different rows abort each other. Poolers in
+		// transaction mode refuse the parameter; there it is set for the role.
+		settings.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	}
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	// When one connection breaks, the idle ones have often broken with it: an
 	// attempt that is made again does not take one without asking.
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
-		return p.IdleDuration > time.Second || Again(ctx)
+		return p.IdleDuration > time.Second || retried(ctx)
 	}
 	// A statement whose context ends is cancelled at the server, and the
 	// connection lives on; pgx's default destroys it.

@@ -84,7 +84,7 @@ func ExampleProvenBy() {
 		return there, err
 	}
 	_, err := db.Serializable(context.Background(), database, "account.withdraw", func(ctx context.Context) (struct{}, error) {
-		if db.Again(ctx) { // an attempt before this one may have been committed after all
+		if db.InDoubt(ctx) { // an attempt before this one may have been committed after all
 			if there, err := done(ctx); err != nil || there {
 				return struct{}{}, err
 			}

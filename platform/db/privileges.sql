@@ -6,5 +6,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {{role}};
 -- The ledger is append-only.
 REVOKE UPDATE, DELETE, TRUNCATE ON unit_entries FROM {{role}};
 
+-- What an operation came to stays what it was; rows are deleted once nobody can repeat the request any more.
+REVOKE UPDATE, TRUNCATE ON unit_operations FROM {{role}};
+
 -- The schema's version is read at the start, and written by migrations only.
 REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};

@@ -21,6 +21,7 @@ type retrier struct {
 
 	attempts    int
 	losses      int
+	free        int // attempts that do not count: see [RetryConstraint]
 	slept       time.Duration
 	ambiguities int   // commits whose answer was lost
 	unknown     error // an *[AmbiguousCommitError] of an attempt that may yet turn out to be committed
@@ -54,8 +55,10 @@ func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 
 // ends returns how the operation ends, and a nil error where it does not.
 func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
-	usedUp := r.attempts >= r.policy.MaxAttempts
+	usedUp := r.attempts-r.free >= r.policy.MaxAttempts
 	switch {
+	case v.taken && r.free == 0:
+		return "", nil
 	case v.kind == refused && ctx.Err() != nil:
 		return Cancelled, errors.Join(v.err, r.last)
 	case v.kind == refused:
@@ -77,6 +80,9 @@ func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 // ended, or would before the delay has passed.
 func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
 	delay := r.policy.Delay(r.attempts-1, r.random)
+	if v.taken && r.free == 0 {
+		delay, r.free = 0, 1
+	}
 	if err := sleep(ctx, delay); err != nil {
 		return Cancelled, errors.Join(err, v.err)
 	}

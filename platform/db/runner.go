@@ -41,17 +41,21 @@ type Option func(*unit)
 //
 // The proof may say no while the server is still committing. So the body must
 // write what the proof looks for under a unique key, and, when it is run again
-// (see [Again]), read that key first: PostgreSQL then makes it wait for the
+// (see [InDoubt]), read that key first: PostgreSQL then makes it wait for the
 // first attempt and fail with 40001, after which it finds what that one wrote.
+//
+// A yes says that the value of the attempt whose COMMIT was in doubt holds. Where
+// others may write the same key, the proof must know its own row from theirs.
 func ProvenBy(proof func(ctx context.Context) (committed bool, err error)) Option {
 	return func(u *unit) { u.proof = proof }
 }
 
 // RetryConstraint has a violation (23505) of one of these unique constraints
-// retried like a serialization failure: the body then asks [Again] and reads what
+// retried like a serialization failure: the body then asks [InDoubt] and reads what
 // is there. To write blindly the first time costs less than to read each time, and
 // a read of a key that is not there yet makes SSI abort transactions that merely
-// write beside it.
+// write beside it. The first such retry is made at once and does not count as an
+// attempt: whoever has the key has committed.
 func RetryConstraint(names ...string) Option {
 	return func(u *unit) { u.constraints = append(u.constraints, names...) }
 }
@@ -80,10 +84,12 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 // run tries the body until it is committed, refused, or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
 	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64}
+	inDoubt := false
 	for {
 		r.attempts++
-		a, phase, err := d.attempt(ctx, u, r.attempts, body)
+		a, phase, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
 		verdict := a.judge(ctx, phase, err)
+		inDoubt = inDoubt || verdict.kind == ambiguous || verdict.taken
 		if verdict.kind == ambiguous {
 			r.ambiguities++
 			verdict = d.resolve(ctx, u, verdict)
@@ -105,8 +111,8 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // ends when the caller gives up. The transaction begins and ends on a context
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
-func (d *DB) attempt(ctx context.Context, u unit, number int, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u, number: number}
+func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (a *attempt, at phase, err error) {
+	a = &attempt{unit: u, number: number, inDoubt: inDoubt}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	lasting, release := outlive(ctx, rollbackGrace)
@@ -118,6 +124,7 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, body func(context.
 			at = inBody
 			a.start(tx)
 			if err := body(ctx); err != nil {
+				a.giveUp()
 				return err
 			}
 			if first, _ := a.firstError(); first != nil {
@@ -177,7 +184,7 @@ const proofAttempts = 12
 // first attempt.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true}
-	_, _, err = d.attempt(ctx, question, 2, func(ctx context.Context) (err error) {
+	_, _, err = d.attempt(ctx, question, 2, true, func(ctx context.Context) (err error) {
 		there, err = u.proof(ctx)
 		return err
 	})

@@ -38,6 +38,7 @@ type verdict struct {
 	err       error
 	sqlState  string
 	phase     phase
+	taken     bool // a constraint of [RetryConstraint] was violated
 	ambiguous bool // the answer to a COMMIT was lost; unless the kind is committed, err says so
 }
 
@@ -57,8 +58,10 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 	switch {
 	case at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
-	case retryable(state) || a.retriesConstraint(err, first):
+	case retryable(state):
 		v.kind = again
+	case a.retriesConstraint(err, first):
+		v.kind, v.taken = again, true
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
 	case at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):

@@ -42,7 +42,9 @@ CREATE TABLE authorizations (
     CONSTRAINT authorizations_status_stored CHECK (status IN ('PENDING', 'ACTIVE', 'CANCELLED'))
 ) WITH (fillfactor = 70); -- room on the page, so that a counter's update touches no index
 
-CREATE INDEX authorizations_by_patient ON authorizations (organization_id, patient_id, id);
+-- The patient leads: an index that began with the organization and held the id would be taken, on small tables,
+-- in the place of the primary key, and SSI would lock everything that it passes.
+CREATE INDEX authorizations_by_patient ON authorizations (patient_id, organization_id);
 
 CREATE TABLE unit_reservations (
     organization_id   uuid        NOT NULL,

@@ -37,6 +37,7 @@ const (
 type Fault struct {
 	place     Place
 	statement string
+	proxy     *Proxy
 	left      int // connections still to break; guarded by the proxy's mutex
 	release   chan struct{}
 	done      chan struct{}
@@ -47,6 +48,13 @@ type Fault struct {
 func (f *Fault) Release() {
 	close(f.release)
 	<-f.done
+}
+
+// Spent reports whether the fault has met all its statements.
+func (f *Fault) Spent() bool {
+	f.proxy.mu.Lock()
+	defer f.proxy.mu.Unlock()
+	return f.left == 0
 }
 
 // Proxy forwards connections. Safe for concurrent use.
@@ -95,7 +103,7 @@ func (p *Proxy) URL(of string) string {
 // Break arms a fault for the next statements, as many as times says, that begin
 // with the text, whatever its case. Each breaks one connection.
 func (p *Proxy) Break(place Place, statement string, times int) *Fault {
-	f := &Fault{place: place, statement: strings.ToLower(statement), left: times, release: make(chan struct{}), done: make(chan struct{})}
+	f := &Fault{proxy: p, place: place, statement: strings.ToLower(statement), left: times, release: make(chan struct{}), done: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, f)
