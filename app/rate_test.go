@@ -172,7 +172,7 @@ func TestRates(t *testing.T) {
 
 func TestBuckets(t *testing.T) {
 	t.Parallel()
-	key := func(n int) (k bucketKey) { binary.BigEndian.PutUint64(k[:], uint64(n)); return k } //nolint:gosec // small
+	key := func(n int) (k bucketKey) { binary.BigEndian.PutUint64(k[:], uint64(n)); return k }
 	t.Run("it forgets those that are full again", func(t *testing.T) {
 		t.Parallel()
 		clock := newStillClock()

@@ -158,7 +158,7 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-func whole(field func(*Config) *int, least, most int) func(*Config, string) error {
+func whole(field func(*Config) *int, least, most int) func(*Config, string) error { //nolint:unparam // a range is told by both of its ends
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < least || n > most {
