@@ -74,7 +74,7 @@ func New(d Dependencies) (*App, error) {
 	}
 	server, err := NewServer(ServerOptions{
 		Routes: a.routes, Authenticate: a.Access.Authenticate, Ready: a.ready(d.Ready),
-		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP,
+		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server
 	return a, err

@@ -32,6 +32,7 @@ type clinic struct {
 	app      *app.App
 	url      string
 	clock    *clock
+	settings []string // environment variables of the program
 	own      practice
 	other    practice
 }
@@ -66,10 +67,12 @@ func serve(t testing.TB, database dbtest.Database, opened *db.DB) *clinic {
 	return c
 }
 
-// beside starts another instance of the program on the same database.
-func beside(t testing.TB, first *clinic, opened *db.DB) *clinic {
+// beside starts another instance of the program on the same database, with
+// environment variables of its own.
+func beside(t testing.TB, first *clinic, opened *db.DB, settings ...string) *clinic {
 	t.Helper()
 	c := *first
+	c.settings = settings
 	c.listen(t, opened)
 	return &c
 }
@@ -78,7 +81,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	settings, err := config.Load("", nil)
+	settings, err := config.Load("", append([]string{"HOME=/nowhere"}, c.settings...))
 	require.NoError(t, err)
 	c.app, err = app.New(app.Dependencies{
 		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,

@@ -20,20 +20,26 @@ import (
 )
 
 // middleware is what every request goes through, from the outside in. Routes of
-// the API then go through authenticate and permit, before their own reading of
-// the request: see mount.
+// the API then go through authenticate, limitCaller and permit, before their own
+// reading of the request: see mount.
+//
+// cors stands outside of everything that can fail: a page may read problem
+// documents too. compress stands inside of everything, so that it has done its work
+// when an error is answered.
 //
 // observe stands outside of rescue and calls answerProblem, so that it knows the
 // status of every answer, of a panic's too.
 func (s *Server) middleware() []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
-		identify,        // a request id
-		secureHeaders,   // on every answer
-		s.observe,       // access log and metrics; errors become problem documents here
-		rescue,          // panics become errors
-		s.turnAway,      // new requests while the server stops
-		s.limitBody,     // 413 beyond
-		s.limitDuration, // a deadline for everything below
+		identify,                   // a request id
+		secureHeaders,              // on every answer
+		s.observe,                  // access log and metrics; errors become problem documents here
+		cors(s.limits.CORSOrigins), // preflights are answered here
+		rescue,                     // panics become errors
+		s.turnAway,                 // new requests while the server stops
+		s.limitBody,                // 413 beyond
+		s.limitDuration,            // a deadline for everything below
+		compress(),
 	}
 }
 
@@ -68,6 +74,9 @@ func isRequestID(id string) bool {
 	return true
 }
 
+// secureHeaders keeps every answer out of caches, whatever becomes of the request.
+// What is no health data, such as a page of documentation, may say otherwise: a
+// handler that sets Cache-Control or Content-Security-Policy anew has its way.
 func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()

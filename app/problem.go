@@ -199,8 +199,11 @@ func retryAfter(f *fault.Error) string {
 	if p, ok := f.Details().(patient); ok {
 		wait = max(wait, p.RetryAfter())
 	}
-	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+	return strconv.Itoa(wholeSeconds(wait))
 }
+
+// wholeSeconds rounds up: who waits so long has waited long enough.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // logProblem logs what is our own doing, with its cause, and denials.
 func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err error) {

@@ -44,6 +44,7 @@ type ServerOptions struct {
 	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
+	Clock        func() time.Time // of the rates
 }
 
 // Server speaks HTTP: routes under /api/v1, and /healthz, /readyz and /metrics.
@@ -59,6 +60,7 @@ type Server struct {
 	logger   logrus.FieldLogger
 	metrics  *httpMetrics
 	limits   config.HTTP
+	rates    *rateLimits
 }
 
 // NewServer mounts the routes. The error names every route that cannot be
@@ -70,6 +72,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}}
+	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.answerProblem
@@ -116,9 +119,9 @@ func (s *Server) mount(routes []httpx.Route) error {
 			problems = append(problems, fmt.Errorf("the route %s %s %s", r.Method, r.Path, problem))
 			continue
 		}
-		var chain []echo.MiddlewareFunc
+		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, permit(r.Permission)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
 		}
 		s.echo.Add(r.Method, basePath+r.Path, r.Endpoint.Serve, chain...)
 	}

@@ -86,7 +86,7 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	return ServerOptions{
 		Routes: routes, Authenticate: authenticateTest, Ready: func(context.Context) error { return s.ready },
 		Registry: prometheus.NewRegistry(), Logger: telemetry.NewLogger(s.log, "debug", "json"),
-		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second},
+		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}
 }
 

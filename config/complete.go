@@ -5,7 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
+
+// productionRate is far above what a person with a busy page asks for in a
+// second, and far below what one instance can answer.
+const productionRate = 50
 
 // complete fills in what depends on other keys.
 func (l *loader) complete(c *Config, sources map[string]string) {
@@ -31,6 +36,15 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 	}
 	if unset("demo") {
 		c.Demo = c.Profile != Production
+	}
+	if unset("http.rate_limit") && c.Profile == Production {
+		c.HTTP.UserRate.PerSecond = productionRate
+	}
+	if unset("http.token_rate_limit") {
+		c.HTTP.TokenRate.PerSecond = c.HTTP.UserRate.PerSecond / 2
+	}
+	if unset("http.token_rate_burst") {
+		c.HTTP.TokenRate.Burst = (c.HTTP.UserRate.Burst + 1) / 2
 	}
 	for _, name := range []string{"retry.max_attempts", "retry.base_delay", "retry.max_delay", "retry.jitter"} {
 		if unset(name) {
@@ -77,6 +91,9 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	}
 	if c.Demo {
 		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
+	}
+	if slices.Contains(c.HTTP.CORSOrigins, "*") {
+		l.problems.add("http.cors_origins", "*", sources["http.cors_origins"], "must name the origins in production, not every one")
 	}
 	// The private PostgreSQL is durable and good enough for one machine. But a
 	// forgotten URL must not start production on a new, empty database.

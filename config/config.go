@@ -59,11 +59,20 @@ type Log struct {
 	Format string // text or json
 }
 
-// HTTP bounds requests.
+// HTTP bounds requests, and says whose they may be.
 type HTTP struct {
 	RequestTimeout time.Duration
 	BodyLimit      int64         // in bytes
 	ShutdownGrace  time.Duration // for requests that are being served when the program is told to stop
+	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
+	UserRate       Rate          // of one user, over all sign-ins; and of one address where nobody is signed in
+	TokenRate      Rate          // of one access token
+}
+
+// Rate is how often something may happen. The zero value is as often as one likes.
+type Rate struct {
+	PerSecond float64 // in the long run; 0 for no limit
+	Burst     int     // at once, after a while of nothing
 }
 
 // Setting is one key of the effective configuration.

@@ -58,7 +58,10 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
-		require.Equal(t, HTTP{RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second}, c.HTTP)
+		require.Equal(t, HTTP{
+			RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second,
+			UserRate: Rate{Burst: 200}, TokenRate: Rate{Burst: 100},
+		}, c.HTTP, "without limits, so that load is measured and not refused")
 		require.True(t, c.Demo)
 	})
 	t.Run("it lets the file override defaults, and the environment the file", func(t *testing.T) {
@@ -97,7 +100,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "false", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
-			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_DEMO": "false",
+			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
+			"OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -115,11 +119,14 @@ func TestLoad(t *testing.T) {
 		c.settings = nil
 		require.Equal(t, Config{
 			Addr: "[::1]:9", Profile: Production, DataDir: "/d", PostgresBin: "/b",
-			Database:      Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", SlowQuery: time.Second},
-			Retry:         Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
-			Token:         Token{Secret: someSecret, Lifetime: time.Hour},
-			Log:           Log{Level: "debug", Format: "text"},
-			HTTP:          HTTP{RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second},
+			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", SlowQuery: time.Second},
+			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
+			Token:    Token{Secret: someSecret, Lifetime: time.Hour},
+			Log:      Log{Level: "debug", Format: "text"},
+			HTTP: HTTP{
+				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
+				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3},
+			},
 			SweepInterval: 0, Demo: false,
 		}, c)
 	})
@@ -146,6 +153,35 @@ func TestRetry(t *testing.T) {
 	t.Run("it refuses a longest delay below the first", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []string{"retry.max_delay"}, keysOf(problems(t, "retry: {base_delay: 2s}")))
+	})
+}
+
+func TestRates(t *testing.T) {
+	t.Parallel()
+	production := []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret}
+	for name, c := range map[string]struct {
+		variables   []string
+		user, token Rate
+	}{
+		"it limits in production":             {production, Rate{50, 200}, Rate{25, 100}},
+		"it limits in development when told":  {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5}, Rate{1.5, 3}},
+		"it does not in production when told": {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200}, Rate{0, 100}},
+		"it can limit tokens alone":           {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
+		"it can leave tokens to their users'": {append([]string{"OMNI_TOKEN_RATE_LIMIT=0"}, production...), Rate{50, 200}, Rate{0, 100}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			loaded, err := load(t, "", c.variables...)
+			require.NoError(t, err)
+			require.Equal(t, c.user, loaded.HTTP.UserRate)
+			require.Equal(t, c.token, loaded.HTTP.TokenRate)
+		})
+	}
+	t.Run("it takes every origin in development", func(t *testing.T) {
+		t.Parallel()
+		loaded, err := load(t, "", "OMNI_CORS_ORIGINS=*")
+		require.NoError(t, err)
+		require.Equal(t, []string{"*"}, loaded.HTTP.CORSOrigins)
 	})
 }
 
@@ -177,6 +213,18 @@ func TestProblems(t *testing.T) {
 		"it refuses a preset that there is not":         {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
 		"it refuses a body limit that is too small":     {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
 		"it refuses a body limit that is too large":     {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
+		"it refuses a pattern of origins":               {"http: {cors_origins: 'https://*.a.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses every origin beside another":        {"http: {cors_origins: '*, https://a.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with a slash":             {"http: {cors_origins: 'https://a.test/'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with capitals":            {"http: {cors_origins: 'https://A.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with the usual port":      {"http: {cors_origins: 'https://a.test:443'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin without scheme":           {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin of another kind":          {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
+		"it refuses a rate below nothing":               {"http: {rate_limit: -1}", nil, []string{"http.rate_limit"}},
+		"it refuses a rate that is no number":           {"", []string{"OMNI_RATE_LIMIT=NaN"}, []string{"http.rate_limit"}},
+		"it refuses a rate of next to nothing":          {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},
+		"it refuses a burst of nothing":                 {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
+		"it refuses every origin in production":         {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"}, []string{"http.cors_origins"}},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
 		"it refuses a URL for migrations alone":         {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},

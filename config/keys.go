@@ -88,7 +88,7 @@ var keys = []key{
 	},
 	{
 		name: "retry.jitter", env: "OMNI_RETRY_JITTER",
-		set: fraction(func(c *Config) *float64 { return &c.Retry.Jitter }), show: func(c Config) string { return strconv.FormatFloat(c.Retry.Jitter, 'g', -1, 64) },
+		set: fraction(func(c *Config) *float64 { return &c.Retry.Jitter }), show: func(c Config) string { return numberText(c.Retry.Jitter) },
 	},
 	{
 		name: "token.secret", env: "OMNI_TOKEN_SECRET", secret: true,
@@ -119,6 +119,26 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
 	},
 	{
+		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS",
+		set: setOrigins, show: func(c Config) string { return strings.Join(c.HTTP.CORSOrigins, ", ") },
+	},
+	{
+		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
+	},
+	{
+		name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
+		set: whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
+	},
+	{
+		name: "http.token_rate_limit", env: "OMNI_TOKEN_RATE_LIMIT",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
+	},
+	{
+		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
+		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+	},
+	{
 		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},
@@ -138,7 +158,7 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-func whole(field func(*Config) *int, least, most int) func(*Config, string) error {
+func whole(field func(*Config) *int, least, most int) func(*Config, string) error { //nolint:unparam // a range is told by both of its ends
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < least || n > most {
@@ -179,6 +199,46 @@ func fraction(field func(*Config) *float64) func(*Config, string) error {
 		*field(c) = f
 		return nil
 	}
+}
+
+// Bounds of rates. The least is one in some minutes, so that what is computed from
+// it stays a time that makes sense.
+const (
+	leastRate = 0.001
+	mostRate  = 1_000_000
+)
+
+func perSecond(field func(*Config) *float64) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || f != 0 && !(f >= leastRate && f <= mostRate) { // not a number is neither
+			return fmt.Errorf("must be 0 for no limit, or a number from %g to %d", leastRate, mostRate)
+		}
+		*field(c) = f
+		return nil
+	}
+}
+
+func numberText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+// setOrigins takes origins as browsers send them, so that comparing is enough: a
+// pattern or a path in a list of origins is how strangers get in.
+func setOrigins(c *Config, s string) error {
+	list := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	c.HTTP.CORSOrigins = list
+	if len(list) == 1 && list[0] == "*" {
+		return nil
+	}
+	for _, origin := range list {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*") ||
+			origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) || strings.HasSuffix(u.Host, ":") ||
+			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+			return errors.New("must be * alone, or origins as browsers send them, with commas in between: " +
+				"https://app.example.org, without path, slash, capitals or the usual port")
+		}
+	}
+	return nil
 }
 
 func setBodyLimit(c *Config, s string) error {
