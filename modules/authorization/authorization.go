@@ -46,6 +46,7 @@ type Authorization struct {
 	ServiceCodeID  uuid.UUID
 	AuthNumber     *string // the payer's number; absent while pending
 	Balance
+	Caps      Caps `gorm:"embedded;embeddedPrefix:cap_"`
 	StartDate calendar.Date
 	EndDate   calendar.Date
 	Decision  Status `gorm:"column:status"` // the stored state: Pending, Active or Cancelled

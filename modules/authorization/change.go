@@ -23,6 +23,7 @@ type Change struct {
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
 	Status      patch.Field[Status]
+	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
 	Notes       patch.Clearable[string]
 	Reason      *string // why the total is adjusted
 }
@@ -39,9 +40,9 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		if err := caller.Require(PermissionAdjust); err != nil {
 			return View{}, err
 		}
-		if c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits {
-			return View{}, fault.InvalidFields(fieldUnits("totalUnits", 0))
-		}
+	}
+	if err := c.check(); err != nil {
+		return View{}, err
 	}
 	op := Operation{
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
@@ -62,7 +63,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if db.Again(ctx) {
-			if done, err := s.store.done(ctx, op.ID); err != nil || done != nil {
+			if done, err := s.store.done(ctx, []uuid.UUID{op.ID}); err != nil || len(done) > 0 {
 				return before.viewOn(at.Today), err
 			}
 		}
@@ -74,21 +75,48 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if c.TotalUnits.Given {
-			outcome, err := s.post(ctx, after, op, at)
-			if err != nil {
+			if after, err = s.adjust(ctx, after, op, at); err != nil {
 				return View{}, err
 			}
-			if outcome.Refusal != nil {
-				return View{}, outcome.Refusal
-			}
-			after = outcome.Authorization
 		}
-		if err := s.store.remember(ctx, op, Outcome{Authorization: after}, at.Now); err != nil {
+		if err := s.store.remember(ctx, []Operation{op}, []Outcome{{Authorization: after}}, at.Now); err != nil {
 			return View{}, err
 		}
 		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 		return after.viewOn(at.Today), err
-	}, s.proof(op))
+	}, s.proof([]uuid.UUID{op.ID}))
+}
+
+// adjust decides and writes the change of the total.
+func (s *Service) adjust(ctx context.Context, a Authorization, op Operation, at Moment) (Authorization, error) {
+	bookings, outcomes, err := s.decideAll(ctx, batch{ops: []Operation{op}}, map[uuid.UUID]Authorization{a.ID: a}, at)
+	if err != nil {
+		return a, err
+	}
+	if outcomes[0].Refusal != nil {
+		return a, outcomes[0].Refusal
+	}
+	return outcomes[0].Authorization, s.store.post(ctx, bookings)
+}
+
+// check refuses what is wrong whatever the state.
+func (c Change) check() error {
+	_, wrong := c.caps()
+	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
+		wrong = append(wrong, fieldUnits("totalUnits", 0))
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+// caps returns the caps that there will be, and what is wrong with them.
+func (c Change) caps() (Caps, []fault.Field) {
+	if c.Caps.Value == nil {
+		return Caps{}, nil
+	}
+	return capsOf(*c.Caps.Value)
 }
 
 // changeTerms applies and writes what the ledger does not know of.
@@ -100,6 +128,9 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	c.EndDate.Apply(&after.EndDate)
 	c.Status.Apply(&after.Decision)
 	c.Notes.Apply(&after.Notes)
+	if c.Caps.Given {
+		after.Caps, _ = c.caps() // what is wrong with them has been told before
+	}
 
 	if after.EndDate.Before(after.StartDate) {
 		return after, fault.InvalidFields(fieldDatesOrder)
@@ -134,7 +165,7 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 
 func (a Authorization) sameTerms(b Authorization) bool {
 	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
-		a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+		a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
 }
 
 func equal[T comparable](a, b *T) bool {

@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,12 @@ import (
 type account struct {
 	Authorization
 	reservations []Reservation
+
+	// Where caps count by date, for a reservation: the units that all of the
+	// authorization's reservations have booked, by service date, at least for the
+	// days of the periods that can be asked for (see [account.daysNeeded]).
+	booked    map[calendar.Date]int
+	weekStart time.Weekday // where weeks begin
 }
 
 // decide judges one operation. It is the only place where units move, for
@@ -27,6 +34,7 @@ type account struct {
 func decide(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
 	d.reservations = slices.Clone(before.reservations)
+	d.booked = maps.Clone(before.booked)
 
 	d.expireHolds()
 	var refusal *fault.Error
@@ -87,10 +95,7 @@ func (d *draft) expireHolds() {
 }
 
 func (d *draft) reserve() *fault.Error {
-	day := d.op.ServiceDate
-	if day.IsZero() {
-		day = d.at.Today
-	}
+	day := d.op.reservedFor(d.at.Today)
 	switch {
 	case d.Decision != Active:
 		return notActive(d.Decision)
@@ -98,6 +103,9 @@ func (d *draft) reserve() *fault.Error {
 		return d.outsideDates(day)
 	case d.op.Units > d.Available():
 		return insufficientUnits(d.Available(), d.op.Units)
+	}
+	if refusal := d.capRefusal(d.op.Units, day); refusal != nil {
+		return refusal
 	}
 	d.open(d.op.Units, day)
 	return nil
@@ -143,8 +151,8 @@ func (d *draft) consume() *fault.Error {
 }
 
 // consumeNamed settles one reservation. Time that went beyond it is taken from
-// what is available; what is not available is told as missing, because it was
-// really worked, and never booked.
+// what is available, caps or not; what is not available is told as missing,
+// because it was really worked, and never booked.
 func (d *draft) consumeNamed() *fault.Error {
 	r, refusal := d.named()
 	if refusal != nil {
@@ -299,13 +307,15 @@ func (d *draft) open(units int, day calendar.Date) *Reservation {
 	return opened
 }
 
-// extend reserves more units on a reservation.
+// extend reserves more units on a reservation, whatever caps say: whoever must
+// keep to them has asked before.
 func (d *draft) extend(r *Reservation, units int) {
 	if units == 0 {
 		return
 	}
 	r.Units += units
 	d.Scheduled += units
+	d.book(r, units)
 	d.postOn(r, Reserve, units, r.ServiceDate)
 }
 
@@ -322,7 +332,15 @@ func (d *draft) use(r *Reservation, units int, day calendar.Date) {
 func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	r.Released += units
 	d.Scheduled -= units
+	d.book(r, -units)
 	d.postOn(r, kind, units, r.ServiceDate)
+}
+
+// book keeps what caps count. Where none does so by date there is nothing to keep.
+func (d *draft) book(r *Reservation, units int) {
+	if d.booked != nil {
+		d.booked[r.ServiceDate] += units
+	}
 }
 
 func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.Date) {
