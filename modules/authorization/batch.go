@@ -138,18 +138,27 @@ func (s *Service) apply(ctx context.Context, b batch, at Moment) ([]Outcome, err
 	if err != nil {
 		return nil, err
 	}
-	if !b.undone(outcomes) {
-		if err := s.store.post(ctx, bookings); err != nil {
-			return nil, err
-		}
+	effective := refused(outcomes) < len(outcomes)
+	if b.undone(outcomes) {
+		effective = false
+		forget(outcomes, b, found)
+	} else if err := s.store.post(ctx, bookings); err != nil {
+		return nil, err
 	}
 	// Refusals that nobody can ask for again need no rows, unless an attempt before
 	// this one may have been accepted: its COMMIT may still be under way, and only
 	// the rows' keys make the two meet.
-	if refused(outcomes) < len(outcomes) || b.ops[0].Repeatable || db.Again(ctx) {
+	if effective || b.ops[0].Repeatable || db.Again(ctx) {
 		err = s.store.remember(ctx, b.ops, outcomes, at.Now)
 	}
 	return outcomes, err
+}
+
+// forget takes out of the outcomes what would have been, had nothing been refused.
+func forget(outcomes []Outcome, b batch, found map[uuid.UUID]Authorization) {
+	for i, o := range outcomes {
+		outcomes[i] = Outcome{Refusal: o.Refusal, Authorization: found[b.ops[i].AuthorizationID]}
+	}
 }
 
 // recall returns the outcomes of operations that were carried out before, nil

@@ -20,13 +20,13 @@ type bulkRequest struct {
 type bulkItem struct {
 	Operation        EntryKind     `json:"operation" validate:"required,oneof=reserve release consume"`
 	AuthorizationID  uuid.UUID     `json:"authorizationId" validate:"required"`
-	ReservationID    *uuid.UUID    `json:"reservationId" validate:"excluded_if=Operation reserve"`
+	ReservationID    *uuid.UUID    `json:"reservationId" validate:"omitempty,excluded_if=Operation reserve"`
 	Units            *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
-	Reference        *string       `json:"reference" validate:"excluded_unless=Operation reserve,omitempty,min=1,max=200,text"`
-	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"excluded_unless=Operation reserve,omitempty,min=1,max=2592000"`
-	ServiceDate      calendar.Date `json:"serviceDate" validate:"excluded_if=Operation release"`
-	Remainder        string        `json:"remainder" validate:"excluded_unless=Operation consume,omitempty,oneof=release keep"`
-	Reason           *string       `json:"reason" validate:"excluded_if=Operation reserve,omitempty,min=1,max=500,text"`
+	Reference        *string       `json:"reference" validate:"omitempty,excluded_unless=Operation reserve,min=1,max=200,text"`
+	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,excluded_unless=Operation reserve,min=1,max=2592000"`
+	ServiceDate      calendar.Date `json:"serviceDate" validate:"omitempty,excluded_if=Operation release"`
+	Remainder        string        `json:"remainder" validate:"omitempty,excluded_unless=Operation consume,oneof=release keep"`
+	Reason           *string       `json:"reason" validate:"omitempty,excluded_if=Operation reserve,min=1,max=500,text"`
 }
 
 func (i bulkItem) operation() NewOperation {
