@@ -21,6 +21,16 @@ func caps(pairs ...any) []body {
 // march is an authorization's dates that hold all of March 2026.
 var march = body{"startDate": "2026-03-01", "endDate": "2026-03-31"}
 
+// insured enters an insurance of the clinic's patient by a payer whose weeks begin
+// on that day.
+func (c *clinic) insured(t testing.TB, weekStartsOn string) string {
+	t.Helper()
+	payer := c.admin().post(t, "/payers", body{"name": "Example Health Plan", "weekStartsOn": weekStartsOn}).created(t)
+	return c.admin().post(t, "/insurances", body{
+		"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
+	}).created(t).String()
+}
+
 func TestCapsAreEnteredAndChanged(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -77,10 +87,8 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 func TestCapRefusalSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	payer := c.admin().post(t, "/payers", body{"name": "Example Health Plan", "weekStartsOn": "MONDAY"}).created(t)
-	insurance := c.admin().post(t, "/insurances", body{
-		"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
-	}).created(t)
+	insurance := c.insured(t, "MONDAY")
+	payer := c.admin().get(t, "/insurances/"+insurance).text("payerId")
 	path := c.authorize(t, 100, march, body{"insuranceId": insurance, "caps": caps("WEEK", 10)})
 	reserve := func(units int, day string) answer {
 		return c.admin().post(t, path+"/reserve", body{"units": units, "serviceDate": day})
@@ -125,7 +133,7 @@ func TestCapRefusalSaysWhatIsMissing(t *testing.T) {
 	})
 	t.Run("a payer's other week is asked from then on", func(t *testing.T) {
 		// From Sunday to Saturday: 10 units on the 8th, 4 on the 9th.
-		c.admin().patch(t, "/payers/"+payer.String(), body{"weekStartsOn": "SUNDAY"})
+		c.admin().patch(t, "/payers/"+payer, body{"weekStartsOn": "SUNDAY"})
 		again := reserve(1, "2026-03-11").refused(t, http.StatusConflict, "cap-exceeded")
 		require.Equal(t, "2026-03-08", again.text("periodStart"))
 		require.Equal(t, 14, again.number(t, "booked"))
@@ -150,6 +158,30 @@ func TestCapsThatAreLowered(t *testing.T) {
 	require.Equal(t, 10, c.admin().post(t, path+"/reserve", one).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"caps": caps("MONTH", 11)}).status)
 	c.admin().post(t, path+"/reserve", one).reservationID(t)
+	c.requireClean(t)
+}
+
+func TestCapsThatComeLater(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 100, march)
+	on := func(day string, units int) body { return body{"units": units, "serviceDate": "2026-03-" + day} }
+	used := c.admin().post(t, path+"/reserve", on("10", 4)).reservationID(t)
+	c.admin().post(t, path+"/consume", body{"reservationId": used, "units": 3}) // 1 goes back
+	gone := c.admin().post(t, path+"/reserve", on("10", 7)).reservationID(t)
+	c.admin().post(t, path+"/release", body{"reservationId": gone})
+	c.admin().post(t, path+"/reserve", on("10", 2)).reservationID(t)
+	c.admin().post(t, path+"/reserve", on("11", 5)).reservationID(t)
+
+	c.admin().patch(t, path, body{"caps": caps("DAY", 6), "totalUnits": 90})
+	require.Equal(t, 5, c.admin().post(t, path+"/reserve", on("10", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
+	c.admin().post(t, path+"/reserve", on("10", 1)).reservationID(t)
+	c.requireClean(t)
+
+	c.admin().patch(t, path, body{"caps": nil})
+	c.admin().post(t, path+"/reserve", on("10", 4)).reservationID(t)
+	c.admin().patch(t, path, body{"caps": caps("MONTH", 16)})
+	require.Equal(t, 15, c.admin().post(t, path+"/reserve", on("31", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	c.requireClean(t)
 }
 

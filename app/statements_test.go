@@ -44,10 +44,12 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are enough")
 
 	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "here too")
+	insured := c.authorize(t, 100, body{"caps": caps("WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
+		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
-		of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "all caps in one")
-	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
-		of(capped+"/consume", body{"units": 1}, http.StatusOK), "a consumption meets no cap")
+		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consumption meets no cap")
 
 	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
 		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),

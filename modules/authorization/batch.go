@@ -220,13 +220,9 @@ func (s *Service) load(ctx context.Context, a Authorization, ops []Operation, at
 	if loaded.reservations, err = s.store.touchable(ctx, a, ops, at.Now); err != nil {
 		return loaded, err
 	}
-	if a.Caps.Week != nil && a.InsuranceID != nil {
-		if loaded.weekStart, err = s.directory.WeekStartsOn(ctx, *a.InsuranceID); err != nil {
-			return loaded, err
-		}
-	}
-	if needed, some := loaded.daysNeeded(ops, at.Today); some {
-		loaded.booked, err = s.store.booked(ctx, a.ID, needed)
+	reserves := slices.ContainsFunc(ops, func(op Operation) bool { return op.Kind == Reserve })
+	if reserves && a.Caps.Week != nil && a.InsuranceID != nil {
+		loaded.weekStart, err = s.directory.WeekStartsOn(ctx, *a.InsuranceID)
 	}
 	return loaded, err
 }

@@ -1,6 +1,8 @@
 package authorization
 
 import (
+	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -67,12 +69,59 @@ func (c Caps) List() []Cap {
 }
 
 // byDate reports whether some cap counts what is booked by its date: all but
-// that of the whole span, for which the counters are enough.
+// that of the whole span, for which the other counters are enough.
 func (c Caps) byDate() bool { return c.Day != nil || c.Week != nil || c.Month != nil }
+
+// nothingBooked returns what is kept of an authorization without reservations.
+func (c Caps) nothingBooked() Bookings {
+	if c.byDate() {
+		return Bookings{}
+	}
+	return nil
+}
 
 func (c Caps) equal(other Caps) bool {
 	return equal(c.Day, other.Day) && equal(c.Week, other.Week) && equal(c.Month, other.Month) && equal(c.Total, other.Total)
 }
+
+// Bookings are the units of an authorization's reservations that were not given
+// back, used or not, by service date. They are kept while some cap counts by date.
+type Bookings map[calendar.Date]int
+
+// String returns them as JSON.
+func (b Bookings) String() string {
+	text, err := json.Marshal(b)
+	if err != nil {
+		panic(err) // dates and numbers can always be written
+	}
+	return string(text)
+}
+
+// Value writes them to a column of type jsonb.
+func (b Bookings) Value() (driver.Value, error) {
+	if b == nil {
+		return nil, nil
+	}
+	return b.String(), nil
+}
+
+// Scan reads them from a column of type jsonb.
+func (b *Bookings) Scan(src any) error {
+	*b = nil
+	switch v := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		return json.Unmarshal(v, b)
+	case string:
+		return json.Unmarshal([]byte(v), b)
+	default:
+		return fmt.Errorf("authorization: cannot read bookings from %T", src)
+	}
+}
+
+// GormDataType names the column type for gorm.
+func (Bookings) GormDataType() string { return "jsonb" }
 
 // capsOf returns the caps of a list, and what is wrong with it.
 func capsOf(list []Cap) (Caps, []fault.Field) {
@@ -139,7 +188,7 @@ func (a account) bookedIn(p Period, d days) int {
 		return a.Used + a.Scheduled
 	}
 	sum := 0
-	for day, units := range a.booked {
+	for day, units := range a.Booked {
 		if d.hold(day) {
 			sum += units
 		}
@@ -176,31 +225,4 @@ func (d days) words(p Period) string {
 	default:
 		return fmt.Sprintf("in all, from %s to %s", d.first, d.last)
 	}
-}
-
-// daysNeeded returns days that hold the periods of all reservations that the
-// operations ask for, as far as caps count them by date.
-func (a account) daysNeeded(ops []Operation, today calendar.Date) (needed days, some bool) {
-	if !a.Caps.byDate() {
-		return days{}, false
-	}
-	for _, op := range ops {
-		if op.Kind != Reserve {
-			continue
-		}
-		for _, limit := range a.Caps.List() {
-			if limit.Period == PerSpan {
-				continue
-			}
-			d := a.period(limit.Period, op.reservedFor(today))
-			if !some || d.first.Before(needed.first) {
-				needed.first = d.first
-			}
-			if !some || d.last.After(needed.last) {
-				needed.last = d.last
-			}
-			some = true
-		}
-	}
-	return needed, some
 }

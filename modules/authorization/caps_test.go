@@ -19,7 +19,7 @@ func limited(weekStart time.Weekday, caps ...Cap) account {
 	a.StartDate, a.EndDate = day(2023, time.January, 1), day(2028, time.December, 31)
 	a.Caps, _ = capsOf(caps)
 	a.weekStart = weekStart
-	a.booked = map[calendar.Date]int{}
+	a.Booked = a.Caps.nothingBooked()
 	return a
 }
 
@@ -126,7 +126,7 @@ func TestCaps(t *testing.T) {
 		t.Parallel()
 		a := granted(100, 7, 4)
 		a.Caps, _ = capsOf([]Cap{{PerSpan, 12}})
-		require.Nil(t, a.booked)
+		require.Nil(t, a.Booked)
 		require.Equal(t, CapShortage{PerSpan, firstDay, lastDay, 12, 11, 3, 2}, refusedBy(t, a, reserve(3)))
 		accepted(t, a, reserve(1))
 	})
@@ -199,7 +199,7 @@ func TestCaps(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 10}).having(t, 4, tenth)
 		accepted(t, a, reserve(3))
-		require.Equal(t, map[calendar.Date]int{today: 4}, a.booked)
+		require.Equal(t, Bookings{today: 4}, a.Booked)
 	})
 }
 
@@ -222,36 +222,6 @@ func TestPeriodsAtTheEndsOfTheCalendar(t *testing.T) {
 	require.Equal(t, days{firstDayOfAll, day(1, time.January, 6)}, a.period(PerWeek, firstDayOfAll), "a Monday")
 	require.Equal(t, days{day(9999, time.December, 26), lastDayOfAll}, a.period(PerWeek, lastDayOfAll), "a Friday")
 	require.Equal(t, days{day(9999, time.December, 1), lastDayOfAll}, a.period(PerMonth, lastDayOfAll))
-}
-
-func TestDaysNeeded(t *testing.T) {
-	t.Parallel()
-	ops := []Operation{
-		reserve(1).on(day(2026, time.March, 31)), reserve(1), // today is 2026-03-10
-		settle(Consume, nil, 1).on(day(2026, time.July, 1)), settle(Release, nil, 1),
-	}
-	for _, test := range []struct {
-		it          string
-		caps        []Cap
-		ops         []Operation
-		first, last string
-	}{
-		{"asks nothing without caps", nil, ops, "", ""},
-		{"asks nothing for the whole span", []Cap{{PerSpan, 1}}, ops, "", ""},
-		{"asks nothing where nothing is reserved", []Cap{{PerDay, 1}}, ops[2:], "", ""},
-		{"asks for the days", []Cap{{PerDay, 1}}, ops, "2026-03-10", "2026-03-31"},
-		{"asks for the weeks", []Cap{{PerDay, 1}, {PerWeek, 1}}, ops, "2026-03-08", "2026-04-04"},
-		{"asks for the months", []Cap{{PerMonth, 1}}, ops, "2026-03-01", "2026-03-31"},
-		{"asks for all that some cap needs", []Cap{{PerWeek, 1}, {PerMonth, 1}, {PerSpan, 1}}, ops, "2026-03-01", "2026-04-04"},
-	} {
-		t.Run("it "+test.it, func(t *testing.T) {
-			t.Parallel()
-			needed, some := limited(time.Sunday, test.caps...).daysNeeded(test.ops, today)
-			require.Equal(t, test.first != "", some)
-			require.Equal(t, test.first, needed.first.String())
-			require.Equal(t, test.last, needed.last.String())
-		})
-	}
 }
 
 func TestCapsOf(t *testing.T) {

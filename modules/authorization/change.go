@@ -158,6 +158,16 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	if after.sameTerms(before) {
 		return before, nil
 	}
+	if after.Caps.byDate() != before.Caps.byDate() {
+		after.Booked = nil
+		if after.Caps.byDate() {
+			booked, err := s.store.booked(ctx, before.ID)
+			if err != nil {
+				return after, err
+			}
+			after.Booked = booked
+		}
+	}
 	after.Version++
 	after.UpdatedAt = at.Now
 	return after, s.store.saveTerms(ctx, after)

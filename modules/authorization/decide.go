@@ -15,12 +15,7 @@ import (
 type account struct {
 	Authorization
 	reservations []Reservation
-
-	// Where caps count by date, for a reservation: the units that all of the
-	// authorization's reservations have booked, by service date, at least for the
-	// days of the periods that can be asked for (see [account.daysNeeded]).
-	booked    map[calendar.Date]int
-	weekStart time.Weekday // where weeks begin
+	weekStart    time.Weekday // where weeks begin, for caps
 }
 
 // decide judges one operation. It is the only place where units move, for
@@ -34,7 +29,7 @@ type account struct {
 func decide(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
 	d.reservations = slices.Clone(before.reservations)
-	d.booked = maps.Clone(before.booked)
+	d.Booked = maps.Clone(before.Booked)
 
 	d.expireHolds()
 	var refusal *fault.Error
@@ -336,10 +331,14 @@ func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	d.postOn(r, kind, units, r.ServiceDate)
 }
 
-// book keeps what caps count. Where none does so by date there is nothing to keep.
+// book keeps what caps count by date.
 func (d *draft) book(r *Reservation, units int) {
-	if d.booked != nil {
-		d.booked[r.ServiceDate] += units
+	if d.Booked == nil {
+		return
+	}
+	d.Booked[r.ServiceDate] += units
+	if d.Booked[r.ServiceDate] == 0 {
+		delete(d.Booked, r.ServiceDate)
 	}
 }
 

@@ -182,7 +182,7 @@ func TestDecideAgainstModel(t *testing.T) {
 		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
 		stones := model{available: total, caps: drawCaps(t), weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
 		a.Caps, _ = capsOf(stones.caps)
-		a.booked, a.weekStart = map[calendar.Date]int{}, stones.weekStart
+		a.Booked, a.weekStart = a.Caps.nothingBooked(), stones.weekStart
 		ledger := books{}
 		now := noon
 

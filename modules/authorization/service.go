@@ -130,6 +130,7 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 			AuthNumber:     n.AuthNumber,
 			Balance:        Balance{Total: n.TotalUnits},
 			Caps:           caps,
+			Booked:         caps.nothingBooked(),
 			StartDate:      n.StartDate,
 			EndDate:        n.EndDate,
 			Decision:       n.Status,

@@ -172,18 +172,19 @@ func (store) saveTerms(ctx context.Context, a Authorization) error {
 		return err
 	}
 	return changedOne(tx.Model(&Authorization{}).Where("id = ?", a.ID).UpdateColumns(map[string]any{
-		"insurance_id": a.InsuranceID,
-		"auth_number":  a.AuthNumber,
-		"start_date":   a.StartDate,
-		"end_date":     a.EndDate,
-		"status":       a.Decision,
-		"cap_day":      a.Caps.Day,
-		"cap_week":     a.Caps.Week,
-		"cap_month":    a.Caps.Month,
-		"cap_total":    a.Caps.Total,
-		"notes":        a.Notes,
-		"version":      a.Version,
-		"updated_at":   a.UpdatedAt,
+		"insurance_id":   a.InsuranceID,
+		"auth_number":    a.AuthNumber,
+		"booked_by_date": a.Booked,
+		"start_date":     a.StartDate,
+		"end_date":       a.EndDate,
+		"status":         a.Decision,
+		"cap_day":        a.Caps.Day,
+		"cap_week":       a.Caps.Week,
+		"cap_month":      a.Caps.Month,
+		"cap_total":      a.Caps.Total,
+		"notes":          a.Notes,
+		"version":        a.Version,
+		"updated_at":     a.UpdatedAt,
 	}))
 }
 

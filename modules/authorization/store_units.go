@@ -114,10 +114,8 @@ func oldestFirst(all []Reservation) []Reservation {
 	return slices.CompactFunc(all, func(x, y Reservation) bool { return x.ID == y.ID })
 }
 
-// booked returns the units that were not given back of all the authorization's
-// reservations for the days, open or not, by date. Of holds that have expired they
-// are counted until decide gives them back. Index: unit_reservations_by_service_date.
-func (store) booked(ctx context.Context, authorization uuid.UUID, needed days) (map[calendar.Date]int, error) {
+// booked returns what there is to keep once caps count by date. Index: the primary key.
+func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -126,12 +124,10 @@ func (store) booked(ctx context.Context, authorization uuid.UUID, needed days) (
 		ServiceDate calendar.Date
 		Units       int
 	}
-	err = tx.Model(&Reservation{}).
-		Select("service_date, sum(units - released_units) AS units").
+	err = tx.Model(&Reservation{}).Select("service_date, sum(units - released_units) AS units").
 		Where("authorization_id = ? AND released_units < units", authorization).
-		Where("service_date BETWEEN ? AND ?", needed.first, needed.last).
 		Group("service_date").Scan(&rows).Error
-	booked := make(map[calendar.Date]int, len(rows))
+	booked := make(Bookings, len(rows))
 	for _, row := range rows {
 		booked[row.ServiceDate] = row.Units
 	}
@@ -160,6 +156,7 @@ func (store) post(ctx context.Context, bookings []booking) error {
 				"total_units":     b.after.Total,
 				"used_units":      b.after.Used,
 				"scheduled_units": b.after.Scheduled,
+				"booked_by_date":  b.after.Booked,
 				"last_sequence":   b.after.LastSequence,
 				"last_hash":       b.after.LastHash,
 				"next_expiry":     b.after.NextExpiry,
