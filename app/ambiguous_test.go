@@ -53,6 +53,23 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			})
 		}
 	}
+	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {
+		t.Run("it carries out a bulk once whose COMMIT "+it, func(t *testing.T) {
+			t.Parallel()
+			database := dbtest.New(t)
+			proxy := wireproxy.Start(t, database.AppURL)
+			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+			one, other := c.authorize(t, 10), c.authorize(t, 10)
+			proxy.Break(place, "commit", 1)
+			answer := c.admin().post(t, "/units/bulk", bulk(
+				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve", body{"units": 3}),
+			))
+			require.Equal(t, []string{"", "insufficient-units", ""}, answer.verdicts(t))
+			c.requireBalance(t, one, 10, 0, 4)
+			c.requireBalance(t, other, 10, 0, 3)
+			c.requireClean(t)
+		})
+	}
 	t.Run("it says that the outcome is unknown when it cannot be found out, and the key finds it later", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.New(t)

@@ -57,6 +57,10 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"reservation", "reservations-scheduled"},
 		},
 		{
+			"finds what caps count", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
+			[]string{"booked-by-date"},
+		},
+		{
 			"finds a hold that nobody released",
 			`UPDATE unit_reservations SET expires_at = now() - interval '1 day' WHERE authorization_id = $1 AND open`,
 			[]string{"overdue"},
@@ -65,7 +69,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
 			c := open(t)
-			path := c.authorize(t, 10)
+			path := c.authorize(t, 10, body{"caps": caps("DAY", 10)})
 			untouched := c.authorize(t, 10)
 			for _, p := range []string{path, untouched} {
 				id := c.admin().post(t, p+"/reserve", body{"units": 3}).reservationID(t)

@@ -46,6 +46,8 @@ type Authorization struct {
 	ServiceCodeID  uuid.UUID
 	AuthNumber     *string // the payer's number; absent while pending
 	Balance
+	Caps      Caps     `gorm:"embedded;embeddedPrefix:cap_"`
+	Booked    Bookings `gorm:"column:booked_by_date"` // nil: no cap counts by date
 	StartDate calendar.Date
 	EndDate   calendar.Date
 	Decision  Status `gorm:"column:status"` // the stored state: Pending, Active or Cancelled

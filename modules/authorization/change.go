@@ -24,6 +24,7 @@ type Change struct {
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
 	Status      patch.Field[Status]
+	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
 	Notes       patch.Clearable[string]
 	Reason      *string // why the total is adjusted
 }
@@ -40,9 +41,9 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		if err := caller.Require(PermissionAdjust); err != nil {
 			return View{}, err
 		}
-		if c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits {
-			return View{}, fault.InvalidFields(fieldUnits("totalUnits", 0))
-		}
+	}
+	if err := c.check(); err != nil {
+		return View{}, err
 	}
 	op := Operation{
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
@@ -63,11 +64,11 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if db.InDoubt(ctx) {
-			done, err := s.store.done(ctx, op.ID)
-			if err == nil && done != nil {
+			done, err := s.store.done(ctx, []uuid.UUID{op.ID})
+			if err == nil && len(done) > 0 {
 				err = s.store.freeExpired(ctx, []*Authorization{&before}, at.Now)
 			}
-			if err != nil || done != nil {
+			if err != nil || len(done) > 0 {
 				return before.viewOn(at.Today), err
 			}
 		}
@@ -79,21 +80,48 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if c.TotalUnits.Given {
-			outcome, err := s.post(ctx, after, op, at)
-			if err != nil {
+			if after, err = s.adjust(ctx, after, op, at); err != nil {
 				return View{}, err
 			}
-			if outcome.Refusal != nil {
-				return View{}, outcome.Refusal
-			}
-			after = outcome.Authorization
 		}
-		if err := s.store.remember(ctx, op, Outcome{Authorization: after}, at.Now); err != nil {
+		if err := s.store.remember(ctx, []Operation{op}, []Outcome{{Authorization: after}}, at.Now); err != nil {
 			return View{}, err
 		}
 		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 		return after.viewOn(at.Today), err
-	}, s.proof(op), db.RetryConstraint(operationOnce))
+	}, s.proof([]Operation{op}), db.RetryConstraint(operationOnce))
+}
+
+// adjust decides and writes the change of the total.
+func (s *Service) adjust(ctx context.Context, a Authorization, op Operation, at Moment) (Authorization, error) {
+	bookings, outcomes, err := s.decideAll(ctx, batch{ops: []Operation{op}}, map[uuid.UUID]Authorization{a.ID: a}, at)
+	if err != nil {
+		return a, err
+	}
+	if outcomes[0].Refusal != nil {
+		return a, outcomes[0].Refusal
+	}
+	return outcomes[0].Authorization, s.store.post(ctx, bookings)
+}
+
+// check refuses what is wrong whatever the state.
+func (c Change) check() error {
+	_, wrong := c.caps()
+	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
+		wrong = append(wrong, fieldUnits("totalUnits", 0))
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+// caps returns the caps that there will be, and what is wrong with them.
+func (c Change) caps() (Caps, []fault.Field) {
+	if c.Caps.Value == nil {
+		return Caps{}, nil
+	}
+	return capsOf(*c.Caps.Value)
 }
 
 // changeTerms applies and writes what the ledger does not know of.
@@ -105,6 +133,9 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	c.EndDate.Apply(&after.EndDate)
 	c.Status.Apply(&after.Decision)
 	c.Notes.Apply(&after.Notes)
+	if c.Caps.Given {
+		after.Caps, _ = c.caps() // what is wrong with them has been told before
+	}
 
 	if after.EndDate.Before(after.StartDate) {
 		return after, fault.InvalidFields(fieldDatesOrder)
@@ -132,6 +163,16 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	if after.sameTerms(before) {
 		return before, nil
 	}
+	if after.Caps.byDate() != before.Caps.byDate() {
+		after.Booked = nil
+		if after.Caps.byDate() {
+			booked, err := s.store.booked(ctx, before.ID)
+			if err != nil {
+				return after, err
+			}
+			after.Booked = booked
+		}
+	}
 	after.Version++
 	after.UpdatedAt = at.Now
 	return after, s.store.saveTerms(ctx, after)
@@ -139,7 +180,7 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 
 func (a Authorization) sameTerms(b Authorization) bool {
 	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
-		a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+		a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
 }
 
 func equal[T comparable](a, b *T) bool {

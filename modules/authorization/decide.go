@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type account struct {
 	Authorization
 	reservations []Reservation
+	weekStart    time.Weekday // where weeks begin, for caps
 }
 
 // decide judges one operation. It is the only place where units move, for
@@ -29,6 +31,7 @@ type account struct {
 func decide(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
 	d.reservations = slices.Clone(before.reservations)
+	d.Booked = maps.Clone(before.Booked)
 
 	d.expireHolds()
 	var refusal *fault.Error
@@ -93,10 +96,7 @@ func (d *draft) expireHolds() {
 }
 
 func (d *draft) reserve() *fault.Error {
-	day := d.op.ServiceDate
-	if day.IsZero() {
-		day = d.at.Today
-	}
+	day := d.op.reservedFor(d.at.Today)
 	switch {
 	case d.Decision != Active:
 		return notActive(d.Decision)
@@ -104,6 +104,9 @@ func (d *draft) reserve() *fault.Error {
 		return d.outsideDates(day)
 	case d.op.Units > d.Available():
 		return insufficientUnits(d.Available(), d.op.Units)
+	}
+	if refusal := d.capRefusal(d.op.Units, day); refusal != nil {
+		return refusal
 	}
 	d.open(d.op.Units, day)
 	return nil
@@ -149,8 +152,8 @@ func (d *draft) consume() *fault.Error {
 }
 
 // consumeNamed settles one reservation. Time that went beyond it is taken from
-// what is available; what is not available is told as missing, because it was
-// really worked, and never booked.
+// what is available, caps or not; what is not available is told as missing,
+// because it was really worked, and never booked.
 func (d *draft) consumeNamed() *fault.Error {
 	r, refusal := d.named()
 	if refusal != nil {
@@ -305,13 +308,15 @@ func (d *draft) open(units int, day calendar.Date) *Reservation {
 	return opened
 }
 
-// extend reserves more units on a reservation.
+// extend reserves more units on a reservation, whatever caps say: whoever must
+// keep to them has asked before.
 func (d *draft) extend(r *Reservation, units int) {
 	if units == 0 {
 		return
 	}
 	r.Units += units
 	d.Scheduled += units
+	d.book(r, units)
 	d.postOn(r, Reserve, units, r.ServiceDate)
 }
 
@@ -328,7 +333,19 @@ func (d *draft) use(r *Reservation, units int, day calendar.Date) {
 func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	r.Released += units
 	d.Scheduled -= units
+	d.book(r, -units)
 	d.postOn(r, kind, units, r.ServiceDate)
+}
+
+// book keeps what caps count by date.
+func (d *draft) book(r *Reservation, units int) {
+	if d.Booked == nil {
+		return
+	}
+	d.Booked[r.ServiceDate] += units
+	if d.Booked[r.ServiceDate] == 0 {
+		delete(d.Booked, r.ServiceDate)
+	}
 }
 
 func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.Date) {

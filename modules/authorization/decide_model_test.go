@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/calendar"
 )
 
 // model keeps units as a child would: each unit is a stone that lies in one of
@@ -16,12 +18,48 @@ type model struct {
 	available int
 	used      int
 	held      []box // oldest first
+	caps      []Cap
+	weekStart time.Weekday
 }
 
 type box struct {
 	id        uuid.UUID
 	stones    int
+	used      int // stones that were in it and were used
+	day       calendar.Date
 	expiresAt time.Time // zero: never
+}
+
+// fits says whether more stones on a day keep to the caps: it looks at every
+// stone that lies in a box or was used out of one.
+func (m *model) fits(units int, day calendar.Date) bool {
+	for _, limit := range m.caps {
+		for _, b := range m.held {
+			if m.together(limit.Period, b.day, day) {
+				limit.Units -= b.stones + b.used
+			}
+		}
+		if units > limit.Units {
+			return false
+		}
+	}
+	return true
+}
+
+// together says whether two days fall into one period, by walking from the one to
+// the other.
+func (m *model) together(p Period, x, y calendar.Date) bool {
+	if y.Before(x) {
+		x, y = y, x
+	}
+	for d := x; d != y; {
+		d = d.AddDays(1)
+		switch {
+		case p == PerDay, p == PerWeek && d.Time().Weekday() == m.weekStart, p == PerMonth && d.Time().Day() == 1:
+			return false
+		}
+	}
+	return true
 }
 
 func (m *model) expire(now time.Time) {
@@ -52,7 +90,8 @@ func (m *model) scheduled() int {
 // try moves the stones if the operation is possible, and says whether it was and
 // how many stones of a consumption were missing.
 func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
-	before := model{m.available, m.used, slices.Clone(m.held)}
+	before := *m
+	before.held = slices.Clone(m.held)
 	defer func() {
 		if !accepted {
 			*m = before
@@ -61,10 +100,10 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 	m.expire(now)
 	switch {
 	case op.Kind == Reserve:
-		if op.Units > m.available {
+		if op.Units > m.available || !m.fits(op.Units, op.ServiceDate) {
 			return false, 0
 		}
-		b := box{id: op.NewID, stones: op.Units}
+		b := box{id: op.NewID, stones: op.Units, day: op.ServiceDate}
 		if op.HoldFor > 0 {
 			b.expiresAt = now.Add(op.HoldFor)
 		}
@@ -100,6 +139,7 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 		fromBox := min(units, b.stones)
 		fromAvailable := min(units-fromBox, m.available)
 		m.used += fromBox + fromAvailable
+		b.used += fromBox + fromAvailable
 		b.stones -= fromBox
 		m.available -= fromAvailable
 		if !op.KeepRest {
@@ -117,12 +157,14 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 				m.available += units
 			} else {
 				m.used += units
+				m.held[i].used += units
 			}
 		}
 		if op.Kind == Release {
 			return left == 0, 0
 		}
 		fromAvailable := min(left, m.available)
+		m.held = append(m.held, box{used: fromAvailable, day: today})
 		m.available -= fromAvailable
 		m.used += fromAvailable
 		left -= fromAvailable
@@ -138,7 +180,9 @@ func TestDecideAgainstModel(t *testing.T) {
 		total := rapid.IntRange(0, 30).Draw(t, "total")
 		a := granted(total, 0, 0)
 		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
-		stones := model{available: total}
+		stones := model{available: total, caps: drawCaps(t), weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
+		a.Caps, _ = capsOf(stones.caps)
+		a.Booked, a.weekStart = a.Caps.nothingBooked(), stones.weekStart
 		ledger := books{}
 		now := noon
 
@@ -157,6 +201,9 @@ func TestDecideAgainstModel(t *testing.T) {
 				continue
 			}
 			require.Equal(t, missing, outcome.Missing)
+			if op.Kind == Reserve {
+				require.True(t, stones.fits(0, op.ServiceDate), "%+v exceeds one of %v", op, stones.caps)
+			}
 			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
 
 			ledger.entries = append(ledger.entries, outcome.Entries...)
@@ -164,6 +211,17 @@ func TestDecideAgainstModel(t *testing.T) {
 			require.Empty(t, ledger.check(now))
 		}
 	})
+}
+
+// drawCaps draws at most one cap for each period, or none at all.
+func drawCaps(t *rapid.T) []Cap {
+	var caps []Cap
+	for _, p := range periods {
+		if rapid.IntRange(0, 2).Draw(t, "cap per "+string(p)) == 0 {
+			caps = append(caps, Cap{p, rapid.IntRange(0, 25).Draw(t, "units per "+string(p))})
+		}
+	}
+	return caps
 }
 
 func drawOperation(t *rapid.T, a account) Operation {
@@ -174,6 +232,7 @@ func drawOperation(t *rapid.T, a account) Operation {
 	}
 	switch op.Kind {
 	case Reserve:
+		op.ServiceDate = firstDay.AddDays(rapid.IntRange(0, 30).Draw(t, "day"))
 		op.HoldFor = time.Duration(rapid.SampledFrom([]int{0, 0, 30, 60, 120}).Draw(t, "hold")) * time.Second
 	case Adjust:
 		op.Total = rapid.IntRange(0, 40).Draw(t, "new total")

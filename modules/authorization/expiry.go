@@ -62,8 +62,11 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err er
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
 	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
-	outcome, err := s.transact(ctx, hold.OrganizationID, op)
-	return len(outcome.Entries), err
+	outcomes, err := s.transact(ctx, hold.OrganizationID, "units."+string(Expire), batch{ops: []Operation{op}})
+	if err != nil {
+		return 0, err
+	}
+	return len(outcomes[0].Entries), nil
 }
 
 // RunSweeper sweeps once per interval until the context ends. A sweep that

@@ -17,6 +17,9 @@ var (
 	// ErrInsufficientUnits comes with [Shortage].
 	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.").
 				Advising("Offer fewer units, another day, or another authorization; `available` says how many there are.")
+	// ErrCapExceeded comes with [CapShortage].
+	ErrCapExceeded = fault.Define(fault.Conflict, "cap-exceeded", "A cap of the authorization does not allow so many units in its period.").
+			Advising("Offer fewer units, or a day before `periodStart` or after `periodEnd`; `limit` − `booked` says how many still fit.")
 	// ErrInsufficientReserved comes with [ReservedShortage].
 	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.").
 				Advising("`reserved` says how many can be released.")
@@ -48,6 +51,9 @@ var (
 	// only a change past this program can make them.
 	ErrBooksDamaged = fault.Define(fault.Conflict, "books-damaged", "The books of this authorization do not agree; nothing is booked on it until that is repaired.").
 			Advising("Tell the operator: `verify` says what differs.")
+	// ErrBulkRefused: some of the operations that were to be done together were refused.
+	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused", "Some of the operations were refused, so none of them took effect.").
+			Advising("Each of `results` that is `refused` says why; change or leave out those, or send it without `atomic`.")
 	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
 	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
 				Advising("A bug in the client: make a new key for each new operation.")
@@ -62,6 +68,17 @@ type Shortage struct {
 func insufficientUnits(available, requested int) *fault.Error {
 	return ErrInsufficientUnits.With(Shortage{available, requested},
 		"Insufficient units available. Available: %d, Requested: %d", available, requested)
+}
+
+// CapShortage are the details of [ErrCapExceeded], in units.
+type CapShortage struct {
+	Cap         Period        `json:"cap"`
+	PeriodStart calendar.Date `json:"periodStart"`
+	PeriodEnd   calendar.Date `json:"periodEnd"` // the last day
+	Limit       int           `json:"limit"`
+	Booked      int           `json:"booked"`
+	Requested   int           `json:"requested"`
+	Missing     int           `json:"missing"` // by how many units the limit would be exceeded
 }
 
 // ReservedShortage are the details of [ErrInsufficientReserved], in units.

@@ -68,6 +68,7 @@ type authorizationBody struct {
 	StartDate      calendar.Date `json:"startDate"`
 	EndDate        calendar.Date `json:"endDate"`
 	Status         Status        `json:"status"`
+	Caps           []capBody     `json:"caps"`
 	Notes          *string       `json:"notes"`
 	Version        int           `json:"version"`
 	CreatedAt      time.Time     `json:"createdAt"`
@@ -85,12 +86,53 @@ func bodyOf(v View) authorizationBody {
 		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
 		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber,
 		TotalUnits: v.Total, UsedUnits: v.Used, ScheduledUnits: v.Scheduled, AvailableUnits: v.Available(),
-		StartDate: v.StartDate, EndDate: v.EndDate, Status: v.Status, Notes: v.Notes,
+		StartDate: v.StartDate, EndDate: v.EndDate, Status: v.Status, Caps: capBodiesOf(v.Caps), Notes: v.Notes,
 		Version: v.Version, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
 }
 
+// capBody is a cap as clients see it.
+type capBody struct {
+	Period Period `json:"period"`
+	Units  int    `json:"units"`
+}
+
+func capBodiesOf(c Caps) []capBody {
+	bodies := []capBody{}
+	for _, each := range c.List() {
+		bodies = append(bodies, capBody(each))
+	}
+	return bodies
+}
+
+// capRequest is a cap as clients write it: 0 units are not the same as none.
+type capRequest struct {
+	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"`
+	Units  *int   `json:"units" validate:"required,min=0,max=10000000"`
+}
+
+// capped is the list of caps of a request; null is an empty list.
+type capped struct {
+	Caps patch.Clearable[[]capRequest] `json:"caps" validate:"omitempty,max=4,dive"`
+}
+
+func (c capped) list() []Cap {
+	if c.Caps.Value == nil {
+		return nil
+	}
+	var list []Cap
+	for _, each := range *c.Caps.Value {
+		list = append(list, Cap{each.Period, *each.Units})
+	}
+	return list
+}
+
+func (c capped) change() patch.Clearable[[]Cap] {
+	return patch.Clearable[[]Cap]{Given: c.Caps.Given, Value: new(c.list())}
+}
+
 type createRequest struct {
+	capped
 	PatientID     uuid.UUID     `json:"patientId" validate:"required"`
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId" validate:"required"`
 	InsuranceID   *uuid.UUID    `json:"insuranceId"`
@@ -105,7 +147,7 @@ type createRequest struct {
 func (s *Service) handleCreate(ctx context.Context, in createRequest) (authorizationBody, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
-		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Notes: in.Notes,
+		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(), Notes: in.Notes,
 	})
 	return bodyOf(v), err
 }
@@ -149,6 +191,7 @@ type matching struct {
 type changeRequest struct {
 	byID
 	matching
+	capped
 	InsuranceID patch.Clearable[uuid.UUID] `json:"insuranceId"`
 	AuthNumber  patch.Clearable[string]    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
 	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
@@ -163,7 +206,7 @@ func (s *Service) handleChange(ctx context.Context, in changeRequest) (authoriza
 	v, err := s.Change(ctx, in.ID, Change{
 		Match:       in.IfMatch,
 		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,
-		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Notes: in.Notes, Reason: in.Reason,
+		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.change(), Notes: in.Notes, Reason: in.Reason,
 	})
 	return bodyOf(v), err
 }

@@ -44,6 +44,11 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Summary: "List an authorization's unit ledger", Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 		{
+			// Each operation of it needs the permission of its kind.
+			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
+			Summary: "Carry out many operations on units", Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
+		},
+		{
 			Method: http.MethodPost, Path: "/admin/verify", Permission: PermissionVerify,
 			Summary: "Check the books of all authorizations", Endpoint: httpx.Handle(http.StatusOK, s.handleVerify),
 		},
@@ -223,6 +228,10 @@ type refusalBody struct {
 	Details any    `json:"details"`
 }
 
+func refusalBodyOf(r *fault.Error) *refusalBody {
+	return &refusalBody{r.Code(), r.Error(), r.Details()}
+}
+
 func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
 	outcome, err := s.previewOf(ctx, in)
 	if err != nil {
@@ -232,7 +241,7 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 		Allowed: outcome.Refusal == nil, Authorization: bodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
-		answer.Refusal = &refusalBody{r.Code(), r.Error(), r.Details()}
+		answer.Refusal = refusalBodyOf(r)
 	}
 	return answer, nil
 }

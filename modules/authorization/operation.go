@@ -31,6 +31,10 @@ type Operation struct {
 	KeepRest      bool          // Consume of a named reservation: what is left stays reserved
 	Reason        *string
 
+	// Bound is, of an operation that was asked for together with others, a sum of
+	// all of them.
+	Bound []byte
+
 	ActorID   uuid.UUID
 	RequestID string
 	// Repeatable says that the client chose the id and may ask again: a refusal
@@ -38,12 +42,21 @@ type Operation struct {
 	Repeatable bool
 }
 
+// reservedFor returns the day for which a reservation is made.
+func (o Operation) reservedFor(today calendar.Date) calendar.Date {
+	if o.ServiceDate.IsZero() {
+		return today
+	}
+	return o.ServiceDate
+}
+
 // fingerprint tells whether two operations with one id ask for the same thing.
 // It leaves out who asks and what was chosen for the operation, not by it.
 func (o Operation) fingerprint() []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%d|%d|%s|%s|%d|%s|%s|%t|%s",
+	asked := fmt.Appendf(nil, "%s|%s|%d|%d|%s|%s|%d|%s|%s|%t|%s",
 		o.Kind, o.AuthorizationID, o.Units, o.Total, text(o.ReservationID), o.ServiceDate, o.HoldFor,
-		text(o.AppointmentID), quoted(o.Reference), o.KeepRest, quoted(o.Reason)))
+		text(o.AppointmentID), quoted(o.Reference), o.KeepRest, quoted(o.Reason))
+	sum := sha256.Sum256(append(asked, o.Bound...))
 	return sum[:]
 }
 

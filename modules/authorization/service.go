@@ -22,6 +22,8 @@ type Directory interface {
 	// CheckReferences returns an error that names the field where one of them is
 	// not there, or does not fit the others, in the caller's organization.
 	CheckReferences(ctx context.Context, patient, serviceCode uuid.UUID, insurance *uuid.UUID) error
+	// WeekStartsOn returns where the weeks of the insurance's payer begin.
+	WeekStartsOn(ctx context.Context, insurance uuid.UUID) (time.Weekday, error)
 }
 
 // Service has the use cases of authorizations and their units. It is safe for
@@ -88,6 +90,7 @@ type NewAuthorization struct {
 	StartDate     calendar.Date
 	EndDate       calendar.Date
 	Status        Status // Pending or Active; empty: Active
+	Caps          []Cap
 	Notes         *string
 }
 
@@ -101,7 +104,8 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 	if n.Status == "" {
 		n.Status = Active
 	}
-	if err := n.check(); err != nil {
+	caps, err := n.check()
+	if err != nil {
 		return View{}, err
 	}
 	id := s.newID()
@@ -128,6 +132,8 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 			ServiceCodeID:  n.ServiceCodeID,
 			AuthNumber:     n.AuthNumber,
 			Balance:        Balance{Total: n.TotalUnits},
+			Caps:           caps,
+			Booked:         caps.nothingBooked(),
 			StartDate:      n.StartDate,
 			EndDate:        n.EndDate,
 			Decision:       n.Status,
@@ -142,8 +148,9 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 	}, db.ProvenBy(there))
 }
 
-func (n NewAuthorization) check() error {
-	var wrong []fault.Field
+// check returns the caps, or what is wrong with the fields.
+func (n NewAuthorization) check() (Caps, error) {
+	caps, wrong := capsOf(n.Caps)
 	if n.TotalUnits < 0 || n.TotalUnits > MaxUnits {
 		wrong = append(wrong, fieldUnits("totalUnits", 0))
 	}
@@ -154,9 +161,9 @@ func (n NewAuthorization) check() error {
 		wrong = append(wrong, fault.Field{Field: "status", Code: "oneof", Message: "must be PENDING or ACTIVE"})
 	}
 	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+		return caps, fault.InvalidFields(wrong...)
 	}
-	return nil
+	return caps, nil
 }
 
 // View is an authorization as it counts today: with its computed status, and

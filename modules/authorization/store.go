@@ -58,6 +58,24 @@ func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
 	return a, err
 }
 
+// several returns those of the authorizations that are there, as their rows say.
+// Index: the primary key.
+func (store) several(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Authorization, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []Authorization
+	if err := tx.Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]Authorization, len(rows))
+	for _, a := range rows {
+		found[a.ID] = a
+	}
+	return found, nil
+}
+
 // current returns the authorization as it counts at the moment: units of holds
 // that have expired are available again, whether or not anything has released them.
 func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Authorization, error) {
@@ -154,14 +172,19 @@ func (store) saveTerms(ctx context.Context, a Authorization) error {
 		return err
 	}
 	return changedOne(tx.Model(&Authorization{}).Where("id = ?", a.ID).UpdateColumns(map[string]any{
-		"insurance_id": a.InsuranceID,
-		"auth_number":  a.AuthNumber,
-		"start_date":   a.StartDate,
-		"end_date":     a.EndDate,
-		"status":       a.Decision,
-		"notes":        a.Notes,
-		"version":      a.Version,
-		"updated_at":   a.UpdatedAt,
+		"insurance_id":   a.InsuranceID,
+		"auth_number":    a.AuthNumber,
+		"booked_by_date": a.Booked,
+		"start_date":     a.StartDate,
+		"end_date":       a.EndDate,
+		"status":         a.Decision,
+		"cap_day":        a.Caps.Day,
+		"cap_week":       a.Caps.Week,
+		"cap_month":      a.Caps.Month,
+		"cap_total":      a.Caps.Total,
+		"notes":          a.Notes,
+		"version":        a.Version,
+		"updated_at":     a.UpdatedAt,
 	}))
 }
 

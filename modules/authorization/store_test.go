@@ -78,12 +78,14 @@ func TestTheDatabaseHoldsTheSums(t *testing.T) {
 	t.Parallel()
 	r := insert(t)
 	for name, set := range map[string]string{
-		"authorizations_units_within_total":     "used_units = 6, scheduled_units = 5",
-		"authorizations_total_not_negative":     "total_units = -1, used_units = 0",
-		"authorizations_used_not_negative":      "used_units = -1",
-		"authorizations_scheduled_not_negative": "scheduled_units = -1",
-		"authorizations_dates_in_order":         "end_date = '2025-12-31'",
-		"authorizations_status_stored":          "status = 'EXPIRED'",
+		"authorizations_units_within_total":      "used_units = 6, scheduled_units = 5",
+		"authorizations_total_not_negative":      "total_units = -1, used_units = 0",
+		"authorizations_used_not_negative":       "used_units = -1",
+		"authorizations_scheduled_not_negative":  "scheduled_units = -1",
+		"authorizations_caps_not_negative":       "cap_total = 0, cap_week = -1, booked_by_date = '{}'",
+		"authorizations_booked_by_date_for_caps": "cap_month = 1",
+		"authorizations_dates_in_order":          "end_date = '2025-12-31'",
+		"authorizations_status_stored":           "status = 'EXPIRED'",
 	} {
 		t.Run("it refuses "+set, func(t *testing.T) {
 			t.Parallel()

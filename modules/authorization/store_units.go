@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 )
@@ -39,103 +41,158 @@ type doneOperation struct {
 // TableName names the table for gorm.
 func (doneOperation) TableName() string { return "unit_operations" }
 
-// done returns the row of an operation, nil where it has not been carried out.
+// done returns the rows of those of the operations that have been carried out.
 // Index: the primary key.
-func (store) done(ctx context.Context, id uuid.UUID) (*doneOperation, error) {
+func (store) done(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]doneOperation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var row doneOperation
-	err = tx.Where("id = ?", id).Take(&row).Error
-	if db.IsNotFound(err) {
-		return nil, nil
+	var rows []doneOperation
+	if err := tx.Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
 	}
-	return &row, err
+	done := make(map[uuid.UUID]doneOperation, len(rows))
+	for _, row := range rows {
+		done[row.ID] = row
+	}
+	return done, nil
 }
 
-// touchable returns the reservations that decide needs to see for the operation.
+// touchable returns the reservations that decide needs to see for the operations.
 // Indexes: the primary key, unit_reservations_open_oldest_first.
-func (store) touchable(ctx context.Context, a Authorization, op Operation, now time.Time) ([]Reservation, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
+func (store) touchable(ctx context.Context, a Authorization, ops []Operation, now time.Time) ([]Reservation, error) {
+	var named []uuid.UUID
+	unnamed := 0
+	for _, op := range ops {
+		switch {
+		case op.Kind != Release && op.Kind != Consume:
+		case op.ReservationID != nil:
+			named = append(named, *op.ReservationID)
+		default:
+			unnamed += op.Units
+		}
 	}
-	tx = tx.Where("authorization_id = ?", a.ID)
-	var rows, holds []Reservation
-	settles := op.Kind == Release || op.Kind == Consume
-	switch {
-	case settles && op.ReservationID != nil:
-		err = tx.Where("id = ?", *op.ReservationID).Find(&rows).Error
-	case settles:
-		// Every open one holds at least one unit, so as many rows as units are enough;
-		// holds that have expired meanwhile come on top.
-		err = tx.Where("open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > ?)", now).
-			Order("sequence").Limit(op.Units).Find(&rows).Error
+	var all []Reservation
+	read := func(narrow func(*gorm.DB) *gorm.DB) error {
+		tx, _, err := db.Tenant(ctx)
+		if err != nil {
+			return err
+		}
+		var rows []Reservation
+		err = narrow(tx.Where("authorization_id = ?", a.ID)).Find(&rows).Error
+		all = append(all, rows...)
+		return err
 	}
-	if err != nil || !a.mayHaveExpired(now) && op.Kind != Expire {
-		return rows, err
+	if len(named) > 0 {
+		if err := read(func(tx *gorm.DB) *gorm.DB { return tx.Where("id IN ?", named) }); err != nil {
+			return nil, err
+		}
 	}
-	// A fresh handle: the conditions above stay with the one before.
-	if tx, _, err = db.Tenant(ctx); err != nil {
-		return nil, err
+	if unnamed > 0 {
+		// Every open one holds at least one unit, so as many rows as units are enough,
+		// with as many again as may be settled by name before.
+		err := read(func(tx *gorm.DB) *gorm.DB {
+			return tx.Where("open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > ?)", now).
+				Order("sequence").Limit(unnamed + len(named))
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	err = tx.Where("authorization_id = ? AND open AND expires_at IS NOT NULL", a.ID).Find(&holds).Error
-	return oldestFirst(rows, holds), err
+	sweeps := slices.ContainsFunc(ops, func(op Operation) bool { return op.Kind == Expire })
+	if sweeps || a.mayHaveExpired(now) {
+		if err := read(func(tx *gorm.DB) *gorm.DB { return tx.Where("open AND expires_at IS NOT NULL") }); err != nil {
+			return nil, err
+		}
+	}
+	return oldestFirst(all), nil
 }
 
-// oldestFirst merges the two, each reservation once.
-func oldestFirst(a, b []Reservation) []Reservation {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(x, y Reservation) int { return int(x.Sequence - y.Sequence) })
+// oldestFirst brings reservations into their order, each once.
+func oldestFirst(all []Reservation) []Reservation {
+	slices.SortFunc(all, func(x, y Reservation) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	return slices.CompactFunc(all, func(x, y Reservation) bool { return x.ID == y.ID })
 }
 
-// post writes what was decided: counters, reservations, entries. The condition on
-// the sequence number cannot fail under SERIALIZABLE; it is there for the day when
-// somebody runs this on less.
-func (store) post(ctx context.Context, before, after account, entries []Entry) error {
+// booked returns what there is to keep once caps count by date. Index: the primary key.
+func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = changedOne(tx.Model(&Authorization{}).
-		Where("id = ? AND last_sequence = ?", after.ID, before.LastSequence).
-		UpdateColumns(map[string]any{
-			"total_units":     after.Total,
-			"used_units":      after.Used,
-			"scheduled_units": after.Scheduled,
-			"last_sequence":   after.LastSequence,
-			"last_hash":       after.LastHash,
-			"next_expiry":     after.NextExpiry,
-			"version":         after.Version,
-			"updated_at":      after.UpdatedAt,
-		}))
+	var rows []struct {
+		ServiceDate calendar.Date
+		Units       int
+	}
+	err = tx.Model(&Reservation{}).Select("service_date, sum(units - released_units) AS units").
+		Where("authorization_id = ? AND released_units < units", authorization).
+		Group("service_date").Scan(&rows).Error
+	booked := make(Bookings, len(rows))
+	for _, row := range rows {
+		booked[row.ServiceDate] = row.Units
+	}
+	return booked, err
+}
+
+// rowsAtOnce bounds how many rows one statement writes: a statement has room for
+// 65535 values.
+const rowsAtOnce = 1000
+
+// post writes what was decided: counters, reservations, entries. Authorizations
+// are locked one after the other in the order of their ids, and all else belongs
+// to one of them. The condition on the sequence number cannot fail under
+// SERIALIZABLE; it is there for the day when somebody runs this on less.
+func (store) post(ctx context.Context, bookings []booking) error {
+	var changed []Reservation
+	var entries []Entry
+	for _, b := range bookings {
+		tx, _, err := db.Tenant(ctx)
+		if err != nil {
+			return err
+		}
+		err = changedOne(tx.Model(&Authorization{}).
+			Where("id = ? AND last_sequence = ?", b.after.ID, b.before.LastSequence).
+			UpdateColumns(map[string]any{
+				"total_units":     b.after.Total,
+				"used_units":      b.after.Used,
+				"scheduled_units": b.after.Scheduled,
+				"booked_by_date":  b.after.Booked,
+				"last_sequence":   b.after.LastSequence,
+				"last_hash":       b.after.LastHash,
+				"next_expiry":     b.after.NextExpiry,
+				"version":         b.after.Version,
+				"updated_at":      b.after.UpdatedAt,
+			}))
+		if err != nil {
+			return err
+		}
+		changed = append(changed, b.after.touchedBy(b.entries, false)...)
+		entries = append(entries, b.entries...)
+	}
+	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	if tx, err = db.Handle(ctx); err != nil {
-		return err
-	}
-	tx = tx.Session(&gorm.Session{CreateBatchSize: insertRows})
-	if changed := after.touchedBy(entries, false); len(changed) > 0 {
+	for rows := range slices.Chunk(changed, rowsAtOnce) {
 		err = tx.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "organization_id"}, {Name: "authorization_id"}, {Name: "id"}},
 			DoUpdates: clause.AssignmentColumns([]string{"units", "consumed_units", "released_units", "updated_at"}),
-		}).Create(&changed).Error
+		}).Create(&rows).Error
 		if err != nil {
 			return refusalOf(err)
 		}
 	}
-	return tx.Create(&entries).Error
+	for rows := range slices.Chunk(entries, rowsAtOnce) {
+		if err := tx.Create(&rows).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// insertRows is how many rows one INSERT takes: the protocol has room for 65,535
-// parameters, and thousands of holds may run out at once.
-const insertRows = 1000
-
-// remember writes what the operation came to, so that a repetition gets the same answer.
-func (store) remember(ctx context.Context, op Operation, outcome Outcome, now time.Time) error {
+// remember writes what the operations came to, so that a repetition gets the same answer.
+func (store) remember(ctx context.Context, ops []Operation, outcomes []Outcome, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -144,19 +201,23 @@ func (store) remember(ctx context.Context, op Operation, outcome Outcome, now ti
 	if err != nil {
 		return err
 	}
-	stored, err := json.Marshal(memoryOf(op, outcome))
-	if err != nil {
-		return err
+	rows := make([]doneOperation, len(ops))
+	for i, op := range ops {
+		stored, err := json.Marshal(memoryOf(op, outcomes[i]))
+		if err != nil {
+			return err
+		}
+		rows[i] = doneOperation{
+			OrganizationID:  organization,
+			ID:              op.ID,
+			AuthorizationID: op.AuthorizationID,
+			Kind:            op.Kind,
+			Fingerprint:     op.fingerprint(),
+			Outcome:         stored,
+			CreatedAt:       now,
+		}
 	}
-	return tx.Create(&doneOperation{
-		OrganizationID:  organization,
-		ID:              op.ID,
-		AuthorizationID: op.AuthorizationID,
-		Kind:            op.Kind,
-		Fingerprint:     op.fingerprint(),
-		Outcome:         stored,
-		CreatedAt:       now,
-	}).Error
+	return tx.Create(&rows).Error
 }
 
 // dueHold names an authorization with a hold whose time is over.
@@ -196,6 +257,7 @@ var refusals = map[string]*fault.Error{
 	"unit_reservations_authorization":         ErrHasHistory,
 	"unit_entries_authorization":              ErrHasHistory,
 	"authorizations_dates_in_order":           fault.ErrInvalid,
+	"authorizations_caps_not_negative":        fault.ErrInvalid,
 	"authorizations_status_stored":            fault.ErrInvalid,
 	"authorizations_patient":                  fault.ErrInvalid,
 	"authorizations_insurance":                fault.ErrInvalid,

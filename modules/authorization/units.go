@@ -1,16 +1,14 @@
 package authorization
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
@@ -25,12 +23,17 @@ type Key string
 // keyNamespace makes operation ids of keys; it must never change.
 var keyNamespace = uuid.MustParse("5b0f6c5e-5c1e-4c60-9d3a-2f6a1f0c7b11")
 
-// operationID returns the id that the key stands for, and a new one where there is no key.
-func (s *Service) operationID(caller identity.Caller, key Key) uuid.UUID {
+// operationID returns the id that the key stands for in that place of a request
+// for several operations, and a new one where there is no key. The first place is
+// that of a request for one, so that a key cannot stand for both.
+func (s *Service) operationID(caller identity.Caller, key Key, place int) uuid.UUID {
 	if key == "" {
 		return s.newID()
 	}
 	name := caller.OrganizationID.String() + "\n" + caller.UserID.String() + "\n" + string(key)
+	if place > 0 {
+		name += "\n" + strconv.Itoa(place)
+	}
 	return uuid.NewSHA1(keyNamespace, []byte(name))
 }
 
@@ -58,7 +61,7 @@ type Settlement struct {
 
 // Reserve holds units. It is atomic and takes effect once per key. Refusals:
 // [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
-// [ErrOperationReused], [fault.ErrInvalid].
+// [ErrCapExceeded], [ErrOperationReused], [fault.ErrInvalid].
 func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
@@ -115,100 +118,22 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 	if err := op.check(); err != nil {
 		return Outcome{}, err
 	}
-	op.ID, op.Repeatable, op.NewID = s.operationID(caller, key), key != "", s.newID()
-	op.ActorID, op.RequestID = caller.UserID, caller.RequestID
-
-	outcome, err := s.transact(ctx, caller.OrganizationID, op)
-	if err == nil && outcome.Refusal != nil {
-		return outcome, outcome.Refusal
-	}
-	return outcome, err
-}
-
-// transact applies one operation in one SERIALIZABLE transaction, once those
-// before it on the same authorization are through.
-func (s *Service) transact(ctx context.Context, organization uuid.UUID, op Operation) (Outcome, error) {
-	leave, err := s.lanes.Enter(ctx, op.AuthorizationID)
+	op = op.by(caller, s.operationID(caller, key, 0), s.newID(), key)
+	outcomes, err := s.transact(ctx, caller.OrganizationID, "units."+string(op.Kind), batch{ops: []Operation{op}})
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer leave()
-	return db.Serializable(ctx, s.database, "units."+string(op.Kind), func(ctx context.Context) (Outcome, error) {
-		at, err := s.moment(ctx, organization)
-		if err != nil {
-			return Outcome{}, err
-		}
-		outcome, err := s.apply(ctx, op, at)
-		outcome.Today = at.Today
-		return outcome, err
-	}, s.proof(op), db.RetryConstraint(operationOnce))
+	if outcomes[0].Refusal != nil {
+		return outcomes[0], outcomes[0].Refusal
+	}
+	return outcomes[0], nil
 }
 
-// apply decides the operation inside a transaction and writes what came of it.
-// That it was done before shows by its row, which cannot be written twice; then
-// the transaction is tried again, and finds it.
-func (s *Service) apply(ctx context.Context, op Operation, at Moment) (Outcome, error) {
-	a, err := s.store.get(ctx, op.AuthorizationID)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if db.InDoubt(ctx) {
-		done, err := s.store.done(ctx, op.ID)
-		switch {
-		case err != nil:
-			return Outcome{}, err
-		case done != nil && !bytes.Equal(done.Fingerprint, op.fingerprint()):
-			return Outcome{Refusal: ErrOperationReused}, nil // a sure answer: this call has not been carried out
-		case done != nil:
-			return recall(a, done.Outcome)
-		}
-	}
-	outcome, err := s.post(ctx, a, op, at)
-	if err != nil {
-		return Outcome{}, err
-	}
-	// A refusal that nobody can ask for again needs no row, unless an attempt
-	// before this one may have been accepted: its COMMIT may still be under way, and
-	// only the row's key makes the two meet. Nor does a sweep that found nothing.
-	if op.Kind == Expire && len(outcome.Entries) == 0 {
-		return outcome, nil
-	}
-	if outcome.Refusal == nil || op.Repeatable || db.InDoubt(ctx) {
-		err = s.store.remember(ctx, op, outcome, at.Now)
-	}
-	return outcome, err
-}
-
-// post decides the operation and writes its entries with what they change.
-func (s *Service) post(ctx context.Context, a Authorization, op Operation, at Moment) (Outcome, error) {
-	reservations, err := s.store.touchable(ctx, a, op, at.Now)
-	if err != nil {
-		return Outcome{}, err
-	}
-	before := account{Authorization: a, reservations: reservations}
-	after, outcome := decide(before, op, at)
-	if outcome.Refusal != nil && outcome.Refusal.Is(ErrBooksDamaged) {
-		return Outcome{}, outcome.Refusal // not to be remembered: it is to be repaired
-	}
-	if len(outcome.Entries) > 0 {
-		err = s.store.post(ctx, before, after, outcome.Entries)
-	}
-	return outcome, err
-}
-
-// proof finds out after an ambiguous COMMIT whether this very call took effect.
-// Another one with the same key may have; then this one is tried again, finds
-// that, and answers as the other did.
-func (s *Service) proof(op Operation) db.Option {
-	return db.ProvenBy(func(ctx context.Context) (bool, error) {
-		done, err := s.store.done(ctx, op.ID)
-		if err != nil || done == nil {
-			return false, err
-		}
-		var m memory
-		err = json.Unmarshal(done.Outcome, &m)
-		return m.Call == op.NewID, err
-	})
+// by fills in who asks for the operation, and what was chosen for it.
+func (o Operation) by(caller identity.Caller, id, newID uuid.UUID, key Key) Operation {
+	o.ID, o.NewID, o.Repeatable = id, newID, key != ""
+	o.ActorID, o.RequestID = caller.UserID, caller.RequestID
+	return o
 }
 
 func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
@@ -221,11 +146,11 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		reservations, err := s.store.touchable(ctx, a, op, at.Now)
+		before, err := s.load(ctx, a, []Operation{op}, at)
 		if err != nil {
 			return Outcome{}, err
 		}
-		_, outcome := decide(account{Authorization: a, reservations: reservations}, op, at)
+		_, outcome := decide(before, op, at)
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)
 		}
@@ -236,21 +161,28 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 
 // check refuses what is wrong whatever the state.
 func (o Operation) check() error {
+	if wrong := o.wrong(); len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+func (o Operation) wrong() []fault.Field {
 	least := 1
 	if o.ReservationID != nil && o.Kind != Reserve {
 		least = 0
 	}
 	switch {
 	case o.Units == 0 && least == 1 && o.Kind != Reserve:
-		return fault.InvalidFields(fault.Field{
+		return []fault.Field{{
 			Field: "units", Code: "required", Message: "must be given, unless reservationId names what is settled",
-		})
+		}}
 	case o.Units < least || o.Units > MaxUnits:
-		return fault.InvalidFields(fieldUnits("units", 1))
+		return []fault.Field{fieldUnits("units", 1)}
 	case o.HoldFor < 0 || o.HoldFor > MaxHold:
-		return fault.InvalidFields(fault.Field{
+		return []fault.Field{{
 			Field: "expiresInSeconds", Code: "range", Message: fmt.Sprintf("must be between 1 and %d", int(MaxHold.Seconds())),
-		})
+		}}
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ const verifyBatch = 200
 //   - balance-after: every entry's counters follow from those before it
 //   - total, used, scheduled: the counters are the sums of the entries
 //   - reservations-used, reservations-scheduled: … and of the reservations
+//   - booked-by-date: where caps count by date, what they count is too
 //   - reservation: every reservation is the sum of its entries
 //   - next-expiry: the noted moment of the next expiry is not after that of an open hold
 //   - overdue: no hold is open past its expiry for longer than the sweeper takes
@@ -189,6 +190,15 @@ func (a *audit) compareCounters() {
 	for _, r := range a.reservations {
 		used += r.Consumed
 		scheduled += r.Left()
+	}
+	if a.Booked != nil {
+		booked := Bookings{}
+		for _, r := range a.reservations {
+			if units := r.Units - r.Released; units > 0 {
+				booked[r.ServiceDate] += units
+			}
+		}
+		a.expect("booked-by-date", nil, uuid.Nil, booked.String(), a.Booked.String())
 	}
 	a.expect("reservations-used", nil, uuid.Nil, used, a.Used)
 	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)

@@ -371,3 +371,35 @@ func TestReferences(t *testing.T) {
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 	})
 }
+
+func TestWhereWeeksStart(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	patient, err := r.CreatePatient(r.own, ada())
+	require.NoError(t, err)
+	asked := func(ctx context.Context, insurance uuid.UUID) (time.Weekday, error) {
+		return db.Serializable(ctx, r.database, "test", func(ctx context.Context) (time.Weekday, error) {
+			return r.WeekStartsOn(ctx, insurance)
+		})
+	}
+	var last uuid.UUID
+	for name, want := range map[string]time.Weekday{
+		"": time.Sunday, "SUNDAY": time.Sunday, "MONDAY": time.Monday, "TUESDAY": time.Tuesday, "WEDNESDAY": time.Wednesday,
+		"THURSDAY": time.Thursday, "FRIDAY": time.Friday, "SATURDAY": time.Saturday,
+	} {
+		payer, err := r.CreatePayer(r.own, directory.NewPayer{Name: "Example Health", WeekStartsOn: name})
+		require.NoError(t, err)
+		insurance, err := r.CreateInsurance(r.own, directory.NewInsurance{
+			PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M-1", StartsOn: born,
+		})
+		require.NoError(t, err)
+		got, err := asked(r.own, insurance.ID)
+		require.NoError(t, err)
+		require.Equal(t, want, got, name)
+		last = insurance.ID
+	}
+	_, err = asked(r.other, last)
+	require.ErrorIs(t, err, directory.ErrInsuranceNotFound, "another organization's")
+	_, err = r.WeekStartsOn(r.own, last)
+	require.ErrorIs(t, err, db.ErrNoTransaction)
+}

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -40,4 +42,20 @@ func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid
 		return fault.InvalidFields(wrong...)
 	}
 	return nil
+}
+
+// WeekStartsOn returns the day with which the weeks of an insurance's payer
+// begin. It works in the caller's transaction and fails without one. The error is
+// [ErrInsuranceNotFound] where there is no such insurance.
+func (s *Service) WeekStartsOn(ctx context.Context, insurance uuid.UUID) (time.Weekday, error) {
+	name, err := weekStart(ctx, insurance)
+	if err != nil {
+		return time.Sunday, err
+	}
+	for day := time.Sunday; day <= time.Saturday; day++ {
+		if strings.EqualFold(day.String(), name) {
+			return day, nil
+		}
+	}
+	return time.Sunday, ErrInsuranceNotFound
 }

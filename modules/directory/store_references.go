@@ -37,3 +37,22 @@ func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (ref
 		}).Scan(&there).Error
 	return there, err
 }
+
+// weekStart returns how the payer of an insurance names the first day of its
+// weeks, and nothing where there is no such insurance. Indexes: the primary keys.
+func weekStart(ctx context.Context, insurance uuid.UUID) (string, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return "", err
+	}
+	var name string
+	err = tx.Raw(`
+		SELECT p.week_starts_on
+		FROM insurances i JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id
+		WHERE i.organization_id = ? AND i.id = ?`, organization, insurance).Scan(&name).Error
+	return name, err
+}

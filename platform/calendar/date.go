@@ -95,6 +95,9 @@ func (d *Date) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// MarshalText writes YYYY-MM-DD, for keys of JSON objects.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
 // UnmarshalText reads YYYY-MM-DD, for query and path parameters. The error is [ErrDate].
 func (d *Date) UnmarshalText(b []byte) error {
 	parsed, err := ParseDate(string(b))

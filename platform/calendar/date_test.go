@@ -38,6 +38,16 @@ func TestDate(t *testing.T) {
 		require.True(t, read[0].IsZero())
 		require.Equal(t, calendar.NewDate(2026, time.March, 1), read[1])
 	})
+	t.Run("it is a key of a JSON object", func(t *testing.T) {
+		t.Parallel()
+		byDate := map[calendar.Date]int{calendar.NewDate(2026, time.March, 1): 4}
+		written, err := json.Marshal(byDate)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"2026-03-01": 4}`, string(written))
+		var read map[calendar.Date]int
+		require.NoError(t, json.Unmarshal(written, &read))
+		require.Equal(t, byDate, read)
+	})
 	t.Run("it is the day that the clock on the wall shows in the zone", func(t *testing.T) {
 		t.Parallel()
 		newYork, err := time.LoadLocation("America/New_York")

@@ -130,10 +130,10 @@ func (e *Error) Details() any { return e.details }
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is a domain error with the same code.
+// Is reports whether target is a domain error with the same code; of nil it is not.
 func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
-	return ok && other.code == e.code
+	return ok && e != nil && other.code == e.code
 }
 
 // From returns the first domain error in err's tree.

@@ -1,0 +1,72 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+)
+
+// TestStatementsOfAnOperation counts what an operation asks of the database: each
+// statement is a round trip while others wait for the same authorization.
+func TestStatementsOfAnOperation(t *testing.T) {
+	t.Parallel()
+	logger, log := logtest.NewNullLogger()
+	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
+	// of returns the verbs and tables of the statements that a request makes.
+	of := func(path string, b body, status int) []string {
+		t.Helper()
+		log.Reset()
+		answer := c.admin().post(t, path, b)
+		require.Equal(t, status, answer.status, "%s", answer.raw)
+		var all []string
+		for _, entry := range log.AllEntries() {
+			if entry.Data["event"] == "slow_statement" {
+				all = append(all, shortened(entry))
+			}
+		}
+		return all
+	}
+	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT unit_operations"}
+	with := func(reads ...string) []string { return append(reads, writes...) }
+
+	plain := c.authorize(t, 100)
+	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", body{"units": 5}, http.StatusCreated))
+	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"), of(plain+"/consume", body{"units": 1}, http.StatusOK))
+	require.Equal(t, []string{"SELECT authorizations"}, of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
+
+	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are enough")
+
+	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "here too")
+	insured := c.authorize(t, 100, body{"caps": caps("WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
+		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
+	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
+		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consumption meets no cap")
+
+	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
+		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
+	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
+}
+
+func shortened(entry *logrus.Entry) string {
+	words := strings.Fields(strings.ReplaceAll(entry.Data["sql"].(string), `"`, ""))
+	for i, word := range words {
+		switch strings.ToUpper(word) {
+		case "FROM", "INTO":
+			return words[0] + " " + words[i+1]
+		case "UPDATE":
+			if i == 0 {
+				return words[0] + " " + words[1]
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,115 @@
+package authorization
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+)
+
+type bulkRequest struct {
+	keyed
+	Atomic     bool       `json:"atomic"` // all of them, or none
+	Operations []bulkItem `json:"operations" validate:"required,min=1,max=200,dive"`
+}
+
+// bulkItem is the request for one operation: it has the fields of the single call,
+// and no others.
+type bulkItem struct {
+	Operation        EntryKind     `json:"operation" validate:"required,oneof=reserve release consume"`
+	AuthorizationID  uuid.UUID     `json:"authorizationId" validate:"required"`
+	ReservationID    *uuid.UUID    `json:"reservationId" validate:"omitempty,excluded_if=Operation reserve"`
+	Units            *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
+	Reference        *string       `json:"reference" validate:"omitempty,excluded_unless=Operation reserve,min=1,max=200,text"`
+	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,excluded_unless=Operation reserve,min=1,max=2592000"`
+	ServiceDate      calendar.Date `json:"serviceDate" validate:"omitempty,excluded_if=Operation release"`
+	Remainder        string        `json:"remainder" validate:"omitempty,excluded_unless=Operation consume,oneof=release keep"`
+	Reason           *string       `json:"reason" validate:"omitempty,excluded_if=Operation reserve,min=1,max=500,text"`
+}
+
+func (i bulkItem) operation() NewOperation {
+	n := NewOperation{Kind: i.Operation, Authorization: i.AuthorizationID}
+	if i.Operation == Reserve {
+		n.Reservation = reserveRequest{
+			Units: *i.Units, Reference: i.Reference, ExpiresInSeconds: i.ExpiresInSeconds, ServiceDate: i.ServiceDate,
+		}.reservation()
+		return n
+	}
+	n.Settlement = consumeRequest{
+		ReservationID: i.ReservationID, Units: i.Units, ServiceDate: i.ServiceDate, Remainder: i.Remainder, Reason: i.Reason,
+	}.settlement()
+	return n
+}
+
+type bulkAnswer struct {
+	replayed
+	bulkBody
+}
+
+// bulkBody is the answer, and what the problem document of [ErrBulkRefused] says.
+type bulkBody struct {
+	Results  []bulkResult `json:"results"`
+	Accepted int          `json:"accepted"`
+	Refused  int          `json:"refused"`
+}
+
+// bulkResult is the verdict on one operation. Accepted, it has what the answer of
+// the single call has.
+type bulkResult struct {
+	Index         int                `json:"index"`
+	Status        string             `json:"status"` // accepted or refused
+	Reservation   *reservationBody   `json:"reservation,omitempty"`
+	Reservations  []reservationBody  `json:"reservations,omitempty"`
+	Authorization *authorizationBody `json:"authorization,omitempty"`
+	ConsumedUnits *int               `json:"consumedUnits,omitempty"`
+	MissingUnits  *int               `json:"missingUnits,omitempty"`
+	Refusal       *refusalBody       `json:"refusal,omitempty"`
+}
+
+func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
+	ops := make([]NewOperation, len(in.Operations))
+	for i, item := range in.Operations {
+		ops[i] = item.operation()
+	}
+	outcomes, err := s.Bulk(ctx, ops, in.Atomic, Key(in.Key))
+	if len(outcomes) == 0 {
+		return bulkAnswer{}, err
+	}
+	answer := bulkAnswer{replayed: replayed(outcomes[0].Replayed)}
+	answer.Refused = refused(outcomes)
+	answer.Accepted = len(outcomes) - answer.Refused
+	for i, o := range outcomes {
+		result := verdictOf(i, o)
+		if err == nil && o.Refusal == nil {
+			result.tell(ops[i].Kind, o)
+		}
+		answer.Results = append(answer.Results, result)
+	}
+	if errors.Is(err, ErrBulkRefused) {
+		err = ErrBulkRefused.With(answer.bulkBody,
+			"%d of %d operations were refused, so nothing was changed.", answer.Refused, len(outcomes))
+	}
+	return answer, err
+}
+
+func verdictOf(i int, o Outcome) bulkResult {
+	if o.Refusal == nil {
+		return bulkResult{Index: i, Status: "accepted"}
+	}
+	return bulkResult{Index: i, Status: "refused", Refusal: refusalBodyOf(o.Refusal)}
+}
+
+// tell adds what an operation did.
+func (r *bulkResult) tell(kind EntryKind, o Outcome) {
+	r.Authorization = new(bodyOf(o.view()))
+	if kind == Reserve {
+		r.Reservation = new(reservationBodyOf(o.Reservations[0]))
+		return
+	}
+	r.Reservations = reservationBodiesOf(o.Reservations)
+	if kind == Consume {
+		r.ConsumedUnits, r.MissingUnits = new(o.Consumed), new(o.Missing)
+	}
+}
