@@ -20,11 +20,15 @@ func (a *App) adminRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permissionMetrics,
-			Summary: "Read how often transactions were retried", Endpoint: httpx.Handle(http.StatusOK, a.handleRetryMetrics),
+			Name: "getRetryMetrics", Summary: "Read how often transactions were retried",
+			Description: "Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and operations that were given up.",
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleRetryMetrics),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
-			Summary: "Read the configuration, secrets hidden", Endpoint: httpx.Handle(http.StatusOK, a.handleConfig),
+			Name: "getConfig", Summary: "Read the configuration, secrets hidden",
+			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment.",
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
 		},
 	}
 }

@@ -21,7 +21,7 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 	t.Helper()
 	database := dbtest.New(t)
 	opened := database.Open(t)
-	c := &clinic{database: database, clock: &clock{}}
+	c := &clinic{database: database, clock: &clock{}, newID: newID}
 	c.listen(t, opened)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)

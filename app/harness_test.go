@@ -3,9 +3,11 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +24,22 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+// TestMain holds the contract against what all tests together have seen.
+func TestMain(m *testing.M) {
+	dbtest.Main(m, func() error {
+		if !isWholeRun() {
+			return nil
+		}
+		c, err := published()
+		if err != nil {
+			return err
+		}
+		if missing := c.promised(); len(missing) > 0 {
+			return fmt.Errorf("no test has met these refusals, which the contract names:\n%s", strings.Join(missing, "\n"))
+		}
+		return nil
+	})
+}
 
 const password = "correct-horse-battery"
 
@@ -32,6 +49,7 @@ type clinic struct {
 	app      *app.App
 	url      string
 	clock    *clock
+	newID    func() uuid.UUID
 	settings []string // environment variables of the program
 	own      practice
 	other    practice
@@ -46,9 +64,17 @@ type practice struct {
 }
 
 // clock is the program's time, which tests may set.
-type clock struct{ offset time.Duration }
+type clock struct {
+	offset time.Duration
+	fixed  time.Time // where time stands still
+}
 
-func (c *clock) now() time.Time { return time.Now().Add(c.offset) }
+func (c *clock) now() time.Time {
+	if !c.fixed.IsZero() {
+		return c.fixed.Add(c.offset)
+	}
+	return time.Now().Add(c.offset)
+}
 
 // open starts a clinic. Options go to the database, for example to put a proxy in between.
 func open(t testing.TB, options ...dbtest.Option) *clinic {
@@ -60,7 +86,7 @@ func open(t testing.TB, options ...dbtest.Option) *clinic {
 // serve starts the program on an open database and fills in two practices.
 func serve(t testing.TB, database dbtest.Database, opened *db.DB) *clinic {
 	t.Helper()
-	c := &clinic{database: database, clock: &clock{}}
+	c := &clinic{database: database, clock: &clock{}, newID: newID}
 	c.listen(t, opened)
 	c.own = c.found(t, "own")
 	c.other = c.found(t, "other")
@@ -84,7 +110,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	settings, err := config.Load("", append([]string{"HOME=/nowhere"}, c.settings...))
 	require.NoError(t, err)
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, QuickPasswords: true,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(c.app.Handler())
@@ -213,7 +239,19 @@ func (c caller) sendRaw(t testing.TB, method, path string, content io.Reader) an
 	if a.status >= http.StatusBadRequest {
 		a.requireProblem(t)
 	}
+	c.requireContract(t, method, path, a)
 	return a
+}
+
+// requireContract holds an answer against the published contract.
+func (c caller) requireContract(t testing.TB, method, path string, a answer) {
+	t.Helper()
+	if !strings.HasSuffix(c.url, "/api/v1") {
+		return
+	}
+	published, err := published()
+	require.NoError(t, err)
+	published.keeps(t, method, path, a)
 }
 
 // answer is what the API said.

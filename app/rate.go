@@ -18,7 +18,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many requests came in a short time. This one has not been looked at; try again in a moment.").
+var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many requests came in a short time. This one has not been looked at; try again in a moment.").Carrying(tooFast{}).
 	Advising("Wait as `Retry-After` says and send the same request. The `RateLimit` header tells before what is left.")
 
 // tooFast are the details of errRateLimited.

@@ -84,6 +84,8 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s.echo.GET(pathReady, s.handleReady)
 	s.echo.GET(pathMetrics, echo.WrapHandler(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{ErrorLog: errorLog(o.Logger)})))
 
+	s.mountContract()
+
 	for _, r := range s.echo.Routes() {
 		s.patterns[r.Path] = true
 	}

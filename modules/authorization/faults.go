@@ -15,34 +15,34 @@ var (
 	// ErrReservationNotFound: no such reservation on this authorization.
 	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found", "There is no such reservation on this authorization.")
 	// ErrInsufficientUnits comes with [Shortage].
-	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.").
+	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization has not enough units available.").Carrying(Shortage{}).
 				Advising("Offer fewer units, another day, or another authorization; `available` says how many there are.")
 	// ErrCapExceeded comes with [CapShortage].
-	ErrCapExceeded = fault.Define(fault.Conflict, "cap-exceeded", "A cap of the authorization does not allow so many units in its period.").
+	ErrCapExceeded = fault.Define(fault.Conflict, "cap-exceeded", "A cap of the authorization does not allow so many units in its period.").Carrying(CapShortage{}).
 			Advising("Offer fewer units, or a day before `periodStart` or after `periodEnd`; `limit` − `booked` says how many still fit.")
 	// ErrInsufficientReserved comes with [ReservedShortage].
-	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.").
+	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "Fewer units are reserved than were to be released.").Carrying(ReservedShortage{}).
 				Advising("`reserved` says how many can be released.")
 	// ErrNotActive comes with [State].
-	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.").
+	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.").Carrying(State{}).
 			Advising("`authorizationStatus` says what it is; only an active one is reserved from.")
 	// ErrOutsideDates comes with [Dates].
-	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is not within the authorization.").
+	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is not within the authorization.").Carrying(Dates{}).
 			Advising("Choose a day from `startDate` to `endDate`, or another authorization.")
 	// ErrReservationClosed comes with [Settled].
-	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation holds no units any more.").
+	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation holds no units any more.").Carrying(Settled{}).
 				Advising("Show the reservation anew: somebody settled it, or, where `expired`, its hold ran out.")
 	// ErrBelongsToAppointment comes with [Appointment].
-	ErrBelongsToAppointment = fault.Define(fault.Conflict, "reservation-belongs-to-appointment", "The reservation is settled only through its appointment.").
+	ErrBelongsToAppointment = fault.Define(fault.Conflict, "reservation-belongs-to-appointment", "The reservation is settled only through its appointment.").Carrying(Appointment{}).
 				Advising("Complete or cancel the appointment `appointmentId` instead.")
 	// ErrTotalBelowBooked comes with [Booked].
-	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.").
+	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.").Carrying(Booked{}).
 				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first.")
 	// ErrTransition comes with [Transition].
-	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.").
+	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.").Carrying(Transition{}).
 			Advising("`allowed` lists where it can go from here.")
 	// ErrReservationsOutsideDates comes with [Stranded].
-	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.").
+	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.").Carrying(Stranded{}).
 					Advising("Settle the reservations between `firstDate` and `lastDate` first.")
 	// ErrHasHistory: it has reservations or entries, which are kept.
 	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.").
@@ -52,7 +52,7 @@ var (
 	ErrBooksDamaged = fault.Define(fault.Conflict, "books-damaged", "The books of this authorization do not agree; nothing is booked on it until that is repaired.").
 			Advising("Tell the operator: `verify` says what differs.")
 	// ErrBulkRefused: some of the operations that were to be done together were refused.
-	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused", "Some of the operations were refused, so none of them took effect.").
+	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused", "Some of the operations were refused, so none of them took effect.").Carrying(bulkBody{}).
 			Advising("Each of `results` that is `refused` says why; change or leave out those, or send it without `atomic`.")
 	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
 	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -32,23 +33,36 @@ func (s *Service) Routes() []httpx.Route {
 	return append([]httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations", Permission: PermissionCreate,
-			Summary: "Enter an authorization", Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
+			Name: "createAuthorization", Summary: "Enter an authorization",
+			Description: "What a payer has granted: so many units of one service for one patient between two dates, both included. Caps may limit the units per day, week or month. PENDING while the payer has not decided; ACTIVE, the default, from then on.",
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead,
-			Summary: "List authorizations", Endpoint: httpx.Handle(http.StatusOK, s.handleList),
+			Name: "listAuthorizations", Summary: "List authorizations",
+			Description: "Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead,
-			Summary: "Read an authorization", Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
+			Name: "getAuthorization", Summary: "Read an authorization",
+			Description: "One authorization with its balance of this moment: units of holds that have run out count as available.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
 			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: PermissionChange,
-			Summary: "Change an authorization", Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
+			Name: "changeAuthorization", Summary: "Change an authorization",
+			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
 			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: PermissionDelete,
-			Summary: "Delete an authorization that was never used", Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
+			Name: "deleteAuthorization", Summary: "Delete an authorization that was never used",
+			Description: "For what was entered by mistake. One that has reservations or entries is history and stays: cancel it instead.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrHasHistory},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
 	}, s.unitRoutes()...)
 }
@@ -131,7 +145,7 @@ func (c capped) change() patch.Clearable[[]Cap] {
 	return patch.Clearable[[]Cap]{Given: c.Caps.Given, Value: new(c.list())}
 }
 
-type createRequest struct {
+type createAuthorizationRequest struct {
 	capped
 	PatientID     uuid.UUID     `json:"patientId" validate:"required"`
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId" validate:"required"`
@@ -144,7 +158,7 @@ type createRequest struct {
 	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
 }
 
-func (s *Service) handleCreate(ctx context.Context, in createRequest) (authorizationBody, error) {
+func (s *Service) handleCreate(ctx context.Context, in createAuthorizationRequest) (authorizationBody, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
 		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(), Notes: in.Notes,
@@ -188,7 +202,7 @@ type matching struct {
 	IfMatch patch.Match `header:"If-Match"`
 }
 
-type changeRequest struct {
+type changeAuthorizationRequest struct {
 	byID
 	matching
 	capped
@@ -202,7 +216,7 @@ type changeRequest struct {
 	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 
-func (s *Service) handleChange(ctx context.Context, in changeRequest) (authorizationBody, error) {
+func (s *Service) handleChange(ctx context.Context, in changeAuthorizationRequest) (authorizationBody, error) {
 	v, err := s.Change(ctx, in.ID, Change{
 		Match:       in.IfMatch,
 		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,

@@ -17,40 +17,68 @@ func (s *Service) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve,
-			Summary: "Reserve units", Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
+			Name: "reserveUnits", Summary: "Reserve units",
+			Description: "Holds units for something that has not happened yet, such as an appointment, until they are consumed or released; with `expiresInSeconds` for so long only. The answer has the reservation and the new balance. Where there are not enough units the refusal says how many there are.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease,
-			Summary: "Release reserved units", Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
+			Name: "releaseUnits", Summary: "Release reserved units",
+			Description: "Gives reserved units back: those of one reservation, all that it still holds or fewer; without `reservationId` those of the oldest open ones that belong to no appointment. Possible whatever the status of the authorization, so that nothing is stuck.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved, ErrBelongsToAppointment},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume,
-			Summary: "Consume units", Endpoint: httpx.Handle(http.StatusOK, s.handleConsume),
+			Name: "consumeUnits", Summary: "Consume units",
+			Description: "Turns reserved units into used ones, because the service was rendered; also after the authorization has ended, as documentation is late in real life. What was worked beyond the reservation is taken from what is available; what is not available is not booked, and told as `missingUnits`.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientUnits, ErrNotActive, ErrOutsideDates, ErrBelongsToAppointment},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleConsume),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview,
-			Summary: "Tell what an operation on units would come to", Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
+			Name: "previewOperation", Summary: "Tell what an operation on units would come to",
+			Description: "The decision that reserve, release or consume would get at this moment, and the balance afterwards. Nothing is written and nothing is held: somebody else may be faster.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			ReadOnly:    true,
+			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead,
-			Summary: "Read an authorization's balance", Endpoint: httpx.Handle(http.StatusOK, s.handleAvailable),
+			Name: "getBalance", Summary: "Read an authorization's balance",
+			Description: "The counters alone, for a screen that shows them often.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead,
-			Summary: "List an authorization's reservations", Endpoint: httpx.Handle(http.StatusOK, s.handleReservations),
+			Name: "listReservations", Summary: "List an authorization's reservations",
+			Description: "What holds units, and what has held them, in the order of making.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead,
-			Summary: "List an authorization's unit ledger", Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
+			Name: "listEntries", Summary: "List an authorization's unit ledger",
+			Description: "Every movement of every unit: who, when, what, and the counters after it. Each entry carries the hash of the one before, so that a change past the program shows.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 		{
 			// Each operation of it needs the permission of its kind.
 			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
-			Summary: "Carry out many operations on units", Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
+			Name: "bulkOperations", Summary: "Carry out many operations on units",
+			Description: "Up to 200 operations in one request and one transaction, each with its own verdict; those that are accepted take effect though others are refused. With `atomic` all of them take effect or none. Operations on one authorization are decided in their order. Each needs the permission of its kind.",
+			Refusals:    []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleBulk),
 		},
 		{
 			Method: http.MethodPost, Path: "/admin/verify", Permission: PermissionVerify,
-			Summary: "Check the books of all authorizations", Endpoint: httpx.Handle(http.StatusOK, s.handleVerify),
+			Name: "verifyBooks", Summary: "Check the books of all authorizations",
+			Description: "Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. It changes nothing.",
+			ReadOnly:    true,
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleVerify),
 		},
 	}
 }
@@ -294,7 +322,7 @@ type entryBody struct {
 	Kind                EntryKind     `json:"kind"`
 	Units               int           `json:"units"`
 	ReservationID       *uuid.UUID    `json:"reservationId"`
-	ServiceDate         calendar.Date `json:"serviceDate"`
+	ServiceDate         calendar.Date `json:"serviceDate" null:"true"` // null: it is about no service
 	OperationID         uuid.UUID     `json:"operationId"`
 	ActorID             uuid.UUID     `json:"actorId"`
 	RequestID           string        `json:"requestId"`

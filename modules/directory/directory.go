@@ -76,9 +76,9 @@ var (
 	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "There is no such service code.")
 
 	// These come with [Taken].
-	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken", "Another patient has this medical record number.")
-	ErrNPITaken                 = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.")
-	ErrServiceCodeTaken         = fault.Define(fault.Conflict, "service-code-taken", "There is already a service code with this code.")
+	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken", "Another patient has this medical record number.").Carrying(Taken{})
+	ErrNPITaken                 = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
+	ErrServiceCodeTaken         = fault.Define(fault.Conflict, "service-code-taken", "There is already a service code with this code.").Carrying(Taken{})
 )
 
 // Taken are the details of the refusal of a value that must be unique and that

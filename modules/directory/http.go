@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 )
@@ -37,41 +38,72 @@ const (
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
 	const created, ok = http.StatusCreated, http.StatusOK
-	route := func(method, path string, permission identity.Permission, summary string, endpoint httpx.Endpoint) httpx.Route {
-		return httpx.Route{Method: method, Path: path, Permission: permission, Summary: summary, Endpoint: endpoint}
+	get, post, change := http.MethodGet, http.MethodPost, http.MethodPatch
+	var all []httpx.Route
+	add := func(name, method, path string, permission identity.Permission, endpoint httpx.Endpoint, summary, description string, refusals ...*fault.Error) {
+		all = append(all, httpx.Route{
+			Name: name, Method: method, Path: path, Permission: permission, Endpoint: endpoint,
+			Summary: summary, Description: description, Refusals: refusals,
+		})
 	}
-	return []httpx.Route{
-		route("POST", "/organizations", PermissionOrganizationCreate, "Make an organization", httpx.Handle(created, s.CreateOrganization)),
-		route("GET", "/organizations", PermissionOrganizationRead, "List organizations", httpx.Handle(ok, s.handleOrganizations)),
-		route("GET", "/organizations/:id", PermissionOrganizationRead, "Read an organization", read(s.Organization)),
-		route("PATCH", "/organizations/:id", PermissionOrganizationChange, "Change an organization", httpx.Handle(ok, s.ChangeOrganization)),
 
-		route("POST", "/patients", PermissionPatientCreate, "Enter a patient", httpx.Handle(created, s.CreatePatient)),
-		route("GET", "/patients", PermissionPatientRead, "List patients", httpx.Handle(ok, s.handlePatients)),
-		route("POST", "/patients/search", PermissionPatientRead, "Find patients", httpx.Handle(ok, s.handlePatientSearch)),
-		route("GET", "/patients/:id", PermissionPatientRead, "Read a patient", read(s.Patient)),
-		route("PATCH", "/patients/:id", PermissionPatientChange, "Change a patient", httpx.Handle(ok, s.ChangePatient)),
+	add("createOrganization", post, "/organizations", PermissionOrganizationCreate, httpx.Handle(created, s.CreateOrganization),
+		"Make an organization", "An organization is a practice and the owner of everything else; nothing is visible from one in another. Its time zone says when its days begin and end.")
+	add("listOrganizations", get, "/organizations", PermissionOrganizationRead, httpx.Handle(ok, s.handleOrganizations),
+		"List organizations", "One's own organization; all of them for those who administer the whole installation.")
+	add("getOrganization", get, "/organizations/:id", PermissionOrganizationRead, read(s.Organization),
+		"Read an organization", "Name and time zone of an organization.", ErrOrganizationNotFound)
+	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
+		"Change an organization", "A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move.", ErrOrganizationNotFound)
 
-		route("POST", "/practitioners", PermissionPractitionerCreate, "Enter a practitioner", httpx.Handle(created, s.CreatePractitioner)),
-		route("GET", "/practitioners", PermissionPractitionerRead, "List practitioners", httpx.Handle(ok, s.handlePractitioners)),
-		route("GET", "/practitioners/:id", PermissionPractitionerRead, "Read a practitioner", read(s.Practitioner)),
-		route("PATCH", "/practitioners/:id", PermissionPractitionerChange, "Change a practitioner", httpx.Handle(ok, s.ChangePractitioner)),
+	add("createPatient", post, "/patients", PermissionPatientCreate, httpx.Handle(created, s.CreatePatient),
+		"Enter a patient", "A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.", ErrMedicalRecordNumberTaken)
+	add("listPatients", get, "/patients", PermissionPatientRead, httpx.Handle(ok, s.handlePatients),
+		"List patients", "All patients, in the order in which they were entered unless `sort` says otherwise. To find one by name or number see `POST /patients/search`.")
+	add("searchPatients", post, "/patients/search", PermissionPatientRead, httpx.Handle(ok, s.handlePatientSearch),
+		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. A POST, because what it looks for is health data, which does not belong in URLs. It changes nothing.")
+	all[len(all)-1].ReadOnly = true
+	add("getPatient", get, "/patients/:id", PermissionPatientRead, read(s.Patient),
+		"Read a patient", "One patient of the organization.", ErrPatientNotFound)
+	add("changePatient", change, "/patients/:id", PermissionPatientChange, httpx.Handle(ok, s.ChangePatient),
+		"Change a patient", "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A patient who has left becomes INACTIVE; nothing is deleted.", ErrPatientNotFound, ErrMedicalRecordNumberTaken)
 
-		route("POST", "/payers", PermissionPayerCreate, "Enter a payer", httpx.Handle(created, s.CreatePayer)),
-		route("GET", "/payers", PermissionPayerRead, "List payers", httpx.Handle(ok, s.handlePayers)),
-		route("GET", "/payers/:id", PermissionPayerRead, "Read a payer", read(s.Payer)),
-		route("PATCH", "/payers/:id", PermissionPayerChange, "Change a payer", httpx.Handle(ok, s.ChangePayer)),
+	add("createPractitioner", post, "/practitioners", PermissionPractitionerCreate, httpx.Handle(created, s.CreatePractitioner),
+		"Enter a practitioner", "A practitioner renders services. Credentials, such as BCBA or RBT, decide which; each may have a last day. The NPI is checked for its check digit.", ErrNPITaken)
+	add("listPractitioners", get, "/practitioners", PermissionPractitionerRead, httpx.Handle(ok, s.handlePractitioners),
+		"List practitioners", "All practitioners, in the order in which they were entered unless `sort` says otherwise.")
+	add("getPractitioner", get, "/practitioners/:id", PermissionPractitionerRead, read(s.Practitioner),
+		"Read a practitioner", "One practitioner with the credentials, those that have run out included.", ErrPractitionerNotFound)
+	add("changePractitioner", change, "/practitioners/:id", PermissionPractitionerChange, httpx.Handle(ok, s.ChangePractitioner),
+		"Change a practitioner", "A merge patch: what is not given stays as it is. Credentials are replaced as a whole.", ErrPractitionerNotFound, ErrNPITaken)
 
-		route("POST", "/insurances", PermissionInsuranceCreate, "Enter a patient's coverage by a payer", httpx.Handle(created, s.CreateInsurance)),
-		route("GET", "/insurances", PermissionInsuranceRead, "List coverages", httpx.Handle(ok, s.handleInsurances)),
-		route("GET", "/insurances/:id", PermissionInsuranceRead, "Read a coverage", read(s.Insurance)),
-		route("PATCH", "/insurances/:id", PermissionInsuranceChange, "Change a coverage", httpx.Handle(ok, s.ChangeInsurance)),
+	add("createPayer", post, "/payers", PermissionPayerCreate, httpx.Handle(created, s.CreatePayer),
+		"Enter a payer", "A payer authorizes and pays for services. Its rounding rule turns minutes into units, and its weeks begin on its own day.")
+	add("listPayers", get, "/payers", PermissionPayerRead, httpx.Handle(ok, s.handlePayers),
+		"List payers", "All payers of the organization, in the order in which they were entered unless `sort` says otherwise.")
+	add("getPayer", get, "/payers/:id", PermissionPayerRead, read(s.Payer),
+		"Read a payer", "One payer with its rules.", ErrPayerNotFound)
+	add("changePayer", change, "/payers/:id", PermissionPayerChange, httpx.Handle(ok, s.ChangePayer),
+		"Change a payer", "A merge patch: what is not given stays as it is.", ErrPayerNotFound)
 
-		route("POST", "/service-codes", PermissionServiceCodeCreate, "Enter a service code", httpx.Handle(created, s.CreateServiceCode)),
-		route("GET", "/service-codes", PermissionServiceCodeRead, "List service codes", httpx.Handle(ok, s.handleServiceCodes)),
-		route("GET", "/service-codes/:id", PermissionServiceCodeRead, "Read a service code", read(s.ServiceCode)),
-		route("PATCH", "/service-codes/:id", PermissionServiceCodeChange, "Change a service code", httpx.Handle(ok, s.ChangeServiceCode)),
-	}
+	add("createInsurance", post, "/insurances", PermissionInsuranceCreate, httpx.Handle(created, s.CreateInsurance),
+		"Enter a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
+	add("listInsurances", get, "/insurances", PermissionInsuranceRead, httpx.Handle(ok, s.handleInsurances),
+		"List coverages", "Coverages, of one patient or one payer where that is asked for.")
+	add("getInsurance", get, "/insurances/:id", PermissionInsuranceRead, read(s.Insurance),
+		"Read a coverage", "One coverage.", ErrInsuranceNotFound)
+	add("changeInsurance", change, "/insurances/:id", PermissionInsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
+		"Change a coverage", "A merge patch: what is not given stays as it is. Patient and payer do not change: that would be another coverage.", ErrInsuranceNotFound)
+
+	add("createServiceCode", post, "/service-codes", PermissionServiceCodeCreate, httpx.Handle(created, s.CreateServiceCode),
+		"Enter a service code", "A service as payers name it, such as the CPT code 97153, with the length of its unit and the credentials of which the practitioner needs one.", ErrServiceCodeTaken)
+	add("listServiceCodes", get, "/service-codes", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServiceCodes),
+		"List service codes", "All service codes of the organization, or the one with a certain code.")
+	add("getServiceCode", get, "/service-codes/:id", PermissionServiceCodeRead, read(s.ServiceCode),
+		"Read a service code", "One service code.", ErrServiceCodeNotFound)
+	add("changeServiceCode", change, "/service-codes/:id", PermissionServiceCodeChange, httpx.Handle(ok, s.ChangeServiceCode),
+		"Change a service code", "A merge patch: what is not given stays as it is. Required credentials are replaced as a whole.", ErrServiceCodeNotFound, ErrServiceCodeTaken)
+	return all
 }
 
 const base = "/api/v1"

@@ -17,7 +17,7 @@ type Insurance struct {
 	PayerID      uuid.UUID     `json:"payerId"`
 	MemberNumber string        `json:"memberNumber"`
 	StartsOn     calendar.Date `json:"startsOn"`
-	EndsOn       calendar.Date `json:"endsOn"` // the last day; no date: no end known
+	EndsOn       calendar.Date `json:"endsOn" null:"true"` // the last day; null: no end known
 }
 
 // NewInsurance is what a person enters of a coverage.

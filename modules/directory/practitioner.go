@@ -30,8 +30,16 @@ type Practitioner struct {
 // Credential is a qualification that a practitioner holds. In a request, its code
 // alone may stand for it: "RBT" is {"code":"RBT"}.
 type Credential struct {
-	Code      string        `json:"code"`      // BCBA, BCaBA, RBT, …
-	ExpiresOn calendar.Date `json:"expiresOn"` // the last day on which it holds; no date: no end known
+	Code      string        `json:"code"`                  // BCBA, BCaBA, RBT, …
+	ExpiresOn calendar.Date `json:"expiresOn" null:"true"` // the last day on which it holds; null: no end known
+}
+
+// SchemaOfRequest is the JSON Schema of a credential as it may be sent.
+func (Credential) SchemaOfRequest() string {
+	return `{"description": "A credential, or its code alone where it has no end.", "oneOf": [
+		{"type": "string", "minLength": 1, "maxLength": 20},
+		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20}, "expiresOn": {"type": ["string", "null"], "format": "date"}},
+			"required": ["code"], "additionalProperties": false}]}`
 }
 
 // NewPractitioner is what a person enters of a practitioner.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 )
@@ -17,11 +18,16 @@ func (s *Service) Routes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
-			Summary: "Sign in", Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
+			Name: "signIn", Summary: "Sign in",
+			Description: "Exchanges e-mail address and password for an access token. Send it with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds.",
+			Refusals:    []*fault.Error{ErrWrongCredentials, ErrSignInBusy}, ReadOnly: true,
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
-			Summary: "Who am I", Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
+			Name: "whoAmI", Summary: "Who am I",
+			Description: "The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleMe),
 		},
 	}
 }

@@ -49,6 +49,7 @@ type Error struct {
 	title   string
 	advice  string
 	text    string
+	carries any
 	details any
 	cause   error
 }
@@ -79,6 +80,17 @@ func (e *Error) Advising(advice string) *Error {
 	e.advice = advice
 	return e
 }
+
+// Carrying notes of which type the details are that [Error.With] gives to errors
+// of this code, for documents, and returns it: details is a zero value. It belongs
+// to the definition.
+func (e *Error) Carrying(details any) *Error {
+	e.carries = details
+	return e
+}
+
+// Carries returns a zero value of the type of the details, or nil.
+func (e *Error) Carries() any { return e.carries }
 
 // Advice returns what a client should do about the error, where that is more
 // than its kind says.
@@ -154,7 +166,7 @@ type Fields struct {
 }
 
 // ErrInvalid is the refusal of a request whose fields do not validate.
-var ErrInvalid = Define(Invalid, "validation-failed", "Some fields are not valid.").
+var ErrInvalid = Define(Invalid, "validation-failed", "Some fields are not valid.").Carrying(Fields{}).
 	Advising("Show each of `errors` at the field that it names.")
 
 // InvalidFields returns [ErrInvalid] for the given fields, at least one.

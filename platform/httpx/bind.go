@@ -104,7 +104,7 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	b.rules.check(r, v)
 	switch {
 	case len(unknown) > 0:
-		return ErrMalformed.With(fault.Fields{Errors: append(unknown, r.wrong...)},
+		return ErrMalformed.With(unknownParameters{append(unknown, r.wrong...)},
 			"There is no query parameter %s here.", names(unknown))
 	case len(r.wrong) > 0:
 		return fault.InvalidFields(r.wrong...)

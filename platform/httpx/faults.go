@@ -10,7 +10,7 @@ import (
 // Wrong fields are [fault.ErrInvalid].
 var (
 	// ErrMalformed: the request cannot be read, or asks with a query parameter that there is not.
-	ErrMalformed = fault.Define(fault.Malformed, "malformed-request", "The request cannot be understood.")
+	ErrMalformed = fault.Define(fault.Malformed, "malformed-request", "The request cannot be understood.").Carrying(unknownParameters{})
 	// ErrBodyTooLarge: the body is larger than what is accepted.
 	ErrBodyTooLarge = fault.Define(fault.TooLarge, "body-too-large", "The body of the request is too large.")
 	// ErrUnsupported: the body is not JSON by its Content-Type, or is compressed.
@@ -18,3 +18,9 @@ var (
 )
 
 var errAfterCursor = errors.New("no position, or something after it")
+
+// unknownParameters are the details of [ErrMalformed] where the query has
+// parameters that the endpoint does not know.
+type unknownParameters struct {
+	Errors []fault.Field `json:"errors,omitempty"`
+}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
@@ -47,6 +48,14 @@ type Route struct {
 	Permission identity.Permission
 	Summary    string // one line for people
 	Endpoint   Endpoint
+
+	// What the contract tells besides; see the package openapi.
+	Name        string         // of the operation, for generated clients: reserveUnits
+	Description string         // for somebody who is new to it
+	Refusals    []*fault.Error // its own; what can happen to any request is not listed
+	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
+	// Idempotency-Key makes no difference.
+	ReadOnly bool
 }
 
 // Endpoint is a typed function that can answer a request. Made by [Handle]; the
@@ -55,13 +64,27 @@ type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
-	serve   func(c echo.Context) error
+	// MediaType of the answer, where it is not JSON.
+	MediaType string
+	serve     func(c echo.Context) error
 }
 
 // Serve reads the request, calls the function and writes its answer. It returns
 // what went wrong without writing anything: a *[fault.Error], or whatever the
 // function returned.
 func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
+
+// Takes reports whether the request may have something of the name, or from the
+// source (json, param, query, header); whether it has anything, for "".
+func (e Endpoint) Takes(what string) bool {
+	plans := &shapes{done: map[reflect.Type]*shape{}}
+	for _, m := range plans.of(e.In).members {
+		if what == "" || m.from == what || m.name == what {
+			return true
+		}
+	}
+	return false
+}
 
 // IsZero reports whether e was not made by [Handle].
 func (e Endpoint) IsZero() bool { return e.serve == nil }

@@ -38,7 +38,7 @@ func System(organization uuid.UUID) Caller {
 var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated", "Sign in first: this needs a valid access token.")
 
 // ErrForbidden says that the caller lacks a permission.
-var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission that this needs.")
+var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission that this needs.").Carrying(Denial{})
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {

@@ -9,7 +9,7 @@ import (
 
 // ErrStale says that a record has changed since the client read it. It comes
 // with [Current].
-var ErrStale = fault.Define(fault.Stale, "stale-version", "This was changed by somebody else in the meantime.").
+var ErrStale = fault.Define(fault.Stale, "stale-version", "This was changed by somebody else in the meantime.").Carrying(Current{}).
 	Advising("Read it again (`currentVersion` says what it is now), show what changed, and let the person decide.")
 
 // Current are the details of [ErrStale].

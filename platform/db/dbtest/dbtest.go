@@ -27,10 +27,19 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// Main runs a package's tests and stops the server afterwards. Call it from
-// TestMain.
-func Main(m *testing.M) {
+// Main runs a package's tests, checks what is to be checked once all of them have
+// passed, and stops the server. Call it from TestMain.
+func Main(m *testing.M, checks ...func() error) {
 	code := m.Run()
+	for _, check := range checks {
+		if code != 0 {
+			break
+		}
+		if err := check(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	if err := stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 		code = max(code, 1)

@@ -1,0 +1,87 @@
+package app
+
+import (
+	_ "embed"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5emb"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// contract is the OpenAPI document. TestContract writes it from the code and
+// from requests that it makes, and fails when it is out of date.
+//
+//go:embed openapi.json
+var contract []byte
+
+const (
+	pathContract = "/api/openapi.json"
+	pathDocs     = "/api/docs"
+)
+
+// docsPolicy lets the page of the API run its own scripts, and ask this server.
+const docsPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+
+// mountContract serves the document, and a page to read it and to try it out, all
+// of whose parts are in the program.
+func (s *Server) mountContract() {
+	s.echo.GET(pathContract, func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=300")
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, contract)
+	})
+	page := v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: "Omnirapeutic API", SwaggerJSON: pathContract, BasePath: pathDocs,
+		SettingsUI: map[string]string{
+			"persistAuthorization":   "true",
+			"tryItOutEnabled":        "true",
+			"displayRequestDuration": "true",
+			"docExpansion":           `"none"`,
+			"filter":                 "true",
+		},
+	})
+	serve := func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, docsPolicy)
+		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=300")
+		page.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+	s.echo.GET(pathDocs, serve)
+	s.echo.GET(pathDocs+"/*", serve)
+}
+
+// faultsOf lists what can go wrong with an operation, for the contract: its own
+// refusals, and what can happen to any request like it.
+func faultsOf(r httpx.Route) []*fault.Error {
+	all := append([]*fault.Error{}, r.Refusals...)
+	all = append(all, httpx.ErrMalformed, errRateLimited, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
+	if r.Permission != httpx.Public {
+		all = append(all, identity.ErrUnauthenticated)
+	}
+	if r.Permission != httpx.Public && r.Permission != httpx.SignedIn {
+		all = append(all, identity.ErrForbidden)
+	}
+	if r.Endpoint.Takes("json") {
+		all = append(all, httpx.ErrBodyTooLarge, httpx.ErrUnsupported)
+	}
+	if r.Endpoint.Takes("") {
+		all = append(all, fault.ErrInvalid)
+	}
+	if r.Method != http.MethodGet && !r.ReadOnly {
+		all = append(all, errOutcomeUnknown)
+	}
+	if r.Endpoint.Takes("If-Match") {
+		all = append(all, patch.ErrStale)
+	}
+	if r.Method == http.MethodPost && !r.ReadOnly {
+		all = append(all, authorization.ErrOperationReused)
+	}
+	return all
+}

@@ -1,0 +1,282 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/openapi"
+)
+
+const contractFile = "openapi.json"
+
+// TestContract writes the OpenAPI document anew, from the code and from requests
+// that are really made, and compares it with the one that the program serves. So
+// a route, a field, a status or an error code cannot be in one and not in the other.
+func TestContract(t *testing.T) {
+	t.Parallel()
+	examples, routes := play(t)
+	if c, err := published(); err == nil {
+		c.declares(routes)
+	}
+	document := openapi.Document{
+		Title:   "Omnirapeutic",
+		Version: "1",
+		Description: "Insurers authorize a number of 15-minute units of a service for a patient. This API keeps those units exactly right at the instant of booking, " +
+			"explains every refusal, and can replay every unit for an auditor.\n\n" +
+			"Sign in with `POST /auth/login`, send the token with everything else, and read an authorization. Errors are problem documents (RFC 9457) with a stable `code`. " +
+			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
+		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
+		Status: app.StatusOf, Problem: app.ProblemType,
+		Tags: map[string]string{
+			"auth":           "Signing in, and who one is.",
+			"authorizations": "What payers authorized, and its units: the account book.",
+			"units":          "Many operations on units at once.",
+			"events":         "What changes, as it changes.",
+			"organizations":  "Practices: the owners of everything else.",
+			"patients":       "Those who are cared for.",
+			"practitioners":  "Those who render services.",
+			"payers":         "Those who authorize and pay.",
+			"insurances":     "Coverages of patients by payers.",
+			"service-codes":  "Services as payers name them.",
+			"admin":          "For those who run the program.",
+		},
+	}
+	for _, r := range routes {
+		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
+		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)
+		require.True(t, slices.ContainsFunc(examples[r.Name], func(e openapi.Example) bool { return e.Status == r.Endpoint.Status }),
+			"%s has no example of its success", r.Name)
+		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
+	}
+	want := document.Build()
+	if *app.Update {
+		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
+	}
+	have, err := os.ReadFile(contractFile)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(have), "it is out of date: go test ./app -run TestContract -update")
+	requireValid(t, want)
+}
+
+// requireValid checks the document against the OpenAPI specification.
+func requireValid(t *testing.T, document []byte) {
+	t.Helper()
+	parsed, err := libopenapi.NewDocument(document)
+	require.NoError(t, err)
+	v, errs := validator.NewValidator(parsed)
+	require.Empty(t, errs)
+	ok, problems := v.ValidateDocument()
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Message, p.Reason)
+		for _, e := range p.SchemaValidationErrors {
+			t.Errorf("  %s %s", e.Reason, e.KeywordLocation)
+		}
+	}
+	require.True(t, ok)
+}
+
+// contract is what the answers of all tests are held against.
+type contract struct {
+	paths []contractPath
+
+	mu       sync.Mutex
+	seen     map[string]bool // "operation code"
+	refusals map[string]bool // likewise
+}
+
+type contractPath struct {
+	parts      []string
+	operations map[string]contractOperation // by method
+}
+
+type contractOperation struct {
+	name    string
+	answers map[int]contractAnswer
+}
+
+type contractAnswer struct {
+	media  string // "" for no body
+	schema *jsonschema.Schema
+}
+
+// contractResponse is a response, or a reference to one.
+type contractResponse struct {
+	Ref     string `json:"$ref"`
+	Content map[string]struct{}
+}
+
+var published = sync.OnceValues(readContract)
+
+func readContract() (*contract, error) {
+	raw, err := os.ReadFile(contractFile)
+	if err != nil {
+		return nil, err
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("contract", document); err != nil {
+		return nil, err
+	}
+	var shape struct {
+		Paths map[string]map[string]struct {
+			OperationID string
+			Responses   map[string]contractResponse
+		}
+		Components struct{ Responses map[string]contractResponse }
+	}
+	if err := json.Unmarshal(raw, &shape); err != nil {
+		return nil, err
+	}
+	c := &contract{seen: map[string]bool{}, refusals: map[string]bool{}}
+	for path, methods := range shape.Paths {
+		p := contractPath{parts: strings.Split(path, "/"), operations: map[string]contractOperation{}}
+		for method, operation := range methods {
+			o := contractOperation{name: operation.OperationID, answers: map[int]contractAnswer{}}
+			for status, answer := range operation.Responses {
+				code, err := strconv.Atoi(status)
+				if err != nil {
+					return nil, err
+				}
+				at := "contract#/paths/" + pointer(path) + "/" + method + "/responses/" + status
+				if name, ok := strings.CutPrefix(answer.Ref, "#/components/responses/"); ok {
+					at, answer = "contract"+answer.Ref, shape.Components.Responses[name]
+				}
+				a := contractAnswer{}
+				for media := range answer.Content {
+					at := at + "/content/" + pointer(media) + "/schema"
+					a.media = media
+					if a.schema, err = compiler.Compile(at); err != nil {
+						return nil, err
+					}
+				}
+				o.answers[code] = a
+			}
+			p.operations[strings.ToUpper(method)] = o
+		}
+		c.paths = append(c.paths, p)
+	}
+	return c, nil
+}
+
+func pointer(text string) string {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "~", "~0"), "/", "~1")
+	return strings.ReplaceAll(strings.ReplaceAll(text, "{", "%7B"), "}", "%7D")
+}
+
+// operation finds what a request asks for; false for what is in no contract.
+func (c *contract) operation(method, path string) (contractOperation, bool) {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.Split(path, "/")
+	best, found, literals := contractOperation{}, false, -1
+	for _, p := range c.paths {
+		if n, ok := p.matches(parts); ok && n > literals {
+			best, found = p.operations[method]
+			literals = n
+		}
+	}
+	return best, found
+}
+
+// matches reports whether the path is of this pattern, and how many parts are the same to the letter.
+func (p contractPath) matches(parts []string) (literals int, ok bool) {
+	if len(parts) != len(p.parts) {
+		return 0, false
+	}
+	for i, part := range p.parts {
+		switch {
+		case part == parts[i]:
+			literals++
+		case !strings.HasPrefix(part, "{") || parts[i] == "":
+			return 0, false
+		}
+	}
+	return literals, true
+}
+
+// keeps checks an answer against the contract.
+func (c *contract) keeps(t testing.TB, method, path string, a answer) {
+	t.Helper()
+	o, ok := c.operation(method, path)
+	if !ok || *app.Update {
+		return
+	}
+	code, _ := a.body["code"].(string)
+	c.mu.Lock()
+	c.seen[o.name+" "+code] = true
+	c.mu.Unlock()
+	documented, ok := o.answers[a.status]
+	require.True(t, ok, "%s %s answered %d, which the contract does not know: %s", method, path, a.status, a.raw)
+	if documented.media == "" {
+		require.Empty(t, a.raw)
+		return
+	}
+	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+	require.Equal(t, documented.media, media)
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.raw))
+	require.NoError(t, err)
+	require.NoError(t, documented.schema.Validate(instance), "%s %s answered %s", method, path, a.raw)
+}
+
+// promised lists the refusals that the contract names and that no test has met.
+// Whatever can happen to any request is tested once, elsewhere.
+func (c *contract) promised() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var missing []string
+	for key := range c.refusals {
+		if !c.seen[key] {
+			missing = append(missing, key)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// declares notes what the routes of an app promise.
+func (c *contract) declares(routes []httpx.Route) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range routes {
+		for _, f := range r.Refusals {
+			if !slices.ContainsFunc(unreachable, func(u *fault.Error) bool { return u.Is(f) }) {
+				c.refusals[r.Name+" "+f.Code()] = true
+			}
+		}
+	}
+}
+
+// unreachable cannot be met here. Reservations of appointments are made by the
+// module that is to come; too many sign-ins at once are tested with real hashing,
+// in rbac.
+var unreachable = []*fault.Error{authorization.ErrBelongsToAppointment, rbac.ErrSignInBusy}
+
+// isWholeRun reports whether all tests run, in their full length.
+func isWholeRun() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.bench", "test.fuzz", "test.list"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {
+			return false
+		}
+	}
+	return !testing.Short() && !*app.Update
+}

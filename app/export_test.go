@@ -1,0 +1,11 @@
+package app
+
+import "reflect"
+
+// For the tests of the contract, which are black-box in everything else.
+var (
+	Update      = update
+	FaultsOf    = faultsOf
+	StatusOf    = statusOf
+	ProblemType = reflect.TypeFor[problem]()
+)

@@ -1,0 +1,217 @@
+package app_test
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/openapi"
+)
+
+// story makes the requests that the contract shows as examples, at a time that
+// stands still and with ids that are counted, so that each run tells the same.
+type story struct {
+	t        *testing.T
+	c        *clinic
+	routes   map[string]httpx.Route
+	examples map[string][]openapi.Example
+	requests int
+}
+
+// counted makes ids like those of UUIDv7.
+func counted(start time.Time) func() uuid.UUID {
+	n := uint64(0)
+	return func() uuid.UUID {
+		n++
+		var id uuid.UUID
+		binary.BigEndian.PutUint64(id[:], uint64(start.UnixMilli())<<16|0x7000) //nolint:gosec // after 1970
+		binary.BigEndian.PutUint64(id[8:], 0x8000000000000000|n)
+		return id
+	}
+}
+
+func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
+	t.Helper()
+	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
+	database := dbtest.New(t)
+	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now)}
+	c.listen(t, database.Open(t))
+	c.own = c.found(t, "example")
+	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
+	for _, r := range c.app.Routes() {
+		s.routes[r.Name] = r
+	}
+	s.play()
+	return s.examples, c.app.Routes()
+}
+
+// tell makes one request, and keeps it and its answer as an example.
+func (s *story) tell(as caller, operation, summary, path string, b body) answer {
+	s.t.Helper()
+	r, ok := s.routes[operation]
+	require.True(s.t, ok, "there is no operation %s", operation)
+	s.requests++
+	a := as.with("X-Request-Id", fmt.Sprintf("example-%d", s.requests)).send(s.t, r.Method, path, b)
+	e := openapi.Example{
+		Name: nameOf(summary), Summary: summary, Status: a.status, Path: map[string]string{},
+	}
+	template, actual := strings.Split(r.Path, "/"), strings.Split(strings.Split(path, "?")[0], "/")
+	require.Len(s.t, actual, len(template), "%s is not at %s", operation, path)
+	for i, part := range template {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			e.Path[name] = actual[i]
+		}
+	}
+	if b != nil {
+		request, err := json.Marshal(b)
+		require.NoError(s.t, err)
+		e.Request = request
+	}
+	if len(a.raw) > 0 && strings.Contains(a.header.Get("Content-Type"), "json") {
+		e.Response = asShown(s.t, operation, a)
+	}
+	s.examples[operation] = append(s.examples[operation], e)
+	return a
+}
+
+var notLetters = regexp.MustCompile(`[^a-z0-9]+`)
+
+func nameOf(summary string) string {
+	return strings.Trim(notLetters.ReplaceAllString(strings.ToLower(summary), "-"), "-")
+}
+
+// asShown leaves out of an answer what is secret, or long and not interesting.
+func asShown(t *testing.T, operation string, a answer) json.RawMessage {
+	t.Helper()
+	switch operation {
+	case "signIn":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "getConfig":
+		if all, ok := a.body["settings"].([]any); ok {
+			a.body["settings"] = all[:1]
+		}
+	case "getRetryMetrics":
+		if all, ok := a.body["operations"].([]any); ok {
+			a.body["operations"] = all[:1]
+		}
+	default:
+		return a.raw
+	}
+	text, err := json.Marshal(a.body)
+	require.NoError(t, err)
+	return text
+}
+
+func (s *story) play() {
+	c := s.c
+	admin, scheduler := c.admin(), c.as(c.own.tokens[rbac.Scheduler])
+	s.tell(c.as(""), "signIn", "Sign in", "/auth/login", body{"email": "SCHEDULER@example.test", "password": password})
+	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login", body{"email": "SCHEDULER@example.test", "password": "wrong"})
+	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
+
+	s.playDirectory(admin)
+	s.playAuthorizations(admin, scheduler)
+	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
+	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
+	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
+}
+
+func (s *story) playDirectory(admin caller) {
+	id := func(a answer) string { return a.created(s.t).String() }
+	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
+	organization := "/organizations/" + s.c.own.id.String()
+	s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"})
+	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
+	s.tell(admin, "getOrganization", "One's own", organization, nil)
+	s.tell(admin, "changeOrganization", "A better name", organization, body{"name": "Example ABA"})
+
+	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", body{
+		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
+	}))
+	s.tell(admin, "createPatient", "The number is another patient's", "/patients", body{
+		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
+	})
+	s.tell(admin, "createPatient", "Several fields are wrong", "/patients", body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
+	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
+	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", body{"lastName": "riv"})
+	s.tell(admin, "getPatient", "A patient", patient, nil)
+	s.tell(admin, "changePatient", "No number any more", patient, body{"medicalRecordNumber": nil})
+
+	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners", body{
+		"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
+		"credentials": []any{body{"code": "RBT", "expiresOn": "2027-05-31"}},
+	}))
+	s.tell(admin, "listPractitioners", "Those who work here", "/practitioners?status=ACTIVE", nil)
+	s.tell(admin, "getPractitioner", "A practitioner", practitioner, nil)
+	s.tell(admin, "changePractitioner", "A second credential", practitioner, body{"credentials": []any{"BCBA", "RBT"}})
+
+	payer := id(s.tell(admin, "createPayer", "A payer", "/payers", body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
+	s.tell(admin, "listPayers", "All payers", "/payers", nil)
+	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
+	s.tell(admin, "changePayer", "Another way of rounding", "/payers/"+payer, body{"rounding": "CEIL"})
+
+	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
+		"patientId": strings.TrimPrefix(patient, "/patients/"), "payerId": payer, "memberNumber": "M-55821", "startsOn": "2026-01-01",
+	}))
+	s.tell(admin, "listInsurances", "Those of a patient", "/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
+	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
+	s.tell(admin, "changeInsurance", "It ends", insurance, body{"endsOn": "2026-12-31"})
+
+	code := "/service-codes/" + id(s.tell(admin, "createServiceCode", "A service code", "/service-codes", body{
+		"code": "97155", "description": "Protocol modification", "unitMinutes": 15, "requiredCredentials": []string{"BCBA"},
+	}))
+	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
+	s.tell(admin, "getServiceCode", "A service code", code, nil)
+	s.tell(admin, "changeServiceCode", "No longer in use", code, body{"active": false})
+}
+
+func (s *story) playAuthorizations(admin, scheduler caller) {
+	c := s.c
+	made := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4711",
+		"totalUnits": 20, "startDate": "2026-01-15", "endDate": "2026-07-14",
+		"caps": []any{body{"period": "WEEK", "units": 12}},
+	}).created(s.t)
+	path := "/authorizations/" + made.String()
+	s.tell(scheduler, "listAuthorizations", "Those that can be booked on", "/authorizations?status=ACTIVE&limit=5", nil)
+	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
+	s.tell(scheduler, "getAuthorization", "It is not there", "/authorizations/"+uuid.Nil.String(), nil)
+	s.tell(admin, "changeAuthorization", "The payer grants more", path, body{"totalUnits": 24, "reason": "Letter of 1 March"})
+
+	keyed := scheduler.with("Idempotency-Key", "9d1f5a4e-visit-12")
+	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve", body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).reservationID(s.t)
+	s.tell(scheduler, "reserveUnits", "More than there is", path+"/reserve", body{"units": 21})
+	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", body{"units": 2, "expiresInSeconds": 600})
+	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", body{"operation": "reserve", "units": 30})
+	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
+	s.tell(admin, "consumeUnits", "Three of four units were worked", path+"/consume", body{"reservationId": reservation, "units": 3})
+	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", body{"reservationId": reservation})
+	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", body{"units": 2})
+	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
+	s.tell(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
+
+	s.tell(admin.with("Idempotency-Key", "week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", body{"operations": []any{
+		body{"operation": "reserve", "authorizationId": made, "units": 4, "serviceDate": "2026-03-09", "reference": "visit 13"},
+		body{"operation": "reserve", "authorizationId": made, "units": 40, "serviceDate": "2026-03-11", "reference": "visit 14"},
+	}})
+
+	spare := s.c.admin().post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 8, "startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).created(s.t)
+	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
+	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
+	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
+}

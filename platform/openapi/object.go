@@ -1,0 +1,86 @@
+package openapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+)
+
+// Object is a JSON object that keeps the order of its members, so that the
+// document reads as its author thought it and two builds of it are the same bytes.
+type Object []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// Set adds the member, or replaces its value.
+func (o *Object) Set(name string, value any) {
+	for i := range *o {
+		if (*o)[i].name == name {
+			(*o)[i].value = value
+			return
+		}
+	}
+	*o = append(*o, member{name, value})
+}
+
+// Get returns the member's value, nil where there is none.
+func (o Object) Get(name string) any {
+	for _, m := range o {
+		if m.name == name {
+			return m.value
+		}
+	}
+	return nil
+}
+
+func (o Object) sorted() Object {
+	o = slices.Clone(o)
+	slices.SortFunc(o, func(a, b member) int { return cmpText(a.name, b.name) })
+	return o
+}
+
+func cmpText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// MarshalJSON writes the members in their order, and nothing escaped for HTML.
+func (o Object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	b.WriteByte('{')
+	for i, m := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := e.Encode(m.name); err != nil {
+			return nil, err
+		}
+		b.WriteByte(':')
+		if err := e.Encode(m.value); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// indent writes JSON in the way in which people read it.
+func indent(to io.StringWriter, text []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return err
+	}
+	_, err := to.WriteString(b.String() + "\n")
+	return err
+}

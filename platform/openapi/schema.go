@@ -1,0 +1,295 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/patch"
+)
+
+// direction says whether clients send a value or get it: what may be left out,
+// and what may be null, differs.
+type direction int
+
+const (
+	sent direction = iota
+	given
+)
+
+// schemas makes JSON Schemas (draft 2020-12, as OpenAPI 3.1 has it) of Go types
+// and collects those with a name.
+type schemas struct {
+	source *source
+	named  Object
+	types  map[string]reflect.Type // to notice two types that would share a name
+}
+
+// field is one member of a struct as it appears in a request or in an answer.
+type field struct {
+	owner    reflect.Type
+	field    reflect.StructField
+	from     string // json, param, query, header
+	name     string
+	rules    []rule
+	required bool // where it is sent
+	omitted  bool // where it is given: it may be left out
+	nullable bool // where it is given
+}
+
+type rule struct{ name, parameter string }
+
+// fieldsOf lists the fields of a struct, those of embedded structs included.
+func fieldsOf(t reflect.Type) []field {
+	var all []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		found := false
+		for _, from := range []string{"json", "param", "query", "header"} {
+			tag, ok := f.Tag.Lookup(from)
+			if !ok || !f.IsExported() {
+				continue
+			}
+			found = true
+			name, options, _ := strings.Cut(tag, ",")
+			if name == "-" {
+				continue
+			}
+			one := field{owner: t, field: f, from: from, name: name, omitted: strings.Contains(options, "omit"), nullable: f.Tag.Get("null") == "true"}
+			for text := range strings.SplitSeq(f.Tag.Get("validate"), ",") {
+				name, parameter, _ := strings.Cut(text, "=")
+				one.rules = append(one.rules, rule{name, parameter})
+			}
+			one.required = one.rules[0].name == "required"
+			all = append(all, one)
+		}
+		if !found && f.Anonymous && f.Type.Kind() == reflect.Struct {
+			all = append(all, fieldsOf(f.Type)...)
+		}
+	}
+	return all
+}
+
+// JSONSchemer is implemented by types that read themselves from JSON in a form
+// that their fields do not show: the JSON Schema of what may be sent.
+type JSONSchemer interface{ SchemaOfRequest() string }
+
+var (
+	typeUUID    = reflect.TypeFor[uuid.UUID]()
+	typeInstant = reflect.TypeFor[time.Time]()
+	typeDate    = reflect.TypeFor[calendar.Date]()
+	typeRaw     = reflect.TypeFor[json.RawMessage]()
+	typeText    = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
+	isPatch     = reflect.TypeFor[patch.Checker]()
+	isSchemer   = reflect.TypeFor[JSONSchemer]()
+)
+
+// of returns the schema of a value of the type, and whether it may be null.
+func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool) {
+	switch {
+	case t == typeUUID:
+		return Object{{"type", "string"}, {"format", "uuid"}}, false
+	case t == typeInstant:
+		return Object{{"type", "string"}, {"format", "date-time"}}, false
+	case t == typeDate:
+		return Object{{"type", "string"}, {"format", "date"}}, d == sent
+	case t == typeRaw || t.Kind() == reflect.Interface:
+		return Object{}, false
+	case d == sent && t.Implements(isSchemer):
+		var schema map[string]any
+		text := reflect.Zero(t).Interface().(JSONSchemer).SchemaOfRequest()
+		if err := json.Unmarshal([]byte(text), &schema); err != nil {
+			panic(fmt.Sprintf("openapi: the schema of %s: %v", t, err))
+		}
+		return Object{{"$ref", s.name(t, "Input", func() any { return schema })}}, false
+	case t.Implements(isPatch) && t.Kind() == reflect.Struct:
+		value := t.Field(1).Type
+		if value.Kind() == reflect.Pointer { // patch.Clearable
+			schema, _ = s.of(value.Elem(), d)
+			return schema, true
+		}
+		schema, _ = s.of(value, d)
+		return schema, false
+	case t.Kind() == reflect.Pointer:
+		schema, _ = s.of(t.Elem(), d)
+		return schema, true
+	case t.Kind() == reflect.Struct && !t.Implements(typeText):
+		return Object{{"$ref", s.structure(t, d)}}, false
+	}
+	return s.plain(t, d), false
+}
+
+func (s *schemas) plain(t reflect.Type, d direction) Object {
+	switch t.Kind() {
+	case reflect.Bool:
+		return Object{{"type", "boolean"}}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint32, reflect.Uint64:
+		return Object{{"type", "integer"}}
+	case reflect.Float64:
+		return Object{{"type", "number"}}
+	case reflect.Slice:
+		items, _ := s.of(t.Elem(), d)
+		return Object{{"type", "array"}, {"items", items}}
+	case reflect.Map:
+		values, _ := s.of(t.Elem(), d)
+		return Object{{"type", "object"}, {"additionalProperties", values}}
+	case reflect.String, reflect.Struct:
+		schema := Object{{"type", "string"}}
+		if values := s.source.values(t); len(values) > 0 {
+			schema.Set("enum", values)
+		}
+		return schema
+	}
+	panic(fmt.Sprintf("openapi: no schema for %s", t))
+}
+
+// structure puts the schema of a struct among those with a name.
+func (s *schemas) structure(t reflect.Type, d direction) string {
+	suffix := ""
+	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") && !strings.HasSuffix(t.Name(), "Request") {
+		suffix = "Input"
+	}
+	return s.name(t, suffix, func() any { return s.object(t, d) })
+}
+
+// object is the schema of the JSON members of a struct.
+func (s *schemas) object(t reflect.Type, d direction) Object {
+	schema := Object{{"type", "object"}}
+	if text := s.source.comment(t); text != "" {
+		schema.Set("description", text)
+	}
+	var required []string
+	properties := Object{}
+	for _, f := range fieldsOf(t) {
+		if f.from != "json" {
+			continue
+		}
+		properties.Set(f.name, s.member(f, d))
+		if d == sent && f.required || d == given && !f.omitted {
+			required = append(required, f.name)
+		}
+	}
+	schema.Set("properties", properties)
+	if len(required) > 0 {
+		schema.Set("required", required)
+	}
+	schema.Set("additionalProperties", false)
+	return schema
+}
+
+// member is the schema of one field, with its rules and its comment.
+func (s *schemas) member(f field, d direction) Object {
+	schema, nullable := s.of(f.field.Type, d)
+	if d == sent {
+		schema = constrained(schema, f.rules)
+		nullable = nullable && !f.required && f.from == "json"
+	} else {
+		nullable = nullable && !f.omitted || f.nullable
+	}
+	if nullable {
+		schema = orNull(schema)
+	}
+	if text := s.source.fieldComment(f.owner, f.field); text != "" {
+		schema.Set("description", text)
+	}
+	return schema
+}
+
+func orNull(schema Object) Object {
+	if schema.Get("$ref") != nil {
+		return Object{{"oneOf", []Object{schema, {{"type", "null"}}}}}
+	}
+	if kind, ok := schema.Get("type").(string); ok {
+		schema.Set("type", []string{kind, "null"})
+	}
+	if values, ok := schema.Get("enum").([]string); ok {
+		with := make([]any, 0, len(values)+1)
+		for _, v := range values {
+			with = append(with, v)
+		}
+		schema.Set("enum", append(with, nil))
+	}
+	return schema
+}
+
+// constrained adds what validation rules mean. Rules that compare fields, and
+// those of the modules, are told in words.
+func constrained(schema Object, rules []rule) Object {
+	kind, _ := schema.Get("type").(string)
+	limits := map[string][2]string{
+		"string": {"minLength", "maxLength"}, "array": {"minItems", "maxItems"},
+		"integer": {"minimum", "maximum"}, "number": {"minimum", "maximum"},
+	}[kind]
+	for _, r := range rules {
+		if r.name == "dive" {
+			break // the rest is about the entries, which have rules of their own
+		}
+		switch r.name {
+		case "min", "gte":
+			schema.Set(limits[0], number(r.parameter))
+		case "max", "lte":
+			schema.Set(limits[1], number(r.parameter))
+		case "oneof":
+			schema.Set("enum", strings.Fields(r.parameter))
+		case "text":
+			schema.Set("pattern", `\S`)
+		case "printascii":
+			schema.Set("pattern", `^[\x20-\x7e]*$`)
+		case "email":
+			schema.Set("format", "email")
+		case "required":
+			if kind == "string" && schema.Get("format") == nil && schema.Get("minLength") == nil {
+				schema.Set("minLength", 1)
+			}
+		}
+	}
+	return schema
+}
+
+func number(text string) any {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(fmt.Sprintf("openapi: the rule's parameter %q is not a whole number", text))
+	}
+	return n
+}
+
+// name puts a schema among those with a name, once, and returns the reference.
+func (s *schemas) name(t reflect.Type, suffix string, make func() any) string {
+	name := publicName(t) + suffix
+	if other, taken := s.types[name]; !taken {
+		s.types[name] = t
+		s.named.Set(name, nil) // a type may contain itself
+		s.named.Set(name, make())
+	} else if other != t {
+		panic(fmt.Sprintf("openapi: %s and %s would both be called %s", other, t, name))
+	}
+	return "#/components/schemas/" + name
+}
+
+// publicName is the Go name without the ending Body, which only tells Go code
+// apart; a list of things is called after them.
+func publicName(t reflect.Type) string {
+	name := typeName(t)
+	if name == "" {
+		panic(fmt.Sprintf("openapi: a struct in a body needs a name: %s", t))
+	}
+	if list, ok := t.FieldByName("Data"); ok && name == "Page" {
+		return publicName(list.Type.Elem()) + "Page"
+	}
+	return capital(strings.TrimSuffix(name, "Body"))
+}
+
+// components returns the named schemas by their names.
+func (s *schemas) components() Object { return s.named.sorted() }
+
+func bodyFields(t reflect.Type) []field {
+	return slices.DeleteFunc(fieldsOf(t), func(f field) bool { return f.from != "json" })
+}
