@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
@@ -39,11 +38,11 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 		if owner == "" {
 			owner = url
 		}
-		parsed, err := pgx.ParseConfig(url)
+		role, err := db.RoleOf(url)
 		if err != nil {
 			return nil, fmt.Errorf("database.url: %w", err)
 		}
-		return &Storage{URL: url, OwnerURL: owner, Role: parsed.User, Place: "the configured database"}, nil
+		return &Storage{URL: url, OwnerURL: owner, Role: role, Place: "the configured database"}, nil
 	}
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
 }

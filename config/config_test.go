@@ -179,6 +179,8 @@ func TestProblems(t *testing.T) {
 		"it refuses a body limit that is too large":     {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
+		"it refuses what only looks like a database":    {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
+		"it refuses a setting that PostgreSQL has not":  {"database: {url: 'postgres://h/d?sslmode=bogus', migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
 		"it refuses a URL for migrations alone":         {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
 		"it refuses a value where a group is":           {"database: postgres", nil, []string{"database"}},
 		"it refuses a group where a value is":           {"addr: {host: a}", nil, []string{"addr.host"}},
@@ -197,6 +199,12 @@ func TestProblems(t *testing.T) {
 			require.ElementsMatch(t, c.want, keysOf(problems(t, c.text, c.variables...)))
 		})
 	}
+	t.Run("it repeats nothing of a URL that it cannot understand", func(t *testing.T) {
+		t.Parallel()
+		_, err := load(t, "", "OMNI_DATABASE_URL=postgres://hunter2:hunter2@hunter2:x/hunter2?sslmode=hunter2")
+		require.ErrorContains(t, err, "cannot be understood")
+		require.NotContains(t, err.Error(), "hunter2")
+	})
 	t.Run("it refuses a file that is not there", func(t *testing.T) {
 		t.Parallel()
 		_, err := Load("/nowhere/config.yaml", []string{"HOME=/h"})

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"omnirapeutic/platform/db"
 )
 
 // key is one thing that can be configured. Texts are what a file and the
@@ -218,14 +219,8 @@ func checkAddr(s string) error {
 }
 
 func checkDatabaseURL(s string) error {
-	u, err := url.Parse(s)
-	if err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
-		return nil
-	}
-	if strings.Contains(s, "host=") || strings.Contains(s, "dbname=") || strings.Contains(s, "service=") {
-		return nil // libpq's other form: host=… dbname=…
-	}
-	return errors.New("must be a URL such as postgres://user:password@host:5432/database")
+	_, err := db.RoleOf(s)
+	return err
 }
 
 const leastSecret = 32
