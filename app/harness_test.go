@@ -34,6 +34,8 @@ type clinic struct {
 	clock    *clock
 	own      practice
 	other    practice
+
+	environment []string // of the configuration
 }
 
 // practice is one organization of the clinic with a user of every role.
@@ -78,7 +80,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	settings, err := config.Load("", nil)
+	settings, err := config.Load("", c.environment)
 	require.NoError(t, err)
 	c.app, err = app.New(app.Dependencies{
 		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,

@@ -48,7 +48,7 @@ type Dependencies struct {
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
 	// SweeperGrace is how long the sweeper may take to release an expired hold
-	// before [Service.Verify] calls it overdue.
+	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
 	SweeperGrace time.Duration
 	// OnVerified, if set, is called with the report of every verification.
 	OnVerified func(Report)

@@ -68,12 +68,24 @@ const verifyBatch = 200
 //   - total, used, scheduled: the counters are the sums of the entries
 //   - reservations-used, reservations-scheduled: … and of the reservations
 //   - reservation: every reservation is the sum of its entries
-//   - overdue: no hold is open past its expiry for longer than the sweeper takes
+//   - overdue: no hold is open past its expiry for longer than the sweeper takes,
+//     where one runs
+//
+// Holds whose time is over are released first, as the sweeper does it, so that
+// those which fell due while no program ran are not held against the books; what
+// cannot be released is logged and shows as overdue.
 //
 // Each authorization is read in one snapshot, so that bookings can go on
 // meanwhile. The caller decides on permission; this reads across organizations.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, error) {
+	if _, err := s.sweep(ctx, organization); err != nil {
+		s.logger.WithField("event", "holds_not_swept").WithError(err).Warn("some expired holds could not be released before the books are checked")
+	}
 	now := s.clock().UTC()
+	var overdue time.Time // of what no sweeper looks after, nothing is
+	if s.grace > 0 {
+		overdue = now.Add(-s.grace)
+	}
 	report := Report{CheckedAt: now, Problems: []Problem{}}
 	var last books
 	for {
@@ -84,7 +96,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 			return report, err
 		}
 		for _, b := range batch {
-			report.add(b, b.check(now.Add(-s.grace)))
+			report.add(b, b.check(overdue))
 		}
 		if len(batch) < verifyBatch {
 			report.OK = report.ProblemCount == 0
