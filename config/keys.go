@@ -64,7 +64,7 @@ var keys = []key{
 		show: func(c Config) string { return c.Database.ExecMode },
 	},
 	{
-		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE", preset: "true",
+		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE",
 		set: yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }), show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
 	},
 	{
