@@ -77,7 +77,7 @@ func TestDemoPractice(t *testing.T) {
 		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
 		metrics := c.as("")
 		metrics.url = c.url
-		require.Contains(t, string(metrics.text(t, "/metrics")), "\nomnirapeutic_verify_problems 0\n")
+		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, string(metrics.text(t, "/metrics")))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {
 		again, err := demo.Load(t.Context(), practice)

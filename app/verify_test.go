@@ -99,6 +99,24 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 	}
 }
 
+func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	root := caller{url: c.url}
+	require.NotContains(t, string(root.text(t, "/metrics")), "omnirapeutic_verify_problems{", "nobody knows yet")
+	path := c.authorize(t, 10)
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`, path[len("/authorizations/"):])
+	require.NoError(t, err)
+	require.Equal(t, false, c.admin().post(t, "/admin/verify", body{}).body["ok"])
+	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).post(t, "/admin/verify", body{}).body["ok"])
+	metrics := string(root.text(t, "/metrics"))
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
+}
+
 func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	t.Parallel()
 	c := open(t)

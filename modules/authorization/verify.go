@@ -100,7 +100,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 		}
 		if len(batch) < verifyBatch {
 			report.OK = report.ProblemCount == 0
-			s.onVerified(report)
+			s.onVerified(organization, report)
 			return report, nil
 		}
 		last = batch[len(batch)-1]
