@@ -147,6 +147,26 @@ func TestWhatIsWrongIsToldBeforeADatabaseIsStarted(t *testing.T) {
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "OMNI_ADDR")
 	require.NoDirExists(t, dir)
+
+	code, _, errors = runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_POSTGRES_BIN=/nowhere"}, "", "loadtest")
+	require.Equal(t, command.ExitFailed, code)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "what loadtest could not start is cleaned up: %s", errors)
+}
+
+func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
+	t.Parallel()
+	bin, err := os.MkdirTemp("", "omnirapeutic-bin-") // another user must be able to enter
+	require.NoError(t, err)
+	defer os.RemoveAll(bin)
+	require.NoError(t, os.Chmod(bin, 0o755))
+	for name, script := range map[string]string{"postgres": "echo 'postgres (PostgreSQL) 17.2'", "initdb": "exit 3", "pg_ctl": "exit 3"} {
+		require.NoError(t, os.WriteFile(bin+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	}
+	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + bin + "/data", "OMNI_POSTGRES_BIN=" + bin}, "", "verify")
+	require.Equal(t, command.ExitFailed, code, "3 would say that the books do not agree")
+	require.Contains(t, errors, "exit status 3")
 }
 
 func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
@@ -248,6 +268,16 @@ func TestCommandsOnADatabase(t *testing.T) {
 	_, err = owner.ExecContext(t.Context(), "UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
 	require.NoError(t, err)
 	require.Contains(t, must(command.ExitUnclean, "", "verify"), "2 disagreements")
+
+	_, err = owner.ExecContext(t.Context(), "UPDATE users SET status = 'DISABLED' WHERE email LIKE '%.test'")
+	require.NoError(t, err)
+	c := program(t, production, "serve")
+	stdout, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	require.NotContains(t, readUntil(t, stdout, "Stop with Ctrl-C"), "Demo practice", "nobody can sign in with what would be told")
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
 }
 
 // TestLoadtestTellsSlowFromWrong measures a server that is made slow, then wrong,
@@ -258,6 +288,8 @@ func TestLoadtestTellsSlowFromWrong(t *testing.T) {
 	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn", "OMNI_ADDR=:0"}, "serve")
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
+	var log bytes.Buffer
+	c.Stderr = &log
 	require.NoError(t, c.Start())
 	greeting := readUntil(t, stdout, "Stop with Ctrl-C")
 	address := regexp.MustCompile(`listens on (http://localhost:\d+)`).FindStringSubmatch(greeting)
@@ -288,6 +320,7 @@ func TestLoadtestTellsSlowFromWrong(t *testing.T) {
 
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
+	require.Contains(t, log.String(), "event=development_secret", "other machines can reach it")
 }
 
 // readUntil reads what a program prints up to the text.
