@@ -141,7 +141,7 @@ func TestWhatIsWrongIsToldBeforeADatabaseIsStarted(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	defer taken.Close() //nolint:errcheck // the process ends with it
 	dir := t.TempDir() + "/data"
 	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_ADDR=" + taken.Addr().String()}, "", "serve")
 	require.Equal(t, command.ExitFailed, code)

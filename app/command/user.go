@@ -86,8 +86,9 @@ func (u userCreate) Run(e environment) error {
 // mends a mistyped password of the first administrator. Otherwise it reads a
 // line. It ends with the context, and gives the terminal back as it was.
 func readPassword(ctx context.Context) (string, error) {
-	ask := readLine
-	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
+	input := os.Stdin
+	ask := func() (string, error) { return readLine(input) }
+	if fd := int(input.Fd()); term.IsTerminal(fd) {
 		before, err := term.GetState(fd)
 		if err != nil {
 			return "", err
@@ -129,8 +130,8 @@ func askTwice(fd int) (string, error) {
 	return string(typed[0]), nil
 }
 
-func readLine() (string, error) {
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+func readLine(input io.Reader) (string, error) {
+	line, err := bufio.NewReader(input).ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {
 		err = nil // the last line may end without a line break
 	}
