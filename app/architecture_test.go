@@ -46,6 +46,13 @@ func named(file, prefix string) bool { return strings.HasPrefix(path.Base(file),
 
 var rules = []rule{
 	{
+		"lets main know app only",
+		func(f string) bool { return !strings.Contains(f, "/") },
+		func(_, i string) bool {
+			return under("modules")(i) || under("platform")(i) || under("config")(i) || under("bench")(i)
+		},
+	},
+	{
 		"lets platform know neither modules nor app nor config",
 		under("platform"),
 		func(_, i string) bool { return under("modules")(i) || under("app")(i) || under("config")(i) },
@@ -152,6 +159,7 @@ func TestArchitecture(t *testing.T) {
 func TestArchitectureRulesFire(t *testing.T) {
 	t.Parallel()
 	for file, imported := range map[string]string{
+		"main.go":                         "omnirapeutic/platform/db",
 		"platform/db/x.go":                "omnirapeutic/modules/rbac",
 		"platform/httpx/x.go":             "omnirapeutic/config",
 		"modules/rbac/x.go":               "omnirapeutic/app",
@@ -174,7 +182,7 @@ func TestArchitectureRulesFire(t *testing.T) {
 		"modules/rbac/http.go":        "github.com/labstack/echo/v4",
 		"app/app.go":                  "omnirapeutic/modules/rbac",
 		"modules/rbac/service.go":     "omnirapeutic/platform/db",
-		"main.go":                     "omnirapeutic/config",
+		"main.go":                     "omnirapeutic/app/command",
 	} {
 		found, err := violations(map[string]string{file: fmt.Sprintf("package x\nimport _ %q\n", imported)})
 		require.NoError(t, err)

@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +75,20 @@ func TestDemoPractice(t *testing.T) {
 		}
 		require.ElementsMatch(t, strings.Fields("97151 97152 97153 97154 97155 97156 97157 97158 0362T 0373T"), codes)
 	})
+	t.Run("it is as README.md shows it", func(t *testing.T) {
+		text, err := os.ReadFile("../README.md")
+		require.NoError(t, err)
+		first := admin.get(t, "/authorizations?status=ACTIVE&limit=1").body["data"].([]any)[0].(map[string]any)
+		booked := answer{body: first}
+		require.Contains(t, string(text), fmt.Sprintf(`"usedUnits": %d, "scheduledUnits": %d, "availableUnits": %d`,
+			booked.number(t, "usedUnits"), booked.number(t, "scheduledUnits")+4, booked.number(t, "availableUnits")-4))
+		require.Contains(t, string(text), fmt.Sprintf("Available: %d, Requested: 1000", booked.number(t, "availableUnits")-4))
+	})
 	t.Run("its books agree", func(t *testing.T) {
 		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
 		metrics := c.as("")
 		metrics.url = c.url
-		require.Contains(t, string(metrics.text(t, "/metrics")), "\nomnirapeutic_verify_problems 0\n")
+		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, string(metrics.text(t, "/metrics")))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {
 		again, err := demo.Load(t.Context(), practice)

@@ -66,7 +66,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			failures += answer.number(t, "failures")
 		}
 		require.EqualValues(t, asked.Load(), ended)
-		require.Positive(t, retries, "the two have met")
+		require.GreaterOrEqual(t, retries, 4*failures, "an operation is given up after its fifth attempt")
 		require.EqualValues(t, asked.Load()-50, failures, "each 500 is an operation that used up its attempts")
 	})
 }

@@ -33,19 +33,36 @@ type FirstUser struct {
 	TimeZone     string // of the new organization
 }
 
-// CreateUser makes the user, and the organization first where a time zone is
-// given: both or neither.
-func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error) {
-	organization, err := uuid.Parse(u.Organization)
+// Check says whether the organization is named in one of the two ways.
+func (u FirstUser) Check() error {
+	_, err := uuid.Parse(u.Organization)
 	switch {
 	case err == nil && u.TimeZone != "":
-		return rbac.User{}, errors.New("--time-zone makes a new organization, which needs a name, not an id")
+		return errors.New("--time-zone makes a new organization, which needs a name, not an id")
 	case err != nil && u.TimeZone == "":
-		return rbac.User{}, fmt.Errorf("%q is not the id of an organization; to make one of that name, add --time-zone", u.Organization)
-	case err == nil:
-		return p.Access.CreateUser(ctx, organization, u.NewUser)
+		return fmt.Errorf("%q is not the id of an organization; to make one of that name, add --time-zone", u.Organization)
+	}
+	return nil
+}
+
+// CreateUser makes the user, and the organization first where a time zone is
+// given: both or neither. It refuses to make a second organization of a name:
+// whoever repeats a command means the one that is there.
+func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error) {
+	if err := u.Check(); err != nil {
+		return rbac.User{}, err
+	}
+	if u.TimeZone == "" {
+		return p.Access.CreateUser(ctx, uuid.MustParse(u.Organization), u.NewUser)
 	}
 	return db.Serializable(ctx, p.database, "user.create-first", func(ctx context.Context) (rbac.User, error) {
+		there, err := p.Directory.OrganizationsNamed(ctx, u.Organization)
+		if err != nil {
+			return rbac.User{}, err
+		}
+		if len(there) > 0 {
+			return rbac.User{}, fmt.Errorf("there is an organization %q: for a user in it, give its id, --organization %s, and no --time-zone", u.Organization, there[0].ID)
+		}
 		made, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
 		if err != nil {
 			return rbac.User{}, err
@@ -69,14 +86,21 @@ func ServeScratch(ctx context.Context, c config.Config, logger logrus.FieldLogge
 	if err := os.MkdirAll(c.DataDir, 0o755); err != nil { //nolint:gosec // the private server's user must be able to enter
 		return nil, err
 	}
-	dir := filepath.Join(c.DataDir, "scratch-"+time.Now().Format("20060102-150405"))
-	storage, err := OpenScratch(ctx, dir, c, logger)
+	dir, err := os.MkdirTemp(c.DataDir, "scratch-")
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as above
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	storage, err := OpenScratch(ctx, filepath.Join(dir, "postgres"), c, logger)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	c.Database.AutoMigrate = true // whatever holds for the data of somebody
 	p, err := OpenOn(ctx, storage, c, logger)
 	if err != nil {
-		return nil, errors.Join(err, storage.Close())
+		return nil, errors.Join(err, storage.Close(), os.RemoveAll(dir))
 	}
 	s := &Scratch{program: p, dir: dir}
 	if _, err := p.LoadDemo(ctx); err != nil {

@@ -102,5 +102,20 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 		c.as("").post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
 		c.as(c.own.tokens["BILLER"]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 		c.admin().post(t, path+"/reserve", body{"units": 0}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		for _, wrong := range []struct {
+			path   string
+			change body
+		}{
+			{"/practitioners/" + uuid.NewString(), body{"npi": "12"}},
+			{"/practitioners/" + uuid.NewString(), body{"credentials": []string{"no code"}}},
+			{"/service-codes/" + uuid.NewString(), body{"code": "small letters"}},
+			{"/patients/" + uuid.NewString(), body{"dateOfBirth": "1899-12-31"}},
+			{"/patients/" + uuid.NewString(), body{"medicalRecordNumber": " 1"}},
+			{"/insurances/" + uuid.NewString(), body{"startsOn": "2026-02-01", "endsOn": "2026-01-01"}},
+			{"/organizations/" + c.own.id.String(), body{"timeZone": "localtime"}},
+		} {
+			c.admin().patch(t, wrong.path, wrong.change).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		}
+		c.admin().patch(t, "/patients/"+uuid.NewString(), body{"firstName": "Ada"}).refused(t, http.StatusServiceUnavailable, "database-unavailable")
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +43,7 @@ func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Pro
 // OpenOn is [Open] on a storage that is open already. It is not closed on error.
 func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	migrator := storage.Migrator()
-	if c.Database.AutoMigrate || storage.private != nil {
+	if c.Database.AutoMigrate {
 		if err := migrator.Up(ctx); err != nil {
 			return nil, fmt.Errorf("bring the schema up to date: %w", err)
 		}
@@ -82,14 +84,50 @@ func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	})
 }
 
-// Serve listens and answers until the context ends, then stops gracefully:
-// requests under way finish within the grace time, new ones get 503. Greet is
-// called once it listens. The error says why it could not start, or why it
-// stopped by itself.
-func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.config.Addr)
+// Listen takes the configured address, so that one that is taken is told before
+// a database is started for it.
+func Listen(ctx context.Context, c config.Config) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", p.config.Addr, err)
+		return nil, fmt.Errorf("listen on %s (choose another address with OMNI_ADDR): %w", c.Addr, err)
+	}
+	return listener, nil
+}
+
+// DemoError says that production would serve a database in which people can sign
+// in whose password is published.
+type DemoError struct{ Emails []string }
+
+func (e *DemoError) Error() string {
+	return fmt.Sprintf("production does not serve a database with the demo practice, whose password is published (%s): "+
+		"name another database with OMNI_DATABASE_URL, or another folder with OMNI_DATA_DIR", strings.Join(e.Emails, ", "))
+}
+
+// CheckServable refuses what production must not serve, beside what the
+// configuration says by itself. The error is a *[DemoError].
+func (p *Program) CheckServable(ctx context.Context) error {
+	if p.config.Profile != config.Production {
+		return nil
+	}
+	emails, err := p.demoSignIns(ctx)
+	if err == nil && len(emails) > 0 {
+		err = &DemoError{emails}
+	}
+	return err
+}
+
+// demoSignIns returns the demo's addresses with which one can sign in here.
+func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
+	return p.Access.SignIns(ctx, demo.Emails())
+}
+
+// Serve answers on the listener, which it closes, until the context ends, then
+// stops gracefully: requests under way finish within the grace time, new ones get
+// 503. The error says why it stopped by itself.
+func (p *Program) Serve(ctx context.Context, listener net.Listener) error {
+	if p.config.Token.Secret == config.DevelopmentSecret && !isLoopback(listener.Addr()) {
+		p.logger.WithFields(logrus.Fields{"event": "development_secret", "address": listener.Addr().String()}).
+			Warn("tokens are signed with a secret that everybody knows, and other machines can reach this address: set OMNI_TOKEN_SECRET")
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
@@ -102,7 +140,6 @@ func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
 	p.logger.WithFields(logrus.Fields{"event": "listening", "address": listener.Addr().String()}).Info("ready to serve")
-	greet("http://" + listener.Addr().String())
 
 	var ended error
 	select {
@@ -121,15 +158,40 @@ func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
 	return ended
 }
 
-// Greet prints where the program listens, who can sign in, and what to try next.
-func Greet(out io.Writer, address string, c config.Config, storage *Storage) {
-	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
-	fmt.Fprintf(out, "Data: %s\n", storage.Place)
-	if !c.Demo {
-		return
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// Greet prints where the program listens and, where the demo practice is loaded,
+// who can sign in, and what to try next.
+func (p *Program) Greet(ctx context.Context, out io.Writer, listener net.Listener) error {
+	emails, err := p.demoSignIns(ctx)
+	if err != nil {
+		return err
 	}
+	address := "http://" + reachable(listener.Addr())
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
+	fmt.Fprintf(out, "Data: %s\n", p.Storage.Place)
+	if len(emails) > 0 {
+		greetDemo(out, address, emails)
+	}
+	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
+	return nil
+}
+
+// reachable returns an address that a browser on this machine can open: 0.0.0.0
+// and [::] are all of the machine's.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
+}
+
+func greetDemo(out io.Writer, address string, emails []string) {
 	fmt.Fprintf(out, "\nDemo practice. Sign in with the password %s as\n", demo.Password)
-	for _, email := range demo.Emails() {
+	for _, email := range emails {
 		fmt.Fprintf(out, "  %s\n", email)
 	}
 	fmt.Fprintf(out, `
@@ -139,7 +201,5 @@ Try next:
   curl -s "%[1]s/api/v1/authorizations?status=ACTIVE" -H "Authorization: Bearer $TOKEN"
   curl -s %[1]s/api/v1/authorizations/ID/reserve -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-booking' -d '{"units":4}'
-
-Stop with Ctrl-C.
 `, address, demo.Password)
 }

@@ -80,8 +80,10 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err := s.mount(o.Routes); err != nil {
 		return nil, err
 	}
-	s.echo.GET(pathAlive, s.handleAlive)
-	s.echo.GET(pathReady, s.handleReady)
+	for _, method := range []string{http.MethodGet, http.MethodHead} { // some load balancers probe with HEAD
+		s.echo.Add(method, pathAlive, s.handleAlive)
+		s.echo.Add(method, pathReady, s.handleReady)
+	}
 	s.echo.GET(pathMetrics, echo.WrapHandler(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{ErrorLog: errorLog(o.Logger)})))
 
 	s.mountContract()

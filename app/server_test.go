@@ -193,7 +193,11 @@ func TestProbes(t *testing.T) {
 	s := newTestServer(t)
 	require.JSONEq(t, `{"status": "alive"}`, s.do(t, http.MethodGet, "/healthz", "").Body.String())
 	require.JSONEq(t, `{"status": "ready"}`, s.do(t, http.MethodGet, "/readyz", "").Body.String())
+	for _, path := range []string{"/healthz", "/readyz"} {
+		require.Equal(t, http.StatusOK, s.do(t, http.MethodHead, path, "").Code, "as some load balancers ask")
+	}
 	s.ready = errors.New("no database")
+	require.Equal(t, http.StatusServiceUnavailable, s.do(t, http.MethodHead, "/readyz", "").Code)
 	w := s.do(t, http.MethodGet, "/readyz", "")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, "not-ready", codeOf(t, w))

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,53 +14,103 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// unitCalls are the calls on one authorization, with the roles that may make
-// them in their own organization.
-var unitCalls = []struct {
-	method, path string
-	body         body
+var (
+	everybody = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}
+	bookers   = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}
+)
+
+// unitCall is a call on authorizations and their units.
+type unitCall struct {
+	method, path string // as the route has it
+	body         body   // references to the own practice are filled in
 	allowed      []rbac.Role
-}{
-	{http.MethodGet, "", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
-	{http.MethodGet, "/available-units", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
-	{http.MethodGet, "/entries", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
-	{http.MethodGet, "/reservations", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
-	{http.MethodPost, "/preview", body{"units": 1}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}},
-	{http.MethodPost, "/reserve", body{"units": 1}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}},
-	{http.MethodPost, "/release", body{"units": 1}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}},
-	{http.MethodPost, "/consume", body{"units": 1}, []rbac.Role{"ADMIN", "PRACTITIONER"}},
-	{http.MethodPatch, "", body{"notes": "seen"}, []rbac.Role{"ADMIN", "BILLER"}},
-	{http.MethodPatch, "", body{"totalUnits": 1000}, []rbac.Role{"ADMIN"}},
+	foreign      func(t *testing.T, a answer) // what another practice is told; nil: that there is no such authorization
+}
+
+// unitCalls are all of them, with the roles that may make them in their own
+// organization.
+var unitCalls = []unitCall{
+	{http.MethodGet, "/authorizations", nil, everybody, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
+	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"}, []rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
+		a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}},
+	{http.MethodGet, "/authorizations/:id", nil, everybody, nil},
+	{http.MethodPatch, "/authorizations/:id", body{"notes": "seen"}, []rbac.Role{"ADMIN", "BILLER"}, nil},
+	{http.MethodPatch, "/authorizations/:id", body{"totalUnits": 1000}, []rbac.Role{"ADMIN"}, nil},
+	{http.MethodDelete, "/authorizations/:id", nil, []rbac.Role{"ADMIN", "BILLER"}, nil},
+	{http.MethodGet, "/authorizations/:id/available-units", nil, everybody, nil},
+	{http.MethodGet, "/authorizations/:id/entries", nil, everybody, nil},
+	{http.MethodGet, "/authorizations/:id/reservations", nil, everybody, nil},
+	{http.MethodPost, "/authorizations/:id/preview", body{"units": 1}, bookers, nil},
+	{http.MethodPost, "/authorizations/:id/reserve", body{"units": 1}, bookers, nil},
+	{http.MethodPost, "/authorizations/:id/release", body{"units": 1}, bookers, nil},
+	{http.MethodPost, "/authorizations/:id/consume", body{"units": 1}, []rbac.Role{"ADMIN", "PRACTITIONER"}, nil},
+	{http.MethodPost, "/admin/verify", body{}, []rbac.Role{"ADMIN", "AUDITOR"}, func(t *testing.T, a answer) { require.Zero(t, a.number(t, "authorizations")) }},
+}
+
+func (call unitCall) String() string {
+	if call.body["totalUnits"] != nil {
+		return call.method + " " + call.path + " with a total"
+	}
+	return call.method + " " + call.path
+}
+
+func TestEveryUnitRouteIsCalled(t *testing.T) {
+	t.Parallel()
+	routes, called := map[string]bool{}, map[string]bool{}
+	for _, r := range open(t).app.Routes() {
+		if strings.HasPrefix(r.Path, "/authorizations") || r.Path == "/admin/verify" {
+			routes[r.Method+" "+r.Path] = true
+		}
+	}
+	for _, call := range unitCalls {
+		called[call.method+" "+call.path] = true
+	}
+	require.Equal(t, routes, called, "unitCalls has an entry for every route on units")
 }
 
 func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	path := c.authorize(t, 1000)
-	c.admin().post(t, path+"/reserve", body{"units": 100})
-	absent := "/authorizations/" + uuid.NewString()
+	used := c.authorize(t, 1000)
+	c.admin().post(t, used+"/reserve", body{"units": 100})
+	send := func(t *testing.T, from caller, call unitCall, path string) answer {
+		b := call.body
+		if call.path == "/authorizations" && b != nil {
+			b = maps.Clone(b)
+			b["patientId"], b["serviceCodeId"] = c.own.patient, c.own.serviceCode
+		}
+		return from.send(t, call.method, strings.Replace(call.path, "/authorizations/:id", path, 1), b)
+	}
+	stored := func(t *testing.T, path string) string { // everything that a call could change
+		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().get(t, "/authorizations?limit=200").raw)
+	}
 
 	for _, role := range rbac.Roles() {
 		for _, call := range unitCalls {
 			own, other := c.as(c.own.tokens[role]), c.as(c.other.tokens[role])
-			may := slices.Contains(call.allowed, role)
-			name := fmt.Sprintf("%s %s%s", call.method, "authorization", call.path)
-			if call.body["totalUnits"] != nil {
-				name += " of the total"
-			}
-			t.Run(fmt.Sprintf("%s, %s", role, name), func(t *testing.T) {
-				before := c.admin().get(t, path)
+			t.Run(fmt.Sprintf("%s, %s", role, call), func(t *testing.T) {
+				path := used
+				if call.method == http.MethodDelete {
+					path = c.authorize(t, 10) // what was never used
+				}
+				before := stored(t, path)
+				foreign := send(t, other, call, path)
+				nowhere := send(t, other, call, "/authorizations/"+uuid.NewString())
+				require.Equal(t, before, stored(t, path), "another practice's call changes nothing")
 
-				answer := own.send(t, call.method, path+call.path, call.body)
-				foreign := other.send(t, call.method, path+call.path, call.body)
-				nowhere := other.send(t, call.method, absent+call.path, call.body)
-				if !may {
-					answer.refused(t, http.StatusForbidden, "forbidden")
+				if !slices.Contains(call.allowed, role) {
 					foreign.refused(t, http.StatusForbidden, "forbidden")
-					require.Equal(t, before.raw, c.admin().get(t, path).raw, "a refusal changes nothing")
+					send(t, own, call, path).refused(t, http.StatusForbidden, "forbidden")
+					require.Equal(t, before, stored(t, path), "a refusal changes nothing")
 					return
 				}
+				answer := send(t, own, call, path)
 				require.Less(t, answer.status, 300, "%s", answer.raw)
+				if call.foreign != nil {
+					call.foreign(t, foreign)
+					return
+				}
 				foreign.refused(t, http.StatusNotFound, "authorization-not-found")
 				nowhere.refused(t, http.StatusNotFound, "authorization-not-found")
 				require.Equal(t, foreign.text("detail"), nowhere.text("detail"), "whether it exists elsewhere does not show")
@@ -69,7 +120,7 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	t.Run("nobody who is not signed in", func(t *testing.T) {
 		for _, call := range unitCalls {
 			for _, token := range []string{"", "nonsense"} {
-				answer := c.as(token).send(t, call.method, path+call.path, call.body)
+				answer := send(t, c.as(token), call, used)
 				answer.refused(t, http.StatusUnauthorized, "unauthenticated")
 				require.Equal(t, "Bearer", answer.header.Get("WWW-Authenticate"))
 			}
@@ -81,11 +132,16 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 func TestOneOrganizationDoesNotReferToAnothersRecords(t *testing.T) {
 	t.Parallel()
 	c := open(t)
+	other := c.as(c.other.tokens[rbac.Admin])
+	payer := other.post(t, "/payers", body{"name": "Another Plan"}).created(t)
+	insurance := other.post(t, "/insurances", body{
+		"patientId": c.other.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
+	}).created(t)
 	mine := body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31",
 	}
 	for field, foreign := range map[string]uuid.UUID{
-		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "insuranceId": uuid.New(),
+		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "insuranceId": insurance,
 	} {
 		t.Run("it refuses a foreign "+field, func(t *testing.T) {
 			b := body{}

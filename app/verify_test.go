@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"context"
 	"database/sql"
 	"net/http"
+	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
 	"github.com/stretchr/testify/require"
@@ -60,11 +63,6 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			"finds what caps count", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
 			[]string{"booked-by-date"},
 		},
-		{
-			"finds a hold that nobody released",
-			`UPDATE unit_reservations SET expires_at = now() - interval '1 day' WHERE authorization_id = $1 AND open`,
-			[]string{"overdue"},
-		},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +101,83 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	root := caller{url: c.url}
+	require.NotContains(t, string(root.text(t, "/metrics")), "omnirapeutic_verify_problems{", "nobody knows yet")
+	path := c.authorize(t, 10)
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`, path[len("/authorizations/"):])
+	require.NoError(t, err)
+	require.Equal(t, false, c.admin().post(t, "/admin/verify", body{}).body["ok"])
+	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).post(t, "/admin/verify", body{}).body["ok"])
+	metrics := string(root.text(t, "/metrics"))
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
+}
+
+func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	unswept := *c
+	unswept.settings = []string{"OMNI_SWEEP_INTERVAL=0s"}
+	unswept.listen(t, c.database.Open(t))
+	path := c.authorize(t, 10)
+	hold := func() { c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t) }
+
+	hold()
+	c.clock.offset += 5 * time.Minute // the program was not running meanwhile
+	c.requireClean(t)
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"))
+
+	hold()
+	c.clock.offset += 5 * time.Minute
+	report, err := c.app.Authorizations.Verify(t.Context(), c.other.id)
+	require.NoError(t, err)
+	require.True(t, report.OK)
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for theirs")
+
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
+	require.NoError(t, err)
+	unswept.requireClean(t) // no sweeper, no delay that would be too long
+	answer := c.admin().post(t, "/admin/verify", body{})
+	require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+	problems := answer.body["problems"].([]any)
+	require.Len(t, problems, 1)
+	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "what cannot be released is found")
+}
+
+func TestSweeperBeginsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
+	c.clock.offset = 5 * time.Minute
+	ctx, stop := context.WithCancel(t.Context())
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { c.app.Authorizations.RunSweeper(ctx, time.Hour) })
+	require.Eventually(t, func() bool { return c.entriesOf(t, path, "expire") == 1 }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	sweeper.Wait()
+}
+
+// entriesOf counts the authorization's entries of one kind.
+func (c *clinic) entriesOf(t testing.TB, path, kind string) (n int) {
+	t.Helper()
+	for _, item := range c.admin().get(t, path+"/entries?limit=200").body["data"].([]any) {
+		if item.(map[string]any)["kind"] == kind {
+			n++
+		}
+	}
+	return n
 }
 
 func TestEntriesAreNeverChanged(t *testing.T) {

@@ -34,6 +34,9 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 			c.Log.Format = "json"
 		}
 	}
+	if unset("database.auto_migrate") {
+		c.Database.AutoMigrate = c.Profile != Production
+	}
 	if unset("demo") {
 		c.Demo = c.Profile != Production
 	}

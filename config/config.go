@@ -43,7 +43,7 @@ type Database struct {
 	MigrateURL  Secret // of the role that owns the tables; "" for the same as URL
 	MaxConns    int
 	ExecMode    string        // pgx's default_query_exec_mode
-	AutoMigrate bool          // migrate at start
+	AutoMigrate bool          // migrate at start; unless set, not in production
 	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
 }
 

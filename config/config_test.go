@@ -66,12 +66,12 @@ func TestLoad(t *testing.T) {
 	})
 	t.Run("it lets the file override defaults, and the environment the file", func(t *testing.T) {
 		t.Parallel()
-		c, err := load(t, "addr: :1\nprofile: production\ndatabase:\n  max_conns: 7\n  auto_migrate: false\ntoken: {secret: "+someSecret+"}\ndata_dir: /srv/omni\nhttp: {body_limit: 2048}\n",
-			"OMNI_ADDR=:2", "OMNI_DB_SLOW_QUERY=0s", "OMNI_LOG_LEVEL=")
+		c, err := load(t, "addr: :1\nprofile: production\ndatabase:\n  max_conns: 7\ntoken: {secret: "+someSecret+"}\ndata_dir: /srv/omni\nhttp: {body_limit: 2048}\n",
+			"OMNI_ADDR=:2", "OMNI_DB_SLOW_QUERY=0s", "OMNI_LOG_LEVEL=", "OMNI_LOADTEST_PASSWORD=of another server")
 		require.NoError(t, err)
 		require.Equal(t, ":2", c.Addr)
 		require.Equal(t, 7, c.Database.MaxConns)
-		require.False(t, c.Database.AutoMigrate)
+		require.False(t, c.Database.AutoMigrate, "the profile says so")
 		require.Zero(t, c.Database.SlowQuery)
 		require.Equal(t, "info", c.Log.Level, "an empty variable is not set")
 		require.Equal(t, "json", c.Log.Format, "the profile says so")
@@ -97,7 +97,7 @@ func TestLoad(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
 			"OMNI_ADDR": "[::1]:9", "OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
-			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "false", "OMNI_DB_SLOW_QUERY": "1s",
+			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
@@ -119,7 +119,7 @@ func TestLoad(t *testing.T) {
 		c.settings = nil
 		require.Equal(t, Config{
 			Addr: "[::1]:9", Profile: Production, DataDir: "/d", PostgresBin: "/b",
-			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", SlowQuery: time.Second},
+			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true, SlowQuery: time.Second},
 			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
 			Token:    Token{Secret: someSecret, Lifetime: time.Hour},
 			Log:      Log{Level: "debug", Format: "text"},
@@ -227,6 +227,8 @@ func TestProblems(t *testing.T) {
 		"it refuses every origin in production":         {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"}, []string{"http.cors_origins"}},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
+		"it refuses what only looks like a database":    {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
+		"it refuses a setting that PostgreSQL has not":  {"database: {url: 'postgres://h/d?sslmode=bogus', migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
 		"it refuses a URL for migrations alone":         {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
 		"it refuses a value where a group is":           {"database: postgres", nil, []string{"database"}},
 		"it refuses a group where a value is":           {"addr: {host: a}", nil, []string{"addr.host"}},
@@ -245,6 +247,12 @@ func TestProblems(t *testing.T) {
 			require.ElementsMatch(t, c.want, keysOf(problems(t, c.text, c.variables...)))
 		})
 	}
+	t.Run("it repeats nothing of a URL that it cannot understand", func(t *testing.T) {
+		t.Parallel()
+		_, err := load(t, "", "OMNI_DATABASE_URL=postgres://hunter2:hunter2@hunter2:x/hunter2?sslmode=hunter2")
+		require.ErrorContains(t, err, "cannot be understood")
+		require.NotContains(t, err.Error(), "hunter2")
+	})
 	t.Run("it refuses a file that is not there", func(t *testing.T) {
 		t.Parallel()
 		_, err := Load("/nowhere/config.yaml", []string{"HOME=/h"})

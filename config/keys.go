@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"omnirapeutic/platform/db"
 )
 
 // key is one thing that can be configured. Texts are what a file and the
@@ -63,7 +65,7 @@ var keys = []key{
 		show: func(c Config) string { return c.Database.ExecMode },
 	},
 	{
-		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE", preset: "true",
+		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE",
 		set: yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }), show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
 	},
 	{
@@ -278,14 +280,8 @@ func checkAddr(s string) error {
 }
 
 func checkDatabaseURL(s string) error {
-	u, err := url.Parse(s)
-	if err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
-		return nil
-	}
-	if strings.Contains(s, "host=") || strings.Contains(s, "dbname=") || strings.Contains(s, "service=") {
-		return nil // libpq's other form: host=… dbname=…
-	}
-	return errors.New("must be a URL such as postgres://user:password@host:5432/database")
+	_, err := db.RoleOf(s)
+	return err
 }
 
 const leastSecret = 32

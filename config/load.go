@@ -19,7 +19,8 @@ import (
 
 const (
 	envPrefix     = "OMNI_"
-	envTestPrefix = "OMNI_TEST_" // belongs to the tests
+	envTestPrefix = "OMNI_TEST_"             // belongs to the tests
+	envLoadtest   = "OMNI_LOADTEST_PASSWORD" // belongs to the command loadtest
 	fileSuffix    = "_FILE"
 )
 
@@ -162,7 +163,7 @@ func (l *loader) checkVariables(k *koanf.Koanf) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || name == envLoadtest {
 			continue
 		}
 		found, ok := keyOf(name)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/sirupsen/logrus"
@@ -23,7 +25,7 @@ const (
 	ExitOK      = 0
 	ExitFailed  = 1 // the command was carried out and found or met a problem
 	ExitUsage   = 2 // the command line or the configuration is wrong
-	ExitUnclean = 3 // verify: the books do not agree; loadtest: its integrity check failed
+	ExitUnclean = 3 // verify: the books do not agree; loadtest: units are not right, or requests failed
 )
 
 type commandLine struct {
@@ -56,11 +58,21 @@ func newLogger(c config.Config) *logrus.Logger {
 	return telemetry.NewLogger(os.Stderr, c.Log.Level, c.Log.Format)
 }
 
+// Main carries out the program's command line and returns the exit code. The
+// first SIGINT or SIGTERM ends it in order, a second one at once.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return Run(ctx, os.Args[1:])
+}
+
 // Run carries out one command line and returns the exit code.
 func Run(ctx context.Context, arguments []string) int {
 	var line commandLine
 	parser := kong.Must(&line, kong.Name("omnirapeutic"),
-		kong.Description("A backend for ABA-therapy practices that keeps authorized units exact."),
+		kong.Description("A backend for ABA-therapy practices that keeps authorized units exact. "+
+			"Started without a command it serves. Settings are environment variables OMNI_… or a file: see config show."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"scenarios": scenarioNames(), "roles": roleNames(), "demo_password": demo.Password})
 	command, err := parser.Parse(arguments)
@@ -80,25 +92,21 @@ func Run(ctx context.Context, arguments []string) int {
 			}
 		}
 	}
-	var coded interface{ ExitCode() int }
-	var problems *config.Problems
-	switch {
-	case errors.As(err, &coded):
-		return coded.ExitCode()
-	case errors.As(err, &problems):
+	if problems := (*config.Problems)(nil); errors.As(err, &problems) {
 		return ExitUsage
-	default:
-		return ExitFailed
 	}
+	if end := (ending{}); errors.As(err, &end) {
+		return end.code
+	}
+	return ExitFailed
 }
 
-// unclean is an error that ends the program with [ExitUnclean].
-type unclean struct{ text string }
-
-func (u unclean) Error() string { return u.text }
-
-// ExitCode tells scripts that the command worked and what it checked is wrong.
-func (unclean) ExitCode() int { return ExitUnclean }
+// ending is an error that says which exit code it means. It is a type of our own:
+// the errors of other programs that were run have exit codes too.
+type ending struct {
+	error
+	code int
+}
 
 // withStorage opens the storage as configured, and closes it again.
 func (e environment) withStorage(fn func(*app.Storage) error) error {
@@ -113,11 +121,16 @@ func (e environment) withStorage(fn func(*app.Storage) error) error {
 	return errors.Join(fn(s), s.Close())
 }
 
-// withProgram opens the program as configured, and closes it again.
+// withProgram opens the program as configured, and closes it again. In production
+// it does not migrate: a command that looks something up or adds a row must not
+// change the schema under the programs that serve.
 func (e environment) withProgram(fn func(*app.Program) error) error {
 	c, err := e.settings()
 	if err != nil {
 		return err
+	}
+	if c.Profile == config.Production {
+		c.Database.AutoMigrate = false
 	}
 	p, err := app.Open(e.context, c, newLogger(c))
 	if err != nil {

@@ -3,14 +3,24 @@ package command_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
-	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/command"
@@ -21,10 +31,7 @@ import (
 // codes and signals are those of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		code := command.Run(ctx, os.Args[1:])
-		stop()
-		os.Exit(code)
+		os.Exit(command.Main())
 	}
 	dbtest.Main(m)
 }
@@ -54,6 +61,9 @@ func runProgram(t *testing.T, environment []string, input string, arguments ...s
 	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
+// someone is the beginning of a command that makes a user.
+var someone = []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example"}
+
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	t.Run("it tells its version", func(t *testing.T) {
@@ -62,24 +72,28 @@ func TestCommandLine(t *testing.T) {
 		require.Equal(t, command.ExitOK, code)
 		require.Contains(t, out, "omnirapeutic")
 	})
-	for _, arguments := range [][]string{
-		{"--help"},
-		{"serve", "--help"},
-		{"migrate", "--help"},
-		{"migrate", "up", "--help"},
-		{"seed", "--help"},
-		{"verify", "--help"},
-		{"loadtest", "--help"},
-		{"user", "create", "--help"},
-		{"config", "show", "--help"},
-		{"postgres", "fetch", "--help"},
-		{"version", "--help"},
+	for arguments, explains := range map[string]string{
+		"--help":                "OMNI_",
+		"serve --help":          "OMNI_DATA_DIR",
+		"migrate --help":        "OMNI_MIGRATE_URL",
+		"migrate up --help":     "missing",
+		"seed --help":           "Omni-Demo-2026",
+		"verify --help":         "Exit code 0",
+		"loadtest --help":       "Exit code 0",
+		"user --help":           "ADMIN",
+		"user create --help":    "SCHEDULER",
+		"config --help":         "OMNI_ADDR",
+		"config show --help":    "OMNI_ADDR",
+		"postgres --help":       "OMNI_POSTGRES_BIN",
+		"postgres fetch --help": "OMNI_POSTGRES_BIN",
+		"version --help":        "revision",
 	} {
-		t.Run("it explains "+strings.Join(arguments, " "), func(t *testing.T) {
+		t.Run("it explains "+arguments, func(t *testing.T) {
 			t.Parallel()
-			code, out, _ := runProgram(t, nil, "", arguments...)
+			code, out, _ := runProgram(t, nil, "", strings.Fields(arguments)...)
 			require.Equal(t, command.ExitOK, code)
 			require.Contains(t, out, "Usage: omnirapeutic")
+			require.Contains(t, out, explains)
 		})
 	}
 	for name, test := range map[string]struct {
@@ -97,6 +111,14 @@ func TestCommandLine(t *testing.T) {
 			[]string{"serve"},
 			"demo",
 		},
+		"a scenario that there is not":      {nil, []string{"loadtest", "--scenario", "typo"}, "typo"},
+		"fewer than no clients":             {nil, []string{"loadtest", "--clients=-1"}, "clients"},
+		"a rate that is no number":          {nil, []string{"loadtest", "--rate", "NaN"}, "rate"},
+		"results that cannot be written":    {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
+		"a role that there is not":          {nil, append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "BOSS"), "BOSS"},
+		"an organization that is no id":     {nil, append(slices.Clone(someone), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
+		"a database URL that is none":       {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
+		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
 	} {
 		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
 			t.Parallel()
@@ -113,6 +135,84 @@ func TestCommandLine(t *testing.T) {
 		require.Contains(t, out, "retry:")
 		require.NotContains(t, out, "s3cret")
 	})
+}
+
+func TestWhatIsWrongIsToldBeforeADatabaseIsStarted(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close() //nolint:errcheck // the process ends with it
+	dir := t.TempDir() + "/data"
+	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_ADDR=" + taken.Addr().String()}, "", "serve")
+	require.Equal(t, command.ExitFailed, code)
+	require.Contains(t, errors, "OMNI_ADDR")
+	require.NoDirExists(t, dir)
+
+	code, _, errors = runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_POSTGRES_BIN=/nowhere"}, "", "loadtest")
+	require.Equal(t, command.ExitFailed, code)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "what loadtest could not start is cleaned up: %s", errors)
+}
+
+func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
+	t.Parallel()
+	bin, err := os.MkdirTemp("", "omnirapeutic-bin-") // another user must be able to enter
+	require.NoError(t, err)
+	defer os.RemoveAll(bin)
+	require.NoError(t, os.Chmod(bin, 0o755))
+	for name, script := range map[string]string{"postgres": "echo 'postgres (PostgreSQL) 17.2'", "initdb": "exit 3", "pg_ctl": "exit 3"} {
+		require.NoError(t, os.WriteFile(bin+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	}
+	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + bin + "/data", "OMNI_POSTGRES_BIN=" + bin}, "", "verify")
+	require.Equal(t, command.ExitFailed, code, "3 would say that the books do not agree")
+	require.Contains(t, errors, "exit status 3")
+}
+
+func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
+	dir := t.TempDir() + "/data"
+	t.Setenv("OMNI_DATA_DIR", dir)
+	silent, typing, err := os.Pipe() // nobody types
+	require.NoError(t, err)
+	defer typing.Close()
+	input := os.Stdin
+	os.Stdin = silent
+	defer func() { os.Stdin = input }()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	code := command.Run(ctx, append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
+	require.Equal(t, command.ExitFailed, code)
+	require.NoDirExists(t, dir, "nothing was started for it")
+}
+
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0", "OMNI_SHUTDOWN_GRACE=10m"}, "serve")
+	stdout, err := c.StdoutPipe()
+	require.NoError(t, err)
+	stderr, err := c.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	address := regexp.MustCompile(`listens on http://(\S+)`).FindStringSubmatch(readUntil(t, stdout, "Stop with Ctrl-C"))
+	require.Len(t, address, 2)
+	connection, err := net.Dial("tcp", address[1])
+	require.NoError(t, err)
+	defer connection.Close()
+	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	readUntil(t, connection, "100 Continue") // a request is under way, and does not end
+
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	readUntil(t, stderr, "finishing what is under way")
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	require.Eventually(t, func() bool { // the second one, or the third: the first takes effect by and by
+		_ = c.Process.Signal(syscall.SIGTERM)
+		return len(ended) > 0
+	}, 10*time.Second, 50*time.Millisecond)
+	require.Error(t, <-ended)
+	require.Equal(t, syscall.SIGTERM, c.ProcessState.Sys().(syscall.WaitStatus).Signal(), "it is killed")
 }
 
 func TestCommandsOnADatabase(t *testing.T) {
@@ -133,6 +233,10 @@ func TestCommandsOnADatabase(t *testing.T) {
 	code, _, errors := runProgram(t, old, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
+	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true", "OMNI_TOKEN_SECRET="+strings.Repeat("s3cret", 8), "OMNI_ADDR=127.0.0.1:0")
+	code, _, errors = runProgram(t, production, "", "verify")
+	require.Equal(t, command.ExitFailed, code)
+	require.Contains(t, errors, "older", "production does not migrate by the way")
 	must(command.ExitOK, "", "migrate", "up")
 
 	require.Contains(t, must(command.ExitOK, "", "seed"), "loaded")
@@ -140,15 +244,96 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
 	require.Contains(t, must(command.ExitOK, "", "verify", "--json"), `"ok": true`)
 
-	create := []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example", "--role", "admin"}
+	code, _, errors = runProgram(t, production, "", "serve")
+	require.Equal(t, command.ExitFailed, code)
+	require.Contains(t, errors, "admin@demo.test", "production does not serve the demo practice")
+	require.Contains(t, errors, "OMNI_DATABASE_URL")
+
+	create := append(slices.Clone(someone), "--role", "admin")
 	practice := append(create, "--organization", "Example Practice", "--time-zone", "Europe/Berlin")
 	require.Contains(t, must(command.ExitOK, "a long enough password\n", practice...), "ada@example.org")
-	must(command.ExitFailed, "a long enough password\n", practice...)                                   // the address is taken
+	again := must(command.ExitFailed, "a long enough password\n", practice...)
+	id := regexp.MustCompile(`--organization (\S+),`).FindStringSubmatch(again)
+	require.Len(t, id, 2, "the practice is there, and how to name it is told: %s", again)
+	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", id[1])...)    // the address is taken
 	must(command.ExitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
-	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", "nowhere")...)
+	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", " ", "--time-zone", "UTC")...)
 
 	load := must(command.ExitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "5")
 	require.Contains(t, load, "integrity")
+
+	owner, err := sql.Open("pgx", database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), "UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
+	require.NoError(t, err)
+	require.Contains(t, must(command.ExitUnclean, "", "verify"), "2 disagreements")
+
+	_, err = owner.ExecContext(t.Context(), "UPDATE users SET status = 'DISABLED' WHERE email LIKE '%.test'")
+	require.NoError(t, err)
+	c := program(t, production, "serve")
+	stdout, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	require.NotContains(t, readUntil(t, stdout, "Stop with Ctrl-C"), "Demo practice", "nobody can sign in with what would be told")
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
+}
+
+// TestLoadtestTellsSlowFromWrong measures a server that is made slow, then wrong,
+// on the way to it.
+func TestLoadtestTellsSlowFromWrong(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn", "OMNI_ADDR=:0"}, "serve")
+	stdout, err := c.StdoutPipe()
+	require.NoError(t, err)
+	var log bytes.Buffer
+	c.Stderr = &log
+	require.NoError(t, c.Start())
+	greeting := readUntil(t, stdout, "Stop with Ctrl-C")
+	address := regexp.MustCompile(`listens on (http://localhost:\d+)`).FindStringSubmatch(greeting)
+	require.Len(t, address, 2, "%s", greeting)
+	target, err := url.Parse(address[1])
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	var wrong atomic.Bool
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch reserve := strings.HasSuffix(r.URL.Path, "/reserve"); {
+		case reserve && wrong.Load():
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		case reserve:
+			time.Sleep(250 * time.Millisecond) // over the limit of 200 ms
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	load := []string{"loadtest", "--url", slow.URL, "--scenario", "high-contention", "--clients", "2", "--duration", "1s"}
+	code, out, errors := runProgram(t, nil, "", load...)
+	require.Equal(t, command.ExitOK, code, errors)
+	require.Contains(t, out, "MISSED")
+	wrong.Store(true)
+	code, _, errors = runProgram(t, nil, "", load...)
+	require.Equal(t, command.ExitUnclean, code, errors)
+	require.Contains(t, errors, "failures, from warm-up to end")
+
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
+	require.Contains(t, log.String(), "event=development_secret", "other machines can reach it")
+}
+
+// readUntil reads what a program prints up to the text.
+func readUntil(t *testing.T, out io.Reader, text string) string {
+	t.Helper()
+	var printed []byte
+	for !bytes.Contains(printed, []byte(text)) {
+		part := make([]byte, 1024)
+		n, err := out.Read(part)
+		printed = append(printed, part[:n]...)
+		require.NoError(t, err, "%s", printed)
+	}
+	return string(printed)
 }
 
 func TestServeStartsAndStops(t *testing.T) {
@@ -163,15 +348,9 @@ func TestServeStartsAndStops(t *testing.T) {
 		stdout, err := c.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, c.Start())
-		printed := make([]byte, 0, 4096)
-		for !bytes.Contains(printed, []byte("Stop with Ctrl-C")) {
-			part := make([]byte, 1024)
-			n, err := stdout.Read(part)
-			printed = append(printed, part[:n]...)
-			require.NoError(t, err, "%s start: %s", start, printed)
-		}
+		printed := readUntil(t, stdout, "Stop with Ctrl-C")
 		for _, said := range []string{"http://127.0.0.1:", "scheduler@demo.test", "admin@other.test", "Omni-Demo-2026", "Try next"} {
-			require.Contains(t, string(printed), said)
+			require.Contains(t, printed, said, "%s start", start)
 		}
 		second, _, refusal := runProgram(t, environment, "", "serve")
 		require.Equal(t, command.ExitFailed, second)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -30,11 +31,44 @@ type loadtestCommand struct {
 func (loadtestCommand) Help() string {
 	return `Ends with latencies, what was accepted, refused and failed, retries, and an integrity check.
 "Not enough units" is an answer; a failure is anything that is neither yes nor no.
-Exit code 0: integrity holds and nothing failed; 3: not.`
+Exit code 0: integrity holds and nothing failed, whether or not a latency is printed as MISSED;
+3: units are not right or requests failed.`
+}
+
+// Validate refuses what cannot be run before a server is started for it.
+func (l loadtestCommand) Validate() error {
+	for _, name := range l.scenarios() {
+		if err := l.options(name, cmp.Or(l.URL, "http://localhost")).Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scenarios returns the names of those to run.
+func (l loadtestCommand) scenarios() []string {
+	if l.Scenario != "all" {
+		return []string{l.Scenario}
+	}
+	var names []string
+	for _, s := range loadtest.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (l loadtestCommand) options(scenario, url string) loadtest.Options {
+	return loadtest.Options{
+		Scenario: scenario, URL: url, Email: l.Email, Password: l.Password, Clients: l.Clients,
+		Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: "one transaction per request",
+	}
 }
 
 // Run measures.
 func (l loadtestCommand) Run(e environment) error {
+	if err := l.checkFiles(); err != nil {
+		return ending{err, ExitUsage}
+	}
 	url := l.URL
 	if url == "" {
 		c, err := e.settings()
@@ -54,31 +88,21 @@ func (l loadtestCommand) Run(e environment) error {
 		}()
 		url = scratch.URL
 	}
-	names := []string{l.Scenario}
-	if l.Scenario == "all" {
-		names = nil
-		for _, s := range loadtest.Scenarios() {
-			names = append(names, s.Name)
-		}
-	}
 	var bad []string
-	for _, name := range names {
-		result, err := loadtest.Run(e.context, loadtest.Options{
-			Scenario: name, URL: url, Email: l.Email, Password: l.Password, Clients: l.Clients,
-			Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: "one transaction per request",
-		})
+	for _, name := range l.scenarios() {
+		result, err := loadtest.Run(e.context, l.options(name, url))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if err := l.write(result, name, len(names) > 1); err != nil {
+		if err := l.write(result, name); err != nil {
 			return err
 		}
-		if !result.Passed() {
-			bad = append(bad, name)
+		if wrong := result.Wrong(); len(wrong) > 0 {
+			bad = append(bad, fmt.Sprintf("%s (%s)", name, strings.Join(wrong, "; ")))
 		}
 	}
 	if len(bad) > 0 {
-		return unclean{"integrity or requests failed in " + strings.Join(bad, ", ")}
+		return ending{errors.New("integrity or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
 	}
 	return nil
 }
@@ -91,9 +115,38 @@ func scenarioNames() string {
 	return strings.Join(names, ", ")
 }
 
-// write prints the table and writes the files; of several scenarios, each has
-// its name in the files' names.
-func (l loadtestCommand) write(result loadtest.Result, name string, several bool) error {
+// fileOf returns where the result of a scenario is written: of several scenarios,
+// each has its name in the files' names.
+func (l loadtestCommand) fileOf(path, scenario string) string {
+	if l.Scenario != "all" {
+		return path
+	}
+	extension := filepath.Ext(path)
+	return strings.TrimSuffix(path, extension) + "-" + scenario + extension
+}
+
+// checkFiles makes sure that the results can be written, before a minute of
+// measuring is lost. What a file holds is kept until there is a new result.
+func (l loadtestCommand) checkFiles() error {
+	for _, path := range []string{l.JSON, l.HTML} {
+		for _, name := range l.scenarios() {
+			if path == "" {
+				continue
+			}
+			f, err := os.OpenFile(l.fileOf(path, name), os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
+			if err != nil {
+				return err
+			}
+			if err := f.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write prints the table and writes the files.
+func (l loadtestCommand) write(result loadtest.Result, name string) error {
 	if err := result.WriteTable(os.Stdout); err != nil {
 		return err
 	}
@@ -104,18 +157,14 @@ func (l loadtestCommand) write(result loadtest.Result, name string, several bool
 		if path == "" {
 			continue
 		}
-		if several {
-			extension := filepath.Ext(path)
-			path = strings.TrimSuffix(path, extension) + "-" + name + extension
-		}
-		f, err := os.Create(path)
+		f, err := os.Create(l.fileOf(path, name))
 		if err != nil {
 			return err
 		}
 		if err := errors.Join(write(f), f.Close()); err != nil {
 			return err
 		}
-		fmt.Println("Wrote", path)
+		fmt.Println("Wrote", f.Name())
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"omnirapeutic/app"
+	"omnirapeutic/config"
 )
 
 type serveCommand struct{}
@@ -14,7 +17,8 @@ type serveCommand struct{}
 func (serveCommand) Help() string {
 	return `Without OMNI_DATABASE_URL a private PostgreSQL is started in the data folder (OMNI_DATA_DIR)
 and stops with the program. In the development profile the schema is brought up to date and,
-on the first start, a demo practice is loaded. Ctrl-C or SIGTERM stop gracefully.`
+on the first start, a demo practice is loaded; in production migrate first, and a database with
+the demo practice is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once.`
 }
 
 // Run serves until the program is told to stop.
@@ -23,15 +27,29 @@ func (serveCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
+	listener, err := app.Listen(e.context, c)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // closed already where it has served
 	p, err := app.Open(e.context, c, newLogger(c))
 	if err != nil {
 		return err
 	}
+	return errors.Join(serve(e.context, p, c, listener), p.Close())
+}
+
+func serve(ctx context.Context, p *app.Program, c config.Config, listener net.Listener) error {
+	if err := p.CheckServable(ctx); err != nil {
+		return err
+	}
 	if c.Demo {
-		if _, err := p.LoadDemo(e.context); err != nil {
-			return errors.Join(fmt.Errorf("load the demo practice: %w", err), p.Close())
+		if _, err := p.LoadDemo(ctx); err != nil {
+			return fmt.Errorf("load the demo practice: %w", err)
 		}
 	}
-	err = p.Serve(e.context, func(address string) { app.Greet(os.Stdout, address, c, p.Storage) })
-	return errors.Join(err, p.Close())
+	if err := p.Greet(ctx, os.Stdout, listener); err != nil {
+		return err
+	}
+	return p.Serve(ctx, listener)
 }

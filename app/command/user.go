@@ -2,6 +2,8 @@ package command
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,12 @@ import (
 
 type userCommand struct {
 	Create userCreate `cmd:"" help:"Make a user; the password is asked for, or read from standard input."`
+}
+
+// Help explains the commands.
+func (userCommand) Help() string {
+	return `Users sign in with an e-mail address and a password, and belong to one organization. What they may
+do follows from their roles, such as ADMIN, SCHEDULER or PRACTITIONER. Nothing here is open over HTTP.`
 }
 
 type userCreate struct {
@@ -34,21 +42,38 @@ func (userCreate) Help() string {
     --organization "Example Practice" --time-zone America/New_York --role ADMIN`
 }
 
-// Run makes the user.
-func (u userCreate) Run(e environment) error {
+// Validate refuses what cannot be made before anybody is asked for a password.
+func (u userCreate) Validate() error {
+	for _, role := range u.Role {
+		if _, err := rbac.ParseRole(strings.ToUpper(role)); err != nil {
+			return fmt.Errorf("--role %s: %w", role, err)
+		}
+	}
+	return u.user("").Check()
+}
+
+func (u userCreate) user(password string) app.FirstUser {
 	roles := make([]rbac.Role, len(u.Role))
 	for i, role := range u.Role {
 		roles[i] = rbac.Role(strings.ToUpper(role))
 	}
+	return app.FirstUser{
+		Organization: u.Organization, TimeZone: u.TimeZone,
+		NewUser: rbac.NewUser{Email: u.Email, Name: u.Name, Password: password, Roles: roles},
+	}
+}
+
+// Run makes the user.
+func (u userCreate) Run(e environment) error {
+	if _, err := e.settings(); err != nil {
+		return err
+	}
+	password, err := readPassword(e.context) // before a server is started for it
+	if err != nil {
+		return err
+	}
 	return e.withProgram(func(p *app.Program) error {
-		password, err := readPassword()
-		if err != nil {
-			return err
-		}
-		user, err := p.CreateUser(e.context, app.FirstUser{
-			Organization: u.Organization, TimeZone: u.TimeZone,
-			NewUser: rbac.NewUser{Email: u.Email, Name: u.Name, Password: password, Roles: roles},
-		})
+		user, err := p.CreateUser(e.context, u.user(password))
 		if err != nil {
 			return err
 		}
@@ -57,16 +82,56 @@ func (u userCreate) Run(e environment) error {
 	})
 }
 
-// readPassword asks on a terminal, without showing what is typed, and reads a
-// line otherwise.
-func readPassword() (string, error) {
-	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
-		fmt.Fprint(os.Stderr, "Password: ")
-		typed, err := term.ReadPassword(fd)
-		fmt.Fprintln(os.Stderr)
-		return string(typed), err
+// readPassword asks twice on a terminal, without showing what is typed: nothing
+// mends a mistyped password of the first administrator. Otherwise it reads a
+// line. It ends with the context, and gives the terminal back as it was.
+func readPassword(ctx context.Context) (string, error) {
+	input := os.Stdin
+	ask := func() (string, error) { return readLine(input) }
+	if fd := int(input.Fd()); term.IsTerminal(fd) {
+		before, err := term.GetState(fd)
+		if err != nil {
+			return "", err
+		}
+		defer term.Restore(fd, before) //nolint:errcheck // nothing more can be done about it
+		ask = func() (string, error) { return askTwice(fd) }
 	}
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := ask()
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", errors.New("interrupted while waiting for the password")
+	}
+}
+
+func askTwice(fd int) (string, error) {
+	var typed [2][]byte
+	for i, prompt := range []string{"Password: ", "Once more: "} {
+		fmt.Fprint(os.Stderr, prompt)
+		var err error
+		typed[i], err = term.ReadPassword(fd)
+		fmt.Fprintln(os.Stderr)
+		if err != nil {
+			return "", err
+		}
+	}
+	if !bytes.Equal(typed[0], typed[1]) {
+		return "", errors.New("the two passwords are not the same")
+	}
+	return string(typed[0]), nil
+}
+
+func readLine(input io.Reader) (string, error) {
+	line, err := bufio.NewReader(input).ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {
 		err = nil // the last line may end without a line break
 	}

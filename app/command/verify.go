@@ -39,7 +39,7 @@ func (v verifyCommand) Run(e environment) error {
 			}
 		}
 		if !report.OK {
-			return unclean{fmt.Sprintf("%d disagreements in the unit ledger", report.ProblemCount)}
+			return ending{fmt.Errorf("%d disagreements in the unit ledger", report.ProblemCount), ExitUnclean}
 		}
 		return nil
 	})

@@ -75,6 +75,12 @@ type Options struct {
 	Mode     string    // free text that is noted in the result, such as "combined"
 }
 
+// Check says what is wrong with the options, before anything is started for them.
+func (o Options) Check() error {
+	_, _, err := o.resolve()
+	return err
+}
+
 // Run runs one scenario and returns what was measured. An error means that
 // nothing was: options that make no sense, no server, no sign-in, a set-up
 // that was refused, or a context that ended. Failed requests, missed targets

@@ -77,12 +77,27 @@ type Target struct {
 	Measured float64 `json:"measured"`
 	Unit     string  `json:"unit,omitempty"`
 	Met      bool    `json:"met"`
+
+	speed bool // is about how fast answers came, not about whether they were right
 }
 
 // Passed says that all targets are met, the integrity of the units among them.
 // Nothing is passed where nothing was judged.
 func (r Result) Passed() bool {
 	return len(r.Targets) > 0 && !slices.ContainsFunc(r.Targets, func(t Target) bool { return !t.Met })
+}
+
+// Wrong names the missed targets that are about integrity or failures. A missed
+// latency is not among them: it says that a machine is slow, not that the program
+// is wrong.
+func (r Result) Wrong() []string {
+	var wrong []string
+	for _, t := range r.Targets {
+		if !t.Met && !t.speed {
+			wrong = append(wrong, t.What)
+		}
+	}
+	return wrong
 }
 
 // WriteJSON writes the whole result as one indented JSON object.
@@ -184,7 +199,7 @@ func (r *Result) judge(s Scenario) {
 	if s.TargetP95 > 0 {
 		limit := milliseconds(s.TargetP95)
 		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, and no merit
-		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms", answered && r.LatencyMs.P95 < limit})
+		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms", answered && r.LatencyMs.P95 < limit, true})
 	}
 	failures := r.Failed + r.WarmUp.Failed
 	if r.LastUnits != nil {
@@ -210,7 +225,7 @@ func (r *Result) judge(s Scenario) {
 }
 
 func (r *Result) exactly(what string, limit, measured int64) {
-	r.Targets = append(r.Targets, Target{what, float64(limit), float64(measured), "", limit == measured})
+	r.Targets = append(r.Targets, Target{what, float64(limit), float64(measured), "", limit == measured, false})
 }
 
 func notes(r *Result) []string {

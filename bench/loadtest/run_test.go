@@ -179,6 +179,7 @@ func TestRun(t *testing.T) {
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 10, Authorizations: 5, Duration: time.Second})
 		require.Zero(t, r.LatencyMs)
 		require.False(t, r.Targets[0].Met, r.Targets[0])
+		require.Equal(t, []string{"failures, from warm-up to end"}, r.Wrong(), "that it is slow is not among them")
 	})
 
 	virtual(t, "holds a refusal against the server while there are units left", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
@@ -19,14 +20,17 @@ const sweepBatch = 100
 // organizations, and returns how many entries it wrote. Their units were free
 // already; this brings the ledger up to date. Any number of instances may sweep
 // at once: whoever comes second finds nothing left to do.
-func (s *Service) SweepHolds(ctx context.Context) (int, error) {
+func (s *Service) SweepHolds(ctx context.Context) (int, error) { return s.sweep(ctx, uuid.Nil) }
+
+// sweep sweeps one organization or, with [uuid.Nil], all.
+func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (int, error) {
 	written := 0
 	var failed []error
 	stuck := map[dueHold]bool{} // they stay due and must not keep others from their turn
 	for {
 		limit := sweepBatch + len(stuck)
 		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
-			return s.store.due(ctx, s.clock(), limit)
+			return s.store.due(ctx, organization, s.clock(), limit)
 		})
 		if err != nil {
 			return written, errors.Join(append(failed, err)...)
@@ -69,17 +73,13 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err er
 	return len(outcomes[0].Entries), nil
 }
 
-// RunSweeper sweeps once per interval until the context ends. A sweep that
-// fails is logged, and the next one does its work.
+// RunSweeper sweeps at once, for what fell due while nothing ran, and then once
+// per interval until the context ends. A sweep that fails is logged, and the next
+// one does its work.
 func (s *Service) RunSweeper(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 		written, err := s.SweepHolds(ctx)
 		log := s.logger.WithFields(logrus.Fields{"event": "holds_swept", "entries": written})
 		switch {
@@ -89,6 +89,11 @@ func (s *Service) RunSweeper(ctx context.Context, interval time.Duration) {
 			log.WithError(err).Warn("some expired holds could not be swept; the next sweep tries again")
 		case written > 0:
 			log.Info("expired holds were released")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
 	}
 }

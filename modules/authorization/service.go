@@ -39,7 +39,7 @@ type Service struct {
 	lanes     db.Lanes[uuid.UUID] // of authorizations whose units are changed
 
 	grace      time.Duration
-	onVerified func(Report)
+	onVerified func(organization uuid.UUID, r Report)
 }
 
 // Dependencies are what the service works with. The clock and the ids are
@@ -51,10 +51,11 @@ type Dependencies struct {
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
 	// SweeperGrace is how long the sweeper may take to release an expired hold
-	// before [Service.Verify] calls it overdue.
+	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
 	SweeperGrace time.Duration
-	// OnVerified, if set, is called with the report of every verification.
-	OnVerified func(Report)
+	// OnVerified, if set, is called with the report of every verification, of one
+	// organization or, with the zero id, of all.
+	OnVerified func(organization uuid.UUID, r Report)
 }
 
 // New returns the service.
@@ -64,7 +65,7 @@ func New(d Dependencies) *Service {
 		grace: d.SweeperGrace, onVerified: d.OnVerified,
 	}
 	if s.onVerified == nil {
-		s.onVerified = func(Report) {}
+		s.onVerified = func(uuid.UUID, Report) {}
 	}
 	return s
 }

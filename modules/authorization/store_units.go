@@ -226,9 +226,10 @@ type dueHold struct {
 	AuthorizationID uuid.UUID
 }
 
-// due returns authorizations of all organizations with expired holds, the
-// longest overdue first. Index: unit_reservations_open_by_expiry.
-func (store) due(ctx context.Context, now time.Time, limit int) ([]dueHold, error) {
+// due returns authorizations with expired holds of one organization or, with
+// [uuid.Nil], of all, the longest overdue first.
+// Index: unit_reservations_open_by_expiry.
+func (store) due(ctx context.Context, only uuid.UUID, now time.Time, limit int) ([]dueHold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -237,10 +238,10 @@ func (store) due(ctx context.Context, now time.Time, limit int) ([]dueHold, erro
 	err = tx.Raw(`
 		SELECT organization_id, authorization_id
 		FROM unit_reservations
-		WHERE open AND expires_at IS NOT NULL AND expires_at <= ?
+		WHERE open AND expires_at IS NOT NULL AND expires_at <= @now AND (@only = @none OR organization_id = @only)
 		GROUP BY organization_id, authorization_id
 		ORDER BY min(expires_at)
-		LIMIT ?`, now, limit).Scan(&due).Error
+		LIMIT @limit`, map[string]any{"now": now, "only": only, "none": uuid.Nil, "limit": limit}).Scan(&due).Error
 	return due, err
 }
 

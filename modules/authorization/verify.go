@@ -70,12 +70,24 @@ const verifyBatch = 200
 //   - booked-by-date: where caps count by date, what they count is too
 //   - reservation: every reservation is the sum of its entries
 //   - next-expiry: the noted moment of the next expiry is not after that of an open hold
-//   - overdue: no hold is open past its expiry for longer than the sweeper takes
+//   - overdue: no hold is open past its expiry for longer than the sweeper takes,
+//     where one runs
+//
+// Holds whose time is over are released first, as the sweeper does it, so that
+// those which fell due while no program ran are not held against the books; what
+// cannot be released is logged and shows as overdue.
 //
 // Each authorization is read in one snapshot, so that bookings can go on
 // meanwhile. The caller decides on permission; this reads across organizations.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, error) {
+	if _, err := s.sweep(ctx, organization); err != nil {
+		s.logger.WithField("event", "holds_not_swept").WithError(err).Warn("some expired holds could not be released before the books are checked")
+	}
 	now := s.clock().UTC()
+	var overdue time.Time // of what no sweeper looks after, nothing is
+	if s.grace > 0 {
+		overdue = now.Add(-s.grace)
+	}
 	report := Report{CheckedAt: now, Problems: []Problem{}}
 	var last books
 	for {
@@ -86,11 +98,11 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 			return report, err
 		}
 		for _, b := range batch {
-			report.add(b, b.check(now.Add(-s.grace)))
+			report.add(b, b.check(overdue))
 		}
 		if len(batch) < verifyBatch {
 			report.OK = report.ProblemCount == 0
-			s.onVerified(report)
+			s.onVerified(organization, report)
 			return report, nil
 		}
 		last = batch[len(batch)-1]

@@ -26,6 +26,7 @@ type record[T any] interface {
 type kind[T any, P record[T]] struct {
 	name   string       // in the names of operations
 	absent *fault.Error // there is no such record in the caller's organization
+	blank  T            // passes settle: what is wrong with a change made to it is wrong with the change by itself
 
 	// What is particular to the noun; each may be nil.
 	refer func(ctx context.Context, record T) error  // checks, in the transaction, that what it refers to is there
@@ -92,6 +93,11 @@ func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condi
 func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T)) (T, error) {
 	var none T
 	now := s.now()
+	alone := k.blank
+	apply(&alone)
+	if wrong := P(&alone).settle(latestToday(now)); len(wrong) > 0 { // before any connection is taken
+		return none, fault.InvalidFields(wrong...)
+	}
 	return db.Serializable(ctx, s.database, k.name+".change", func(ctx context.Context) (T, error) {
 		before, err := k.take(ctx, id)
 		if err != nil {

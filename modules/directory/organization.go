@@ -2,7 +2,11 @@ package directory
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -45,6 +49,9 @@ type OrganizationChange struct {
 func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Organization, error) {
 	now := s.now()
 	created := Organization{ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone, Version: 1, CreatedAt: now, UpdatedAt: now}
+	if err := checkName(n.Name); err != nil { // not every caller comes over HTTP, where the tags are checked
+		return Organization{}, err
+	}
 	if err := checkZone(n.TimeZone); err != nil {
 		return Organization{}, err
 	}
@@ -63,6 +70,14 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		}
 		return created, insert(ctx, &created)
 	}, db.ProvenBy(there))
+}
+
+// OrganizationsNamed returns the organizations of exactly this name, the oldest
+// first. It needs no caller in the context, and is for operators only.
+func (s *Service) OrganizationsNamed(ctx context.Context, name string) ([]Organization, error) {
+	return db.Snapshot(ctx, s.database, "organization.named", func(ctx context.Context) ([]Organization, error) {
+		return organizationsNamed(ctx, name)
+	})
 }
 
 // Organization returns the caller's organization, or any where the caller holds
@@ -144,10 +159,22 @@ func organization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	return found, err
 }
 
-// checkZone refuses what is no IANA name. "Local" is refused as well: it would
-// mean the zone of whichever machine reads it.
+func checkName(name string) error {
+	const maxName = 100
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > maxName ||
+		!utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return fault.InvalidFields(fault.Field{Field: "name", Code: "text", Message: "must be one line of 1 to 100 characters"})
+	}
+	return nil
+}
+
+// checkZone refuses what is no IANA name. A machine's folder of zones has more
+// than those: some files mean the zone of whichever machine reads them, right
+// counts leap seconds.
 func checkZone(name string) error {
-	if _, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
+	first, _, _ := strings.Cut(strings.ToLower(name), "/")
+	own := slices.Contains([]string{"", "local", "localtime", "posixrules", "posix", "right"}, first)
+	if _, err := time.LoadLocation(name); err == nil && !own {
 		return nil
 	}
 	return fault.InvalidFields(fault.Field{Field: "timeZone", Code: "timezone", Message: "must be a time zone's name, such as America/New_York"})

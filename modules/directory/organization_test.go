@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,12 +66,27 @@ func TestAnOrganization(t *testing.T) {
 		require.Equal(t, "Other Practice", kept.Name)
 	})
 	t.Run("it has a time zone that there is", func(t *testing.T) {
-		for _, zone := range []string{"", "Local", "America/Atlantis", "../etc/passwd", "EST5"} {
+		for _, zone := range []string{"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC", "posix/America/New_York"} {
 			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: "New", TimeZone: zone})
 			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
 			_, err = r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(zone)})
 			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
 		}
+	})
+	t.Run("it has a name, whoever makes it", func(t *testing.T) {
+		for _, name := range []string{"", " ", "two\nlines", strings.Repeat("x", 101), "\xff"} {
+			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: name, TimeZone: "UTC"})
+			require.Equal(t, []string{"name"}, wrongFields(t, err), "%q", name)
+		}
+	})
+	t.Run("it is found by its name", func(t *testing.T) {
+		found, err := r.OrganizationsNamed(t.Context(), "Other Practice")
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, otherID, found[0].ID)
+		found, err = r.OrganizationsNamed(t.Context(), "Other")
+		require.NoError(t, err)
+		require.Empty(t, found)
 	})
 	t.Run("it is hidden from nobody in particular", func(t *testing.T) {
 		_, err := r.Organizations(t.Context(), all)

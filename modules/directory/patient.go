@@ -52,7 +52,9 @@ type PatientFilter struct {
 	DateOfBirth         calendar.Date
 }
 
-var patients = kind[Patient, *Patient]{name: "patient", absent: ErrPatientNotFound}
+var patients = kind[Patient, *Patient]{
+	name: "patient", absent: ErrPatientNotFound, blank: Patient{DateOfBirth: earliestBirth},
+}
 
 // CreatePatient enters a patient. Errors: [fault.ErrInvalid], [ErrMedicalRecordNumberTaken].
 func (s *Service) CreatePatient(ctx context.Context, n NewPatient) (Patient, error) {

@@ -128,10 +128,15 @@ func TestAPatient(t *testing.T) {
 		}
 		changed := 1
 		for range n {
-			if err := <-errs; err == nil {
+			err := <-errs
+			if err == nil {
 				changed++
+				continue
 			}
+			var overtaken *db.ContentionError
+			require.ErrorAs(t, err, &overtaken, "the one reason to fail")
 		}
+		require.Greater(t, changed, 1, "somebody comes first")
 		read, err := r.Patient(r.own, created.ID)
 		require.NoError(t, err)
 		require.Equal(t, changed, read.Version)

@@ -40,6 +40,16 @@ func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organizat
 	return found, err
 }
 
+func organizationsNamed(ctx context.Context, name string) ([]Organization, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Organization
+	err = tx.Where("name = ?", name).Order("id").Find(&found).Error
+	return found, err
+}
+
 func updateOrganization(ctx context.Context, o Organization) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

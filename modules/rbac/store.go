@@ -130,6 +130,17 @@ func anyUser(ctx context.Context) (found bool, err error) {
 	return found, err
 }
 
+// activeEmails returns those of the addresses that belong to active users.
+// Index: users_email_once.
+func activeEmails(ctx context.Context, among []string) (found []string, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", among, statusActive).Order("email").Pluck("email", &found).Error
+	return found, err
+}
+
 func insertUser(ctx context.Context, u User, hash string) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

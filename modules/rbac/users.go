@@ -58,6 +58,15 @@ func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 	return db.Snapshot(ctx, s.database, "user.any", anyUser)
 }
 
+// SignIns returns those of the addresses with which somebody can sign in, in any
+// organization. It needs no caller in the context, and is for operators only:
+// sign-in itself never tells who is there.
+func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error) {
+	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]string, error) {
+		return activeEmails(ctx, emails)
+	})
+}
+
 func (n NewUser) check() []fault.Field {
 	var wrong []fault.Field
 	refuse := func(field, code, message string) {

@@ -89,19 +89,6 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
-// RoleOf returns whom the URL connects as: the role that it names, or that
-// PostgreSQL's own environment does (PGUSER, or the system's user).
-func RoleOf(url string) (string, error) {
-	settings, err := pgx.ParseConfig(url)
-	if err != nil {
-		return "", errURL
-	}
-	return settings.User, nil
-}
-
-// errURL is all that is told of a URL: pgx's text may hold the password.
-var errURL = errors.New("db: the database URL cannot be read")
-
 // connectTimeout is how long one try to connect may take, unless the URL says so.
 const connectTimeout = 5 * time.Second
 

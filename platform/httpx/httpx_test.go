@@ -2,6 +2,7 @@ package httpx_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -66,8 +67,11 @@ func fieldsOf(t testing.TB, err error) []fault.Field {
 	}
 	f, ok := fault.From(err)
 	require.True(t, ok, "%v", err)
-	details, ok := f.Details().(fault.Fields)
-	require.True(t, ok, "%v", err)
+	written, err := json.Marshal(f.Details())
+	require.NoError(t, err)
+	var details fault.Fields
+	require.NoError(t, json.Unmarshal(written, &details))
+	require.NotEmpty(t, details.Errors, "%v", f)
 	return details.Errors
 }
 

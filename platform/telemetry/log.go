@@ -5,7 +5,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -114,20 +113,45 @@ func plainValue(value any) (any, bool) {
 	return nil, false
 }
 
-// SafeText returns the text of an error without the values that databases put
-// into it: of data exceptions (SQLSTATE class 22) and constraint violations
-// (class 23) the SQLSTATE alone is left.
+// SafeText returns the text of an error without the values that databases and
+// their drivers put into it: of data exceptions (SQLSTATE class 22) and constraint
+// violations (class 23), however many and however often they are told, the
+// SQLSTATE alone is left, and nothing of what could not be encoded.
 func SafeText(err error) string {
-	text := err.Error()
-	if s, ok := errors.AsType[sqlError](err); ok {
-		if code := s.SQLState(); strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") {
-			if before, after, found := strings.Cut(text, s.Error()); found {
-				return before + "SQLSTATE " + code + after
-			}
-			return "SQLSTATE " + code
+	whole := err.Error()
+	text := whole
+	for _, s := range sqlErrors(err) {
+		code := s.SQLState()
+		if !strings.HasPrefix(code, "22") && !strings.HasPrefix(code, "23") {
+			continue
 		}
+		if !strings.Contains(whole, s.Error()) {
+			return "SQLSTATE " + code // told in other words, which may hold the value
+		}
+		text = strings.ReplaceAll(text, s.Error(), "SQLSTATE "+code)
+	}
+	const unencodable = "unable to encode " // pgx, before anything is sent: the value follows
+	if before, _, found := strings.Cut(text, unencodable); found {
+		return before + unencodable + "a value"
 	}
 	return text
+}
+
+// sqlErrors returns all of them in the tree of an error, wrappers first.
+func sqlErrors(err error) []sqlError {
+	var found []sqlError
+	if s, ok := err.(sqlError); ok { //nolint:errorlint // the tree is walked here
+		found = append(found, s)
+	}
+	switch w := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		found = append(found, sqlErrors(w.Unwrap())...)
+	case interface{ Unwrap() []error }:
+		for _, each := range w.Unwrap() {
+			found = append(found, sqlErrors(each)...)
+		}
+	}
+	return found
 }
 
 // sqlError is what drivers' errors with an SQLSTATE have in common.

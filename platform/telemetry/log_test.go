@@ -19,6 +19,12 @@ type dbError struct{ code, text string }
 func (e dbError) Error() string    { return e.text + " (SQLSTATE " + e.code + ")" }
 func (e dbError) SQLState() string { return e.code }
 
+// inOtherWords tells its cause with words of its own.
+type inOtherWords struct{ cause dbError }
+
+func (e inOtherWords) Error() string { return "Miller is invalid" }
+func (e inOtherWords) Unwrap() error { return e.cause }
+
 // line logs one event with one field and returns what was written.
 func line(t *testing.T, name string, value any) map[string]any {
 	t.Helper()
@@ -87,6 +93,10 @@ func TestSafeText(t *testing.T) {
 		"it keeps the text that has no values":   {dbError{"42501", "permission denied"}, "permission denied (SQLSTATE 42501)"},
 		"it hides the values of data exceptions": {fmt.Errorf("read: %w; again", dbError{"22P02", `invalid: "Miller"`}), "read: SQLSTATE 22P02; again"},
 		"it hides the values of violations":      {dbError{"23505", "key (Miller)"}, "SQLSTATE 23505"},
+		"it hides those behind another error":    {errors.Join(dbError{"40001", "overtaken"}, dbError{"22P02", `invalid: "Miller"`}), "overtaken (SQLSTATE 40001)\nSQLSTATE 22P02"},
+		"it hides what is told twice":            {fmt.Errorf("%w; that is: %w", dbError{"23505", "key (Miller)"}, dbError{"23505", "key (Miller)"}), "SQLSTATE 23505; that is: SQLSTATE 23505"},
+		"it hides what is told in other words":   {inOtherWords{dbError{"22P02", "invalid: Miller"}}, "SQLSTATE 22P02"},
+		"it hides what cannot be encoded":        {errors.New(`failed to encode args[0]: unable to encode "Miller" into text format for int4 (OID 23)`), "failed to encode args[0]: unable to encode a value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,20 @@
+package db
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errURL has no cause: the parser's text repeats what it was given.
+var errURL = errors.New("cannot be understood: it must be like postgres://user:password@host:5432/database or host=… dbname=…, with settings that PostgreSQL knows and files that can be read")
+
+// RoleOf returns whom a database URL, in either form of libpq, connects as. The
+// error says that the URL cannot be used, and repeats nothing of it.
+func RoleOf(url string) (string, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return "", errURL
+	}
+	return c.ConnConfig.User, nil
+}
