@@ -54,6 +54,9 @@ type Server struct {
 	cut      context.CancelFunc // ends the context of every request
 	stopping atomic.Bool
 	patterns map[string]bool // of the paths that are served
+	streams  map[string]bool // patterns of those whose answers go on: see httpx.Stream
+	serving  context.Context // ends when the server begins to stop, and streams with it
+	endServe context.CancelFunc
 	check    Authenticate
 	ready    func(ctx context.Context) error
 	logger   logrus.FieldLogger
@@ -69,7 +72,8 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}}
+	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
+	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.answerProblem
@@ -107,6 +111,9 @@ func (s *Server) mount(routes []httpx.Route) error {
 	taken := map[string]bool{}
 	for _, r := range routes {
 		problem := problemOf(r)
+		if r.Endpoint.Streams && r.Method != http.MethodGet {
+			problem = "is a stream and not a GET"
+		}
 		key := r.Method + " " + withoutNames(r.Path)
 		if problem == "" && taken[key] {
 			problem = "is there twice"
@@ -121,6 +128,9 @@ func (s *Server) mount(routes []httpx.Route) error {
 			chain = []echo.MiddlewareFunc{s.authenticate, permit(r.Permission)}
 		}
 		s.echo.Add(r.Method, basePath+r.Path, r.Endpoint.Serve, chain...)
+		if r.Endpoint.Streams {
+			s.streams[basePath+r.Path] = true
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -200,6 +210,7 @@ func (s *Server) Serve(l net.Listener) error {
 // answer, and is cut off; the error is that of ctx. Called again, it waits likewise.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.endServe() // whoever reads a stream goes on at another instance, or comes back
 	defer s.cut()
 	err := s.http.Shutdown(ctx)
 	if err == nil {

@@ -49,12 +49,13 @@ type Route struct {
 	Endpoint   Endpoint
 }
 
-// Endpoint is a typed function that can answer a request. Made by [Handle]; the
-// zero value answers nothing. Safe for concurrent use.
+// Endpoint is a typed function that can answer a request. Made by [Handle] or
+// [Stream]; the zero value answers nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
+	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
 	serve   func(c echo.Context) error
 }
 
@@ -63,7 +64,7 @@ type Endpoint struct {
 // function returned.
 func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
 
-// IsZero reports whether e was not made by [Handle].
+// IsZero reports whether e was made by neither [Handle] nor [Stream].
 func (e Endpoint) IsZero() bool { return e.serve == nil }
 
 // None is the In or Out of an endpoint that has none.
