@@ -111,9 +111,6 @@ func (s *Server) mount(routes []httpx.Route) error {
 	taken := map[string]bool{}
 	for _, r := range routes {
 		problem := problemOf(r)
-		if r.Endpoint.Streams && r.Method != http.MethodGet {
-			problem = "is a stream and not a GET"
-		}
 		key := r.Method + " " + withoutNames(r.Path)
 		if problem == "" && taken[key] {
 			problem = "is there twice"
@@ -146,6 +143,8 @@ func problemOf(r httpx.Route) string {
 		return "has no endpoint"
 	case !slices.Contains(methods, r.Method):
 		return "has a method that is not served"
+	case r.Endpoint.Streams && r.Method != http.MethodGet:
+		return "is a stream and not a GET"
 	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):
 		return "has a path that is not in echo's form, such as /authorizations/:id"
 	case !slices.Equal(paramsOf(r.Path), r.Endpoint.Params):

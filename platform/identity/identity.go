@@ -27,6 +27,11 @@ type Caller struct {
 	Until          time.Time // when the access token expires; zero: never, for work of the program's own
 }
 
+// ExpiredAt reports whether the caller's access token is over.
+func (c Caller) ExpiredAt(now time.Time) bool {
+	return !c.Until.IsZero() && !now.Before(c.Until)
+}
+
 // SystemUser is the actor of what the program does by itself, such as
 // releasing holds that have expired.
 var SystemUser = uuid.MustParse("00000000-0000-7000-8000-000000000001")
