@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"omnirapeutic/app"
 	"omnirapeutic/config"
 	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
@@ -32,6 +34,7 @@ type clinic struct {
 	app      *app.App
 	url      string
 	clock    *clock
+	tuning   events.Tuning
 	own      practice
 	other    practice
 }
@@ -45,9 +48,12 @@ type practice struct {
 }
 
 // clock is the program's time, which tests may set.
-type clock struct{ offset time.Duration }
+type clock struct{ offset atomic.Int64 }
 
-func (c *clock) now() time.Time { return time.Now().Add(c.offset) }
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+// set puts the clock that far ahead of the real one.
+func (c *clock) set(ahead time.Duration) { c.offset.Store(int64(ahead)) }
 
 // open starts a clinic. Options go to the database, for example to put a proxy in between.
 func open(t testing.TB, options ...dbtest.Option) *clinic {
@@ -81,7 +87,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	settings, err := config.Load("", nil)
 	require.NoError(t, err)
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, QuickPasswords: true,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: newID, Events: c.tuning, QuickPasswords: true,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(c.app.Handler())

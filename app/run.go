@@ -78,7 +78,7 @@ func (p *Program) Close() error {
 // LoadDemo fills an empty database with the demo practice and reports whether it did.
 func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	return demo.Load(ctx, demo.Practice{
-		Database: p.database, Directory: p.Directory, Access: p.Access, NewID: newID, Now: time.Now(), Logger: p.logger,
+		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, NewID: newID, Now: time.Now(), Logger: p.logger,
 	})
 }
 
@@ -91,13 +91,7 @@ func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", p.config.Addr, err)
 	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var background sync.WaitGroup
-	if p.config.SweepInterval > 0 {
-		background.Go(func() { p.Authorizations.RunSweeper(work, p.config.SweepInterval) })
-	}
-	defer background.Wait()
-	defer stop()
+	defer p.work(ctx)()
 
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
@@ -119,6 +113,18 @@ func (p *Program) Serve(ctx context.Context, greet func(address string)) error {
 		return errors.Join(ended, fmt.Errorf("stop within %s: %w", p.config.HTTP.ShutdownGrace, err))
 	}
 	return ended
+}
+
+// work starts what the program does without being asked, and returns how to stop
+// it: the end of ctx does not, since requests are still being finished then.
+func (a *App) work(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	if a.config.SweepInterval > 0 {
+		background.Go(func() { a.Authorizations.RunSweeper(ctx, a.config.SweepInterval) })
+	}
+	background.Go(func() { a.Events.Run(ctx) })
+	return func() { cancel(); background.Wait() }
 }
 
 // Greet prints where the program listens, who can sign in, and what to try next.

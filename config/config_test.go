@@ -97,7 +97,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "false", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
-			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_DEMO": "false",
+			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_EVENT_RETENTION": "72h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -120,7 +120,7 @@ func TestLoad(t *testing.T) {
 			Token:         Token{Secret: someSecret, Lifetime: time.Hour},
 			Log:           Log{Level: "debug", Format: "text"},
 			HTTP:          HTTP{RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second},
-			SweepInterval: 0, Demo: false,
+			SweepInterval: 0, EventRetention: 72 * time.Hour, Demo: false,
 		}, c)
 	})
 }

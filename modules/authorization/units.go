@@ -181,10 +181,13 @@ func (s *Service) post(ctx context.Context, a Authorization, op Operation, at Mo
 	}
 	before := account{Authorization: a, reservations: reservations}
 	after, outcome := decide(before, op, at)
-	if len(outcome.Entries) > 0 {
-		err = s.store.post(ctx, before, after, outcome.Entries)
+	if len(outcome.Entries) == 0 {
+		return outcome, nil
 	}
-	return outcome, err
+	if err := s.store.post(ctx, before, after, outcome.Entries); err != nil {
+		return outcome, err
+	}
+	return outcome, s.publishBalance(ctx, after.Authorization, op.Kind)
 }
 
 // proof finds out after an ambiguous COMMIT whether the operation took effect.
