@@ -91,3 +91,14 @@ func (h *hub) watched() []uuid.UUID {
 	}
 	return all
 }
+
+// Streams returns how many streams this instance has.
+func (s *Service) Streams() int {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	n := 0
+	for _, watchers := range s.streams.watchers {
+		n += len(watchers)
+	}
+	return n
+}
