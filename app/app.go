@@ -16,6 +16,7 @@ import (
 	"omnirapeutic/config"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
@@ -31,6 +32,8 @@ type Dependencies struct {
 	// Ready says whether the program can serve, beyond the database being there:
 	// for readiness probes. Nil: it can.
 	Ready func(ctx context.Context) error
+	// Events are the times of live events; the zero value is for everything but tests.
+	Events events.Tuning
 	// QuickPasswords hashes passwords with as little work as possible. For tests only.
 	QuickPasswords bool
 }
@@ -40,6 +43,7 @@ type App struct {
 	Directory      *directory.Service
 	Access         *rbac.Service
 	Authorizations *authorization.Service
+	Events         *events.Service
 
 	config   config.Config
 	database *db.DB
@@ -62,13 +66,17 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
 	})
+	a.Events = events.New(events.Dependencies{
+		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: authorization.EventTypes(),
+		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
+	})
 	a.Authorizations = authorization.New(authorization.Dependencies{
-		Database: d.Database, Directory: a.Directory, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
 	})
 
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Events.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}

@@ -192,7 +192,7 @@ func TestExpiredHoldsDoNotCountAgainstCaps(t *testing.T) {
 	day := c.clock.now().Format(time.DateOnly)
 	c.admin().post(t, path+"/reserve", body{"units": 10, "expiresInSeconds": 60, "serviceDate": day}).reservationID(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict, "cap-exceeded")
-	c.clock.offset = time.Minute
+	c.clock.set(time.Minute)
 	require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 10, "serviceDate": day}).body["allowed"])
 	c.admin().post(t, path+"/reserve", body{"units": 10, "serviceDate": day}).reservationID(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict, "cap-exceeded")

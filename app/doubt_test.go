@@ -95,7 +95,7 @@ func TestDamagedBooksAreToldAndHurtNobodyElse(t *testing.T) {
 		require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 3, "expiresInSeconds": 60}).status)
 	}
 	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1", strings.TrimPrefix(damaged, "/authorizations/"))
-	c.clock.offset = time.Minute
+	c.clock.set(time.Minute)
 
 	written, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.ErrorContains(t, err, strings.TrimPrefix(damaged, "/authorizations/"))
@@ -115,7 +115,7 @@ func TestThousandsOfHoldsRunOutAtOnce(t *testing.T) {
 		}
 	})
 	c.requireBalance(t, path, 2*holds, 0, holds)
-	c.clock.offset = time.Hour
+	c.clock.set(time.Hour)
 	c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin)
 	require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 2 * holds}).status)
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"units": 2 * holds}).status)

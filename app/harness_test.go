@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"omnirapeutic/app"
 	"omnirapeutic/config"
 	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
@@ -51,6 +53,7 @@ type clinic struct {
 	clock    *clock
 	newID    func() uuid.UUID
 	settings []string // environment variables of the program
+	tuning   events.Tuning
 	own      practice
 	other    practice
 }
@@ -65,16 +68,23 @@ type practice struct {
 
 // clock is the program's time, which tests may set.
 type clock struct {
-	offset time.Duration
+	offset atomic.Int64
 	fixed  time.Time // where time stands still
 }
 
 func (c *clock) now() time.Time {
+	ahead := time.Duration(c.offset.Load())
 	if !c.fixed.IsZero() {
-		return c.fixed.Add(c.offset)
+		return c.fixed.Add(ahead)
 	}
-	return time.Now().Add(c.offset)
+	return time.Now().Add(ahead)
 }
+
+// set puts the clock that far ahead of the real one.
+func (c *clock) set(ahead time.Duration) { c.offset.Store(int64(ahead)) }
+
+// advance puts the clock further ahead.
+func (c *clock) advance(by time.Duration) { c.offset.Add(int64(by)) }
 
 // open starts a clinic. Options go to the database, for example to put a proxy in between.
 func open(t testing.TB, options ...dbtest.Option) *clinic {
@@ -110,7 +120,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	settings, err := config.Load("", append([]string{"HOME=/nowhere"}, c.settings...))
 	require.NoError(t, err)
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, QuickPasswords: true,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: true,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(c.app.Handler())

@@ -35,8 +35,8 @@ func TestRateLimits(t *testing.T) {
 		wait, err := time.ParseDuration(refused.header.Get("Retry-After") + "s")
 		require.NoError(t, err)
 		require.InDelta(t, 1000, wait.Seconds(), 5)
-		limited.clock.offset += wait
-		defer func() { limited.clock.offset -= wait }()
+		limited.clock.advance(wait)
+		defer func() { limited.clock.advance(-wait) }()
 		again := limited.as(signIn(t, c, "ADMIN@own.test")) // the first token has expired
 		require.Equal(t, http.StatusOK, me(t, again).status)
 		me(t, again).refused(t, http.StatusTooManyRequests, "rate-limited")

@@ -100,7 +100,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		elapsed := time.Since(start)
 		status := c.Response().Status
 		s.metrics.requests.WithLabelValues(methodOf(c.Request()), s.routeOf(c), strconv.Itoa(status)).Inc()
-		s.metrics.duration.WithLabelValues(methodOf(c.Request()), s.routeOf(c)).Observe(elapsed.Seconds())
+		if !s.isStream(c) { // how long somebody listens says nothing of how quick we are
+			s.metrics.duration.WithLabelValues(methodOf(c.Request()), s.routeOf(c)).Observe(elapsed.Seconds())
+		}
 		level := logrus.InfoLevel
 		if isProbe(c.Path()) {
 			level = logrus.DebugLevel // asked every few seconds by machines
@@ -197,14 +199,26 @@ func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitDuration gives what is below a deadline.
+// limitDuration gives what is below a deadline. A stream has none, and ends when
+// the server begins to stop.
 func (s *Server) limitDuration(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		ctx, cancel := context.WithTimeout(c.Request().Context(), s.limits.RequestTimeout)
+		var ctx context.Context
+		var cancel context.CancelFunc
+		if s.isStream(c) {
+			ctx, cancel = context.WithCancel(c.Request().Context())
+			defer context.AfterFunc(s.serving, cancel)()
+		} else {
+			ctx, cancel = context.WithTimeout(c.Request().Context(), s.limits.RequestTimeout)
+		}
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
+}
+
+func (s *Server) isStream(c echo.Context) bool {
+	return s.streams[c.Path()] && c.Request().Method == http.MethodGet
 }
 
 // Authenticate checks an access token and returns whom it stands for. The error

@@ -76,6 +76,7 @@ type Scratch struct {
 	URL string
 
 	program *Program
+	rest    func() // stops the program's own work
 	dir     string
 }
 
@@ -102,7 +103,7 @@ func ServeScratch(ctx context.Context, c config.Config, logger logrus.FieldLogge
 	if err != nil {
 		return nil, errors.Join(err, storage.Close(), os.RemoveAll(dir))
 	}
-	s := &Scratch{program: p, dir: dir}
+	s := &Scratch{program: p, dir: dir, rest: func() {}}
 	if _, err := p.LoadDemo(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -111,6 +112,7 @@ func ServeScratch(ctx context.Context, c config.Config, logger logrus.FieldLogge
 		return nil, errors.Join(err, s.Close())
 	}
 	s.URL = "http://" + listener.Addr().String()
+	s.rest = p.work(ctx)
 	go p.server.Serve(listener) //nolint:errcheck // ends with Close
 	return s, nil
 }
@@ -119,5 +121,7 @@ func ServeScratch(ctx context.Context, c config.Config, logger logrus.FieldLogge
 func (s *Scratch) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.program.server.Shutdown(ctx), s.program.Close(), os.RemoveAll(s.dir))
+	stopped := s.program.server.Shutdown(ctx)
+	s.rest()
+	return errors.Join(stopped, s.program.Close(), os.RemoveAll(s.dir))
 }

@@ -80,7 +80,7 @@ func (p *Program) Close() error {
 // LoadDemo fills an empty database with the demo practice and reports whether it did.
 func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	return demo.Load(ctx, demo.Practice{
-		Database: p.database, Directory: p.Directory, Access: p.Access, NewID: newID, Now: time.Now(), Logger: p.logger,
+		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, NewID: newID, Now: time.Now(), Logger: p.logger,
 	})
 }
 
@@ -129,13 +129,7 @@ func (p *Program) Serve(ctx context.Context, listener net.Listener) error {
 		p.logger.WithFields(logrus.Fields{"event": "development_secret", "address": listener.Addr().String()}).
 			Warn("tokens are signed with a secret that everybody knows, and other machines can reach this address: set OMNI_TOKEN_SECRET")
 	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var background sync.WaitGroup
-	if p.config.SweepInterval > 0 {
-		background.Go(func() { p.Authorizations.RunSweeper(work, p.config.SweepInterval) })
-	}
-	defer background.Wait()
-	defer stop()
+	defer p.work(ctx)()
 
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
@@ -156,6 +150,18 @@ func (p *Program) Serve(ctx context.Context, listener net.Listener) error {
 		return errors.Join(ended, fmt.Errorf("stop within %s: %w", p.config.HTTP.ShutdownGrace, err))
 	}
 	return ended
+}
+
+// work starts what the program does without being asked, and returns how to stop
+// it: the end of ctx does not, since requests are still being finished then.
+func (a *App) work(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	if a.config.SweepInterval > 0 {
+		background.Go(func() { a.Authorizations.RunSweeper(ctx, a.config.SweepInterval) })
+	}
+	background.Go(func() { a.Events.Run(ctx) })
+	return func() { cancel(); background.Wait() }
 }
 
 func isLoopback(a net.Addr) bool {

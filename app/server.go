@@ -55,6 +55,9 @@ type Server struct {
 	cut      context.CancelFunc // ends the context of every request
 	stopping atomic.Bool
 	patterns map[string]bool // of the paths that are served
+	streams  map[string]bool // patterns of those whose answers go on: see httpx.Stream
+	serving  context.Context // ends when the server begins to stop, and streams with it
+	endServe context.CancelFunc
 	check    Authenticate
 	ready    func(ctx context.Context) error
 	logger   logrus.FieldLogger
@@ -71,8 +74,9 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}}
+	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
+	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.answerProblem
@@ -128,6 +132,9 @@ func (s *Server) mount(routes []httpx.Route) error {
 			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
 		}
 		s.echo.Add(r.Method, basePath+r.Path, r.Endpoint.Serve, chain...)
+		if r.Endpoint.Streams {
+			s.streams[basePath+r.Path] = true
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -143,6 +150,8 @@ func problemOf(r httpx.Route) string {
 		return "has no endpoint"
 	case !slices.Contains(methods, r.Method):
 		return "has a method that is not served"
+	case r.Endpoint.Streams && r.Method != http.MethodGet:
+		return "is a stream and not a GET"
 	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):
 		return "has a path that is not in echo's form, such as /authorizations/:id"
 	case !slices.Equal(paramsOf(r.Path), r.Endpoint.Params):
@@ -207,6 +216,7 @@ func (s *Server) Serve(l net.Listener) error {
 // answer, and is cut off; the error is that of ctx. Called again, it waits likewise.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.endServe() // whoever reads a stream goes on at another instance, or comes back
 	defer s.cut()
 	err := s.http.Shutdown(ctx)
 	if err == nil {

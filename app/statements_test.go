@@ -32,7 +32,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 		}
 		return all
 	}
-	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT unit_operations"}
+	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "INSERT unit_operations"}
 	with := func(reads ...string) []string { return append(reads, writes...) }
 
 	plain := c.authorize(t, 100)

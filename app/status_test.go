@@ -38,7 +38,7 @@ func TestFilteredByStatus(t *testing.T) {
 	require.Equal(t, http.StatusOK, c.admin().patch(t, cancelled, body{"status": "CANCELLED"}).status)
 	state[strings.TrimPrefix(cancelled, "/authorizations/")] = ""
 
-	c.clock.offset = time.Minute // the short holds have expired, and nothing has swept them
+	c.clock.set(time.Minute) // the short holds have expired, and nothing has swept them
 	seen := map[string]bool{}
 	for id := range state {
 		state[id] = c.admin().get(t, "/authorizations/"+id).text("status")

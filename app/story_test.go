@@ -1,10 +1,12 @@
 package app_test
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -99,6 +101,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
+	case "createWebhook", "rotateWebhookSecret":
+		a.body["secret"] = "whsec_…"
 	case "getConfig":
 		if all, ok := a.body["settings"].([]any); ok {
 			a.body["settings"] = all[:1]
@@ -127,6 +131,7 @@ func (s *story) play() {
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
+	s.playEvents(admin)
 }
 
 func (s *story) playDirectory(admin caller) {
@@ -214,4 +219,51 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
 	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
 	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
+}
+
+// playEvents enters webhooks, has events sent to one, and reads the first events
+// as a frontend does that was away.
+func (s *story) playEvents(admin caller) {
+	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", body{
+		"url": "https://hooks.example.org/omnirapeutic", "types": []string{"authorization.balance"}, "active": false,
+	}).created(s.t).String()
+	s.tell(admin, "listWebhooks", "All webhooks", "/admin/webhooks", nil)
+	s.tell(admin, "getWebhook", "A webhook", webhook, nil)
+	s.tell(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
+	s.tell(admin, "changeWebhook", "Another address", webhook, body{"url": "https://hooks.example.org/units"})
+	s.tell(admin, "deleteWebhook", "It is not needed", webhook, nil)
+
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer receiver.Close()
+	webhook = "/admin/webhooks/" + admin.post(s.t, "/admin/webhooks", body{"url": receiver.URL}).created(s.t).String()
+	s.c.live(s.t)
+	delivered := func() bool {
+		return len(admin.get(s.t, webhook+"/deliveries").body["data"].([]any)) > 1 &&
+			len(admin.get(s.t, webhook+"/deliveries?state=PENDING").body["data"].([]any)) == 0
+	}
+	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+	s.tell(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
+	s.hear(admin)
+	s.tell(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)
+	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+}
+
+// hear listens until there were two events.
+func (s *story) hear(admin caller) {
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.url+"/events", nil)
+	require.NoError(s.t, err)
+	request.Header.Set("Authorization", "Bearer "+admin.token)
+	request.Header.Set("Last-Event-ID", "0")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	var told strings.Builder
+	for lines := bufio.NewScanner(response.Body); strings.Count(told.String(), "\n\n") < 2 && lines.Scan(); {
+		told.WriteString(lines.Text() + "\n")
+	}
+	text, err := json.Marshal(told.String())
+	require.NoError(s.t, err)
+	s.examples["listenToEvents"] = []openapi.Example{{
+		Name: "after-event-0", Summary: "Back after event 0", Status: response.StatusCode, Response: text,
+	}}
 }

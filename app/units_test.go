@@ -66,7 +66,7 @@ func TestLastDayEndsAtMidnightOnTheOrganizationsWall(t *testing.T) { // 7
 	// 23:45 in New York is 03:45 of the next day in UTC. The token is checked by
 	// the same clock, so whoever asks signs in anew.
 	setClock := func(at time.Time) caller {
-		c.clock.offset = time.Until(at)
+		c.clock.set(time.Until(at))
 		answer := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password})
 		return c.as(answer.text("accessToken"))
 	}
@@ -201,7 +201,7 @@ func TestHoldsExpire(t *testing.T) {
 	held := c.admin().post(t, path+"/reserve", body{"units": 10, "expiresInSeconds": 60}).reservationID(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusConflict, "insufficient-units")
 
-	c.clock.offset = time.Minute
+	c.clock.set(time.Minute)
 	t.Run("its units are free at once for whoever looks", func(t *testing.T) {
 		c.requireBalance(t, path, 10, 0, 0)
 		require.Equal(t, "ACTIVE", c.admin().get(t, path).text("status"))
@@ -226,7 +226,7 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 	path := c.authorize(t, 10)
 	c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
 	c.admin().post(t, path+"/reserve", body{"units": 3})
-	c.clock.offset = time.Minute
+	c.clock.set(time.Minute)
 
 	written := make([]int, 4)
 	together(len(written), func(i int) {

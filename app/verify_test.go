@@ -131,12 +131,12 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	hold := func() { c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t) }
 
 	hold()
-	c.clock.offset += 5 * time.Minute // the program was not running meanwhile
+	c.clock.advance(5 * time.Minute) // the program was not running meanwhile
 	c.requireClean(t)
 	require.Equal(t, 1, c.entriesOf(t, path, "expire"))
 
 	hold()
-	c.clock.offset += 5 * time.Minute
+	c.clock.advance(5 * time.Minute)
 	report, err := c.app.Authorizations.Verify(t.Context(), c.other.id)
 	require.NoError(t, err)
 	require.True(t, report.OK)
@@ -160,7 +160,7 @@ func TestSweeperBeginsAtOnce(t *testing.T) {
 	c := open(t)
 	path := c.authorize(t, 10)
 	c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
-	c.clock.offset = 5 * time.Minute
+	c.clock.set(5 * time.Minute)
 	ctx, stop := context.WithCancel(t.Context())
 	var sweeper sync.WaitGroup
 	sweeper.Go(func() { c.app.Authorizations.RunSweeper(ctx, time.Hour) })

@@ -32,7 +32,9 @@ type Config struct {
 	Log           Log
 	HTTP          HTTP
 	SweepInterval time.Duration // between releases of expired holds; 0 for never
-	Demo          bool          // load the demo practice into an empty database
+	// EventRetention is how long events are kept for readers who come back.
+	EventRetention time.Duration
+	Demo           bool // load the demo practice into an empty database
 
 	settings []Setting
 }

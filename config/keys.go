@@ -145,6 +145,11 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
+		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
+		// At least as long as a delivery to a webhook is tried.
+		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },
+	},
+	{
 		name: "demo", env: "OMNI_DEMO",
 		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},

@@ -52,6 +52,7 @@ type Practice struct {
 	Database  *db.DB
 	Directory *directory.Service
 	Access    *rbac.Service
+	Events    authorization.Events
 	NewID     func() uuid.UUID
 	Now       time.Time // the history leads up to this moment
 	Logger    logrus.FieldLogger
@@ -127,7 +128,7 @@ var serviceCodes = []directory.NewServiceCode{
 // ledger returns the authorization service as it would have been at the moment.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Directory: p.Directory, NewID: p.NewID, Logger: p.Logger,
+		Database: p.Database, Directory: p.Directory, Events: p.Events, NewID: p.NewID, Logger: p.Logger,
 		Clock: func() time.Time { return at },
 	})
 }

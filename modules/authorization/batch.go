@@ -147,7 +147,7 @@ func (s *Service) apply(ctx context.Context, b batch, at Moment) ([]Outcome, err
 	if b.undone(outcomes) {
 		effective = false
 		forget(outcomes, b, found)
-	} else if err := s.store.post(ctx, bookings); err != nil {
+	} else if err := s.post(ctx, bookings); err != nil {
 		return nil, err
 	}
 	// A sweep that found nothing needs no rows, nor do refusals that nobody can ask
@@ -160,6 +160,19 @@ func (s *Service) apply(ctx context.Context, b batch, at Moment) ([]Outcome, err
 		err = s.store.remember(ctx, b.ops, outcomes, at.Now)
 	}
 	return outcomes, err
+}
+
+// post writes what was decided, and tells that balances have changed.
+func (s *Service) post(ctx context.Context, bookings []booking) error {
+	if err := s.store.post(ctx, bookings); err != nil {
+		return err
+	}
+	for _, b := range bookings {
+		if err := s.publishBalance(ctx, b.after.Authorization, b.entries[len(b.entries)-1].Kind); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forget takes out of the outcomes what would have been, had nothing been refused.

@@ -101,7 +101,7 @@ func (s *Service) adjust(ctx context.Context, a Authorization, op Operation, at 
 	if outcomes[0].Refusal != nil {
 		return a, outcomes[0].Refusal
 	}
-	return outcomes[0].Authorization, s.store.post(ctx, bookings)
+	return outcomes[0].Authorization, s.post(ctx, bookings)
 }
 
 // check refuses what is wrong whatever the state.

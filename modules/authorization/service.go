@@ -26,12 +26,19 @@ type Directory interface {
 	WeekStartsOn(ctx context.Context, insurance uuid.UUID) (time.Weekday, error)
 }
 
+// Events is told, in the transaction of a change, what has changed.
+type Events interface {
+	// Publish tells whoever holds the permission, once and only if the transaction commits.
+	Publish(ctx context.Context, eventType string, subject uuid.UUID, permission identity.Permission, occurredAt time.Time, payload any) error
+}
+
 // Service has the use cases of authorizations and their units. It is safe for
 // concurrent use. All of its methods act in the organization of the
 // [identity.Caller] in the context and fail without one, unless they say otherwise.
 type Service struct {
 	database  *db.DB
 	directory Directory
+	events    Events
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
@@ -47,6 +54,7 @@ type Service struct {
 type Dependencies struct {
 	Database  *db.DB
 	Directory Directory
+	Events    Events
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
@@ -61,7 +69,7 @@ type Dependencies struct {
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
-		database: d.Database, directory: d.Directory, clock: d.Clock, newID: d.NewID, logger: d.Logger,
+		database: d.Database, directory: d.Directory, events: d.Events, clock: d.Clock, newID: d.NewID, logger: d.Logger,
 		grace: d.SweeperGrace, onVerified: d.OnVerified,
 	}
 	if s.onVerified == nil {

@@ -45,6 +45,8 @@ const (
 	authorizationPreview identity.Permission = "authorization:preview"
 	authorizationVerify  identity.Permission = "authorization:verify"
 
+	webhookManage identity.Permission = "webhook:manage"
+
 	adminMetrics identity.Permission = "admin:metrics"
 	adminConfig  identity.Permission = "admin:config"
 )
@@ -93,6 +95,8 @@ var shipped = []struct {
 	{authorizationConsume, []Role{Admin, Practitioner}},
 	{authorizationPreview, []Role{Admin, Scheduler, Practitioner}},
 	{authorizationVerify, []Role{Admin, Auditor}},
+
+	{webhookManage, []Role{Admin}},
 
 	{adminMetrics, []Role{Admin, Auditor}},
 	{adminConfig, []Role{Admin}},

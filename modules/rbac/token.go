@@ -110,6 +110,7 @@ func (t *tokens) check(token string) (identity.Caller, error) {
 		OrganizationID: c.Organization,
 		Roles:          c.Roles,
 		Permissions:    t.grants.of(combine(c.Roles)),
+		Until:          c.ExpiresAt.Time,
 	}, nil
 }
 

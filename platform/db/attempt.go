@@ -50,7 +50,7 @@ func (a *attempt) join(u unit) error {
 	if a.tx == nil {
 		return ErrTransactionOver
 	}
-	if a.unit.readOnly && !u.readOnly {
+	if a.unit.readOnly && !u.readOnly || u.isolation > a.unit.isolation {
 		return ErrIsolation
 	}
 	a.unit.constraints = append(a.unit.constraints, u.constraints...)

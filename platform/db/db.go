@@ -130,8 +130,8 @@ func (d *DB) Close() {
 	d.pool.Close()
 }
 
-// Pool returns the connections, for COPY and LISTEN only; everything else runs in
-// [Serializable] and [Snapshot].
+// Pool returns the connections, for COPY only; everything else runs in
+// [Serializable] and its siblings. For LISTEN there is [DB.Listen].
 func (d *DB) Pool() *pgxpool.Pool { return d.pool }
 
 // Metrics returns what was counted since Open.

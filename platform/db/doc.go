@@ -18,8 +18,8 @@
 //	})
 //
 // [Serializable] gives SERIALIZABLE to everything that writes, [Snapshot] one
-// moment's state to what only reads. There is no other handle: a store called
-// outside of a transaction gets [ErrNoTransaction].
+// moment's state to what only reads; [ReadCommitted] is for queues. There is no
+// other handle: a store called outside of a transaction gets [ErrNoTransaction].
 //
 // # What is tried again
 //

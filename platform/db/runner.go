@@ -24,6 +24,16 @@ func Snapshot[T any](ctx context.Context, d *DB, operation string, fn func(ctx c
 	return run(ctx, d, unit{operation: operation, isolation: sql.LevelRepeatableRead, readOnly: true}, fn, options)
 }
 
+// ReadCommitted runs fn in one READ COMMITTED transaction, for queues only: work
+// that takes rows nobody else needs to agree on, each under a lock of its own. It
+// takes no part in the conflicts of [Serializable] work, so it neither aborts
+// nor is aborted by it, and each of its statements sees what was committed before
+// that statement began. Whoever decides something from what it reads belongs in
+// [Serializable], which refuses to join this.
+func ReadCommitted[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+	return run(ctx, d, unit{operation: operation, isolation: sql.LevelReadCommitted}, fn, options)
+}
+
 // unit is what is known of a unit of work before its first attempt.
 type unit struct {
 	operation   string

@@ -58,15 +58,14 @@ type Route struct {
 	ReadOnly bool
 }
 
-// Endpoint is a typed function that can answer a request. Made by [Handle]; the
-// zero value answers nothing. Safe for concurrent use.
+// Endpoint is a typed function that can answer a request. Made by [Handle] or
+// [Stream]; the zero value answers nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
-	// MediaType of the answer, where it is not JSON.
-	MediaType string
-	serve     func(c echo.Context) error
+	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
+	serve   func(c echo.Context) error
 }
 
 // Serve reads the request, calls the function and writes its answer. It returns
@@ -86,7 +85,7 @@ func (e Endpoint) Takes(what string) bool {
 	return false
 }
 
-// IsZero reports whether e was not made by [Handle].
+// IsZero reports whether e was made by neither [Handle] nor [Stream].
 func (e Endpoint) IsZero() bool { return e.serve == nil }
 
 // None is the In or Out of an endpoint that has none.

@@ -5,6 +5,7 @@ package identity
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,7 +23,13 @@ type Caller struct {
 	OrganizationID uuid.UUID
 	Roles          []string
 	Permissions    map[Permission]bool
-	RequestID      string // the request that is being served; empty for work of the program's own
+	RequestID      string    // the request that is being served; empty for work of the program's own
+	Until          time.Time // when the access token expires; zero: never, for work of the program's own
+}
+
+// ExpiredAt reports whether the caller's access token is over.
+func (c Caller) ExpiredAt(now time.Time) bool {
+	return !c.Until.IsZero() && !now.Before(c.Until)
 }
 
 // SystemUser is the actor of what the program does by itself, such as

@@ -246,8 +246,8 @@ func (b *builder) success(o Operation) Object {
 	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
 	switch {
 	case o.Endpoint.Status == http.StatusNoContent:
-	case o.Endpoint.MediaType != "":
-		answer.Set("content", Object{{o.Endpoint.MediaType, Object{{"schema", Object{{"type", "string"}}}}}})
+	case o.Endpoint.Streams:
+		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:
 		answer.Set("content", Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}})
 	}

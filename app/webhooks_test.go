@@ -1,0 +1,266 @@
+package app_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/events"
+	"omnirapeutic/modules/rbac"
+)
+
+// receiver is somebody else's server that gets webhooks.
+type receiver struct {
+	*httptest.Server
+	status atomic.Int64 // what it answers
+	mu     sync.Mutex
+	got    []message
+}
+
+type message struct {
+	header http.Header
+	raw    []byte
+}
+
+func receive(t testing.TB) *receiver {
+	t.Helper()
+	r := &receiver{}
+	r.status.Store(http.StatusOK)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		raw, err := io.ReadAll(request.Body)
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		r.got = append(r.got, message{request.Header.Clone(), raw})
+		r.mu.Unlock()
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(int(r.status.Load()))
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) messages() []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]message(nil), r.got...)
+}
+
+func (r *receiver) await(t testing.TB, n int) []message {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(r.messages()) >= n }, soon, time.Millisecond)
+	return r.messages()
+}
+
+// verified checks the signature as a library for the Standard Webhooks does, and returns the body.
+func (m message) verified(t testing.TB, secret string) body {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	require.NoError(t, err)
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", m.header.Get("webhook-id"), m.header.Get("webhook-timestamp"), m.raw)
+	require.Equal(t, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)), m.header.Get("webhook-signature"))
+	var b body
+	require.NoError(t, json.Unmarshal(m.raw, &b))
+	return b
+}
+
+const webhooks = "/admin/webhooks"
+
+// hook enters a webhook and returns its path and secret.
+func (c *clinic) hook(t testing.TB, url string) (path, secret string) {
+	t.Helper()
+	answer := c.admin().post(t, webhooks, body{"url": url, "types": []string{"authorization.balance"}})
+	return webhooks + "/" + answer.created(t).String(), answer.text("secret")
+}
+
+// delivery waits until the one delivery of a webhook is as it should be.
+func (c *clinic) delivery(t testing.TB, path, state string, attempts int) body {
+	t.Helper()
+	var found body
+	require.Eventually(t, func() bool {
+		all := c.admin().get(t, path+"/deliveries").body["data"].([]any)
+		if len(all) != 1 {
+			return false
+		}
+		found = all[0].(map[string]any)
+		return found["state"] == state && found["attempts"] == float64(attempts) && !underWay(t, found)
+	}, soon, 5*time.Millisecond, "%s after %d attempts, not %v", state, attempts, found)
+	return found
+}
+
+// underWay reports whether a delivery is being attempted: then it is somebody's for 30 seconds.
+func underWay(t testing.TB, delivery body) bool {
+	t.Helper()
+	if delivery["nextAttemptAt"] == nil {
+		return false
+	}
+	if delivery["lastAttemptAt"] == nil {
+		return true
+	}
+	var next, last time.Time
+	require.NoError(t, next.UnmarshalText([]byte(delivery["nextAttemptAt"].(string))))
+	require.NoError(t, last.UnmarshalText([]byte(delivery["lastAttemptAt"].(string))))
+	return next.Sub(last) == 30*time.Second
+}
+
+var quick = events.Tuning{Poll: 20 * time.Millisecond}
+
+func TestWebhookIsDelivered(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, quick).live(t)
+	second := beside(t, c, c.database.Open(t)).live(t)
+	r := receive(t)
+	path, secret := c.hook(t, r.URL+"/hooks?key=theirs")
+	require.Regexp(t, `^whsec_.{44}$`, secret)
+	authorization := c.authorize(t, 100)
+	const many = 30
+	together(many, func(i int) {
+		instance := []*clinic{c, second}[i%2]
+		for instance.admin().with("Idempotency-Key", fmt.Sprint("booking ", i)).post(t, authorization+"/reserve", body{"units": 1}).status != http.StatusCreated {
+		}
+	})
+	require.Eventually(t, func() bool {
+		return len(c.admin().get(t, path+"/deliveries?limit=200&state=DELIVERED").body["data"].([]any)) == many
+	}, soon, 5*time.Millisecond)
+	seen := map[string]bool{}
+	for _, m := range r.messages() {
+		b := m.verified(t, secret)
+		require.Equal(t, "authorization.balance", b["type"])
+		require.Equal(t, fmt.Sprintf("%s_%v", strings.TrimPrefix(path, webhooks+"/"), b["id"]), m.header.Get("webhook-id"))
+		require.Equal(t, "application/json", m.header.Get("Content-Type"))
+		seen[m.header.Get("webhook-id")] = true
+	}
+	require.Len(t, r.messages(), many, "two instances send each event once")
+	require.Len(t, seen, many)
+
+	t.Run("a new secret signs what comes next", func(t *testing.T) {
+		answer := c.admin().post(t, path+"/rotate-secret", nil)
+		require.Equal(t, http.StatusOK, answer.status)
+		require.NotEqual(t, secret, answer.text("secret"))
+		c.admin().post(t, authorization+"/release", body{"units": 1})
+		r.await(t, many+1)[many].verified(t, answer.text("secret"))
+	})
+	t.Run("nothing is sent while it is not active", func(t *testing.T) {
+		require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"active": false}).status)
+		c.admin().post(t, authorization+"/release", body{"units": 1})
+		require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM events") == many+2 }, soon, time.Millisecond)
+		require.Equal(t, many+1, c.count(t, "SELECT count(*) FROM webhook_deliveries"))
+	})
+}
+
+func TestWebhookIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, quick).live(t)
+	r := receive(t)
+	r.status.Store(http.StatusInternalServerError)
+	path, secret := c.hook(t, r.URL)
+	authorization := c.authorize(t, 100)
+	require.Equal(t, http.StatusCreated, c.admin().post(t, authorization+"/reserve", body{"units": 1}).status)
+
+	c.delivery(t, path, "PENDING", 1)
+	r.await(t, 1)
+	ahead := time.Duration(0)
+	token := c.own.tokens[rbac.Admin]
+	for attempt, delay := range []time.Duration{15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour} {
+		ahead += delay + delay/4
+		c.clock.set(ahead)
+		c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
+		r.await(t, attempt+2)
+		state := "PENDING"
+		if attempt == 6 {
+			state = "DEAD"
+		} else if attempt == 2 {
+			r.status.Store(http.StatusFound) // a redirect is followed by nobody
+		}
+		c.delivery(t, path, state, attempt+2)
+	}
+	require.NotEqual(t, token, c.own.tokens[rbac.Admin])
+	dead := c.admin().get(t, path+"/deliveries?state=DEAD").body["data"].([]any)
+	require.Len(t, dead, 1)
+	last := dead[0].(map[string]any)
+	require.Nil(t, last["nextAttemptAt"])
+	require.EqualValues(t, http.StatusFound, last["lastStatus"])
+	require.Equal(t, "the receiver answered 302", last["lastError"])
+	require.Len(t, r.messages(), 8)
+
+	r.status.Store(http.StatusNoContent)
+	c.admin().post(t, path+"/deliveries/1/redeliver", nil)
+	delivered := c.delivery(t, path, "DELIVERED", 1)
+	require.Nil(t, delivered["lastError"])
+	ids := map[string]bool{}
+	for _, m := range r.await(t, 9) {
+		m.verified(t, secret)
+		ids[m.header.Get("webhook-id")] = true
+	}
+	require.Len(t, ids, 1, "the receiver can tell that it is the same event")
+	c.admin().post(t, path+"/deliveries/2/redeliver", nil).refused(t, http.StatusNotFound, "delivery-not-found")
+
+	r.Close()
+	c.admin().post(t, path+"/deliveries/1/redeliver", nil)
+	failed := c.delivery(t, path, "PENDING", 1)
+	require.Nil(t, failed["lastStatus"])
+	require.NotEmpty(t, failed["lastError"])
+	require.NotContains(t, failed["lastError"], "http://")
+}
+
+func TestWebhooksAreManaged(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, events.Tuning{})
+	made := c.admin().post(t, webhooks, body{"url": "https://example.com/hook"})
+	path := strings.TrimPrefix(made.header.Get("Location"), "/api/v1")
+	require.Equal(t, webhooks+"/"+made.created(t).String(), path)
+	require.Equal(t, `"1"`, made.header.Get("ETag"))
+	require.Equal(t, []any{}, made.body["types"])
+	require.Equal(t, true, made.body["active"])
+
+	for _, place := range []string{webhooks, path} {
+		answer := c.admin().get(t, place)
+		require.Equal(t, http.StatusOK, answer.status)
+		require.NotContains(t, strings.ToLower(string(answer.raw)), "secret")
+		require.NotContains(t, string(answer.raw), "whsec_")
+	}
+	for _, wrong := range []body{
+		{}, {"url": "ftp://example.com"}, {"url": "https://"}, {"url": "https://user@example.com"}, {"url": "/hook"},
+		{"url": "https://example.com", "types": []string{"authorization.blance"}}, {"url": "https://example.com", "secret": "mine"},
+	} {
+		c.admin().post(t, webhooks, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+
+	changed := c.admin().with("If-Match", `"1"`).patch(t, path, body{"types": []string{"authorization.balance"}, "active": false})
+	require.Equal(t, http.StatusOK, changed.status, "%s", changed.raw)
+	require.Equal(t, `"2"`, changed.header.Get("ETag"))
+	require.Equal(t, []any{"authorization.balance"}, changed.body["types"])
+	c.admin().with("If-Match", `"1"`).patch(t, path, body{"active": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).post(t, path+"/rotate-secret", nil).refused(t, http.StatusPreconditionFailed, "stale-version")
+	require.EqualValues(t, 2, c.admin().patch(t, path, body{"active": false}).body["version"], "nothing changed")
+
+	for _, role := range rbac.Roles() {
+		if role != rbac.Admin {
+			c.as(c.own.tokens[role]).get(t, webhooks).refused(t, http.StatusForbidden, "forbidden")
+		}
+	}
+	other := c.as(c.other.tokens[rbac.Admin])
+	require.Empty(t, other.get(t, webhooks).body["data"])
+	for _, a := range []answer{
+		other.get(t, path), other.patch(t, path, body{"active": true}), other.delete(t, path), other.post(t, path+"/rotate-secret", nil),
+		other.get(t, path+"/deliveries"), other.post(t, path+"/deliveries/1/redeliver", nil),
+	} {
+		a.refused(t, http.StatusNotFound, "webhook-not-found")
+	}
+	require.Equal(t, http.StatusNoContent, c.admin().delete(t, path).status)
+	c.admin().get(t, path).refused(t, http.StatusNotFound, "webhook-not-found")
+}

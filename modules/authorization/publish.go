@@ -1,0 +1,33 @@
+package authorization
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// EventBalance is the type of the event that an authorization's counters have
+// changed; it needs [PermissionRead] and comes with a [BalanceChange].
+const EventBalance = "authorization.balance"
+
+// EventTypes returns the types of all events that this module publishes.
+func EventTypes() []string { return []string{EventBalance} }
+
+// BalanceChange is an authorization's counters once an operation has changed
+// them. It leaves the system, so it names no patient.
+type BalanceChange struct {
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	TotalUnits      int       `json:"totalUnits"`
+	UsedUnits       int       `json:"usedUnits"`
+	ScheduledUnits  int       `json:"scheduledUnits"`
+	AvailableUnits  int       `json:"availableUnits"`
+	Version         int       `json:"version"`
+	Operation       EntryKind `json:"operation"` // the last one, where several changed them at once
+}
+
+func (s *Service) publishBalance(ctx context.Context, a Authorization, operation EntryKind) error {
+	return s.events.Publish(ctx, EventBalance, a.ID, PermissionRead, a.UpdatedAt, BalanceChange{
+		AuthorizationID: a.ID, TotalUnits: a.Total, UsedUnits: a.Used, ScheduledUnits: a.Scheduled,
+		AvailableUnits: a.Available(), Version: a.Version, Operation: operation,
+	})
+}

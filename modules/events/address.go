@@ -1,0 +1,76 @@
+package events
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Bounds of one attempt at a delivery.
+const (
+	attemptTimeout = 10 * time.Second
+	dialTimeout    = 5 * time.Second
+	maxAnswer      = 64 << 10 // bytes that are read of an answer
+	maxHeaders     = 16 << 10
+)
+
+// errNotPublic says that a webhook's name leads to an address inside some network.
+var errNotPublic = errors.New("the address is not a public one")
+
+// newClient returns what sends webhooks. It follows no redirects, uses no proxy,
+// and, unless any address will do, connects to public addresses only. That is
+// checked once the name is resolved and for every connection: a name can lead to
+// a public address now and to a private one the next moment.
+func newClient(anyAddress bool) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if !anyAddress {
+		dialer.Control = func(_, address string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil || !isPublic(to.Addr()) {
+				return errNotPublic
+			}
+			return nil
+		}
+	}
+	return &http.Client{
+		Timeout: attemptTimeout,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
+			MaxResponseHeaderBytes: maxHeaders, MaxIdleConns: 100, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// special are the ranges that netip has no word for, and those through which an
+// IPv4 address can be reached by another name (RFC 6890 and its successors).
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network
+	netip.MustParsePrefix("100.64.0.0/10"),   // behind a carrier's NAT
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible
+	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64, local
+	netip.MustParsePrefix("100::/64"),        // discard
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4
+	netip.MustParsePrefix("fec0::/10"),       // site-local, as it once was
+}
+
+// isPublic reports whether the address can belong to somebody else's server.
+func isPublic(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return a.IsGlobalUnicast() && !a.IsPrivate() &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
+}

@@ -1,0 +1,74 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPublicAddresses(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"8.8.8.8", "93.184.216.34", "::ffff:8.8.8.8", "2606:4700::1111"} {
+		require.True(t, isPublic(netip.MustParseAddr(address)), address)
+	}
+	for _, address := range []string{
+		"127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+		"0.0.0.0", "0.1.2.3", "192.0.0.8", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "fec0::1",
+		"64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "2001:db8::1",
+	} {
+		require.False(t, isPublic(netip.MustParseAddr(address)), address)
+	}
+	require.False(t, isPublic(netip.Addr{}))
+}
+
+func TestClientRefusesPrivateAddresses(t *testing.T) {
+	t.Parallel()
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
+	defer inside.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, inside.URL, nil)
+	require.NoError(t, err)
+	response, err := newClient(false).Do(request)
+	if err == nil {
+		response.Body.Close()
+	}
+	require.ErrorIs(t, err, errNotPublic)
+	require.Equal(t, "the address is not a public one", reason(err))
+}
+
+func TestProductionWantsHTTPS(t *testing.T) {
+	t.Parallel()
+	production, development := &Service{}, &Service{open: true}
+	require.Empty(t, production.wrongURL("https://example.com/hook"))
+	require.NotEmpty(t, production.wrongURL("http://example.com/hook"))
+	require.Empty(t, development.wrongURL("http://127.0.0.1:8081/hook"))
+}
+
+// The secret, the message and the signature are those of the Standard Webhooks' own examples.
+func TestSignature(t *testing.T) {
+	t.Parallel()
+	s := secret{mustDecode(t, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")}
+	at := time.Unix(1614265330, 0)
+	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", s.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, []byte(`{"test": 2432232314}`)))
+	require.Equal(t, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", s.reveal())
+}
+
+func TestSecretHides(t *testing.T) {
+	t.Parallel()
+	w := Webhook{Secret: secret{[]byte("do not tell")}}
+	encoded, err := json.Marshal(map[string]any{"w": w, "s": w.Secret, "p": &w.Secret})
+	require.NoError(t, err)
+	for _, text := range []string{string(encoded), fmt.Sprintf("%v %+v %#v", w, w, w), fmt.Sprintf("%v %+v %#v %s %x", w.Secret, w.Secret, w.Secret, &w.Secret, w.Secret)} {
+		require.NotContains(t, text, "do not tell")
+		require.NotContains(t, text, "ZG8gbm90IHRlbGw")
+		require.NotContains(t, text, "100 111 32")
+		require.NotContains(t, text, "0x64, 0x6f")
+		require.NotContains(t, text, "646f206e6f74")
+	}
+}

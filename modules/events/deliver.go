@@ -1,0 +1,188 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+)
+
+const (
+	maxServed = 32 // webhooks that this instance sends to at once
+	maxClaims = 8  // deliveries of one webhook that are under way at once
+	// lease is how long a delivery is an instance's own. It ends well after the attempt itself does.
+	lease = 3 * attemptTimeout
+)
+
+// retries are the delays after the first attempt, the second, and so on, each up
+// to a fifth longer or shorter: eight attempts in about 23 hours.
+var retries = []time.Duration{
+	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
+}
+
+// deliver sends what is due until the context ends. Each webhook is served by one
+// goroutine of its own, so that a receiver who does not answer holds up nobody else.
+func (s *Service) deliver(ctx context.Context) {
+	poll := time.NewTicker(s.tuning.Poll)
+	defer poll.Stop()
+	var served sync.Map // webhooks that have a goroutine
+	var work sync.WaitGroup
+	defer work.Wait()
+	places := make(chan struct{}, maxServed)
+	for {
+		due, err := s.dueWebhooks(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).Warn("webhooks could not be looked up; the next look tries again")
+		}
+		for _, w := range due {
+			if _, taken := served.LoadOrStore(w, true); taken {
+				continue
+			}
+			select {
+			case places <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			work.Go(func() {
+				defer func() { served.Delete(w); <-places }()
+				if err := s.serve(ctx, w); err != nil && ctx.Err() == nil {
+					s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
+						Warn("deliveries could not be taken or noted; they are due again later")
+				}
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.due:
+		case <-poll.C:
+		}
+	}
+}
+
+func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
+	return db.Snapshot(ctx, s.database, "webhook.due", func(ctx context.Context) ([]dueWebhook, error) {
+		return s.store.dueWebhooks(ctx, s.now())
+	})
+}
+
+// serve sends what is due to one webhook, some at a time, until nothing is.
+func (s *Service) serve(ctx context.Context, w dueWebhook) error {
+	for ctx.Err() == nil {
+		claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) ([]claim, error) {
+			now := s.now()
+			return s.store.claim(ctx, w, now, now.Add(lease), maxClaims)
+		})
+		if err != nil || len(claims) == 0 {
+			return err
+		}
+		results := make([]result, len(claims))
+		var sending sync.WaitGroup
+		for i, c := range claims {
+			sending.Go(func() { results[i] = s.attempt(ctx, w, c) })
+		}
+		sending.Wait()
+		if ctx.Err() != nil {
+			return nil // the program stops: what was cut off is due again when its lease ends
+		}
+		_, err = db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
+			for i, c := range claims {
+				if err := s.store.settle(ctx, w, c, results[i]); err != nil {
+					return struct{}{}, err
+				}
+			}
+			return struct{}{}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt sends an event once.
+func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
+	status, err := s.send(ctx, w, c)
+	r := result{state: DeliveryDelivered, next: s.now()}
+	if status != 0 {
+		r.status = &status
+	}
+	if err == nil {
+		return r
+	}
+	r.err = new(reason(err))
+	if c.Attempts > len(retries) {
+		r.state = DeliveryDead
+		s.logger.WithFields(logrus.Fields{"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts}).
+			Warn("an event could not be delivered to a webhook")
+		return r
+	}
+	const jitter = 0.2
+	delay := float64(retries[c.Attempts-1]) * (1 + jitter*(2*rand.Float64()-1))
+	r.state, r.next = DeliveryPending, r.next.Add(time.Duration(delay))
+	return r
+}
+
+// send posts an event, in the form of the Standard Webhooks. The id is the same
+// in every attempt, so that a receiver can tell what it has already; the time is
+// that of the attempt, so that it can refuse what somebody recorded.
+func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, err error) {
+	body, err := json.Marshal(Event{
+		Position: c.Position, Type: c.Type, SubjectID: c.SubjectID, OccurredAt: c.OccurredAt, Payload: c.Payload,
+	})
+	if err != nil {
+		return 0, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	now := s.now()
+	id := fmt.Sprintf("%s_%d", w.ID, c.Position)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", "Omnirapeutic-Webhooks")
+	request.Header.Set("Webhook-Id", id)
+	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	request.Header.Set("Webhook-Signature", c.Secret.sign(id, now, body))
+	response, err := s.client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // so that the connection can be used again
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return response.StatusCode, fmt.Errorf("the receiver answered %d", response.StatusCode)
+	}
+	return response.StatusCode, nil
+}
+
+const maxReason = 200
+
+// reason says what went wrong in few words, without the URL, which may hold a
+// secret of the receiver's.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, errNotPublic):
+		return errNotPublic.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer within " + attemptTimeout.String()
+	}
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err
+	}
+	text := []rune(err.Error())
+	return string(text[:min(len(text), maxReason)])
+}

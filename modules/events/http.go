@@ -1,0 +1,116 @@
+package events
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+)
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	const created, ok, gone = http.StatusCreated, http.StatusOK, http.StatusNoContent
+	const webhooks = "/admin/webhooks"
+	var all []httpx.Route
+	add := func(name, method, path string, endpoint httpx.Endpoint, summary, description string, refusals ...*fault.Error) {
+		all = append(all, httpx.Route{
+			Name: name, Method: method, Path: path, Permission: PermissionWebhooks, Endpoint: endpoint,
+			Summary: summary, Description: description, Refusals: refusals,
+		})
+	}
+	all = append(all, httpx.Route{
+		Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to what happens",
+		Description: "Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. " +
+			"Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, " +
+			"or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.",
+		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
+	})
+	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
+		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again.")
+	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
+		"List webhooks", "All webhooks of the organization, without their secrets.")
+	add("getWebhook", http.MethodGet, webhooks+"/:id", httpx.Handle(ok, s.handleWebhook),
+		"Read a webhook", "One webhook, without its secret.", ErrWebhookNotFound)
+	add("changeWebhook", http.MethodPatch, webhooks+"/:id", httpx.Handle(ok, s.ChangeWebhook),
+		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later.", ErrWebhookNotFound)
+	add("deleteWebhook", http.MethodDelete, webhooks+"/:id", httpx.Handle(gone, s.handleDeleteWebhook),
+		"Delete a webhook", "Nothing more is sent to it, what is waiting included.", ErrWebhookNotFound)
+	add("rotateWebhookSecret", http.MethodPost, webhooks+"/:id/rotate-secret", httpx.Handle(ok, s.handleRotateSecret),
+		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again.", ErrWebhookNotFound)
+	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
+		"List what was sent to a webhook, or will be", "Deliveries with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up.", ErrWebhookNotFound)
+	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),
+		"Send an event to a webhook again", "Whatever became of it before: it gets all its attempts anew.", ErrWebhookNotFound, ErrDeliveryNotFound)
+	return all
+}
+
+type streamRequest struct {
+	LastEventID *int64   `header:"Last-Event-ID" validate:"omitempty,min=0"`
+	After       *int64   `query:"lastEventId" validate:"omitempty,min=0"` // for a first connect: programs cannot always set headers
+	Types       []string `query:"types" validate:"max=50"`
+}
+
+// position is the header's where both are given: a reader that comes back sends
+// it beside the URL with which it first came.
+func (r streamRequest) position() *int64 {
+	if r.LastEventID != nil {
+		return r.LastEventID
+	}
+	return r.After
+}
+
+type byID struct {
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+}
+
+func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[Webhook], error) {
+	var after uuid.UUID
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[Webhook]{}, err
+	}
+	found, err := s.Webhooks(ctx, after, in.Size()+1)
+	return httpx.PageOf(found, in.Size(), func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }), err
+}
+
+func (s *Service) handleWebhook(ctx context.Context, in struct {
+	ID uuid.UUID `param:"id"`
+}) (Webhook, error) {
+	return s.Webhook(ctx, in.ID)
+}
+
+func (s *Service) handleDeleteWebhook(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.DeleteWebhook(ctx, in.ID, in.Match)
+}
+
+func (s *Service) handleRotateSecret(ctx context.Context, in byID) (WebhookWithSecret, error) {
+	return s.RotateSecret(ctx, in.ID, in.Match)
+}
+
+type deliveriesQuery struct {
+	httpx.PageQuery
+	ID    uuid.UUID     `param:"id"`
+	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD"`
+}
+
+func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (httpx.Page[Delivery], error) {
+	var after int64
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[Delivery]{}, err
+	}
+	found, err := s.Deliveries(ctx, in.ID, in.State, after, in.Size()+1)
+	return httpx.PageOf(found, in.Size(), func(d Delivery) Delivery { return d }, func(d Delivery) any { return d.Position }), err
+}
+
+type redeliverRequest struct {
+	ID         uuid.UUID `param:"id"`
+	DeliveryID int64     `param:"deliveryId"`
+}
+
+func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (Delivery, error) {
+	return s.Redeliver(ctx, in.ID, in.DeliveryID)
+}

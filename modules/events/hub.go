@@ -1,0 +1,104 @@
+package events
+
+import (
+	"sync"
+
+	"github.com/google/uuid"
+)
+
+// hub wakes the streams of this process. It carries no events: each stream reads
+// its own from the database, as fast as its reader takes them. The zero value is
+// ready. Safe for concurrent use.
+type hub struct {
+	mu       sync.Mutex
+	watchers map[uuid.UUID]map[*watcher]bool // by organization
+	users    map[uuid.UUID]int               // how many streams each user has
+}
+
+// watcher is one stream's place in the hub.
+type watcher struct {
+	organization, user uuid.UUID
+	news               chan struct{}
+	known              int64 // the newest position that it was told of; the hub's
+}
+
+// maxPerUser is how many streams one user may have in one instance.
+const maxPerUser = 10
+
+// watch gives the user one more stream. The error is [ErrTooManyStreams].
+func (h *hub) watch(organization, user uuid.UUID) (*watcher, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users[user] >= maxPerUser {
+		return nil, ErrTooManyStreams.With(nil, "You listen to %d streams of events already.", maxPerUser)
+	}
+	if h.watchers == nil {
+		h.watchers, h.users = map[uuid.UUID]map[*watcher]bool{}, map[uuid.UUID]int{}
+	}
+	if h.watchers[organization] == nil {
+		h.watchers[organization] = map[*watcher]bool{}
+	}
+	w := &watcher{organization: organization, user: user, news: make(chan struct{}, 1)}
+	h.watchers[organization][w] = true
+	h.users[user]++
+	return w, nil
+}
+
+func (h *hub) leave(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers[w.organization], w)
+	if len(h.watchers[w.organization]) == 0 {
+		delete(h.watchers, w.organization)
+	}
+	if h.users[w.user]--; h.users[w.user] == 0 {
+		delete(h.users, w.user)
+	}
+}
+
+// advance wakes the streams for which there is something new.
+func (h *hub) advance(heads ...head) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, each := range heads {
+		for w := range h.watchers[each.OrganizationID] {
+			if each.LastPosition > w.known {
+				w.known = each.LastPosition
+				signal(w.news)
+			}
+		}
+	}
+}
+
+// wakeAll has every stream look for itself.
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, watchers := range h.watchers {
+		for w := range watchers {
+			signal(w.news)
+		}
+	}
+}
+
+// watched returns the organizations that somebody listens to.
+func (h *hub) watched() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]uuid.UUID, 0, len(h.watchers))
+	for organization := range h.watchers {
+		all = append(all, organization)
+	}
+	return all
+}
+
+// Streams returns how many streams this instance has.
+func (s *Service) Streams() int {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	n := 0
+	for _, watchers := range s.streams.watchers {
+		n += len(watchers)
+	}
+	return n
+}

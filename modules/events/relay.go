@@ -1,0 +1,160 @@
+package events
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+)
+
+// channel is where instances tell each other how far streams have come.
+const channel = "omnirapeutic_events"
+
+// Bounds of one transaction of the relay.
+const (
+	maxStreams = 100
+	maxBatch   = 500 // events of one stream
+)
+
+// relay moves what is published into the streams until the context ends. It is
+// woken by publishers of its own process, after their commit. Once in a while it
+// looks by itself: for what an instance has left behind that was killed after a
+// commit, and for what other instances have moved.
+func (s *Service) relay(ctx context.Context) {
+	poll := time.NewTicker(s.tuning.Poll)
+	defer poll.Stop()
+	for {
+		_, err := s.Relay(ctx)
+		if err == nil {
+			err = s.catchUp(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.logger.WithFields(logrus.Fields{"event": "relay_failed", "error": err}).Warn("events could not be moved; they wait in the outbox")
+		}
+		wake := s.outbox
+		if err != nil {
+			wake = nil // not before the next look, however much is published
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-poll.C:
+		}
+	}
+}
+
+// Relay moves everything that waits in the outbox and that no other instance is
+// moving, and returns how many transactions that took.
+//
+// They are READ COMMITTED: the outbox is a queue, written by SERIALIZABLE
+// transactions that must not meet its reader (as predicate locks of one would
+// make the other fail). Instances exclude each other by the row of the stream.
+// Telling other instances is left to this transaction, since a NOTIFY holds a
+// lock of the whole server from before its COMMIT to after it, behind which the
+// transactions of users would queue.
+func (s *Service) Relay(ctx context.Context) (int, error) {
+	for n := 0; ; n++ {
+		moved, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]head, error) {
+			locked, err := s.store.lockStreams(ctx, maxStreams)
+			if err != nil || len(locked) == 0 {
+				return nil, err
+			}
+			return s.store.move(ctx, locked, maxBatch, s.now())
+		})
+		if err != nil || len(moved) == 0 {
+			return n, err
+		}
+		s.streams.advance(moved...)
+		signal(s.due)
+	}
+}
+
+// catchUp tells streams of what other instances have moved, in case their
+// notifications were lost. It asks nothing while nobody listens.
+func (s *Service) catchUp(ctx context.Context) error {
+	watched := s.streams.watched()
+	if len(watched) == 0 {
+		return nil
+	}
+	found, err := db.Snapshot(ctx, s.database, "events.heads", func(ctx context.Context) ([]head, error) {
+		return s.store.heads(ctx, watched)
+	})
+	s.streams.advance(found...)
+	return err
+}
+
+// listener is the service as it is told of what other instances have moved.
+type listener Service
+
+// Connected implements [db.Listener].
+func (l *listener) Connected() { l.streams.wakeAll() }
+
+// Notified implements [db.Listener].
+func (l *listener) Notified(payload string) {
+	if h, ok := parseHead(payload); ok {
+		l.streams.advance(h)
+		signal(l.due)
+	}
+}
+
+// Lost implements [db.Listener].
+func (l *listener) Lost(err error) {
+	l.logger.WithFields(logrus.Fields{"event": "listen_lost", "error": err}).
+		Warn("other instances cannot be heard for now; events of theirs come a little later")
+}
+
+func (h head) text() string {
+	return h.OrganizationID.String() + " " + strconv.FormatInt(h.LastPosition, 10)
+}
+
+func parseHead(text string) (head, bool) {
+	id, position, _ := strings.Cut(text, " ")
+	organization, err := uuid.Parse(id)
+	if err != nil {
+		return head{}, false
+	}
+	last, err := strconv.ParseInt(position, 10, 64)
+	return head{organization, last}, err == nil
+}
+
+// sweepInterval is how often old events are removed.
+const sweepInterval = time.Hour
+
+func (s *Service) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		removed, err := s.Sweep(ctx)
+		log := s.logger.WithFields(logrus.Fields{"event": "events_swept", "removed": removed})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			log.WithError(err).Warn("old events could not be removed; the next sweep tries again")
+		case removed > 0:
+			log.Info("old events were removed")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep removes events that are older than they are kept, with their
+// deliveries, and returns how many.
+func (s *Service) Sweep(ctx context.Context) (int64, error) {
+	return db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (int64, error) {
+		return s.store.removeBefore(ctx, s.now().Add(-s.retention))
+	})
+}

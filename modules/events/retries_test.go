@@ -1,0 +1,70 @@
+package events
+
+import (
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+func mustDecode(t testing.TB, text string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(text)
+	require.NoError(t, err)
+	return b
+}
+
+func TestRetriesTakeAboutADay(t *testing.T) {
+	t.Parallel()
+	var all time.Duration
+	for i, delay := range retries {
+		all += delay
+		if i > 0 {
+			require.GreaterOrEqual(t, delay, 3*retries[i-1])
+		}
+	}
+	require.InDelta(t, 24, all.Hours(), 3)
+}
+
+func TestHub(t *testing.T) {
+	t.Parallel()
+	var h hub
+	own, other, user := uuid.New(), uuid.New(), uuid.New()
+	w, err := h.watch(own, user)
+	require.NoError(t, err)
+	woken := func() bool {
+		select {
+		case <-w.news:
+			return true
+		default:
+			return false
+		}
+	}
+	h.advance(head{other, 5})
+	require.False(t, woken(), "by another organization")
+	h.advance(head{own, 5}, head{own, 6})
+	require.True(t, woken())
+	require.False(t, woken(), "once for all that is new")
+	h.advance(head{own, 6})
+	require.False(t, woken(), "by what it was told of before")
+	h.wakeAll()
+	require.True(t, woken())
+	require.Equal(t, []uuid.UUID{own}, h.watched())
+	h.leave(w)
+	require.Empty(t, h.watched())
+	require.Empty(t, h.users)
+}
+
+func TestHeadsAsText(t *testing.T) {
+	t.Parallel()
+	h := head{uuid.New(), 42}
+	parsed, ok := parseHead(h.text())
+	require.True(t, ok)
+	require.Equal(t, h, parsed)
+	for _, text := range []string{"", "x", h.OrganizationID.String(), h.OrganizationID.String() + " x", "x 1"} {
+		_, ok := parseHead(text)
+		require.False(t, ok, text)
+	}
+}

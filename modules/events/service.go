@@ -1,0 +1,130 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// Service publishes events and brings them to those who listen. It is safe for
+// concurrent use.
+type Service struct {
+	database  *db.DB
+	clock     func() time.Time
+	newID     func() uuid.UUID
+	logger    logrus.FieldLogger
+	types     []string
+	retention time.Duration
+	open      bool // webhooks may go to addresses that are not public
+	tuning    Tuning
+	store     store
+	client    *http.Client
+
+	outbox  chan struct{} // something was published: the relay has work
+	due     chan struct{} // some deliveries may be due
+	streams hub
+	readers chan struct{} // bounds how many streams read from the database at once
+}
+
+// Dependencies are what the service works with.
+type Dependencies struct {
+	Database  *db.DB
+	Clock     func() time.Time
+	NewID     func() uuid.UUID
+	Logger    logrus.FieldLogger
+	Types     []string      // every type of event that modules publish
+	Retention time.Duration // how long events are kept for those who come back
+	// AnyAddress lets webhooks go to http:// and to private addresses, as they do in development.
+	AnyAddress bool
+	Tuning     Tuning
+}
+
+// Tuning are the times of this module. Zero values stand for good ones; tests
+// are in more of a hurry.
+type Tuning struct {
+	Poll      time.Duration // between looks for what nobody was told of
+	Heartbeat time.Duration // between signs of life on a silent stream
+	Patience  time.Duration // for a reader to take what is written
+}
+
+// Defaults of [Tuning].
+const (
+	defaultPoll      = time.Second
+	defaultHeartbeat = 15 * time.Second
+	defaultPatience  = 5 * time.Second
+)
+
+// maxReaders is how many streams of this instance read at once: streams must not
+// keep requests from getting a connection.
+const maxReaders = 4
+
+// New returns the service.
+func New(d Dependencies) *Service {
+	t := d.Tuning
+	for _, each := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{{&t.Poll, defaultPoll}, {&t.Heartbeat, defaultHeartbeat}, {&t.Patience, defaultPatience}} {
+		if *each.value == 0 {
+			*each.value = each.standard
+		}
+	}
+	return &Service{
+		database: d.Database, clock: d.Clock, newID: d.NewID, logger: d.Logger, types: d.Types,
+		retention: d.Retention, open: d.AnyAddress, tuning: t, client: newClient(d.AnyAddress),
+		outbox: make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
+	}
+}
+
+// now is the moment as the database can keep it: in whole microseconds.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// Publish tells, in the transaction of the context, what has happened in the
+// caller's organization; readers who hold the permission are told once, and
+// only if, that transaction commits. The payload becomes JSON; it leaves the
+// system, so it holds ids and numbers and neither names nor health data.
+func (s *Service) Publish(ctx context.Context, eventType string, subject uuid.UUID, permission identity.Permission, occurredAt time.Time, payload any) error {
+	if !slices.Contains(s.types, eventType) {
+		return fmt.Errorf("events: the type %q was not declared", eventType)
+	}
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("events: the payload of %s cannot be written as JSON: %w", eventType, err)
+	}
+	if err := db.AfterCommit(ctx, func(context.Context) { signal(s.outbox) }); err != nil {
+		return err
+	}
+	return s.store.publish(ctx, Event{
+		Type: eventType, SubjectID: subject, Permission: permission, OccurredAt: occurredAt, Payload: data,
+	})
+}
+
+// signal tells whoever waits for the channel, now or next, without waiting itself.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // they know already
+	}
+}
+
+// Run does the work of this module that nobody asks for, until the context ends:
+// it relays, delivers, listens to other instances, and removes what is old. Any
+// number of instances may run at once.
+func (s *Service) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { s.relay(ctx) })
+	work.Go(func() { s.deliver(ctx) })
+	work.Go(func() { s.database.Listen(ctx, channel, (*listener)(s)) })
+	work.Go(func() { s.sweep(ctx) })
+	work.Wait()
+}

@@ -1,0 +1,60 @@
+package events
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// secret signs what is sent to a webhook. It is told once, by [secret.reveal];
+// printed, logged or encoded in any other way it shows nothing.
+type secret struct{ bytes []byte }
+
+// secretLength is what the Standard Webhooks recommend at most of 24 to 64 bytes for a symmetric key.
+const secretLength = 32
+
+func newSecret() secret {
+	s := secret{make([]byte, secretLength)}
+	rand.Read(s.bytes) //nolint:errcheck // documented never to fail
+	return s
+}
+
+// reveal returns the secret in the form in which receivers' libraries read it.
+func (s secret) reveal() string { return "whsec_" + base64.StdEncoding.EncodeToString(s.bytes) }
+
+// sign returns the signature of a message, as the Standard Webhooks have it.
+func (s secret) sign(id string, at time.Time, body []byte) string {
+	mac := hmac.New(sha256.New, s.bytes)
+	mac.Write([]byte(id + "." + strconv.FormatInt(at.Unix(), 10) + "."))
+	mac.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+const hidden = "(hidden)"
+
+// String hides the secret.
+func (secret) String() string { return hidden }
+
+// GoString hides the secret.
+func (secret) GoString() string { return hidden }
+
+// MarshalText hides the secret.
+func (secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Value writes the secret to the database.
+func (s secret) Value() (driver.Value, error) { return s.bytes, nil }
+
+// Scan reads the secret from the database.
+func (s *secret) Scan(value any) error {
+	b, ok := value.([]byte)
+	if !ok {
+		return errors.New("events: a secret is not bytes")
+	}
+	s.bytes = append([]byte(nil), b...)
+	return nil
+}

@@ -1,0 +1,190 @@
+package events
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// store keeps events. It takes the transaction from the context and fails without one.
+type store struct{}
+
+// handle returns the transaction for SQL that names the caller's organization itself.
+func handle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, uuid.Nil, err
+	}
+	tx, err := db.Handle(ctx)
+	return tx, organization, err
+}
+
+// publish writes a row of the outbox for the caller's organization.
+func (store) publish(ctx context.Context, e Event) error {
+	tx, organization, err := handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`
+		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
+		VALUES (?, ?, ?, ?, CAST(? AS jsonb), ?)`,
+		organization, e.Type, e.SubjectID, e.Permission, string(e.Payload), e.OccurredAt).Error
+}
+
+// head is how far an organization's stream has come.
+type head struct {
+	OrganizationID uuid.UUID
+	LastPosition   int64
+}
+
+// lockStreams takes the streams that have something waiting in the outbox and
+// that no other instance is working on. What they hold is read in a later
+// statement: it must see what the one who held the lock before has committed.
+// Indexes: the primary keys.
+func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Exec(`
+		WITH RECURSIVE waiting AS ( -- the organizations in the outbox, by leaps through its index
+			(SELECT organization_id FROM outbox ORDER BY organization_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT o.organization_id FROM outbox o WHERE o.organization_id > w.organization_id
+			        ORDER BY o.organization_id LIMIT 1)
+			FROM waiting w WHERE w.organization_id IS NOT NULL
+		)
+		INSERT INTO event_streams (organization_id)
+		SELECT organization_id FROM waiting w
+		WHERE organization_id IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM event_streams s WHERE s.organization_id = w.organization_id)
+		ORDER BY organization_id
+		ON CONFLICT DO NOTHING`).Error
+	if err != nil {
+		return nil, err
+	}
+	var locked []uuid.UUID
+	err = tx.Raw(`
+		SELECT organization_id FROM event_streams s
+		WHERE EXISTS (SELECT FROM outbox o WHERE o.organization_id = s.organization_id)
+		ORDER BY organization_id
+		LIMIT ?
+		FOR UPDATE SKIP LOCKED`, limit).Scan(&locked).Error
+	return locked, err
+}
+
+// move gives each waiting event of the locked streams its position, at most so
+// many of one stream, hands copies to the webhooks that asked for them, and tells
+// other instances. It returns the new heads.
+func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]head, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var moved []head
+	err = tx.Raw(`
+		WITH waiting AS (
+			SELECT o.* FROM event_streams s CROSS JOIN LATERAL (
+				SELECT organization_id, sequence FROM outbox
+				WHERE organization_id = s.organization_id ORDER BY sequence LIMIT ?) o
+			WHERE s.organization_id IN ?
+		), taken AS (
+			DELETE FROM outbox o USING waiting w
+			WHERE o.organization_id = w.organization_id AND o.sequence = w.sequence
+			RETURNING o.*
+		), written AS (
+			INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
+			SELECT t.organization_id, s.last_position + row_number() OVER (PARTITION BY t.organization_id ORDER BY t.sequence),
+			       t.type, t.subject_id, t.permission, t.payload, t.occurred_at
+			FROM taken t JOIN event_streams s USING (organization_id)
+			RETURNING organization_id, position, type
+		), handed AS (
+			INSERT INTO webhook_deliveries (organization_id, webhook_id, position, next_attempt_at)
+			SELECT w.organization_id, w.id, e.position, ?
+			FROM written e JOIN webhooks w USING (organization_id)
+			WHERE w.active AND (w.types = '{}' OR e.type = ANY (w.types))
+			FOR KEY SHARE OF w -- so that none is deleted meanwhile
+		)
+		UPDATE event_streams s SET last_position = e.last
+		FROM (SELECT organization_id, max(position) AS last FROM written GROUP BY organization_id) e
+		WHERE s.organization_id = e.organization_id
+		RETURNING s.organization_id, s.last_position`, limit, locked, now).Scan(&moved).Error
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range moved {
+		if err := tx.Exec("SELECT pg_notify(?, ?)", channel, h.text()).Error; err != nil {
+			return nil, err
+		}
+	}
+	return moved, nil
+}
+
+// heads returns how far the organizations' streams have come.
+func (store) heads(ctx context.Context, organizations []uuid.UUID) ([]head, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []head
+	err = tx.Raw(`SELECT organization_id, last_position FROM event_streams WHERE organization_id IN ?`, organizations).
+		Scan(&found).Error
+	return found, err
+}
+
+// span returns the position of the newest event of the caller's organization, and
+// of the oldest that is kept; if none is, the oldest is the one to come.
+func (store) span(ctx context.Context) (oldest, newest int64, err error) {
+	tx, organization, err := handle(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	var row struct{ Oldest, Newest int64 }
+	err = tx.Raw(`
+		SELECT s.last_position AS newest, coalesce(
+			(SELECT min(e.position) FROM events e WHERE e.organization_id = s.organization_id), s.last_position + 1) AS oldest
+		FROM event_streams s WHERE s.organization_id = ?`, organization).Scan(&row).Error
+	return max(row.Oldest, 1), row.Newest, err
+}
+
+// selectEvents leaves out what only the relay needs.
+const selectEvents = "organization_id, position, type, subject_id, permission, payload, occurred_at"
+
+// after returns events of the caller's organization after a position and up to
+// another, of the given types (none: all), of which each needs one of the permissions.
+func (store) after(ctx context.Context, position, upTo int64, types []string, permissions []identity.Permission, limit int) ([]Event, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx = tx.Table("events").Select(selectEvents).
+		Where("position > ? AND position <= ? AND permission IN ?", position, upTo, permissions)
+	if len(types) > 0 {
+		tx = tx.Where("type IN ?", types)
+	}
+	var found []Event
+	err = tx.Order("position").Limit(limit).Find(&found).Error
+	return found, err
+}
+
+// removeBefore removes, from the beginning of each stream, the events that are
+// all older than the moment, and returns how many: what is left has no gap.
+func (store) removeBefore(ctx context.Context, moment time.Time) (int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Exec(`
+		DELETE FROM events e USING (
+			SELECT s.organization_id, coalesce((
+				SELECT min(k.position) FROM events k
+				WHERE k.organization_id = s.organization_id AND k.occurred_at >= ?), s.last_position + 1) AS first
+			FROM event_streams s) kept
+		WHERE e.organization_id = kept.organization_id AND e.position < kept.first`, moment)
+	return result.RowsAffected, result.Error
+}

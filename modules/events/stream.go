@@ -1,0 +1,166 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+// What a stream says of itself, beside the events.
+const (
+	eventReady = "ready" // the stream has begun: what happens after its id will be told
+	eventReset = "reset" // what happened after the given id is no longer known: read afresh, then go on from this id
+)
+
+// maxPage is how many events a stream reads and writes at once.
+const maxPage = 100
+
+// listen is one reader's stream, from the opening until the reader goes, the
+// access token expires, or the server stops.
+func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.checkTypes(in.Types); err != nil {
+		return err
+	}
+	// Before the position is read, so that nothing falls between the two.
+	place, err := s.streams.watch(caller.OrganizationID, caller.UserID)
+	if err != nil {
+		return err
+	}
+	defer s.streams.leave(place)
+	opening, err := s.opening(ctx, in.position())
+	if err != nil {
+		return err
+	}
+	if err := out.Send(opening); err != nil {
+		return err
+	}
+	after := opening.ID
+	heartbeat := time.NewTicker(s.tuning.Heartbeat)
+	defer heartbeat.Stop()
+	expired, stop := s.untilExpiry(caller)
+	defer stop()
+	for !caller.ExpiredAt(s.clock()) {
+		if after, err = s.catchUpReader(ctx, caller, in.Types, after, out); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-expired:
+			return nil
+		case <-place.news:
+		case <-heartbeat.C:
+			if err := out.Beat(after); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// untilExpiry returns a channel that tells when the caller's access token is over.
+func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() bool) {
+	if caller.Until.IsZero() {
+		return nil, func() bool { return true }
+	}
+	timer := time.NewTimer(caller.Until.Sub(s.clock()))
+	return timer.C, timer.Stop
+}
+
+// opening says where a stream begins: after the position that was asked for, or
+// from now on where none was.
+func (s *Service) opening(ctx context.Context, asked *int64) (httpx.Event, error) {
+	return db.Snapshot(ctx, s.database, "events.open", func(ctx context.Context) (httpx.Event, error) {
+		oldest, newest, err := s.store.span(ctx)
+		name, id := eventReady, newest
+		switch {
+		case asked == nil:
+		case *asked+1 < oldest || *asked > newest: // swept meanwhile; or of another organization, or of a database that was restored
+			name = eventReset
+		default:
+			id = *asked
+		}
+		return httpx.Event{ID: id, Name: name, Data: openingBody{id}}, err
+	})
+}
+
+type openingBody struct {
+	ID int64 `json:"id"`
+}
+
+// catchUpReader writes everything after a position that the caller may see, page
+// by page, and returns how far it came.
+func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed) (int64, error) {
+	for {
+		page, upTo, err := s.page(ctx, caller, types, after)
+		if err != nil {
+			return after, err
+		}
+		shown := make([]httpx.Event, len(page))
+		for i, e := range page {
+			shown[i] = httpx.Event{ID: e.Position, Name: e.Type, Data: e}
+		}
+		if err := out.Send(shown...); err != nil {
+			return after, err
+		}
+		after = upTo
+		if len(page) < maxPage {
+			return after, nil
+		}
+	}
+}
+
+// page reads some events after a position and says up to which position these are all.
+func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
+	held := make([]identity.Permission, 0, len(caller.Permissions))
+	for p, holds := range caller.Permissions {
+		if holds {
+			held = append(held, p)
+		}
+	}
+	slices.Sort(held) // the same statement each time
+	select {
+	case s.readers <- struct{}{}:
+		defer func() { <-s.readers }()
+	case <-ctx.Done():
+		return nil, after, ctx.Err()
+	}
+	page, err = db.Snapshot(ctx, s.database, "events.read", func(ctx context.Context) ([]Event, error) {
+		if _, upTo, err = s.store.span(ctx); err != nil || upTo <= after {
+			return nil, err
+		}
+		return s.store.after(ctx, after, upTo, types, held, maxPage)
+	})
+	if len(page) == maxPage {
+		upTo = page[maxPage-1].Position
+	}
+	return page, max(upTo, after), err
+}
+
+// checkTypes refuses types of events that there are not: a filter that is
+// misspelt must not become silence.
+func (s *Service) checkTypes(types []string) error {
+	var wrong []fault.Field
+	for i, t := range types {
+		if !slices.Contains(s.types, t) {
+			wrong = append(wrong, fault.Field{
+				Field: fmt.Sprintf("types[%d]", i), Code: "oneof", Message: "must be one of " + strings.Join(s.types, ", "),
+			})
+		}
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	return nil
+}

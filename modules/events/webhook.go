@@ -1,0 +1,241 @@
+package events
+
+import (
+	"context"
+	"net/url"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// Webhook is an address of another system that gets an organization's events.
+type Webhook struct {
+	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
+	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
+	URL            string    `json:"url"`
+	Types          textList  `json:"types"`  // of events, in order; none: all
+	Active         bool      `json:"active"` // inactive: what happens meanwhile is not sent, not even later
+	Version        int       `json:"version"`
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+	Secret         secret    `json:"-"`
+}
+
+// Revision returns the version, which the API gives as ETag.
+func (w Webhook) Revision() int { return w.Version }
+
+// Location is where the webhook can be read.
+func (w Webhook) Location() string { return "/api/v1/admin/webhooks/" + w.ID.String() }
+
+// WebhookWithSecret is a webhook whose secret has just been made: it is not shown again.
+type WebhookWithSecret struct {
+	Webhook
+	Revealed string `json:"secret"`
+}
+
+// NewWebhook is what a person enters of a webhook.
+type NewWebhook struct {
+	URL    string   `json:"url" validate:"required,max=2000"`
+	Types  []string `json:"types" validate:"max=50"`
+	Active *bool    `json:"active"` // nil: true
+}
+
+// WebhookChange changes what is given of a webhook. Types are replaced as a whole.
+type WebhookChange struct {
+	ID     uuid.UUID             `param:"id"`
+	Match  patch.Match           `header:"If-Match"`
+	URL    patch.Field[string]   `json:"url" validate:"omitempty,max=2000"`
+	Types  patch.Field[[]string] `json:"types" validate:"omitempty,max=50"`
+	Active patch.Field[bool]     `json:"active"`
+}
+
+// CreateWebhook enters a webhook, with a secret. The error is [fault.ErrInvalid]
+// where a field does not fit.
+func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithSecret, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return WebhookWithSecret{}, err
+	}
+	now := s.now()
+	w := Webhook{
+		OrganizationID: caller.OrganizationID, ID: s.newID(), URL: n.URL, Types: sorted(n.Types),
+		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, Secret: newSecret(),
+	}
+	if err := s.checkWebhook(w); err != nil {
+		return WebhookWithSecret{}, err
+	}
+	there := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
+	return db.Serializable(ctx, s.database, "webhook.create", func(ctx context.Context) (WebhookWithSecret, error) {
+		created := WebhookWithSecret{w, w.Secret.reveal()}
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return created, err
+			}
+		}
+		return created, s.store.insertWebhook(ctx, w)
+	}, db.ProvenBy(there))
+}
+
+// Webhook returns a webhook. The error is [ErrWebhookNotFound] where there is none.
+func (s *Service) Webhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
+	return db.Snapshot(ctx, s.database, "webhook.get", func(ctx context.Context) (Webhook, error) {
+		return s.store.webhook(ctx, id)
+	})
+}
+
+// Webhooks lists webhooks in the order in which they were made, those after an id.
+func (s *Service) Webhooks(ctx context.Context, after uuid.UUID, limit int) ([]Webhook, error) {
+	return db.Snapshot(ctx, s.database, "webhook.list", func(ctx context.Context) ([]Webhook, error) {
+		return s.store.webhooks(ctx, after, limit)
+	})
+}
+
+// ChangeWebhook changes a webhook. Errors: [ErrWebhookNotFound], [patch.ErrStale],
+// [fault.ErrInvalid].
+func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, error) {
+	return s.changeWebhook(ctx, "webhook.change", c.ID, c.Match, func(w *Webhook) {
+		c.URL.Apply(&w.URL)
+		c.Active.Apply(&w.Active)
+		if c.Types.Given {
+			w.Types = sorted(c.Types.Value)
+		}
+	})
+}
+
+// RotateSecret gives a webhook a new secret, with which everything is signed from
+// now on, and returns it: it is not shown again. Errors: [ErrWebhookNotFound],
+// [patch.ErrStale].
+func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Match) (WebhookWithSecret, error) {
+	made := newSecret()
+	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, func(w *Webhook) { w.Secret = made })
+	return WebhookWithSecret{w, made.reveal()}, err
+}
+
+// changeWebhook applies a change. Without [db.ProvenBy]: it can be sent again when
+// nobody knows whether it was committed.
+func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.UUID, match patch.Match, apply func(*Webhook)) (Webhook, error) {
+	return db.Serializable(ctx, s.database, operation, func(ctx context.Context) (Webhook, error) {
+		before, err := s.store.webhook(ctx, id)
+		if err != nil {
+			return Webhook{}, err
+		}
+		if err := match.Check(before.Version); err != nil {
+			return Webhook{}, err
+		}
+		after := before
+		apply(&after)
+		if err := s.checkWebhook(after); err != nil {
+			return Webhook{}, err
+		}
+		if reflect.DeepEqual(before, after) {
+			return before, nil
+		}
+		after.Version++
+		after.UpdatedAt = s.now()
+		return after, s.store.updateWebhook(ctx, after)
+	})
+}
+
+// DeleteWebhook removes a webhook with its deliveries. Errors:
+// [ErrWebhookNotFound], [patch.ErrStale].
+func (s *Service) DeleteWebhook(ctx context.Context, id uuid.UUID, match patch.Match) error {
+	_, err := db.Serializable(ctx, s.database, "webhook.delete", func(ctx context.Context) (struct{}, error) {
+		w, err := s.store.webhook(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := match.Check(w.Version); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.store.deleteWebhook(ctx, id)
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
+		exists, err := s.store.webhookExists(ctx, id)
+		return !exists, err
+	}))
+	return err
+}
+
+func (s *Service) checkWebhook(w Webhook) error {
+	if message := s.wrongURL(w.URL); message != "" {
+		return fault.InvalidFields(fault.Field{Field: "url", Code: "url", Message: message})
+	}
+	return s.checkTypes(w.Types)
+}
+
+func (s *Service) wrongURL(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "must be a URL that begins with https://"
+	case u.Scheme == "http" && !s.open:
+		return "must begin with https://"
+	case u.User != nil || u.Fragment != "":
+		return "must have neither a user nor a fragment"
+	}
+	return ""
+}
+
+// sorted returns a sorted copy without repetitions, never nil, so that equal lists
+// compare as equal.
+func sorted(list []string) []string {
+	list = append([]string{}, list...)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// DeliveryState says how far an event has come on its way to a webhook.
+type DeliveryState string
+
+// The states of a delivery.
+const (
+	DeliveryPending   DeliveryState = "PENDING"   // to be tried, or tried again
+	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver has answered 2xx
+	DeliveryDead      DeliveryState = "DEAD"      // tried as often as we try
+)
+
+// Delivery is one event on its way to one webhook.
+type Delivery struct {
+	Position      int64         `json:"id"` // of the event
+	Type          string        `json:"type"`
+	SubjectID     uuid.UUID     `json:"subjectId"`
+	OccurredAt    time.Time     `json:"occurredAt"`
+	State         DeliveryState `json:"state"`
+	Attempts      int           `json:"attempts"`
+	NextAttemptAt *time.Time    `json:"nextAttemptAt"` // nil unless pending
+	LastAttemptAt *time.Time    `json:"lastAttemptAt"`
+	LastStatus    *int          `json:"lastStatus"` // of the receiver's answer, if there was one
+	LastError     *string       `json:"lastError"`
+}
+
+// Deliveries lists a webhook's deliveries, the oldest first, those after a
+// position and in a state (none: any). The error is [ErrWebhookNotFound].
+func (s *Service) Deliveries(ctx context.Context, webhook uuid.UUID, state DeliveryState, after int64, limit int) ([]Delivery, error) {
+	return db.Snapshot(ctx, s.database, "webhook.deliveries", func(ctx context.Context) ([]Delivery, error) {
+		if _, err := s.store.webhook(ctx, webhook); err != nil {
+			return nil, err
+		}
+		return s.store.deliveries(ctx, webhook, state, after, limit)
+	})
+}
+
+// Redeliver has an event sent again, with as many attempts as a new one.
+// Errors: [ErrWebhookNotFound], [ErrDeliveryNotFound].
+func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int64) (Delivery, error) {
+	// A row of the queue, under a lock of its own, like every other change of it.
+	return db.ReadCommitted(ctx, s.database, "webhook.redeliver", func(ctx context.Context) (Delivery, error) {
+		if err := db.AfterCommit(ctx, func(context.Context) { signal(s.due) }); err != nil {
+			return Delivery{}, err
+		}
+		if _, err := s.store.webhook(ctx, webhook); err != nil {
+			return Delivery{}, err
+		}
+		return s.store.redeliver(ctx, webhook, position, s.now())
+	})
+}

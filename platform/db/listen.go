@@ -1,0 +1,71 @@
+package db
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+// Listener is told what arrives on a channel of NOTIFY. Its methods are called
+// one at a time and must not block.
+type Listener interface {
+	Connected() // it listens from now on: what was sent before may have been missed
+	Notified(payload string)
+	Lost(err error) // the connection is gone, or could not be had; another is tried after a while
+}
+
+// listening is how often [DB.Listen] tries to connect again.
+var listening = Policy{MaxAttempts: 1, BaseDelay: 100 * time.Millisecond, MaxDelay: 10 * time.Second, Jitter: 0.1}
+
+// Listen listens on the channel until the context ends, on one connection beside
+// the pool, and connects again when it breaks. A notification can be lost at any
+// time, and behind a pooler in transaction mode none arrives: it may make things
+// quicker, and nothing may rest on it.
+func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		connected := time.Now()
+		err := d.listen(ctx, channel, l)
+		if ctx.Err() != nil {
+			return
+		}
+		l.Lost(err)
+		if time.Since(connected) > listening.MaxDelay {
+			failures = 0
+		}
+		if sleep(ctx, listening.Delay(failures, rand.Float64)) != nil {
+			return
+		}
+	}
+}
+
+func (d *DB) listen(ctx context.Context, channel string, l Listener) error {
+	settings := d.pool.Config().ConnConfig
+	// Nothing is under way that could be cancelled: the end of the context just ends the waiting.
+	settings.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
+	}
+	connection, err := pgx.ConnectConfig(ctx, settings)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = connection.Close(closing)
+	}()
+	if _, err := connection.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return err
+	}
+	l.Connected()
+	for {
+		n, err := connection.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		l.Notified(n.Payload)
+	}
+}
