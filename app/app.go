@@ -70,6 +70,9 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: authorization.EventTypes(),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
+	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,

@@ -331,10 +331,10 @@ func (c *clinic) count(t testing.TB, query string, args ...any) int {
 
 func (c *clinic) run(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	role, err := sql.Open("pgx", c.database.AppURL) // it may end the program's connections
 	require.NoError(t, err)
-	defer owner.Close()
-	_, err = owner.ExecContext(t.Context(), statement, args...)
+	defer role.Close()
+	_, err = role.ExecContext(t.Context(), statement, args...)
 	require.NoError(t, err)
 }
 

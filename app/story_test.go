@@ -37,7 +37,7 @@ func counted(start time.Time) func() uuid.UUID {
 	return func() uuid.UUID {
 		n++
 		var id uuid.UUID
-		binary.BigEndian.PutUint64(id[:], uint64(start.UnixMilli())<<16|0x7000) //nolint:gosec // after 1970
+		binary.BigEndian.PutUint64(id[:], uint64(start.UnixMilli())<<16|0x7000)
 		binary.BigEndian.PutUint64(id[8:], 0x8000000000000000|n)
 		return id
 	}

@@ -46,11 +46,20 @@ func (s *Service) relay(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-wake:
 		case <-poll.C:
+		case <-wake:
+			select { // what else is committed meanwhile goes in the same transaction
+			case <-ctx.Done():
+				return
+			case <-time.After(gather):
+			}
 		}
 	}
 }
+
+// gather is how long the relay waits for more once it was woken. It bounds how
+// often it commits, and so how often others wait for its flush.
+const gather = 5 * time.Millisecond
 
 // Relay moves everything that waits in the outbox and that no other instance is
 // moving, and returns how many transactions that took.
@@ -134,7 +143,7 @@ func (s *Service) sweep(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		removed, err := s.Sweep(ctx)
-		log := s.logger.WithFields(logrus.Fields{"event": "events_swept", "removed": removed})
+		log := s.logger.WithFields(logrus.Fields{"event": "events_swept", "rows": removed})
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -29,6 +29,9 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 	if err != nil {
 		return err
 	}
+	if caller.ExpiredAt(s.clock()) { // the clock of another server may be behind, and the token just pass; the stream would end at once
+		return identity.ErrUnauthenticated.With(nil, "The access token has expired. Sign in again.")
+	}
 	if err := s.checkTypes(in.Types); err != nil {
 		return err
 	}
@@ -50,7 +53,7 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 	defer heartbeat.Stop()
 	expired, stop := s.untilExpiry(caller)
 	defer stop()
-	for !caller.ExpiredAt(s.clock()) {
+	for {
 		if after, err = s.catchUpReader(ctx, caller, in.Types, after, out); err != nil {
 			return err
 		}
@@ -61,12 +64,14 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 			return nil
 		case <-place.news:
 		case <-heartbeat.C:
+			if caller.ExpiredAt(s.clock()) { // timers do not know that a machine slept
+				return nil
+			}
 			if err := out.Beat(after); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
 }
 
 // untilExpiry returns a channel that tells when the caller's access token is over.
