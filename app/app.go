@@ -20,6 +20,7 @@ import (
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/idempotency"
 )
 
 // Dependencies are what the program is built on.
@@ -47,6 +48,7 @@ type App struct {
 
 	config   config.Config
 	database *db.DB
+	keys     *idempotency.Keys
 	logger   logrus.FieldLogger
 	server   *Server
 	routes   []httpx.Route
@@ -78,13 +80,14 @@ func New(d Dependencies) (*App, error) {
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
 	})
 
+	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Events.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, Keys: a.keys, Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server

@@ -8,9 +8,9 @@ import (
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 
-	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
@@ -81,7 +81,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 		all = append(all, patch.ErrStale)
 	}
 	if r.Method == http.MethodPost && !r.ReadOnly {
-		all = append(all, authorization.ErrOperationReused)
+		all = append(all, idempotency.ErrReused)
 	}
 	return all
 }

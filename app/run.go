@@ -161,6 +161,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 		background.Go(func() { a.Authorizations.RunSweeper(ctx, a.config.SweepInterval) })
 	}
 	background.Go(func() { a.Events.Run(ctx) })
+	background.Go(func() { a.forgetRequests(ctx) })
 	return func() { cancel(); background.Wait() }
 }
 

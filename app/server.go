@@ -20,6 +20,7 @@ import (
 
 	"omnirapeutic/config"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/idempotency"
 )
 
 // basePath is where routes of the API are mounted.
@@ -42,6 +43,7 @@ type ServerOptions struct {
 	Authenticate Authenticate
 	Ready        func(ctx context.Context) error // nil where the program can serve
 	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
+	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
 	Clock        func() time.Time // of the rates
@@ -59,6 +61,7 @@ type Server struct {
 	serving  context.Context // ends when the server begins to stop, and streams with it
 	endServe context.CancelFunc
 	check    Authenticate
+	keys     *idempotency.Keys
 	ready    func(ctx context.Context) error
 	logger   logrus.FieldLogger
 	metrics  *httpMetrics
@@ -74,7 +77,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{check: o.Authenticate, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
+	s := &Server{check: o.Authenticate, keys: o.Keys, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
@@ -131,7 +134,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 		if r.Permission != httpx.Public {
 			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
 		}
-		s.echo.Add(r.Method, basePath+r.Path, r.Endpoint.Serve, chain...)
+		s.echo.Add(r.Method, basePath+r.Path, s.serve(r), chain...)
 		if r.Endpoint.Streams {
 			s.streams[basePath+r.Path] = true
 		}

@@ -32,6 +32,8 @@ type Config struct {
 	Log           Log
 	HTTP          HTTP
 	SweepInterval time.Duration // between releases of expired holds; 0 for never
+	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
+	IdempotencyRetention time.Duration
 	// EventRetention is how long events are kept for readers who come back.
 	EventRetention time.Duration
 	Demo           bool // load the demo practice into an empty database

@@ -145,6 +145,10 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
+		name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
+		set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
+	},
+	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
 		// At least as long as a delivery to a webhook is tried.
 		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/idempotency"
 )
 
 // batch is what one transaction carries out: a single operation, or many. Those
@@ -195,7 +196,7 @@ func (s *Service) recall(ctx context.Context, b batch, found map[uuid.UUID]Autho
 		row, ok := rows[op.ID]
 		if !ok || !bytes.Equal(row.Fingerprint, op.fingerprint()) {
 			// A sure answer, and so no error: this call has not been carried out.
-			return []Outcome{{Refusal: ErrOperationReused}}, nil
+			return []Outcome{{Refusal: idempotency.ErrReused}}, nil
 		}
 		if outcomes[i], err = recall(found[op.AuthorizationID], row.Outcome); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 )
 
@@ -29,7 +30,7 @@ var permissions = map[EntryKind]identity.Permission{
 // error is [ErrBulkRefused], beside the outcomes.
 //
 // All of it takes effect once per key. Other errors: [identity.ErrForbidden] where
-// the caller may not do one of them, [ErrOperationReused], [fault.ErrInvalid].
+// the caller may not do one of them, [idempotency.ErrReused], [fault.ErrInvalid].
 func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key Key) ([]Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -50,8 +51,8 @@ func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key
 	switch {
 	case err != nil:
 		return nil, err
-	case outcomes[0].Refusal.Is(ErrOperationReused):
-		return nil, ErrOperationReused
+	case outcomes[0].Refusal.Is(idempotency.ErrReused):
+		return nil, idempotency.ErrReused
 	case b.undone(outcomes):
 		return outcomes, ErrBulkRefused
 	}

@@ -54,9 +54,6 @@ var (
 	// ErrBulkRefused: some of the operations that were to be done together were refused.
 	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused", "Some of the operations were refused, so none of them took effect.").Carrying(bulkBody{}).
 			Advising("Each of `results` that is `refused` says why; change or leave out those, or send it without `atomic`.")
-	// ErrOperationReused: the operation id, or Idempotency-Key, was used for something else.
-	ErrOperationReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
-				Advising("A bug in the client: make a new key for each new operation.")
 )
 
 // Shortage are the details of [ErrInsufficientUnits], in units.

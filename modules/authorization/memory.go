@@ -1,12 +1,14 @@
 package authorization
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 )
 
@@ -16,20 +18,14 @@ type memory struct {
 	// Call tells the request that carried the operation out from others with the
 	// same key: after a COMMIT without an answer, only the one whose row it is
 	// may answer with what it had decided.
-	Call         uuid.UUID      `json:"call"`
-	Refusal      *refusalMemory `json:"refusal,omitempty"`
-	Balance      Balance        `json:"balance"`
-	Version      int            `json:"version"`
-	UpdatedAt    time.Time      `json:"updatedAt"`
-	Reservations []Reservation  `json:"reservations,omitempty"`
-	Consumed     int            `json:"consumed,omitempty"`
-	Missing      int            `json:"missing,omitempty"`
-}
-
-type refusalMemory struct {
-	Code    string          `json:"code"`
-	Text    string          `json:"text"`
-	Details json.RawMessage `json:"details,omitempty"`
+	Call         uuid.UUID     `json:"call"`
+	Refusal      *fault.Frozen `json:"refusal,omitempty"`
+	Balance      Balance       `json:"balance"`
+	Version      int           `json:"version"`
+	UpdatedAt    time.Time     `json:"updatedAt"`
+	Reservations []Reservation `json:"reservations,omitempty"`
+	Consumed     int           `json:"consumed,omitempty"`
+	Missing      int           `json:"missing,omitempty"`
 }
 
 func memoryOf(op Operation, o Outcome) memory {
@@ -43,11 +39,7 @@ func memoryOf(op Operation, o Outcome) memory {
 		Missing:      o.Missing,
 	}
 	if o.Refusal != nil {
-		details, err := json.Marshal(o.Refusal.Details())
-		if err != nil {
-			panic(fmt.Sprintf("authorization: the details of %s cannot be written as JSON: %v", o.Refusal.Code(), err))
-		}
-		m.Refusal = &refusalMemory{o.Refusal.Code(), o.Refusal.Error(), details}
+		m.Refusal = o.Refusal.Freeze()
 	}
 	return m
 }
@@ -71,11 +63,21 @@ func recall(now Authorization, stored json.RawMessage) (Outcome, error) {
 	o.Authorization.UpdatedAt = m.UpdatedAt
 	o.Authorization.NextExpiry = nil // the balance is the one of that moment
 	if m.Refusal != nil {
-		defined, ok := fault.ByCode(m.Refusal.Code)
-		if !ok {
-			return Outcome{}, fmt.Errorf("authorization: an operation was refused with %q, which this program does not know", m.Refusal.Code)
+		refusal, err := m.Refusal.Thaw()
+		if err != nil {
+			return Outcome{}, err
 		}
-		o.Refusal = defined.With(m.Refusal.Details, "%s", m.Refusal.Text)
+		o.Refusal = refusal
 	}
 	return o, nil
+}
+
+// ForgetOperations deletes what is remembered of operations that are older than
+// the given time, of all organizations, and returns how many those were. Their
+// entries stay.
+func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
+	before := s.clock().Add(-older)
+	return db.ReadCommitted(ctx, s.database, "units.forget", func(ctx context.Context) (int64, error) {
+		return s.store.forgetOperations(ctx, before)
+	})
 }

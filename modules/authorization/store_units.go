@@ -220,6 +220,15 @@ func (store) remember(ctx context.Context, ops []Operation, outcomes []Outcome, 
 	return tx.Create(&rows).Error
 }
 
+func (store) forgetOperations(ctx context.Context, before time.Time) (int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Where("created_at < ?", before).Delete(&doneOperation{})
+	return result.RowsAffected, result.Error
+}
+
 // dueHold names an authorization with a hold whose time is over.
 type dueHold struct {
 	OrganizationID  uuid.UUID

@@ -61,7 +61,7 @@ type Settlement struct {
 
 // Reserve holds units. It is atomic and takes effect once per key. Refusals:
 // [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
-// [ErrCapExceeded], [ErrOperationReused], [fault.ErrInvalid].
+// [ErrCapExceeded], [idempotency.ErrReused], [fault.ErrInvalid].
 func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
@@ -76,7 +76,7 @@ func (n NewReservation) operation(authorization uuid.UUID) Operation {
 // Release gives reserved units back, on an authorization of any status. It is
 // atomic and takes effect once per key. Refusals: [ErrNotFound],
 // [ErrReservationNotFound], [ErrReservationClosed], [ErrBelongsToAppointment],
-// [ErrInsufficientReserved], [ErrOperationReused], [fault.ErrInvalid].
+// [ErrInsufficientReserved], [idempotency.ErrReused], [fault.ErrInvalid].
 func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Release, authorization), key)
 }

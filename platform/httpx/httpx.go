@@ -66,12 +66,43 @@ type Endpoint struct {
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
 	serve   func(c echo.Context) error
+	prepare func(c echo.Context) (Call, error)
 }
 
 // Serve reads the request, calls the function and writes its answer. It returns
 // what went wrong without writing anything: a *[fault.Error], or whatever the
 // function returned.
 func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
+
+// Call is a request that was read and checked, and not carried out yet.
+type Call struct {
+	Request any // what was read; as JSON it tells two requests apart
+	Run     func(ctx context.Context) (Reply, error)
+}
+
+// Reply is an answer that has not been sent.
+type Reply struct {
+	Status int
+	Header map[string]string
+	Body   []byte // none with status 204
+}
+
+// Prepare reads the request, and leaves it to the caller to carry it out and to
+// send the reply. The errors of both are those of [Endpoint.Serve].
+func (e Endpoint) Prepare(c echo.Context) (Call, error) { return e.prepare(c) }
+
+// Send sends a reply.
+func (r Reply) Send(c echo.Context) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+	for name, value := range r.Header {
+		header.Set(name, value)
+	}
+	if r.Status == http.StatusNoContent {
+		return c.NoContent(r.Status)
+	}
+	return c.Blob(r.Status, echo.MIMEApplicationJSON, r.Body)
+}
 
 // Takes reports whether the request may have something of the name, or from the
 // source (json, param, query, header); whether it has anything, for "".
@@ -114,7 +145,22 @@ type Headed interface{ Header(h http.Header) }
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), serve: func(c echo.Context) error {
+	prepare := func(c echo.Context) (Call, error) {
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return Call{}, err
+		}
+		return Call{request, func(ctx context.Context) (Reply, error) {
+			answer, err := fn(ctx, request)
+			if err != nil {
+				return Reply{}, err
+			}
+			var b bytes.Buffer
+			header, err := write(&b, status, answer)
+			return Reply{status, header, b.Bytes()}, err
+		}}, nil
+	}
+	serve := func(c echo.Context) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -126,8 +172,15 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if err != nil {
 			return err
 		}
-		return respond(c, status, answer)
-	}}
+		b := borrowBuffer()
+		defer returnBuffer(b)
+		header, err := write(b, status, answer)
+		if err != nil {
+			return err
+		}
+		return Reply{status, header, b.Bytes()}.Send(c)
+	}
+	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), prepare: prepare, serve: serve}
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -147,24 +200,21 @@ func returnBuffer(b *bytes.Buffer) {
 	}
 }
 
-// respond writes the answer. It is encoded whole before the first byte is sent,
-// so that an answer that cannot be encoded is an error and not half a body.
-func respond(c echo.Context, status int, answer any) error {
-	header := c.Response().Header()
-	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+// write encodes the answer, whole before the first byte of it is sent, so that an
+// answer that cannot be encoded is an error and not half a body.
+func write(b *bytes.Buffer, status int, answer any) (map[string]string, error) {
 	if status == http.StatusNoContent {
-		return c.NoContent(status)
+		return nil, nil
 	}
+	header := map[string]string{}
 	if l, ok := answer.(Located); ok && status == http.StatusCreated {
-		header.Set(echo.HeaderLocation, l.Location())
+		header[echo.HeaderLocation] = l.Location()
 	}
 	if v, ok := answer.(Versioned); ok {
-		header.Set("ETag", patch.Tag(v.Revision()))
+		header["ETag"] = patch.Tag(v.Revision())
 	}
-	b := borrowBuffer()
-	defer returnBuffer(b)
 	if err := json.NewEncoder(b).Encode(answer); err != nil {
-		return fmt.Errorf("encode the answer %T: %w", answer, err)
+		return nil, fmt.Errorf("encode the answer %T: %w", answer, err)
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, b.Bytes())
+	return header, nil
 }

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/idempotency"
+)
+
+const (
+	headerKey      = "Idempotency-Key"
+	headerReplayed = "Idempotency-Replayed"
+	maxKey         = 255
+)
+
+// serve returns how a route is served. A POST that may be repeated with an
+// Idempotency-Key is, unless its endpoint takes care of the key itself.
+func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
+	if r.Method != http.MethodPost || r.ReadOnly || r.Permission == httpx.Public || r.Endpoint.Takes(headerKey) {
+		return r.Endpoint.Serve
+	}
+	return func(c echo.Context) error {
+		given := c.Request().Header.Values(headerKey)
+		if len(given) == 0 {
+			return r.Endpoint.Serve(c)
+		}
+		call, err := r.Endpoint.Prepare(c)
+		if err != nil {
+			return err
+		}
+		if len(given) > 1 || !isKey(given[0]) {
+			return fault.InvalidFields(fault.Field{
+				Field: headerKey, Code: "key", Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
+			})
+		}
+		fingerprint, err := fingerprintOf(r, call.Request)
+		if err != nil {
+			return err
+		}
+		answer, replayed, err := s.keys.Once(c.Request().Context(), given[0], fingerprint, func(ctx context.Context) (idempotency.Answer, error) {
+			reply, err := call.Run(ctx)
+			return idempotency.Answer{Status: reply.Status, Headers: reply.Header, Body: reply.Body}, err
+		})
+		if replayed {
+			c.Response().Header().Set(headerReplayed, "true")
+		}
+		if err != nil {
+			return err
+		}
+		return httpx.Reply{Status: answer.Status, Header: answer.Headers, Body: answer.Body}.Send(c)
+	}
+}
+
+func isKey(key string) bool {
+	if key == "" || len(key) > maxKey {
+		return false
+	}
+	for _, b := range []byte(key) {
+		if b < ' ' || b > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// fingerprintOf is the same for requests that ask for the same, in whatever order
+// and with whatever spaces the body is written.
+func fingerprintOf(r httpx.Route, request any) ([]byte, error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(append([]byte(r.Method+" "+r.Path+"\n"), text...))
+	return sum[:], nil
+}
+
+// forgetEvery is how often the memory of requests is cleared of old ones.
+const forgetEvery = time.Hour
+
+// forgetRequests deletes the memory of old requests until the context ends. Any
+// number of instances may do so at once.
+func (a *App) forgetRequests(ctx context.Context) {
+	ticker := time.NewTicker(forgetEvery)
+	defer ticker.Stop()
+	for {
+		if err := a.ForgetRequests(ctx); err != nil && ctx.Err() == nil {
+			a.logger.WithField("event", "forgetting_failed").WithError(err).Warn("the memory of old requests was not cleared; the next time it is")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// ForgetRequests deletes the memory of requests that nobody can repeat any more.
+func (a *App) ForgetRequests(ctx context.Context) error {
+	keep := a.config.IdempotencyRetention
+	_, err := a.keys.Forget(ctx, keep)
+	_, opErr := a.Authorizations.ForgetOperations(ctx, keep)
+	return errors.Join(err, opErr)
+}

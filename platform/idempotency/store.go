@@ -1,0 +1,73 @@
+package idempotency
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// keyOnce is the constraint that lets a key be used once.
+const keyOnce = "idempotency_keys_pkey"
+
+// row is one request and what it came to.
+type row struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	UserID         uuid.UUID `gorm:"primaryKey"`
+	Key            string    `gorm:"primaryKey"`
+	Call           uuid.UUID // tells this request from others with the same key
+	Fingerprint    []byte
+	Status         int
+	Headers        map[string]string `gorm:"serializer:json"`
+	Body           []byte
+	Refusal        *fault.Frozen `gorm:"serializer:json"`
+	CreatedAt      time.Time
+}
+
+// TableName names the table for gorm.
+func (row) TableName() string { return "idempotency_keys" }
+
+// find returns the row with the key of the given one, nil where there is none.
+// Index: the primary key.
+func find(ctx context.Context, like row) (*row, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found row
+	err = tx.Where("user_id = ? AND key = ?", like.UserID, like.Key).Take(&found).Error
+	if db.IsNotFound(err) {
+		return nil, nil
+	}
+	return &found, err
+}
+
+func insert(ctx context.Context, r row) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Create(&r).Error
+}
+
+// settle adds the answer to the row.
+func settle(ctx context.Context, r row) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Model(&row{}).Where("user_id = ? AND key = ?", r.UserID, r.Key).
+		Select("Status", "Headers", "Body").Updates(&r).Error
+}
+
+func forget(ctx context.Context, before time.Time) (int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Where("created_at < ?", before).Delete(&row{})
+	return result.RowsAffected, result.Error
+}
