@@ -65,7 +65,6 @@ func (h heard) payload(t testing.TB) body {
 type stream struct {
 	events chan heard
 	close  func()
-	body   io.Closer
 }
 
 // stream listens until the test ends, or the stream is closed.

@@ -181,9 +181,10 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 		c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
 		r.await(t, attempt+2)
 		state := "PENDING"
-		if attempt == 6 {
+		switch attempt {
+		case 6:
 			state = "DEAD"
-		} else if attempt == 2 {
+		case 2:
 			r.status.Store(http.StatusFound) // a redirect is followed by nobody
 		}
 		c.delivery(t, path, state, attempt+2)
@@ -234,8 +235,13 @@ func TestWebhooksAreManaged(t *testing.T) {
 		require.NotContains(t, string(answer.raw), "whsec_")
 	}
 	for _, wrong := range []body{
-		{}, {"url": "ftp://example.com"}, {"url": "https://"}, {"url": "https://user@example.com"}, {"url": "/hook"},
-		{"url": "https://example.com", "types": []string{"authorization.blance"}}, {"url": "https://example.com", "secret": "mine"},
+		{},
+		{"url": "ftp://example.com"},
+		{"url": "https://"},
+		{"url": "https://user@example.com"},
+		{"url": "/hook"},
+		{"url": "https://example.com", "types": []string{"authorization.blance"}},
+		{"url": "https://example.com", "secret": "mine"},
 	} {
 		c.admin().post(t, webhooks, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}

@@ -96,7 +96,7 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 		}
 		sending.Wait()
 		if ctx.Err() != nil {
-			return nil // the program stops: what was cut off is due again when its lease ends
+			return nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
 		}
 		_, err = db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
 			for i, c := range claims {

@@ -79,7 +79,8 @@ func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery
 
 func (s *Service) handleWebhook(ctx context.Context, in struct {
 	ID uuid.UUID `param:"id"`
-}) (Webhook, error) {
+},
+) (Webhook, error) {
 	return s.Webhook(ctx, in.ID)
 }
 

@@ -33,7 +33,7 @@ func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, 
 		feed := &Feed{response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience}
 		err := fn(c.Request().Context(), request, feed)
 		if feed.begun && (errors.Is(err, ErrReaderGone) || c.Request().Context().Err() != nil) {
-			return nil // this is how streams end
+			return nil //nolint:nilerr // this is how streams end
 		}
 		return err
 	}}

@@ -71,7 +71,9 @@ func (d Document) Build() []byte {
 	document := Object{
 		{"openapi", "3.1.0"},
 		{"info", Object{
-			{"title", d.Title}, {"version", d.Version}, {"description", d.Description},
+			{"title", d.Title},
+			{"version", d.Version},
+			{"description", d.Description},
 			{"license", Object{{"name", "See the repository"}, {"identifier", "LicenseRef-Repository"}}},
 		}},
 		{"servers", []Object{{{"url", d.Server}}}},
@@ -155,7 +157,9 @@ func (b *builder) parameters(o Operation) []Object {
 	}
 	if o.Method == http.MethodPost && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
 		all = append(all, Object{
-			{"name", "Idempotency-Key"}, {"in", "header"}, {"description", parameterWords["Idempotency-Key"]},
+			{"name", "Idempotency-Key"},
+			{"in", "header"},
+			{"description", parameterWords["Idempotency-Key"]},
 			{"schema", Object{{"type", "string"}, {"maxLength", 255}, {"pattern", `^[\x20-\x7e]*$`}}},
 		})
 	}
