@@ -71,7 +71,13 @@ func TestContract(t *testing.T) {
 	}
 	have, err := os.ReadFile(contractFile)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(have), "it is out of date: go test ./app -run TestContract -update")
+	if !bytes.Equal(want, have) {
+		now, before := strings.Split(string(want), "\n"), strings.Split(string(have), "\n")
+		for i := range min(len(now), len(before)) {
+			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./app -run TestContract -update", i+1, contractFile)
+		}
+		t.Fatalf("%s is out of date: go test ./app -run TestContract -update", contractFile)
+	}
 	requireValid(t, want)
 }
 

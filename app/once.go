@@ -22,9 +22,15 @@ const (
 	maxKey         = 255
 )
 
-// serve returns how a route is served. A POST that may be repeated with an
+// serve returns how a route is served. A list seals its cursors. A POST that may be repeated with an
 // Idempotency-Key is, unless its endpoint takes care of the key itself.
 func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
+	if r.Endpoint.Takes("cursor") {
+		return func(c echo.Context) error {
+			c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.cursors)))
+			return r.Endpoint.Serve(c)
+		}
+	}
 	if r.Method != http.MethodPost || r.ReadOnly || r.Permission == httpx.Public || r.Endpoint.Takes(headerKey) {
 		return r.Endpoint.Serve
 	}

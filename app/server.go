@@ -44,6 +44,7 @@ type ServerOptions struct {
 	Ready        func(ctx context.Context) error // nil where the program can serve
 	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
 	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
+	Cursors      *httpx.CursorKey                // seals the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
 	Clock        func() time.Time // of the rates
@@ -62,6 +63,7 @@ type Server struct {
 	endServe context.CancelFunc
 	check    Authenticate
 	keys     *idempotency.Keys
+	cursors  *httpx.CursorKey
 	ready    func(ctx context.Context) error
 	logger   logrus.FieldLogger
 	metrics  *httpMetrics
@@ -77,7 +79,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{check: o.Authenticate, keys: o.Keys, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
+	s := &Server{check: o.Authenticate, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves

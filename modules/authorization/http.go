@@ -3,11 +3,13 @@ package authorization
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -168,6 +170,7 @@ func (s *Service) handleCreate(ctx context.Context, in createAuthorizationReques
 
 type listRequest struct {
 	httpx.PageQuery
+	Sort          string    `query:"sort" validate:"omitempty,oneof=createdAt -createdAt startDate -startDate endDate -endDate"`
 	PatientID     uuid.UUID `query:"patientId"`
 	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
 	InsuranceID   uuid.UUID `query:"insuranceId"`
@@ -176,16 +179,36 @@ type listRequest struct {
 
 func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[authorizationBody], error) {
 	f := Filter{
-		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, Limit: in.Size() + 1,
+		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID,
 	}
+	name, descending := strings.CutPrefix(in.Sort, "-")
+	by := dates[name]
+	f.Page = db.Keyset{Column: by.column, Expression: "CAST(%s AS date)", Descending: descending, Limit: in.Size() + 1}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))
 	}
-	if err := in.DecodeCursor(&f.After); err != nil {
+	if err := in.DecodeCursor(&f.Page.After); err != nil {
 		return httpx.Page[authorizationBody]{}, err
 	}
 	views, err := s.List(ctx, f)
-	return httpx.PageOf(views, in.Size(), bodyOf, func(v View) any { return v.ID }), err
+	position := func(v View) any {
+		at := db.Position{ID: v.ID}
+		if by.value != nil {
+			at.Value = by.value(v).String()
+		}
+		return at
+	}
+	return httpx.PageOf(in.PageQuery, views, bodyOf, position), err
+}
+
+// dates are what authorizations can be sorted by besides the order of their ids,
+// which is that of createdAt.
+var dates = map[string]struct {
+	column string
+	value  func(View) calendar.Date
+}{
+	"startDate": {"start_date", func(v View) calendar.Date { return v.StartDate }},
+	"endDate":   {"end_date", func(v View) calendar.Date { return v.EndDate }},
 }
 
 type byID struct {

@@ -313,7 +313,7 @@ func (s *Service) handleReservations(ctx context.Context, in reservationsRequest
 		return httpx.Page[reservationBody]{}, err
 	}
 	found, err := s.Reservations(ctx, in.ID, in.Open, after, in.Size()+1)
-	return httpx.PageOf(found, in.Size(), reservationBodyOf, func(r Reservation) any { return r.ID }), err
+	return httpx.PageOf(in.PageQuery, found, reservationBodyOf, func(r Reservation) any { return r.ID }), err
 }
 
 // entryBody is a line of the ledger as clients see it.
@@ -357,7 +357,7 @@ func (s *Service) handleEntries(ctx context.Context, in entriesRequest) (httpx.P
 		return httpx.Page[entryBody]{}, err
 	}
 	found, err := s.Entries(ctx, in.ID, after, in.Size()+1)
-	return httpx.PageOf(found, in.Size(), entryBodyOf, func(e Entry) any { return e.Sequence }), err
+	return httpx.PageOf(in.PageQuery, found, entryBodyOf, func(e Entry) any { return e.Sequence }), err
 }
 
 func (s *Service) handleVerify(ctx context.Context, _ httpx.None) (Report, error) {

@@ -20,9 +20,8 @@ type Filter struct {
 	PatientID     uuid.UUID
 	ServiceCodeID uuid.UUID
 	InsuranceID   uuid.UUID
-	Statuses      []Status // computed states
-	After         uuid.UUID
-	Limit         int
+	Statuses      []Status  // computed states
+	Page          db.Keyset // by default in the order in which they were made
 }
 
 func (store) insert(ctx context.Context, a *Authorization) error {
@@ -86,8 +85,8 @@ func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Author
 	return a, s.freeExpired(ctx, []*Authorization{&a}, now)
 }
 
-// list returns authorizations as they count at the moment, in the order of
-// their ids, which is the order in which they were made.
+// list returns authorizations as they count at the moment. Indexes: the primary
+// key, authorizations_by_end, authorizations_by_start.
 func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -100,16 +99,13 @@ func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, 
 			tx = tx.Where(column+" = ?", id)
 		}
 	}
-	if f.After != uuid.Nil {
-		tx = tx.Where("id > ?", f.After)
-	}
 	if len(f.Statuses) > 0 {
 		tx = tx.Where(statusSQL+" IN @statuses", map[string]any{
 			"now": at.Now, "today": at.Today, "statuses": f.Statuses,
 		})
 	}
 	var found []Authorization
-	if err := tx.Order("id").Limit(f.Limit).Find(&found).Error; err != nil {
+	if err := f.Page.Apply(tx).Find(&found).Error; err != nil {
 		return nil, err
 	}
 	pointers := make([]*Authorization, len(found))

@@ -50,12 +50,9 @@ func (r *Record) head() *Record { return r }
 // Revision returns the version, which the API gives as ETag.
 func (r Record) Revision() int { return r.Version }
 
-// Page says which part of a list is asked for: at most Limit records in the order
-// of their ids, which is the order in which they were made, those after After.
-type Page struct {
-	After uuid.UUID // zero: from the beginning
-	Limit int
-}
+// Page says which part of a list is asked for, and in which order: by default that
+// of the ids, in which the records were made.
+type Page = db.Keyset
 
 // Status says whether somebody is still looked after, or still works here.
 type Status string

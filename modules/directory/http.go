@@ -3,10 +3,12 @@ package directory
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -134,29 +136,67 @@ func read[T any](get func(ctx context.Context, id uuid.UUID) (T, error)) httpx.E
 	return httpx.Handle(http.StatusOK, func(ctx context.Context, in byID) (T, error) { return get(ctx, in.ID) })
 }
 
-// pageOf lists one page: find is asked for one record more than fits on it.
-func pageOf[T any](q httpx.PageQuery, idOf func(T) uuid.UUID, find func(Page) ([]T, error)) (httpx.Page[T], error) {
-	p := Page{Limit: q.Size() + 1}
+// order is what a list can be sorted by, and what a record has of it.
+type order[T any] struct {
+	column, expression string
+	value              func(T) string
+}
+
+// pageOf lists one page in the order that sort names: a key of orders, or
+// createdAt, which the order of the ids is; a minus sign turns it around. find is
+// asked for one record more than fits on the page.
+func pageOf[T any](q httpx.PageQuery, sort string, orders map[string]order[T], idOf func(T) uuid.UUID, find func(Page) ([]T, error)) (httpx.Page[T], error) {
+	name, descending := strings.CutPrefix(sort, "-")
+	by := orders[name]
+	p := Page{Column: by.column, Expression: by.expression, Descending: descending, Limit: q.Size() + 1}
 	if err := q.DecodeCursor(&p.After); err != nil {
 		return httpx.Page[T]{}, err
 	}
 	found, err := find(p)
-	return httpx.PageOf(found, q.Size(), func(t T) T { return t }, func(t T) any { return idOf(t) }), err
+	position := func(t T) any {
+		at := db.Position{ID: idOf(t)}
+		if by.value != nil {
+			at.Value = by.value(t)
+		}
+		return at
+	}
+	return httpx.PageOf(q, found, func(t T) T { return t }, position), err
 }
 
-func (s *Service) handleOrganizations(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[Organization], error) {
-	return pageOf(in.PageQuery, func(o Organization) uuid.UUID { return o.ID }, func(p Page) ([]Organization, error) {
+var (
+	patientOrders = map[string]order[Patient]{
+		"lastName": {"last_name", "lower(%s)", func(p Patient) string { return p.LastName }},
+	}
+	practitionerOrders = map[string]order[Practitioner]{
+		"lastName": {"last_name", "lower(%s)", func(p Practitioner) string { return p.LastName }},
+	}
+	payerOrders        = map[string]order[Payer]{"name": {"name", "lower(%s)", func(p Payer) string { return p.Name }}}
+	organizationOrders = map[string]order[Organization]{"name": {"name", "lower(%s)", func(o Organization) string { return o.Name }}}
+	serviceCodeOrders  = map[string]order[ServiceCode]{"code": {"code", "%s", func(c ServiceCode) string { return c.Code }}}
+	insuranceOrders    = map[string]order[Insurance]{
+		"startsOn": {"starts_on", "CAST(%s AS date)", func(i Insurance) string { return i.StartsOn.String() }},
+	}
+)
+
+type organizationsQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
+}
+
+func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery) (httpx.Page[Organization], error) {
+	return pageOf(in.PageQuery, in.Sort, organizationOrders, func(o Organization) uuid.UUID { return o.ID }, func(p Page) ([]Organization, error) {
 		return s.Organizations(ctx, p)
 	})
 }
 
 type patientsQuery struct {
 	httpx.PageQuery
+	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[Patient], error) {
-	return pageOf(in.PageQuery, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+	return pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
 		return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
 	})
 }
@@ -165,6 +205,7 @@ func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.P
 // URLs, which end up in logs and histories.
 type patientSearch struct {
 	httpx.PageQuery
+	Sort                string        `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
 	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"` // how it begins
 	MedicalRecordNumber string        `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	DateOfBirth         calendar.Date `json:"dateOfBirth"`
@@ -172,7 +213,7 @@ type patientSearch struct {
 }
 
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
-	return pageOf(in.PageQuery, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+	return pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
 		return s.Patients(ctx, PatientFilter{
 			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber, DateOfBirth: in.DateOfBirth,
 		})
@@ -181,40 +222,48 @@ func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (ht
 
 type practitionersQuery struct {
 	httpx.PageQuery
+	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 func (s *Service) handlePractitioners(ctx context.Context, in practitionersQuery) (httpx.Page[Practitioner], error) {
-	return pageOf(in.PageQuery, func(p Practitioner) uuid.UUID { return p.ID }, func(p Page) ([]Practitioner, error) {
+	return pageOf(in.PageQuery, in.Sort, practitionerOrders, func(p Practitioner) uuid.UUID { return p.ID }, func(p Page) ([]Practitioner, error) {
 		return s.Practitioners(ctx, PractitionerFilter{Page: p, Status: in.Status})
 	})
 }
 
-func (s *Service) handlePayers(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[Payer], error) {
-	return pageOf(in.PageQuery, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer, error) {
+type payersQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
+}
+
+func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[Payer], error) {
+	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer, error) {
 		return s.Payers(ctx, p)
 	})
 }
 
 type insurancesQuery struct {
 	httpx.PageQuery
+	Sort      string    `query:"sort" validate:"omitempty,oneof=createdAt -createdAt startsOn -startsOn"`
 	PatientID uuid.UUID `query:"patientId"`
 	PayerID   uuid.UUID `query:"payerId"`
 }
 
 func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (httpx.Page[Insurance], error) {
-	return pageOf(in.PageQuery, func(i Insurance) uuid.UUID { return i.ID }, func(p Page) ([]Insurance, error) {
+	return pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID }, func(p Page) ([]Insurance, error) {
 		return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
 	})
 }
 
 type serviceCodesQuery struct {
 	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt code -code"`
 	Code string `query:"code" validate:"omitempty,max=20"`
 }
 
 func (s *Service) handleServiceCodes(ctx context.Context, in serviceCodesQuery) (httpx.Page[ServiceCode], error) {
-	return pageOf(in.PageQuery, func(c ServiceCode) uuid.UUID { return c.ID }, func(p Page) ([]ServiceCode, error) {
+	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID }, func(p Page) ([]ServiceCode, error) {
 		return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
 	})
 }

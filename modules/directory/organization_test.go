@@ -43,7 +43,7 @@ func TestAnOrganization(t *testing.T) {
 		list, err := r.Organizations(overseer, all)
 		require.NoError(t, err)
 		require.Len(t, list, 2)
-		list, err = r.Organizations(overseer, directory.Page{Limit: 10, After: list[0].ID})
+		list, err = r.Organizations(overseer, directory.Page{Limit: 10, After: &db.Position{ID: list[0].ID}})
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 		_, err = r.Organization(overseer, otherID)

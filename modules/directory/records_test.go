@@ -173,7 +173,7 @@ func TestAListOfPatients(t *testing.T) {
 		require.Equal(t, ids, found(directory.PatientFilter{}))
 	})
 	t.Run("it goes on after the last one shown", func(t *testing.T) {
-		require.Equal(t, ids[2:4], found(directory.PatientFilter{Page: directory.Page{After: ids[1], Limit: 2}}))
+		require.Equal(t, ids[2:4], found(directory.PatientFilter{Page: directory.Page{After: &db.Position{ID: ids[1]}, Limit: 2}}))
 	})
 	t.Run("it finds by how the last name begins", func(t *testing.T) {
 		require.Equal(t, []uuid.UUID{ids[0], ids[1], ids[2], ids[4]}, found(directory.PatientFilter{LastName: "sM"}))

@@ -65,8 +65,9 @@ func take[T any](ctx context.Context, id uuid.UUID) (T, error) {
 	return found, err
 }
 
-// find lists records in the order of their ids. Index: the primary key, or one
-// that begins like it.
+// find lists records of a page. Index: the primary key, or one that begins like
+// it; a list in another order reads the organization's rows, of which there are
+// thousands and not millions.
 func find[T any](ctx context.Context, p Page, where []condition) ([]T, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -77,11 +78,8 @@ func find[T any](ctx context.Context, p Page, where []condition) ([]T, error) {
 			tx = tx.Where(c.sql, c.value)
 		}
 	}
-	if p.After != uuid.Nil {
-		tx = tx.Where("id > ?", p.After)
-	}
 	var found []T
-	err = tx.Order("id").Limit(p.Limit).Find(&found).Error
+	err = p.Apply(tx).Find(&found).Error
 	return found, err
 }
 

@@ -22,8 +22,8 @@ func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	return found, err
 }
 
-// findOrganizations lists organizations in the order of their ids; only narrows
-// the list to one of them, unless it is zero. Index: the primary key.
+// findOrganizations lists organizations of a page; only narrows the list to one of
+// them, unless it is zero. Index: the primary key.
 func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organization, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -32,11 +32,8 @@ func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organizat
 	if only != uuid.Nil {
 		tx = tx.Where("id = ?", only)
 	}
-	if p.After != uuid.Nil {
-		tx = tx.Where("id > ?", p.After)
-	}
 	var found []Organization
-	err = tx.Order("id").Limit(p.Limit).Find(&found).Error
+	err = p.Apply(tx).Find(&found).Error
 	return found, err
 }
 

@@ -74,7 +74,7 @@ func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery
 		return httpx.Page[Webhook]{}, err
 	}
 	found, err := s.Webhooks(ctx, after, in.Size()+1)
-	return httpx.PageOf(found, in.Size(), func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }), err
+	return httpx.PageOf(in.PageQuery, found, func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }), err
 }
 
 func (s *Service) handleWebhook(ctx context.Context, in struct {
@@ -104,7 +104,7 @@ func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (htt
 		return httpx.Page[Delivery]{}, err
 	}
 	found, err := s.Deliveries(ctx, in.ID, in.State, after, in.Size()+1)
-	return httpx.PageOf(found, in.Size(), func(d Delivery) Delivery { return d }, func(d Delivery) any { return d.Position }), err
+	return httpx.PageOf(in.PageQuery, found, func(d Delivery) Delivery { return d }, func(d Delivery) any { return d.Position }), err
 }
 
 type redeliverRequest struct {

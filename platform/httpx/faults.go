@@ -1,8 +1,6 @@
 package httpx
 
 import (
-	"errors"
-
 	"omnirapeutic/platform/fault"
 )
 
@@ -16,8 +14,6 @@ var (
 	// ErrUnsupported: the body is not JSON by its Content-Type, or is compressed.
 	ErrUnsupported = fault.Define(fault.Unsupported, "unsupported-media-type", "The body must be JSON, with Content-Type: application/json.")
 )
-
-var errAfterCursor = errors.New("no position, or something after it")
 
 // unknownParameters are the details of [ErrMalformed] where the query has
 // parameters that the endpoint does not know.

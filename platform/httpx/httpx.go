@@ -150,6 +150,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return Call{}, err
 		}
+		sealCursors(c, &request)
 		return Call{request, func(ctx context.Context) (Reply, error) {
 			answer, err := fn(ctx, request)
 			if err != nil {
@@ -165,6 +166,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
 		}
+		sealCursors(c, &request)
 		answer, err := fn(c.Request().Context(), request)
 		if h, ok := any(answer).(Headed); ok {
 			h.Header(c.Response().Header())
@@ -181,6 +183,29 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		return Reply{status, header, b.Bytes()}.Send(c)
 	}
 	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), prepare: prepare, serve: serve}
+}
+
+// sealCursors ties the cursors of a list to what makes it this list: its path, its
+// filters, and who asks.
+func sealCursors(c echo.Context, request any) {
+	list, ok := request.(interface {
+		sealed(ctx context.Context, scope []byte)
+		paging() *PageQuery
+	})
+	if !ok {
+		return
+	}
+	query := list.paging()
+	given := *query
+	*query = PageQuery{} // which page it is makes no difference
+	filters, err := json.Marshal(request)
+	*query = given
+	if err != nil {
+		panic(fmt.Sprintf("httpx: the filters in %T cannot be written as JSON: %v", request, err))
+	}
+	caller, _ := identity.From(c.Request().Context())
+	scope := fmt.Appendf(nil, "%s\n%s\n%s\n%s", c.Path(), caller.OrganizationID, caller.UserID, filters)
+	list.sealed(c.Request().Context(), scope)
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -2,9 +2,17 @@ package httpx
 
 import (
 	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"omnirapeutic/platform/fault"
 )
@@ -31,6 +39,8 @@ const DefaultPageSize = 20
 type PageQuery struct {
 	Limit  int    `query:"limit" validate:"omitempty,min=1,max=200"`
 	Cursor string `query:"cursor" validate:"max=2000"`
+
+	seal seal
 }
 
 // Size returns how many items the page may have, 1 to 200.
@@ -41,14 +51,15 @@ func (q PageQuery) Size() int {
 	return q.Limit
 }
 
-// PageOf makes a page from what was found when one item more than size was asked
-// for: the one too many says that there is a next page. body turns an item into
-// what clients see; position is what [EncodeCursor] keeps of the last one shown.
-func PageOf[T, B any](found []T, size int, body func(T) B, position func(T) any) Page[B] {
+// PageOf makes a page from what was found when one item more than the page may
+// have was asked for: the one too many says that there is a next page. body turns
+// an item into what clients see; position is what the cursor keeps of the last one
+// shown. It may hold whatever the list is sorted by: a cursor cannot be read.
+func PageOf[T, B any](q PageQuery, found []T, body func(T) B, position func(T) any) Page[B] {
 	p := Page[B]{}
-	if len(found) > size {
+	if size := q.Size(); len(found) > size {
 		found = found[:size]
-		p.NextCursor = new(EncodeCursor(position(found[size-1])))
+		p.NextCursor = new(q.seal.close(position(found[size-1])))
 	}
 	p.Data = make([]B, len(found))
 	for i, item := range found {
@@ -57,34 +68,100 @@ func PageOf[T, B any](found []T, size int, body func(T) B, position func(T) any)
 	return p
 }
 
-// EncodeCursor makes an opaque cursor of a position in a list. The position ends
-// up in URLs: it is made of ids, sequence numbers and instants, never of names
-// or other health data. A value that JSON cannot hold is a bug and panics.
-func EncodeCursor(position any) string {
-	b, err := json.Marshal(position)
-	if err != nil {
-		panic(fmt.Sprintf("httpx: a cursor cannot be made of %T: %v", position, err))
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 // DecodeCursor reads the position back into what position points to, and leaves
-// it alone on the first page. A cursor that this list did not give is a
-// [fault.ErrInvalid] that names the parameter.
+// it alone on the first page. A cursor that this list, with the same filters and
+// in the same order, did not give is a [fault.ErrInvalid] that names the parameter.
 func (q PageQuery) DecodeCursor(position any) error {
 	if q.Cursor == "" {
 		return nil
 	}
-	b, err := base64.RawURLEncoding.DecodeString(q.Cursor)
-	if err == nil {
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.DisallowUnknownFields()
-		if err = d.Decode(position); err == nil && (d.More() || string(b) == "null") {
-			err = errAfterCursor
-		}
-	}
-	if err != nil {
+	if err := q.seal.open(q.Cursor, position); err != nil {
 		return fault.InvalidFields(fault.Field{Field: "cursor", Code: "cursor", Message: "must be a nextCursor that this list gave"}).Because(err)
 	}
 	return nil
+}
+
+// CursorKey seals cursors: they cannot be read, since they may hold what a list is
+// sorted by, such as a name, and end up in URLs; nor made, nor used elsewhere.
+// Instances with the same secret take each other's.
+type CursorKey struct{ aead cipher.AEAD }
+
+// NewCursorKey derives the key from a secret of the program.
+func NewCursorKey(secret []byte) *CursorKey {
+	const size = 32 // AES-256
+	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic cursors 1", size)
+	if err != nil {
+		panic(err) // only for sizes that make no sense
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // as above
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // as above
+	}
+	return &CursorKey{aead}
+}
+
+type cursorKey struct{}
+
+// WithCursorKey returns a context in which lists seal their cursors with the key.
+func WithCursorKey(ctx context.Context, key *CursorKey) context.Context {
+	return context.WithValue(ctx, cursorKey{}, key)
+}
+
+// unkeyed is for lists that are served without a key, as in tests.
+var unkeyed = NewCursorKey(nil)
+
+// seal is a key together with what a cursor is good for: the list, the filters,
+// the caller.
+type seal struct {
+	key   *CursorKey
+	scope []byte
+}
+
+// sealed prepares the cursors of a request. scope is what must be the same on the
+// next page.
+func (q *PageQuery) sealed(ctx context.Context, scope []byte) {
+	key, _ := ctx.Value(cursorKey{}).(*CursorKey)
+	q.seal = seal{key, scope}
+}
+
+func (q *PageQuery) paging() *PageQuery { return q }
+
+func (s seal) aead() cipher.AEAD {
+	if s.key == nil {
+		return unkeyed.aead
+	}
+	return s.key.aead
+}
+
+// close makes an opaque text of a position. A value that JSON cannot hold is a
+// bug and panics.
+func (s seal) close(position any) string {
+	text, err := json.Marshal(position)
+	if err != nil {
+		panic(fmt.Sprintf("httpx: a cursor cannot be made of %T: %v", position, err))
+	}
+	aead := s.aead()
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce) // documented never to fail
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, text, s.scope))
+}
+
+var errCursor = errors.New("httpx: a cursor that was not given here")
+
+func (s seal) open(text string, position any) error {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	aead := s.aead()
+	if err != nil || len(b) < aead.NonceSize() || strings.ContainsAny(text, "\r\n") {
+		return errCursor
+	}
+	if b, err = aead.Open(nil, b[:aead.NonceSize()], b[aead.NonceSize():], s.scope); err != nil {
+		return errCursor
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields() // an older program's cursor of another shape
+	return d.Decode(position)
 }

@@ -1,32 +1,74 @@
 package httpx_test
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 )
+
+type numbersQuery struct {
+	httpx.PageQuery
+	From int `query:"from"`
+}
+
+// numbers lists 1 to 5, those after from.
+func numbers(_ context.Context, in numbersQuery) (httpx.Page[int], error) {
+	last := in.From
+	if err := in.DecodeCursor(&last); err != nil {
+		return httpx.Page[int]{}, err
+	}
+	var found []int
+	for n := last + 1; n <= 5 && len(found) <= in.Size(); n++ {
+		found = append(found, n)
+	}
+	same := func(n int) int { return n }
+	return httpx.PageOf(in.PageQuery, found, same, func(n int) any { return n }), nil
+}
+
+// page asks for one page.
+func page(t *testing.T, key, path, query string, caller identity.Caller) (httpx.Page[int], error) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path+"?"+query, nil)
+	ctx := httpx.WithCursorKey(r.Context(), httpx.NewCursorKey([]byte(key)))
+	ctx = identity.With(ctx, caller)
+	w := httptest.NewRecorder()
+	c := echo.New().NewContext(r.WithContext(ctx), w)
+	c.SetPath(path)
+	if err := httpx.Handle(http.StatusOK, numbers).Serve(c); err != nil {
+		return httpx.Page[int]{}, err
+	}
+	var p httpx.Page[int]
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	return p, nil
+}
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	type position struct {
-		Day int
-		ID  uuid.UUID
-	}
-	body, at := func(n int) string { return strings.Repeat("x", n) }, func(n int) any { return position{Day: n} }
-	t.Run("it has a cursor only where there is more", func(t *testing.T) {
+	var nobody identity.Caller
+	first, err := page(t, "secret", "/numbers", "limit=2", nobody)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2}, first.Data)
+	cursor := *first.NextCursor
+
+	t.Run("it goes on where the page before ended, and ends", func(t *testing.T) {
 		t.Parallel()
-		p := httpx.PageOf([]int{1, 2, 3}, 2, body, at)
-		require.Equal(t, []string{"x", "xx"}, p.Data)
-		var got position
-		require.NoError(t, httpx.PageQuery{Cursor: *p.NextCursor}.DecodeCursor(&got))
-		require.Equal(t, position{Day: 2}, got, "the last that was shown")
-		require.Nil(t, httpx.PageOf([]int{1, 2}, 2, body, at).NextCursor)
+		second, err := page(t, "secret", "/numbers", "limit=2&cursor="+cursor, nobody)
+		require.NoError(t, err)
+		require.Equal(t, []int{3, 4}, second.Data)
+		last, err := page(t, "secret", "/numbers", "limit=3&cursor="+*second.NextCursor, nobody)
+		require.NoError(t, err)
+		require.Equal(t, []int{5}, last.Data)
+		require.Nil(t, last.NextCursor)
 	})
 	t.Run("it writes an empty list and no cursor", func(t *testing.T) {
 		t.Parallel()
@@ -34,25 +76,39 @@ func TestPages(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, `{"data": [], "nextCursor": null}`, string(b))
 	})
-	t.Run("it leaves the position alone on the first page", func(t *testing.T) {
+	t.Run("its cursors cannot be read, and are never the same", func(t *testing.T) {
 		t.Parallel()
-		got := position{Day: 7}
-		require.NoError(t, httpx.PageQuery{}.DecodeCursor(&got))
-		require.Equal(t, 7, got.Day)
+		again, err := page(t, "secret", "/numbers", "limit=2", nobody)
+		require.NoError(t, err)
+		require.NotEqual(t, cursor, *again.NextCursor)
 	})
-	for name, cursor := range map[string]string{
-		"it refuses what is not base64":        "%%%",
-		"it refuses what is not JSON":          "eA",
-		"it refuses another list's cursor":     httpx.EncodeCursor(map[string]int{"Sequence": 1}),
-		"it refuses a cursor of another type":  httpx.EncodeCursor(7),
-		"it refuses a cursor of nothing":       httpx.EncodeCursor(nil),
-		"it refuses something after the value": "e30ge30", // {} {}
+	stranger := identity.Caller{UserID: identity.SystemUser, OrganizationID: identity.SystemUser}
+	for name, test := range map[string]struct {
+		key, path, query string
+		caller           identity.Caller
+	}{
+		"it refuses what is not base64":              {"secret", "/numbers", "cursor=%25%25", nobody},
+		"it refuses what is too short":               {"secret", "/numbers", "cursor=eA", nobody},
+		"it refuses a cursor that was changed":       {"secret", "/numbers", "cursor=" + flipped(cursor), nobody},
+		"it refuses a cursor with a line break":      {"secret", "/numbers", "cursor=" + cursor + "%0A", nobody},
+		"it refuses another program's cursor":        {"other", "/numbers", "cursor=" + cursor, nobody},
+		"it refuses another list's cursor":           {"secret", "/digits", "cursor=" + cursor, nobody},
+		"it refuses a cursor with another filter":    {"secret", "/numbers", "from=1&cursor=" + cursor, nobody},
+		"it refuses a cursor that somebody else got": {"secret", "/numbers", "cursor=" + cursor, stranger},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := httpx.PageQuery{Cursor: cursor}.DecodeCursor(new(position))
+			_, err := page(t, test.key, test.path, test.query, test.caller)
 			require.ErrorIs(t, err, fault.ErrInvalid)
 			require.Equal(t, "cursor", fieldsOf(t, err)[0].Field)
 		})
 	}
+}
+
+func flipped(cursor string) string {
+	other := "A"
+	if strings.HasPrefix(cursor[20:], "A") {
+		other = "B"
+	}
+	return cursor[:20] + other + cursor[21:]
 }

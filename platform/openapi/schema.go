@@ -227,9 +227,12 @@ func constrained(schema Object, rules []rule) Object {
 		"string": {"minLength", "maxLength"}, "array": {"minItems", "maxItems"},
 		"integer": {"minimum", "maximum"}, "number": {"minimum", "maximum"},
 	}[kind]
-	for _, r := range rules {
-		if r.name == "dive" {
-			break // the rest is about the entries, which have rules of their own
+	for i, r := range rules {
+		if r.name == "dive" { // the rest is about the entries
+			if items, ok := schema.Get("items").(Object); ok {
+				schema.Set("items", constrained(items, rules[i+1:]))
+			}
+			break
 		}
 		switch r.name {
 		case "min", "gte":
