@@ -71,7 +71,7 @@ func compress() echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool {
 			path := c.Request().URL.Path
 			return path == pathEvents || strings.HasPrefix(path, pathSignIn) ||
-				path == pathMetrics || // which compresses by itself
+				path == pathMetrics || strings.HasPrefix(path, pathDocs) || // which compress by themselves
 				refusesGzip(c.Request().Header)
 		},
 	})
