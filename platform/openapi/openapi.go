@@ -74,7 +74,6 @@ func (d Document) Build() []byte {
 			{"title", d.Title},
 			{"version", d.Version},
 			{"description", d.Description},
-			{"license", Object{{"name", "See the repository"}, {"identifier", "LicenseRef-Repository"}}},
 		}},
 		{"servers", []Object{{{"url", d.Server}}}},
 		{"security", []Object{{{"accessToken", []string{}}}}},
