@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -25,12 +26,33 @@ func (a *App) adminRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleRetryMetrics),
 		},
 		{
+			Method: http.MethodPost, Path: "/admin/no-op", Permission: permissionMetrics, ReadOnly: true,
+			Name: "doNothing", Summary: "Do nothing",
+			Description: "Takes what a reserve takes, reads and checks it, and does nothing: it tells what a request costs before it reaches the database.",
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleNoOp),
+		},
+		{
 			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
 			Name: "getConfig", Summary: "Read the configuration, secrets hidden",
 			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment.",
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
 		},
 	}
+}
+
+type noOpRequest struct {
+	Units            int           `json:"units" validate:"required,min=1,max=10000000"`
+	Reference        *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
+	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
+	ServiceDate      calendar.Date `json:"serviceDate"`
+}
+
+type noOpAnswer struct {
+	Units int `json:"units"` // as asked for
+}
+
+func (a *App) handleNoOp(_ context.Context, in noOpRequest) (noOpAnswer, error) {
+	return noOpAnswer{in.Units}, nil
 }
 
 func (a *App) handleRetryMetrics(context.Context, httpx.None) (db.MetricsSnapshot, error) {

@@ -15,7 +15,7 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	get := func(path string) (string, http.Header) {
-		response, err := http.Get(c.url + path) //nolint:noctx // a test
+		response, err := http.Get(c.url + path)
 		require.NoError(t, err)
 		defer response.Body.Close()
 		require.Equal(t, http.StatusOK, response.StatusCode, path)

@@ -134,6 +134,7 @@ func (s *story) play() {
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
+	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playEvents(admin)

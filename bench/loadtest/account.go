@@ -6,19 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// kind is an operation on units. Each takes one unit, always.
+// kind is an operation on units, which takes one unit, always; or none.
 type kind uint8
 
 const (
 	reserve kind = iota
 	release
 	consume
+	nothing
 	kinds // how many there are
 )
 
 // String is the operation's name in the API's paths.
 func (k kind) String() string {
-	return [...]string{"reserve", "release", "consume"}[k]
+	return [...]string{"reserve", "release", "consume", "no-op"}[k]
 }
 
 // account is one authorization and what is known of its units from answers.

@@ -69,6 +69,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "unauthenticated")
 	case r.Method == http.MethodPost && !f.newKey(r):
 		refuse(w, http.StatusUnprocessableEntity, "key-reused")
+	case path == "/admin/no-op":
+		sleep(r.Context(), f.takes(f.operations.Add(1)))
+		reply(w, http.StatusOK, body)
 	case r.Method == http.MethodPost && strings.HasPrefix(path, "/authorizations/"):
 		f.operate(w, r, path, body)
 	default:

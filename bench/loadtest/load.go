@@ -174,7 +174,7 @@ func (c *client) request(due time.Time) {
 // afterwards. It returns the reservation that was made, if it is wanted.
 func (c *caller) perform(s step, wantReservation bool) (v verdict, reservation string) {
 	body := reserveOne
-	if s.kind != reserve {
+	if s.kind == release || s.kind == consume {
 		body = appendSettle(make([]byte, 0, 96), s.reservation)
 	}
 	status, answer, err := c.post(s.account.urls[s.kind], body)

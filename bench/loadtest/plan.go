@@ -22,8 +22,10 @@ type planner interface {
 func newPlanner(s Scenario, accounts []*account, client int) planner {
 	random := rand.New(rand.NewPCG(uint64(client), 97153)) //nolint:gosec // a small number
 	switch {
+	case s.idle:
+		return &repeating{nothing, accounts, random}
 	case !s.mixed:
-		return &reserving{accounts, random}
+		return &repeating{reserve, accounts, random}
 	case client%5 == 0:
 		return &mixing{accounts: accounts[:1], random: random} // every fifth client works on the one
 	default:
@@ -31,19 +33,20 @@ func newPlanner(s Scenario, accounts []*account, client int) planner {
 	}
 }
 
-// reserving makes a reservation on any of its accounts.
-type reserving struct {
+// repeating does the same on any of its accounts.
+type repeating struct {
+	kind     kind
 	accounts []*account
 	random   *rand.Rand
 }
 
-func (r *reserving) next() step {
-	return step{kind: reserve, account: r.accounts[r.random.IntN(len(r.accounts))]}
+func (r *repeating) next() step {
+	return step{kind: r.kind, account: r.accounts[r.random.IntN(len(r.accounts))]}
 }
 
-func (*reserving) heard(step, verdict, string) {}
+func (*repeating) heard(step, verdict, string) {}
 
-func (*reserving) wantsReservations() bool { return false }
+func (*repeating) wantsReservations() bool { return false }
 
 // mixing reserves, and releases and consumes reservations of its own, so that
 // each request is one that the server has to grant. It draws from a shuffled

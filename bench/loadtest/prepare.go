@@ -102,7 +102,11 @@ func makeAuthorization(ctx context.Context, a *api, patient, code, number string
 func newAccount(base, id string, total int64) (*account, error) {
 	made := &account{id: id, total: total}
 	for kind := range kinds {
-		address, err := url.Parse(base + "/authorizations/" + url.PathEscape(id) + "/" + kind.String())
+		path := "/authorizations/" + url.PathEscape(id) + "/" + kind.String()
+		if kind == nothing {
+			path = "/admin/no-op"
+		}
+		address, err := url.Parse(base + path)
 		if err != nil {
 			return nil, err
 		}

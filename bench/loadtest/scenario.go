@@ -23,6 +23,7 @@ type Scenario struct {
 	mixed    bool // reserves, releases and consumes; otherwise it only reserves
 	halfRoom bool // the authorization has room for half of the requests
 	exhausts bool // ends by using up the last units
+	idle     bool // asks for nothing
 }
 
 var scenarios = []Scenario{
@@ -48,6 +49,18 @@ var scenarios = []Scenario{
 		Summary: "All clients reserve units of one authorization that has room for half of the requests.",
 		Clients: 50, Authorizations: 1, RequestsPerClient: 40,
 		single: true, halfRoom: true,
+	},
+	{
+		Name:    "stampede",
+		Summary: "Very many clients at once reserve units of one authorization.",
+		Clients: 5000, Authorizations: 1,
+		single: true,
+	},
+	{
+		Name:    "no-op",
+		Summary: "Clients ask for nothing, by requests that are read and checked like a reserve: what the server can do at most.",
+		Clients: 50, Authorizations: 1,
+		single: true, idle: true,
 	},
 }
 
