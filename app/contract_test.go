@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -44,6 +47,9 @@ func TestContract(t *testing.T) {
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: app.ProblemType,
+		Event: reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
+			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
+		},
 		Tags: map[string]string{
 			"auth":           "Signing in, and who one is.",
 			"authorizations": "What payers authorized, and its units: the account book.",
@@ -65,6 +71,7 @@ func TestContract(t *testing.T) {
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
+	require.ElementsMatch(t, authorization.EventTypes(), slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
@@ -100,7 +107,8 @@ func requireValid(t *testing.T, document []byte) {
 
 // contract is what the answers of all tests are held against.
 type contract struct {
-	paths []contractPath
+	paths  []contractPath
+	events map[string]*jsonschema.Schema // by their types
 
 	mu       sync.Mutex
 	seen     map[string]bool // "operation code"
@@ -149,12 +157,19 @@ func readContract() (*contract, error) {
 			OperationID string
 			Responses   map[string]contractResponse
 		}
+		Webhooks   map[string]struct{}
 		Components struct{ Responses map[string]contractResponse }
 	}
 	if err := json.Unmarshal(raw, &shape); err != nil {
 		return nil, err
 	}
-	c := &contract{seen: map[string]bool{}, refusals: map[string]bool{}}
+	c := &contract{events: map[string]*jsonschema.Schema{}, seen: map[string]bool{}, refusals: map[string]bool{}}
+	for kind := range shape.Webhooks {
+		at := "contract#/webhooks/" + pointer(kind) + "/post/requestBody/content/" + pointer("application/json") + "/schema"
+		if c.events[kind], err = compiler.Compile(at); err != nil {
+			return nil, err
+		}
+	}
 	for path, methods := range shape.Paths {
 		p := contractPath{parts: strings.Split(path, "/"), operations: map[string]contractOperation{}}
 		for method, operation := range methods {
@@ -242,6 +257,15 @@ func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.raw))
 	require.NoError(t, err)
 	require.NoError(t, documented.schema.Validate(instance), "%s %s answered %s", method, path, a.raw)
+}
+
+// keepsEvent checks an event against the contract.
+func (c *contract) keepsEvent(t testing.TB, kind string, event any) {
+	t.Helper()
+	if !*app.Update {
+		require.Contains(t, c.events, kind)
+		require.NoError(t, c.events[kind].Validate(event))
+	}
 }
 
 // promised lists the refusals that the contract names and that no test has met.

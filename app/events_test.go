@@ -175,11 +175,14 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 	s := c.admin().stream(t, "")
 	require.Equal(t, heard{0, "ready", body{"id": 0.0}}, s.next(t))
 
+	promises, err := published()
+	require.NoError(t, err)
 	expect := func(position int64, operation string, total, used, scheduled, version int) {
 		t.Helper()
 		h := s.next(t)
 		require.Equal(t, position, h.id)
 		require.Equal(t, "authorization.balance", h.name)
+		promises.keepsEvent(t, h.name, map[string]any(h.data))
 		require.EqualValues(t, position, h.data["id"])
 		require.Equal(t, "authorization.balance", h.data["type"])
 		require.Equal(t, id, h.data["subjectId"])

@@ -35,7 +35,7 @@ const PermissionWebhooks identity.Permission = "webhook:manage"
 // Event is one thing that has happened, as readers and webhooks see it.
 type Event struct {
 	OrganizationID uuid.UUID           `json:"-"`
-	Position       int64               `json:"id"` // in the organization's stream: 1, 2, 3, …
+	Position       int64               `json:"id"` // in the organization's stream, from 1 on
 	Type           string              `json:"type"`
 	SubjectID      uuid.UUID           `json:"subjectId"` // what it happened to
 	Permission     identity.Permission `json:"-"`         // what a reader must hold

@@ -31,6 +31,10 @@ type Document struct {
 	Status func(*fault.Error) int
 	// Problem is the struct of a problem document, without the details of an error.
 	Problem reflect.Type
+	// Events are what is told of by itself, by the types of the events: the structs
+	// of what they carry. Event is the struct around it, with its members type and data.
+	Events map[string]reflect.Type
+	Event  reflect.Type
 }
 
 // Operation is a route with everything that can go wrong, and examples.
@@ -79,6 +83,7 @@ func (d Document) Build() []byte {
 		{"security", []Object{{{"accessToken", []string{}}}}},
 		{"tags", tags},
 		{"paths", paths},
+		{"webhooks", b.events()},
 		{"components", Object{
 			{"securitySchemes", Object{{"accessToken", Object{
 				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}, {"description", "What `POST /auth/login` answers as `accessToken`."},
@@ -280,6 +285,38 @@ func (b *builder) shared(status int, response Object) Object {
 	return Object{{"$ref", "#/components/responses/" + name}}
 }
 
+// events are the events as they are posted to webhooks. OpenAPI 3.1 has no words
+// for what is in a stream; there they are the same.
+func (b *builder) events() Object {
+	all := Object{}
+	for _, kind := range slices.Sorted(maps.Keys(b.Events)) {
+		data := b.Events[kind]
+		all.Set(kind, Object{{"post", Object{
+			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
+			{"description", text(b.schemas.object(data, given).Get("description")) + "\n\nThe same is in the stream of `GET /events`."},
+			{"security", []Object{}},
+			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
+			{"responses", Object{{"2XX", Object{{"description", "It has arrived. Anything else is tried again."}}}}},
+		}}})
+	}
+	return all
+}
+
+// event is the schema of the events of one type.
+func (b *builder) event(kind string, data reflect.Type) string {
+	name := eventName(kind)
+	schema := b.schemas.object(b.Event, given)
+	properties, _ := schema.Get("properties").(Object)
+	properties.Set("type", Object{{"type", "string"}, {"const", kind}})
+	properties.Set("data", Object{{"$ref", b.schemas.structure(data, given)}})
+	schema.Set("properties", properties)
+	b.schemas.types[name] = b.Event
+	b.schemas.named.Set(name, schema)
+	return "#/components/schemas/" + name
+}
+
+func eventName(kind string) string { return joined(kind, ".") + "Event" }
+
 func header(description string) Object {
 	return Object{{"description", description}, {"schema", Object{{"type", "string"}}}}
 }
@@ -349,10 +386,13 @@ func (b *builder) problem(f *fault.Error) string {
 	return "#/components/schemas/" + name
 }
 
-func problemName(code string) string {
+func problemName(code string) string { return joined(code, "-") + "Problem" }
+
+// joined makes one name of several words.
+func joined(words, separator string) string {
 	var name strings.Builder
-	for part := range strings.SplitSeq(code, "-") {
-		name.WriteString(capital(part))
+	for word := range strings.SplitSeq(words, separator) {
+		name.WriteString(capital(word))
 	}
-	return name.String() + "Problem"
+	return name.String()
 }
