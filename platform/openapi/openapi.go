@@ -159,7 +159,7 @@ func (b *builder) parameters(o Operation) []Object {
 		}
 		all = append(all, b.parameter(o, f))
 	}
-	if o.Method == http.MethodPost && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
+	if o.Method == http.MethodPost && !o.ReadOnly && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
 		all = append(all, Object{
 			{"name", "Idempotency-Key"},
 			{"in", "header"},
