@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -99,6 +100,7 @@ type maker struct {
 // known is what there really is, to ask for: ids by their kind, and cursors by operation.
 type known struct {
 	ids     map[string][]string
+	made    map[string][]string // those of them that the test made on its way
 	cursors map[string][]string
 	emails  []string
 }
@@ -184,7 +186,13 @@ func (m maker) words(op operation, p parameter) []string {
 func (m maker) word(op operation, p parameter) string {
 	switch p.name {
 	case "id":
-		return m.id(strings.Split(op.path, "/")[1] + "/" + strings.Split(op.path+"///", "/")[2])
+		kind := kindsOfIDs[strings.Join(strings.Split(op.path, "/")[1:3], "/")]
+		if made := m.known.made[kind]; op.method == http.MethodDelete && len(made) > 0 && m.chance(60) {
+			return pick(m, made...)
+		} else if op.method == http.MethodDelete {
+			kind = "" // what was there at the start stays, so that there is something
+		}
+		return m.id(kind)
 	case "deliveryId":
 		return pick(m, "1", "2", "1", "0", "-1", "9223372036854775807")
 	case "cursor":
@@ -201,13 +209,12 @@ func (m maker) word(op operation, p parameter) string {
 
 // id returns an id: mostly one of the kind, in one's own organization or in the other.
 func (m maker) id(kind string) string {
-	kind = kindsOfIDs[kind]
 	var there []string
 	switch found := m.known.ids[kind]; {
 	case len(found) > 0 && m.chance(80):
 		there = found
-	case m.chance(50):
-		for _, kind := range slices.Sorted(slices.Values(kinds(m.known.ids))) {
+	case kind != "" && m.chance(50):
+		for _, kind := range slices.Sorted(maps.Keys(m.known.ids)) {
 			there = append(there, m.known.ids[kind]...)
 		}
 	}
@@ -215,14 +222,6 @@ func (m maker) id(kind string) string {
 		return pick(m, uuid.NewString(), uuid.Max.String(), uuid.Nil.String(), strings.ToUpper(uuid.NewString()))
 	}
 	return pick(m, there...)
-}
-
-func kinds(ids map[string][]string) []string {
-	var all []string
-	for kind := range ids {
-		all = append(all, kind)
-	}
-	return all
 }
 
 // kindsOfIDs are the kinds of ids by the names of members, and by the beginnings of paths.
@@ -244,7 +243,8 @@ func (m maker) value(s schema, name string) any {
 	if either, ok := s["oneOf"].([]any); ok {
 		return m.value(pick(m, either...).(map[string]any), name)
 	}
-	kind, nullable := s["type"].(string), false
+	kind, _ := s["type"].(string)
+	nullable := false
 	if several, ok := s["type"].([]any); ok {
 		kind, nullable = several[0].(string), true
 	}
@@ -275,14 +275,9 @@ func (m maker) object(s schema) map[string]any {
 	properties, _ := s["properties"].(map[string]any)
 	required, _ := s["required"].([]any)
 	made := map[string]any{}
-	names := make([]string, 0, len(properties))
-	for name := range properties {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	few := m.chance(40) // or what excludes each other is given together too often
-	for _, name := range names {
-		if slices.Contains(required, any(name)) || m.chance(50) && (!few || m.chance(30)) {
+	often := pick(m, 10, 30, 60) // seldom much, as many members exclude each other
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		if slices.Contains(required, any(name)) || m.chance(often) || name == "units" && m.chance(50) {
 			made[name] = m.value(properties[name].(map[string]any), name)
 		}
 	}
@@ -326,7 +321,7 @@ func (m maker) integer(s schema, name string) int {
 func (m maker) text(s schema, name string) string {
 	switch s["format"] {
 	case "uuid":
-		return m.id(name)
+		return m.id(kindsOfIDs[name])
 	case "date":
 		return m.date(name)
 	case "date-time":
@@ -351,18 +346,19 @@ func (m maker) text(s schema, name string) string {
 	if _, ok := s["pattern"]; ok {
 		n = max(n, 1)
 	}
-	var made strings.Builder
-	for i := range n {
+	made := make([]rune, 0, n)
+	odd := m.chance(30)
+	for len(made) < n {
 		switch {
-		case i == 0:
-			made.WriteString(pick(m, "A", "z", "Ж", "5", "é", "😀"))
-		case m.chance(70):
-			made.WriteString(pick(m, "a", "b", "-", "7"))
+		case len(made) == 0:
+			made = append(made, pick(m, []rune("Az5Жé😀")...))
+		case odd && m.chance(30):
+			made = append(made, []rune(pick(m, letters...))...)
 		default:
-			made.WriteString(pick(m, letters...))
+			made = append(made, pick(m, 'a', 'b', '-', '7'))
 		}
 	}
-	return made.String()
+	return string(made[:n])
 }
 
 // hints are texts that make sense for what no schema can say.
@@ -564,7 +560,7 @@ func (m maker) spoilText(t *trial) bool {
 		strings.Repeat("[", 60_000), strings.Repeat(`{"":`, 15_000), strings.Repeat(" ", bodyLimit+1), written + strings.Repeat(" ", bodyLimit),
 	}
 	if object, ok := t.value.(map[string]any); ok {
-		for _, name := range slices.Sorted(slices.Values(members(object))) {
+		for _, name := range slices.Sorted(maps.Keys(object)) {
 			again, _ := json.Marshal(object[name])
 			broken = append(broken, inside+`,"`+name+`":`+string(again)+"}", inside+`,"\u00`+strconv.FormatInt(int64(name[0]), 16)+name[1:]+`":`+string(again)+"}")
 			if _, isText := object[name].(string); isText {
@@ -577,14 +573,6 @@ func (m maker) spoilText(t *trial) bool {
 	t.body = []byte(pick(m, broken...))
 	t.unsent = m.chance(20)
 	return true
-}
-
-func members(object map[string]any) []string {
-	var all []string
-	for name := range object {
-		all = append(all, name)
-	}
-	return all
 }
 
 // spoilValue changes some member of the body, at any depth. The schema says
@@ -621,7 +609,7 @@ func slotsOf(value any) []slot {
 	var all []slot
 	switch v := value.(type) {
 	case map[string]any:
-		for _, name := range slices.Sorted(slices.Values(members(v))) {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
 			all = append(all, slot{func(to any) { v[name] = to }, func() { delete(v, name) }})
 			all = append(all, slotsOf(v[name])...)
 		}
