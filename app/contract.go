@@ -61,7 +61,7 @@ func (s *Server) mountContract() {
 // refusals, and what can happen to any request like it.
 func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
-	all = append(all, httpx.ErrMalformed, errRateLimited, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
+	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated)
 	}
@@ -69,9 +69,9 @@ func faultsOf(r httpx.Route) []*fault.Error {
 		all = append(all, identity.ErrForbidden)
 	}
 	if r.Endpoint.Takes("json") {
-		all = append(all, httpx.ErrBodyTooLarge, httpx.ErrUnsupported)
+		all = append(all, httpx.ErrUnsupported)
 	}
-	if r.Endpoint.Takes("") {
+	if r.Endpoint.Takes("") || r.Method == http.MethodPost { // which may have an Idempotency-Key
 		all = append(all, fault.ErrInvalid)
 	}
 	if r.Method != http.MethodGet && !r.ReadOnly {

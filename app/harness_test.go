@@ -237,9 +237,21 @@ func (c caller) sendRaw(t testing.TB, method, path string, content io.Reader) an
 	for name, value := range c.headers {
 		request.Header.Set(name, value)
 	}
+	return c.exchange(t, request, path)
+}
+
+// exchange sends a request as it is, and holds the answer against the contract.
+func (c caller) exchange(t testing.TB, request *http.Request, path string) answer {
+	t.Helper()
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
+	return c.answered(t, request.Method, path, response)
+}
+
+// answered reads an answer, and holds it against the contract.
+func (c caller) answered(t testing.TB, method, path string, response *http.Response) answer {
+	t.Helper()
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	a := answer{status: response.StatusCode, header: response.Header, raw: raw}

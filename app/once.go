@@ -22,8 +22,9 @@ const (
 	maxKey         = 255
 )
 
-// serve returns how a route is served. A list seals its cursors. A POST that may be repeated with an
-// Idempotency-Key is, unless its endpoint takes care of the key itself.
+// serve returns how a route is served. A list seals its cursors. A POST that may
+// be repeated with an Idempotency-Key is, unless its endpoint takes care of the
+// key itself.
 func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 	if r.Endpoint.Takes("cursor") {
 		return func(c echo.Context) error {
@@ -31,19 +32,20 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 			return r.Endpoint.Serve(c)
 		}
 	}
-	if r.Method != http.MethodPost || r.ReadOnly || r.Permission == httpx.Public || r.Endpoint.Takes(headerKey) {
+	if r.Method != http.MethodPost || r.Endpoint.Takes(headerKey) {
 		return r.Endpoint.Serve
 	}
+	makesNoDifference := r.ReadOnly || r.Permission == httpx.Public
 	return func(c echo.Context) error {
 		given := c.Request().Header.Values(headerKey)
-		if len(given) == 0 {
+		if len(given) == 0 || makesNoDifference && isOneKey(given) {
 			return r.Endpoint.Serve(c)
 		}
 		call, err := r.Endpoint.Prepare(c)
 		if err != nil {
 			return err
 		}
-		if len(given) > 1 || !isKey(given[0]) {
+		if !isOneKey(given) {
 			return fault.InvalidFields(fault.Field{
 				Field: headerKey, Code: "key", Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
 			})
@@ -65,6 +67,8 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		return httpx.Reply{Status: answer.Status, Header: answer.Headers, Body: answer.Body}.Send(c)
 	}
 }
+
+func isOneKey(given []string) bool { return len(given) == 1 && isKey(given[0]) }
 
 func isKey(key string) bool {
 	if key == "" || len(key) > maxKey {

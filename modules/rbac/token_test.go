@@ -227,3 +227,34 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	}
 }
+
+// FuzzAuthenticate changes a good token: nobody gets in with anything but the token
+// itself, and whoever is refused is told no more than that.
+func FuzzAuthenticate(f *testing.F) {
+	tokens, now := turnstile(testSecret)
+	u := User{ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000b"), Roles: []Role{Scheduler}}
+	tokens.newID = func() uuid.UUID { return u.ID } // the same token in every process
+	good, err := tokens.issue(u)
+	require.NoError(f, err)
+	header, rest, _ := strings.Cut(good, ".")
+	claims, signature, _ := strings.Cut(rest, ".")
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`))
+	for _, seed := range [][3]string{
+		{header, claims, signature}, {unsigned, claims, ""}, {unsigned, claims, signature}, {header, claims, signature + "="}, {header, claims, ""}, {"", "", ""},
+		{header, "e30", signature}, {header, claims + "." + claims, signature}, {strings.Repeat("A", 5000), claims, signature}, {"bnVsbA", "bnVsbA", "bnVsbA"}, {"\xff", claims, signature},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	service := &Service{tokens: tokens}
+	f.Fuzz(func(t *testing.T, header, claims, signature string) {
+		token := header + "." + claims + "." + signature
+		if token != good {
+			requireRefused(t, tokens, token)
+			return
+		}
+		caller, err := service.Authenticate(t.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, u.ID, caller.UserID)
+		require.Equal(t, now.Add(15*time.Minute).Truncate(time.Second), caller.Until.UTC())
+	})
+}

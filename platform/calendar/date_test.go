@@ -71,3 +71,33 @@ func TestDate(t *testing.T) {
 		})
 	})
 }
+
+// FuzzParseDate reads texts as dates: what is read is written back to the letter,
+// in JSON as well, and is a day that time.Time has too.
+func FuzzParseDate(f *testing.F) {
+	for _, seed := range []string{"2026-03-01", "0001-01-01", "9999-12-31", "2026-02-29", "2024-02-29", "0000-12-31", "2026-3-1", " 2026-03-01", "+2026-03-01", "2026-03-01T00:00:00Z", "٢٠٢٦-٠٣-٠١", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d, err := calendar.ParseDate(text)
+		if err != nil {
+			require.ErrorIs(t, err, calendar.ErrDate)
+			require.True(t, d.IsZero())
+			return
+		}
+		require.False(t, d.IsZero())
+		require.Equal(t, text, d.String())
+		require.Equal(t, text, d.Time().Format(time.DateOnly))
+		require.Equal(t, d, calendar.DateIn(d.Time(), time.UTC))
+		written, err := json.Marshal(d)
+		require.NoError(t, err)
+		var again calendar.Date
+		require.NoError(t, json.Unmarshal(written, &again))
+		require.Equal(t, d, again)
+		var scanned calendar.Date
+		value, err := d.Value()
+		require.NoError(t, err)
+		require.NoError(t, scanned.Scan(value))
+		require.Equal(t, d, scanned)
+	})
+}

@@ -237,6 +237,9 @@ func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) er
 	if start == len(body) {
 		return b.withoutBody()
 	}
+	if !b.hasBody {
+		return refuseBody(body[start:])
+	}
 	if err := checkMediaType(request.Header); err != nil {
 		return err
 	}
@@ -248,6 +251,17 @@ func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) er
 	}
 	r.object(body[start:], b.shape, v)
 	return nil
+}
+
+// refuseBody says that nothing is read from a body here, of whatever media type it
+// is. An empty object, which some clients send with every POST, says nothing either.
+func refuseBody(body []byte) error {
+	if body[0] == '{' {
+		if end := skipSpace(body, 1); end < len(body) && body[end] == '}' && skipSpace(body, end+1) == len(body) {
+			return nil
+		}
+	}
+	return ErrMalformed.With(nil, "This takes no body.")
 }
 
 func (b *binder) withoutBody() error {

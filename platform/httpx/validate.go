@@ -76,13 +76,16 @@ func nameOf(f reflect.StructField) string {
 	return f.Name
 }
 
-// dateChecked shows rules a date as a time, which they can compare; no date is the zero time.
+// dateChecked shows rules a date as a time, which they can compare; no date is the
+// zero time. A date is its noon: the first midnight of all, 0001-01-01, is the zero
+// time of Go.
 func dateChecked(v reflect.Value) any {
 	d := v.Interface().(calendar.Date)
 	if d.IsZero() {
 		return time.Time{}
 	}
-	return d.Time()
+	const noon = 12 * time.Hour
+	return d.Time().Add(noon)
 }
 
 // patchChecked shows rules the value of a merge patch, or nothing. A pointer to

@@ -1,6 +1,9 @@
 package patch_test
 
 import (
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,4 +23,27 @@ func TestMatch(t *testing.T) {
 		refusal, _ := fault.From(err)
 		require.Equal(t, patch.Current{CurrentVersion: 7}, refusal.Details())
 	}
+}
+
+// FuzzMatch holds If-Match against the grammar of entity tags: a change is for a
+// version exactly where it is for any, or lists the strong tag of that version.
+func FuzzMatch(f *testing.F) {
+	for _, seed := range []string{"", "*", `"7"`, `"6", "7"`, `W/"7"`, `"7`, ",", `"7",`, "\"7\"\t, \"8\"", `"07"`, `"-7"`, "\xff"} {
+		f.Add(seed, 7)
+	}
+	f.Add(`"-9223372036854775808"`, math.MinInt)
+	f.Fuzz(func(t *testing.T, header string, version int) {
+		meant := header == "" || header == "*"
+		for _, tag := range strings.Split(header, ",") {
+			meant = meant || strings.TrimSpace(tag) == fmt.Sprintf(`"%d"`, version)
+		}
+		err := patch.Match(header).Check(version)
+		if meant {
+			require.NoError(t, err)
+			return
+		}
+		require.ErrorIs(t, err, patch.ErrStale)
+		refusal, _ := fault.From(err)
+		require.Equal(t, patch.Current{CurrentVersion: version}, refusal.Details())
+	})
 }
