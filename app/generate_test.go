@@ -401,7 +401,7 @@ func (m maker) date(name string) string {
 // spoil changes a valid request, so that something is wrong with it, mostly.
 func (m maker) spoil(t *trial) {
 	for range 20 {
-		spoiled := false
+		var spoiled bool
 		switch m.IntN(10) {
 		case 0:
 			spoiled = m.spoilPath(t)
@@ -503,10 +503,10 @@ func (m maker) spoilHeader(t *trial) bool {
 		return false
 	}
 	t.wrong = "the header " + p.name
-	switch {
-	case p.name == "Idempotency-Key":
+	switch p.name {
+	case "Idempotency-Key":
 		t.header[p.name] = pick(m, []string{strings.Repeat("k", 256)}, []string{"é"}, []string{"\xff"}, []string{"a", "b"}, []string{"a\tb"}, []string{strings.Repeat("k", 20000)})
-	case p.name == "If-Match":
+	case "If-Match":
 		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`}, []string{"1"}, []string{strings.Repeat(`"x",`, 5000)})
 	default:
 		text, err := url.PathUnescape(pick(m, spoiled[kindOf(p.schema)]...))

@@ -23,8 +23,14 @@ func FuzzProblem(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, path, name, value string, which uint8) {
 		defined := all[int(which)%len(all)]
 		for _, details := range []any{
-			nil, map[string]string{name: value}, fault.Fields{Errors: []fault.Field{{Field: name, Code: value, Message: text}}},
-			map[string]any{"status": 200, "code": value, "detail": nil, "x": name}, json.RawMessage(value), []string{value}, value, shortage{Status: value},
+			nil,
+			map[string]string{name: value},
+			fault.Fields{Errors: []fault.Field{{Field: name, Code: value, Message: text}}},
+			map[string]any{"status": 200, "code": value, "detail": nil, "x": name},
+			json.RawMessage(value),
+			[]string{value},
+			value,
+			shortage{Status: value},
 		} {
 			r := &http.Request{URL: &url.URL{Path: path, RawPath: value}}
 			r = r.WithContext(telemetry.WithRequestID(t.Context(), "r-1"))

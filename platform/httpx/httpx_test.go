@@ -238,7 +238,7 @@ func TestBody(t *testing.T) {
 		"it needs a body where a field is required":  {needs, json, "", " \n", httpx.ErrMalformed},
 		"it needs none where no field is":            {mayHave, "", "", "", nil},
 		"it takes an empty object for nothing":       {nothing, json, "", "{}", nil},
-		"it refuses fields where there are none":     {nothing, json, "", `{"a": 1}`, fault.ErrInvalid},
+		"it refuses fields where there are none":     {nothing, json, "", `{"a": 1}`, httpx.ErrMalformed},
 		"it takes a charset of UTF-8":                {needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil},
 		"it takes a merge patch":                     {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
 		"it refuses another charset":                 {needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported},
