@@ -21,11 +21,14 @@ import (
 // killDatabase kills the server that answers now with SIGKILL.
 func killDatabase(t *testing.T, dir string) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(dir, "cluster", "postmaster.pid"))
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	require.Eventually(t, func() bool { // the file may still name the one that was killed last
+		content, err := os.ReadFile(filepath.Join(dir, "cluster", "postmaster.pid"))
+		if err != nil {
+			return false
+		}
+		pid, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
+		return err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil
+	}, time.Minute, time.Millisecond)
 }
 
 // TestDatabaseIsKilledUnderLoad kills the database while clients book. Each

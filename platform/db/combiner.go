@@ -111,7 +111,7 @@ type combinerLane[Request, Verdict any] struct {
 // member is one request that queues. Its lane's mutex guards what happens to it
 // until somebody has taken it; then it is theirs until it is woken.
 type member[Request, Verdict any] struct {
-	ctx     context.Context //nolint:containedctx // of the caller, who waits
+	ctx     context.Context // of the caller, who waits
 	request Request
 	alone   func() // instead of the request: what nobody may be combined with
 	order   int64  // of arrival in the lane
@@ -154,6 +154,19 @@ func (c *Combiner[Request, Verdict]) Alone(ctx context.Context, at Place, fn fun
 	m.alone = func() { m.err = fn(ctx) }
 	c.queue(at, m)
 	return m.err
+}
+
+// Waiting returns how many requests wait for their batch, those included that
+// were given up and whose turn has not come.
+func (c *Combiner[Request, Verdict]) Waiting() int {
+	waiting := 0
+	for i := range c.lanes {
+		lane := &c.lanes[i]
+		lane.mu.Lock()
+		waiting += lane.waiting.size
+		lane.mu.Unlock()
+	}
+	return waiting
 }
 
 // Close refuses new requests and waits for those that are in.
