@@ -82,6 +82,8 @@ func (d *desk) authorization(key authorizationKey) Authorization {
 }
 
 // decide decides the operations of a batch, and keeps what is to be written of it.
+// What a draft appends to slices of the bookings is theirs once it is kept, and
+// overwritten by the next one where it is not.
 func (d *desk) decide(b batch, at Moment) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(b.ops))
 	drafts := make(map[authorizationKey]booking, 1)
@@ -95,9 +97,8 @@ func (d *desk) decide(b batch, at Moment) ([]Outcome, error) {
 				continue
 			}
 			made = *there
-			made.entries = slices.Clip(made.entries) // what is appended is the draft's own
 		}
-		made.after, outcomes[i] = decide(made.after, op, at)
+		made.after, outcomes[i] = decideNext(made.after, op, at)
 		if outcomes[i].Refusal.Is(ErrBooksDamaged) {
 			return nil, outcomes[i].Refusal // not to be remembered: it is to be repaired
 		}
