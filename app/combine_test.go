@@ -242,3 +242,27 @@ func TestWhoLeavesTheQueueChangesNothing(t *testing.T) {
 	c.requireBalance(t, path, 10, 0, 0)
 	c.requireClean(t)
 }
+
+// TestPoolersInTransactionMode has the program speak as it must behind them: the
+// arrays of its statements are then sent without the server having been asked what
+// they are.
+func TestPoolersInTransactionMode(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"exec", "cache_describe", "describe_exec"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			c := open(t, func(config *db.Config) { config.ExecMode = mode })
+			path := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+			id := c.admin().post(t, path+"/reserve", body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
+			require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 5}).status)
+			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
+			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 2}).status)
+			require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"totalUnits": 90}).status)
+			keyed := c.admin().with("Idempotency-Key", "k")
+			first, again := keyed.post(t, path+"/reserve", body{"units": 1}), keyed.post(t, path+"/reserve", body{"units": 1})
+			require.Equal(t, string(first.raw), string(again.raw))
+			c.requireBalance(t, path, 90, 2, 8)
+			c.requireClean(t)
+		})
+	}
+}
