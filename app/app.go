@@ -77,8 +77,12 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
 	})
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_combine_waiting", Help: "Requests that wait for their transaction.",
+	}, func() float64 { return float64(a.Authorizations.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -108,8 +109,9 @@ func TestTwentyTimesTheSameReserve(t *testing.T) {
 // of them, within the times at which they were asked and answered, in which each
 // answer is right.
 type history struct {
-	next   atomic.Int64
-	events [64]porcupine.Operation
+	next      atomic.Int64
+	contended atomic.Int64 // answers that said to ask again
+	events    [64]porcupine.Operation
 }
 
 type reserved struct {
@@ -120,7 +122,14 @@ type reserved struct {
 func (h *history) reserve(t *testing.T, c caller, path string, units int) answer {
 	i := h.next.Add(1) - 1
 	asked := time.Now().UnixNano()
-	a := c.post(t, path+"/reserve", body{"units": units})
+	keyed := c.with("Idempotency-Key", uuid.NewString())
+	a := keyed.post(t, path+"/reserve", body{"units": units})
+	for a.status == http.StatusInternalServerError {
+		a.refused(t, http.StatusInternalServerError, "contention")
+		require.NotEmpty(t, a.header.Get("Retry-After"))
+		h.contended.Add(1)
+		a = keyed.post(t, path+"/reserve", body{"units": units})
+	}
 	result := reserved{accepted: a.status == http.StatusCreated}
 	if !result.accepted {
 		result.available = a.number(t, "available")

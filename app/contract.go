@@ -75,7 +75,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 		all = append(all, fault.ErrInvalid)
 	}
 	if r.Method != http.MethodGet && !r.ReadOnly {
-		all = append(all, errOutcomeUnknown)
+		all = append(all, errOutcomeUnknown, errQueueFull)
 	}
 	if r.Endpoint.Takes("If-Match") {
 		all = append(all, patch.ErrStale)

@@ -55,11 +55,14 @@ func TestTheSameKeyForSomethingElseWhileACommitIsInDoubt(t *testing.T) {
 	database := dbtest.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	c := serve(t, database, database.Open(t, dbtest.WithPolicy(patientRetries), dbtest.Through(proxy.URL)))
+	other := beside(t, c, database.Open(t)) // where nobody waits for the first
 	x, y := c.authorize(t, 10), c.authorize(t, 10)
-	keyed := c.admin().with("Idempotency-Key", "k")
-	a, b := whileInDoubt(t, proxy,
-		func() answer { return keyed.post(t, x+"/reserve", body{"units": 4}) },
-		func() answer { return keyed.post(t, y+"/reserve", body{"units": 1}) })
+	reserve := func(c *clinic, path string, units int) func() answer {
+		return func() answer {
+			return c.admin().with("Idempotency-Key", "k").post(t, path+"/reserve", body{"units": units})
+		}
+	}
+	a, b := whileInDoubt(t, proxy, reserve(c, x, 4), reserve(other, y, 1))
 	a.refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 	require.Equal(t, http.StatusCreated, b.status)
 	c.requireBalance(t, x, 10, 0, 0)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,7 @@ type clinic struct {
 	clock    *clock
 	newID    func() uuid.UUID
 	settings []string // environment variables of the program
+	combines bool     // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
 	tuning   events.Tuning
 	own      practice
 	other    practice
@@ -93,10 +95,11 @@ func open(t testing.TB, options ...dbtest.Option) *clinic {
 	return serve(t, database, database.Open(t, options...))
 }
 
-// serve starts the program on an open database and fills in two practices.
-func serve(t testing.TB, database dbtest.Database, opened *db.DB) *clinic {
+// serve starts the program on an open database, with environment variables, and
+// fills in two practices.
+func serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...string) *clinic {
 	t.Helper()
-	c := &clinic{database: database, clock: &clock{}, newID: newID}
+	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: settings}
 	c.listen(t, opened)
 	c.own = c.found(t, "own")
 	c.other = c.found(t, "other")
@@ -117,8 +120,9 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	settings, err := config.Load("", append([]string{"HOME=/nowhere"}, c.settings...))
+	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
 	require.NoError(t, err)
+	c.combines = settings.Combine
 	c.app, err = app.New(app.Dependencies{
 		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: true,
 	})

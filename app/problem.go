@@ -34,7 +34,9 @@ var (
 	errCancelled    = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
 	errShuttingDown = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
 	errNotReady     = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
-	errInternal     = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.").
+	errQueueFull    = fault.Define(fault.Unavailable, "queue-full", "Too many requests wait for the database at the moment. Nothing has been changed; try again soon.").
+			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
+	errInternal = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.").
 			Advising("Report the `requestId`; send the same request with the same `Idempotency-Key` if it must be known what happened.")
 )
 
@@ -79,6 +81,12 @@ func faultOf(err error) *fault.Error {
 	}
 	if _, ok := errors.AsType[*db.ContentionError](err); ok {
 		return errContention.Because(err)
+	}
+	if _, ok := errors.AsType[*db.QueueFullError](err); ok {
+		return errQueueFull.Because(err)
+	}
+	if errors.Is(err, db.ErrCombinerClosed) {
+		return errShuttingDown.Because(err)
 	}
 	if f, ok := fault.From(err); ok {
 		return f
@@ -222,6 +230,9 @@ func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err erro
 		}
 		if panicked, ok := errors.AsType[*panicError](err); ok {
 			entry = entry.WithField("stack", string(panicked.stack))
+		}
+		if panicked, ok := errors.AsType[*db.PanicError](err); ok {
+			entry = entry.WithField("stack", string(panicked.Stack))
 		}
 		entry.Error(f.Title())
 	case f.Kind() == fault.Forbidden:

@@ -49,7 +49,7 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		}
 	}
 	database, err := db.Open(ctx, db.Config{
-		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
+		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, NoLocks: !c.CombineLock, Retry: c.Retry.Policy(),
 		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
 	})
 	if err != nil {
@@ -73,6 +73,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // Close gives back what [Open] took.
 func (p *Program) Close() error {
+	p.Authorizations.Close()
 	p.database.Close()
 	return p.Storage.Close()
 }

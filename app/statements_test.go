@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -32,13 +34,17 @@ func TestStatementsOfAnOperation(t *testing.T) {
 		}
 		return all
 	}
+	before := []string{}
+	if c.combines {
+		before = []string{"LOCK unit_lane"}
+	}
 	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "INSERT unit_operations"}
-	with := func(reads ...string) []string { return append(reads, writes...) }
+	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
 	plain := c.authorize(t, 100)
 	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", body{"units": 5}, http.StatusCreated))
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"), of(plain+"/consume", body{"units": 1}, http.StatusOK))
-	require.Equal(t, []string{"SELECT authorizations"}, of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
+	require.Equal(t, append(before, "SELECT authorizations"), of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
 
 	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
 	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are enough")
@@ -56,17 +62,15 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
 }
 
+// shortened returns a statement's verb and the first table that it names.
 func shortened(entry *logrus.Entry) string {
-	words := strings.Fields(strings.ReplaceAll(entry.Data["sql"].(string), `"`, ""))
-	for i, word := range words {
-		switch strings.ToUpper(word) {
-		case "FROM", "INTO":
-			return words[0] + " " + words[i+1]
-		case "UPDATE":
-			if i == 0 {
-				return words[0] + " " + words[1]
-			}
-		}
+	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
+	tables := []string{
+		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "insurances", "organizations",
 	}
-	return strings.Join(words, " ")
+	i := slices.IndexFunc(words, func(word string) bool { return slices.Contains(tables, word) })
+	if i < 0 {
+		return strings.Join(words, " ")
+	}
+	return words[0] + " " + words[i]
 }

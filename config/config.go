@@ -31,6 +31,9 @@ type Config struct {
 	Token         Token
 	Log           Log
 	HTTP          HTTP
+	Combine       bool          // operations on units that arrive together share a transaction
+	CombineLock   bool          // instances on one database wait for each other by a table's lock
+	CombineQueue  int           // how many may wait for their transaction
 	SweepInterval time.Duration // between releases of expired holds; 0 for never
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration

@@ -141,6 +141,18 @@ var keys = []key{
 		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
 	},
 	{
+		name: "combine", env: "OMNI_COMBINE", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.Combine }), show: func(c Config) string { return strconv.FormatBool(c.Combine) },
+	},
+	{
+		name: "combine_lock", env: "OMNI_COMBINE_LOCK", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.CombineLock }), show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
+	},
+	{
+		name: "combine_queue", env: "OMNI_COMBINE_QUEUE", preset: "10000",
+		set: whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000), show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
+	},
+	{
 		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},

@@ -119,6 +119,7 @@ func TestCommandLine(t *testing.T) {
 		"an organization that is no id":     {nil, append(slices.Clone(someone), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
 		"a database URL that is none":       {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
 		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
+		"a mode for somebody else's server": {nil, []string{"loadtest", "--url", "http://h", "--no-combine"}, "OMNI_COMBINE"},
 	} {
 		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
 			t.Parallel()

@@ -23,6 +23,7 @@ type loadtestCommand struct {
 	Clients  int           `help:"How many clients at once; default as the scenario says."`
 	Duration time.Duration `default:"10s" help:"How long."`
 	Rate     float64       `help:"Send this many requests a second, whatever the answers take (open loop); default: each client waits for its answer."`
+	Combine  bool          `default:"true" negatable:"" help:"Of a server of its own: whether operations that arrive together share a transaction; --no-combine gives each its own."`
 	JSON     string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
 	HTML     string        `help:"Write the result to this file as a page with plots." type:"path" placeholder:"FILE"`
 }
@@ -60,12 +61,28 @@ func (l loadtestCommand) scenarios() []string {
 func (l loadtestCommand) options(scenario, url string) loadtest.Options {
 	return loadtest.Options{
 		Scenario: scenario, URL: url, Email: l.Email, Password: l.Password, Clients: l.Clients,
-		Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: "one transaction per request",
+		Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: l.mode(),
+	}
+}
+
+// mode says how the server carries out what arrives together; of another's server
+// it is not known.
+func (l loadtestCommand) mode() string {
+	switch {
+	case l.URL != "":
+		return ""
+	case l.Combine:
+		return "combined"
+	default:
+		return "one transaction per request"
 	}
 }
 
 // Run measures.
 func (l loadtestCommand) Run(e environment) error {
+	if l.URL != "" && !l.Combine {
+		return ending{errors.New("--no-combine is for a server of its own: another's is told by its configuration, OMNI_COMBINE"), ExitUsage}
+	}
 	if err := l.checkFiles(); err != nil {
 		return ending{err, ExitUsage}
 	}
@@ -75,6 +92,8 @@ func (l loadtestCommand) Run(e environment) error {
 		if err != nil {
 			return err
 		}
+		l.Combine = l.Combine && c.Combine
+		c.Combine = l.Combine
 		logger := newLogger(c)
 		logger.SetLevel(logrus.WarnLevel) // a line for each request would drown the progress
 		scratch, err := app.ServeScratch(e.context, c, logger)

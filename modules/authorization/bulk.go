@@ -36,7 +36,7 @@ func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key
 	if err != nil {
 		return nil, err
 	}
-	b := batch{ops: make([]Operation, len(ops)), atomic: atomic}
+	b := batch{organization: caller.OrganizationID, ops: make([]Operation, len(ops)), atomic: atomic}
 	for i, n := range ops {
 		b.ops[i] = n.operation().by(caller, s.operationID(caller, key, i), s.newID(), key)
 	}
@@ -47,7 +47,7 @@ func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key
 		return nil, err
 	}
 	b.bind()
-	outcomes, err := s.transact(ctx, caller.OrganizationID, "units.bulk", b)
+	outcomes, err := s.carryOut(ctx, "units.bulk", b)
 	switch {
 	case err != nil:
 		return nil, err

@@ -49,13 +49,19 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
 		ActorID: caller.UserID, RequestID: caller.RequestID,
 	}
-	leave, err := s.lanes.Enter(ctx, id)
-	if err != nil {
-		return View{}, err
-	}
-	defer leave()
+	var v View
+	err = s.undisturbed(ctx, caller.OrganizationID, id, func(ctx context.Context, lane ...db.Option) error {
+		v, err = s.change(ctx, caller.OrganizationID, id, c, op, lane)
+		return err
+	})
+	return v, err
+}
+
+func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Change, op Operation, lane []db.Option) (View, error) {
+	key := operationKey{organization, op.ID}
+	var rows []doneOperation
 	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
-		at, err := s.moment(ctx, caller.OrganizationID)
+		at, err := s.moment(ctx, organization)
 		if err != nil {
 			return View{}, err
 		}
@@ -64,11 +70,11 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if db.InDoubt(ctx) {
-			done, err := s.store.done(ctx, []uuid.UUID{op.ID})
-			if err == nil && len(done) > 0 {
+			done, err := s.store.doneOne(ctx, key)
+			if err == nil && done != nil {
 				err = s.store.freeExpired(ctx, []*Authorization{&before}, at.Now)
 			}
-			if err != nil || len(done) > 0 {
+			if err != nil || done != nil {
 				return before.viewOn(at.Today), err
 			}
 		}
@@ -80,28 +86,39 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 			return View{}, err
 		}
 		if c.TotalUnits.Given {
-			if after, err = s.adjust(ctx, after, op, at); err != nil {
+			if after, err = s.adjust(ctx, organization, op, at); err != nil {
 				return View{}, err
 			}
 		}
-		if err := s.store.remember(ctx, []Operation{op}, []Outcome{{Authorization: after}}, at.Now); err != nil {
+		row, err := remember(organization, op, Outcome{Authorization: after}, at.Now)
+		if err != nil {
+			return View{}, err
+		}
+		rows = []doneOperation{row}
+		if err := s.store.remember(ctx, rows); err != nil {
 			return View{}, err
 		}
 		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 		return after.viewOn(at.Today), err
-	}, s.proof([]Operation{op}), db.RetryConstraint(operationOnce))
+	}, append(lane, s.proof(&rows), db.RetryConstraint(operationOnce))...)
 }
 
-// adjust decides and writes the change of the total.
-func (s *Service) adjust(ctx context.Context, a Authorization, op Operation, at Moment) (Authorization, error) {
-	bookings, outcomes, err := s.decideAll(ctx, batch{ops: []Operation{op}}, map[uuid.UUID]Authorization{a.ID: a}, at)
+// adjust decides and writes the change of the total, on the authorization with its new terms.
+func (s *Service) adjust(ctx context.Context, organization uuid.UUID, op Operation, at Moment) (Authorization, error) {
+	b := batch{organization: organization, ops: []Operation{op}}
+	d, err := s.open(ctx, []batch{b})
 	if err != nil {
-		return a, err
+		return Authorization{}, err
+	}
+	outcomes, err := d.decide(b, at)
+	if err != nil {
+		return Authorization{}, err
 	}
 	if outcomes[0].Refusal != nil {
-		return a, outcomes[0].Refusal
+		return Authorization{}, outcomes[0].Refusal
 	}
-	return outcomes[0].Authorization, s.post(ctx, bookings)
+	d.rows = nil // the change as a whole is remembered
+	return outcomes[0].Authorization, s.write(ctx, d)
 }
 
 // check refuses what is wrong whatever the state.

@@ -29,8 +29,18 @@ type account struct {
 // Where the operation has no service date, a reservation is for today, and a
 // consumption is for the day of the reservation that it settles.
 func decide(before account, op Operation, at Moment) (account, Outcome) {
+	before.reservations = slices.Clip(before.reservations) // nobody else appends to them
+	return decideNext(before, op, at)
+}
+
+// decideNext is decide for one operation after the other: the state after a
+// reservation may share its memory with the state before, of which no other
+// decision may be made then, unless this one is forgotten.
+func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
-	d.reservations = slices.Clone(before.reservations)
+	if op.Kind != Reserve || before.mayHaveExpired(at.Now) {
+		d.reservations = slices.Clone(before.reservations) // some of them may change
+	}
 	d.Booked = maps.Clone(before.Booked)
 
 	d.expireHolds()
@@ -391,18 +401,20 @@ func (d *draft) noteExpiry(r *Reservation) {
 // found them is not about them.
 func (a account) touchedBy(entries []Entry, own bool) []Reservation {
 	about := make(map[uuid.UUID]bool, len(entries))
-	for _, e := range entries {
-		if e.ReservationID != nil && (e.Kind != Expire || !own) {
+	for i := range entries {
+		if e := &entries[i]; e.ReservationID != nil && (e.Kind != Expire || !own) {
 			about[*e.ReservationID] = true
 		}
 	}
-	var touched []Reservation
-	for _, r := range a.reservations {
-		if about[r.ID] {
-			touched = append(touched, r)
+	touched := make([]Reservation, 0, len(about))
+	for i := len(a.reservations) - 1; i >= 0 && len(about) > 0; i-- { // new ones stand last
+		if r := &a.reservations[i]; about[r.ID] {
+			delete(about, r.ID)
+			touched = append(touched, *r)
 		}
 	}
-	return touched
+	slices.Reverse(touched)
+	return slices.Clip(touched)
 }
 
 // mayHaveExpired reports whether some open hold may have expired by now.

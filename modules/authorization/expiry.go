@@ -66,7 +66,7 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err er
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
 	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
-	outcomes, err := s.transact(ctx, hold.OrganizationID, "units."+string(Expire), batch{ops: []Operation{op}})
+	outcomes, err := s.carryOut(ctx, "units."+string(Expire), batch{organization: hold.OrganizationID, ops: []Operation{op}})
 	if err != nil {
 		return 0, err
 	}

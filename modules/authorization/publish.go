@@ -1,9 +1,9 @@
 package authorization
 
 import (
-	"context"
-
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/outbox"
 )
 
 // EventBalance is the type of the event that an authorization's counters have
@@ -25,9 +25,14 @@ type BalanceChange struct {
 	Operation       EntryKind `json:"operation"` // the last one, where several changed them at once
 }
 
-func (s *Service) publishBalance(ctx context.Context, a Authorization, operation EntryKind) error {
-	return s.events.Publish(ctx, EventBalance, a.ID, PermissionRead, a.UpdatedAt, BalanceChange{
-		AuthorizationID: a.ID, TotalUnits: a.Total, UsedUnits: a.Used, ScheduledUnits: a.Scheduled,
-		AvailableUnits: a.Available(), Version: a.Version, Operation: operation,
-	})
+// balanceMessage tells of what operations have left on one authorization.
+func balanceMessage(b booking) outbox.Message {
+	a := b.after.Authorization
+	return outbox.Message{
+		OrganizationID: a.OrganizationID, Type: EventBalance, SubjectID: a.ID, Permission: PermissionRead, OccurredAt: a.UpdatedAt,
+		Payload: BalanceChange{
+			AuthorizationID: a.ID, TotalUnits: a.Total, UsedUnits: a.Used, ScheduledUnits: a.Scheduled,
+			AvailableUnits: a.Available(), Version: a.Version, Operation: b.entries[len(b.entries)-1].Kind,
+		},
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 )
 
 // Directory is what this module asks of the one that knows organizations,
@@ -22,14 +23,15 @@ type Directory interface {
 	// CheckReferences returns an error that names the field where one of them is
 	// not there, or does not fit the others, in the caller's organization.
 	CheckReferences(ctx context.Context, patient, serviceCode uuid.UUID, insurance *uuid.UUID) error
-	// WeekStartsOn returns where the weeks of the insurance's payer begin.
-	WeekStartsOn(ctx context.Context, insurance uuid.UUID) (time.Weekday, error)
+	// WeekStarts returns where the weeks of insurances' payers begin, each insurance
+	// being in the organization beside it.
+	WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error)
 }
 
 // Events is told, in the transaction of a change, what has changed.
 type Events interface {
-	// Publish tells whoever holds the permission, once and only if the transaction commits.
-	Publish(ctx context.Context, eventType string, subject uuid.UUID, permission identity.Permission, occurredAt time.Time, payload any) error
+	// Publish tells whoever holds their permissions, once and only if the transaction commits.
+	Publish(ctx context.Context, messages []outbox.Message) error
 }
 
 // Service has the use cases of authorizations and their units. It is safe for
@@ -43,7 +45,8 @@ type Service struct {
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
 	store     store
-	lanes     db.Lanes[uuid.UUID] // of authorizations whose units are changed
+	combiner  *db.Combiner[batch, result] // nil: every batch has a transaction of its own
+	lanes     db.Lanes[uuid.UUID]         // without a combiner: of authorizations whose units are changed
 
 	grace      time.Duration
 	onVerified func(organization uuid.UUID, r Report)
@@ -58,6 +61,11 @@ type Dependencies struct {
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
+	// Combine has the operations that arrive while a transaction is under way share
+	// the next one. Without it, each has a transaction of its own.
+	Combine bool
+	// Queue is how many calls may wait for their transaction; 0 stands for 10,000.
+	Queue int
 	// SweeperGrace is how long the sweeper may take to release an expired hold
 	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
 	SweeperGrace time.Duration
@@ -75,8 +83,29 @@ func New(d Dependencies) *Service {
 	if s.onVerified == nil {
 		s.onVerified = func(uuid.UUID, Report) {}
 	}
+	if d.Combine {
+		s.combiner = s.newCombiner(d.Queue)
+	}
 	return s
 }
+
+// Waiting returns how many calls wait for their transaction.
+func (s *Service) Waiting() int {
+	if s.combiner == nil {
+		return 0
+	}
+	return s.combiner.Waiting()
+}
+
+// Close waits for operations that are under way, and refuses new ones.
+func (s *Service) Close() {
+	if s.combiner != nil {
+		s.combiner.Close()
+	}
+}
+
+// now is the moment as PostgreSQL can keep it: an entry's hash must not know more than its row.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
 // moment returns now, and the date that it has in the organization's time zone.
 func (s *Service) moment(ctx context.Context, organization uuid.UUID) (Moment, error) {
@@ -84,9 +113,11 @@ func (s *Service) moment(ctx context.Context, organization uuid.UUID) (Moment, e
 	if err != nil {
 		return Moment{}, err
 	}
-	// PostgreSQL keeps microseconds; an entry's hash must not know more than its row.
-	now := s.clock().UTC().Truncate(time.Microsecond)
-	return Moment{Now: now, Today: calendar.DateIn(now, zone)}, nil
+	return momentIn(s.now(), zone), nil
+}
+
+func momentIn(now time.Time, zone *time.Location) Moment {
+	return Moment{Now: now, Today: calendar.DateIn(now, zone)}
 }
 
 // NewAuthorization is what a person enters.

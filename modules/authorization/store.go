@@ -57,24 +57,6 @@ func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
 	return a, err
 }
 
-// several returns those of the authorizations that are there, as their rows say.
-// Index: the primary key.
-func (store) several(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Authorization, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var rows []Authorization
-	if err := tx.Where("id IN ?", ids).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	found := make(map[uuid.UUID]Authorization, len(rows))
-	for _, a := range rows {
-		found[a.ID] = a
-	}
-	return found, nil
-}
-
 // current returns the authorization as it counts at the moment: units of holds
 // that have expired are available again, whether or not anything has released them.
 func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Authorization, error) {
@@ -244,7 +226,7 @@ func changedOne(result *gorm.DB) error {
 		return refusalOf(result.Error)
 	}
 	if result.RowsAffected != 1 {
-		return errRowsChanged(result.RowsAffected)
+		return errRowsChanged(result.RowsAffected, 1)
 	}
 	return nil
 }

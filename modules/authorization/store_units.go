@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
@@ -41,72 +39,159 @@ type doneOperation struct {
 // TableName names the table for gorm.
 func (doneOperation) TableName() string { return "unit_operations" }
 
-// done returns the rows of those of the operations that have been carried out.
-// Index: the primary key.
-func (store) done(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]doneOperation, error) {
-	tx, _, err := db.Tenant(ctx)
+// remember returns the row that lets a repetition of the operation get the same answer.
+func remember(organization uuid.UUID, op Operation, o Outcome, now time.Time) (doneOperation, error) {
+	stored, err := json.Marshal(memoryOf(op, o))
+	return doneOperation{
+		OrganizationID:  organization,
+		ID:              op.ID,
+		AuthorizationID: op.AuthorizationID,
+		Kind:            op.Kind,
+		Fingerprint:     op.fingerprint(),
+		Outcome:         stored,
+		CreatedAt:       now,
+	}, err
+}
+
+// done returns the rows of those operations of the batches that have been carried
+// out. Index: the primary key.
+func (store) done(ctx context.Context, batches []batch) (map[operationKey]doneOperation, error) {
+	var organizations, ids []uuid.UUID
+	for _, b := range batches {
+		for _, op := range b.ops {
+			organizations, ids = append(organizations, b.organization), append(ids, op.ID)
+		}
+	}
+	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var rows []doneOperation
-	if err := tx.Where("id IN ?", ids).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	done := make(map[uuid.UUID]doneOperation, len(rows))
+	err = tx.Raw(`
+		SELECT o.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM unit_operations u WHERE u.organization_id = k.organization_id AND u.id = k.id OFFSET 0) o`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	done := make(map[operationKey]doneOperation, len(rows))
 	for _, row := range rows {
-		done[row.ID] = row
+		done[operationKey{row.OrganizationID, row.ID}] = row
 	}
-	return done, nil
+	return done, err
 }
 
-// touchable returns the reservations that decide needs to see for the operations.
-// Indexes: the primary key, unit_reservations_open_oldest_first.
-func (store) touchable(ctx context.Context, a Authorization, ops []Operation, now time.Time) ([]Reservation, error) {
-	var named []uuid.UUID
-	unnamed := 0
+// doneOne returns the row of one operation, nil where it has not been carried out.
+func (s store) doneOne(ctx context.Context, key operationKey) (*doneOperation, error) {
+	found, err := s.done(ctx, []batch{{organization: key.organization, ops: []Operation{{ID: key.id}}}})
+	if row, ok := found[key]; ok && err == nil {
+		return &row, nil
+	}
+	return nil, err
+}
+
+// several returns those of the authorizations that are there, as their rows say.
+// OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
+// small tables. Index: the primary key.
+func (store) several(ctx context.Context, keys []authorizationKey) ([]Authorization, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := split(keys)
+	var rows []Authorization
+	err = tx.Raw(`
+		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	return rows, err
+}
+
+// wanted are the reservations that decisions need to see.
+type wanted struct {
+	named  []namedReservation
+	oldest []oldestReservations
+	holds  []authorizationKey // those that may expire
+}
+
+type namedReservation struct {
+	of authorizationKey
+	id uuid.UUID
+}
+
+type oldestReservations struct {
+	of    authorizationKey
+	limit int
+}
+
+func (w wanted) nothing() bool { return len(w.named)+len(w.oldest)+len(w.holds) == 0 }
+
+// add notes what the operations on an authorization need.
+func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
+	named, unnamed, sweeps := 0, 0, a.mayHaveExpired(now)
 	for _, op := range ops {
 		switch {
+		case op.Kind == Expire:
+			sweeps = true
 		case op.Kind != Release && op.Kind != Consume:
 		case op.ReservationID != nil:
-			named = append(named, *op.ReservationID)
+			w.named = append(w.named, namedReservation{a.key(), *op.ReservationID})
+			named++
 		default:
 			unnamed += op.Units
-		}
-	}
-	var all []Reservation
-	read := func(narrow func(*gorm.DB) *gorm.DB) error {
-		tx, _, err := db.Tenant(ctx)
-		if err != nil {
-			return err
-		}
-		var rows []Reservation
-		err = narrow(tx.Where("authorization_id = ?", a.ID)).Find(&rows).Error
-		all = append(all, rows...)
-		return err
-	}
-	if len(named) > 0 {
-		if err := read(func(tx *gorm.DB) *gorm.DB { return tx.Where("id IN ?", named) }); err != nil {
-			return nil, err
 		}
 	}
 	if unnamed > 0 {
 		// Every open one holds at least one unit, so as many rows as units are enough,
 		// with as many again as may be settled by name before.
-		err := read(func(tx *gorm.DB) *gorm.DB {
-			return tx.Where("open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > ?)", now).
-				Order("sequence").Limit(unnamed + len(named))
-		})
-		if err != nil {
-			return nil, err
-		}
+		w.oldest = append(w.oldest, oldestReservations{a.key(), unnamed + named})
 	}
-	sweeps := slices.ContainsFunc(ops, func(op Operation) bool { return op.Kind == Expire })
-	if sweeps || a.mayHaveExpired(now) {
-		if err := read(func(tx *gorm.DB) *gorm.DB { return tx.Where("open AND expires_at IS NOT NULL") }); err != nil {
-			return nil, err
-		}
+	if sweeps {
+		w.holds = append(w.holds, a.key())
 	}
-	return oldestFirst(all), nil
+}
+
+// touchable returns the reservations, some of them more than once.
+// Indexes: the primary key, unit_reservations_open_oldest_first.
+func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservation, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var namedOf, oldestOf []authorizationKey
+	var names []uuid.UUID
+	var limits []int
+	for _, n := range w.named {
+		namedOf, names = append(namedOf, n.of), append(names, n.id)
+	}
+	for _, o := range w.oldest {
+		oldestOf, limits = append(oldestOf, o.of), append(limits, o.limit)
+	}
+	namedOrganizations, namedAuthorizations := split(namedOf)
+	oldestOrganizations, oldestAuthorizations := split(oldestOf)
+	holdOrganizations, holdAuthorizations := split(w.holds)
+	var rows []Reservation
+	err = tx.Raw(`
+		SELECT r.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (organization_id, authorization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM unit_reservations t
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id AND t.id = k.id OFFSET 0) r
+		UNION ALL
+		SELECT r.* FROM unnest($4::uuid[], $5::uuid[], $6::bigint[]) AS k (organization_id, authorization_id, most)
+		CROSS JOIN LATERAL (
+			SELECT * FROM unit_reservations t
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id
+				AND t.open AND t.appointment_id IS NULL AND (t.expires_at IS NULL OR t.expires_at > $7)
+			ORDER BY t.sequence LIMIT k.most) r
+		UNION ALL
+		SELECT r.* FROM unnest($8::uuid[], $9::uuid[]) AS k (organization_id, authorization_id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM unit_reservations t
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id
+				AND t.open AND t.expires_at IS NOT NULL OFFSET 0) r`,
+		db.UUIDs(namedOrganizations), db.UUIDs(namedAuthorizations), db.UUIDs(names),
+		db.UUIDs(oldestOrganizations), db.UUIDs(oldestAuthorizations), limits, now,
+		db.UUIDs(holdOrganizations), db.UUIDs(holdAuthorizations)).Scan(&rows).Error
+	return rows, err
 }
 
 // oldestFirst brings reservations into their order, each once.
@@ -135,89 +220,155 @@ func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, err
 	return booked, err
 }
 
-// rowsAtOnce bounds how many rows one statement writes: a statement has room for
-// 65535 values.
-const rowsAtOnce = 1000
-
-// post writes what was decided: counters, reservations, entries. Authorizations
-// are locked one after the other in the order of their ids, and all else belongs
-// to one of them. The condition on the sequence number cannot fail under
-// SERIALIZABLE; it is there for the day when somebody runs this on less.
-func (store) post(ctx context.Context, bookings []booking) error {
-	var changed []Reservation
+// post writes what was decided: counters, reservations, entries.
+func (s store) post(ctx context.Context, changed []*booking) error {
+	if err := s.updateCounters(ctx, changed); err != nil {
+		return err
+	}
+	var reservations []Reservation
 	var entries []Entry
-	for _, b := range bookings {
-		tx, _, err := db.Tenant(ctx)
-		if err != nil {
-			return err
-		}
-		err = changedOne(tx.Model(&Authorization{}).
-			Where("id = ? AND last_sequence = ?", b.after.ID, b.before.LastSequence).
-			UpdateColumns(map[string]any{
-				"total_units":     b.after.Total,
-				"used_units":      b.after.Used,
-				"scheduled_units": b.after.Scheduled,
-				"booked_by_date":  b.after.Booked,
-				"last_sequence":   b.after.LastSequence,
-				"last_hash":       b.after.LastHash,
-				"next_expiry":     b.after.NextExpiry,
-				"version":         b.after.Version,
-				"updated_at":      b.after.UpdatedAt,
-			}))
-		if err != nil {
-			return err
-		}
-		changed = append(changed, b.after.touchedBy(b.entries, false)...)
+	for _, b := range changed {
+		reservations = append(reservations, b.after.touchedBy(b.entries, false)...)
 		entries = append(entries, b.entries...)
 	}
+	if err := s.upsertReservations(ctx, reservations); err != nil {
+		return err
+	}
+	return s.insertEntries(ctx, entries)
+}
+
+// updateCounters writes the counters of authorizations. The rows are looked up
+// one by one and take their values by place: in a join with the values the planner
+// would read all of a small table, and SSI lock it. That the sequence number does
+// not fit cannot happen under SERIALIZABLE; it is there for the day when somebody
+// runs this on less. Index: the primary key.
+func (store) updateCounters(ctx context.Context, changed []*booking) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	for rows := range slices.Chunk(changed, rowsAtOnce) {
-		err = tx.Clauses(clause.OnConflict{
-			Columns:   []clause.Column{{Name: "organization_id"}, {Name: "authorization_id"}, {Name: "id"}},
-			DoUpdates: clause.AssignmentColumns([]string{"units", "consumed_units", "released_units", "updated_at"}),
-		}).Create(&rows).Error
-		if err != nil {
-			return refusalOf(err)
+	n := len(changed)
+	keys := make([]authorizationKey, n)
+	before, last := make([]int64, n), make([]int64, n)
+	total, used, scheduled, version := make([]int, n), make([]int, n), make([]int, n), make([]int, n)
+	booked, hashes := make([]*string, n), make([][]byte, n)
+	expiry, updated := make([]*time.Time, n), make([]time.Time, n)
+	for i, b := range changed {
+		a := b.after.Authorization
+		keys[i], before[i], last[i] = a.key(), b.before.LastSequence, a.LastSequence
+		total[i], used[i], scheduled[i], version[i] = a.Total, a.Used, a.Scheduled, a.Version
+		hashes[i], expiry[i], updated[i] = a.LastHash[:], a.NextExpiry, a.UpdatedAt
+		if a.Booked != nil {
+			booked[i] = new(a.Booked.String())
 		}
 	}
-	for rows := range slices.Chunk(entries, rowsAtOnce) {
-		if err := tx.Create(&rows).Error; err != nil {
-			return err
-		}
+	organizations, ids := split(keys)
+	result := tx.Exec(`
+		UPDATE authorizations a SET (
+			total_units, used_units, scheduled_units, version, last_sequence, last_hash, booked_by_date, next_expiry, updated_at
+		) = (
+			SELECT ($4::int[])[k.place], ($5::int[])[k.place], ($6::int[])[k.place], ($7::int[])[k.place], ($8::bigint[])[k.place],
+				($9::bytea[])[k.place], CAST(($10::text[])[k.place] AS jsonb), ($11::timestamptz[])[k.place], ($12::timestamptz[])[k.place]
+			FROM array_position($2::uuid[], a.id) AS k (place)
+		)
+		WHERE a.ctid = ANY (ARRAY(
+				SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+				CROSS JOIN LATERAL (
+					SELECT t.ctid FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f))
+			AND a.organization_id = ($1::uuid[])[array_position($2::uuid[], a.id)]
+			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`,
+		db.UUIDs(organizations), db.UUIDs(ids), before, total, used, scheduled, version, last, hashes, booked, expiry, updated)
+	if result.Error != nil {
+		return refusalOf(result.Error)
+	}
+	if result.RowsAffected != int64(n) {
+		return errRowsChanged(result.RowsAffected, n)
 	}
 	return nil
 }
 
-// remember writes what the operations came to, so that a repetition gets the same answer.
-func (store) remember(ctx context.Context, ops []Operation, outcomes []Outcome, now time.Time) error {
+// upsertReservations writes new reservations, and what has become of old ones.
+func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	n := len(rows)
+	keys, ids, sequences := make([]authorizationKey, n), make([]uuid.UUID, n), make([]int64, n)
+	units, consumed, released := make([]int, n), make([]int, n), make([]int, n)
+	days, expiry, appointments := make([]string, n), make([]*time.Time, n), make([]*uuid.UUID, n)
+	references, created, updated := make([]*string, n), make([]time.Time, n), make([]time.Time, n)
+	for i, r := range rows {
+		keys[i], ids[i], sequences[i] = authorizationKey{r.OrganizationID, r.AuthorizationID}, r.ID, r.Sequence
+		units[i], consumed[i], released[i] = r.Units, r.Consumed, r.Released
+		days[i], expiry[i], appointments[i] = r.ServiceDate.String(), r.ExpiresAt, r.AppointmentID
+		references[i], created[i], updated[i] = r.Reference, r.CreatedAt, r.UpdatedAt
+	}
+	organizations, authorizations := split(keys)
+	return refusalOf(tx.Exec(`
+		INSERT INTO unit_reservations (
+			organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
+			service_date, expires_at, appointment_id, reference, created_at, updated_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::int[], $7::int[],
+			$8::text[]::date[], $9::timestamptz[], $10::uuid[], $11::text[], $12::timestamptz[], $13::timestamptz[])
+		ON CONFLICT (organization_id, authorization_id, id) DO UPDATE SET
+			units = excluded.units, consumed_units = excluded.consumed_units,
+			released_units = excluded.released_units, updated_at = excluded.updated_at`,
+		db.UUIDs(organizations), db.UUIDs(authorizations), db.UUIDs(ids), sequences, units, consumed, released,
+		days, expiry, db.NullableUUIDs(appointments), references, created, updated).Error)
+}
+
+// insertEntries appends to ledgers.
+func (store) insertEntries(ctx context.Context, rows []Entry) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	_, organization, err := db.Tenant(ctx)
-	if err != nil {
+	n := len(rows)
+	keys, sequences, kinds, units := make([]authorizationKey, n), make([]int64, n), make([]string, n), make([]int, n)
+	reservations, days := make([]*uuid.UUID, n), make([]*string, n)
+	operations, actors, requests, reasons := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n), make([]*string, n)
+	total, used, scheduled := make([]int, n), make([]int, n), make([]int, n)
+	times, previous, hashes := make([]time.Time, n), make([][]byte, n), make([][]byte, n)
+	for i := range rows {
+		e := &rows[i]
+		keys[i], sequences[i] = authorizationKey{e.OrganizationID, e.AuthorizationID}, e.Sequence
+		kinds[i], units[i], reservations[i] = string(e.Kind), e.Units, e.ReservationID
+		if !e.ServiceDate.IsZero() {
+			days[i] = new(e.ServiceDate.String())
+		}
+		operations[i], actors[i], requests[i], reasons[i] = e.OperationID, e.ActorID, e.RequestID, e.Reason
+		total[i], used[i], scheduled[i] = e.TotalAfter, e.UsedAfter, e.ScheduledAfter
+		times[i], previous[i], hashes[i] = e.OccurredAt, e.PreviousHash[:], e.Hash[:]
+	}
+	organizations, authorizations := split(keys)
+	return tx.Exec(`
+		INSERT INTO unit_entries (
+			organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
+			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[], $8::uuid[],
+			$9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[], $16::bytea[], $17::bytea[])`,
+		db.UUIDs(organizations), db.UUIDs(authorizations), sequences, kinds, units, db.NullableUUIDs(reservations), days, db.UUIDs(operations),
+		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes).Error
+}
+
+// remember writes rows of operations.
+func (store) remember(ctx context.Context, rows []doneOperation) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(rows) == 0 {
 		return err
 	}
-	rows := make([]doneOperation, len(ops))
-	for i, op := range ops {
-		stored, err := json.Marshal(memoryOf(op, outcomes[i]))
-		if err != nil {
-			return err
-		}
-		rows[i] = doneOperation{
-			OrganizationID:  organization,
-			ID:              op.ID,
-			AuthorizationID: op.AuthorizationID,
-			Kind:            op.Kind,
-			Fingerprint:     op.fingerprint(),
-			Outcome:         stored,
-			CreatedAt:       now,
-		}
+	n := len(rows)
+	organizations, ids, authorizations := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	kinds, fingerprints, outcomes, times := make([]string, n), make([][]byte, n), make([]string, n), make([]time.Time, n)
+	for i, row := range rows {
+		organizations[i], ids[i], authorizations[i] = row.OrganizationID, row.ID, row.AuthorizationID
+		kinds[i], fingerprints[i], outcomes[i], times[i] = string(row.Kind), row.Fingerprint, string(row.Outcome), row.CreatedAt
 	}
-	return tx.Create(&rows).Error
+	return tx.Exec(`
+		INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::jsonb[], $7::timestamptz[])`,
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(authorizations), kinds, fingerprints, outcomes, times).Error
 }
 
 func (store) forgetOperations(ctx context.Context, before time.Time) (int64, error) {
@@ -288,4 +439,6 @@ func refusalOf(err error) error {
 
 var errStale = errors.New("authorization: the row changed under a serializable transaction")
 
-func errRowsChanged(n int64) error { return fmt.Errorf("%w: %d rows instead of 1", errStale, n) }
+func errRowsChanged(n int64, want int) error {
+	return fmt.Errorf("%w: %d rows instead of %d", errStale, n, want)
+}

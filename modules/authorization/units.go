@@ -119,7 +119,7 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 		return Outcome{}, err
 	}
 	op = op.by(caller, s.operationID(caller, key, 0), s.newID(), key)
-	outcomes, err := s.transact(ctx, caller.OrganizationID, "units."+string(op.Kind), batch{ops: []Operation{op}})
+	outcomes, err := s.carryOut(ctx, "units."+string(op.Kind), batch{organization: caller.OrganizationID, ops: []Operation{op}})
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -140,17 +140,22 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 	if err := op.check(); err != nil {
 		return Outcome{}, err
 	}
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
 	op.ID, op.NewID = s.newID(), s.newID()
 	return read(ctx, s, "units.preview", func(ctx context.Context, at Moment) (Outcome, error) {
-		a, err := s.store.get(ctx, op.AuthorizationID)
+		b := batch{organization: caller.OrganizationID, ops: []Operation{op}}
+		d, err := s.open(ctx, []batch{b})
 		if err != nil {
 			return Outcome{}, err
 		}
-		before, err := s.load(ctx, a, []Operation{op}, at)
-		if err != nil {
-			return Outcome{}, err
+		made := d.bookings[b.key(op)]
+		if made == nil {
+			return Outcome{}, ErrNotFound
 		}
-		_, outcome := decide(before, op, at)
+		_, outcome := decide(made.before, op, at)
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)
 		}

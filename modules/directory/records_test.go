@@ -383,8 +383,11 @@ func TestWhereWeeksStart(t *testing.T) {
 	patient, err := r.CreatePatient(r.own, ada())
 	require.NoError(t, err)
 	asked := func(ctx context.Context, insurance uuid.UUID) (time.Weekday, error) {
-		return db.Serializable(ctx, r.database, "test", func(ctx context.Context) (time.Weekday, error) {
-			return r.WeekStartsOn(ctx, insurance)
+		caller, err := identity.From(ctx)
+		require.NoError(t, err)
+		return db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (time.Weekday, error) {
+			days, err := r.WeekStarts(ctx, []uuid.UUID{caller.OrganizationID}, []uuid.UUID{insurance})
+			return append(days, time.Sunday)[0], err
 		})
 	}
 	var last uuid.UUID
@@ -405,6 +408,6 @@ func TestWhereWeeksStart(t *testing.T) {
 	}
 	_, err = asked(r.other, last)
 	require.ErrorIs(t, err, directory.ErrInsuranceNotFound, "another organization's")
-	_, err = r.WeekStartsOn(r.own, last)
+	_, err = r.WeekStarts(r.own, nil, nil)
 	require.ErrorIs(t, err, db.ErrNoTransaction)
 }

@@ -44,18 +44,31 @@ func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid
 	return nil
 }
 
-// WeekStartsOn returns the day with which the weeks of an insurance's payer
-// begin. It works in the caller's transaction and fails without one. The error is
-// [ErrInsuranceNotFound] where there is no such insurance.
-func (s *Service) WeekStartsOn(ctx context.Context, insurance uuid.UUID) (time.Weekday, error) {
-	name, err := weekStart(ctx, insurance)
+// WeekStarts returns the days with which the weeks of insurances' payers begin,
+// in the order of the insurances, each of which is in the organization beside it.
+// It works in the transaction of the context and fails without one; it needs no
+// caller. The error is [ErrInsuranceNotFound] where one of them is not there.
+func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error) {
+	names, err := weekStarts(ctx, organizations, insurances)
 	if err != nil {
-		return time.Sunday, err
+		return nil, err
 	}
+	days := make([]time.Weekday, len(names))
+	for i, name := range names {
+		day, ok := weekday(name)
+		if !ok {
+			return nil, ErrInsuranceNotFound
+		}
+		days[i] = day
+	}
+	return days, nil
+}
+
+func weekday(name string) (time.Weekday, bool) {
 	for day := time.Sunday; day <= time.Saturday; day++ {
 		if strings.EqualFold(day.String(), name) {
-			return day, nil
+			return day, true
 		}
 	}
-	return time.Sunday, ErrInsuranceNotFound
+	return time.Sunday, false
 }

@@ -38,21 +38,20 @@ func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (ref
 	return there, err
 }
 
-// weekStart returns how the payer of an insurance names the first day of its
+// weekStarts returns how the payers of insurances name the first day of their
 // weeks, and nothing where there is no such insurance. Indexes: the primary keys.
-func weekStart(ctx context.Context, insurance uuid.UUID) (string, error) {
+func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]string, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	_, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return "", err
-	}
-	var name string
+	var names []string
 	err = tx.Raw(`
-		SELECT p.week_starts_on
-		FROM insurances i JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id
-		WHERE i.organization_id = ? AND i.id = ?`, organization, insurance).Scan(&name).Error
-	return name, err
+		SELECT coalesce((
+			SELECT p.week_starts_on
+			FROM insurances i JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id
+			WHERE i.organization_id = k.organization_id AND i.id = k.id), '')
+		FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (organization_id, id, place)
+		ORDER BY k.place`, db.UUIDs(organizations), db.UUIDs(insurances)).Scan(&names).Error
+	return names, err
 }

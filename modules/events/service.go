@@ -13,7 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 )
 
 // Service publishes events and brings them to those who listen. It is safe for
@@ -89,24 +89,29 @@ func New(d Dependencies) *Service {
 // now is the moment as the database can keep it: in whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// Publish tells, in the transaction of the context, what has happened in the
-// caller's organization; readers who hold the permission are told once, and
-// only if, that transaction commits. The payload becomes JSON; it leaves the
-// system, so it holds ids and numbers and neither names nor health data.
-func (s *Service) Publish(ctx context.Context, eventType string, subject uuid.UUID, permission identity.Permission, occurredAt time.Time, payload any) error {
-	if !slices.Contains(s.types, eventType) {
-		return fmt.Errorf("events: the type %q was not declared", eventType)
+// Publish tells, in the transaction of the context, what has happened, in the
+// order of the messages; readers who hold their permission are told once, and
+// only if, that transaction commits. It needs no caller: each message names its
+// organization.
+func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error {
+	if len(messages) == 0 {
+		return nil
 	}
-	data, err := json.Marshal(payload)
-	if err != nil {
-		return fmt.Errorf("events: the payload of %s cannot be written as JSON: %w", eventType, err)
+	payloads := make([]string, len(messages))
+	for i, m := range messages {
+		if !slices.Contains(s.types, m.Type) {
+			return fmt.Errorf("events: the type %q was not declared", m.Type)
+		}
+		data, err := json.Marshal(m.Payload)
+		if err != nil {
+			return fmt.Errorf("events: the payload of %s cannot be written as JSON: %w", m.Type, err)
+		}
+		payloads[i] = string(data)
 	}
 	if err := db.AfterCommit(ctx, func(context.Context) { signal(s.outbox) }); err != nil {
 		return err
 	}
-	return s.store.publish(ctx, Event{
-		Type: eventType, SubjectID: subject, Permission: permission, OccurredAt: occurredAt, Payload: data,
-	})
+	return s.store.publish(ctx, messages, payloads)
 }
 
 // signal tells whoever waits for the channel, now or next, without waiting itself.

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 )
 
 // store keeps events. It takes the transaction from the context and fails without one.
@@ -24,16 +25,26 @@ func handle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	return tx, organization, err
 }
 
-// publish writes a row of the outbox for the caller's organization.
-func (store) publish(ctx context.Context, e Event) error {
-	tx, organization, err := handle(ctx)
+// publish writes rows of the outbox, in their order.
+func (store) publish(ctx context.Context, messages []outbox.Message, payloads []string) error {
+	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
+	n := len(messages)
+	organizations, subjects := make([]uuid.UUID, n), make([]uuid.UUID, n)
+	types, permissions, times := make([]string, n), make([]string, n), make([]time.Time, n)
+	for i, m := range messages {
+		organizations[i], subjects[i] = m.OrganizationID, m.SubjectID
+		types[i], permissions[i], times[i] = m.Type, string(m.Permission), m.OccurredAt
+	}
 	return tx.Exec(`
 		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
-		VALUES (?, ?, ?, ?, CAST(? AS jsonb), ?)`,
-		organization, e.Type, e.SubjectID, e.Permission, string(e.Payload), e.OccurredAt).Error
+		SELECT organization_id, type, subject_id, permission, CAST(payload AS jsonb), occurred_at
+		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
+			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, payload, occurred_at, place)
+		ORDER BY place`,
+		db.UUIDs(organizations), types, db.UUIDs(subjects), permissions, payloads, times).Error
 }
 
 // head is how far an organization's stream has come.

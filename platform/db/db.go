@@ -22,6 +22,7 @@ type Config struct {
 	URL       string
 	MaxConns  int           // at least 1
 	Retry     Policy        // the zero value is the preset "default"
+	NoLocks   bool          // do without the table locks that [Locking] asks for, as engines must that have none
 	ExecMode  string        // how pgx sends statements: "" (its default), "exec" or "cache_describe" for transaction-mode poolers
 	SlowQuery time.Duration // statements that take longer are logged, without values; 0: none
 	Logger    logrus.FieldLogger
@@ -34,6 +35,7 @@ type DB struct {
 	sql       *sql.DB
 	gorm      *gorm.DB
 	policy    Policy
+	locks     bool
 	metrics   *Metrics
 	observers observers
 }
@@ -69,7 +71,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool), policy: c.Retry, metrics: NewMetrics()}
+	d := &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
 		SkipDefaultTransaction:   true,

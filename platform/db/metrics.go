@@ -12,6 +12,7 @@ import (
 type Metrics struct {
 	mu         sync.Mutex
 	operations map[string]*operationMetrics
+	combiners  combinerMetrics
 }
 
 type operationMetrics struct {
@@ -27,7 +28,9 @@ type operationMetrics struct {
 type retryCause struct{ sqlState, phase string }
 
 // NewMetrics returns metrics that have counted nothing.
-func NewMetrics() *Metrics { return &Metrics{operations: map[string]*operationMetrics{}} }
+func NewMetrics() *Metrics {
+	return &Metrics{operations: map[string]*operationMetrics{}, combiners: newCombinerMetrics()}
+}
 
 func (m *Metrics) of(operation string) *operationMetrics {
 	o := m.operations[operation]

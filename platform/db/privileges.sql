@@ -11,3 +11,6 @@ REVOKE UPDATE, TRUNCATE ON unit_operations FROM {{role}};
 
 -- The schema's version is read at the start, and written by migrations only.
 REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};
+
+-- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
+REVOKE INSERT, DELETE ON unit_lane FROM {{role}};

@@ -2,6 +2,7 @@ package db
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -31,6 +32,9 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous} {
 		to <- d
 	}
+	for _, h := range m.combiners.all() {
+		h.Describe(to)
+	}
 }
 
 // Collect implements prometheus.Collector. It tells the same counts as [Metrics.Snapshot].
@@ -54,6 +58,41 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 		count(descAmbiguous, float64(o.AmbiguousResolved), o.Operation, "true")
 		count(descAmbiguous, float64(o.AmbiguousUnresolved), o.Operation, "false")
 		to <- attemptHistogram(o)
+	}
+	for _, h := range m.combiners.all() {
+		h.Collect(to)
+	}
+}
+
+// combinerMetrics tell of batches, by the combiner's name.
+type combinerMetrics struct{ size, wait, duration *prometheus.HistogramVec }
+
+func newCombinerMetrics() combinerMetrics {
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"combiner"})
+	}
+	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15) // to 8 s
+	return combinerMetrics{
+		size: histogram("omnirapeutic_combined_requests",
+			"How many requests one transaction carried out.", prometheus.ExponentialBuckets(1, 2, 10)), // to 512
+		wait: histogram("omnirapeutic_combine_wait_seconds",
+			"How long requests queued before their transaction began.", seconds),
+		duration: histogram("omnirapeutic_combined_transaction_seconds",
+			"How long a combined transaction took, from taking a connection to COMMIT, retries included.", seconds),
+	}
+}
+
+func (c combinerMetrics) all() []*prometheus.HistogramVec {
+	return []*prometheus.HistogramVec{c.size, c.wait, c.duration}
+}
+
+// combined notes a batch.
+func (m *Metrics) combined(combiner string, waits []time.Duration, took time.Duration) {
+	m.combiners.size.WithLabelValues(combiner).Observe(float64(len(waits)))
+	m.combiners.duration.WithLabelValues(combiner).Observe(took.Seconds())
+	wait := m.combiners.wait.WithLabelValues(combiner)
+	for _, w := range waits {
+		wait.Observe(w.Seconds())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -41,6 +42,7 @@ type unit struct {
 	readOnly    bool
 	proof       func(ctx context.Context) (bool, error)
 	constraints []string
+	locks       []string // tables
 }
 
 // Option changes how a unit of work is run.
@@ -68,6 +70,18 @@ func ProvenBy(proof func(ctx context.Context) (committed bool, err error)) Optio
 // attempt: whoever has the key has committed.
 func RetryConstraint(names ...string) Option {
 	return func(u *unit) { u.constraints = append(u.constraints, names...) }
+}
+
+// Locking has the transaction take the table's lock before anything else, which
+// nobody else then holds: the way to wait for other instances of the program. A
+// SERIALIZABLE transaction that waits later fails once the one before it has
+// committed, because its snapshot is older than the wait; LOCK TABLE takes none.
+// The lock saves attempts, and what is right does not depend on it: it is not
+// taken where [Config.NoLocks] says so, nor by work that joins a transaction. It
+// ends with the transaction, also where a process is killed. The table must hold
+// nothing, so that nobody has another reason to lock it.
+func Locking(table string) Option {
+	return func(u *unit) { u.locks = append(u.locks, table) }
 }
 
 func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {
@@ -133,6 +147,10 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
 			at = inBody
 			a.start(tx)
+			if err := d.lock(ctx, u); err != nil {
+				a.giveUp()
+				return err
+			}
 			if err := body(ctx); err != nil {
 				a.giveUp()
 				return err
@@ -148,6 +166,23 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
 	return a, at, err
+}
+
+// lock waits for the unit's table locks.
+func (d *DB) lock(ctx context.Context, u unit) error {
+	if !d.locks {
+		return nil
+	}
+	for _, table := range u.locks {
+		tx, err := Handle(ctx)
+		if err != nil {
+			return err
+		}
+		if err := tx.Exec("LOCK TABLE " + pgx.Identifier{table}.Sanitize() + " IN EXCLUSIVE MODE").Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the

@@ -1,0 +1,268 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+const combining = "OMNI_COMBINE=true"
+
+// heldLane is a clinic in which nothing that combines gets on, until it is let go.
+type heldLane struct {
+	clinic  *clinic
+	clients sync.WaitGroup
+	queued  int
+	holder  pgx.Tx
+}
+
+// holdLane holds the lane, and has one reserve of its own wait for it.
+func (c *clinic) holdLane(t *testing.T) *heldLane {
+	t.Helper()
+	ahead := c.authorize(t, 1)
+	other, err := pgx.Connect(t.Context(), c.database.OwnerURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Close(context.Background())) })
+	l := &heldLane{clinic: c}
+	l.holder, err = other.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = l.holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
+	require.NoError(t, err)
+	l.clients.Go(func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waits)
+		return err == nil && waits
+	}, soon, time.Millisecond)
+	return l
+}
+
+// queue makes a call that will share a transaction with the others that queue,
+// behind them.
+func (l *heldLane) queue(t *testing.T, call func()) {
+	t.Helper()
+	l.queued++
+	l.clients.Go(call)
+	require.Eventually(t, func() bool { return l.clinic.app.Authorizations.Waiting() == l.queued }, soon, 50*time.Microsecond)
+}
+
+// letGo lets the calls through and waits for their answers.
+func (l *heldLane) letGo(t *testing.T) {
+	t.Helper()
+	require.NoError(t, l.holder.Rollback(t.Context()))
+	l.clients.Wait()
+}
+
+// gathered has the calls share one transaction, in their order.
+func (c *clinic) gathered(t *testing.T, calls ...func()) {
+	t.Helper()
+	lane := c.holdLane(t)
+	for _, call := range calls {
+		lane.queue(t, call)
+	}
+	lane.letGo(t)
+}
+
+// TestStatementsOfABatch has 50 calls of two organizations on 20 authorizations
+// share one transaction: it takes no more statements than a single one.
+func TestStatementsOfABatch(t *testing.T) {
+	t.Parallel()
+	logger, log := logtest.NewNullLogger()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
+	stranger := *c
+	stranger.own = c.other
+	asking := []*clinic{c, &stranger}
+	var paths []string
+	for i := range 20 {
+		paths = append(paths, asking[i%2].authorize(t, 100))
+		answer := asking[i%2].admin().post(t, paths[i]+"/reserve", body{"units": 10})
+		require.Equal(t, http.StatusCreated, answer.status, "%s", answer.raw)
+	}
+	var calls []func()
+	for i := range 50 {
+		calls = append(calls, func() {
+			verb := []string{"/reserve", "/release", "/consume"}[i%3]
+			answer := asking[i%2].admin().post(t, paths[i%20]+verb, body{"units": 1})
+			if answer.status >= http.StatusMultipleChoices {
+				t.Errorf("%s", answer.raw)
+			}
+		})
+	}
+	log.Reset()
+	c.gathered(t, calls...)
+
+	var all []string
+	for _, entry := range log.AllEntries() {
+		if entry.Data["event"] == "slow_statement" {
+			all = append(all, shortened(entry))
+		}
+	}
+	last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
+	require.Equal(t, []string{
+		"LOCK unit_lane", "SELECT authorizations", "SELECT unit_reservations",
+		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "INSERT unit_operations",
+	}, all[last:])
+	c.requireClean(t)
+	stranger.requireClean(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/metrics", http.NoBody)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	metrics, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(metrics), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
+}
+
+func reversed(all []string) []string {
+	all = slices.Clone(all)
+	slices.Reverse(all)
+	return all
+}
+
+func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining)
+	c.asOwner(t, "ALTER TABLE unit_reservations ADD CONSTRAINT poisoned CHECK (reference <> 'poison')")
+	path := c.authorize(t, 100)
+	answers := make([]answer, 9)
+	var calls []func()
+	for i := range answers {
+		calls = append(calls, func() {
+			reference := fmt.Sprint("sound ", i)
+			if i == 5 {
+				reference = "poison"
+			}
+			answers[i] = c.admin().post(t, path+"/reserve", body{"units": 1, "reference": reference})
+		})
+	}
+	c.gathered(t, calls...)
+	for i, a := range answers {
+		if i == 5 {
+			a.refused(t, http.StatusInternalServerError, "internal")
+			continue
+		}
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+	}
+	c.requireBalance(t, path, 100, 0, 8)
+	c.requireClean(t)
+}
+
+func TestTheSameKeyWithinABatch(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining)
+	path, before := c.authorize(t, 100), c.authorize(t, 100)
+	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
+	earlier := keyed("earlier").post(t, before+"/reserve", body{"units": 2})
+	answers := make([]answer, 6)
+	reserve := func(i int, key, path string, units int) func() {
+		return func() { answers[i] = keyed(key).post(t, path+"/reserve", body{"units": units}) }
+	}
+	c.gathered(t,
+		reserve(0, "one", path, 3),
+		reserve(1, "one", path, 3),       // the same again
+		reserve(2, "one", path, 4),       // something else
+		reserve(3, "too many", path, 98), // refused, and so the second time
+		reserve(4, "too many", path, 98),
+		reserve(5, "earlier", before, 2), // done in an earlier transaction
+	)
+	require.Equal(t, http.StatusCreated, answers[0].status, "%s", answers[0].raw)
+	require.Empty(t, answers[0].header.Get("Idempotency-Replayed"))
+	require.Equal(t, string(answers[0].raw), string(answers[1].raw))
+	require.Equal(t, "true", answers[1].header.Get("Idempotency-Replayed"))
+	answers[2].refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
+	answers[3].refused(t, http.StatusConflict, "insufficient-units")
+	answers[4].refused(t, http.StatusConflict, "insufficient-units")
+	require.Equal(t, string(earlier.raw), string(answers[5].raw))
+	require.Equal(t, "true", answers[5].header.Get("Idempotency-Replayed"))
+	c.requireBalance(t, path, 100, 0, 3)
+	c.requireBalance(t, before, 100, 0, 2)
+	c.requireClean(t)
+}
+
+func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining)
+	one, other := c.authorize(t, 10), c.authorize(t, 10)
+	all := bulk(on(one, "reserve", body{"units": 5}), on(other, "reserve", body{"units": 11}))
+	all["atomic"] = true
+	var undone, first, last answer
+	c.gathered(t,
+		func() { first = c.admin().post(t, one+"/reserve", body{"units": 2}) },
+		func() { undone = c.admin().post(t, "/units/bulk", all) },
+		func() { last = c.admin().post(t, one+"/reserve", body{"units": 8}) },
+	)
+	require.Equal(t, http.StatusCreated, first.status)
+	undone.refused(t, http.StatusConflict, "bulk-refused")
+	require.Equal(t, http.StatusCreated, last.status, "%s", last.raw)
+	c.requireBalance(t, one, 10, 0, 10)
+	c.requireBalance(t, other, 10, 0, 0)
+	c.requireClean(t)
+}
+
+func TestTheQueueIsFull(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining, "OMNI_COMBINE_QUEUE=1")
+	path := c.authorize(t, 10)
+	lane := c.holdLane(t)
+	lane.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
+	turnedAway := c.admin().post(t, path+"/reserve", body{"units": 1})
+	turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
+	require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
+	lane.letGo(t)
+	c.requireBalance(t, path, 10, 0, 1)
+}
+
+func TestWhoLeavesTheQueueChangesNothing(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
+	patient := beside(t, c, database.Open(t), combining) // its clients wait longer
+	path := c.authorize(t, 10)
+	lane := patient.holdLane(t)
+	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "timeout")
+	lane.letGo(t)
+	c.requireBalance(t, path, 10, 0, 0)
+	c.requireClean(t)
+}
+
+// TestPoolersInTransactionMode has the program speak as it must behind them: the
+// arrays of its statements are then sent without the server having been asked what
+// they are.
+func TestPoolersInTransactionMode(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"exec", "cache_describe", "describe_exec"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			c := open(t, func(config *db.Config) { config.ExecMode = mode })
+			path := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+			id := c.admin().post(t, path+"/reserve", body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
+			require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 5}).status)
+			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
+			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 2}).status)
+			require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"totalUnits": 90}).status)
+			keyed := c.admin().with("Idempotency-Key", "k")
+			first, again := keyed.post(t, path+"/reserve", body{"units": 1}), keyed.post(t, path+"/reserve", body{"units": 1})
+			require.Equal(t, string(first.raw), string(again.raw))
+			c.requireBalance(t, path, 90, 2, 8)
+			c.requireClean(t)
+		})
+	}
+}

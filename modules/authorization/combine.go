@@ -1,0 +1,253 @@
+package authorization
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// The bounds of combined transactions. One of maxCombined operations takes some
+// ten milliseconds; a larger one would have others wait and be hardly faster.
+const (
+	maxCombined     = 256
+	defaultQueue    = 10_000
+	combinedTimeout = 30 * time.Second // where callers have no deadline before
+)
+
+// unitLane is the table whose lock keeps instances of the program out of each
+// other's way.
+const unitLane = "unit_lane"
+
+func (s *Service) newCombiner(queue int) *db.Combiner[batch, result] {
+	if queue == 0 {
+		queue = defaultQueue
+	}
+	return db.NewCombiner(db.CombinerOptions[batch]{
+		Name: "units", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout,
+		Size:    func(b batch) int { return len(b.ops) },
+		Metrics: s.database.Metrics(),
+	}, func(ctx context.Context, batches []batch) ([]result, error) {
+		return s.transact(ctx, "units.combined", batches, db.Locking(unitLane))
+	})
+}
+
+// carryOut carries out a batch in a SERIALIZABLE transaction, together with
+// others or by itself. Refusals are in the outcomes.
+func (s *Service) carryOut(ctx context.Context, name string, b batch) ([]Outcome, error) {
+	var err error
+	if b.zone, err = s.directory.TimeZone(ctx, b.organization); err != nil {
+		return nil, err
+	}
+	var r result
+	if s.combiner != nil {
+		r, err = s.combiner.Do(ctx, placeOf(b.organization, b.ops[0].AuthorizationID), b)
+	} else {
+		r, err = s.byItself(ctx, name, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.outcomes, r.err
+}
+
+// byItself carries out a batch in a transaction of its own, once those before it
+// on the same authorizations are through.
+func (s *Service) byItself(ctx context.Context, name string, b batch) (result, error) {
+	leave, err := s.enter(ctx, b.authorizations())
+	if err != nil {
+		return result{}, err
+	}
+	defer leave()
+	results, err := s.transact(ctx, name, []batch{b})
+	if err != nil {
+		return result{}, err
+	}
+	return results[0], nil
+}
+
+// undisturbed calls fn, which changes an authorization in a transaction of its
+// own, while no operation on it is under way in this process.
+func (s *Service) undisturbed(ctx context.Context, organization, id uuid.UUID, fn func(ctx context.Context, lane ...db.Option) error) error {
+	if s.combiner != nil {
+		return s.combiner.Alone(ctx, placeOf(organization, id), func(ctx context.Context) error {
+			return fn(ctx, db.Locking(unitLane))
+		})
+	}
+	leave, err := s.lanes.Enter(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return fn(ctx)
+}
+
+// placeOf returns where a call queues. There is one lane for all: two that touch
+// the same rows make each other fail.
+func placeOf(organization, authorization uuid.UUID) db.Place {
+	return db.Place{Organization: organization, Subject: authorization}
+}
+
+// enter waits for the lanes of the authorizations, in their order.
+func (s *Service) enter(ctx context.Context, authorizations []uuid.UUID) (leave func(), err error) {
+	var entered []func()
+	leave = func() {
+		for _, each := range slices.Backward(entered) {
+			each()
+		}
+	}
+	for _, id := range authorizations {
+		out, err := s.lanes.Enter(ctx, id)
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		entered = append(entered, out)
+	}
+	return leave, nil
+}
+
+// transact carries out batches of any organizations in one SERIALIZABLE
+// transaction, in their order. The context may be nobody's.
+func (s *Service) transact(ctx context.Context, name string, batches []batch, options ...db.Option) ([]result, error) {
+	var rows []doneOperation // of the last attempt
+	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
+	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
+		d, err := s.open(ctx, batches)
+		if err != nil {
+			return nil, err
+		}
+		results := make([]result, len(batches))
+		for i, b := range batches {
+			results[i] = d.settle(b)
+		}
+		rows = d.rows
+		return results, s.write(ctx, d)
+	}, options...)
+}
+
+// open reads what the batches may touch: in one statement the authorizations, and
+// in one each, where they are needed at all, reservations, first days of weeks
+// and what was done before.
+func (s *Service) open(ctx context.Context, batches []batch) (*desk, error) {
+	d := &desk{
+		now: s.now(), inDoubt: db.InDoubt(ctx),
+		bookings: map[authorizationKey]*booking{}, done: map[operationKey]doneOperation{},
+	}
+	asked := map[authorizationKey][]Operation{}
+	for _, b := range batches {
+		for _, op := range b.ops {
+			asked[b.key(op)] = append(asked[b.key(op)], op)
+		}
+	}
+	found, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(asked), compareKeys))
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range found {
+		d.bookings[a.key()] = &booking{before: account{Authorization: a}}
+	}
+	if d.inDoubt {
+		if d.done, err = s.store.done(ctx, batches); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.loadReservations(ctx, d, asked); err != nil {
+		return nil, err
+	}
+	if err := s.loadWeeks(ctx, d, asked); err != nil {
+		return nil, err
+	}
+	for _, made := range d.bookings {
+		made.after = made.before
+	}
+	return d, nil
+}
+
+func (a Authorization) key() authorizationKey { return authorizationKey{a.OrganizationID, a.ID} }
+
+func (s *Service) loadReservations(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
+	var w wanted
+	for key, made := range d.bookings {
+		w.add(made.before.Authorization, asked[key], d.now)
+	}
+	if w.nothing() {
+		return nil
+	}
+	rows, err := s.store.touchable(ctx, w, d.now)
+	for _, r := range rows {
+		key := authorizationKey{r.OrganizationID, r.AuthorizationID}
+		d.bookings[key].before.reservations = append(d.bookings[key].before.reservations, r)
+	}
+	for _, made := range d.bookings {
+		made.before.reservations = oldestFirst(made.before.reservations)
+	}
+	return err
+}
+
+// loadWeeks finds out where weeks begin, for reservations that a weekly cap may stand against.
+func (s *Service) loadWeeks(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
+	var capped []*booking
+	var organizations, insurances []uuid.UUID
+	for key, made := range d.bookings {
+		a := made.before.Authorization
+		reserves := slices.ContainsFunc(asked[key], func(op Operation) bool { return op.Kind == Reserve })
+		if reserves && a.Caps.Week != nil && a.InsuranceID != nil {
+			capped = append(capped, made)
+			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
+		}
+	}
+	if len(capped) == 0 {
+		return nil
+	}
+	days, err := s.directory.WeekStarts(ctx, organizations, insurances)
+	if err != nil {
+		return err
+	}
+	for i, made := range capped {
+		made.before.weekStart = days[i]
+	}
+	return nil
+}
+
+// write writes what was decided on the desk: a statement for each table,
+// whatever the number of rows.
+func (s *Service) write(ctx context.Context, d *desk) error {
+	if changed := d.changed(); len(changed) > 0 {
+		if err := s.store.post(ctx, changed); err != nil {
+			return err
+		}
+	}
+	if err := s.events.Publish(ctx, d.messages); err != nil {
+		return err
+	}
+	return s.store.remember(ctx, d.rows)
+}
+
+// proof finds out after an ambiguous COMMIT whether the transaction that was to
+// write the rows took effect: any of them proves all. Another call with the same
+// key may have written it; then this one is tried again, finds that, and answers
+// as the other did. A transaction that wrote nothing can be made again.
+func (s *Service) proof(rows *[]doneOperation) db.Option {
+	return db.ProvenBy(func(ctx context.Context) (bool, error) {
+		if len(*rows) == 0 {
+			return false, nil
+		}
+		ours := (*rows)[0]
+		there, err := s.store.doneOne(ctx, operationKey{ours.OrganizationID, ours.ID})
+		if err != nil || there == nil {
+			return false, err
+		}
+		var wrote, found memory
+		if err := json.Unmarshal(ours.Outcome, &wrote); err != nil {
+			return false, err
+		}
+		err = json.Unmarshal(there.Outcome, &found)
+		return found.Call == wrote.Call, err
+	})
+}
