@@ -230,11 +230,11 @@ func TestTheQueueIsFull(t *testing.T) {
 	c.requireBalance(t, path, 10, 0, 1)
 }
 
-func TestWhoLeavesTheQueueChangesNothing(t *testing.T) {
+func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
-	patient := beside(t, c, database.Open(t), combining) // its clients wait longer
+	patient := beside(t, c, database.Open(t), combining)
 	path := c.authorize(t, 10)
 	lane := patient.holdLane(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "timeout")

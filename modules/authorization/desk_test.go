@@ -42,7 +42,7 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 		together := newDesk(accounts, map[operationKey]doneOperation{})
 		single := newDesk(accounts, map[operationKey]doneOperation{})
 		var calls []batch
-		var entries, entriesOfSingles = map[authorizationKey][]Entry{}, map[authorizationKey][]Entry{}
+		entriesOfSingles := map[authorizationKey][]Entry{}
 		var rows []doneOperation
 		for range rapid.IntRange(1, 25).Draw(t, "calls") {
 			var b batch
@@ -71,17 +71,14 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 		require.Equal(t, rows, together.rows)
 		for _, key := range keys {
 			made := together.bookings[key]
-			entries[key] = made.entries
+			require.Len(t, made.entries, len(entriesOfSingles[key]))
+			for i, e := range entriesOfSingles[key] {
+				require.Equal(t, e, made.entries[i])
+			}
 			require.Equal(t, single.bookings[key].before, made.after)
 			require.Equal(t, accounts[key], made.before, "what was read is not touched")
 			ledger := books{Authorization: made.after.Authorization, reservations: made.after.reservations, entries: made.entries}
 			require.Empty(t, ledger.check(noon))
-		}
-		for key := range entries {
-			require.Equal(t, len(entriesOfSingles[key]), len(entries[key]))
-			for i := range entries[key] {
-				require.Equal(t, entriesOfSingles[key][i], entries[key][i])
-			}
 		}
 	})
 }
