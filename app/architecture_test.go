@@ -92,8 +92,10 @@ var rules = []rule{
 		func(_, i string) bool { return isEcho(i) },
 	},
 	{
-		"keeps pgx in platform/db and platform/postgres",
-		func(f string) bool { return !under("platform/db")(f) && !under("platform/postgres")(f) },
+		"keeps pgx in platform/db, platform/postgres and what is measured beside the program",
+		func(f string) bool {
+			return !under("platform/db")(f) && !under("platform/postgres")(f) && !under("bench/compare")(f)
+		},
 		func(_, i string) bool { return isPgx(i) },
 	},
 	{
