@@ -77,8 +77,8 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 	}
 	data := filepath.Join(b.dir, "bare")
 	s := &server{bench: b, socket: filepath.Join(data, "postgres", "socket"), url: "http://" + address}
-	s.command = exec.CommandContext(ctx, b.program, "serve") //nolint:gosec // our own program
-	s.command.Env = append(os.Environ(), "OMNI_DATA_DIR="+data, "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=warn")
+	s.command = exec.CommandContext(ctx, b.program, "serve")                                                                         //nolint:gosec // our own program
+	s.command.Env = append(os.Environ(), "OMNI_DATA_DIR="+data, "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=warn", "OMNI_DB_MAX_CONNS=60") // pgbench has its clients beside the program
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
 	if err := s.command.Start(); err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (s *server) pgbench(ctx context.Context, rows int, duration time.Duration) 
 	}
 	fmt.Fprintln(os.Stderr, "measuring pgbench on", rows, "rows")
 	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, "--define", "rows="+strconv.Itoa(rows), //nolint:gosec // PostgreSQL's own
-		"--client", "50", "--jobs", "2", "--time", strconv.Itoa(int(duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
+		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
 		"--host", s.socket, "--username", ownerRole, "omnirapeutic")
 	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off")
 	out, err := command.CombinedOutput()

@@ -239,6 +239,9 @@ func TestBody(t *testing.T) {
 		"it needs none where no field is":            {mayHave, "", "", "", nil},
 		"it takes an empty object for nothing":       {nothing, json, "", "{}", nil},
 		"it refuses fields where there are none":     {nothing, json, "", `{"a": 1}`, httpx.ErrMalformed},
+		"it takes an empty object with spaces":       {nothing, json, "", " { \n} ", nil},
+		"it refuses a list where there is nothing":   {nothing, json, "", `[]`, httpx.ErrMalformed},
+		"it refuses any media where there is none":   {nothing, "text/plain", "", `x`, httpx.ErrMalformed},
 		"it takes a charset of UTF-8":                {needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil},
 		"it takes a merge patch":                     {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
 		"it refuses another charset":                 {needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported},
@@ -533,4 +536,19 @@ func TestHandleRefusesAtStart(t *testing.T) {
 
 func handle[In any]() {
 	httpx.Handle(http.StatusOK, func(context.Context, In) (httpx.None, error) { return httpx.None{}, nil })
+}
+
+func TestTheFirstDateOfAllIsADate(t *testing.T) {
+	t.Parallel()
+	type in struct {
+		From  calendar.Date `json:"from" validate:"required"`
+		Until calendar.Date `json:"until" validate:"required,gtefield=From"`
+	}
+	got, wrong := read[in](t, `{"from": "0001-01-01", "until": "0001-01-01"}`) // its midnight is the zero time of Go
+	require.Empty(t, wrong)
+	require.Equal(t, "0001-01-01", got.From.String())
+	_, wrong = read[in](t, `{"from": "0001-01-02", "until": "0001-01-01"}`)
+	require.Equal(t, []string{"until gtefield"}, wrong)
+	_, wrong = read[in](t, `{"from": null, "until": "0001-01-01"}`)
+	require.Equal(t, []string{"from required"}, wrong)
 }
