@@ -22,16 +22,17 @@ const (
 	maxKey         = 255
 )
 
-// serve returns how a route is served. A list seals its cursors. A POST that may
-// be repeated with an Idempotency-Key is, unless its endpoint takes care of the
-// key itself.
-func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
-	if r.Endpoint.Takes("cursor") {
-		return func(c echo.Context) error {
-			c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.cursors)))
-			return r.Endpoint.Serve(c)
-		}
+// sealing lets a list seal its cursors.
+func (s *Server) sealing(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.cursors)))
+		return next(c)
 	}
+}
+
+// serve returns how a route is served. A POST that may be repeated with an
+// Idempotency-Key is, unless its endpoint takes care of the key itself.
+func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 	if r.Method != http.MethodPost || r.Endpoint.Takes(headerKey) {
 		return r.Endpoint.Serve
 	}

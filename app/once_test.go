@@ -98,6 +98,8 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 				continue // net/http does not send it
 			}
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			c.admin().with("Idempotency-Key", key).post(t, "/patients/search", body{}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed") // also where it makes no difference
 		}
 	})
 	t.Run("it is forgotten after its time, and then it is a new request", func(t *testing.T) {

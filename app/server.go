@@ -136,6 +136,9 @@ func (s *Server) mount(routes []httpx.Route) error {
 		if r.Permission != httpx.Public {
 			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
 		}
+		if r.Endpoint.Takes("cursor") {
+			chain = append(chain, s.sealing)
+		}
 		s.echo.Add(r.Method, basePath+r.Path, s.serve(r), chain...)
 		if r.Endpoint.Streams {
 			s.streams[basePath+r.Path] = true

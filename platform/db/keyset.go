@@ -12,12 +12,14 @@ import (
 // meanwhile move nothing: none is shown twice, and none is left out that was there
 // all the time.
 type Keyset struct {
-	// Column is what the list is sorted by, as an expression with %s for the column
-	// or for a value to compare it with: "lower(%s)". Empty: by id alone.
-	Column, Expression string
-	Descending         bool
-	After              *Position // nil: from the beginning
-	Limit              int
+	Column string // what the list is sorted by; empty: the id alone
+	// Expression is applied to the column, and to the value that it is compared
+	// with, in the place of %s: "lower(%s)". It comes from the program, never from
+	// a request.
+	Expression string
+	Descending bool
+	After      *Position // nil: from the beginning
+	Limit      int
 }
 
 // Position is where a page ended: the value by which the list is sorted, and the
