@@ -46,7 +46,7 @@ type Service struct {
 	logger    logrus.FieldLogger
 	store     store
 	combiner  *db.Combiner[batch, result] // nil: every batch has a transaction of its own
-	lanes     db.Lanes[uuid.UUID]         // without a combiner: of authorizations whose units are changed
+	lanes     *db.Lanes[uuid.UUID]        // without a combiner: of authorizations whose units are changed
 
 	grace      time.Duration
 	onVerified func(organization uuid.UUID, r Report)
@@ -64,6 +64,9 @@ type Dependencies struct {
 	// Combine has the operations that arrive while a transaction is under way share
 	// the next one. Without it, each has a transaction of its own.
 	Combine bool
+	// Lanes are where calls wait for each other that do not combine. Other modules
+	// that change units in their transactions share them. Nil: this module has its own.
+	Lanes *db.Lanes[uuid.UUID]
 	// Queue is how many calls may wait for their transaction; 0 stands for 10,000.
 	Queue int
 	// SweeperGrace is how long the sweeper may take to release an expired hold
@@ -78,7 +81,10 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		grace: d.SweeperGrace, onVerified: d.OnVerified,
+		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified,
+	}
+	if s.lanes == nil {
+		s.lanes = new(db.Lanes[uuid.UUID])
 	}
 	if s.onVerified == nil {
 		s.onVerified = func(uuid.UUID, Report) {}
