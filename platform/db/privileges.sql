@@ -14,3 +14,7 @@ REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};
 
 -- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
 REVOKE INSERT, DELETE ON unit_lane FROM {{role}};
+
+-- Addenda are signed: nobody changes or takes back what was signed.
+REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda FROM {{role}};
+REVOKE UPDATE, TRUNCATE ON appointment_operations FROM {{role}};
