@@ -14,3 +14,9 @@ REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};
 
 -- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
 REVOKE INSERT, DELETE ON unit_lane FROM {{role}};
+
+-- The audit trail is append-only; only its owner can remove what is old, up to a checkpoint.
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
+REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
+REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
