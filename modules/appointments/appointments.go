@@ -74,7 +74,9 @@ type Span struct {
 func (s Span) Minutes() int { return int(s.End.Sub(s.Start) / time.Minute) }
 
 // Overlaps reports whether the two have an instant in common: back to back they do not.
-func (s Span) Overlaps(other Span) bool { return s.Start.Before(other.End) && other.Start.Before(s.End) }
+func (s Span) Overlaps(other Span) bool {
+	return s.Start.Before(other.End) && other.Start.Before(s.End)
+}
 
 func (s Span) utc() Span { return Span{s.Start.UTC(), s.End.UTC()} }
 

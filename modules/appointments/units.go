@@ -15,6 +15,8 @@ type Units interface {
 	// Open reads the authorizations, and those reservations on them that are named,
 	// in the transaction of the context.
 	Open(ctx context.Context, now time.Time, held []Held) (Book, error)
+	// Refusals are what it may have against a claim, for documents.
+	Refusals() []*fault.Error
 }
 
 // Held names an authorization and, where an appointment has one, its reservation on it.

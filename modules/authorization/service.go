@@ -48,8 +48,9 @@ type Service struct {
 	combiner  *db.Combiner[batch, result] // nil: every batch has a transaction of its own
 	lanes     *db.Lanes[uuid.UUID]        // without a combiner: of authorizations whose units are changed
 
-	grace      time.Duration
-	onVerified func(organization uuid.UUID, r Report)
+	grace            time.Duration
+	onVerified       func(organization uuid.UUID, r Report)
+	appointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 }
 
 // Dependencies are what the service works with. The clock and the ids are
@@ -72,6 +73,10 @@ type Dependencies struct {
 	// SweeperGrace is how long the sweeper may take to release an expired hold
 	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
 	SweeperGrace time.Duration
+	// AppointmentHolds returns, in the transaction of the context, what open appointments
+	// hold of the authorizations, each of which is in the organization beside it:
+	// [Service.Verify] compares. Nil: there are no appointments, and nothing is compared.
+	AppointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 	// OnVerified, if set, is called with the report of every verification, of one
 	// organization or, with the zero id, of all.
 	OnVerified func(organization uuid.UUID, r Report)
@@ -81,7 +86,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified,
+		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds,
 	}
 	if s.lanes == nil {
 		s.lanes = new(db.Lanes[uuid.UUID])
