@@ -84,7 +84,7 @@ func (a answer) ok(t testing.TB) answer {
 
 const hour = time.Hour
 
-func TestAnAppointmentsLife(t *testing.T) {
+func TestAppointmentLife(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 20)
