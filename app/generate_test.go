@@ -333,7 +333,7 @@ func (m maker) text(s schema, name string) string {
 				quarters += 1 + m.IntN(40)
 			}
 			const quarter = 15 * time.Minute
-			return time.Now().UTC().Truncate(24 * time.Hour).AddDate(0, 0, -12).Add(time.Duration(quarters) * quarter).Format(time.RFC3339)
+			return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -12).Add(time.Duration(quarters) * quarter).Format(time.RFC3339)
 		}
 		return pick(m, time.Now().UTC().Format(time.RFC3339), "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999-23:59")
 	case "email":
