@@ -30,7 +30,7 @@ type loadtestCommand struct {
 func (loadtestCommand) Help() string {
 	return `Ends with latencies, what was accepted, refused and failed, retries, and an integrity check.
 "Not enough units" is an answer; a failure is anything that is neither yes nor no.
-Exit code 0: integrity holds and nothing failed, whether or not a latency is printed as MISSED;
+Exit code 0: integrity holds and nothing failed, whether or not a latency or memory is printed as MISSED;
 3: units are not right or requests failed.`
 }
 

@@ -72,7 +72,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	// What was measured until something went wrong is worth reading, too.
 	defer func() { t.print(os.Stdout) }()
 	if !b.curve && !b.large && !b.stalls {
-		for _, part := range []func(context.Context, *table) error{b.modes, b.instances, b.stall, b.noOp, b.bare} {
+		for _, part := range []func(context.Context, *table) error{b.modes, b.stall, b.noOp, b.bare} {
 			if err := part(ctx, t); err != nil {
 				return err
 			}
