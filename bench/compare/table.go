@@ -103,7 +103,9 @@ func (t *table) print(out io.Writer) {
 	}
 	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", t.rows)
 	section("| what must hold | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
-	section("", t.notes)
+	for _, note := range t.notes {
+		fmt.Fprintf(out, "\n%s\n", note)
+	}
 }
 
 // heading names the date and the machine.
