@@ -121,17 +121,23 @@ func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, s.databaseURL(ownerRole))
 }
 
-// call sends in as JSON and decodes the answer into out, where there is one.
+// call sends in as JSON, unless it is nil, and decodes the answer into out.
 func (s *server) call(ctx context.Context, token, method, path string, in, out any) error {
-	body, err := json.Marshal(in)
+	var body io.Reader
+	if in != nil {
+		content, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(content)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.url+"/api/v1"+path, body)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, s.url+"/api/v1"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
+	if in != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
-	request.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -218,7 +218,7 @@ func checkKept(ctx context.Context, s *server, token, authorization string, prom
 	var verified struct {
 		OK bool `json:"ok"`
 	}
-	if err := s.call(ctx, token, http.MethodPost, "/admin/verify", struct{}{}, &verified); err != nil {
+	if err := s.call(ctx, token, http.MethodPost, "/admin/verify", nil, &verified); err != nil {
 		return err
 	}
 	if !verified.OK {
