@@ -97,10 +97,11 @@ type moments struct {
 	all   []time.Time
 }
 
-func (m *moments) add(at time.Time) {
+// add notes the present moment.
+func (m *moments) add() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	m.all = append(m.all, at)
+	m.all = append(m.all, time.Now()) // in the lock, so that they are in order
 }
 
 func (m *moments) count() int64 {
@@ -126,7 +127,7 @@ func (r *reservers) start(ctx context.Context) {
 		r.clients.Go(func() {
 			defer transport.CloseIdleConnections()
 			for ctx.Err() == nil && r.reserve(ctx, transport) == nil {
-				r.answered.add(time.Now())
+				r.answered.add()
 			}
 		})
 	}
