@@ -228,8 +228,8 @@ func TestTheRulesOfBookingsLockNoTable(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Contains(t, locked, "page payer_rounding_rules_pkey", "they are there to be seen")
-	for _, lock := range locked {
-		require.NotContains(t, lock, "relation ")
+	for _, lock := range locked { // no table, and of no index that grows with other records
+		require.Regexp(t, `^(tuple [a-z_]+|page [a-z_]+_pkey)$`, lock)
 	}
 }
 
