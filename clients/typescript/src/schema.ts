@@ -41,7 +41,7 @@ export interface paths {
         };
         /**
          * Read an organization
-         * @description Name and time zone of an organization.
+         * @description Name, time zone and settings of an organization.
          *
          *     Permission: `organization:read`.
          */
@@ -243,7 +243,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: what is not given stays as it is.
+         * @description A merge patch: what is not given stays as it is. Another `rounding` makes a rule that counts from `roundingFrom` on, today where that is not given; a planned rule of the same day is replaced, and one that has begun stays: units were computed by it.
          *
          *     Permission: `payer:change`.
          */
@@ -360,6 +360,34 @@ export interface paths {
          *     Permission: `service-code:change`.
          */
         patch: operations["changeServiceCode"];
+        trace?: never;
+    };
+    "/service-pairs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read which services may run together
+         * @description A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.
+         *
+         *     Permission: `service-code:read`.
+         */
+        get: operations["getServicePairs"];
+        /**
+         * Say which services may run together
+         * @description Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.
+         *
+         *     Permission: `service-code:change`.
+         */
+        put: operations["replaceServicePairs"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/auth/login": {
@@ -1508,7 +1536,7 @@ export interface components {
             /** Format: date */
             endsOn?: string | null;
         };
-        /** @description What a person enters of an organization. */
+        /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
         NewOrganization: {
             name: string;
             timeZone: string;
@@ -1534,7 +1562,7 @@ export interface components {
             name: string;
             payerCode?: string | null;
             /**
-             * @description Empty: RoundUp.
+             * @description On all days; empty: RoundUp.
              * @enum {string}
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
@@ -1561,6 +1589,11 @@ export interface components {
         NewServiceCode: {
             code: string;
             description: string;
+            /**
+             * @description Empty: that which the code has with payers, DIRECT for other codes.
+             * @enum {string}
+             */
+            lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             /** @description 0: 15. */
             unitMinutes?: number;
             requiredCredentials?: string[];
@@ -1625,6 +1658,12 @@ export interface components {
             name: string;
             /** @description An IANA name, such as America/New_York. */
             timeZone: string;
+            /** @description An appointment is cancelled late when fewer hours are left until its start; 0 to 720. */
+            lateCancelHours: number;
+            /** @description Whether units stay used when a patient does not come, for payers that pay for it. */
+            noShowConsumes: boolean;
+            /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
+            sessionEditHours: number;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -1636,6 +1675,9 @@ export interface components {
         OrganizationChange: {
             name?: string;
             timeZone?: string;
+            lateCancelHours?: number;
+            noShowConsumes?: boolean;
+            sessionEditHours?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -1765,17 +1807,27 @@ export interface components {
             name: string;
             /** @description How claims name the payer. */
             payerCode: string | null;
-            /** @enum {string} */
+            /**
+             * @description That of the rule in force today, in the organization's time zone.
+             * @enum {string}
+             */
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /** @description In the order of their first days; each counts until the next one. */
+            roundingRules: components["schemas"]["RoundingRule"][];
             /** @description MONDAY to SUNDAY. */
             weekStartsOn: string;
         };
-        /** @description PayerChange changes what is given of a payer. */
+        /** @description PayerChange changes what is given of a payer. Another way of rounding makes a rule that counts from a day on, today or later; rules that have begun stay. */
         PayerChange: {
             name?: string;
             payerCode?: string | null;
             /** @enum {string} */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /**
+             * Format: date
+             * @description The first day on which the rounding counts; not given: today in the organization's time zone.
+             */
+            roundingFrom?: string;
             /** @enum {string} */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
@@ -2076,6 +2128,16 @@ export interface components {
             phase: string;
             count: number;
         };
+        /** @description A way of rounding from a day on, until another one follows. */
+        RoundingRule: {
+            /**
+             * Format: date
+             * @description Its first day; 0001-01-01: always.
+             */
+            startsOn: string;
+            /** @enum {string} */
+            method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+        };
         /** @description A service as payers name it, such as 97153. Codes are open: an organization enters the ones that its payers use. */
         ServiceCode: {
             /** Format: uuid */
@@ -2092,6 +2154,11 @@ export interface components {
             code: string;
             /** @description A short label of one's own. */
             description: string;
+            /**
+             * @description A patient has one appointment at a time in each lane.
+             * @enum {string}
+             */
+            lane: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             /** @description How long one unit is, 1 to 1440. */
             unitMinutes: number;
             /** @description Any of these is enough, in order; none: no one is needed. */
@@ -2103,6 +2170,8 @@ export interface components {
         ServiceCodeChange: {
             code?: string;
             description?: string;
+            /** @enum {string} */
+            lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             unitMinutes?: number;
             requiredCredentials?: string[];
             active?: boolean;
@@ -2137,6 +2206,16 @@ export interface components {
             code: "service-code-taken";
             requestId: string;
             field: string;
+        };
+        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        ServicePair: {
+            code: string;
+            otherCode: string;
+        };
+        /** @description All the pairs of an organization. */
+        ServicePairs: {
+            /** @description In the order of their codes. */
+            pairs: components["schemas"]["ServicePair"][];
         };
         /** @description One key of the effective configuration. */
         Setting: {
@@ -2977,11 +3056,14 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
+export type RoundingRule = components['schemas']['RoundingRule'];
 export type ServiceCode = components['schemas']['ServiceCode'];
 export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
 export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFoundProblem'];
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
+export type ServicePair = components['schemas']['ServicePair'];
+export type ServicePairs = components['schemas']['ServicePairs'];
 export type Setting = components['schemas']['Setting'];
 export type ShuttingDownProblem = components['schemas']['ShuttingDownProblem'];
 export type SignIn = components['schemas']['SignIn'];
@@ -4122,6 +4204,70 @@ export interface operations {
             404: components["responses"]["NotFound6"];
             409: components["responses"]["Conflict3"];
             412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getServicePairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServicePairs"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    replaceServicePairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServicePairs"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServicePairs"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
