@@ -6,6 +6,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
@@ -44,6 +47,8 @@ type App struct {
 	Directory      *directory.Service
 	Access         *rbac.Service
 	Authorizations *authorization.Service
+	Appointments   *appointments.Service
+	Audit          *audit.Service
 	Events         *events.Service
 
 	config   config.Config
@@ -69,24 +74,31 @@ func New(d Dependencies) (*App, error) {
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: authorization.EventTypes(),
+		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: slices.Concat(authorization.EventTypes(), appointments.EventTypes()),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
+	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
+		Lanes: lanes, AppointmentHolds: a.appointmentHolds,
+	})
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
+	a.Appointments = appointments.New(appointments.Dependencies{
+		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit,
+		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_combine_waiting", Help: "Requests that wait for their transaction.",
-	}, func() float64 { return float64(a.Authorizations.Waiting()) }))
+	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Events.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}

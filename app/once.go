@@ -119,5 +119,6 @@ func (a *App) ForgetRequests(ctx context.Context) error {
 	keep := a.config.IdempotencyRetention
 	_, err := a.keys.Forget(ctx, keep)
 	_, opErr := a.Authorizations.ForgetOperations(ctx, keep)
-	return errors.Join(err, opErr)
+	_, bookingErr := a.Appointments.ForgetOperations(ctx, keep)
+	return errors.Join(err, opErr, bookingErr)
 }

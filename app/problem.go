@@ -132,9 +132,12 @@ type problem struct {
 	Instance  string `json:"instance"`
 	Code      string `json:"code"`
 	RequestID string `json:"requestId"`
+	// Reasons are all the rules that stand against the request, where it was held
+	// against several; the first of them is that of the code.
+	Reasons []fault.Reason `json:"reasons,omitempty"`
 }
 
-var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
+var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId", "reasons"}
 
 const problemType = "urn:omnirapeutic:problem:"
 
@@ -173,7 +176,7 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	document, err := json.Marshal(problem{
 		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
-		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
+		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()), Reasons: f.Reasons(),
 	})
 	if err != nil || f.Details() == nil {
 		return document, err

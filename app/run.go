@@ -73,6 +73,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // Close gives back what [Open] took.
 func (p *Program) Close() error {
+	p.Appointments.Close()
 	p.Authorizations.Close()
 	p.database.Close()
 	return p.Storage.Close()

@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
 )
 
 // history makes the records of the demo practice and plays what happened to its
@@ -54,11 +55,11 @@ func (p Practice) practitioners(own context.Context) error {
 type coverage struct{ patient, insurance uuid.UUID }
 
 func (p Practice) patients(own context.Context) ([]coverage, error) {
-	commercial, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: directory.RoundMidpoint})
+	commercial, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: scheduling.RoundMidpoint})
 	if err != nil {
 		return nil, err
 	}
-	medicaid, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: directory.RoundDown, WeekStartsOn: "MONDAY"})
+	medicaid, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: scheduling.RoundDown, WeekStartsOn: "MONDAY"})
 	if err != nil {
 		return nil, err
 	}

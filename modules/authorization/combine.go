@@ -59,7 +59,7 @@ func (s *Service) carryOut(ctx context.Context, name string, b batch) ([]Outcome
 // byItself carries out a batch in a transaction of its own, once those before it
 // on the same authorizations are through.
 func (s *Service) byItself(ctx context.Context, name string, b batch) (result, error) {
-	leave, err := s.enter(ctx, b.authorizations())
+	leave, err := s.lanes.EnterAll(ctx, b.authorizations())
 	if err != nil {
 		return result{}, err
 	}
@@ -91,25 +91,6 @@ func (s *Service) undisturbed(ctx context.Context, organization, id uuid.UUID, f
 // the same rows make each other fail.
 func placeOf(organization, authorization uuid.UUID) db.Place {
 	return db.Place{Organization: organization, Subject: authorization}
-}
-
-// enter waits for the lanes of the authorizations, in their order.
-func (s *Service) enter(ctx context.Context, authorizations []uuid.UUID) (leave func(), err error) {
-	var entered []func()
-	leave = func() {
-		for _, each := range slices.Backward(entered) {
-			each()
-		}
-	}
-	for _, id := range authorizations {
-		out, err := s.lanes.Enter(ctx, id)
-		if err != nil {
-			leave()
-			return nil, err
-		}
-		entered = append(entered, out)
-	}
-	return leave, nil
 }
 
 // transact carries out batches of any organizations in one SERIALIZABLE
@@ -145,28 +126,34 @@ func (s *Service) open(ctx context.Context, batches []batch) (*desk, error) {
 			asked[b.key(op)] = append(asked[b.key(op)], op)
 		}
 	}
-	found, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(asked), compareKeys))
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range found {
-		d.bookings[a.key()] = &booking{before: account{Authorization: a}}
-	}
 	if d.inDoubt {
+		var err error
 		if d.done, err = s.store.done(ctx, batches); err != nil {
 			return nil, err
 		}
 	}
+	return d, s.read(ctx, d, asked)
+}
+
+// read puts the authorizations on the desk, with what the operations need to see.
+func (s *Service) read(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
+	found, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(asked), compareKeys))
+	if err != nil {
+		return err
+	}
+	for _, a := range found {
+		d.bookings[a.key()] = &booking{before: account{Authorization: a}}
+	}
 	if err := s.loadReservations(ctx, d, asked); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.loadWeeks(ctx, d, asked); err != nil {
-		return nil, err
+		return err
 	}
 	for _, made := range d.bookings {
 		made.after = made.before
 	}
-	return d, nil
+	return nil
 }
 
 func (a Authorization) key() authorizationKey { return authorizationKey{a.OrganizationID, a.ID} }

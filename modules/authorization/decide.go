@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 )
@@ -27,7 +25,9 @@ type account struct {
 // by handing each the state that the one before it left.
 //
 // Where the operation has no service date, a reservation is for today, and a
-// consumption is for the day of the reservation that it settles.
+// consumption is for the day of the reservation that it settles. A Reserve that
+// names a reservation, and a Consume for an appointment that has none, are those
+// of decide_appointment.go.
 func decide(before account, op Operation, at Moment) (account, Outcome) {
 	before.reservations = slices.Clip(before.reservations) // nobody else appends to them
 	return decideNext(before, op, at)
@@ -38,7 +38,7 @@ func decide(before account, op Operation, at Moment) (account, Outcome) {
 // decision may be made then, unless this one is forgotten.
 func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
-	if op.Kind != Reserve || before.mayHaveExpired(at.Now) {
+	if op.Kind != Reserve || op.ReservationID != nil || before.mayHaveExpired(at.Now) {
 		d.reservations = slices.Clone(before.reservations) // some of them may change
 	}
 	d.Booked = maps.Clone(before.Booked)
@@ -62,7 +62,7 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 		refusal = ErrBooksDamaged
 	}
 	if refusal != nil {
-		return before, Outcome{Refusal: refusal, Authorization: before.Authorization}
+		return before, Outcome{Refusal: refusal, Reasons: d.reasons, Authorization: before.Authorization}
 	}
 	if len(d.entries) > 0 {
 		d.Version++
@@ -83,6 +83,7 @@ type draft struct {
 	op       Operation
 	at       Moment
 	entries  []Entry
+	reasons  []*fault.Error // why units cannot be reserved
 	consumed int
 	missing  int
 	damaged  bool // the counters contradict the reservations: somebody changed them past this program
@@ -107,19 +108,42 @@ func (d *draft) expireHolds() {
 
 func (d *draft) reserve() *fault.Error {
 	day := d.op.reservedFor(d.at.Today)
-	switch {
-	case d.Decision != Active:
-		return notActive(d.Decision)
-	case !d.Covers(day):
-		return d.outsideDates(day)
-	case d.op.Units > d.Available():
-		return insufficientUnits(d.Available(), d.op.Units)
+	if d.op.ReservationID != nil {
+		return d.resize(day)
 	}
-	if refusal := d.capRefusal(d.op.Units, day); refusal != nil {
+	if refusal := d.ask(d.account, day); refusal != nil {
 		return refusal
 	}
 	d.open(d.op.Units, day)
 	return nil
+}
+
+// ask returns the first reason why the account does not give the operation's
+// units for the day, and keeps all of them.
+func (d *draft) ask(a account, day calendar.Date) *fault.Error {
+	if d.reasons = a.refusals(d.op.Units, day); len(d.reasons) > 0 {
+		return d.reasons[0]
+	}
+	return nil
+}
+
+// refusals returns every rule that stands against reserving the units for the
+// day, the first one first.
+func (a account) refusals(units int, day calendar.Date) []*fault.Error {
+	var all []*fault.Error
+	if a.Decision != Active {
+		all = append(all, notActive(a.Decision))
+	}
+	if !a.Covers(day) {
+		all = append(all, a.outsideDates(day))
+	}
+	if units > a.Available() {
+		all = append(all, insufficientUnits(a.Available(), units))
+	}
+	if refusal := a.capRefusal(units, day); refusal != nil && units > 0 {
+		all = append(all, refusal)
+	}
+	return all
 }
 
 func (d *draft) release() *fault.Error {
@@ -155,10 +179,15 @@ func (d *draft) consume() *fault.Error {
 	if day := d.op.ServiceDate; !day.IsZero() && !d.Covers(day) {
 		return d.outsideDates(day)
 	}
-	if d.op.ReservationID != nil {
+	switch {
+	case d.op.ReservationID != nil:
 		return d.consumeNamed()
+	case d.op.AppointmentID != nil:
+		d.consumeUnreserved()
+		return nil
+	default:
+		return d.consumeOldest()
 	}
-	return d.consumeOldest()
 }
 
 // consumeNamed settles one reservation. Time that went beyond it is taken from
@@ -183,7 +212,9 @@ func (d *draft) consumeNamed() *fault.Error {
 		d.extend(r, granted)
 		units -= d.missing
 	}
-	d.use(r, units, day)
+	if units > 0 {
+		d.use(r, units, day)
+	}
 	if rest := r.Left(); rest > 0 && !d.op.KeepRest {
 		d.giveBack(r, Release, rest)
 	}
@@ -267,12 +298,16 @@ func (d *draft) named() (*Reservation, *fault.Error) {
 	case r.AppointmentID != nil && (d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID):
 		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
 			"The reservation belongs to appointment %s and is settled only through it.", *r.AppointmentID)
-	case !r.Open():
-		return nil, ErrReservationClosed.With(
-			Settled{r.ID, r.Consumed, r.Released, r.lapsed(d.at.Now)},
-			"The reservation holds no units any more: %d were consumed, %d went back.", r.Consumed, r.Released)
+	case !r.Open() && !d.mayReopen(r):
+		return nil, d.closed(r)
 	}
 	return r, nil
+}
+
+func (d *draft) closed(r *Reservation) *fault.Error {
+	return ErrReservationClosed.With(
+		Settled{r.ID, r.Consumed, r.Released, r.lapsed(d.at.Now)},
+		"The reservation holds no units any more: %d were consumed, %d went back.", r.Consumed, r.Released)
 }
 
 // unclaimed yields the open reservations that carry no appointment, oldest first.
@@ -296,127 +331,6 @@ func (d *draft) grantable(units int, day calendar.Date) int {
 	return min(units, d.Available())
 }
 
-// open makes the operation's reservation.
-func (d *draft) open(units int, day calendar.Date) *Reservation {
-	r := Reservation{
-		OrganizationID:  d.OrganizationID,
-		ID:              d.op.NewID,
-		AuthorizationID: d.ID,
-		Sequence:        d.LastSequence + 1,
-		ServiceDate:     day,
-		AppointmentID:   d.op.AppointmentID,
-		Reference:       d.op.Reference,
-		CreatedAt:       d.at.Now,
-	}
-	if d.op.HoldFor > 0 {
-		r.ExpiresAt = new(d.at.Now.Add(d.op.HoldFor))
-	}
-	d.reservations = append(d.reservations, r)
-	opened := &d.reservations[len(d.reservations)-1]
-	d.extend(opened, units)
-	d.noteExpiry(opened)
-	return opened
-}
-
-// extend reserves more units on a reservation, whatever caps say: whoever must
-// keep to them has asked before.
-func (d *draft) extend(r *Reservation, units int) {
-	if units == 0 {
-		return
-	}
-	r.Units += units
-	d.Scheduled += units
-	d.book(r, units)
-	d.postOn(r, Reserve, units, r.ServiceDate)
-}
-
-// use turns reserved units into used ones.
-func (d *draft) use(r *Reservation, units int, day calendar.Date) {
-	r.Consumed += units
-	d.Scheduled -= units
-	d.Used += units
-	d.consumed += units
-	d.postOn(r, Consume, units, day)
-}
-
-// giveBack makes reserved units available again; kind is Release or Expire.
-func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
-	r.Released += units
-	d.Scheduled -= units
-	d.book(r, -units)
-	d.postOn(r, kind, units, r.ServiceDate)
-}
-
-// book keeps what caps count by date.
-func (d *draft) book(r *Reservation, units int) {
-	if d.Booked == nil {
-		return
-	}
-	d.Booked[r.ServiceDate] += units
-	if d.Booked[r.ServiceDate] == 0 {
-		delete(d.Booked, r.ServiceDate)
-	}
-}
-
-func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.Date) {
-	r.UpdatedAt = d.at.Now
-	d.post(Entry{Kind: kind, Units: units, ReservationID: new(r.ID), ServiceDate: day})
-}
-
-// post appends the entry to the ledger, whose counters have been moved already.
-func (d *draft) post(e Entry) {
-	b := d.Balance
-	if b.Used < 0 || b.Scheduled < 0 || b.Used+b.Scheduled > b.Total {
-		d.damaged = true // the database would refuse it too
-	}
-	e.OrganizationID = d.OrganizationID
-	e.AuthorizationID = d.ID
-	e.Sequence = d.LastSequence + 1
-	if e.Kind != Expire {
-		e.Reason = d.op.Reason
-	}
-	e.OperationID = d.op.ID
-	e.ActorID = d.op.ActorID
-	e.RequestID = d.op.RequestID
-	e.TotalAfter, e.UsedAfter, e.ScheduledAfter = b.Total, b.Used, b.Scheduled
-	e.OccurredAt = d.at.Now
-	e.PreviousHash = d.LastHash
-	e.Hash = e.computeHash()
-	d.LastSequence, d.LastHash = e.Sequence, e.Hash
-	d.entries = append(d.entries, e)
-}
-
-// noteExpiry moves the hint of the next expiry to the reservation's, where that is earlier.
-func (d *draft) noteExpiry(r *Reservation) {
-	if !r.Open() || r.ExpiresAt == nil {
-		return
-	}
-	if d.NextExpiry == nil || r.ExpiresAt.Before(*d.NextExpiry) {
-		d.NextExpiry = r.ExpiresAt
-	}
-}
-
-// touchedBy returns the reservations that the entries are about, oldest first.
-// With own, holds that expired on the way are left out: the operation that
-// found them is not about them.
-func (a account) touchedBy(entries []Entry, own bool) []Reservation {
-	about := make(map[uuid.UUID]bool, len(entries))
-	for i := range entries {
-		if e := &entries[i]; e.ReservationID != nil && (e.Kind != Expire || !own) {
-			about[*e.ReservationID] = true
-		}
-	}
-	touched := make([]Reservation, 0, len(about))
-	for i := len(a.reservations) - 1; i >= 0 && len(about) > 0; i-- { // new ones stand last
-		if r := &a.reservations[i]; about[r.ID] {
-			delete(about, r.ID)
-			touched = append(touched, *r)
-		}
-	}
-	slices.Reverse(touched)
-	return slices.Clip(touched)
-}
-
 // mayHaveExpired reports whether some open hold may have expired by now.
 func (a Authorization) mayHaveExpired(now time.Time) bool {
 	return a.NextExpiry != nil && !a.NextExpiry.After(now)
@@ -426,7 +340,7 @@ func notActive(status Status) *fault.Error {
 	return ErrNotActive.With(State{status}, "The authorization is %s; units are reserved only on an active one.", status)
 }
 
-func (d *draft) outsideDates(day calendar.Date) *fault.Error {
-	return ErrOutsideDates.With(Dates{day, d.StartDate, d.EndDate},
-		"The service date %s is not within the authorization, which runs from %s to %s.", day, d.StartDate, d.EndDate)
+func (a Authorization) outsideDates(day calendar.Date) *fault.Error {
+	return ErrOutsideDates.With(Dates{day, a.StartDate, a.EndDate},
+		"The service date %s is not within the authorization, which runs from %s to %s.", day, a.StartDate, a.EndDate)
 }

@@ -28,6 +28,7 @@ type box struct {
 	used      int // stones that were in it and were used
 	day       calendar.Date
 	expiresAt time.Time // zero: never
+	owner     uuid.UUID // the appointment that it belongs to; zero: none
 }
 
 // fits says whether more stones on a day keep to the caps: it looks at every
@@ -98,12 +99,33 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 		}
 	}()
 	m.expire(now)
+	owner := uuid.Nil
+	if op.AppointmentID != nil {
+		owner = *op.AppointmentID
+	}
 	switch {
+	case op.Kind == Reserve && op.ReservationID != nil:
+		b := m.box(*op.ReservationID)
+		if b == nil || b.owner == uuid.Nil || b.owner != owner || b.used > 0 {
+			return false, 0
+		}
+		less := b.day == op.ServiceDate && op.Units <= b.stones
+		m.available += b.stones
+		b.stones = 0
+		if !less && (op.Units > m.available || op.Units > 0 && !m.fits(op.Units, op.ServiceDate)) {
+			return false, 0
+		}
+		m.available -= op.Units
+		b.stones = op.Units
+		if op.Units > 0 {
+			b.day = op.ServiceDate
+		}
+		return true, 0
 	case op.Kind == Reserve:
 		if op.Units > m.available || !m.fits(op.Units, op.ServiceDate) {
 			return false, 0
 		}
-		b := box{id: op.NewID, stones: op.Units, day: op.ServiceDate}
+		b := box{id: op.NewID, stones: op.Units, day: op.ServiceDate, owner: owner}
 		if op.HoldFor > 0 {
 			b.expiresAt = now.Add(op.HoldFor)
 		}
@@ -121,7 +143,8 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 		return true, 0
 	case op.ReservationID != nil:
 		b := m.box(*op.ReservationID)
-		if b == nil || b.stones == 0 {
+		reopens := op.Kind == Consume && b != nil && b.owner != uuid.Nil && b.used == 0
+		if b == nil || b.owner != uuid.Nil && b.owner != owner || b.stones == 0 && !reopens {
 			return false, 0
 		}
 		units := op.Units
@@ -147,9 +170,18 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 			b.stones = 0
 		}
 		return true, units - fromBox - fromAvailable
+	case op.Kind == Consume && owner != uuid.Nil:
+		units := min(op.Units, m.available)
+		m.available -= units
+		m.used += units
+		m.held = append(m.held, box{id: op.NewID, used: units, day: today, owner: owner})
+		return true, op.Units - units
 	default:
 		left := op.Units
 		for i := range m.held {
+			if m.held[i].owner != uuid.Nil {
+				continue
+			}
 			units := min(left, m.held[i].stones)
 			m.held[i].stones -= units
 			left -= units
@@ -201,7 +233,7 @@ func TestDecideAgainstModel(t *testing.T) {
 				continue
 			}
 			require.Equal(t, missing, outcome.Missing)
-			if op.Kind == Reserve {
+			if op.Kind == Reserve && op.ReservationID == nil {
 				require.True(t, stones.fits(0, op.ServiceDate), "%+v exceeds one of %v", op, stones.caps)
 			}
 			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
@@ -234,6 +266,7 @@ func drawOperation(t *rapid.T, a account) Operation {
 	case Reserve:
 		op.ServiceDate = firstDay.AddDays(rapid.IntRange(0, 30).Draw(t, "day"))
 		op.HoldFor = time.Duration(rapid.SampledFrom([]int{0, 0, 30, 60, 120}).Draw(t, "hold")) * time.Second
+		drawAppointment(t, a, &op)
 	case Adjust:
 		op.Total = rapid.IntRange(0, 40).Draw(t, "new total")
 	case Release, Consume:
@@ -241,7 +274,33 @@ func drawOperation(t *rapid.T, a account) Operation {
 			op.ReservationID = new(rapid.SampledFrom(a.reservations).Draw(t, "reservation").ID)
 			op.Units = rapid.IntRange(0, 12).Draw(t, "units of it")
 			op.KeepRest = rapid.Bool().Draw(t, "keep rest")
+			op.AppointmentID = drawOwner(t, a, *op.ReservationID)
+		} else if op.Kind == Consume && rapid.IntRange(0, 3).Draw(t, "for an appointment without units") == 0 {
+			op.AppointmentID = new(uuid.New())
 		}
 	}
 	return op
+}
+
+// drawAppointment makes some reservations those of appointments, and some the
+// resizing of one that is there.
+func drawAppointment(t *rapid.T, a account, op *Operation) {
+	switch rapid.IntRange(0, 3).Draw(t, "appointment") {
+	case 0:
+		op.AppointmentID, op.HoldFor = new(uuid.New()), 0
+	case 1:
+		if len(a.reservations) > 0 {
+			op.ReservationID = new(rapid.SampledFrom(a.reservations).Draw(t, "reservation").ID)
+			op.Units = rapid.IntRange(0, 12).Draw(t, "units from now on")
+			op.AppointmentID = drawOwner(t, a, *op.ReservationID)
+		}
+	}
+}
+
+// drawOwner returns the appointment of the reservation, most of the time.
+func drawOwner(t *rapid.T, a account, reservation uuid.UUID) *uuid.UUID {
+	if rapid.IntRange(0, 9).Draw(t, "somebody else") == 0 {
+		return new(uuid.New())
+	}
+	return a.reservation(reservation).AppointmentID
 }

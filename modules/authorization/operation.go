@@ -20,8 +20,9 @@ type Operation struct {
 	AuthorizationID uuid.UUID
 	Units           int // Reserve, Release, Consume: 0 means all that is left of the named reservation
 	Total           int // Adjust: the new total
-	// ReservationID names the reservation to settle. Nil: take from the oldest
-	// open ones that carry no appointment.
+	// ReservationID names the reservation to settle or, of a Reserve, to resize: it
+	// holds Units for ServiceDate from then on. Nil: take from the oldest open ones
+	// that carry no appointment.
 	ReservationID *uuid.UUID
 	NewID         uuid.UUID     // the id of the reservation that this operation may make
 	ServiceDate   calendar.Date // of Reserve and Consume; none: see [decide]
@@ -76,7 +77,8 @@ func quoted(s *string) string {
 
 // Outcome is what an operation came to: a refusal, or what it changed.
 type Outcome struct {
-	Refusal       *fault.Error // nil: accepted
+	Refusal       *fault.Error   // nil: accepted
+	Reasons       []*fault.Error // Reserve: every rule that stands against it, the refusal first
 	Authorization Authorization
 	Reservations  []Reservation // those it made or changed, oldest first
 	Entries       []Entry       // those it wrote, none where nothing had to change

@@ -46,10 +46,11 @@ type Service struct {
 	logger    logrus.FieldLogger
 	store     store
 	combiner  *db.Combiner[batch, result] // nil: every batch has a transaction of its own
-	lanes     db.Lanes[uuid.UUID]         // without a combiner: of authorizations whose units are changed
+	lanes     *db.Lanes[uuid.UUID]        // without a combiner: of authorizations whose units are changed
 
-	grace      time.Duration
-	onVerified func(organization uuid.UUID, r Report)
+	grace            time.Duration
+	onVerified       func(organization uuid.UUID, r Report)
+	appointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 }
 
 // Dependencies are what the service works with. The clock and the ids are
@@ -64,11 +65,18 @@ type Dependencies struct {
 	// Combine has the operations that arrive while a transaction is under way share
 	// the next one. Without it, each has a transaction of its own.
 	Combine bool
+	// Lanes are where calls wait for each other that do not combine. Other modules
+	// that change units in their transactions share them. Nil: this module has its own.
+	Lanes *db.Lanes[uuid.UUID]
 	// Queue is how many calls may wait for their transaction; 0 stands for 10,000.
 	Queue int
 	// SweeperGrace is how long the sweeper may take to release an expired hold
 	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
 	SweeperGrace time.Duration
+	// AppointmentHolds returns, in the transaction of the context, what open appointments
+	// hold of the authorizations, each of which is in the organization beside it:
+	// [Service.Verify] compares. Nil: there are no appointments, and nothing is compared.
+	AppointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 	// OnVerified, if set, is called with the report of every verification, of one
 	// organization or, with the zero id, of all.
 	OnVerified func(organization uuid.UUID, r Report)
@@ -78,7 +86,10 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		grace: d.SweeperGrace, onVerified: d.OnVerified,
+		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds,
+	}
+	if s.lanes == nil {
+		s.lanes = new(db.Lanes[uuid.UUID])
 	}
 	if s.onVerified == nil {
 		s.onVerified = func(uuid.UUID, Report) {}

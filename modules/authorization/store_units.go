@@ -65,10 +65,10 @@ func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
 		switch {
 		case op.Kind == Expire:
 			sweeps = true
-		case op.Kind != Release && op.Kind != Consume:
 		case op.ReservationID != nil:
 			w.named = append(w.named, namedReservation{a.key(), *op.ReservationID})
 			named++
+		case op.Kind != Release && op.Kind != Consume, op.AppointmentID != nil:
 		default:
 			unnamed += op.Units
 		}
@@ -246,7 +246,7 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 			$8::text[]::date[], $9::timestamptz[], $10::uuid[], $11::text[], $12::timestamptz[], $13::timestamptz[])
 		ON CONFLICT (organization_id, authorization_id, id) DO UPDATE SET
 			units = excluded.units, consumed_units = excluded.consumed_units,
-			released_units = excluded.released_units, updated_at = excluded.updated_at`,
+			released_units = excluded.released_units, service_date = excluded.service_date, updated_at = excluded.updated_at`,
 		db.UUIDs(organizations), db.UUIDs(authorizations), db.UUIDs(ids), sequences, units, consumed, released,
 		days, expiry, db.NullableUUIDs(appointments), references, created, updated).Error)
 }

@@ -42,6 +42,7 @@ type Report struct {
 	Authorizations int       `json:"authorizations"`
 	Reservations   int       `json:"reservations"`
 	Entries        int       `json:"entries"`
+	Appointments   int       `json:"appointments"` // open ones, counted for each authorization that they hold units of
 	ProblemCount   int       `json:"problemCount"`
 	Problems       []Problem `json:"problems"` // the first 100
 	CheckedAt      time.Time `json:"checkedAt"`
@@ -52,6 +53,7 @@ type books struct {
 	Authorization
 	reservations []Reservation
 	entries      []Entry // in the order of their sequence numbers
+	holds        []AppointmentHold
 }
 
 // verifyBatch is how many authorizations are read in one snapshot.
@@ -70,6 +72,8 @@ const verifyBatch = 200
 //   - booked-by-date: where caps count by date, what they count is too
 //   - reservation: every reservation is the sum of its entries
 //   - next-expiry: the noted moment of the next expiry is not after that of an open hold
+//   - appointment: every open appointment has exactly its reservation, and no open
+//     reservation names an appointment that is not open
 //   - overdue: no hold is open past its expiry for longer than the sweeper takes,
 //     where one runs
 //
@@ -92,7 +96,11 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 	var last books
 	for {
 		batch, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) ([]books, error) {
-			return s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
+			found, err := s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
+			if err != nil {
+				return nil, err
+			}
+			return found, s.addHolds(ctx, found)
 		})
 		if err != nil {
 			return report, err
@@ -113,6 +121,7 @@ func (r *Report) add(b books, problems []Problem) {
 	r.Authorizations++
 	r.Reservations += len(b.reservations)
 	r.Entries += len(b.entries)
+	r.Appointments += len(b.holds)
 	r.ProblemCount += len(problems)
 	r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
 }
@@ -124,6 +133,7 @@ func (b books) check(overdue time.Time) []Problem {
 	a.replay()
 	a.compareCounters()
 	a.compareReservations(overdue)
+	a.compareAppointments()
 	return a.problems
 }
 

@@ -54,7 +54,7 @@ func (s *Service) Routes() []httpx.Route {
 	add("listOrganizations", get, "/organizations", PermissionOrganizationRead, httpx.Handle(ok, s.handleOrganizations),
 		"List organizations", "One's own organization; all of them for those who administer the whole installation.")
 	add("getOrganization", get, "/organizations/:id", PermissionOrganizationRead, read(s.Organization),
-		"Read an organization", "Name and time zone of an organization.", ErrOrganizationNotFound)
+		"Read an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
 		"Change an organization", "A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move.", ErrOrganizationNotFound)
 
@@ -86,7 +86,7 @@ func (s *Service) Routes() []httpx.Route {
 	add("getPayer", get, "/payers/:id", PermissionPayerRead, read(s.Payer),
 		"Read a payer", "One payer with its rules.", ErrPayerNotFound)
 	add("changePayer", change, "/payers/:id", PermissionPayerChange, httpx.Handle(ok, s.ChangePayer),
-		"Change a payer", "A merge patch: what is not given stays as it is.", ErrPayerNotFound)
+		"Change a payer", "A merge patch: what is not given stays as it is. Another `rounding` makes a rule that counts from `roundingFrom` on, today where that is not given; a planned rule of the same day is replaced, and one that has begun stays: units were computed by it.", ErrPayerNotFound)
 
 	add("createInsurance", post, "/insurances", PermissionInsuranceCreate, httpx.Handle(created, s.CreateInsurance),
 		"Enter a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
@@ -105,6 +105,11 @@ func (s *Service) Routes() []httpx.Route {
 		"Read a service code", "One service code.", ErrServiceCodeNotFound)
 	add("changeServiceCode", change, "/service-codes/:id", PermissionServiceCodeChange, httpx.Handle(ok, s.ChangeServiceCode),
 		"Change a service code", "A merge patch: what is not given stays as it is. Required credentials are replaced as a whole.", ErrServiceCodeNotFound, ErrServiceCodeTaken)
+
+	add("getServicePairs", get, "/service-pairs", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServicePairs),
+		"Read which services may run together", "A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.")
+	add("replaceServicePairs", http.MethodPut, "/service-pairs", PermissionServiceCodeChange, httpx.Handle(ok, s.ReplaceServicePairs),
+		"Say which services may run together", "Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.")
 	return all
 }
 
@@ -266,4 +271,8 @@ func (s *Service) handleServiceCodes(ctx context.Context, in serviceCodesQuery) 
 	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID }, func(p Page) ([]ServiceCode, error) {
 		return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
 	})
+}
+
+func (s *Service) handleServicePairs(ctx context.Context, _ struct{}) (ServicePairs, error) {
+	return s.ServicePairs(ctx)
 }

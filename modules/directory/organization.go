@@ -18,29 +18,43 @@ import (
 
 // Organization is a practice: the owner of everything else.
 type Organization struct {
-	ID        uuid.UUID `json:"id" gorm:"primaryKey"`
-	Name      string    `json:"name"`
-	TimeZone  string    `json:"timeZone"` // an IANA name, such as America/New_York
-	Version   int       `json:"version"`  // counts every change, starting with 1
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	ID               uuid.UUID `json:"id" gorm:"primaryKey"`
+	Name             string    `json:"name"`
+	TimeZone         string    `json:"timeZone"`         // an IANA name, such as America/New_York
+	LateCancelHours  int       `json:"lateCancelHours"`  // an appointment is cancelled late when fewer hours are left until its start; 0 to 720
+	NoShowConsumes   bool      `json:"noShowConsumes"`   // whether units stay used when a patient does not come, for payers that pay for it
+	SessionEditHours int       `json:"sessionEditHours"` // how many hours after its end a session can be changed; later, addenda only; 0 to 8760
+	Version          int       `json:"version"`          // counts every change, starting with 1
+	CreatedAt        time.Time `json:"createdAt"`
+	UpdatedAt        time.Time `json:"updatedAt"`
 }
 
-// NewOrganization is what a person enters of an organization.
+// NewOrganization is what a person enters of an organization. The settings of its
+// appointments begin with their defaults, and the services that may run together
+// with those of [Service.ServicePairs].
 type NewOrganization struct {
 	Name     string `json:"name" validate:"required,max=100,text"`
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
+
+// What an organization has decided for its appointments, unless it decides otherwise.
+const (
+	defaultLateCancelHours  = 24
+	defaultSessionEditHours = 72
+)
 
 // Revision returns the version, which the API gives as ETag.
 func (o Organization) Revision() int { return o.Version }
 
 // OrganizationChange changes what is given of an organization.
 type OrganizationChange struct {
-	ID       uuid.UUID           `param:"id"`
-	Match    patch.Match         `header:"If-Match"`
-	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
-	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+	ID               uuid.UUID           `param:"id"`
+	Match            patch.Match         `header:"If-Match"`
+	Name             patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
+	TimeZone         patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+	LateCancelHours  patch.Field[int]    `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
+	NoShowConsumes   patch.Field[bool]   `json:"noShowConsumes"`
+	SessionEditHours patch.Field[int]    `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
 }
 
 // CreateOrganization makes an organization. It needs no caller in the context:
@@ -48,7 +62,11 @@ type OrganizationChange struct {
 // [fault.ErrInvalid] where a field does not fit.
 func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Organization, error) {
 	now := s.now()
-	created := Organization{ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone, Version: 1, CreatedAt: now, UpdatedAt: now}
+	created := Organization{
+		ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone,
+		LateCancelHours: defaultLateCancelHours, SessionEditHours: defaultSessionEditHours,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
 	if err := checkName(n.Name); err != nil { // not every caller comes over HTTP, where the tags are checked
 		return Organization{}, err
 	}
@@ -68,7 +86,10 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 				return created, err
 			}
 		}
-		return created, insert(ctx, &created)
+		if err := insert(ctx, &created); err != nil {
+			return Organization{}, err
+		}
+		return created, insertPairs(ctx, created.ID, defaultPairs)
 	}, db.ProvenBy(there))
 }
 
@@ -139,6 +160,9 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		after := before
 		c.Name.Apply(&after.Name)
 		c.TimeZone.Apply(&after.TimeZone)
+		c.LateCancelHours.Apply(&after.LateCancelHours)
+		c.NoShowConsumes.Apply(&after.NoShowConsumes)
+		c.SessionEditHours.Apply(&after.SessionEditHours)
 		if after == before {
 			return before, nil
 		}

@@ -3,80 +3,133 @@ package directory
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
-)
-
-// Rounding says how a payer turns minutes into units.
-type Rounding string
-
-// The ways of rounding, in units of 15 minutes.
-const (
-	RoundUp       Rounding = "CEIL"      // a unit that was begun counts
-	RoundDown     Rounding = "FLOOR"     // only whole units count
-	RoundMidpoint Rounding = "MIDPOINT"  // a unit counts from 8 minutes, for each service by itself
-	RoundCMSTotal Rounding = "CMS_TOTAL" // the same, over all timed services of the visit together
+	"omnirapeutic/platform/scheduling"
 )
 
 // Payer is who pays for services: an insurer, a Medicaid programme, a family.
 type Payer struct {
 	Record
-	Name         string   `json:"name"`
-	PayerCode    *string  `json:"payerCode"` // how claims name the payer
-	Rounding     Rounding `json:"rounding"`
-	WeekStartsOn string   `json:"weekStartsOn"` // MONDAY to SUNDAY
+	Name          string                    `json:"name"`
+	PayerCode     *string                   `json:"payerCode"`              // how claims name the payer
+	Rounding      scheduling.Rounding       `json:"rounding" gorm:"-"`      // that of the rule in force today, in the organization's time zone
+	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"` // in the order of their first days; each counts until the next one
+	WeekStartsOn  string                    `json:"weekStartsOn"`           // MONDAY to SUNDAY
 }
 
 // NewPayer is what a person enters of a payer.
 type NewPayer struct {
-	Name         string   `json:"name" validate:"required,max=100,text"`
-	PayerCode    *string  `json:"payerCode" validate:"omitempty,max=50,text"`
-	Rounding     Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`                                // empty: RoundUp
-	WeekStartsOn string   `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"` // empty: SUNDAY
+	Name         string              `json:"name" validate:"required,max=100,text"`
+	PayerCode    *string             `json:"payerCode" validate:"omitempty,max=50,text"`
+	Rounding     scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`                                // on all days; empty: RoundUp
+	WeekStartsOn string              `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"` // empty: SUNDAY
 }
 
-// PayerChange changes what is given of a payer.
+// PayerChange changes what is given of a payer. Another way of rounding makes a
+// rule that counts from a day on, today or later; rules that have begun stay.
 type PayerChange struct {
-	ID           uuid.UUID               `param:"id"`
-	Match        patch.Match             `header:"If-Match"`
-	Name         patch.Field[string]     `json:"name" validate:"omitempty,max=100,text"`
-	PayerCode    patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
-	Rounding     patch.Field[Rounding]   `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
-	WeekStartsOn patch.Field[string]     `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
+	ID           uuid.UUID                        `param:"id"`
+	Match        patch.Match                      `header:"If-Match"`
+	Name         patch.Field[string]              `json:"name" validate:"omitempty,max=100,text"`
+	PayerCode    patch.Clearable[string]          `json:"payerCode" validate:"omitempty,max=50,text"`
+	Rounding     patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	RoundingFrom patch.Field[calendar.Date]       `json:"roundingFrom"` // the first day on which the rounding counts; not given: today in the organization's time zone
+	WeekStartsOn patch.Field[string]              `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
-var payers = kind[Payer, *Payer]{name: "payer", absent: ErrPayerNotFound}
+var payers = kind[Payer, *Payer]{name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules}
 
 // CreatePayer enters a payer. The error is [fault.ErrInvalid] where a field does not fit.
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
+	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
-		Name: n.Name, PayerCode: n.PayerCode,
-		Rounding: cmp.Or(n.Rounding, RoundUp), WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
+		Name: n.Name, PayerCode: n.PayerCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
+		Rounding: method, RoundingRules: []scheduling.RoundingRule{{StartsOn: scheduling.Always, Method: method}},
 	})
 }
 
 // Payer returns a payer. The error is [ErrPayerNotFound] where there is none.
 func (s *Service) Payer(ctx context.Context, id uuid.UUID) (Payer, error) {
-	return payers.get(ctx, s, id)
+	today, err := s.today(ctx)
+	if err != nil {
+		return Payer{}, err
+	}
+	found, err := payers.get(ctx, s, id)
+	found.Rounding = scheduling.InForce(found.RoundingRules, today).Method
+	return found, err
 }
 
 // Payers lists payers.
 func (s *Service) Payers(ctx context.Context, p Page) ([]Payer, error) {
-	return payers.list(ctx, s, p)
+	today, err := s.today(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := payers.list(ctx, s, p)
+	for i := range found {
+		found[i].Rounding = scheduling.InForce(found[i].RoundingRules, today).Method
+	}
+	return found, err
 }
 
-// ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], [fault.ErrInvalid].
+// ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], and
+// [fault.ErrInvalid], which names roundingFrom where it is past, and where
+// another rule has begun on that day.
 func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error) {
-	return payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
+	today, err := s.today(ctx)
+	if err != nil {
+		return Payer{}, err
+	}
+	from := today
+	c.RoundingFrom.Apply(&from)
+	switch {
+	case c.RoundingFrom.Given && !c.Rounding.Given:
+		return Payer{}, fault.InvalidFields(fault.Field{Field: "rounding", Code: "required_with", Message: "must be given together with roundingFrom"})
+	case from.Before(today):
+		return Payer{}, fault.InvalidFields(fault.Field{Field: "roundingFrom", Code: "min", Message: "must not be before today, " + today.String() + ": units of that time have been computed"})
+	}
+	changed, err := payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
 		c.Name.Apply(&p.Name)
 		c.PayerCode.Apply(&p.PayerCode)
-		c.Rounding.Apply(&p.Rounding)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
+		if c.Rounding.Given {
+			p.RoundingRules = roundedFrom(p.RoundingRules, scheduling.RoundingRule{StartsOn: from, Method: c.Rounding.Value}, today)
+		}
 	})
+	changed.Rounding = scheduling.InForce(changed.RoundingRules, today).Method
+	return changed, err
 }
 
-func (p *Payer) settle(calendar.Date) []fault.Field { return nil }
+// roundedFrom returns rules, which are not changed, with one more, unless what it
+// says is so already. It takes the place of a rule of the same day that has not
+// begun. Beside one that has, it stands as a second of that day, which settle
+// refuses. Rules of later days stay.
+func roundedFrom(rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date) []scheduling.RoundingRule {
+	if len(rules) > 0 && scheduling.InForce(rules, added.StartsOn).Method == added.Method {
+		return rules
+	}
+	changed := slices.Clone(rules)
+	at, there := slices.BinarySearchFunc(changed, added.StartsOn, func(r scheduling.RoundingRule, day calendar.Date) int {
+		return r.StartsOn.Time().Compare(day.Time())
+	})
+	if there && added.StartsOn.After(today) {
+		changed[at] = added
+		return changed
+	}
+	return slices.Insert(changed, at, added)
+}
+
+func (p *Payer) settle(calendar.Date) []fault.Field {
+	for i, rule := range p.RoundingRules {
+		if i > 0 && rule.StartsOn == p.RoundingRules[i-1].StartsOn {
+			return []fault.Field{{Field: "roundingFrom", Code: "unique", Message: "must be after " + rule.StartsOn.String() + ", where a rule has begun that stays as it is"}}
+		}
+	}
+	return nil
+}

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
 )
 
 var born = calendar.NewDate(2019, time.May, 4)
@@ -281,7 +282,7 @@ func TestAnInsurance(t *testing.T) {
 	require.NoError(t, err)
 	payer, err := r.CreatePayer(r.own, directory.NewPayer{Name: "Example Health"})
 	require.NoError(t, err)
-	require.Equal(t, directory.RoundUp, payer.Rounding)
+	require.Equal(t, scheduling.RoundUp, payer.Rounding)
 	require.Equal(t, "SUNDAY", payer.WeekStartsOn)
 	starts := calendar.NewDate(2026, time.January, 1)
 	created, err := r.CreateInsurance(r.own, directory.NewInsurance{

@@ -11,38 +11,42 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
 )
 
 // ServiceCode is a service as payers name it, such as 97153. Codes are open: an
 // organization enters the ones that its payers use.
 type ServiceCode struct {
 	Record
-	Code                string   `json:"code"`                         // unique in the organization
-	Description         string   `json:"description"`                  // a short label of one's own
-	UnitMinutes         int      `json:"unitMinutes"`                  // how long one unit is, 1 to 1440
-	RequiredCredentials []string `json:"requiredCredentials" gorm:"-"` // any of these is enough, in order; none: no one is needed
-	Active              bool     `json:"active"`                       // whether it is still in use
+	Code                string          `json:"code"`                         // unique in the organization
+	Description         string          `json:"description"`                  // a short label of one's own
+	Lane                scheduling.Lane `json:"lane"`                         // a patient has one appointment at a time in each lane
+	UnitMinutes         int             `json:"unitMinutes"`                  // how long one unit is, 1 to 1440
+	RequiredCredentials []string        `json:"requiredCredentials" gorm:"-"` // any of these is enough, in order; none: no one is needed
+	Active              bool            `json:"active"`                       // whether it is still in use
 }
 
 // NewServiceCode is what a person enters of a service code.
 type NewServiceCode struct {
-	Code                string   `json:"code" validate:"required"`
-	Description         string   `json:"description" validate:"required,max=200,text"`
-	UnitMinutes         int      `json:"unitMinutes" validate:"omitempty,min=1,max=1440"` // 0: 15
-	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
-	Active              *bool    `json:"active"` // nil: true
+	Code                string          `json:"code" validate:"required"`
+	Description         string          `json:"description" validate:"required,max=200,text"`
+	Lane                scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"` // empty: that which the code has with payers, DIRECT for other codes
+	UnitMinutes         int             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`                         // 0: 15
+	RequiredCredentials []string        `json:"requiredCredentials" validate:"max=20"`
+	Active              *bool           `json:"active"` // nil: true
 }
 
 // ServiceCodeChange changes what is given of a service code. Required credentials
 // are replaced as a whole.
 type ServiceCodeChange struct {
-	ID                  uuid.UUID             `param:"id"`
-	Match               patch.Match           `header:"If-Match"`
-	Code                patch.Field[string]   `json:"code"`
-	Description         patch.Field[string]   `json:"description" validate:"omitempty,max=200,text"`
-	UnitMinutes         patch.Field[int]      `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
-	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
-	Active              patch.Field[bool]     `json:"active"`
+	ID                  uuid.UUID                    `param:"id"`
+	Match               patch.Match                  `header:"If-Match"`
+	Code                patch.Field[string]          `json:"code"`
+	Description         patch.Field[string]          `json:"description" validate:"omitempty,max=200,text"`
+	Lane                patch.Field[scheduling.Lane] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	UnitMinutes         patch.Field[int]             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	RequiredCredentials patch.Field[[]string]        `json:"requiredCredentials" validate:"omitempty,max=20"`
+	Active              patch.Field[bool]            `json:"active"`
 }
 
 // ServiceCodeFilter narrows a list of service codes; zero values do not narrow it.
@@ -58,10 +62,17 @@ var serviceCodes = kind[ServiceCode, *ServiceCode]{
 // defaultUnitMinutes is the length of a unit of every ABA code since 2019.
 const defaultUnitMinutes = 15
 
+// lanes are those of the CPT codes that are not [scheduling.Direct].
+var lanes = map[string]scheduling.Lane{
+	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver, "97157": scheduling.Caregiver,
+}
+
 // CreateServiceCode enters a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].
 func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (ServiceCode, error) {
 	return serviceCodes.create(ctx, s, ServiceCode{
-		Code: n.Code, Description: n.Description, UnitMinutes: cmp.Or(n.UnitMinutes, defaultUnitMinutes),
+		Code: n.Code, Description: n.Description,
+		Lane:                cmp.Or(n.Lane, lanes[n.Code], scheduling.Direct),
+		UnitMinutes:         cmp.Or(n.UnitMinutes, defaultUnitMinutes),
 		RequiredCredentials: n.RequiredCredentials, Active: n.Active == nil || *n.Active,
 	})
 }
@@ -82,6 +93,7 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 	return serviceCodes.change(ctx, s, c.ID, c.Match, func(code *ServiceCode) {
 		c.Code.Apply(&code.Code)
 		c.Description.Apply(&code.Description)
+		c.Lane.Apply(&code.Lane)
 		c.UnitMinutes.Apply(&code.UnitMinutes)
 		c.RequiredCredentials.Apply(&code.RequiredCredentials)
 		c.Active.Apply(&code.Active)
@@ -91,10 +103,12 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 // codeForm has no small letters, so that 0362T and 0362t are not two codes.
 var codeForm = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,19}$`)
 
+const codeFormMessage = "must be 1 to 20 capital letters, digits, dots or dashes"
+
 func (c *ServiceCode) settle(calendar.Date) []fault.Field {
 	var wrong []fault.Field
 	if !codeForm.MatchString(c.Code) {
-		wrong = append(wrong, fault.Field{Field: "code", Code: "code", Message: "must be 1 to 20 capital letters, digits, dots or dashes"})
+		wrong = append(wrong, fault.Field{Field: "code", Code: "code", Message: codeFormMessage})
 	}
 	wrong = append(wrong, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
 	c.RequiredCredentials = sorted(c.RequiredCredentials)

@@ -53,7 +53,9 @@ func updateOrganization(ctx context.Context, o Organization) error {
 		return err
 	}
 	result := tx.Model(&Organization{}).Where("id = ?", o.ID).UpdateColumns(map[string]any{
-		"name": o.Name, "time_zone": o.TimeZone, "version": o.Version, "updated_at": o.UpdatedAt,
+		"name": o.Name, "time_zone": o.TimeZone, "late_cancel_hours": o.LateCancelHours,
+		"no_show_consumes": o.NoShowConsumes, "session_edit_hours": o.SessionEditHours,
+		"version": o.Version, "updated_at": o.UpdatedAt,
 	})
 	if result.Error == nil && result.RowsAffected != 1 {
 		return fmt.Errorf("directory: a change of one organization touched %d rows", result.RowsAffected)

@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
 )
 
 // zoneLifetime is how long a time zone is remembered: how long another process
@@ -38,6 +40,19 @@ func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time
 	}
 	s.zones.remember(organizationID, zone, now.Add(zoneLifetime), edition)
 	return zone, nil
+}
+
+// today returns the date in the caller's organization.
+func (s *Service) today(ctx context.Context) (calendar.Date, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return calendar.Date{}, err
+	}
+	zone, err := s.TimeZone(ctx, caller.OrganizationID)
+	if err != nil {
+		return calendar.Date{}, err
+	}
+	return calendar.DateIn(s.clock(), zone), nil
 }
 
 // zones remembers time zones. The zero value remembers none. Safe for concurrent use.

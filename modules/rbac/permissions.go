@@ -45,6 +45,17 @@ const (
 	authorizationPreview identity.Permission = "authorization:preview"
 	authorizationVerify  identity.Permission = "authorization:verify"
 
+	appointmentRead       identity.Permission = "appointment:read"
+	appointmentBook       identity.Permission = "appointment:book"
+	appointmentReschedule identity.Permission = "appointment:reschedule"
+	appointmentCancel     identity.Permission = "appointment:cancel"
+	appointmentStart      identity.Permission = "appointment:start"
+	appointmentComplete   identity.Permission = "appointment:complete"
+	appointmentNoShow     identity.Permission = "appointment:no-show"
+
+	sessionRead   identity.Permission = "session:read"
+	sessionChange identity.Permission = "session:change"
+
 	webhookManage identity.Permission = "webhook:manage"
 
 	adminMetrics identity.Permission = "admin:metrics"
@@ -95,6 +106,17 @@ var shipped = []struct {
 	{authorizationConsume, []Role{Admin, Practitioner}},
 	{authorizationPreview, []Role{Admin, Scheduler, Practitioner}},
 	{authorizationVerify, []Role{Admin, Auditor}},
+
+	{appointmentRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{appointmentBook, []Role{Admin, Scheduler, Practitioner}},
+	{appointmentReschedule, []Role{Admin, Scheduler, Practitioner}},
+	{appointmentCancel, []Role{Admin, Scheduler, Practitioner}},
+	{appointmentStart, []Role{Admin, Practitioner, Technician}},
+	{appointmentComplete, []Role{Admin, Practitioner, Technician}},
+	{appointmentNoShow, []Role{Admin, Scheduler, Practitioner, Technician}},
+
+	{sessionRead, []Role{Admin, Practitioner, Technician, Biller, Auditor}},
+	{sessionChange, []Role{Admin, Practitioner, Technician}},
 
 	{webhookManage, []Role{Admin}},
 

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -37,6 +38,27 @@ func (l *Lanes[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 		l.part(key, queue)
 		return nil, ctx.Err()
 	}
+}
+
+// EnterAll enters the lanes of all keys, in their order, and returns how to leave
+// them. Whoever enters several must name them in the same order as everybody else,
+// each once, or two wait for each other.
+func (l *Lanes[K]) EnterAll(ctx context.Context, keys []K) (leave func(), err error) {
+	var entered []func()
+	leave = func() {
+		for _, each := range slices.Backward(entered) {
+			each()
+		}
+	}
+	for _, key := range keys {
+		out, err := l.Enter(ctx, key)
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		entered = append(entered, out)
+	}
+	return leave, nil
 }
 
 func (l *Lanes[K]) join(key K) *lane {

@@ -14,3 +14,12 @@ REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};
 
 -- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
 REVOKE INSERT, DELETE ON unit_lane FROM {{role}};
+
+-- Addenda are signed: nobody changes or takes back what was signed.
+REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda FROM {{role}};
+REVOKE UPDATE, TRUNCATE ON appointment_operations FROM {{role}};
+-- The audit trail is append-only; only its owner can remove what is old, up to a checkpoint.
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
+REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
+REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};

@@ -51,6 +51,7 @@ type Error struct {
 	text    string
 	carries any
 	details any
+	reasons []Reason
 	cause   error
 }
 
@@ -115,6 +116,27 @@ func (e *Error) With(details any, format string, args ...any) *Error {
 	c.text = fmt.Sprintf(format, args...)
 	return &c
 }
+
+// Reason is one of several rules that stand against a request.
+type Reason struct {
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+	Details any    `json:"details"` // as in the problem document of that code
+}
+
+// Among returns a copy of e, which is the refusal of a request that breaks several
+// rules, or but one: all of them, e included, in the order in which they are to be told.
+func (e *Error) Among(all []*Error) *Error {
+	c := *e
+	c.reasons = make([]Reason, len(all))
+	for i, each := range all {
+		c.reasons[i] = Reason{each.code, each.text, each.details}
+	}
+	return &c
+}
+
+// Reasons returns what [Error.Among] was given, and nil for an error that stands alone.
+func (e *Error) Reasons() []Reason { return e.reasons }
 
 // Because returns a copy of e that wraps cause. The cause is for logs and for
 // errors.Is and errors.As; it never becomes part of the text.

@@ -10,12 +10,13 @@ type Frozen struct {
 	Code    string          `json:"code"`
 	Text    string          `json:"text"`
 	Details json.RawMessage `json:"details,omitempty"`
+	Reasons []Reason        `json:"reasons,omitempty"`
 }
 
 // Freeze returns the error as it can be stored. It panics where the details cannot
 // be written as JSON, which is a bug of whoever gave them.
 func (e *Error) Freeze() *Frozen {
-	f := &Frozen{Code: e.code, Text: e.text}
+	f := &Frozen{Code: e.code, Text: e.text, Reasons: e.reasons}
 	if e.details != nil {
 		details, err := json.Marshal(e.details)
 		if err != nil {
@@ -33,8 +34,11 @@ func (f *Frozen) Thaw() (*Error, error) {
 	if !ok {
 		return nil, fmt.Errorf("fault: a refusal with the code %q was stored, which this program does not know", f.Code)
 	}
-	if f.Details == nil {
-		return defined.With(nil, "%s", f.Text), nil
+	var details any // nil, and not a nil of some type, where there are none
+	if f.Details != nil {
+		details = f.Details
 	}
-	return defined.With(f.Details, "%s", f.Text), nil
+	thawed := defined.With(details, "%s", f.Text)
+	thawed.reasons = f.Reasons
+	return thawed, nil
 }

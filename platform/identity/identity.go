@@ -23,8 +23,10 @@ type Caller struct {
 	OrganizationID uuid.UUID
 	Roles          []string
 	Permissions    map[Permission]bool
-	RequestID      string    // the request that is being served; empty for work of the program's own
-	Until          time.Time // when the access token expires; zero: never, for work of the program's own
+	RequestID      string     // the request that is being served; empty for work of the program's own
+	Until          time.Time  // when the access token expires; zero: never, for work of the program's own
+	Address        string     // of the connection that the request came by; empty for work of the program's own
+	GrantID        *uuid.UUID // under which the glass was broken, where it is
 }
 
 // ExpiredAt reports whether the caller's access token is over.

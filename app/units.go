@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/fault"
+)
+
+// unitBooks is the account book of authorizations as appointments ask for it.
+type unitBooks struct{ authorizations *authorization.Service }
+
+// Open implements appointments.Units.
+func (u unitBooks) Open(ctx context.Context, now time.Time, held []appointments.Held) (appointments.Book, error) {
+	asked := make([]authorization.Held, len(held))
+	for i, h := range held {
+		asked[i] = authorization.Held(h)
+	}
+	ledger, err := u.authorizations.OpenLedger(ctx, now, asked)
+	return unitBook{ledger}, err
+}
+
+// Refusals implements appointments.Units.
+func (u unitBooks) Refusals() []*fault.Error {
+	return []*fault.Error{
+		authorization.ErrOutsideDates, authorization.ErrNotActive, authorization.ErrInsufficientUnits,
+		authorization.ErrCapExceeded, authorization.ErrBooksDamaged,
+	}
+}
+
+type unitBook struct{ *authorization.Ledger }
+
+// Terms implements appointments.Book.
+func (b unitBook) Terms(organization, id uuid.UUID) (appointments.Terms, bool) {
+	a, ok := b.Authorization(organization, id)
+	return appointments.Terms{PatientID: a.PatientID, ServiceCodeID: a.ServiceCodeID, InsuranceID: a.InsuranceID}, ok
+}
+
+// Sheet implements appointments.Book.
+func (b unitBook) Sheet() appointments.Sheet { return unitSheet{b.Ledger.Sheet()} }
+
+type unitSheet struct{ *authorization.Sheet }
+
+// Hold implements appointments.Sheet.
+func (s unitSheet) Hold(c appointments.Claim) ([]*fault.Error, error) {
+	return s.Sheet.Hold(authorization.Claim(c))
+}
+
+// Release implements appointments.Sheet.
+func (s unitSheet) Release(c appointments.Claim) error {
+	return s.Sheet.Release(authorization.Claim(c))
+}
+
+// Settle implements appointments.Sheet.
+func (s unitSheet) Settle(c appointments.Claim) (consumed, unauthorized int, err error) {
+	return s.Sheet.Settle(authorization.Claim(c))
+}
+
+// appointmentHolds is what appointments hold, as the check of the books asks for it.
+func (a *App) appointmentHolds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]authorization.AppointmentHold, error) {
+	found, err := a.Appointments.Holds(ctx, organizations, authorizations)
+	holds := make([]authorization.AppointmentHold, len(found))
+	for i, h := range found {
+		holds[i] = authorization.AppointmentHold(h)
+	}
+	return holds, err
+}

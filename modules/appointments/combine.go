@@ -1,0 +1,264 @@
+package appointments
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/scheduling"
+)
+
+// The bounds of combined transactions: one of maxCombined requests takes some tens
+// of milliseconds; a larger one would have others wait and be hardly faster.
+const (
+	maxCombined     = 128
+	defaultQueue    = 10_000
+	combinedTimeout = 30 * time.Second // where callers have no deadline before
+)
+
+// unitLane is the table whose lock keeps whoever changes units out of each other's
+// way: other instances of the program, and the units' own transactions.
+const unitLane = "unit_lane"
+
+func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
+	if queue == 0 {
+		queue = defaultQueue
+	}
+	return db.NewCombiner(db.CombinerOptions[request]{
+		Name: "appointments", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout, Metrics: s.database.Metrics(),
+	}, func(ctx context.Context, requests []request) ([]result, error) {
+		return s.transact(ctx, "appointments.combined", requests, db.Locking(unitLane))
+	})
+}
+
+// carryOut carries out a request in a SERIALIZABLE transaction, together with
+// others or by itself. A refusal is the error.
+func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
+	var err error
+	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
+		return verdict{}, err
+	}
+	var made result
+	if s.combiner != nil {
+		made, err = s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.appointment}, r)
+	} else {
+		made, err = s.byItself(ctx, r)
+	}
+	switch {
+	case err != nil:
+		return verdict{}, refusalOfConstraint(err)
+	case made.err != nil:
+		return verdict{}, made.err
+	case made.verdict.refusal != nil:
+		return made.verdict, made.verdict.refusal
+	}
+	return made.verdict, nil
+}
+
+// byItself carries out a request in a transaction of its own, once those before it
+// are through that are about the same people, authorizations or appointment.
+func (s *Service) byItself(ctx context.Context, r request) (result, error) {
+	there, err := s.there(ctx, r)
+	if err != nil {
+		return result{}, err
+	}
+	leave, err := s.lanes.EnterAll(ctx, lanesOf(needsOf([]request{r}, there, s.now()), r))
+	if err != nil {
+		return result{}, err
+	}
+	defer leave()
+	results, err := s.transact(ctx, "appointments."+string(r.kind), []request{r})
+	if err != nil {
+		return result{}, err
+	}
+	return results[0], nil
+}
+
+// there returns the appointment that a request is about, before it waits for its
+// turn: by then it may be another, and all that was lost is an attempt.
+func (s *Service) there(ctx context.Context, r request) (map[scheduling.Key]Appointment, error) {
+	if r.kind == book {
+		return nil, nil
+	}
+	return db.Snapshot(ctx, s.database, "appointments.find", func(ctx context.Context) (map[scheduling.Key]Appointment, error) {
+		return s.store.several(ctx, []scheduling.Key{r.key()})
+	})
+}
+
+// lanesOf returns the lanes of a request, in the order in which everybody enters them.
+func lanesOf(n needs, r request) []uuid.UUID {
+	lanes := []uuid.UUID{r.appointment}
+	for _, h := range n.held {
+		lanes = append(lanes, h.AuthorizationID)
+	}
+	for _, key := range append(slices.Clone(n.question.Practitioners), n.question.Patients...) {
+		lanes = append(lanes, key.ID)
+	}
+	slices.SortFunc(lanes, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
+	return slices.Compact(lanes)
+}
+
+// transact carries out requests of any organizations in one SERIALIZABLE
+// transaction, in their order. The context may be nobody's.
+func (s *Service) transact(ctx context.Context, name string, requests []request, options ...db.Option) ([]result, error) {
+	var rows []doneOperation // of the last attempt
+	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
+	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
+		d, err := s.open(ctx, requests)
+		if err != nil {
+			return nil, err
+		}
+		results := make([]result, len(requests))
+		for i, r := range requests {
+			results[i] = d.settle(r)
+		}
+		rows = d.rows
+		return results, s.write(ctx, d)
+	}, options...)
+}
+
+// open reads what the requests may meet, in a number of statements that does not
+// depend on theirs: the appointments with those who take part, the account book,
+// the directory's rules, and what else takes place.
+func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
+	d := &desk{
+		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
+		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
+	}
+	named, err := s.readDone(ctx, d, requests)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range requests {
+		if r.kind != book {
+			named[r.key()] = true
+		}
+	}
+	if d.appointments, err = s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys)); err != nil {
+		return nil, err
+	}
+	n := needsOf(requests, d.appointments, d.now)
+	if d.book, err = s.units.Open(ctx, d.now, n.held); err != nil {
+		return nil, err
+	}
+	if len(n.held) == 0 {
+		return d, nil // of nothing that is there
+	}
+	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.book)); err != nil {
+		return nil, err
+	}
+	n.addVisits(d.book, d.rules)
+	d.occupied, err = s.store.slots(ctx, n)
+	return d, err
+}
+
+// readDone reads, where there is doubt, which of the requests have been carried
+// out, and returns the appointments that those are about.
+func (s *Service) readDone(ctx context.Context, d *desk, requests []request) (map[scheduling.Key]bool, error) {
+	named := map[scheduling.Key]bool{}
+	if !d.inDoubt {
+		return named, nil
+	}
+	keys := make([]scheduling.Key, len(requests))
+	for i, r := range requests {
+		keys[i] = r.operationKey()
+	}
+	var err error
+	if d.done, err = s.store.done(ctx, keys); err != nil {
+		return nil, err
+	}
+	for key, row := range d.done {
+		m, err := memoryFrom(row.Outcome)
+		if err != nil {
+			return nil, err
+		}
+		if m.Appointment != nil {
+			named[scheduling.Key{OrganizationID: key.OrganizationID, ID: m.Appointment.ID}] = true
+		}
+	}
+	d.written, err = s.store.narratives(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
+	return named, err
+}
+
+// write writes what was decided: a statement for each table, whatever the number
+// of rows. Units come first: appointments refer to their reservations.
+func (s *Service) write(ctx context.Context, d *desk) error {
+	if err := d.book.Write(ctx); err != nil {
+		return err
+	}
+	changed := make([]Appointment, len(d.changed))
+	for i, key := range d.changed {
+		changed[i] = d.appointments[key]
+	}
+	if err := s.store.save(ctx, changed); err != nil {
+		return err
+	}
+	if err := s.store.insertSessions(ctx, d.sessions); err != nil {
+		return err
+	}
+	if err := s.events.Publish(ctx, d.messages); err != nil {
+		return err
+	}
+	if err := s.audit.Record(ctx, d.events); err != nil {
+		return err
+	}
+	return s.store.remember(ctx, d.rows)
+}
+
+// proof finds out after an ambiguous COMMIT whether the transaction that was to
+// write the rows took effect: any of them proves all. Another call with the same
+// key may have written it; then this one is tried again, finds that, and answers
+// as the other did. A transaction that wrote nothing can be made again.
+func (s *Service) proof(rows *[]doneOperation) db.Option {
+	return db.ProvenBy(func(ctx context.Context) (bool, error) {
+		if len(*rows) == 0 {
+			return false, nil
+		}
+		ours := (*rows)[0]
+		key := scheduling.Key{OrganizationID: ours.OrganizationID, ID: ours.ID}
+		found, err := s.store.done(ctx, []scheduling.Key{key})
+		there, ok := found[key]
+		if err != nil || !ok {
+			return false, err
+		}
+		wrote, err := memoryFrom(ours.Outcome)
+		if err != nil {
+			return false, err
+		}
+		stored, err := memoryFrom(there.Outcome)
+		return stored.Call == wrote.Call, err
+	})
+}
+
+func compareKeys(x, y scheduling.Key) int {
+	if c := bytes.Compare(x.OrganizationID[:], y.OrganizationID[:]); c != 0 {
+		return c
+	}
+	return bytes.Compare(x.ID[:], y.ID[:])
+}
+
+// constraints say what a constraint of the database means to a person when it
+// fires all the same: the rules in decide come first, it is the last line.
+var constraints = map[string]*fault.Error{
+	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
+	"appointment_patients_once_in_each_lane": ErrPatientOverlap,
+	"appointments_times_in_order":            fault.ErrInvalid,
+	"appointments_whole_minutes":             fault.ErrInvalid,
+	"appointment_practitioners_practitioner": fault.ErrInvalid,
+	"appointment_patients_patient":           fault.ErrInvalid,
+	"appointment_patients_authorization":     fault.ErrInvalid,
+	"sessions_one_for_each_appointment":      ErrTransition,
+}
+
+func refusalOfConstraint(err error) error {
+	if refusal, ok := constraints[db.ConstraintOf(err)]; ok {
+		return refusal.Because(err)
+	}
+	return err
+}

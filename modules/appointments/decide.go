@@ -1,0 +1,297 @@
+package appointments
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+)
+
+// scene is everything that requests are decided on: what one transaction has read
+// for all of them, as those decided before have left it.
+type scene struct {
+	now          time.Time
+	appointments map[scheduling.Key]Appointment // those that requests name
+	rules        scheduling.Rules
+	occupied     occupied
+	book         Book
+}
+
+// verdict is what a request came to.
+type verdict struct {
+	refusal     *fault.Error // nil: accepted
+	before      Appointment  // the zero value where it is new
+	appointment Appointment
+	session     *Session // of a completion
+	replayed    bool     // the answer of an earlier request with the same key
+}
+
+// changed reports whether something is to be written.
+func (v verdict) changed() bool { return v.refusal == nil && v.appointment.Version != v.before.Version }
+
+// decide judges one request by the scene, and is the only place where appointments
+// change. Accepted, it has moved units on the scene's book and times among its
+// slots; refused, it has changed nothing. Errors are not the request's: see [Sheet].
+func (s *scene) decide(r request) (verdict, error) {
+	d := draft{scene: s, request: r, sheet: s.book.Sheet()}
+	before, known := s.appointments[r.key()]
+	d.a = before.clone()
+	var err error
+	switch {
+	case r.kind == book:
+		err = d.placeNew()
+	case !known:
+		return verdict{refusal: ErrNotFound}, nil
+	case r.kind == reschedule:
+		err = d.reschedule(before)
+	default:
+		err = d.move()
+	}
+	if err != nil || d.refusal != nil {
+		return verdict{refusal: d.refusal, before: before, appointment: before}, err
+	}
+	v := verdict{before: before, appointment: d.a, session: d.session}
+	if v.changed() {
+		d.sheet.Keep()
+		s.appointments[r.key()] = d.a
+		s.occupied.replace(before, d.a)
+	}
+	return v, nil
+}
+
+func (a Appointment) clone() Appointment {
+	a.Patients = slices.Clone(a.Patients)
+	a.Practitioners = slices.Clone(a.Practitioners)
+	return a
+}
+
+// draft is an appointment while one request changes it.
+type draft struct {
+	*scene
+	request
+	sheet   Sheet
+	a       Appointment
+	session *Session
+	refusal *fault.Error
+}
+
+// touch counts the change.
+func (d *draft) touch() {
+	d.a.Version++
+	d.a.UpdatedAt = d.now
+}
+
+func (d *draft) dateOf(t time.Time) calendar.Date { return calendar.DateIn(t, d.zone) }
+
+func (d *draft) named(id uuid.UUID) scheduling.Key {
+	return scheduling.Key{OrganizationID: d.caller.OrganizationID, ID: id}
+}
+
+// placeNew makes the appointment of a booking.
+func (d *draft) placeNew() error {
+	b := d.booking
+	d.a = Appointment{
+		OrganizationID: d.caller.OrganizationID, ID: d.request.appointment, ServiceCodeID: b.ServiceCodeID, Status: Scheduled,
+		Span: b.Span.utc(), ServiceDate: d.dateOf(b.Start), Notes: b.Notes, Practitioners: b.Practitioners,
+		CreatedBy: d.caller.UserID, CreatedAt: d.now,
+	}
+	wrong := d.unknown()
+	for i, p := range b.Patients {
+		d.a.Patients = append(d.a.Patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
+		wrong = append(wrong, d.unfit(i, b.field)...)
+	}
+	if len(wrong) > 0 {
+		d.refusal = fault.InvalidFields(wrong...)
+		return nil
+	}
+	d.touch()
+	return d.place()
+}
+
+// unknown returns which of the service and the practitioners are not there.
+func (d *draft) unknown() []fault.Field {
+	var wrong []fault.Field
+	if _, ok := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]; !ok {
+		wrong = append(wrong, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "does not exist"})
+	}
+	for i, id := range d.a.Practitioners {
+		if _, ok := d.rules.Practitioners[d.named(id)]; !ok {
+			wrong = append(wrong, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference", Message: "does not exist"})
+		}
+	}
+	return wrong
+}
+
+// unfit returns what of a patient and the authorization is not there, or does not
+// fit the other and the service.
+func (d *draft) unfit(place int, field func(place int, name string) string) []fault.Field {
+	p := d.a.Patients[place]
+	var wrong []fault.Field
+	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
+		wrong = append(wrong, fault.Field{Field: field(place, "patientId"), Code: "reference", Message: "does not exist"})
+	}
+	terms, ok := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
+	refers := func(message string) {
+		wrong = append(wrong, fault.Field{Field: field(place, "authorizationId"), Code: "reference", Message: message})
+	}
+	switch {
+	case !ok:
+		refers("does not exist")
+	case terms.PatientID != p.PatientID:
+		refers("is an authorization of another patient")
+	case terms.ServiceCodeID != d.a.ServiceCodeID:
+		refers("is an authorization of another service")
+	}
+	return wrong
+}
+
+// place has the appointment take its time: every rule is asked, and all that stand
+// against it are told.
+func (d *draft) place() error {
+	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
+	reasons := d.unqualified(service)
+	for i := range d.a.Patients {
+		d.measure(&d.a.Patients[i], service)
+	}
+	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules.Organizations[d.a.OrganizationID])...)
+	for i := range d.a.Patients {
+		p := &d.a.Patients[i]
+		claim := d.claim(i, p.Units, d.a.ServiceDate)
+		against, err := d.sheet.Hold(claim)
+		if err != nil {
+			return err
+		}
+		reasons = append(reasons, against...)
+		if p.Units > 0 {
+			p.ReservationID = &claim.ReservationID
+		}
+	}
+	d.refusal = refusalOf(reasons)
+	return nil
+}
+
+// unqualified returns who of the practitioners may not render the service on the day.
+func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
+	var reasons []*fault.Error
+	for _, id := range d.a.Practitioners {
+		practitioner := d.rules.Practitioners[d.named(id)]
+		if !practitioner.Active {
+			reasons = append(reasons, ErrPractitionerInactive.With(Practitioner{id}, "The practitioner is not active."))
+		}
+		if !practitioner.Qualified(service, d.a.ServiceDate) {
+			reasons = append(reasons, ErrCredentialMissing.With(Credentials{id, d.a.ServiceDate, service.RequiredCredentials},
+				"The practitioner holds none of the credentials that %s asks for on %s.", service.Code, d.a.ServiceDate))
+		}
+	}
+	return reasons
+}
+
+// measure computes the units of a patient's booked time.
+func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
+	p.Lane, p.Code, p.UnitMinutes = service.Lane, service.Code, service.UnitMinutes
+	p.Rounding = d.ruleOn(*p, d.a.ServiceDate)
+	p.Minutes = d.a.Minutes()
+	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
+}
+
+// ruleOn returns how the payer of the patient's authorization rounds on the day.
+func (d *draft) ruleOn(p Participant, day calendar.Date) scheduling.RoundingRule {
+	terms, _ := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
+	if rule, ok := d.rules.Rounding[coverageOf(d.caller.OrganizationID, terms, day)]; ok {
+		return rule
+	}
+	return scheduling.Unruled
+}
+
+func coverageOf(organization uuid.UUID, terms Terms, day calendar.Date) scheduling.Coverage {
+	c := scheduling.Coverage{OrganizationID: organization, ServiceDate: day}
+	if terms.InsuranceID != nil {
+		c.InsuranceID = *terms.InsuranceID
+	}
+	return c
+}
+
+// claim is what the request claims for the patient in that place.
+func (d *draft) claim(place, units int, day calendar.Date) Claim {
+	p := d.a.Patients[place]
+	c := Claim{
+		OrganizationID: d.a.OrganizationID, AuthorizationID: p.AuthorizationID, AppointmentID: d.a.ID,
+		ReservationID: d.reservations[place], Units: units, ServiceDate: day,
+		OperationID: d.operation, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,
+	}
+	if p.ReservationID != nil {
+		c.ReservationID = *p.ReservationID
+	}
+	return c
+}
+
+// reschedule changes what is given, and asks every rule again where time, staff or
+// authorization change.
+func (d *draft) reschedule(before Appointment) error {
+	c := d.change
+	if err := c.Match.Check(before.Version); err != nil {
+		d.refusal, _ = fault.From(err)
+		return nil
+	}
+	c.Start.Apply(&d.a.Start)
+	c.End.Apply(&d.a.End)
+	c.Practitioners.Apply(&d.a.Practitioners)
+	c.Notes.Apply(&d.a.Notes)
+	d.a.Span = d.a.Span.utc()
+	moved := !d.a.Start.Equal(before.Start) || !d.a.End.Equal(before.End) || !slices.Equal(d.a.Practitioners, before.Practitioners)
+	if c.AuthorizationID.Given && (len(d.a.Patients) > 1 || c.AuthorizationID.Value != d.a.Patients[0].AuthorizationID) {
+		moved = true
+	}
+	switch {
+	case moved && before.Status != Scheduled:
+		d.refusal = refuseTransition(before.Status, Scheduled)
+	case moved:
+		d.touch()
+		return d.placeAnew()
+	case !equal(d.a.Notes, before.Notes):
+		d.touch()
+	}
+	return nil
+}
+
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// placeAnew has an appointment that is there take another time.
+func (d *draft) placeAnew() error {
+	d.a.ServiceDate = d.dateOf(d.a.Start)
+	wrong := append(d.a.Span.wrong(), d.unknown()...)
+	if authorization := d.change.AuthorizationID; authorization.Given {
+		if len(d.a.Patients) > 1 {
+			wrong = append(wrong, fault.Field{Field: "authorizationId", Code: "group", Message: "cannot be changed: the appointment has several patients"})
+		} else if err := d.changeAuthorization(authorization); err != nil {
+			return err
+		}
+		wrong = append(wrong, d.unfit(0, func(_ int, name string) string { return name })...)
+	}
+	if len(wrong) > 0 {
+		d.refusal = fault.InvalidFields(wrong...)
+		return nil
+	}
+	return d.place()
+}
+
+// changeAuthorization gives back what is held on the authorization that there was,
+// where it is not the one that there is to be.
+func (d *draft) changeAuthorization(to patch.Field[uuid.UUID]) error {
+	p := &d.a.Patients[0]
+	if p.AuthorizationID == to.Value {
+		return nil
+	}
+	if p.ReservationID != nil {
+		if err := d.sheet.Release(d.claim(0, 0, d.a.ServiceDate)); err != nil {
+			return err
+		}
+	}
+	p.AuthorizationID, p.ReservationID = to.Value, nil
+	return nil
+}

@@ -1,0 +1,119 @@
+package appointments
+
+import (
+	"bytes"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/idempotency"
+	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/trail"
+)
+
+// desk is where the requests of one transaction are decided, one after the other;
+// what came of them is written at once. It does no I/O.
+type desk struct {
+	scene
+	// inDoubt: what is to be written may be there already, see [db.InDoubt].
+	inDoubt bool
+	done    map[scheduling.Key]doneOperation // carried out before, or on this desk
+	written map[uuid.UUID]Session            // of requests that were carried out before, by their appointments
+
+	changed  []scheduling.Key // appointments that are to be written, each once
+	sessions []Session
+	messages []outbox.Message
+	events   []trail.Event
+	rows     []doneOperation
+}
+
+// result is what a request came to, refusals included, or an error that is its own
+// and no answer to be remembered.
+type result struct {
+	verdict verdict
+	err     error
+}
+
+// settle decides a request on the state that those before it left.
+func (d *desk) settle(r request) result {
+	v, known, err := d.recall(r)
+	if !known && err == nil {
+		if v, err = d.decide(r); err == nil {
+			err = d.keep(r, v)
+		}
+	}
+	if err != nil {
+		return result{err: err}
+	}
+	return result{verdict: v}
+}
+
+// recall returns the verdict of a request that was carried out before.
+func (d *desk) recall(r request) (verdict, bool, error) {
+	row, known := d.done[r.operationKey()]
+	if !known {
+		return verdict{}, false, nil
+	}
+	if !bytes.Equal(row.Fingerprint, r.fingerprint()) {
+		return verdict{refusal: idempotency.ErrReused}, true, nil
+	}
+	m, err := memoryFrom(row.Outcome)
+	if err != nil {
+		return verdict{}, true, err
+	}
+	var now Appointment
+	var session *Session
+	if m.Appointment != nil {
+		now = d.appointments[scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: m.Appointment.ID}]
+		if s, ok := d.written[now.ID]; ok {
+			session = &s
+		}
+	}
+	v, err := m.recall(now, session)
+	return v, true, err
+}
+
+// keep notes what is to be written of a verdict, and remembers it.
+func (d *desk) keep(r request, v verdict) error {
+	if v.changed() {
+		d.note(r, v)
+	} else if !r.repeatable && !d.inDoubt {
+		// What changed nothing and cannot be asked for again needs no row, unless an
+		// attempt before this one may have been accepted: its COMMIT may still be under
+		// way, and only the rows' keys make the two meet.
+		return nil
+	}
+	outcome, err := memoryOf(r, v).text()
+	if err != nil {
+		return err
+	}
+	row := doneOperation{
+		OrganizationID: r.caller.OrganizationID, ID: r.operation, Kind: string(r.kind),
+		Fingerprint: r.fingerprint(), Outcome: outcome, CreatedAt: d.now,
+	}
+	d.rows = append(d.rows, row)
+	d.done[r.operationKey()] = row
+	return nil
+}
+
+func (d *desk) note(r request, v verdict) {
+	key := scheduling.Key{OrganizationID: v.appointment.OrganizationID, ID: v.appointment.ID}
+	if !d.isChanged(key) {
+		d.changed = append(d.changed, key)
+	}
+	if v.session != nil {
+		d.sessions = append(d.sessions, *v.session)
+		d.written[v.appointment.ID] = *v.session
+	}
+	d.messages = append(d.messages, messageOf(r, v.appointment))
+	d.events = append(d.events, trailOf(r, v)...)
+}
+
+func (d *desk) isChanged(key scheduling.Key) bool {
+	for _, each := range d.changed {
+		if each == key {
+			return true
+		}
+	}
+	return false
+}

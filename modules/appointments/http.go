@@ -1,0 +1,343 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+)
+
+// What a caller may be allowed to do with appointments and sessions.
+const (
+	PermissionRead          identity.Permission = "appointment:read"
+	PermissionBook          identity.Permission = "appointment:book"
+	PermissionReschedule    identity.Permission = "appointment:reschedule"
+	PermissionCancel        identity.Permission = "appointment:cancel"
+	PermissionStart         identity.Permission = "appointment:start"
+	PermissionComplete      identity.Permission = "appointment:complete"
+	PermissionNoShow        identity.Permission = "appointment:no-show"
+	PermissionReadSession   identity.Permission = "session:read"
+	PermissionChangeSession identity.Permission = "session:change"
+)
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	placing := append([]*fault.Error{
+		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
+	}, s.units.Refusals()...)
+	return append([]httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook,
+			Name: "bookAppointment", Summary: "Book an appointment",
+			Description: "Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking.",
+			Refusals:    placing,
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleBook),
+		},
+		{
+			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead,
+			Name: "listAppointments", Summary: "List appointments",
+			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
+		},
+		{
+			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead,
+			Name: "getAppointment", Summary: "Read an appointment",
+			Description: "One appointment with everybody who takes part, and the units that it holds.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
+		},
+		{
+			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule,
+			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
+			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed.",
+			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition}, placing...),
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart,
+			Name: "startAppointment", Summary: "Start an appointment",
+			Description: "Notes that it has begun, now. Its units stay reserved until it is completed.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleStart),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete,
+			Name: "completeAppointment", Summary: "Complete an appointment",
+			Description: "Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleComplete),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel,
+			Name: "cancelAppointment", Summary: "Cancel an appointment",
+			Description: "Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleCancel),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow,
+			Name: "noShowAppointment", Summary: "Note that the patient did not come",
+			Description: "Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
+		},
+	}, s.sessionRoutes()...)
+}
+
+// roundingBody is the payer's rule by which units were computed.
+type roundingBody struct {
+	Method   scheduling.Rounding `json:"method"`
+	StartsOn calendar.Date       `json:"startsOn"` // since when it counts
+}
+
+// participantBody is a patient's part in an appointment.
+type participantBody struct {
+	PatientID       uuid.UUID    `json:"patientId"`
+	AuthorizationID uuid.UUID    `json:"authorizationId"`
+	ReservationID   *uuid.UUID   `json:"reservationId"` // null: its time has never been long enough for a unit
+	Units           int          `json:"units"`         // of the booked time; once it is completed, of the actual time
+	Minutes         int          `json:"minutes"`       // likewise
+	UnitMinutes     int          `json:"unitMinutes"`   // how long a unit is
+	Rounding        roundingBody `json:"rounding"`
+}
+
+// appointmentBody is an appointment as clients see it.
+type appointmentBody struct {
+	ID              uuid.UUID         `json:"id"`
+	OrganizationID  uuid.UUID         `json:"organizationId"`
+	PatientID       uuid.UUID         `json:"patientId"`       // the first of patients
+	PractitionerID  uuid.UUID         `json:"practitionerId"`  // the first of practitionerIds
+	AuthorizationID uuid.UUID         `json:"authorizationId"` // of the first patient
+	Units           int               `json:"units"`           // of the first patient
+	ServiceCodeID   uuid.UUID         `json:"serviceCodeId"`
+	Status          Status            `json:"status"`
+	StartTime       time.Time         `json:"startTime"`
+	EndTime         time.Time         `json:"endTime"`
+	ServiceDate     calendar.Date     `json:"serviceDate"` // of the start, in the organization's time zone
+	Patients        []participantBody `json:"patients"`
+	PractitionerIDs []uuid.UUID       `json:"practitionerIds"` // the first one leads
+	Notes           *string           `json:"notes"`
+	SeriesID        *uuid.UUID        `json:"seriesId"`
+	SessionID       *uuid.UUID        `json:"sessionId"` // once it is completed
+	StartedAt       *time.Time        `json:"startedAt"`
+	CancelledAt     *time.Time        `json:"cancelledAt"` // or when it was found not to have taken place
+	CancelledBy     *uuid.UUID        `json:"cancelledBy"`
+	CancelReason    *string           `json:"cancelReason"`
+	LateCancel      bool              `json:"lateCancel"`
+	CreatedBy       uuid.UUID         `json:"createdBy"`
+	Version         int               `json:"version"`
+	CreatedAt       time.Time         `json:"createdAt"`
+	UpdatedAt       time.Time         `json:"updatedAt"`
+
+	replayed bool // it was given before
+}
+
+// Location is where the appointment can be read.
+func (b appointmentBody) Location() string { return "/api/v1/appointments/" + b.ID.String() }
+
+// Revision is the version, which the API gives as ETag.
+func (b appointmentBody) Revision() int { return b.Version }
+
+func bodyOf(a Appointment) appointmentBody {
+	b := appointmentBody{
+		ID: a.ID, OrganizationID: a.OrganizationID, ServiceCodeID: a.ServiceCodeID, Status: a.Status,
+		StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, PractitionerIDs: a.Practitioners, Notes: a.Notes,
+		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt, CancelledAt: a.CancelledAt, CancelledBy: a.CancelledBy,
+		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
+		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+	}
+	for _, p := range a.Patients {
+		b.Patients = append(b.Patients, participantBody{
+			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+		})
+	}
+	if len(b.Patients) > 0 { // but for the answer of nothing
+		b.PatientID, b.AuthorizationID, b.Units = b.Patients[0].PatientID, b.Patients[0].AuthorizationID, b.Patients[0].Units
+		b.PractitionerID = b.PractitionerIDs[0]
+	}
+	return b
+}
+
+type byID struct {
+	ID uuid.UUID `param:"id"`
+}
+
+// keyed is the header by which a client may repeat a request.
+type keyed struct {
+	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
+}
+
+// matching is the header that ties a change to a version.
+type matching struct {
+	IfMatch patch.Match `header:"If-Match"`
+}
+
+// Header tells a repeated answer from a first one.
+func (b appointmentBody) Header(h http.Header) { markReplayed(h, b.replayed) }
+
+func markReplayed(h http.Header, replayed bool) {
+	if replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
+}
+
+func answerOf(o Outcome, err error) (appointmentBody, error) {
+	b := bodyOf(o.Appointment)
+	b.replayed = o.Replayed
+	return b, err
+}
+
+type bookedPatientRequest struct {
+	PatientID       uuid.UUID `json:"patientId" validate:"required"`
+	AuthorizationID uuid.UUID `json:"authorizationId" validate:"required"`
+}
+
+type bookRequest struct {
+	keyed
+	PatientID       *uuid.UUID             `json:"patientId" validate:"required_without=Patients"`
+	AuthorizationID *uuid.UUID             `json:"authorizationId" validate:"required_with=PatientID"`
+	PractitionerID  *uuid.UUID             `json:"practitionerId" validate:"required_without=PractitionerIDs"`
+	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`        // in the place of patientId and authorizationId
+	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10,dive"` // in the place of practitionerId
+	ServiceCodeID   uuid.UUID              `json:"serviceCodeId" validate:"required"`
+	StartTime       time.Time              `json:"startTime" validate:"required"` // a whole minute
+	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later
+	Notes           *string                `json:"notes" validate:"omitempty,max=4000"`
+}
+
+// booking returns what is asked for; the error names what is given twice.
+func (r bookRequest) booking() (Booking, error) {
+	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime}, Notes: r.Notes}
+	for _, p := range r.Patients {
+		b.Patients = append(b.Patients, BookedPatient(p))
+	}
+	var wrong []fault.Field
+	if r.PatientID != nil || r.AuthorizationID != nil {
+		if len(r.Patients) > 0 {
+			wrong = append(wrong, fault.Field{Field: "patients", Code: "excluded_with", Message: "must not be given together with patientId or authorizationId"})
+		} else if r.PatientID != nil && r.AuthorizationID != nil {
+			b.Patients = []BookedPatient{{*r.PatientID, *r.AuthorizationID}}
+		}
+	}
+	if r.PractitionerID != nil {
+		if len(r.PractitionerIDs) > 0 {
+			wrong = append(wrong, fault.Field{Field: "practitionerIds", Code: "excluded_with", Message: "must not be given together with practitionerId"})
+		} else {
+			b.Practitioners = []uuid.UUID{*r.PractitionerID}
+		}
+	}
+	return b, errorOf(wrong)
+}
+
+func (s *Service) handleBook(ctx context.Context, in bookRequest) (appointmentBody, error) {
+	b, err := in.booking()
+	if err != nil {
+		return appointmentBody{}, err
+	}
+	return answerOf(s.Book(ctx, b, Key(in.Key)))
+}
+
+func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
+	a, err := s.Get(ctx, in.ID)
+	return bodyOf(a), err
+}
+
+// within are the days of a list.
+type within struct {
+	From calendar.Date `query:"from"` // the first day
+	To   calendar.Date `query:"to"`   // the last day
+}
+
+func (w within) days() Days { return Days{w.From, w.To} }
+
+type listRequest struct {
+	httpx.PageQuery
+	within
+	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
+	PatientID      uuid.UUID `query:"patientId"`
+	PractitionerID uuid.UUID `query:"practitionerId"`
+	Status         []string  `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
+}
+
+// byStart is the page of a list that is sorted by the start of things.
+func byStart(q httpx.PageQuery, sort string) (db.Keyset, error) {
+	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime", Limit: q.Size() + 1}
+	return page, q.DecodeCursor(&page.After)
+}
+
+func positionOf(start time.Time, id uuid.UUID) any {
+	return db.Position{Value: start.UTC().Format(time.RFC3339Nano), ID: id}
+}
+
+func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[appointmentBody], error) {
+	page, err := byStart(in.PageQuery, in.Sort)
+	if err != nil {
+		return httpx.Page[appointmentBody]{}, err
+	}
+	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, Days: in.days(), Page: page}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, Status(status))
+	}
+	found, err := s.List(ctx, f)
+	return httpx.PageOf(in.PageQuery, found, bodyOf, func(a Appointment) any { return positionOf(a.Start, a.ID) }), err
+}
+
+type changeAppointmentRequest struct {
+	byID
+	matching
+	StartTime       patch.Field[time.Time]   `json:"startTime"`
+	EndTime         patch.Field[time.Time]   `json:"endTime"`
+	PractitionerID  patch.Field[uuid.UUID]   `json:"practitionerId"`
+	PractitionerIDs patch.Field[[]uuid.UUID] `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
+	AuthorizationID patch.Field[uuid.UUID]   `json:"authorizationId"` // of an appointment with one patient
+	Notes           patch.Clearable[string]  `json:"notes" validate:"omitempty,max=4000"`
+}
+
+func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest) (appointmentBody, error) {
+	c := Change{
+		Match: in.IfMatch, Start: in.StartTime, End: in.EndTime, Practitioners: in.PractitionerIDs,
+		AuthorizationID: in.AuthorizationID, Notes: in.Notes,
+	}
+	if in.PractitionerID.Given {
+		if in.PractitionerIDs.Given {
+			return appointmentBody{}, fault.InvalidFields(fault.Field{
+				Field: "practitionerIds", Code: "excluded_with", Message: "must not be given together with practitionerId",
+			})
+		}
+		c.Practitioners = patch.Set([]uuid.UUID{in.PractitionerID.Value})
+	}
+	o, err := s.Change(ctx, in.ID, c)
+	return bodyOf(o.Appointment), err
+}
+
+type startRequest struct {
+	byID
+	keyed
+}
+
+func (s *Service) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
+	return answerOf(s.Start(ctx, in.ID, Key(in.Key)))
+}
+
+type cancelRequest struct {
+	byID
+	keyed
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (s *Service) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
+	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Key(in.Key)))
+}
+
+func (s *Service) handleNoShow(ctx context.Context, in cancelRequest) (appointmentBody, error) {
+	return answerOf(s.NoShow(ctx, in.ID, in.Reason, Key(in.Key)))
+}

@@ -1,0 +1,189 @@
+package appointments
+
+import (
+	"context"
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+)
+
+func (s *Service) sessionRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession,
+			Name: "listSessions", Summary: "List sessions",
+			Description: "What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
+		},
+		{
+			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession,
+			Name: "getSession", Summary: "Read a session",
+			Description: "One session with its actual time, units, narrative and addenda.",
+			Refusals:    []*fault.Error{ErrSessionNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSession),
+		},
+		{
+			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession,
+			Name: "changeSession", Summary: "Change a session's narrative",
+			Description: "Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.",
+			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeSession),
+		},
+		{
+			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession,
+			Name: "addAddendum", Summary: "Add a signed addendum to a session",
+			Description: "A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
+			Refusals:    []*fault.Error{ErrSessionNotFound},
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleAddendum),
+		},
+	}
+}
+
+// sessionPatientBody is a patient's part in a session.
+type sessionPatientBody struct {
+	PatientID         uuid.UUID    `json:"patientId"`
+	AuthorizationID   uuid.UUID    `json:"authorizationId"`
+	Minutes           int          `json:"minutes"`
+	Units             int          `json:"units"`             // of the actual time
+	UnauthorizedUnits int          `json:"unauthorizedUnits"` // those of them that the authorization did not cover
+	UnitMinutes       int          `json:"unitMinutes"`
+	Rounding          roundingBody `json:"rounding"`
+}
+
+// addendumBody is what was added to a session, and signed.
+type addendumBody struct {
+	ID       uuid.UUID `json:"id"`
+	Text     string    `json:"text"`
+	SignedBy uuid.UUID `json:"signedBy"`
+	SignedAt time.Time `json:"signedAt"`
+	Hash     string    `json:"hash"`
+}
+
+// sessionBody is a session as clients see it.
+type sessionBody struct {
+	ID                uuid.UUID            `json:"id"`
+	OrganizationID    uuid.UUID            `json:"organizationId"`
+	AppointmentID     uuid.UUID            `json:"appointmentId"`
+	PatientID         uuid.UUID            `json:"patientId"`         // the first of patients
+	PractitionerID    uuid.UUID            `json:"practitionerId"`    // the first of practitionerIds
+	Units             int                  `json:"units"`             // of the first patient
+	UnauthorizedUnits int                  `json:"unauthorizedUnits"` // of all patients
+	StartTime         time.Time            `json:"startTime"`
+	EndTime           time.Time            `json:"endTime"`
+	ServiceDate       calendar.Date        `json:"serviceDate"`
+	Patients          []sessionPatientBody `json:"patients"`
+	PractitionerIDs   []uuid.UUID          `json:"practitionerIds"`
+	Narrative         *string              `json:"narrative"`
+	Addenda           []addendumBody       `json:"addenda"` // the oldest first
+	CreatedBy         uuid.UUID            `json:"createdBy"`
+	Version           int                  `json:"version"`
+	CreatedAt         time.Time            `json:"createdAt"`
+	UpdatedAt         time.Time            `json:"updatedAt"`
+}
+
+// Location is where the session can be read.
+func (b sessionBody) Location() string { return "/api/v1/sessions/" + b.ID.String() }
+
+// Revision is the version, which the API gives as ETag.
+func (b sessionBody) Revision() int { return b.Version }
+
+func sessionBodyOf(s Session) sessionBody {
+	b := sessionBody{
+		ID: s.ID, OrganizationID: s.OrganizationID, AppointmentID: s.AppointmentID, UnauthorizedUnits: s.UnauthorizedUnits,
+		StartTime: s.Start, EndTime: s.End, ServiceDate: s.ServiceDate, PractitionerIDs: s.Practitioners, Narrative: s.Narrative,
+		Addenda: []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+	}
+	for _, p := range s.Patients {
+		b.Patients = append(b.Patients, sessionPatientBody{
+			p.PatientID, p.AuthorizationID, p.Minutes, p.Units, p.UnauthorizedUnits, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+		})
+	}
+	for _, a := range s.Addenda {
+		b.Addenda = append(b.Addenda, addendumBody{a.ID, a.Text, a.SignedBy, a.SignedAt, hex.EncodeToString(a.Hash)})
+	}
+	if len(b.Patients) > 0 { // but for the answer of nothing
+		b.PatientID, b.PractitionerID, b.Units = b.Patients[0].PatientID, b.PractitionerIDs[0], b.Patients[0].Units
+	}
+	return b
+}
+
+type completeRequest struct {
+	byID
+	keyed
+	StartTime *time.Time `json:"startTime"`
+	EndTime   *time.Time `json:"endTime"` // not in the future
+	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
+}
+
+type completeAnswer struct {
+	replayed    bool
+	Session     sessionBody     `json:"session"`
+	Appointment appointmentBody `json:"appointment"`
+}
+
+// Header tells a repeated answer from a first one.
+func (a completeAnswer) Header(h http.Header) { markReplayed(h, a.replayed) }
+
+func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
+	o, err := s.Complete(ctx, in.ID, Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative}, Key(in.Key))
+	answer := completeAnswer{replayed: o.Replayed}
+	if err == nil {
+		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
+	}
+	return answer, err
+}
+
+type sessionsRequest struct {
+	httpx.PageQuery
+	within
+	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
+	PatientID      uuid.UUID `query:"patientId"`
+	PractitionerID uuid.UUID `query:"practitionerId"`
+	AppointmentID  uuid.UUID `query:"appointmentId"`
+	Unauthorized   bool      `query:"unauthorized"` // only those with units that no authorization covers
+}
+
+func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
+	page, err := byStart(in.PageQuery, in.Sort)
+	if err != nil {
+		return httpx.Page[sessionBody]{}, err
+	}
+	found, err := s.Sessions(ctx, SessionFilter{
+		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
+		Unauthorized: in.Unauthorized, Days: in.days(), Page: page,
+	})
+	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
+}
+
+func (s *Service) handleSession(ctx context.Context, in byID) (sessionBody, error) {
+	found, err := s.Session(ctx, in.ID)
+	return sessionBodyOf(found), err
+}
+
+type changeSessionRequest struct {
+	byID
+	matching
+	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000"`
+}
+
+func (s *Service) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
+	changed, err := s.ChangeSession(ctx, in.ID, in.IfMatch, in.Narrative)
+	return sessionBodyOf(changed), err
+}
+
+type addendumRequest struct {
+	byID
+	Text string `json:"text" validate:"required,max=20000"`
+}
+
+func (s *Service) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {
+	found, err := s.AddAddendum(ctx, in.ID, in.Text)
+	return sessionBodyOf(found), err
+}

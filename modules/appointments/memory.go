@@ -1,0 +1,67 @@
+package appointments
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+)
+
+// memory is what an operation's row keeps of its outcome: what a repetition must
+// answer. What people have written, such as notes, is not in it.
+type memory struct {
+	// Call tells the request that carried the operation out from others with the same
+	// key: after a COMMIT without an answer, only the one whose row it is may answer
+	// with what it had decided.
+	Call        uuid.UUID     `json:"call"`
+	Refusal     *fault.Frozen `json:"refusal,omitempty"`
+	Appointment *Appointment  `json:"appointment,omitempty"`
+	Session     *Session      `json:"session,omitempty"`
+}
+
+func memoryOf(r request, v verdict) memory {
+	m := memory{Call: r.call}
+	if v.refusal != nil {
+		m.Refusal = v.refusal.Freeze()
+		return m
+	}
+	a := v.appointment
+	a.Notes, a.CancelReason = nil, nil
+	m.Appointment = &a
+	if v.session != nil {
+		s := *v.session
+		s.Narrative = nil
+		m.Session = &s
+	}
+	return m
+}
+
+func (m memory) text() (json.RawMessage, error) { return json.Marshal(m) }
+
+func memoryFrom(text json.RawMessage) (memory, error) {
+	var m memory
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("appointments: the outcome of an operation cannot be read: %w", err)
+	}
+	return m, nil
+}
+
+// recall returns the verdict of the earlier request, with what people have written
+// as it stands now.
+func (m memory) recall(now Appointment, session *Session) (verdict, error) {
+	v := verdict{replayed: true}
+	if m.Refusal != nil {
+		refusal, err := m.Refusal.Thaw()
+		v.refusal = refusal
+		return v, err
+	}
+	v.appointment = *m.Appointment
+	v.appointment.Notes, v.appointment.CancelReason = now.Notes, now.CancelReason
+	if v.session = m.Session; v.session != nil && session != nil {
+		v.session.Narrative = session.Narrative
+	}
+	v.before = v.appointment // nothing is to be written
+	return v, nil
+}

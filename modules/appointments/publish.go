@@ -1,0 +1,86 @@
+package appointments
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/trail"
+)
+
+// The types of the events that this module publishes. They need [PermissionRead]
+// and come with an [AppointmentChange].
+const (
+	EventBooked      = "appointment.booked"
+	EventRescheduled = "appointment.rescheduled"
+	EventStarted     = "appointment.started"
+	EventCompleted   = "appointment.completed"
+	EventCancelled   = "appointment.cancelled"
+	EventNoShow      = "appointment.no-show"
+)
+
+// EventTypes returns the types of all events that this module publishes.
+func EventTypes() []string {
+	return []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow}
+}
+
+var eventOf = map[kind]string{
+	book: EventBooked, reschedule: EventRescheduled, start: EventStarted, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
+}
+
+// AppointmentChange is an appointment once something has changed it. It leaves the
+// system, so it names no patient.
+type AppointmentChange struct {
+	AppointmentID   uuid.UUID   `json:"appointmentId"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	Status          Status      `json:"status"`
+	StartTime       time.Time   `json:"startTime"`
+	EndTime         time.Time   `json:"endTime"`
+	Version         int         `json:"version"`
+}
+
+func messageOf(r request, a Appointment) outbox.Message {
+	return outbox.Message{
+		OrganizationID: a.OrganizationID, Type: eventOf[r.kind], SubjectID: a.ID, Permission: PermissionRead, OccurredAt: a.UpdatedAt,
+		Payload: AppointmentChange{
+			AppointmentID: a.ID, PractitionerIDs: a.Practitioners, Status: a.Status, StartTime: a.Start, EndTime: a.End, Version: a.Version,
+		},
+	}
+}
+
+// recorded is what the trail keeps of an appointment: ids, times, states, numbers.
+type recorded struct {
+	Status          Status      `json:"status"`
+	StartTime       time.Time   `json:"startTime"`
+	EndTime         time.Time   `json:"endTime"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	AuthorizationID uuid.UUID   `json:"authorizationId"`
+	Units           int         `json:"units"`
+	LateCancel      bool        `json:"lateCancel,omitempty"`
+	SessionID       *uuid.UUID  `json:"sessionId,omitempty"`
+}
+
+// trailOf tells of a change once for each patient whom it concerns.
+func trailOf(r request, v verdict) []trail.Event {
+	var events []trail.Event
+	for i, p := range v.appointment.Patients {
+		e := trail.By(r.caller)
+		e.Action, e.SubjectType, e.SubjectID = "appointment."+string(r.kind), "appointment", v.appointment.ID
+		e.PatientID, e.OccurredAt = &p.PatientID, v.appointment.UpdatedAt
+		if v.before.Version > 0 {
+			e.Before = recordedOf(v.before, i)
+		}
+		e.After = recordedOf(v.appointment, i)
+		events = append(events, e)
+	}
+	return events
+}
+
+func recordedOf(a Appointment, place int) recorded {
+	p := a.Patients[place]
+	return recorded{
+		Status: a.Status, StartTime: a.Start, EndTime: a.End, PractitionerIDs: a.Practitioners,
+		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
+	}
+}

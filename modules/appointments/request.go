@@ -1,0 +1,201 @@
+package appointments
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+)
+
+// Key lets a client ask again after any failure: requests with the same key by the
+// same user are one request. The zero value is no key.
+type Key string
+
+// keyNamespace makes operation ids of keys; it must never change.
+var keyNamespace = uuid.MustParse("1c2f3c55-9d2e-4a8f-9a0d-52f6a3c4b7e9")
+
+// Booking is what a person enters of an appointment.
+type Booking struct {
+	Patients      []BookedPatient // 1 to [MaxPatients], each once
+	Practitioners []uuid.UUID     // 1 to [MaxPractitioners], each once; the first one leads
+	ServiceCodeID uuid.UUID
+	Span          // in whole minutes, at most [MaxLength]; the past is allowed: it is how paper catches up
+	Notes         *string
+}
+
+// BookedPatient is a patient and the authorization that the units are taken from.
+type BookedPatient struct {
+	PatientID       uuid.UUID
+	AuthorizationID uuid.UUID
+}
+
+// Change is a change of an appointment. Fields that are not given stay as they are.
+type Change struct {
+	Match           patch.Match // which versions the change is meant for
+	Start           patch.Field[time.Time]
+	End             patch.Field[time.Time]
+	Practitioners   patch.Field[[]uuid.UUID]
+	AuthorizationID patch.Field[uuid.UUID] // of an appointment with one patient
+	Notes           patch.Clearable[string]
+}
+
+// Completion is what is entered of a session; nil stands for what is known: the
+// start for when it was started, or else for the booked one; the end for the booked
+// one, or for now where that is still to come and it was started.
+type Completion struct {
+	Start, End *time.Time
+	Narrative  *string
+}
+
+// kind says what a request asks for.
+type kind string
+
+const (
+	book       kind = "book"
+	reschedule kind = "reschedule"
+	start      kind = "start"
+	complete   kind = "complete"
+	cancel     kind = "cancel"
+	noShow     kind = "no-show"
+)
+
+// request is what somebody asks for in one call. Its ids are chosen before any
+// transaction begins, so that it can be found again after an ambiguous COMMIT, and
+// asked for again after any failure.
+type request struct {
+	kind        kind
+	caller      identity.Caller
+	operation   uuid.UUID // repeated, it takes effect once
+	call        uuid.UUID // tells it from others with the same key
+	repeatable  bool      // the client chose the operation's id and may ask again: a refusal is remembered too
+	zone        *time.Location
+	appointment uuid.UUID
+
+	reservations []uuid.UUID // ids of those that it may make, by the places of the patients
+	session      uuid.UUID   // id of the one that it may write
+
+	booking    Booking
+	change     Change
+	completion Completion
+	reason     *string
+}
+
+func (r request) key() scheduling.Key {
+	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.appointment}
+}
+
+func (r request) operationKey() scheduling.Key {
+	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.operation}
+}
+
+// fingerprint tells whether two requests with one id ask for the same thing. It
+// leaves out who asks, and what was chosen for the request, not by it.
+func (r request) fingerprint() []byte {
+	appointment := r.appointment
+	if r.kind == book {
+		appointment = uuid.Nil
+	}
+	asked, err := json.Marshal([]any{r.kind, appointment, r.booking, r.change, r.completion, r.reason})
+	if err != nil {
+		panic(fmt.Sprintf("appointments: a request cannot be written as JSON: %v", err))
+	}
+	sum := sha256.Sum256(asked)
+	return sum[:]
+}
+
+// Times are kept between these years, beyond which somebody has mistyped.
+const (
+	firstYear = 2000
+	lastYear  = 2199
+)
+
+// wrong returns what is wrong with a span, whatever the state.
+func (s Span) wrong() []fault.Field {
+	var wrong []fault.Field
+	for _, each := range []struct {
+		name string
+		at   time.Time
+	}{{"startTime", s.Start}, {"endTime", s.End}} {
+		switch year := each.at.UTC().Year(); {
+		case year < firstYear || year > lastYear:
+			wrong = append(wrong, fault.Field{
+				Field: each.name, Code: "range", Message: fmt.Sprintf("must be in the years from %d to %d", firstYear, lastYear),
+			})
+		case !each.at.Truncate(time.Minute).Equal(each.at):
+			wrong = append(wrong, fault.Field{Field: each.name, Code: "minute", Message: "must be a whole minute"})
+		}
+	}
+	if len(wrong) > 0 {
+		return wrong
+	}
+	switch {
+	case !s.Start.Before(s.End):
+		wrong = append(wrong, fault.Field{Field: "endTime", Code: "gtfield", Message: "must be after startTime"})
+	case s.End.Sub(s.Start) > MaxLength:
+		wrong = append(wrong, fault.Field{Field: "endTime", Code: "length", Message: "must not be more than 24 hours after startTime"})
+	}
+	return wrong
+}
+
+// check refuses what is wrong with a booking whatever the state.
+func (b Booking) check() error {
+	wrong := b.Span.wrong()
+	wrong = append(wrong, wrongStaff(b.Practitioners)...)
+	if n := len(b.Patients); n == 0 || n > MaxPatients {
+		wrong = append(wrong, fault.Field{Field: "patients", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPatients)})
+	}
+	seen := map[uuid.UUID]bool{}
+	for i, p := range b.Patients {
+		if seen[p.PatientID] {
+			wrong = append(wrong, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate", Message: "takes part already"})
+		}
+		seen[p.PatientID] = true
+	}
+	return errorOf(wrong)
+}
+
+func errorOf(wrong []fault.Field) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.InvalidFields(wrong...)
+}
+
+// field names a field of a patient: of one patient, the short form does.
+func (b Booking) field(place int, name string) string {
+	if len(b.Patients) == 1 {
+		return name
+	}
+	return fmt.Sprintf("patients[%d].%s", place, name)
+}
+
+func wrongStaff(practitioners []uuid.UUID) []fault.Field {
+	if n := len(practitioners); n == 0 || n > MaxPractitioners {
+		return []fault.Field{{
+			Field: "practitionerIds", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPractitioners),
+		}}
+	}
+	var wrong []fault.Field
+	seen := map[uuid.UUID]bool{}
+	for i, id := range practitioners {
+		if seen[id] {
+			wrong = append(wrong, fault.Field{Field: staffField(practitioners, i), Code: "duplicate", Message: "takes part already"})
+		}
+		seen[id] = true
+	}
+	return wrong
+}
+
+func staffField(practitioners []uuid.UUID, place int) string {
+	if len(practitioners) == 1 {
+		return "practitionerId"
+	}
+	return fmt.Sprintf("practitionerIds[%d]", place)
+}

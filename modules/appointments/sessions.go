@@ -1,0 +1,147 @@
+package appointments
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/trail"
+)
+
+// SessionFilter narrows a list of sessions; zero values do not narrow it.
+type SessionFilter struct {
+	PatientID      uuid.UUID
+	PractitionerID uuid.UUID
+	AppointmentID  uuid.UUID
+	Unauthorized   bool // only those with units that nobody has authorized: the exceptions list
+	Days           Days
+	Page           db.Keyset // in the order of their starts
+}
+
+// Session returns a session. The error is [ErrSessionNotFound] where there is none.
+func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
+	return db.Snapshot(ctx, s.database, "sessions.get", func(ctx context.Context) (Session, error) {
+		return s.store.session(ctx, id)
+	})
+}
+
+// Sessions returns sessions that pass the filter.
+func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	zone, err := s.directory.TimeZone(ctx, caller.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	return db.Snapshot(ctx, s.database, "sessions.list", func(ctx context.Context) ([]Session, error) {
+		return s.store.sessions(ctx, f, f.Days.in(zone))
+	})
+}
+
+// ChangeSession writes a session's narrative anew, within the hours that the
+// organization allows for that. Errors: [ErrSessionNotFound], [patch.ErrStale],
+// [ErrSessionLocked].
+func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string]) (Session, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	now := s.now()
+	return db.Serializable(ctx, s.database, "sessions.change", func(ctx context.Context) (Session, error) {
+		found, err := s.store.session(ctx, id)
+		if err != nil {
+			return Session{}, err
+		}
+		if err := match.Check(found.Version); err != nil {
+			return Session{}, err
+		}
+		before := found
+		narrative.Apply(&found.Narrative)
+		if equal(found.Narrative, before.Narrative) {
+			return found, nil
+		}
+		if err := s.checkUnlocked(ctx, found, now); err != nil {
+			return Session{}, err
+		}
+		found.Version++
+		found.UpdatedAt = now
+		if err := s.store.saveNarrative(ctx, found); err != nil {
+			return Session{}, err
+		}
+		return found, s.audit.Record(ctx, sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}}))
+	})
+}
+
+// checkUnlocked returns [ErrSessionLocked] once the session's text is final.
+func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
+	key := scheduling.Key{OrganizationID: found.OrganizationID, ID: found.Patients[0].PatientID}
+	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Patients: []scheduling.Key{key}})
+	if err != nil {
+		return err
+	}
+	locked := found.CreatedAt.Add(time.Duration(rules.Organizations[found.OrganizationID].SessionEditHours) * time.Hour)
+	if now.Before(locked) {
+		return nil
+	}
+	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s; add an addendum.", moment(locked))
+}
+
+// AddAddendum adds a text to a session, signed by the caller, at any time; nobody
+// changes it afterwards. The error is [ErrSessionNotFound] where there is no such session.
+func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text string) (Session, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	a := Addendum{ID: s.newID(), Text: text, SignedBy: caller.UserID, SignedAt: s.now()}
+	a.Hash = a.hashOf(session)
+	return db.Serializable(ctx, s.database, "sessions.addendum", func(ctx context.Context) (Session, error) {
+		found, err := s.store.session(ctx, session)
+		if err != nil {
+			return Session{}, err
+		}
+		for _, there := range found.Addenda { // written by an attempt before this one
+			if there.ID == a.ID {
+				return found, nil
+			}
+		}
+		if err := s.store.insertAddendum(ctx, found, a); err != nil {
+			return Session{}, err
+		}
+		found.Addenda = append(found.Addenda, a)
+		return found, s.audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID}))
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasAddendum(ctx, session, a.ID) }))
+}
+
+// signed is what the trail keeps of an addendum.
+type signed struct {
+	AddendumID uuid.UUID `json:"addendumId"`
+}
+
+// hashOf returns the SHA-256 over the session, the signer, the time in microseconds
+// and the text, each on a line of its own: only the last may hold line breaks.
+func (a Addendum) hashOf(session uuid.UUID) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%s\n", session, a.SignedBy, a.SignedAt.UnixMicro(), a.Text))
+	return sum[:]
+}
+
+// sessionEvents tells of a session once for each patient whom it concerns.
+func sessionEvents(caller identity.Caller, s Session, action string, at time.Time, after any) []trail.Event {
+	events := make([]trail.Event, len(s.Patients))
+	for i, p := range s.Patients {
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID = action, "session", s.ID
+		e.PatientID, e.After, e.OccurredAt = &p.PatientID, after, at
+		events[i] = e
+	}
+	return events
+}

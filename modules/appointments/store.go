@@ -1,0 +1,189 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// store keeps appointments and sessions. It takes the transaction from the context
+// and fails without one.
+type store struct{}
+
+// TableName names the table for gorm.
+func (Appointment) TableName() string { return "appointments" }
+
+// TableName names the table for gorm.
+func (Session) TableName() string { return "sessions" }
+
+// participantRow is a patient's part in an appointment, as the database has it.
+type participantRow struct {
+	OrganizationID uuid.UUID
+	AppointmentID  uuid.UUID
+	Participant
+	RoundingMethod   scheduling.Rounding
+	RoundingStartsOn calendar.Date
+}
+
+func (r participantRow) participant() Participant {
+	p := r.Participant
+	p.Rounding = scheduling.RoundingRule{StartsOn: r.RoundingStartsOn, Method: r.RoundingMethod}
+	return p
+}
+
+func split(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
+	organizations, ids = make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		organizations[i], ids[i] = key.OrganizationID, key.ID
+	}
+	return organizations, ids
+}
+
+// several returns those of the appointments that are there, with everybody who
+// takes part, in three statements. OFFSET 0 keeps each key a look-up of its own,
+// whatever the planner thinks of small tables. Indexes: the primary keys.
+func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduling.Key]Appointment, error) {
+	found := make(map[scheduling.Key]Appointment, len(keys))
+	if len(keys) == 0 {
+		return found, nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := split(keys)
+	var rows []Appointment
+	err = tx.Raw(`
+		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	return found, s.withParticipants(ctx, rows, func(a Appointment) {
+		found[scheduling.Key{OrganizationID: a.OrganizationID, ID: a.ID}] = a
+	})
+}
+
+// withParticipants hands on each of the appointments with everybody who takes part,
+// in their order.
+func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	at := make(map[scheduling.Key]*Appointment, len(rows))
+	organizations, ids := make([]uuid.UUID, len(rows)), make([]uuid.UUID, len(rows))
+	for i := range rows {
+		organizations[i], ids[i] = rows[i].OrganizationID, rows[i].ID
+		at[scheduling.Key{OrganizationID: rows[i].OrganizationID, ID: rows[i].ID}] = &rows[i]
+	}
+	var patients []participantRow
+	err = tx.Raw(`
+		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
+		ORDER BY p.place`, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&patients).Error
+	if err != nil {
+		return err
+	}
+	for _, p := range patients {
+		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
+		a.Patients = append(a.Patients, p.participant())
+	}
+	var staff []struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }
+	err = tx.Raw(`
+		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
+		ORDER BY p.place`, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&staff).Error
+	if err != nil {
+		return err
+	}
+	for _, p := range staff {
+		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
+		a.Practitioners = append(a.Practitioners, p.PractitionerID)
+	}
+	for _, a := range rows {
+		a.Span = a.Span.utc()
+		found(a)
+	}
+	return nil
+}
+
+// slotRow is a slot, with whose it is.
+type slotRow struct {
+	OrganizationID uuid.UUID
+	SubjectID      uuid.UUID
+	AppointmentID  uuid.UUID
+	Span
+	Lane    scheduling.Lane
+	Code    string
+	Minutes int
+	Units   int
+	LeadID  uuid.UUID
+}
+
+// slots returns what takes place at the times that are asked for, in one statement.
+// No slot is longer than a day, so those that begin a day before are looked at.
+// Indexes: appointment_practitioners_by_start, appointment_patients_by_start; for
+// who leads, the primary key.
+func (store) slots(ctx context.Context, n needs) (occupied, error) {
+	found := occupied{}
+	if len(n.staff)+len(n.patients) == 0 {
+		return found, nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	staffOf, staff, staffFrom, staffTo := ranges(n.staff)
+	patientOf, patients, patientFrom, patientTo := ranges(n.patients)
+	var rows []slotRow
+	err = tx.Raw(`
+		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.starts_at, p.ends_at,
+			'' AS lane, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
+		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_practitioners t
+			WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id AND t.starts_at < k.until
+				AND t.starts_at > k.since - interval '24 hours' AND t.ends_at > k.since AND t.occupies OFFSET 0) p
+		UNION ALL
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.starts_at, p.ends_at, p.lane, p.code, p.minutes, p.units, l.practitioner_id
+		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_patients t
+			WHERE t.organization_id = k.organization_id AND t.patient_id = k.id AND t.starts_at < k.until
+				AND t.starts_at > k.since - interval '24 hours' AND t.ends_at > k.since AND t.occupies OFFSET 0) p
+		CROSS JOIN LATERAL (
+			SELECT t.practitioner_id FROM appointment_practitioners t
+			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.place = 0 OFFSET 0) l`,
+		db.UUIDs(staffOf), db.UUIDs(staff), staffFrom, staffTo, db.UUIDs(patientOf), db.UUIDs(patients), patientFrom, patientTo).Scan(&rows).Error
+	for _, r := range rows {
+		found.add(scheduling.Key{OrganizationID: r.OrganizationID, ID: r.SubjectID}, slot{
+			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Lane, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
+		})
+	}
+	return found, err
+}
+
+// ranges returns the times as columns.
+func ranges(asked map[scheduling.Key][]Span) (organizations, ids []uuid.UUID, since, until []time.Time) {
+	since, until = []time.Time{}, []time.Time{}
+	for key, spans := range asked {
+		for _, span := range spans {
+			organizations, ids = append(organizations, key.OrganizationID), append(ids, key.ID)
+			since, until = append(since, span.Start), append(until, span.End)
+		}
+	}
+	return organizations, ids, since, until
+}

@@ -1,0 +1,98 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// Days are calendar days from the first to the last, both included; a zero one is
+// open.
+type Days struct{ First, Last calendar.Date }
+
+// in returns when the days begin and end in the zone; a zero time is open.
+func (d Days) in(zone *time.Location) Span {
+	var s Span
+	if !d.First.IsZero() {
+		s.Start = dayIn(d.First, zone).Start
+	}
+	if !d.Last.IsZero() {
+		s.End = dayIn(d.Last, zone).End
+	}
+	return s
+}
+
+// begun narrows a query to what begins within the span.
+func (s Span) begun(tx *gorm.DB) *gorm.DB {
+	if !s.Start.IsZero() {
+		tx = tx.Where("starts_at >= ?", s.Start)
+	}
+	if !s.End.IsZero() {
+		tx = tx.Where("starts_at < ?", s.End)
+	}
+	return tx
+}
+
+// list returns appointments in the order of their starts. Indexes:
+// appointments_by_start; of one practitioner or patient, theirs by start.
+func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx = within.begun(tx)
+	if len(f.Statuses) > 0 {
+		tx = tx.Where("status IN ?", f.Statuses)
+	}
+	for _, part := range []struct {
+		table, column string
+		id            uuid.UUID
+	}{{"appointment_patients", "patient_id", f.PatientID}, {"appointment_practitioners", "practitioner_id", f.PractitionerID}} {
+		if part.id == uuid.Nil {
+			continue
+		}
+		handle, err := db.Handle(ctx)
+		if err != nil {
+			return nil, err
+		}
+		taking := within.begun(handle.Table(part.table).Select("appointment_id").Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
+		tx = tx.Where("id IN (?)", taking)
+	}
+	var rows, found []Appointment
+	if err := f.Page.Apply(tx).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
+}
+
+// Hold is what an open appointment holds of an authorization, by its own account.
+type Hold struct {
+	OrganizationID  uuid.UUID
+	AuthorizationID uuid.UUID
+	AppointmentID   uuid.UUID
+	ReservationID   *uuid.UUID // nil: it has never held anything
+	Units           int
+	ServiceDate     calendar.Date
+}
+
+// holds returns what open appointments hold of the authorizations.
+// Index: appointment_patients_by_authorization.
+func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []Hold
+	err = tx.Raw(`
+		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, p.units, a.service_date
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
+		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
+		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS')`, db.UUIDs(organizations), db.UUIDs(authorizations)).Scan(&rows).Error
+	return rows, err
+}

@@ -1,0 +1,181 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// save writes appointments, new ones and old ones, with everybody who takes part.
+func (s store) save(ctx context.Context, changed []Appointment) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	if err := s.upsertAppointments(ctx, changed); err != nil {
+		return err
+	}
+	if err := s.upsertPatients(ctx, changed); err != nil {
+		return err
+	}
+	return s.upsertPractitioners(ctx, changed)
+}
+
+func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	n := len(rows)
+	organizations, ids, codes, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	states, days, versions, late := make([]string, n), make([]string, n), make([]int, n), make([]bool, n)
+	starts, ends, created, updated := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
+	notes, reasons := make([]*string, n), make([]*string, n)
+	series, sessions, cancellers := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
+	started, cancelled := make([]*time.Time, n), make([]*time.Time, n)
+	for i, a := range rows {
+		organizations[i], ids[i], codes[i], creators[i] = a.OrganizationID, a.ID, a.ServiceCodeID, a.CreatedBy
+		states[i], days[i], versions[i], late[i] = string(a.Status), a.ServiceDate.String(), a.Version, a.LateCancel
+		starts[i], ends[i], created[i], updated[i] = a.Start, a.End, a.CreatedAt, a.UpdatedAt
+		notes[i], reasons[i] = a.Notes, a.CancelReason
+		series[i], sessions[i], cancellers[i] = a.SeriesID, a.SessionID, a.CancelledBy
+		started[i], cancelled[i] = a.StartedAt, a.CancelledAt
+	}
+	return tx.Exec(`
+		INSERT INTO appointments (
+			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
+			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[]::date[],
+			$8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::text[], $15::boolean[],
+			$16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[])
+		ON CONFLICT (organization_id, id) DO UPDATE SET
+			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
+			notes = excluded.notes, series_id = excluded.series_id, session_id = excluded.session_id, started_at = excluded.started_at,
+			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
+			late_cancel = excluded.late_cancel, version = excluded.version, updated_at = excluded.updated_at`,
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series), db.NullableUUIDs(sessions),
+		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated).Error
+}
+
+// upsertPatients writes patients' parts. Who takes part never changes, what they
+// have to do with the appointment does.
+func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	var organizations, appointments, patients, authorizations []uuid.UUID
+	var reservations []*uuid.UUID
+	var places, units, minutes, unitMinutes []int
+	var methods, since, lanes, codes []string
+	var starts, ends []time.Time
+	var occupies []bool
+	for _, a := range rows {
+		for place, p := range a.Patients {
+			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
+			patients, authorizations, reservations = append(patients, p.PatientID), append(authorizations, p.AuthorizationID), append(reservations, p.ReservationID)
+			places, units, minutes, unitMinutes = append(places, place), append(units, p.Units), append(minutes, p.Minutes), append(unitMinutes, p.UnitMinutes)
+			methods, since = append(methods, string(p.Rounding.Method)), append(since, p.Rounding.StartsOn.String())
+			lanes, codes = append(lanes, string(p.Lane)), append(codes, p.Code)
+			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+		}
+	}
+	return tx.Exec(`
+		INSERT INTO appointment_patients (
+			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
+			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
+			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[])
+		ON CONFLICT (organization_id, appointment_id, patient_id) DO UPDATE SET
+			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
+			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
+			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
+			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
+		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(patients), places, db.UUIDs(authorizations), db.NullableUUIDs(reservations),
+		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies).Error
+}
+
+// upsertPractitioners writes who renders the service, by their places, and removes
+// the places that nobody takes any more, in one statement.
+func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	var organizations, appointments, practitioners, allOf, all []uuid.UUID
+	var places, counts []int
+	var starts, ends []time.Time
+	var occupies []bool
+	for _, a := range rows {
+		allOf, all, counts = append(allOf, a.OrganizationID), append(all, a.ID), append(counts, len(a.Practitioners))
+		for place, id := range a.Practitioners {
+			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
+			practitioners, places = append(practitioners, id), append(places, place)
+			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+		}
+	}
+	return tx.Exec(`
+		WITH gone AS (
+			DELETE FROM appointment_practitioners p USING unnest($8::uuid[], $9::uuid[], $10::int[]) AS k (organization_id, id, taken)
+			WHERE p.organization_id = k.organization_id AND p.appointment_id = k.id AND p.place >= k.taken)
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[])
+		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
+			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
+		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies,
+		db.UUIDs(allOf), db.UUIDs(all), counts).Error
+}
+
+// insertSessions writes sessions, each once for its appointment, with their patients.
+func (store) insertSessions(ctx context.Context, rows []Session) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	n := len(rows)
+	organizations, ids, appointments, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	starts, ends, created := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
+	days, narratives, unauthorized := make([]string, n), make([]*string, n), make([]int, n)
+	var parts sessionParts
+	for i, s := range rows {
+		organizations[i], ids[i], appointments[i], creators[i] = s.OrganizationID, s.ID, s.AppointmentID, s.CreatedBy
+		starts[i], ends[i], created[i] = s.Start, s.End, s.CreatedAt
+		days[i], narratives[i], unauthorized[i] = s.ServiceDate.String(), s.Narrative, s.UnauthorizedUnits
+		parts.add(s)
+	}
+	err = tx.Exec(`
+		INSERT INTO sessions (
+			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at, updated_at)
+		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[]::date[],
+			$7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
+			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at)`,
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(appointments), starts, ends, days, narratives, unauthorized, db.UUIDs(creators), created).Error
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`
+		INSERT INTO session_patients (
+			organization_id, session_id, patient_id, place, authorization_id, minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[]::date[])`,
+		db.UUIDs(parts.organizations), db.UUIDs(parts.sessions), db.UUIDs(parts.patients), parts.places, db.UUIDs(parts.authorizations),
+		parts.minutes, parts.units, parts.unauthorized, parts.unitMinutes, parts.methods, parts.since).Error
+}
+
+// sessionParts are the patients of sessions as columns.
+type sessionParts struct {
+	organizations, sessions, patients, authorizations []uuid.UUID
+	places, minutes, units, unauthorized, unitMinutes []int
+	methods, since                                    []string
+}
+
+func (c *sessionParts) add(s Session) {
+	for place, p := range s.Patients {
+		c.organizations, c.sessions = append(c.organizations, s.OrganizationID), append(c.sessions, s.ID)
+		c.patients, c.authorizations = append(c.patients, p.PatientID), append(c.authorizations, p.AuthorizationID)
+		c.places, c.minutes, c.units = append(c.places, place), append(c.minutes, p.Minutes), append(c.units, p.Units)
+		c.unauthorized, c.unitMinutes = append(c.unauthorized, p.UnauthorizedUnits), append(c.unitMinutes, p.UnitMinutes)
+		c.methods, c.since = append(c.methods, string(p.Rounding.Method)), append(c.since, p.Rounding.StartsOn.String())
+	}
+}

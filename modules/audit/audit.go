@@ -1,0 +1,144 @@
+// Package audit keeps who did and who read what: see package trail for the words.
+//
+// Whoever changes something records it in the transaction of the change
+// ([Service.Record]): a row, added blindly, that nothing else waits for. After the
+// commit a sealer, of which one at a time works on an organization, gives each
+// event its position, 1, 2, 3, …, and a hash over it and the position before. So
+// no event is missing that was committed, none is there that was not, and none
+// can be changed, left out or slipped in afterwards without the chain telling.
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/trail"
+)
+
+// Service keeps the trail. It is safe for concurrent use.
+type Service struct {
+	database *db.DB
+	clock    func() time.Time
+	logger   logrus.FieldLogger
+	store    store
+	recorded chan struct{} // something was committed: the sealer has work
+}
+
+// Dependencies are what the service works with.
+type Dependencies struct {
+	Database *db.DB
+	Clock    func() time.Time
+	Logger   logrus.FieldLogger
+}
+
+// New returns the service.
+func New(d Dependencies) *Service {
+	return &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1)}
+}
+
+// Record writes events in the transaction of the context, with one statement
+// however many there are. They are kept if, and only if, it commits. It needs no
+// caller: each event names its organization and its actor.
+//
+// The errors are bugs, but for those of the database: an event without an action,
+// an outcome or a time, or what cannot be written as a JSON object.
+func (s *Service) Record(ctx context.Context, events []trail.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	rows := make([]row, len(events))
+	for i, e := range events {
+		r, err := rowOf(e)
+		if err != nil {
+			return fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
+		}
+		rows[i] = r
+	}
+	if err := db.AfterCommit(ctx, func(context.Context) { s.wake() }); err != nil {
+		return err
+	}
+	return s.store.insert(ctx, rows)
+}
+
+func (s *Service) wake() {
+	select {
+	case s.recorded <- struct{}{}:
+	default: // it knows already
+	}
+}
+
+// row is an event as the database has it.
+type row struct {
+	OrganizationID uuid.UUID
+	Sequence       int64 // drawn by the database
+	OccurredAt     time.Time
+	ActorID        *uuid.UUID
+	RequestID      string
+	Action         string
+	Outcome        trail.Outcome
+	SubjectType    string
+	SubjectID      *uuid.UUID
+	PatientID      *uuid.UUID
+	Address        string
+	GrantID        *uuid.UUID
+	Before, After  *string // JSON
+}
+
+var actions = regexp.MustCompile(`^[a-z][a-z-]*([.][a-z][a-z-]*)+$`)
+
+var errAction = errors.New("an action is noun.verb")
+
+func rowOf(e trail.Event) (row, error) {
+	r := row{
+		OrganizationID: e.OrganizationID, OccurredAt: e.OccurredAt.UTC().Truncate(time.Microsecond), ActorID: unlessNil(e.ActorID),
+		RequestID: e.RequestID, Action: e.Action, Outcome: e.Outcome, SubjectType: e.SubjectType, SubjectID: unlessNil(e.SubjectID),
+		PatientID: e.PatientID, Address: e.Address, GrantID: e.GrantID,
+	}
+	if r.Outcome == "" {
+		r.Outcome = trail.Done
+	}
+	switch {
+	case !actions.MatchString(r.Action):
+		return row{}, errAction
+	case r.OccurredAt.IsZero():
+		return row{}, errors.New("it has no time")
+	}
+	var err error
+	if r.Before, err = object(e.Before); err == nil {
+		r.After, err = object(e.After)
+	}
+	return r, err
+}
+
+func unlessNil(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}
+
+// object returns the value as a JSON object, nil for none.
+func object(value any) (*string, error) {
+	if value == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case string(text) == "null": // a nil pointer
+		return nil, nil
+	case text[0] != '{':
+		return nil, fmt.Errorf("%T is no object as JSON", value)
+	}
+	return new(string(text)), nil
+}

@@ -1,0 +1,85 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/scheduling"
+)
+
+// ServicePair are the codes of two services of different lanes that may take place
+// at the same time for one patient. The order of the codes makes no difference.
+type ServicePair struct {
+	Code      string `json:"code" validate:"required"`
+	OtherCode string `json:"otherCode" validate:"required"`
+}
+
+// ServicePairs are all the pairs of an organization.
+type ServicePairs struct {
+	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"` // in the order of their codes
+}
+
+// defaultPairs are what an organization begins with: a technician treats while an
+// analyst changes the protocol.
+var defaultPairs = []ServicePair{{Code: "97153", OtherCode: "97155"}}
+
+// ServicePairs returns the pairs, in the order of their codes. A new organization
+// has 97153 with 97155.
+func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
+	return db.Snapshot(ctx, s.database, "service-pairs.get", func(ctx context.Context) (ServicePairs, error) {
+		found, err := findPairs(ctx)
+		return ServicePairs{found}, err
+	})
+}
+
+// ReplaceServicePairs makes these the only pairs; none: nothing runs beside
+// anything else. Codes need not have been entered yet. The error is
+// [fault.ErrInvalid] and names what is no code, a pair of a code with itself, and
+// a pair that is given twice.
+func (s *Service) ReplaceServicePairs(ctx context.Context, all ServicePairs) (ServicePairs, error) {
+	settled, wrong := settlePairs(all.Pairs)
+	if len(wrong) > 0 {
+		return ServicePairs{}, fault.InvalidFields(wrong...)
+	}
+	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+	return db.Serializable(ctx, s.database, "service-pairs.replace", func(ctx context.Context) (ServicePairs, error) {
+		return ServicePairs{settled}, replacePairs(ctx, settled)
+	})
+}
+
+// settlePairs returns the pairs in their order, and what is wrong with them.
+func settlePairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
+	var wrong []fault.Field
+	refuse := func(i int, field, code, message string) {
+		wrong = append(wrong, fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code, Message: message})
+	}
+	settled := []ServicePair{}
+	seen := map[scheduling.Pair]bool{}
+	for i, p := range pairs {
+		pair := scheduling.PairOf(p.Code, p.OtherCode)
+		first, second := codeForm.MatchString(p.Code), codeForm.MatchString(p.OtherCode)
+		if !first {
+			refuse(i, ".code", "code", codeFormMessage)
+		}
+		if !second {
+			refuse(i, ".otherCode", "code", codeFormMessage)
+		}
+		switch {
+		case !first || !second:
+		case p.Code == p.OtherCode:
+			refuse(i, ".otherCode", "nefield", "must be another code")
+		case seen[pair]:
+			refuse(i, "", "unique", "must not be given twice, in either order")
+		}
+		seen[pair] = true
+		settled = append(settled, ServicePair(pair))
+	}
+	slices.SortFunc(settled, func(a, b ServicePair) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.OtherCode, b.OtherCode))
+	})
+	return settled, wrong
+}

@@ -1,0 +1,102 @@
+package directory
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// payerRoundingRule is a row: a payer's way of rounding from a day on.
+type payerRoundingRule struct {
+	OrganizationID uuid.UUID     `gorm:"primaryKey"`
+	PayerID        uuid.UUID     `gorm:"primaryKey"`
+	StartsOn       calendar.Date `gorm:"primaryKey"`
+	Method         scheduling.Rounding
+}
+
+// servicePair is a row: the codes of two services that may run at the same time.
+type servicePair struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	Code           string    `gorm:"primaryKey"`
+	OtherCode      string    `gorm:"primaryKey"`
+}
+
+func loadRoundingRules(ctx context.Context, found []Payer) error {
+	ids := make([]uuid.UUID, len(found))
+	for i, p := range found {
+		ids[i] = p.ID
+	}
+	rows, err := partsOf[payerRoundingRule](ctx, "payer_id", ids)
+	byID := map[uuid.UUID][]scheduling.RoundingRule{}
+	for _, r := range rows {
+		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method})
+	}
+	for i, id := range ids {
+		found[i].RoundingRules = byDay(byID[id])
+	}
+	return err
+}
+
+// saveRoundingRules writes new rules and changed ones; none is ever removed.
+func saveRoundingRules(ctx context.Context, p *Payer) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]payerRoundingRule, len(p.RoundingRules))
+	for i, r := range p.RoundingRules {
+		rows[i] = payerRoundingRule{p.OrganizationID, p.ID, r.StartsOn, r.Method}
+	}
+	return tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "payer_id"}, {Name: "starts_on"}},
+		DoUpdates: clause.AssignmentColumns([]string{"method"}),
+		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "payer_rounding_rules.method <> excluded.method"}}},
+	}).Create(&rows).Error
+}
+
+func byDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
+	slices.SortFunc(rules, func(a, b scheduling.RoundingRule) int { return a.StartsOn.Time().Compare(b.StartsOn.Time()) })
+	return rules
+}
+
+// findPairs returns the pairs of the caller's organization in their order.
+// Index: the primary key.
+func findPairs(ctx context.Context) ([]ServicePair, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := []ServicePair{}
+	err = tx.Model(&servicePair{}).Order("code, other_code").Find(&found).Error
+	return found, err
+}
+
+// replacePairs makes these the only pairs of the caller's organization.
+func replacePairs(ctx context.Context, pairs []ServicePair) error {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.Delete(&servicePair{}).Error; err != nil {
+		return err
+	}
+	return insertPairs(ctx, organization, pairs)
+}
+
+func insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(pairs) == 0 {
+		return err
+	}
+	rows := make([]servicePair, len(pairs))
+	for i, p := range pairs {
+		rows[i] = servicePair{organization, p.Code, p.OtherCode}
+	}
+	return tx.Create(&rows).Error
+}

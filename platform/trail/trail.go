@@ -1,0 +1,56 @@
+// Package trail has the words in which modules say who did and who read what. A
+// module hands events on in the transaction of the change, and they are kept for
+// as long as the law asks for them: only if that transaction commits, and never
+// changed afterwards.
+package trail
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/identity"
+)
+
+// Outcome says what came of an attempt.
+type Outcome string
+
+// The outcomes.
+const (
+	Done   Outcome = "done"
+	Denied Outcome = "denied" // for want of a permission, or of the right password
+)
+
+// Event is one thing that somebody did, read, or was not allowed to.
+//
+// It outlives what it tells of, and auditors read it. So it holds ids, times,
+// states, numbers, and the names of fields, and of people's data nothing else:
+// no names, no notes, no numbers of members.
+type Event struct {
+	OrganizationID uuid.UUID // [uuid.Nil]: of no organization, such as the sign-in of somebody unknown
+	ActorID        uuid.UUID // who; [uuid.Nil]: somebody who is not signed in
+	RequestID      string
+	Action         string     // noun.verb, as "appointment.book"
+	SubjectType    string     // of what it was done to, as "appointment"; may be empty, as after a list was denied
+	SubjectID      uuid.UUID  // [uuid.Nil]: of no single one
+	PatientID      *uuid.UUID // whose data it concerns
+	Address        string     // of the connection, where it came by one
+	Outcome        Outcome    // empty: [Done]
+	Before, After  any        // what changed, or what else is to be known; become JSON objects; nil: nothing
+	OccurredAt     time.Time
+	GrantID        *uuid.UUID // under which the glass was broken
+}
+
+// By begins an event of the caller's: what remains to be said is what was done,
+// to what, and when.
+func By(c identity.Caller) Event {
+	return Event{
+		OrganizationID: c.OrganizationID, ActorID: c.UserID, RequestID: c.RequestID, Address: c.Address, GrantID: c.GrantID,
+	}
+}
+
+// Fields are the After of a change to a person's data: which fields were
+// changed, by their names in the API, without their values.
+type Fields struct {
+	Changed []string `json:"changed"`
+}
