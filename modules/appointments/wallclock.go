@@ -7,18 +7,6 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// Span is a stretch of time, half-open: its end no longer belongs to it, so that
-// two spans of which one ends where the other starts do not overlap.
-type Span struct {
-	Start time.Time `json:"startTime"`
-	End   time.Time `json:"endTime"` // after Start
-}
-
-// Overlaps reports whether the two have an instant in common.
-func (s Span) Overlaps(other Span) bool {
-	return s.Start.Before(other.End) && other.Start.Before(s.End)
-}
-
 // Length returns the time that passes from the start to the end.
 func (s Span) Length() time.Duration { return s.End.Sub(s.Start) }
 
