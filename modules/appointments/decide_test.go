@@ -1,0 +1,577 @@
+package appointments
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+)
+
+var (
+	clinic  = uuid.New()
+	ada     = uuid.New() // patients
+	ben     = uuid.New()
+	jordan  = uuid.New() // practitioners
+	robin   = uuid.New()
+	retired = uuid.New()
+	therapy = uuid.New() // 97153, direct
+	advice  = uuid.New() // 97155, supervision, asks for a BCBA
+	family  = uuid.New() // 97156, caregiver
+	zone    = must(time.LoadLocation("America/New_York"))
+	noon    = time.Date(2026, time.March, 10, 12, 0, 0, 0, zone)
+
+	errTooFew  = fault.Define(fault.Conflict, "insufficient-units", "too few")
+	errOutside = fault.Define(fault.Conflict, "outside-authorization-dates", "outside")
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func of(id uuid.UUID) scheduling.Key { return scheduling.Key{OrganizationID: clinic, ID: id} }
+
+// fakeBook keeps units as numbers: enough to see what appointments claim.
+type fakeBook struct {
+	terms     map[uuid.UUID]Terms
+	available map[uuid.UUID]int
+	held      map[uuid.UUID]int // by reservation
+	last      calendar.Date
+}
+
+func (b *fakeBook) Terms(_, id uuid.UUID) (Terms, bool) { t, ok := b.terms[id]; return t, ok }
+
+func (b *fakeBook) Write(context.Context) error { return nil }
+
+func (b *fakeBook) Sheet() Sheet {
+	copied := &fakeBook{terms: b.terms, available: map[uuid.UUID]int{}, held: map[uuid.UUID]int{}, last: b.last}
+	for k, v := range b.available {
+		copied.available[k] = v
+	}
+	for k, v := range b.held {
+		copied.held[k] = v
+	}
+	return &fakeSheet{copied, b}
+}
+
+type fakeSheet struct {
+	*fakeBook
+	of *fakeBook
+}
+
+func (s *fakeSheet) Keep() { s.of.available, s.of.held = s.available, s.held }
+
+func (s *fakeSheet) Hold(c Claim) ([]*fault.Error, error) {
+	var reasons []*fault.Error
+	if c.ServiceDate.After(s.last) {
+		reasons = append(reasons, errOutside)
+	}
+	free := s.available[c.AuthorizationID] + s.held[c.ReservationID]
+	if c.Units > free {
+		return append(reasons, errTooFew.With(nil, "%d of %d", free, c.Units)), nil
+	}
+	s.available[c.AuthorizationID], s.held[c.ReservationID] = free-c.Units, c.Units
+	return reasons, nil
+}
+
+func (s *fakeSheet) Release(c Claim) error {
+	s.available[c.AuthorizationID] += s.held[c.ReservationID]
+	delete(s.held, c.ReservationID)
+	return nil
+}
+
+func (s *fakeSheet) Settle(c Claim) (int, int, error) {
+	free := s.available[c.AuthorizationID] + s.held[c.ReservationID]
+	consumed := min(c.Units, free)
+	s.available[c.AuthorizationID] = free - consumed
+	delete(s.held, c.ReservationID)
+	return consumed, c.Units - consumed, nil
+}
+
+// stage is a clinic before the first booking: authorizations of both patients for
+// all services, of 8 units each.
+type stage struct {
+	*scene
+	book *fakeBook
+}
+
+func auth(patient, service uuid.UUID) uuid.UUID {
+	return uuid.NewSHA1(patient, service[:])
+}
+
+func newStage(method scheduling.Rounding) *stage {
+	b := &fakeBook{
+		terms: map[uuid.UUID]Terms{}, available: map[uuid.UUID]int{}, held: map[uuid.UUID]int{},
+		last: calendar.NewDate(2026, time.March, 31),
+	}
+	insurance := uuid.New()
+	s := &scene{now: noon, appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, book: b}
+	s.rules = scheduling.Rules{
+		ServiceCodes: map[scheduling.Key]scheduling.ServiceCode{
+			of(therapy): {Code: "97153", Lane: scheduling.Direct, UnitMinutes: 15},
+			of(advice):  {Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA"}},
+			of(family):  {Code: "97156", Lane: scheduling.Caregiver, UnitMinutes: 15},
+		},
+		Practitioners: map[scheduling.Key]scheduling.Practitioner{
+			of(jordan):  {Active: true},
+			of(robin):   {Active: true, Credentials: []scheduling.Credential{{Code: "BCBA", ExpiresOn: calendar.NewDate(2026, time.March, 20)}}},
+			of(retired): {},
+		},
+		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
+		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
+		Organizations: map[uuid.UUID]scheduling.Organization{
+			clinic: {LateCancelHours: 24, Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
+		},
+	}
+	for _, patient := range []uuid.UUID{ada, ben} {
+		for _, service := range []uuid.UUID{therapy, advice, family} {
+			id := auth(patient, service)
+			b.terms[id] = Terms{PatientID: patient, ServiceCodeID: service, InsuranceID: &insurance}
+			b.available[id] = 8
+		}
+	}
+	for day := 1; day <= 31; day++ {
+		on := calendar.NewDate(2026, time.March, day)
+		s.rules.Rounding[scheduling.Coverage{OrganizationID: clinic, InsuranceID: insurance, ServiceDate: on}] = scheduling.RoundingRule{
+			StartsOn: scheduling.Always, Method: method,
+		}
+	}
+	return &stage{s, b}
+}
+
+// wall is a span on a day of March 2026, written as 15:00-16:00.
+func wall(day int, text string) Span {
+	var h1, m1, h2, m2 int
+	if _, err := fmt.Sscanf(text, "%d:%d-%d:%d", &h1, &m1, &h2, &m2); err != nil {
+		panic(err)
+	}
+	return Span{time.Date(2026, time.March, day, h1, m1, 0, 0, zone), time.Date(2026, time.March, day, h2, m2, 0, 0, zone)}
+}
+
+func asked(k kind, appointment uuid.UUID) request {
+	r := request{
+		kind: k, caller: identity.Caller{OrganizationID: clinic, UserID: uuid.New()}, operation: uuid.New(), call: uuid.New(),
+		zone: zone, appointment: appointment, session: uuid.New(),
+	}
+	for range MaxPatients {
+		r.reservations = append(r.reservations, uuid.New())
+	}
+	return r
+}
+
+func bookingOf(service uuid.UUID, at Span, practitioners []uuid.UUID, patients ...uuid.UUID) request {
+	r := asked(book, uuid.New())
+	r.booking = Booking{ServiceCodeID: service, Span: at, Practitioners: practitioners}
+	for _, p := range patients {
+		r.booking.Patients = append(r.booking.Patients, BookedPatient{p, auth(p, service)})
+	}
+	return r
+}
+
+func (s *stage) decides(t *testing.T, r request) verdict {
+	t.Helper()
+	v, err := s.decide(r)
+	require.NoError(t, err)
+	return v
+}
+
+// made carries out a request that must be accepted.
+func (s *stage) made(t *testing.T, r request) Appointment {
+	t.Helper()
+	v := s.decides(t, r)
+	require.Nil(t, v.refusal)
+	return v.appointment
+}
+
+func codesOf(refusal *fault.Error) []string {
+	var codes []string
+	for _, r := range refusal.Reasons() {
+		codes = append(codes, r.Code)
+	}
+	return codes
+}
+
+func TestBooking(t *testing.T) {
+	t.Parallel()
+	one := []uuid.UUID{jordan}
+	for _, test := range []struct {
+		it      string
+		before  []request
+		booking request
+		reasons []string // none: it is accepted
+	}{
+		{"takes a free slot", nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada), nil},
+		{"takes the slot right after another", []request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "16:00-17:00"), one, ada), nil},
+		{
+			"takes the slot right before another",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "14:00-15:00"), one, ada), nil,
+		},
+		{
+			"refuses a practitioner in two places by a single minute",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "15:59-16:59"), one, ben),
+			[]string{"practitioner-overlap"},
+		},
+		{
+			"refuses a patient twice in one lane",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "15:30-16:30"), []uuid.UUID{robin}, ada),
+			[]string{"patient-overlap"},
+		},
+		{
+			"lets 97155 run beside 97153",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(advice, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada), nil,
+		},
+		{
+			"refuses 97156 beside 97153, which is no pair",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(family, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada),
+			[]string{"patient-overlap"},
+		},
+		{
+			"books a group with one technician as one appointment",
+			nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben), nil,
+		},
+		{
+			"refuses a group for one of its patients",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)}, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben),
+			[]string{"patient-overlap"},
+		},
+		{"books two technicians with one patient", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada), nil},
+		{
+			"refuses two technicians for one of them",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)}, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada),
+			[]string{"practitioner-overlap"},
+		},
+		{"refuses who lacks the credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada), []string{"credential-missing"}},
+		{"takes a credential on its last day", nil, bookingOf(advice, wall(20, "15:00-16:00"), []uuid.UUID{robin}, ada), nil},
+		{"refuses a credential the day after", nil, bookingOf(advice, wall(21, "15:00-16:00"), []uuid.UUID{robin}, ada), []string{"credential-missing"}},
+		{"refuses who is not active", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{retired}, ada), []string{"practitioner-inactive"}},
+		{"takes the last quarter of the last day", nil, bookingOf(therapy, Span{wall(31, "23:45-23:50").Start, wall(31, "23:45-23:50").Start.Add(15 * time.Minute)}, one, ada), nil},
+		{"refuses units beyond what is available", nil, bookingOf(therapy, wall(12, "12:00-14:01"), one, ada), []string{"insufficient-units"}},
+		{"takes the past: it is how paper catches up", nil, bookingOf(therapy, wall(2, "12:00-13:00"), one, ada), nil},
+		{
+			"tells every rule that fails, in their order",
+			[]request{bookingOf(advice, wall(31, "22:00-23:00"), []uuid.UUID{robin}, ada)},
+			bookingOf(advice, Span{wall(31, "22:30-22:31").Start, wall(31, "22:30-22:31").Start.Add(3 * time.Hour)}, []uuid.UUID{retired, robin}, ada),
+			[]string{"practitioner-inactive", "credential-missing", "credential-missing", "practitioner-overlap", "patient-overlap", "insufficient-units"},
+		},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(scheduling.RoundUp)
+			for _, r := range test.before {
+				if r.booking.ServiceCodeID == advice && r.booking.Start.Day() == 31 { // whose credential has ended
+					s.rules.Practitioners[of(robin)] = scheduling.Practitioner{Active: true, Credentials: []scheduling.Credential{{Code: "BCBA"}}}
+				}
+				s.made(t, r)
+				s.rules.Practitioners[of(robin)] = newStage(scheduling.RoundUp).rules.Practitioners[of(robin)]
+			}
+			booked := len(s.book.held)
+			v := s.decides(t, test.booking)
+			if test.reasons == nil {
+				require.Nil(t, v.refusal)
+				require.Len(t, s.book.held, booked+len(test.booking.booking.Patients), "each patient's units are held")
+				return
+			}
+			require.NotNil(t, v.refusal, "it should have been refused")
+			require.Equal(t, test.reasons, codesOf(v.refusal))
+			require.Equal(t, test.reasons[0], v.refusal.Code(), "the first one is the refusal")
+			require.Len(t, s.book.held, booked, "a refusal holds nothing")
+			require.NotContains(t, s.appointments, test.booking.key())
+		})
+	}
+}
+
+func TestBookingNamesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	with := func(change func(*Booking)) request {
+		r := bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada)
+		change(&r.booking)
+		return r
+	}
+	for field, r := range map[string]request{
+		"serviceCodeId":               with(func(b *Booking) { b.ServiceCodeID = uuid.New() }),
+		"practitionerId":              with(func(b *Booking) { b.Practitioners = []uuid.UUID{uuid.New()} }),
+		"practitionerIds[1]":          with(func(b *Booking) { b.Practitioners = append(b.Practitioners, uuid.New()) }),
+		"patientId":                   with(func(b *Booking) { b.Patients[0].PatientID = uuid.New() }),
+		"authorizationId":             with(func(b *Booking) { b.Patients[0].AuthorizationID = auth(ada, advice) }),
+		"patients[1].authorizationId": with(func(b *Booking) { b.Patients = append(b.Patients, BookedPatient{ben, auth(ada, therapy)}) }),
+	} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			v := newStage(scheduling.RoundUp).decides(t, r)
+			require.ErrorIs(t, v.refusal, fault.ErrInvalid)
+			var fields []string
+			for _, f := range v.refusal.Details().(fault.Fields).Errors {
+				fields = append(fields, f.Field)
+			}
+			require.Contains(t, fields, field)
+		})
+	}
+}
+
+// TestTransitions holds every step from every state against the table.
+func TestTransitions(t *testing.T) {
+	t.Parallel()
+	allowed := map[Status][]kind{
+		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel}, Completed: nil, Cancelled: nil, NoShow: nil,
+	}
+	ways := map[Status][]kind{Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel}, NoShow: {noShow}}
+	for from, can := range allowed {
+		for _, k := range []kind{start, complete, cancel, noShow, reschedule} {
+			t.Run(fmt.Sprintf("%s from %s", k, from), func(t *testing.T) {
+				t.Parallel()
+				s := newStage(scheduling.RoundUp)
+				a := s.made(t, bookingOf(therapy, wall(9, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+				for _, step := range ways[from] {
+					s.made(t, asked(step, a.ID))
+				}
+				r := asked(k, a.ID)
+				if k == reschedule {
+					r.change = Change{End: patch.Set(wall(9, "15:00-17:00").End)}
+				}
+				v := s.decides(t, r)
+				ok := false
+				for _, each := range can {
+					ok = ok || each == k
+				}
+				if ok {
+					require.Nil(t, v.refusal)
+					return
+				}
+				require.ErrorIs(t, v.refusal, ErrTransition)
+				require.Equal(t, from, v.refusal.Details().(Transition).From)
+				require.Equal(t, transitions[from], v.refusal.Details().(Transition).Allowed)
+			})
+		}
+	}
+	s := newStage(scheduling.RoundUp)
+	require.ErrorIs(t, s.decides(t, asked(cancel, uuid.New())).refusal, ErrNotFound)
+}
+
+func TestReschedule(t *testing.T) {
+	t.Parallel()
+	change := func(a Appointment, to Span) request {
+		r := asked(reschedule, a.ID)
+		r.change = Change{Start: patch.Set(to.Start), End: patch.Set(to.End)}
+		return r
+	}
+	t.Run("it changes the units by the difference, up and down", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		for _, step := range []struct {
+			to    Span
+			units int
+		}{{wall(12, "15:00-17:00"), 8}, {wall(12, "15:30-16:00"), 2}, {wall(13, "09:00-10:00"), 4}} {
+			a = s.made(t, change(a, step.to))
+			require.Equal(t, step.units, a.Patients[0].Units)
+			require.Equal(t, 8-step.units, s.book.available[auth(ada, therapy)])
+		}
+		s.made(t, asked(cancel, a.ID))
+		require.Equal(t, 8, s.book.available[auth(ada, therapy)], "the cancel gives back exactly what is held")
+	})
+	t.Run("it does not stand in its own way, but others do", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		s.made(t, bookingOf(therapy, wall(12, "17:00-18:00"), []uuid.UUID{jordan}, ben))
+		a = s.made(t, change(a, wall(12, "15:30-16:30")))
+		v := s.decides(t, change(a, wall(12, "16:30-17:30")))
+		require.ErrorIs(t, v.refusal, ErrPractitionerOverlap)
+		require.Equal(t, a, s.appointments[of(a.ID)], "it stays as it was")
+	})
+	t.Run("it leaves its old slot to others, and occupies its new one", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		s.made(t, change(a, wall(13, "15:00-16:00")))
+		s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ben))
+		v := s.decides(t, bookingOf(therapy, wall(13, "15:00-16:00"), []uuid.UUID{jordan}, ben))
+		require.Equal(t, a.ID, v.refusal.Details().(PractitionerOverlap).AppointmentID)
+	})
+	t.Run("it is for the version that was seen", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		r := change(a, wall(12, "16:00-17:00"))
+		r.change.Match = `"7"`
+		require.ErrorIs(t, s.decides(t, r).refusal, patch.ErrStale)
+	})
+	t.Run("it says what is wrong with a time, whichever half was given", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		r := asked(reschedule, a.ID)
+		r.change = Change{Start: patch.Set(wall(12, "16:00-17:00").Start)}
+		require.ErrorIs(t, s.decides(t, r).refusal, fault.ErrInvalid)
+	})
+}
+
+func TestCancelIsLateWithinTheHours(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ahead time.Duration
+		late  bool
+	}{{25 * time.Hour, false}, {24 * time.Hour, false}, {24*time.Hour - time.Minute, true}, {-time.Hour, true}} {
+		s := newStage(scheduling.RoundUp)
+		at := noon.Add(test.ahead)
+		a := s.made(t, bookingOf(therapy, Span{at, at.Add(time.Hour)}, []uuid.UUID{jordan}, ada))
+		r := asked(cancel, a.ID)
+		r.reason = new("ill")
+		a = s.made(t, r)
+		require.Equal(t, test.late, a.LateCancel, "%s before", test.ahead)
+		require.Equal(t, r.caller.UserID, *a.CancelledBy)
+		require.Equal(t, noon, *a.CancelledAt)
+		require.Equal(t, "ill", *a.CancelReason)
+	}
+}
+
+func TestNoShowReleasesUnlessTheOrganizationConsumes(t *testing.T) {
+	t.Parallel()
+	for consumes, left := range map[bool]int{false: 8, true: 4} {
+		s := newStage(scheduling.RoundUp)
+		s.rules.Organizations[clinic] = scheduling.Organization{NoShowConsumes: consumes}
+		a := s.made(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ada))
+		s.made(t, asked(noShow, a.ID))
+		require.Equal(t, left, s.book.available[auth(ada, therapy)])
+		require.Empty(t, s.book.held)
+		s.made(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ben))
+	}
+}
+
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it           string
+		started      string // on the wall of the 10th; "": it was not
+		completion   string // "15:00-16:00" on the 9th; "": as known
+		want         Span
+		units        int
+		unauthorized int
+	}{
+		{"takes the booked time where nothing else is known", "", "", wall(10, "10:00-11:00"), 4, 0},
+		{"takes the start for when it was started", "10:07", "", wall(10, "10:07-11:00"), 4, 0},
+		{"ends now where the booked end is still to come", "11:40", "", wall(10, "11:40-12:00"), 2, 0},
+		{"consumes fewer units for a shorter time", "", "10:00-10:31", wall(10, "10:00-10:31"), 3, 0},
+		{"consumes more for a longer one", "", "10:00-11:30", wall(10, "10:00-11:30"), 6, 0},
+		{"tells what nobody has authorized", "", "09:00-11:45", wall(10, "09:00-11:45"), 11, 3},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(scheduling.RoundUp)
+			a := s.made(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada))
+			if test.started != "" {
+				s.now = wall(10, test.started+"-23:00").Start.Add(20 * time.Second)
+				s.made(t, asked(start, a.ID))
+				s.now = noon
+			}
+			r := asked(complete, a.ID)
+			if test.completion != "" {
+				span := wall(10, test.completion)
+				r.completion = Completion{Start: &span.Start, End: &span.End}
+			}
+			v := s.decides(t, r)
+			require.Nil(t, v.refusal)
+			require.True(t, v.session.Start.Equal(test.want.Start) && v.session.End.Equal(test.want.End), "%v", v.session.Span)
+			require.Equal(t, test.units, v.session.Patients[0].Units)
+			require.Equal(t, test.unauthorized, v.session.UnauthorizedUnits)
+			require.Equal(t, Completed, v.appointment.Status)
+			require.Equal(t, v.session.ID, *v.appointment.SessionID)
+			require.Empty(t, s.book.held)
+		})
+	}
+	t.Run("it does not end in the future", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		a := s.made(t, bookingOf(therapy, wall(10, "11:30-12:01"), []uuid.UUID{jordan}, ada))
+		v := s.decides(t, asked(complete, a.ID))
+		require.ErrorIs(t, v.refusal, fault.ErrInvalid)
+		require.Equal(t, "endTime", v.refusal.Details().(fault.Fields).Errors[0].Field)
+		require.Equal(t, 3, s.book.held[*a.Patients[0].ReservationID])
+	})
+	t.Run("it settles each patient of a group by itself", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundUp)
+		s.book.available[auth(ben, therapy)] = 4
+		a := s.made(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada, ben))
+		span := wall(10, "10:00-11:30")
+		r := asked(complete, a.ID)
+		r.completion = Completion{End: &span.End}
+		v := s.decides(t, r)
+		require.Equal(t, 0, v.session.Patients[0].UnauthorizedUnits)
+		require.Equal(t, 2, v.session.Patients[1].UnauthorizedUnits)
+		require.Equal(t, 2, v.session.UnauthorizedUnits)
+	})
+	t.Run("it holds no units for too short a time, and takes them for a longer session", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(scheduling.RoundDown)
+		a := s.made(t, bookingOf(therapy, wall(10, "10:00-10:14"), []uuid.UUID{jordan}, ada))
+		require.Nil(t, a.Patients[0].ReservationID)
+		span := wall(10, "10:00-10:30")
+		r := asked(complete, a.ID)
+		r.completion = Completion{End: &span.End}
+		require.Equal(t, 2, s.decides(t, r).session.Patients[0].Units)
+		require.Equal(t, 6, s.book.available[auth(ada, therapy)])
+	})
+}
+
+func TestUnitsOfAVisitAreRoundedTogether(t *testing.T) {
+	t.Parallel()
+	s := newStage(scheduling.RoundCMSTotal)
+	units := func(service uuid.UUID, at string) int {
+		return s.made(t, bookingOf(service, wall(12, at), []uuid.UUID{robin}, ada)).Patients[0].Units
+	}
+	require.Equal(t, 0, units(therapy, "09:00-09:07"))
+	require.Equal(t, 1, units(advice, "09:07-09:14"), "14 minutes are one unit")
+	require.Equal(t, 0, units(family, "09:14-09:21"), "and so are 21")
+	other := s.made(t, bookingOf(therapy, wall(12, "10:00-10:07"), []uuid.UUID{jordan}, ada))
+	require.Equal(t, 0, other.Patients[0].Units, "with somebody else it is another visit")
+}
+
+func TestClockChanges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it    string
+		span  Span
+		units int
+	}{
+		// On 8 March 2026, 02:00 to 03:00 do not exist.
+		{"an hour on the wall that is none", Span{time.Date(2026, 3, 8, 1, 30, 0, 0, zone), time.Date(2026, 3, 8, 3, 30, 0, 0, zone)}, 4},
+		// On 1 November 2026, 01:00 to 02:00 come twice.
+		{"an hour on the wall that is two", Span{time.Date(2026, 11, 1, 0, 30, 0, 0, zone), time.Date(2026, 11, 1, 2, 0, 0, 0, zone)}, 10},
+	} {
+		s := newStage(scheduling.RoundUp)
+		s.book.last = calendar.NewDate(2026, time.December, 31)
+		s.book.available[auth(ada, therapy)] = 20
+		a := s.made(t, bookingOf(therapy, test.span, []uuid.UUID{jordan}, ada))
+		require.Equal(t, test.units, a.Patients[0].Units, test.it)
+	}
+}
+
+func TestSpansThatCannotBe(t *testing.T) {
+	t.Parallel()
+	at := wall(12, "15:00-16:00")
+	for it, span := range map[string]Span{
+		"endTime before":    {at.End, at.Start},
+		"endTime same":      {at.Start, at.Start},
+		"endTime long":      {at.Start, at.Start.Add(24*time.Hour + time.Minute)},
+		"startTime seconds": {at.Start.Add(time.Second), at.End},
+		"endTime seconds":   {at.Start, at.End.Add(time.Nanosecond)},
+		"startTime year":    {at.Start.AddDate(-1000, 0, 0), at.End},
+	} {
+		wrong := span.wrong()
+		require.Len(t, wrong, 1, it)
+		require.Contains(t, it, wrong[0].Field)
+	}
+	require.Empty(t, Span{at.Start, at.Start.Add(24 * time.Hour)}.wrong())
+}
