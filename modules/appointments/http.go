@@ -90,7 +90,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, s.sessionRoutes()...)
+	}, append(s.sessionRoutes(), s.availabilityRoutes()...)...)
 }
 
 // roundingBody is the payer's rule by which units were computed.
@@ -141,6 +141,10 @@ type appointmentBody struct {
 	// Occurrences are every appointment of what was asked for several of a series: those
 	// that are as asked, and, where `allowPartial`, those that something stands against.
 	Occurrences []Occurrence `json:"occurrences,omitempty"`
+
+	// Warnings are what a person should know of a booking that nothing stands against:
+	// they are told where it is made or moved.
+	Warnings []Warning `json:"warnings,omitempty"`
 
 	replayed bool // it was given before
 }
@@ -250,9 +254,9 @@ func (s *Service) handleBook(ctx context.Context, in bookRequest) (appointmentBo
 		return appointmentBody{}, err
 	}
 	if in.RecurrenceRule != nil {
-		return answerOf(s.BookSeries(ctx, b, *in.RecurrenceRule, in.AllowPartial, Key(in.Key)))
+		return s.warned(ctx)(s.BookSeries(ctx, b, *in.RecurrenceRule, in.AllowPartial, Key(in.Key)))
 	}
-	return answerOf(s.Book(ctx, b, Key(in.Key)))
+	return s.warned(ctx)(s.Book(ctx, b, Key(in.Key)))
 }
 
 func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
@@ -330,7 +334,7 @@ func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest)
 		}
 		c.Practitioners = patch.Set([]uuid.UUID{in.PractitionerID.Value})
 	}
-	return answerOf(s.Change(ctx, in.ID, c, Scope(in.Scope)))
+	return s.warned(ctx)(s.Change(ctx, in.ID, c, Scope(in.Scope)))
 }
 
 type startRequest struct {

@@ -110,6 +110,20 @@ type Outcome struct {
 	Occurrences []Occurrence
 }
 
+// spans returns the times of the appointments that were booked or changed.
+func (o Outcome) spans() []Span {
+	if o.Occurrences == nil {
+		return []Span{o.Appointment.Span}
+	}
+	var all []Span
+	for _, each := range o.Occurrences {
+		if each.AppointmentID != nil {
+			all = append(all, Span{each.StartTime, each.EndTime})
+		}
+	}
+	return all
+}
+
 // Book makes an appointment: every rule is asked, units are reserved and the
 // appointment is written, all of it or nothing, once per key. A refusal tells every
 // rule that stands against it, see [fault.Error.Reasons]: [ErrPractitionerInactive],
