@@ -48,6 +48,9 @@ type App struct {
 	Access         *rbac.Service
 	Authorizations *authorization.Service
 	Appointments   *appointments.Service
+	// AppointmentsAt returns the service as it would have been at another moment, for
+	// histories that are made up.
+	AppointmentsAt func(at time.Time) *appointments.Service
 	Audit          *audit.Service
 	Events         *events.Service
 
@@ -88,10 +91,16 @@ func New(d Dependencies) (*App, error) {
 		Lanes: lanes, AppointmentHolds: a.appointmentHolds,
 	})
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
-	a.Appointments = appointments.New(appointments.Dependencies{
+	bookings := appointments.Dependencies{
 		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit,
 		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
-	})
+	}
+	a.Appointments = appointments.New(bookings)
+	a.AppointmentsAt = func(at time.Time) *appointments.Service {
+		then := bookings
+		then.Combine, then.Clock = false, func() time.Time { return at }
+		return appointments.New(then)
+	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_combine_waiting", Help: "Requests that wait for their transaction.",
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))

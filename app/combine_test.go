@@ -32,6 +32,13 @@ type heldLane struct {
 func (c *clinic) holdLane(t *testing.T) *heldLane {
 	t.Helper()
 	ahead := c.authorize(t, 1)
+	return c.holdLaneBehind(t, func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
+}
+
+// holdLaneBehind holds the lane, and has the call wait for it, behind which others
+// of its kind queue.
+func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
+	t.Helper()
 	other, err := pgx.Connect(t.Context(), c.database.OwnerURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close(context.Background())) })
@@ -40,7 +47,7 @@ func (c *clinic) holdLane(t *testing.T) *heldLane {
 	require.NoError(t, err)
 	_, err = l.holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
 	require.NoError(t, err)
-	l.clients.Go(func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
+	l.clients.Go(ahead)
 	require.Eventually(t, func() bool {
 		var waits bool
 		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waits)
@@ -55,7 +62,9 @@ func (l *heldLane) queue(t *testing.T, call func()) {
 	t.Helper()
 	l.queued++
 	l.clients.Go(call)
-	require.Eventually(t, func() bool { return l.clinic.app.Authorizations.Waiting() == l.queued }, soon, 50*time.Microsecond)
+	require.Eventually(t, func() bool {
+		return l.clinic.app.Authorizations.Waiting()+l.clinic.app.Appointments.Waiting() == l.queued
+	}, soon, 50*time.Microsecond)
 }
 
 // letGo lets the calls through and waits for their answers.
@@ -69,6 +78,16 @@ func (l *heldLane) letGo(t *testing.T) {
 func (c *clinic) gathered(t *testing.T, calls ...func()) {
 	t.Helper()
 	lane := c.holdLane(t)
+	for _, call := range calls {
+		lane.queue(t, call)
+	}
+	lane.letGo(t)
+}
+
+// gatheredAppointments is gathered for calls on appointments.
+func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
+	t.Helper()
+	lane := c.holdLaneBehind(t, func() { c.admin().post(t, "/appointments/"+newID().String()+"/start", body{}) })
 	for _, call := range calls {
 		lane.queue(t, call)
 	}

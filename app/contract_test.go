@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
@@ -54,6 +55,8 @@ func TestContract(t *testing.T) {
 			"auth":           "Signing in, and who one is.",
 			"authorizations": "What payers authorized, and its units: the account book.",
 			"units":          "Many operations on units at once.",
+			"appointments":   "Bookings, and what becomes of them.",
+			"sessions":       "What really took place.",
 			"events":         "What changes, as it changes.",
 			"organizations":  "Practices: the owners of everything else.",
 			"patients":       "Those who are cared for.",
@@ -64,6 +67,9 @@ func TestContract(t *testing.T) {
 			"admin":          "For those who run the program.",
 		},
 	}
+	for _, kind := range appointments.EventTypes() {
+		document.Events[kind] = reflect.TypeFor[appointments.AppointmentChange]()
+	}
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)
@@ -71,7 +77,7 @@ func TestContract(t *testing.T) {
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
-	require.ElementsMatch(t, authorization.EventTypes(), slices.Collect(maps.Keys(document.Events)))
+	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes()), slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
@@ -296,10 +302,9 @@ func (c *contract) declares(routes []httpx.Route) {
 	}
 }
 
-// unreachable cannot be met here. Reservations of appointments are made by the
-// module that is to come; too many sign-ins at once are tested with real hashing,
-// in rbac.
-var unreachable = []*fault.Error{authorization.ErrBelongsToAppointment, rbac.ErrSignInBusy}
+// unreachable cannot be met here: too many sign-ins at once are tested with real
+// hashing, in rbac.
+var unreachable = []*fault.Error{rbac.ErrSignInBusy}
 
 // isWholeRun reports whether all tests run, in their full length.
 func isWholeRun() bool {

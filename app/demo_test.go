@@ -28,7 +28,7 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	return c, demo.Practice{
-		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, NewID: newID, Now: time.Now(), Logger: logger,
+		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Appointments: c.app.AppointmentsAt, NewID: newID, Now: time.Now(), Logger: logger,
 	}
 }
 
@@ -65,6 +65,14 @@ func TestDemoPractice(t *testing.T) {
 			}
 		}
 		require.Len(t, states, 6, "%v", states)
+	})
+	t.Run("it has appointments in most states, and a session", func(t *testing.T) {
+		states := map[string]int{}
+		for _, item := range admin.get(t, "/appointments?limit=200").body["data"].([]any) {
+			states[item.(map[string]any)["status"].(string)]++
+		}
+		require.Equal(t, map[string]int{"SCHEDULED": 3, "COMPLETED": 1, "CANCELLED": 1, "NO_SHOW": 1}, states)
+		require.Len(t, admin.get(t, "/sessions").body["data"], 1)
 	})
 	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
 		var codes []string

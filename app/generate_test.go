@@ -232,6 +232,8 @@ var kindsOfIDs = map[string]string{
 	"insuranceId": "insurances", "insurances/{id}": "insurances",
 	"authorizationId": "authorizations", "authorizations/{id}": "authorizations",
 	"reservationId": "reservations", "practitioners/{id}": "practitioners",
+	"practitionerId": "practitioners", "practitionerIds": "practitioners", "appointmentId": "appointments",
+	"appointments/{id}": "appointments", "sessions/{id}": "sessions",
 	"organizations/{id}": "organizations", "admin/webhooks": "webhooks",
 }
 
@@ -325,6 +327,14 @@ func (m maker) text(s schema, name string) string {
 	case "date":
 		return m.date(name)
 	case "date-time":
+		if m.chance(90) { // a quarter of an hour of the days around; what ends is later
+			quarters := m.IntN(4 * 24 * 20)
+			if name == "endTime" {
+				quarters += 1 + m.IntN(40)
+			}
+			const quarter = 15 * time.Minute
+			return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -12).Add(time.Duration(quarters) * quarter).Format(time.RFC3339)
+		}
 		return pick(m, time.Now().UTC().Format(time.RFC3339), "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999-23:59")
 	case "email":
 		return pick(m, m.known.emails...)

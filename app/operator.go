@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
-	"omnirapeutic/config"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
@@ -69,59 +63,4 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 		}
 		return p.Access.CreateUser(ctx, made.ID, u.NewUser)
 	})
-}
-
-// Scratch is a server on a database that nobody needs, for measurements.
-type Scratch struct {
-	URL string
-
-	program *Program
-	rest    func() // stops the program's own work
-	dir     string
-}
-
-// ServeScratch starts the program with demo data on a private, durable
-// PostgreSQL in a new folder beside the data folder, so that it lies on the
-// same disk as what it stands for.
-func ServeScratch(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Scratch, error) {
-	if err := os.MkdirAll(c.DataDir, 0o755); err != nil { //nolint:gosec // the private server's user must be able to enter
-		return nil, err
-	}
-	dir, err := os.MkdirTemp(c.DataDir, "scratch-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as above
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	storage, err := OpenScratch(ctx, filepath.Join(dir, "postgres"), c, logger)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	c.Database.AutoMigrate = true // whatever holds for the data of somebody
-	p, err := OpenOn(ctx, storage, c, logger)
-	if err != nil {
-		return nil, errors.Join(err, storage.Close(), os.RemoveAll(dir))
-	}
-	s := &Scratch{program: p, dir: dir, rest: func() {}}
-	if _, err := p.LoadDemo(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.URL = "http://" + listener.Addr().String()
-	s.rest = p.work(ctx)
-	go p.server.Serve(listener) //nolint:errcheck // ends with Close
-	return s, nil
-}
-
-// Close stops the server and removes its database.
-func (s *Scratch) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	stopped := s.program.server.Shutdown(ctx)
-	s.rest()
-	return errors.Join(stopped, s.program.Close(), os.RemoveAll(s.dir))
 }

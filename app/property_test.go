@@ -163,7 +163,7 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	w.is("organizations", p.id)
 	w.is("patients", p.patient)
 	w.is("service-codes", p.serviceCode)
-	w.is("practitioners", admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
+	who := w.is("practitioners", admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
 	payer := w.is("payers", admin.post(t, "/payers", body{"name": "State Medicaid"}).created(t))
 	w.is("insurances", admin.post(t, "/insurances", body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
 	w.is("webhooks", admin.post(t, "/admin/webhooks", body{"url": receiver}).created(t))
@@ -180,6 +180,17 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 			reservation, err := uuid.Parse(admin.post(t, "/authorizations/"+authorization.String()+"/reserve", body{"units": 4}).reservationID(t))
 			require.NoError(t, err)
 			w.is("reservations", reservation)
+		}
+		for i := range 12 {
+			at := w.hour(t, -2-i, fmt.Sprintf("%d:00", 8+2*len(w.known.ids["authorizations"])))
+			booked := w.is("appointments", admin.post(t, "/appointments", body{
+				"patientId": p.patient, "practitionerId": who, "serviceCodeId": p.serviceCode, "authorizationId": authorization,
+				"startTime": at, "endTime": at.Add(hour), "notes": dates[0],
+			}).created(t))
+			if i%3 == 0 {
+				done := admin.post(t, "/appointments/"+booked.String()+"/complete", body{}).ok(t)
+				w.is("sessions", uuid.MustParse(done.body["session"].(map[string]any)["id"].(string)))
+			}
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (p *Program) Close() error {
 // LoadDemo fills an empty database with the demo practice and reports whether it did.
 func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	return demo.Load(ctx, demo.Practice{
-		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, NewID: newID, Now: time.Now(), Logger: p.logger,
+		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, Appointments: p.AppointmentsAt, NewID: newID, Now: time.Now(), Logger: p.logger,
 	})
 }
 

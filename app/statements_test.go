@@ -67,6 +67,8 @@ func shortened(entry *logrus.Entry) string {
 	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	tables := []string{
 		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "insurances", "organizations",
+		"appointments", "appointment_patients", "appointment_practitioners", "appointment_operations", "sessions", "session_patients",
+		"service_codes", "audit_events",
 	}
 	i := slices.IndexFunc(words, func(word string) bool { return slices.Contains(tables, word) })
 	if i < 0 {

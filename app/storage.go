@@ -48,7 +48,8 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 }
 
 // OpenScratch starts a private PostgreSQL with durable settings in an empty
-// folder, for measurements that must not touch anybody's data.
+// folder, for measurements that must not touch anybody's data. It has room for as
+// many connections as the configuration says, and a few.
 func OpenScratch(ctx context.Context, dir string, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	return startPrivate(ctx, dir, c, logger)
 }

@@ -133,6 +133,7 @@ func (s *story) play() {
 
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
+	s.playAppointments(admin, scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
@@ -225,6 +226,46 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
 	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
 	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
+}
+
+// playAppointments books a week, and has it take place.
+func (s *story) playAppointments(admin, scheduler caller) {
+	c := s.c
+	authorization := admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4712",
+		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).created(s.t)
+	who := c.employ(s.t, "RBT")
+	booking := func(start, end string) body {
+		return body{
+			"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
+			"startTime": start, "endTime": end,
+		}
+	}
+	book := func(summary, start, end string) string {
+		return "/appointments/" + s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
+	}
+	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
+	past := book("Last Friday, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
+	s.tell(scheduler, "bookAppointment", "Three rules stand against it", "/appointments", booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
+	s.tell(scheduler, "listAppointments", "A practitioner's week", "/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
+	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
+	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	technician := c.as(c.own.tokens[rbac.Technician])
+	s.tell(technician, "startAppointment", "It begins", past+"/start", body{})
+	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
+		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
+	})
+	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
+	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
+	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
+	s.tell(technician, "noShowAppointment", "Nobody came", missed+"/no-show", body{"reason": "Nobody opened the door."})
+
+	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
+	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
+	s.tell(technician, "getSession", "A session", session, nil)
+	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
+	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
 }
 
 // playEvents enters webhooks, has events sent to one, and reads the first events

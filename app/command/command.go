@@ -40,6 +40,7 @@ type commandLine struct {
 	Conf     configCommand   `cmd:"" name:"config" help:"Show the configuration."`
 	Postgres postgresCommand `cmd:"" help:"Get PostgreSQL binaries for the private server."`
 	Version  versionCommand  `cmd:"" help:"Tell which version this is."`
+	Measured measuredCommand `cmd:"" hidden:"" help:"Serve for a load test; loadtest starts it."`
 }
 
 // environment is what every command works with.

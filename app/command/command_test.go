@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -119,6 +121,11 @@ func TestCommandLine(t *testing.T) {
 		"an organization that is no id":     {nil, append(slices.Clone(someone), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
 		"a database URL that is none":       {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
 		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
+		"more servers than there can be":    {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
+		"a profile that cannot be written":  {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"}, "/nowhere/cpu.prof"},
+		"somebody else's server's profile":  {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"}, "--cpu-profile"},
+		"more of somebody else's servers":   {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"}, "--instances"},
+		"two servers that are one":          {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"}, "--url A,B"},
 		"a mode for somebody else's server": {nil, []string{"loadtest", "--url", "http://h", "--no-combine"}, "OMNI_COMBINE"},
 	} {
 		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
@@ -262,6 +269,17 @@ func TestCommandsOnADatabase(t *testing.T) {
 
 	load := must(command.ExitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "5")
 	require.Contains(t, load, "integrity")
+	profile := filepath.Join(t.TempDir(), "cpu.prof")
+	load = must(command.ExitOK, "", "loadtest", "--scenario", "nearly-full", "--clients", "6", "--instances", "2", "--cpu-profile", profile)
+	require.Contains(t, load, "6 clients · 2 servers on one database")
+	for _, suffix := range []string{"-1", "-2"} {
+		written, err := os.ReadFile(strings.Replace(profile, ".prof", suffix+".prof", 1))
+		require.NoError(t, err)
+		require.Greater(t, len(written), 100)
+	}
+	if runtime.GOOS == "linux" {
+		require.Contains(t, load, " MB resident in the server at most")
+	}
 
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
@@ -279,6 +297,16 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.NotContains(t, readUntil(t, stdout, "Stop with Ctrl-C"), "Demo practice", "nobody can sign in with what would be told")
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
+
+	c = program(t, append(environment, "OMNI_ADDR=127.0.0.1:0"), "measured")
+	stdin, err := c.StdinPipe()
+	require.NoError(t, err)
+	stdout, err = c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	readUntil(t, stdout, "Stop with Ctrl-C")
+	require.NoError(t, stdin.Close())
+	require.NoError(t, c.Wait(), "what a load test started ends with it, however it ends")
 }
 
 // TestLoadtestTellsSlowFromWrong measures a server that is made slow, then wrong,

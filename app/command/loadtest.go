@@ -1,7 +1,6 @@
 package command
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -9,46 +8,88 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
-	"omnirapeutic/app"
 	"omnirapeutic/bench/loadtest"
 )
 
 type loadtestCommand struct {
-	Scenario string        `default:"high-contention" help:"Which load: ${scenarios}, or all."`
-	URL      string        `help:"Measure this running server; without it, one of its own on a scratch database."`
-	Email    string        `default:"admin@demo.test" help:"Sign in as."`
-	Password string        `default:"${demo_password}" help:"The password; for a server of your own use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
-	Clients  int           `help:"How many clients at once; default as the scenario says."`
-	Duration time.Duration `default:"10s" help:"How long."`
-	Rate     float64       `help:"Send this many requests a second, whatever the answers take (open loop); default: each client waits for its answer."`
-	Combine  bool          `default:"true" negatable:"" help:"Of a server of its own: whether operations that arrive together share a transaction; --no-combine gives each its own."`
-	JSON     string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
-	HTML     string        `help:"Write the result to this file as a page with plots." type:"path" placeholder:"FILE"`
+	Scenario   string        `default:"high-contention" help:"Which load: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers over one database."`
+	URL        []string      `help:"Measure this running server, or several on one database, with commas between them; without it, one of its own on a scratch database." placeholder:"URL,…"`
+	Email      string        `default:"admin@demo.test" help:"Sign in as."`
+	Password   string        `default:"${demo_password}" help:"The password; for a server of your own use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
+	Clients    int           `help:"How many clients at once; default as the scenario says."`
+	Duration   time.Duration `default:"10s" help:"How long."`
+	Rate       float64       `help:"Send this many requests a second, whatever the answers take (open loop); default: each client waits for its answer."`
+	Combine    bool          `default:"true" negatable:"" help:"Of a server of its own: whether operations that arrive together share a transaction; --no-combine gives each its own."`
+	Instances  int           `help:"How many servers of its own share the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
+	CPUProfile string        `name:"cpu-profile" help:"Of a server of its own: write a CPU profile of its whole life to this file, for go tool pprof; of several, one each." type:"path" placeholder:"FILE"`
+	JSON       string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
+	HTML       string        `help:"Write the result to this file as a page with plots." type:"path" placeholder:"FILE"`
 }
 
 // Help explains the command.
 func (loadtestCommand) Help() string {
 	return `Ends with latencies, what was accepted, refused and failed, retries, and an integrity check.
 "Not enough units" is an answer; a failure is anything that is neither yes nor no.
-Exit code 0: integrity holds and nothing failed, whether or not a latency is printed as MISSED;
+Exit code 0: integrity holds and nothing failed, whether or not a latency or memory is printed as MISSED;
 3: units are not right or requests failed.`
 }
 
 // Validate refuses what cannot be run before a server is started for it.
 func (l loadtestCommand) Validate() error {
+	urls := l.URL
+	if len(urls) == 0 {
+		urls = []string{"http://localhost"}
+	}
 	for _, name := range l.scenarios() {
-		if err := l.options(name, cmp.Or(l.URL, "http://localhost")).Check(); err != nil {
+		if err := l.options(name, urls).Check(); err != nil {
 			return err
 		}
+	}
+	const most = 16
+	if l.Instances < 0 || l.Instances > most {
+		return fmt.Errorf("--instances must be from 1 to %d, not %d", most, l.Instances)
+	}
+	return nil
+}
+
+// onTwo are the scenarios that two-instances consists of.
+var onTwo = []string{"high-contention", "high-throughput", "mixed"}
+
+const twoInstances = "two-instances"
+
+// instances is how many servers of its own are started.
+func (l loadtestCommand) instances() int {
+	if l.Scenario == twoInstances {
+		return max(2, l.Instances)
+	}
+	return max(1, l.Instances)
+}
+
+// checkOwnership refuses what can only be said to a server of its own, and a pair
+// that is none.
+func (l loadtestCommand) checkOwnership() error {
+	switch {
+	case len(l.URL) == 0:
+		return nil
+	case !l.Combine:
+		return errors.New("--no-combine is for a server of its own: another's is told by its configuration, OMNI_COMBINE")
+	case l.Instances != 0:
+		return errors.New("--instances is for servers of its own: name others' with --url, commas between them")
+	case l.CPUProfile != "":
+		return errors.New("--cpu-profile is for a server of its own: another's cannot be told to write one")
+	case l.Scenario == twoInstances && len(l.URL) < 2:
+		return errors.New("two-instances needs two servers on one database: --url A,B")
 	}
 	return nil
 }
 
 // scenarios returns the names of those to run.
 func (l loadtestCommand) scenarios() []string {
-	if l.Scenario != "all" {
+	switch l.Scenario {
+	case "all":
+	case twoInstances:
+		return onTwo
+	default:
 		return []string{l.Scenario}
 	}
 	var names []string
@@ -58,9 +99,9 @@ func (l loadtestCommand) scenarios() []string {
 	return names
 }
 
-func (l loadtestCommand) options(scenario, url string) loadtest.Options {
+func (l loadtestCommand) options(scenario string, urls []string) loadtest.Options {
 	return loadtest.Options{
-		Scenario: scenario, URL: url, Email: l.Email, Password: l.Password, Clients: l.Clients,
+		Scenario: scenario, URLs: urls, Email: l.Email, Password: l.Password, Clients: l.Clients,
 		Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: l.mode(),
 	}
 }
@@ -69,7 +110,7 @@ func (l loadtestCommand) options(scenario, url string) loadtest.Options {
 // it is not known.
 func (l loadtestCommand) mode() string {
 	switch {
-	case l.URL != "":
+	case len(l.URL) > 0:
 		return ""
 	case l.Combine:
 		return "combined"
@@ -80,36 +121,36 @@ func (l loadtestCommand) mode() string {
 
 // Run measures.
 func (l loadtestCommand) Run(e environment) error {
-	if l.URL != "" && !l.Combine {
-		return ending{errors.New("--no-combine is for a server of its own: another's is told by its configuration, OMNI_COMBINE"), ExitUsage}
+	for _, check := range []func() error{l.checkOwnership, l.checkFiles} {
+		if err := check(); err != nil {
+			return ending{err, ExitUsage}
+		}
 	}
-	if err := l.checkFiles(); err != nil {
-		return ending{err, ExitUsage}
-	}
-	url := l.URL
-	if url == "" {
+	urls := l.URL
+	var processes []int
+	if len(urls) == 0 {
 		c, err := e.settings()
 		if err != nil {
 			return err
 		}
 		l.Combine = l.Combine && c.Combine
 		c.Combine = l.Combine
-		logger := newLogger(c)
-		logger.SetLevel(logrus.WarnLevel) // a line for each request would drown the progress
-		scratch, err := app.ServeScratch(e.context, c, logger)
+		scratch, err := openScratch(e, c, l.instances(), l.CPUProfile)
 		if err != nil {
 			return err
 		}
 		defer func() {
-			if err := scratch.Close(); err != nil {
+			if err := scratch.close(); err != nil {
 				fmt.Fprintln(os.Stderr, "omnirapeutic: clean up the scratch server:", err)
 			}
 		}()
-		url = scratch.URL
+		urls, processes = scratch.urls(), scratch.processes()
 	}
 	var bad []string
 	for _, name := range l.scenarios() {
-		result, err := loadtest.Run(e.context, l.options(name, url))
+		options := l.options(name, urls)
+		options.Processes = processes
+		result, err := loadtest.Run(e.context, options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -137,28 +178,37 @@ func scenarioNames() string {
 // fileOf returns where the result of a scenario is written: of several scenarios,
 // each has its name in the files' names.
 func (l loadtestCommand) fileOf(path, scenario string) string {
-	if l.Scenario != "all" {
+	if path == "" || len(l.scenarios()) == 1 {
 		return path
 	}
+	return withSuffix(path, scenario)
+}
+
+func withSuffix(path, suffix string) string {
 	extension := filepath.Ext(path)
-	return strings.TrimSuffix(path, extension) + "-" + scenario + extension
+	return strings.TrimSuffix(path, extension) + "-" + suffix + extension
 }
 
 // checkFiles makes sure that the results can be written, before a minute of
 // measuring is lost. What a file holds is kept until there is a new result.
 func (l loadtestCommand) checkFiles() error {
-	for _, path := range []string{l.JSON, l.HTML} {
-		for _, name := range l.scenarios() {
-			if path == "" {
-				continue
-			}
-			f, err := os.OpenFile(l.fileOf(path, name), os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
-			if err != nil {
-				return err
-			}
-			if err := f.Close(); err != nil {
-				return err
-			}
+	var paths []string
+	for _, name := range l.scenarios() {
+		paths = append(paths, l.fileOf(l.JSON, name), l.fileOf(l.HTML, name))
+	}
+	for i := range l.instances() {
+		paths = append(paths, numbered(l.CPUProfile, i, l.instances()))
+	}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
+	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
@@ -53,9 +54,11 @@ type Practice struct {
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    authorization.Events
-	NewID     func() uuid.UUID
-	Now       time.Time // the history leads up to this moment
-	Logger    logrus.FieldLogger
+	// Appointments returns the service as it would have been at the moment.
+	Appointments func(at time.Time) *appointments.Service
+	NewID        func() uuid.UUID
+	Now          time.Time // the history leads up to this moment
+	Logger       logrus.FieldLogger
 }
 
 // Load fills the database if there are no users in it, all of it in one

@@ -17,7 +17,8 @@ import (
 // history makes the records of the demo practice and plays what happened to its
 // authorizations, each event at its own time.
 func (p Practice) history(own context.Context) error {
-	if err := p.practitioners(own); err != nil {
+	staff, err := p.practitioners(own)
+	if err != nil {
 		return err
 	}
 	coverage, err := p.patients(own)
@@ -29,7 +30,7 @@ func (p Practice) history(own context.Context) error {
 		return err
 	}
 	for _, s := range stories {
-		t := &telling{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code]}
+		t := &telling{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code], staff: staff}
 		if err := t.tell(s); err != nil {
 			return err
 		}
@@ -37,18 +38,22 @@ func (p Practice) history(own context.Context) error {
 	return nil
 }
 
-func (p Practice) practitioners(own context.Context) error {
+// practitioners enters them, and returns their ids by their first names.
+func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, error) {
+	ids := map[string]uuid.UUID{}
 	for _, n := range []directory.NewPractitioner{
 		{FirstName: "Bea", LastName: "Analyst", LicenseNumber: new("NY-BCBA-1001"), Credentials: []directory.Credential{{Code: "BCBA"}}},
 		{FirstName: "Carl", LastName: "Assistant", LicenseNumber: new("NY-BCABA-2002"), Credentials: []directory.Credential{{Code: "BCaBA"}}},
 		{FirstName: "Tom", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(200)}}},
 		{FirstName: "Rita", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(20)}}},
 	} {
-		if _, err := p.Directory.CreatePractitioner(own, n); err != nil {
-			return err
+		made, err := p.Directory.CreatePractitioner(own, n)
+		if err != nil {
+			return nil, err
 		}
+		ids[n.FirstName] = made.ID
 	}
-	return nil
+	return ids, nil
 }
 
 // coverage is a patient and how they are insured.
@@ -116,7 +121,7 @@ var stories = []story{
 	{1, "97156", "AUTH-2011", 24, 14, 195, authorization.Active, nil},                                                      // upcoming
 	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},                                                               // pending, without a number yet
 	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})}, // cancelled
-	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, []event{{0, hold(8, 30*24*time.Hour)}}},                  // active, with a hold
+	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, event{0, hold(8, 30*24*time.Hour)})},      // active, with appointments and a hold
 }
 
 // sessions are n sessions of some units each, two days apart from a day on: each
@@ -140,8 +145,11 @@ type telling struct {
 	ctx      context.Context
 	coverage coverage
 	code     uuid.UUID
+	staff    map[string]uuid.UUID // by their first names
 	id       uuid.UUID
+	now      time.Time   // of the event that is being told
 	open     []uuid.UUID // reservations, oldest first
+	booked   []uuid.UUID // appointments, oldest first
 }
 
 func (t *telling) tell(s story) error {
@@ -163,6 +171,7 @@ func (t *telling) tell(s story) error {
 	events := slices.Clone(s.events)
 	slices.SortStableFunc(events, func(a, b event) int { return a.day - b.day })
 	for _, e := range events {
+		t.now = on(e.day)
 		if err := e.what(t, t.p.ledger(on(e.day))); err != nil {
 			return err
 		}

@@ -3,22 +3,14 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 //go:embed reserve.sql
@@ -30,12 +22,23 @@ const bareRows = 1000
 // bare measures PostgreSQL alone: the statements of a reserve from pgbench, which
 // retries serialization failures as the program does.
 func (b *bench) bare(ctx context.Context, t *table) error {
-	server, err := b.serve(ctx)
+	data := filepath.Join(b.dir, "bare")
+	clients := "OMNI_DB_MAX_CONNS=60" // pgbench has its clients beside the program
+	server, err := b.serve(ctx, data, clients)
 	if err != nil {
 		return err
 	}
+	server.stop()
+	if server, err = b.serve(ctx, data, clients); err != nil { // once more, to see how long a start takes where all is there
+		return err
+	}
 	defer server.stop()
+	const limit = 300 * time.Millisecond
+	t.target("start to ready, database present", "≤ 300 ms", fmt.Sprintf("%d ms", server.took.Milliseconds()), server.took <= limit)
 	if err := server.prepare(ctx); err != nil {
+		return err
+	}
+	if t.postgres, err = server.version(ctx); err != nil {
 		return err
 	}
 	for _, run := range []struct {
@@ -46,92 +49,15 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 		{"pgbench, one row", "high-contention", 1, 20},
 		{"pgbench, 1,000 rows", "high-throughput", bareRows, 2},
 	} {
-		perSecond, failed, mean, err := server.pgbench(ctx, run.rows, b.duration)
+		perSecond, failed, mean, err := b.pgbench(ctx, server, run.rows)
 		if err != nil {
 			return err
 		}
 		const clients = 50
 		t.bare(run.name, clients, perSecond, failed, mean)
-		t.ratio(run.scenario+" against pgbench with the same statements", t.measured[run.scenario].AcceptedPerSecond/perSecond, run.target)
+		t.atLeast(run.scenario+" against pgbench with the same statements", t.measured[run.scenario].AcceptedPerSecond/perSecond, run.target)
 	}
 	return nil
-}
-
-// server is the program, serving on a data folder of its own.
-type server struct {
-	bench   *bench
-	command *exec.Cmd
-	socket  string
-	url     string
-	secrets map[string]string
-}
-
-func (b *bench) serve(ctx context.Context) (*server, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
-	data := filepath.Join(b.dir, "bare")
-	s := &server{bench: b, socket: filepath.Join(data, "postgres", "socket"), url: "http://" + address}
-	s.command = exec.CommandContext(ctx, b.program, "serve")                                                                         //nolint:gosec // our own program
-	s.command.Env = append(os.Environ(), "OMNI_DATA_DIR="+data, "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=warn", "OMNI_DB_MAX_CONNS=60") // pgbench has its clients beside the program
-	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
-	if err := s.command.Start(); err != nil {
-		return nil, err
-	}
-	if err := s.ready(ctx); err != nil {
-		s.stop()
-		return nil, err
-	}
-	content, err := os.ReadFile(filepath.Join(data, "postgres", "passwords.json"))
-	if err == nil {
-		err = json.Unmarshal(content, &s.secrets)
-	}
-	if err != nil {
-		s.stop()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *server) ready(ctx context.Context) error {
-	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // nothing is read from it
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("the server did not become ready")
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func (s *server) stop() {
-	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	_ = s.command.Wait()                          // as above
-}
-
-const ownerRole = "omni_owner"
-
-func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
-	query := url.Values{"host": {s.socket}, "port": {"5432"}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(ownerRole, s.secrets[ownerRole]), Path: "/omnirapeutic", RawQuery: query.Encode()}
-	return pgx.Connect(ctx, u.String())
 }
 
 // prepare enters the authorizations that pgbench reserves from.
@@ -161,15 +87,15 @@ var (
 	meanLine   = regexp.MustCompile(`(?m)^latency average = ([\d.]+)`)
 )
 
-func (s *server) pgbench(ctx context.Context, rows int, duration time.Duration) (perSecond float64, failed int64, mean float64, err error) {
-	script := filepath.Join(s.bench.dir, "reserve.sql")
+func (b *bench) pgbench(ctx context.Context, s *server, rows int) (perSecond float64, failed int64, mean float64, err error) {
+	script := filepath.Join(b.dir, "reserve.sql")
 	if err := os.WriteFile(script, []byte(reserveScript), 0o644); err != nil { //nolint:gosec // nothing secret
 		return 0, 0, 0, err
 	}
-	fmt.Fprintln(os.Stderr, "measuring pgbench on", rows, "rows")
+	b.say("measuring pgbench on %d rows", rows)
 	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, "--define", "rows="+strconv.Itoa(rows), //nolint:gosec // PostgreSQL's own
-		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
-		"--host", s.socket, "--username", ownerRole, "omnirapeutic")
+		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
+		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
 	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off")
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -185,6 +111,17 @@ func (s *server) pgbench(ctx context.Context, rows int, duration time.Duration) 
 		return n
 	}
 	return number(tpsLine), int64(number(failedLine)), number(meanLine), nil
+}
+
+// version is PostgreSQL's.
+func (s *server) version(ctx context.Context) (version string, err error) {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close(ctx)
+	err = c.QueryRow(ctx, "SELECT split_part(current_setting('server_version'), ' ', 1)").Scan(&version)
+	return version, err
 }
 
 // pgbenchProgram is found where PostgreSQL's programs usually are.

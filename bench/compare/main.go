@@ -1,12 +1,16 @@
-// Command compare measures what docs/performance.md promises as ratios, in one run
-// on one machine, and prints one table: the program combining requests, the
-// program with a transaction for each, and PostgreSQL with the same statements and
-// nothing around it (pgbench). Run it from the repository:
+// Command compare measures what docs/performance.md promises, in one run on one
+// machine, and prints it as tables: the program combining requests, the program
+// with a transaction for each, two programs on one database, and PostgreSQL with
+// the same statements and nothing around it (pgbench). Run it from the repository:
 //
-//	go run ./bench/compare [-duration 10s] [-clients] [-large]
+//	go run ./bench/compare                       # the comparisons
+//	go run ./bench/compare -clients -duration 3s # both modes with 1 to 5,000 clients, plots into docs/performance
+//	go run ./bench/compare -large                # beside 1,000,000 authorizations with 10,000,000 entries
+//	go run ./bench/compare -stall                # how long a killed instance holds up another
 //
-// It needs PostgreSQL's programs, pgbench among them, and writes to a folder of
-// its own below the system's temporary one, which it removes.
+// Several of the last three can be given at once; then the comparisons are left
+// out. It needs PostgreSQL's programs, pgbench among them, and writes to a folder
+// of its own below the system's temporary one, which it removes.
 package main
 
 import (
@@ -19,15 +23,20 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
+
+	"omnirapeutic/bench/loadtest"
 )
 
 func main() {
 	var b bench
 	flag.DurationVar(&b.duration, "duration", 10*time.Second, "how long each scenario is measured")
-	flag.BoolVar(&b.curve, "clients", false, "also measure both modes with 1 to 5,000 clients")
-	flag.BoolVar(&b.large, "large", false, "also measure beside 1,000,000 authorizations with 10,000,000 entries")
+	flag.BoolVar(&b.curve, "clients", false, "measure both modes with 1 to 5,000 clients")
+	flag.StringVar(&b.plots, "plots", filepath.Join("docs", "performance"), "the folder for the plots of -clients")
+	flag.BoolVar(&b.large, "large", false, "measure beside 1,000,000 authorizations with 10,000,000 entries")
+	flag.StringVar(&b.keep, "keep", "", "the data folder for -large: it is kept, and used as it is where it is full already")
+	flag.BoolVar(&b.stalls, "stall", false, "measure how long a killed instance holds up another")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -37,30 +46,14 @@ func main() {
 	}
 }
 
-// bench is one run of all comparisons.
+// bench is one run.
 type bench struct {
-	duration     time.Duration
-	curve, large bool
+	duration             time.Duration
+	curve, large, stalls bool
+	plots, keep          string
 
-	dir     string // of everything that is written
+	dir     string // of everything that is written and not kept
 	program string
-}
-
-// figures is what a load run came to, as loadtest writes it.
-type figures struct {
-	Scenario          string  `json:"scenario"`
-	Clients           int     `json:"clients"`
-	Failed            int64   `json:"failed"`
-	AcceptedPerSecond float64 `json:"acceptedPerSecond"`
-	LatencyMs         struct {
-		P50 float64 `json:"p50"`
-		P95 float64 `json:"p95"`
-		P99 float64 `json:"p99"`
-	} `json:"latencyMs"`
-	Integrity struct {
-		OK bool `json:"ok"`
-	} `json:"integrity"`
-	Machine json.RawMessage `json:"machine"`
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -75,87 +68,55 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.program, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	t := table{}
-	if err := b.modes(ctx, &t); err != nil {
-		return err
-	}
-	if err := b.bare(ctx, &t); err != nil {
-		return err
-	}
-	if b.large {
-		if err := b.beside(ctx, &t); err != nil {
-			return err
+	t := &table{}
+	// What was measured until something went wrong is worth reading, too.
+	defer func() { t.print(os.Stdout) }()
+	if !b.curve && !b.large && !b.stalls {
+		for _, part := range []func(context.Context, *table) error{b.modes, b.stall, b.noOp, b.bare} {
+			if err := part(ctx, t); err != nil {
+				return err
+			}
 		}
 	}
-	t.print(os.Stdout)
-	if b.curve {
-		return b.clients(ctx, os.Stdout)
+	for _, part := range []struct {
+		wanted  bool
+		measure func(context.Context, *table) error
+	}{{b.stalls, b.stall}, {b.large, b.beside}, {b.curve, b.clients}} {
+		if !part.wanted {
+			continue
+		}
+		if err := part.measure(ctx, t); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// modes runs each scenario both ways.
-func (b *bench) modes(ctx context.Context, t *table) error {
-	for _, scenario := range []string{"high-contention", "high-throughput", "mixed"} {
-		combined, err := b.load(ctx, scenario)
-		if err != nil {
-			return err
-		}
-		single, err := b.load(ctx, scenario, "--no-combine")
-		if err != nil {
-			return err
-		}
-		t.load(scenario+", combined", combined)
-		t.load(scenario+", one transaction per request", single)
-		t.ratio(scenario+": combined against one transaction per request", combined.AcceptedPerSecond/single.AcceptedPerSecond, targets[scenario])
-		t.measured[scenario] = combined
-	}
-	alone, err := b.load(ctx, "high-contention", "--clients", "1")
-	if err != nil {
-		return err
-	}
-	t.load("high-contention, one client", alone)
-	t.atMost("p99 of high-contention against the p50 of a single client", t.measured["high-contention"].LatencyMs.P99/alone.LatencyMs.P50, 15)
-	for _, scenario := range []string{"nearly-full", "stampede"} {
-		f, err := b.load(ctx, scenario)
-		if err != nil {
-			return err
-		}
-		t.load(scenario+", combined", f)
-	}
-	for _, clients := range []int{50, 200} {
-		f, err := b.load(ctx, "no-op", "--clients", strconv.Itoa(clients))
-		if err != nil {
-			return err
-		}
-		t.load(fmt.Sprintf("no-op, %d clients", clients), f)
-		scenario := map[int]string{50: "high-contention", 200: "high-throughput"}[clients]
-		t.ratio(scenario+" against the no-op endpoint", t.measured[scenario].AcceptedPerSecond/f.AcceptedPerSecond, 0.35)
-	}
-	return nil
-}
-
-// targets are the ratios that docs/performance.md promises.
-var targets = map[string]float64{"high-contention": 15, "high-throughput": 5}
-
-// load runs one scenario on a server and a database of its own.
-func (b *bench) load(ctx context.Context, scenario string, more ...string) (figures, error) {
+// load runs one scenario with the program's own loadtest: on a server and a
+// database of its own, unless --url says otherwise. Failed requests are in the
+// result; an error means that there is none, or that units are not right.
+func (b *bench) load(ctx context.Context, scenario string, more ...string) (loadtest.Result, error) {
 	file := filepath.Join(b.dir, "figures.json")
 	arguments := append([]string{"loadtest", "--scenario", scenario, "--duration", b.duration.String(), "--json", file}, more...)
 	command := exec.CommandContext(ctx, b.program, arguments...) //nolint:gosec // our own program
 	command.Env = append(os.Environ(), "OMNI_DATA_DIR="+filepath.Join(b.dir, "data"))
-	fmt.Fprintln(os.Stderr, "measuring", scenario, more)
+	b.say("measuring %s", strings.Join(append([]string{scenario}, more...), " "))
 	out, err := command.CombinedOutput()
-	var f figures
+	var r loadtest.Result
 	content, readErr := os.ReadFile(file)
 	if readErr == nil {
-		readErr = json.Unmarshal(content, &f)
+		readErr = json.Unmarshal(content, &r)
 	}
 	if readErr != nil {
-		return f, fmt.Errorf("loadtest %s: %w\n%s", scenario, errors.Join(err, readErr), out)
+		return r, fmt.Errorf("loadtest %s: %w\n%s", scenario, errors.Join(err, readErr), out)
 	}
-	if !f.Integrity.OK {
-		return f, fmt.Errorf("loadtest %s: the units are not right\n%s", scenario, out)
+	if !r.Integrity.OK {
+		return r, fmt.Errorf("loadtest %s: the units are not right\n%s", scenario, out)
 	}
-	return f, os.Remove(file)
+	return r, os.Remove(file)
+}
+
+// say tells on standard error what is done: the tables are standard output.
+func (*bench) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }

@@ -1,56 +1,123 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
+	"time"
+
+	"omnirapeutic/bench/loadtest"
 )
 
 // table collects what was measured.
 type table struct {
 	rows     []string
-	ratios   []string
-	measured map[string]figures
+	targets  []string
+	notes    []string
+	measured map[string]loadtest.Result // combined, by scenario
+	machine  loadtest.Machine           // of the first run
+	postgres string                     // its version, where it was asked
 }
 
-func (t *table) load(name string, f figures) {
+// combined notes a scenario in the default mode, and what it must hold.
+func (t *table) combined(scenario string, r loadtest.Result) {
 	if t.measured == nil {
-		t.measured = map[string]figures{}
+		t.measured = map[string]loadtest.Result{}
 	}
-	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | %.1f | %.1f | %.1f |",
-		name, f.Clients, f.AcceptedPerSecond, f.Failed, f.LatencyMs.P50, f.LatencyMs.P95, f.LatencyMs.P99))
+	t.measured[scenario] = r
+	t.load(scenario+", combined", r)
+	for _, target := range r.Targets {
+		// Of those that nothing may be wrong, the failures are in the other table.
+		if target.Met && target.Unit == "" && target.Limit == 0 {
+			continue
+		}
+		unit := strings.TrimSpace(" " + target.Unit)
+		t.target(scenario+": "+target.What, strings.TrimSpace(fmt.Sprintf("%.0f %s", target.Limit, unit)),
+			strings.TrimSpace(fmt.Sprintf("%.0f %s", target.Measured, unit)), target.Met)
+	}
+}
+
+func (t *table) load(name string, r loadtest.Result) {
+	t.machine = cmp.Or(t.machine, r.Machine)
+	memory := ""
+	if r.ServerPeakMemoryBytes > 0 {
+		memory = fmt.Sprintf("%.0f", float64(r.ServerPeakMemoryBytes)/1e6)
+	}
+	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | %.1f | %.1f | %.1f | %s |",
+		name, r.Clients, r.AcceptedPerSecond, failures(r), r.LatencyMs.P50, r.LatencyMs.P95, r.LatencyMs.P99, memory))
+}
+
+// failures are those of the whole run.
+func failures(r loadtest.Result) int64 {
+	n := r.Failed + r.WarmUp.Failed
+	if r.LastUnits != nil {
+		n += r.LastUnits.Failed
+	}
+	return n
 }
 
 func (t *table) bare(name string, clients int, perSecond float64, failed int64, mean float64) {
-	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | mean %.1f | | |", name, clients, perSecond, failed, mean))
+	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | mean %.1f | | | |", name, clients, perSecond, failed, mean))
 }
 
-// ratio notes a ratio that should be at least so much; 0: there is no such target.
-func (t *table) ratio(what string, measured, least float64) {
-	target, verdict := "", ""
-	if least > 0 {
-		target, verdict = fmt.Sprintf("≥ %g", least), "met"
-		if measured < least {
-			verdict = "**missed**"
-		}
+// atLeast notes a ratio that should be at least so much; 0: there is no such target.
+func (t *table) atLeast(what string, measured, least float64) {
+	if least == 0 {
+		t.untargeted(what, fmt.Sprintf("%.2f", measured))
+		return
 	}
-	t.ratios = append(t.ratios, fmt.Sprintf("| %s | %s | %.2f | %s |", what, target, measured, verdict))
+	t.target(what, fmt.Sprintf("≥ %g", least), fmt.Sprintf("%.2f", measured), measured >= least)
 }
 
 func (t *table) atMost(what string, measured, most float64) {
+	t.target(what, fmt.Sprintf("≤ %g", most), fmt.Sprintf("%.2f", measured), measured <= most)
+}
+
+func (t *table) target(what, limit, measured string, met bool) {
 	verdict := "met"
-	if measured > most {
+	if !met {
 		verdict = "**missed**"
 	}
-	t.ratios = append(t.ratios, fmt.Sprintf("| %s | ≤ %g | %.2f | %s |", what, most, measured, verdict))
+	t.targets = append(t.targets, fmt.Sprintf("| %s | %s | %s | %s |", what, limit, measured, verdict))
+}
+
+// untargeted notes something that nothing is promised of.
+func (t *table) untargeted(what, measured string) {
+	t.targets = append(t.targets, fmt.Sprintf("| %s | | %s | |", what, measured))
+}
+
+// note is printed below the tables.
+func (t *table) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
 func (t *table) print(out io.Writer) {
-	fmt.Fprintln(out, "| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-	for _, row := range t.rows {
-		fmt.Fprintln(out, row)
+	if t.machine.CPU != "" {
+		fmt.Fprintln(out, t.heading())
 	}
-	fmt.Fprintln(out, "\n| ratio | target | measured | |\n| --- | --- | ---: | --- |")
-	for _, row := range t.ratios {
-		fmt.Fprintln(out, row)
+	section := func(head string, rows []string) {
+		if len(rows) > 0 {
+			fmt.Fprintf(out, "\n%s\n%s\n", head, strings.Join(rows, "\n"))
+		}
 	}
+	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", t.rows)
+	section("| what must hold | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
+	for _, note := range t.notes {
+		fmt.Fprintf(out, "\n%s\n", note)
+	}
+}
+
+// heading names the date and the machine.
+func (t *table) heading() string {
+	m := t.machine
+	parts := []string{
+		m.Time.Format(time.DateOnly),
+		fmt.Sprintf("%s (%d cores for clients, servers and database together)", m.CPU, m.Cores),
+		fmt.Sprintf("%.1f GiB", float64(m.MemoryBytes)/(1<<30)), m.OS, m.Go,
+	}
+	if t.postgres != "" {
+		parts = append(parts, "PostgreSQL "+t.postgres)
+	}
+	return strings.Join(parts, ", ")
 }

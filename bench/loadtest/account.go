@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync/atomic"
 )
@@ -17,17 +18,29 @@ const (
 	kinds // how many there are
 )
 
-// String is the operation's name in the API's paths.
-func (k kind) String() string {
-	return [...]string{"reserve", "release", "consume", "no-op"}[k]
+// operations say how the API is asked for each kind. What a scenario asks for
+// that has no kind yet, such as booking an appointment, is a row here and a case
+// in [step.body]; which units it moves, in [expect].
+var operations = [kinds]struct {
+	name string
+	path string // below the authorization's, or from the API's base where it begins with a slash
+	done int    // the status that says it was done
+}{
+	reserve: {"reserve", "reserve", http.StatusCreated},
+	release: {"release", "release", http.StatusOK},
+	consume: {"consume", "consume", http.StatusOK},
+	nothing: {"no-op", "/admin/no-op", http.StatusOK},
 }
+
+// String is the operation's name in the result.
+func (k kind) String() string { return operations[k].name }
 
 // account is one authorization and what is known of its units from answers.
 // Safe for concurrent use.
 type account struct {
 	id      string
-	total   int64 // units; changed only while no request is under way
-	urls    [kinds]*url.URL
+	total   int64               // units; changed only while no request is under way
+	urls    [][kinds]*url.URL   // by the number of the server
 	done    [kinds]atomic.Int64 // units of operations that the server said it did
 	unknown [kinds]atomic.Int64 // units of those it may have done
 }

@@ -36,14 +36,15 @@ func (e *StatusError) Error() string {
 // api makes the calls before and after the load, where convenience counts for
 // more than speed.
 type api struct {
+	number    int    // of the server, from 0
 	base      string // up to and with /api/v1
 	transport http.RoundTripper
 	bearer    atomic.Pointer[string] // the value of the Authorization header
 	lifetime  time.Duration          // of an access token
 }
 
-func newAPI(base string, transport http.RoundTripper) *api {
-	a := &api{base: base, transport: transport}
+func newAPI(number int, base string, transport http.RoundTripper) *api {
+	a := &api{number: number, base: base, transport: transport}
 	a.bearer.Store(new(string))
 	return a
 }

@@ -131,11 +131,7 @@ func classify(k kind, status int, answer []byte, err error) verdict {
 	if err != nil {
 		return verdict{outcome: failed, unknown: true, code: transportCode(err), detail: err.Error()}
 	}
-	wanted := http.StatusOK
-	if k == reserve {
-		wanted = http.StatusCreated
-	}
-	if status == wanted {
+	if status == operations[k].done {
 		return verdict{outcome: accepted}
 	}
 	p := parseProblem(answer)
@@ -173,11 +169,16 @@ func transportCode(err error) string {
 
 var reserveOne = []byte(`{"units":1}`)
 
-// appendSettle appends the body of a release or consume to b.
-func appendSettle(b []byte, reservation string) []byte {
-	b = append(b, `{"reservationId":"`...)
-	b = append(b, reservation...)
-	return append(b, `","units":1}`...)
+// body is what the request sends.
+func (s step) body() []byte {
+	switch s.kind {
+	case release, consume:
+		b := append(make([]byte, 0, 96), `{"reservationId":"`...)
+		b = append(b, s.reservation...)
+		return append(b, `","units":1}`...)
+	default:
+		return reserveOne
+	}
 }
 
 // reservationOf reads the id of the reservation that was made.

@@ -116,7 +116,9 @@ func (m marker) Plot(c draw.Canvas, p *plot.Plot) {
 
 // logTicks are at 1, 2 and 5 of each power of ten, or at every digit where
 // those would be too few.
-func logTicks(low, high float64) []plot.Tick {
+func logTicks(low, high float64) []plot.Tick { return logTicksIn(" ms", low, high) }
+
+func logTicksIn(unit string, low, high float64) []plot.Tick {
 	digits := []float64{1, 2, 5}
 	if high < 8*low {
 		digits = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9}
@@ -125,7 +127,7 @@ func logTicks(low, high float64) []plot.Tick {
 	for power := math.Floor(math.Log10(low)); power <= math.Log10(high); power++ {
 		for _, n := range digits {
 			if v := n * math.Pow(10, power); v >= low && v <= high {
-				ticks = append(ticks, plot.Tick{Value: v, Label: tickText(v) + " ms"})
+				ticks = append(ticks, plot.Tick{Value: v, Label: tickText(v) + unit})
 			}
 		}
 	}
@@ -161,6 +163,17 @@ func tickText(v float64) string {
 // render returns the plot as an SVG element that fills the width it is given,
 // in the colors of the page.
 func render(p *plot.Plot, title string) (template.HTML, error) {
+	body, err := renderBody(p)
+	if err != nil {
+		return "", err
+	}
+	head := fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(title))
+	// Safe as HTML: numbers, and texts that vgsvg escapes.
+	return template.HTML(head + body), nil //nolint:gosec // see above
+}
+
+// renderBody returns what is inside of the SVG element, with its end.
+func renderBody(p *plot.Plot) (string, error) {
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(draw.New(canvas))
 	var drawn bytes.Buffer
@@ -173,8 +186,5 @@ func render(p *plot.Plot, title string) (template.HTML, error) {
 		return "", errors.New("the plot is no SVG")
 	}
 	body = schemeColors.Replace(body)
-	body = strings.ReplaceAll(body, "font-family:Liberation Sans", "font-family:inherit")
-	head := fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(title))
-	// Safe as HTML: numbers, and texts that vgsvg escapes.
-	return template.HTML(head + body), nil //nolint:gosec // see above
+	return strings.ReplaceAll(body, "font-family:Liberation Sans", "font-family:inherit"), nil
 }

@@ -30,8 +30,7 @@ type fake struct {
 
 	operations atomic.Int64
 	mutex      sync.Mutex
-	token      string
-	expires    time.Time
+	tokens     map[string]time.Time // when each ends
 	logins     int
 	codesMade  int
 	accounts   map[string]*fakeAccount
@@ -52,6 +51,7 @@ func newFake() *fake {
 		doubles:  func(int64) bool { return false },
 		lifetime: 15 * time.Minute,
 		verifies: `{"ok":true,"authorizations":12,"reservations":3400,"entries":5600,"problemCount":0,"problems":[]}`,
+		tokens:   map[string]time.Time{},
 		accounts: map[string]*fakeAccount{},
 		keys:     map[string]bool{},
 		booked:   map[string]map[string]int64{"reserve": {}, "release": {}, "consume": {}},
@@ -89,14 +89,16 @@ func (f *fake) signIn(w http.ResponseWriter, body map[string]any) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	f.logins++
-	f.token, f.expires = uuid.NewString(), time.Now().Add(f.lifetime)
-	reply(w, http.StatusOK, map[string]any{"accessToken": f.token, "expiresIn": f.lifetime.Seconds()})
+	token := uuid.NewString()
+	f.tokens[token] = time.Now().Add(f.lifetime)
+	reply(w, http.StatusOK, map[string]any{"accessToken": token, "expiresIn": f.lifetime.Seconds()})
 }
 
 func (f *fake) signedIn(r *http.Request) bool {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return f.token != "" && r.Header.Get("Authorization") == "Bearer "+f.token && time.Now().Before(f.expires)
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return time.Now().Before(f.tokens[token])
 }
 
 func (f *fake) newKey(r *http.Request) bool {
@@ -270,8 +272,8 @@ func runOn(t *testing.T, f *fake, o Options) Result {
 
 func tryOn(t *testing.T, transport http.RoundTripper, o Options) (Result, error) {
 	t.Helper()
-	if o.URL == "" {
-		o.URL = "http://server.test"
+	if len(o.URLs) == 0 {
+		o.URLs = []string{"http://server.test"}
 	}
 	if o.Email == "" {
 		o.Email, o.Password = "admin@demo.test", "secret"

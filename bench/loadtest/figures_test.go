@@ -339,7 +339,7 @@ func TestNewTransport(t *testing.T) {
 	})
 	t.Run("gives the transport no way to send a request again by itself", func(t *testing.T) {
 		t.Parallel()
-		c := newCaller(t.Context(), newAPI("http://server.test", nil))
+		c := newCaller(t.Context(), newAPI(0, "http://server.test", nil))
 		require.Nil(t, c.request.GetBody)
 		require.Equal(t, http.MethodPost, c.request.Method)
 	})

@@ -14,6 +14,7 @@ var report = template.Must(template.New("report").Funcs(template.FuncMap{
 	"n":       thousands,
 	"d":       decimal,
 	"gib":     gibibytes,
+	"mb":      func(bytes int64) string { return decimal(megabytes(bytes)) },
 	"ordered": attemptsInOrder,
 	"title":   func(s string) string { return strings.ToUpper(s[:1]) + strings.ReplaceAll(s[1:], "-", " ") },
 }).Parse(reportText))

@@ -26,12 +26,12 @@ func (l LastUnits) Exact() bool {
 	return l.Problem == "" && l.Failed == 0 && l.Accepted == l.Room && l.Accepted+l.Refused == l.Sent
 }
 
-func lastUnits(ctx context.Context, o Options, s Scenario, server *api, a *account) *LastUnits {
+func lastUnits(ctx context.Context, o Options, s Scenario, to servers, a *account) *LastUnits {
 	say(o.Progress, "Using up the last units …")
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ended := &LastUnits{Room: int64(o.Clients), Sent: 2 * int64(o.Clients)}
-	if err := leaveRoom(ctx, server, a, ended.Room); err != nil {
+	if err := leaveRoom(ctx, to[0], a, ended.Room); err != nil {
 		ended.Problem = err.Error()
 		return ended
 	}
@@ -40,7 +40,7 @@ func lastUnits(ctx context.Context, o Options, s Scenario, server *api, a *accou
 	var clients sync.WaitGroup
 	for i := range o.Clients {
 		clients.Go(func() {
-			caller, plan := newCaller(ctx, server), newPlanner(s, []*account{a}, i)
+			caller, plan := newCaller(ctx, to.of(i)), newPlanner(s, []*account{a}, i)
 			for range 2 {
 				v, _ := caller.perform(plan.next(), false)
 				outcomes[v.outcome].Add(1)

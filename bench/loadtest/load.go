@@ -13,7 +13,7 @@ type load struct {
 	options  Options
 	scenario Scenario
 	accounts []*account
-	server   *api
+	servers  servers
 
 	begin  time.Time     // the first request is due
 	from   time.Time     // the measured time begins
@@ -45,8 +45,8 @@ type live struct {
 	latency  roughHistogram
 }
 
-func newLoad(o Options, s Scenario, server *api, accounts []*account) *load {
-	return &load{options: o, scenario: s, server: server, accounts: accounts, failures: map[string]*Failure{}}
+func newLoad(o Options, s Scenario, to servers, accounts []*account) *load {
+	return &load{options: o, scenario: s, servers: to, accounts: accounts, failures: map[string]*Failure{}}
 }
 
 // run sends all requests and returns when the last was answered or given up.
@@ -61,7 +61,7 @@ func (l *load) run(ctx context.Context) {
 	for i := range clients {
 		clients[i] = &client{
 			load:     l,
-			caller:   newCaller(ctx, l.server),
+			caller:   newCaller(ctx, l.servers.of(i)),
 			plan:     newPlanner(l.scenario, l.accounts, i),
 			failures: map[string]*Failure{},
 		}
@@ -173,11 +173,7 @@ func (c *client) request(due time.Time) {
 // perform sends one operation, and records in its account what is known of it
 // afterwards. It returns the reservation that was made, if it is wanted.
 func (c *caller) perform(s step, wantReservation bool) (v verdict, reservation string) {
-	body := reserveOne
-	if s.kind == release || s.kind == consume {
-		body = appendSettle(make([]byte, 0, 96), s.reservation)
-	}
-	status, answer, err := c.post(s.account.urls[s.kind], body)
+	status, answer, err := c.post(s.account.urls[c.api.number][s.kind], s.body())
 	v = classify(s.kind, status, answer, err)
 	if v.outcome == accepted && wantReservation && s.kind == reserve {
 		if reservation, err = reservationOf(answer); err != nil {

@@ -8,7 +8,7 @@
 //
 //	result, err := loadtest.Run(ctx, loadtest.Options{
 //		Scenario: "high-contention",
-//		URL:      "http://127.0.0.1:8080",
+//		URLs:     []string{"http://127.0.0.1:8080"},
 //		Email:    "admin@demo.test",
 //		Password: "…",
 //		Progress: os.Stderr,
@@ -55,10 +55,14 @@ const (
 // Options say what to run, against which server. The zero value of a field
 // means the scenario's default.
 type Options struct {
-	Scenario string // the name of one of [Scenarios]
-	URL      string // of the server, with or without /api/v1
-	Email    string // of an administrator
+	Scenario string   // the name of one of [Scenarios]
+	URLs     []string // of the server, with or without /api/v1; several are servers on one database, which share the clients
+	Email    string   // of an administrator
 	Password string
+
+	// Processes are those of the servers, where they run on this machine and the
+	// caller may read of them: their memory is told.
+	Processes []int
 
 	Clients        int           // requests that are under way at once, at most
 	Duration       time.Duration // of the measured time; not used by scenarios of a fixed number of requests
@@ -95,32 +99,44 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return run(ctx, o, s, transport)
 }
 
-func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper) (Result, error) {
-	server := newAPI(o.URL, transport)
-	if err := server.signIn(ctx, o.Email, o.Password); err != nil {
-		return Result{}, fmt.Errorf("signing in to %s: %w", o.URL, err)
-	}
-	defer server.stayOn(ctx, o.Email, o.Password)()
+// servers are what is measured: one, or several on one database. Clients are
+// dealt out to them in turn.
+type servers []*api
 
-	accounts, err := prepare(ctx, server, o, s)
+func (s servers) of(client int) *api { return s[client%len(s)] }
+
+func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper) (Result, error) {
+	var to servers
+	for i, base := range o.URLs {
+		server := newAPI(i, base, transport)
+		if err := server.signIn(ctx, o.Email, o.Password); err != nil {
+			return Result{}, fmt.Errorf("signing in to %s: %w", base, err)
+		}
+		defer server.stayOn(ctx, o.Email, o.Password)()
+		to = append(to, server)
+	}
+
+	accounts, err := prepare(ctx, to, o, s)
 	if err != nil {
 		return Result{}, fmt.Errorf("preparing the scenario: %w", err)
 	}
 
 	r := newResult(o, s)
-	retries := watchRetries(ctx, server)
-	l := newLoad(o, s, server, accounts)
+	retries := watchRetries(ctx, to)
+	memory := watchMemory(o.Processes)
+	l := newLoad(o, s, to, accounts)
 	l.run(ctx)
+	r.ServerPeakMemoryBytes = memory.peak()
 	r.Retries, r.RetrySeries = retries.stop(ctx, l.from)
 
 	if s.exhausts {
-		r.LastUnits = lastUnits(ctx, o, s, server, accounts[0])
+		r.LastUnits = lastUnits(ctx, o, s, to, accounts[0])
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{}, fmt.Errorf("the run was ended early: %w", err)
 	}
 	r.measure(l)
-	r.Integrity = checkIntegrity(ctx, server, accounts)
+	r.Integrity = checkIntegrity(ctx, to[0], accounts)
 	r.judge(s)
 	if err := ctx.Err(); err != nil {
 		return Result{}, fmt.Errorf("the run was ended early: %w", err)
@@ -156,8 +172,17 @@ func (o Options) resolve() (Options, Scenario, error) {
 	if least, most := s.authorizationRange(); o.Authorizations < least || o.Authorizations > most {
 		wrong = append(wrong, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
 	}
-	o.URL, err = baseURL(o.URL)
-	return o, s, errors.Join(append(wrong, err)...)
+	if len(o.URLs) == 0 {
+		wrong = append(wrong, errors.New("no server is named"))
+	}
+	given := o.URLs
+	o.URLs = make([]string, len(given))
+	for i, server := range given {
+		if o.URLs[i], err = baseURL(server); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return o, s, errors.Join(wrong...)
 }
 
 // baseURL returns the address of the API from that of the server.

@@ -29,7 +29,7 @@ func TestNetwork(t *testing.T) {
 		}
 		server.Start()
 		t.Cleanup(server.Close)
-		return Options{Scenario: "nearly-full", URL: server.URL, Email: "admin@demo.test", Password: "secret", Clients: 20}, connections
+		return Options{Scenario: "nearly-full", URLs: []string{server.URL}, Email: "admin@demo.test", Password: "secret", Clients: 20}, connections
 	}
 
 	t.Run("it keeps its connections", func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestNetwork(t *testing.T) {
 		require.NoError(t, err)
 		address := "http://" + listener.Addr().String()
 		require.NoError(t, listener.Close())
-		_, err = Run(t.Context(), Options{Scenario: "mixed", URL: address})
+		_, err = Run(t.Context(), Options{Scenario: "mixed", URLs: []string{address}})
 		require.ErrorContains(t, err, "signing in to "+address)
 		require.ErrorContains(t, err, "connection refused")
 	})

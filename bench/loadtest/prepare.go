@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,9 +20,9 @@ const serviceCode = "97153"
 const sideCalls = 16
 
 // prepare makes a patient and the authorizations of the scenario.
-func prepare(ctx context.Context, a *api, o Options, s Scenario) ([]*account, error) {
+func prepare(ctx context.Context, to servers, o Options, s Scenario) ([]*account, error) {
 	say(o.Progress, "Making %s …", count(int64(o.Authorizations), "authorization"))
-	run := uuid.NewString()[:8]
+	run, a := uuid.NewString()[:8], to[0]
 	patient, err := makePatient(ctx, a, run)
 	if err != nil {
 		return nil, err
@@ -39,8 +40,11 @@ func prepare(ctx context.Context, a *api, o Options, s Scenario) ([]*account, er
 				return ctx.Err() // another one failed: say so once, not a thousand times
 			}
 			number := fmt.Sprintf("LT-%s-%06d", run, i+1)
-			made, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o))
-			accounts[i] = made
+			id, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o))
+			if err != nil {
+				return err
+			}
+			accounts[i], err = newAccount(to, id, s.unitsEach(o))
 			return err
 		})
 	}
@@ -81,7 +85,7 @@ func findServiceCode(ctx context.Context, a *api) (id string, err error) {
 	return made.ID, err
 }
 
-func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64) (*account, error) {
+func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64) (id string, err error) {
 	// Far enough from today on both sides to be valid in every time zone.
 	today := time.Now().UTC()
 	authorization := map[string]any{
@@ -93,24 +97,24 @@ func makeAuthorization(ctx context.Context, a *api, patient, code, number string
 	var made struct {
 		ID string `json:"id"`
 	}
-	if err := a.call(ctx, http.MethodPost, "/authorizations", authorization, &made); err != nil {
-		return nil, err
-	}
-	return newAccount(a.base, made.ID, units)
+	err = a.call(ctx, http.MethodPost, "/authorizations", authorization, &made)
+	return made.ID, err
 }
 
-func newAccount(base, id string, total int64) (*account, error) {
-	made := &account{id: id, total: total}
-	for kind := range kinds {
-		path := "/authorizations/" + url.PathEscape(id) + "/" + kind.String()
-		if kind == nothing {
-			path = "/admin/no-op"
+func newAccount(on servers, id string, total int64) (*account, error) {
+	made := &account{id: id, total: total, urls: make([][kinds]*url.URL, len(on))}
+	for i, server := range on {
+		for kind, operation := range operations {
+			path := operation.path
+			if !strings.HasPrefix(path, "/") {
+				path = "/authorizations/" + url.PathEscape(id) + "/" + path
+			}
+			address, err := url.Parse(server.base + path)
+			if err != nil {
+				return nil, err
+			}
+			made.urls[i][kind] = address
 		}
-		address, err := url.Parse(base + path)
-		if err != nil {
-			return nil, err
-		}
-		made.urls[kind] = address
 	}
 	return made, nil
 }

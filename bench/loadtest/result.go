@@ -16,6 +16,7 @@ type Result struct {
 	Mode           string  `json:"mode,omitempty"` // as given in the options
 	Loop           string  `json:"loop"`           // "closed" or "open"
 	Rate           float64 `json:"rate,omitempty"` // requests due per second in an open loop
+	Instances      int     `json:"instances"`      // servers, on one database
 	Clients        int     `json:"clients"`
 	Authorizations int     `json:"authorizations"`
 	Seconds        float64 `json:"seconds"` // the measured time
@@ -31,6 +32,10 @@ type Result struct {
 	Operations        []Operation `json:"operations"`
 	WarmUp            WarmUpCount `json:"warmUp"`
 	LastUnits         *LastUnits  `json:"lastUnits,omitempty"` // only of scenarios that use up the last units
+
+	// ServerPeakMemoryBytes is the most resident memory that a server had during the
+	// load, of several the largest; 0 where it is not known.
+	ServerPeakMemoryBytes int64 `json:"serverPeakMemoryBytes,omitempty"`
 
 	Retries   Retries   `json:"retries"`
 	Integrity Integrity `json:"integrity"`
@@ -78,7 +83,7 @@ type Target struct {
 	Unit     string  `json:"unit,omitempty"`
 	Met      bool    `json:"met"`
 
-	speed bool // is about how fast answers came, not about whether they were right
+	cost bool // is about time or memory, not about whether the answers were right
 }
 
 // Passed says that all targets are met, the integrity of the units among them.
@@ -88,12 +93,12 @@ func (r Result) Passed() bool {
 }
 
 // Wrong names the missed targets that are about integrity or failures. A missed
-// latency is not among them: it says that a machine is slow, not that the program
-// is wrong.
+// latency is not among them, nor is missed memory: they say that a machine is slow, or
+// that much is asked of it, not that the program is wrong.
 func (r Result) Wrong() []string {
 	var wrong []string
 	for _, t := range r.Targets {
-		if !t.Met && !t.speed {
+		if !t.Met && !t.cost {
 			wrong = append(wrong, t.What)
 		}
 	}
@@ -113,6 +118,7 @@ func newResult(o Options, s Scenario) Result {
 		Scenario:       s.Name,
 		Summary:        s.Summary,
 		Mode:           o.Mode,
+		Instances:      len(o.URLs),
 		Loop:           "closed",
 		Rate:           o.Rate,
 		Clients:        o.Clients,
@@ -137,7 +143,7 @@ func (r *Result) measure(l *load) {
 
 	var all, service []time.Duration
 	var byKind [kinds][]time.Duration
-	operations := [kinds]Operation{}
+	figures := [kinds]Operation{}
 	arrived := 0
 	for _, s := range l.samples {
 		if s.outcome == accepted && s.done >= 0 && (s.done < window || l.window == 0) {
@@ -148,7 +154,7 @@ func (r *Result) measure(l *load) {
 			continue
 		}
 		tally(s.outcome, &r.Accepted, &r.Refused, &r.Failed)
-		o := &operations[s.kind]
+		o := &figures[s.kind]
 		tally(s.outcome, &o.Accepted, &o.Refused, &o.Failed)
 		if s.outcome != failed {
 			all = append(all, s.latency())
@@ -168,7 +174,7 @@ func (r *Result) measure(l *load) {
 		r.ServiceMs = &fromSend
 	}
 	r.Operations = []Operation{}
-	for k, o := range operations {
+	for k, o := range figures {
 		if o.Accepted+o.Refused+o.Failed == 0 {
 			continue
 		}
@@ -200,6 +206,10 @@ func (r *Result) judge(s Scenario) {
 		limit := milliseconds(s.TargetP95)
 		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, and no merit
 		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms", answered && r.LatencyMs.P95 < limit, true})
+	}
+	if s.TargetMemory > 0 && r.ServerPeakMemoryBytes > 0 {
+		limit, peak := megabytes(s.TargetMemory), megabytes(r.ServerPeakMemoryBytes)
+		r.Targets = append(r.Targets, Target{"the server's peak resident memory at most", limit, peak, "MB", peak <= limit, true})
 	}
 	failures := r.Failed + r.WarmUp.Failed
 	if r.LastUnits != nil {

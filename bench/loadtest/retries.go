@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Retries are the server's repetitions of transactions during the load, by its
-// own count.
+// Retries are the repetitions of transactions during the load, by the count of
+// the server, or of all servers.
 type Retries struct {
 	Retries    int64              `json:"retries"`
 	Failures   int64              `json:"failures"`       // transactions that were given up
@@ -41,7 +41,7 @@ const retryInterval = 500 * time.Millisecond
 
 // retryWatch reads the retry metrics while the load runs.
 type retryWatch struct {
-	server   *api
+	servers  servers
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	readings []reading
@@ -54,8 +54,8 @@ type reading struct {
 }
 
 // watchRetries begins with a reading, so that what happened before does not count.
-func watchRetries(ctx context.Context, server *api) *retryWatch {
-	w := &retryWatch{server: server, ended: make(chan struct{})}
+func watchRetries(ctx context.Context, of servers) *retryWatch {
+	w := &retryWatch{servers: of, ended: make(chan struct{})}
 	w.err = w.read(ctx)
 	ctx, w.cancel = context.WithCancel(ctx)
 	go func() {
@@ -68,11 +68,16 @@ func watchRetries(ctx context.Context, server *api) *retryWatch {
 }
 
 func (w *retryWatch) read(ctx context.Context) error {
-	metrics, err := readRetries(ctx, w.server)
-	if err == nil {
-		w.readings = append(w.readings, reading{time.Now(), metrics})
+	var all Retries
+	for _, server := range w.servers {
+		metrics, err := readRetries(ctx, server)
+		if err != nil {
+			return err
+		}
+		all = all.plus(metrics)
 	}
-	return err
+	w.readings = append(w.readings, reading{time.Now(), all})
+	return nil
 }
 
 // stop takes a last reading. Times are told relative to from.
@@ -121,6 +126,22 @@ func readRetries(ctx context.Context, server *api) (Retries, error) {
 		metrics.Operations = append(metrics.Operations, OperationRetries{o.Operation, o.Retries, o.Failures, attempts})
 	}
 	return metrics, nil
+}
+
+// plus returns the counts of two servers together.
+func (r Retries) plus(other Retries) Retries {
+	sum := Retries{Retries: r.Retries + other.Retries, Failures: r.Failures + other.Failures}
+	byName := map[string]OperationRetries{}
+	for _, o := range slices.Concat(r.Operations, other.Operations) {
+		s := byName[o.Operation]
+		attempts := maps.Clone(o.Attempts)
+		for attempt, n := range s.Attempts {
+			attempts[attempt] += n
+		}
+		byName[o.Operation] = OperationRetries{o.Operation, s.Retries + o.Retries, s.Failures + o.Failures, attempts}
+	}
+	sum.Operations = slices.Collect(maps.Values(byName)) // in order once they are told: see since
+	return sum
 }
 
 // since returns what was added after the earlier reading. Operations that did

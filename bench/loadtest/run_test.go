@@ -378,7 +378,7 @@ func TestOpenLoop(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	good := Options{Scenario: "mixed", URL: "http://127.0.0.1:8080/"}
+	good := Options{Scenario: "mixed", URLs: []string{"http://127.0.0.1:8080/"}}
 
 	t.Run("get the scenario's defaults", func(t *testing.T) {
 		t.Parallel()
@@ -387,7 +387,7 @@ func TestOptions(t *testing.T) {
 		require.Equal(t, "mixed", s.Name)
 		require.Equal(t, 100, o.Clients)
 		require.Equal(t, 10*time.Second, o.Duration)
-		require.Equal(t, "http://127.0.0.1:8080/api/v1", o.URL)
+		require.Equal(t, []string{"http://127.0.0.1:8080/api/v1"}, o.URLs)
 	})
 	t.Run("may name the API itself", func(t *testing.T) {
 		t.Parallel()
@@ -403,7 +403,7 @@ func TestOptions(t *testing.T) {
 		"have a rate that is no number":    func(o *Options) { o.Rate = math.NaN() },
 		"mix on a single authorization":    func(o *Options) { o.Authorizations = 1 },
 		"contend for two authorizations":   func(o *Options) { o.Scenario, o.Authorizations = "high-contention", 2 },
-		"have a server without an address": func(o *Options) { o.URL = "127.0.0.1:8080" },
+		"have a server without an address": func(o *Options) { o.URLs = []string{"127.0.0.1:8080"} },
 	} {
 		t.Run("are refused when they "+name, func(t *testing.T) {
 			t.Parallel()

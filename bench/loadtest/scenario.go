@@ -13,6 +13,7 @@ type Scenario struct {
 	Clients        int           // concurrent clients by default
 	Authorizations int           // made by default
 	TargetP95      time.Duration // the 95th percentile of latency must be below; 0: no target
+	TargetMemory   int64         // the most resident memory of the server, in bytes; 0: no target
 
 	// RequestsPerClient is the mean number of requests per client where the
 	// scenario sends a fixed number of them, however long it takes; 0 where
@@ -53,7 +54,7 @@ var scenarios = []Scenario{
 	{
 		Name:    "stampede",
 		Summary: "Very many clients at once reserve units of one authorization.",
-		Clients: 5000, Authorizations: 1,
+		Clients: 5000, Authorizations: 1, TargetMemory: 250_000_000,
 		single: true,
 	},
 	{

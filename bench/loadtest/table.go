@@ -38,6 +38,9 @@ func (r Result) WriteTable(w io.Writer) error {
 	}
 
 	fmt.Fprintf(&text, "\nretries     %s\n", r.Retries.sentence())
+	if r.ServerPeakMemoryBytes > 0 {
+		fmt.Fprintf(&text, "memory      %s MB resident in the server at most\n", decimal(megabytes(r.ServerPeakMemoryBytes)))
+	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&text, "failure     %s × %s", thousands(f.Count), f.Code)
 		if f.Example != "" {

@@ -45,7 +45,11 @@ func count(n int64, noun string) string {
 
 // load describes the clients, the loop and the time, in one line.
 func (r Result) load() string {
-	parts := []string{count(int64(r.Clients), "client"), count(int64(r.Authorizations), "authorization")}
+	parts := []string{count(int64(r.Clients), "client")}
+	if r.Instances > 1 {
+		parts = append(parts, count(int64(r.Instances), "server")+" on one database")
+	}
+	parts = append(parts, count(int64(r.Authorizations), "authorization"))
 	if r.Loop == "open" {
 		parts = append(parts, fmt.Sprintf("open loop, %s requests per second", decimal(r.Rate)))
 	} else {
@@ -87,3 +91,6 @@ func (v Verify) sentence() string {
 func gibibytes(bytes int64) string {
 	return decimal(float64(bytes)/(1<<30)) + " GiB"
 }
+
+// megabytes are a million bytes each.
+func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }

@@ -21,7 +21,7 @@ func (d *draft) move() error {
 	d.touch()
 	switch d.kind {
 	case start:
-		d.a.StartedAt = &d.now
+		d.a.StartedAt = new(d.now)
 		return nil
 	case complete:
 		return d.complete()
@@ -41,7 +41,7 @@ func (d *draft) move() error {
 
 // close notes who ended the appointment before it took place, when and why.
 func (d *draft) close() {
-	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason = &d.now, &d.caller.UserID, d.reason
+	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason = new(d.now), new(d.caller.UserID), d.reason
 }
 
 // release gives back what the appointment holds: exactly that.

@@ -335,6 +335,7 @@ func TestTransitions(t *testing.T) {
 				for _, step := range ways[from] {
 					s.made(t, asked(step, a.ID))
 				}
+				s.now = noon.Add(time.Hour)
 				r := asked(k, a.ID)
 				if k == reschedule {
 					r.change = Change{End: patch.Set(wall(9, "15:00-17:00").End)}

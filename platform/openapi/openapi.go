@@ -315,7 +315,7 @@ func (b *builder) event(kind string, data reflect.Type) string {
 	return "#/components/schemas/" + name
 }
 
-func eventName(kind string) string { return joined(kind, ".") + "Event" }
+func eventName(kind string) string { return joined(strings.ReplaceAll(kind, "-", "."), ".") + "Event" }
 
 func header(description string) Object {
 	return Object{{"description", description}, {"schema", Object{{"type", "string"}}}}

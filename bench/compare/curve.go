@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"omnirapeutic/bench/loadtest"
+)
+
+// crowds are the numbers of clients that both modes are measured with.
+var crowds = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}
+
+// curveModes are the two ways to carry operations out.
+var curveModes = []struct {
+	name      string
+	arguments []string
+}{{"combined", nil}, {"one transaction per request", []string{"--no-combine"}}}
+
+// clients measures both modes with growing numbers of clients, notes a table for
+// each scenario, and writes plots. Requests that fail are told, and where they
+// did the plots have a mark.
+func (b *bench) clients(ctx context.Context, t *table) error {
+	if err := os.MkdirAll(b.plots, 0o755); err != nil { //nolint:gosec // for everybody
+		return err
+	}
+	for _, scenario := range []string{"high-contention", "high-throughput"} {
+		runs := make([][]loadtest.Result, len(curveModes))
+		for i, mode := range curveModes {
+			for _, n := range crowds {
+				r, err := b.load(ctx, scenario, append([]string{"--clients", strconv.Itoa(n)}, mode.arguments...)...)
+				if err != nil {
+					return err
+				}
+				t.machine = r.Machine
+				runs[i] = append(runs[i], r)
+			}
+		}
+		t.note("%s", curveTable(scenario, runs))
+		if err := b.plot(scenario, runs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// curveTable has a row for each number of clients, and below it says how requests
+// failed.
+func curveTable(scenario string, runs [][]loadtest.Result) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "| %s: clients | combined, accepted/s | p99 ms | failed | one transaction per request, accepted/s | p99 ms | failed |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", scenario)
+	var failed []string
+	for i, n := range crowds {
+		fmt.Fprintf(&text, "\n| %d |", n)
+		for m := range curveModes {
+			r := runs[m][i]
+			fmt.Fprintf(&text, " %.0f | %.1f | %d |", r.AcceptedPerSecond, r.LatencyMs.P99, failures(r))
+			for _, f := range r.Failures {
+				failed = append(failed, fmt.Sprintf("%s, %d clients: %d × %s", curveModes[m].name, n, f.Count, f.Code))
+			}
+			if r.LastUnits != nil && r.LastUnits.Problem != "" {
+				failed = append(failed, fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, r.LastUnits.Problem))
+			}
+		}
+	}
+	if len(failed) > 0 {
+		fmt.Fprintf(&text, "\n\nFailed: %s.", strings.Join(failed, "; "))
+	}
+	return text.String() + "\n"
+}
+
+// plot writes accepted/s and p99.
+func (b *bench) plot(scenario string, runs [][]loadtest.Result) error {
+	for _, p := range []struct {
+		file string
+		plot loadtest.CurvePlot
+		of   func(loadtest.Result) float64
+	}{
+		{"accepted", loadtest.CurvePlot{Title: scenario + ": accepted per second"}, func(r loadtest.Result) float64 { return r.AcceptedPerSecond }},
+		{"p99", loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true}, func(r loadtest.Result) float64 { return r.LatencyMs.P99 }},
+	} {
+		for m, mode := range curveModes {
+			curve := loadtest.Curve{Name: mode.name}
+			for i, r := range runs[m] {
+				curve.Points = append(curve.Points, loadtest.CurvePoint{Clients: crowds[i], Value: p.of(r), Failed: failures(r) > 0})
+			}
+			p.plot.Curves = append(p.plot.Curves, curve)
+		}
+		file, err := os.Create(filepath.Join(b.plots, scenario+"-"+p.file+".svg"))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(p.plot.WriteSVG(file), file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

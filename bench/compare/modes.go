@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+)
+
+// compared are the scenarios that are run both ways. One that is added here is
+// in all tables; the ratio is accepted/s combined against that of one transaction
+// per request, 0 where none is promised.
+var compared = []struct {
+	scenario string
+	ratio    float64
+}{{"high-contention", 15}, {"high-throughput", 5}, {"mixed", 0}}
+
+// modes runs each scenario both ways and on two servers over one database, and
+// then what there is in one mode only.
+func (b *bench) modes(ctx context.Context, t *table) error {
+	for _, c := range compared {
+		combined, err := b.load(ctx, c.scenario)
+		if err != nil {
+			return err
+		}
+		two, err := b.load(ctx, c.scenario, "--instances", "2")
+		if err != nil {
+			return err
+		}
+		single, err := b.load(ctx, c.scenario, "--no-combine")
+		if err != nil {
+			return err
+		}
+		t.combined(c.scenario, combined)
+		t.load(c.scenario+", combined, two servers", two)
+		t.load(c.scenario+", one transaction per request", single)
+		t.atLeast(c.scenario+": two servers on one database against one", two.AcceptedPerSecond/combined.AcceptedPerSecond, 1)
+		t.atLeast(c.scenario+": combined against one transaction per request", combined.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
+	}
+	alone, err := b.load(ctx, "high-contention", "--clients", "1")
+	if err != nil {
+		return err
+	}
+	t.load("high-contention, one client", alone)
+	t.atMost("p99 of high-contention against the p50 of a single client", t.measured["high-contention"].LatencyMs.P99/alone.LatencyMs.P50, 15)
+	for _, scenario := range []string{"nearly-full", "stampede"} {
+		r, err := b.load(ctx, scenario)
+		if err != nil {
+			return err
+		}
+		t.combined(scenario, r)
+	}
+	return nil
+}
+
+// noOp asks for nothing, behind the same middleware: what HTTP, the token and
+// JSON alone come to.
+func (b *bench) noOp(ctx context.Context, t *table) error {
+	for _, c := range []struct {
+		scenario string
+		clients  int
+	}{{"high-contention", 50}, {"high-throughput", 200}} {
+		r, err := b.load(ctx, "no-op", "--clients", strconv.Itoa(c.clients))
+		if err != nil {
+			return err
+		}
+		t.load(fmt.Sprintf("no-op, %d clients", c.clients), r)
+		t.atLeast(c.scenario+" against the no-op endpoint", t.measured[c.scenario].AcceptedPerSecond/r.AcceptedPerSecond, 0.35)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The roles of a private PostgreSQL.
+const (
+	ownerRole   = "omni_owner"
+	programRole = "omni_app"
+)
+
+// server is the program, serving.
+type server struct {
+	command *exec.Cmd
+	url     string
+	data    string
+	secrets map[string]string // the passwords of its PostgreSQL's roles
+	took    time.Duration     // from its start until it was ready
+}
+
+// serve starts the program on a data folder and a PostgreSQL of its own.
+func (b *bench) serve(ctx context.Context, data string, settings ...string) (*server, error) {
+	s, err := b.start(ctx, append([]string{"OMNI_DATA_DIR=" + data}, settings...)...)
+	if err != nil {
+		return nil, err
+	}
+	s.data = data
+	content, err := os.ReadFile(filepath.Join(data, "postgres", "passwords.json"))
+	if err == nil {
+		err = json.Unmarshal(content, &s.secrets)
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts the program and waits until it is ready.
+func (b *bench) start(ctx context.Context, settings ...string) (*server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
+	s := &server{url: "http://" + address}
+	s.command = exec.CommandContext(ctx, b.program, "serve") //nolint:gosec // our own program
+	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=error"), settings...)
+	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
+	s.command.Stderr = os.Stderr
+	began := time.Now()
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.took = time.Since(began)
+	return s, nil
+}
+
+func (s *server) ready(ctx context.Context) error {
+	const patience = time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			_ = response.Body.Close() // nothing is read from it
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the server did not become ready")
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func (s *server) stop() {
+	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	_ = s.command.Wait()                          // as above
+}
+
+// databaseURL is how a role connects to its PostgreSQL.
+func (s *server) databaseURL(role string) string {
+	query := url.Values{"host": {s.socket()}, "port": {"5432"}, "sslmode": {"disable"}}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, s.secrets[role]), Path: "/omnirapeutic", RawQuery: query.Encode()}
+	return u.String()
+}
+
+func (s *server) socket() string { return filepath.Join(s.data, "postgres", "socket") }
+
+func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, s.databaseURL(ownerRole))
+}
+
+// call sends in as JSON, unless it is nil, and decodes the answer into out.
+func (s *server) call(ctx context.Context, token, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		content, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(content)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.url+"/api/v1"+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode > 299 {
+		return fmt.Errorf("%s %s: status %d: %s", method, path, response.StatusCode, strings.TrimSpace(string(content)))
+	}
+	return json.Unmarshal(content, out)
+}
+
+// The administrator of the demo practice.
+const (
+	adminEmail    = "admin@demo.test"
+	adminPassword = "Omni-Demo-2026" //nolint:gosec // published
+)
+
+// signIn returns an access token of the demo practice's administrator.
+func (s *server) signIn(ctx context.Context) (string, error) {
+	var answer struct {
+		AccessToken string `json:"accessToken"`
+	}
+	err := s.call(ctx, "", http.MethodPost, "/auth/login", map[string]string{"email": adminEmail, "password": adminPassword}, &answer)
+	return answer.AccessToken, err
+}

@@ -1,0 +1,58 @@
+package loadtest
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCurvePlot(t *testing.T) {
+	t.Parallel()
+	p := CurvePlot{Title: "high-contention: <p99>", Unit: " ms", Log: true, Curves: []Curve{
+		{"combined", []CurvePoint{{1, 2.5, false}, {50, 20, false}, {5000, 900, false}}},
+		{"one transaction per request", []CurvePoint{{1, 2.5, false}, {50, 150, false}, {2000, 0, true}, {5000, 15_000, true}}},
+	}}
+	text := write(t, "curve.svg", p.WriteSVG)
+
+	t.Run("it is a file of its own", func(t *testing.T) {
+		t.Parallel()
+		decoder := xml.NewDecoder(strings.NewReader(text))
+		for {
+			_, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+		}
+		require.Contains(t, text, `xmlns="http://www.w3.org/2000/svg"`)
+		require.NotRegexp(t, `href=|@import|url\(|<script`, text)
+	})
+	t.Run("it has the colors of both schemes, and no others", func(t *testing.T) {
+		t.Parallel()
+		require.Contains(t, text, "prefers-color-scheme: dark")
+		_, drawn, found := strings.Cut(text, "</style>")
+		require.True(t, found)
+		require.NotRegexp(t, `#[0-9A-Fa-f]{6}`, drawn)
+		require.NotContains(t, drawn, "NaN")
+		require.NotContains(t, drawn, "Inf")
+	})
+	t.Run("it names the curves, and marks where requests failed", func(t *testing.T) {
+		t.Parallel()
+		for _, said := range []string{">combined<", ">one transaction per request<", ">with failed requests<", ">5,000<", ">clients<", "high-contention: &lt;p99&gt;"} {
+			require.Contains(t, text, said)
+		}
+		p := p
+		p.Curves = p.Curves[:1]
+		require.NotContains(t, write(t, "curve-well.svg", p.WriteSVG), "with failed requests")
+	})
+	t.Run("it refuses to draw nothing, or more than there are colors for", func(t *testing.T) {
+		t.Parallel()
+		require.Error(t, CurvePlot{}.WriteSVG(io.Discard))
+		require.Error(t, CurvePlot{Curves: make([]Curve, 3)}.WriteSVG(io.Discard))
+		require.ErrorIs(t, p.WriteSVG(full{}), errFull)
+	})
+}

@@ -1,0 +1,9 @@
+package appointments
+
+import (
+	"testing"
+
+	"omnirapeutic/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }

@@ -1,0 +1,95 @@
+package appointments
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// TestPlans looks at how PostgreSQL finds rows on tables of any size, since under
+// SERIALIZABLE whatever a plan passes is locked.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	opened := dbtest.New(t).Open(t)
+	id := uuid.NewString()
+	for _, test := range []struct{ it, query, index string }{
+		{
+			"finds an appointment by its id", `SELECT * FROM appointments t WHERE t.organization_id = '` + id + `' AND t.id = '` + id + `'`,
+			"appointments_pkey",
+		},
+		{
+			"finds who takes part by the appointment", `SELECT * FROM appointment_patients t WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `'`,
+			"appointment_patients_pkey",
+		},
+		{
+			"finds a practitioner's day by its start",
+			`SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + id + `' AND t.practitioner_id = '` + id + `'
+				AND t.starts_at < now() AND t.starts_at > now() - interval '1 day' AND t.ends_at > now() AND t.occupies`,
+			"appointment_practitioners_by_start",
+		},
+		{
+			"finds a patient's day by its start",
+			`SELECT * FROM appointment_patients t WHERE t.organization_id = '` + id + `' AND t.patient_id = '` + id + `'
+				AND t.starts_at < now() AND t.starts_at > now() - interval '1 day' AND t.ends_at > now() AND t.occupies`,
+			"appointment_patients_by_start",
+		},
+		{
+			"finds who leads", `SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
+			"appointment_practitioners_pkey",
+		},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			plan, err := db.Snapshot(t.Context(), opened, "plan", func(ctx context.Context) (string, error) {
+				tx, err := db.Handle(ctx)
+				if err != nil {
+					return "", err
+				}
+				var lines []string
+				err = tx.Raw("EXPLAIN " + test.query).Scan(&lines).Error
+				return strings.Join(lines, "\n"), err
+			})
+			require.NoError(t, err)
+			require.Contains(t, plan, test.index)
+			require.NotContains(t, plan, "Seq Scan")
+		})
+	}
+}
+
+// TestPlanOfTheCalendar looks at a week of one of several practices with years of
+// appointments.
+func TestPlanOfTheCalendar(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	owner, err := sql.Open("pgx", database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), `
+		SET session_replication_role = replica; -- without foreign keys
+		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
+		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
+		FROM generate_series(1, 20000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
+		ANALYZE appointments`)
+	require.NoError(t, err)
+	rows, err := owner.QueryContext(t.Context(), `
+		EXPLAIN SELECT * FROM appointments WHERE organization_id = md5('1')::uuid AND starts_at >= '2026-05-04Z' AND starts_at < '2026-05-11Z' AND version > 0
+			AND (CAST(starts_at AS timestamptz), id) > (CAST('2026-05-05T00:00:00Z' AS timestamptz), gen_random_uuid())
+		ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		plan = append(plan, line)
+	}
+	require.NoError(t, rows.Err())
+	require.Contains(t, strings.Join(plan, "\n"), "Index Scan using appointments_by_start")
+}
