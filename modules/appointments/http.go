@@ -3,6 +3,7 @@ package appointments
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -90,7 +91,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, append(s.sessionRoutes(), s.availabilityRoutes()...)...)
+	}, slices.Concat(s.sessionRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rule by which units were computed.

@@ -9,7 +9,7 @@ import (
 )
 
 // calendarType is the media type of feeds.
-const calendarType = "text/calendar; charset=utf-8"
+const calendarType = "text/calendar"
 
 // calendarOf returns the appointments as an iCalendar feed (RFC 5545), for calendar
 // programs that fetch it again and again. Whoever has its link reads it, and it

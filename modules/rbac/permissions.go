@@ -56,6 +56,8 @@ const (
 	availabilityRead   identity.Permission = "availability:read"
 	availabilityChange identity.Permission = "availability:change"
 
+	calendarManage identity.Permission = "calendar:manage"
+
 	sessionRead   identity.Permission = "session:read"
 	sessionChange identity.Permission = "session:change"
 
@@ -120,6 +122,8 @@ var shipped = []struct {
 
 	{availabilityRead, []Role{Admin, Scheduler, Practitioner}},
 	{availabilityChange, []Role{Admin, Scheduler, Practitioner}},
+
+	{calendarManage, []Role{Admin, Scheduler, Practitioner}},
 
 	{sessionRead, []Role{Admin, Practitioner, Technician, Biller, Auditor}},
 	{sessionChange, []Role{Admin, Practitioner, Technician}},
