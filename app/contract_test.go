@@ -57,6 +57,8 @@ func TestContract(t *testing.T) {
 			"units":          "Many operations on units at once.",
 			"appointments":   "Bookings, and what becomes of them.",
 			"sessions":       "What really took place.",
+			"calendar-feeds": "Links for calendar programs.",
+			"calendars":      "What calendar programs read.",
 			"events":         "What changes, as it changes.",
 			"organizations":  "Practices: the owners of everything else.",
 			"patients":       "Those who are cared for.",
@@ -70,6 +72,7 @@ func TestContract(t *testing.T) {
 	for _, kind := range appointments.EventTypes() {
 		document.Events[kind] = reflect.TypeFor[appointments.AppointmentChange]()
 	}
+	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)

@@ -164,6 +164,9 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
+	if len(a.config.Reminders) > 0 {
+		background.Go(func() { a.remind(ctx) })
+	}
 	return func() { cancel(); background.Wait() }
 }
 

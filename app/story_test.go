@@ -103,6 +103,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
+	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
+		a.body["path"] = "/api/v1/calendars/kUvW….ics"
 	case "getConfig":
 		if all, ok := a.body["settings"].([]any); ok {
 			a.body["settings"] = all[:1]
@@ -134,6 +136,7 @@ func (s *story) play() {
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
+	s.playCalendars(admin, scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
@@ -270,6 +273,42 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(technician, "getSession", "A session", session, nil)
 	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
+}
+
+// playCalendars has a series, hours and openings, and links for calendar programs.
+func (s *story) playCalendars(admin, scheduler caller) {
+	c := s.c
+	authorization := admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4713",
+		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).created(s.t)
+	who := c.employ(s.t, "RBT")
+	booking := body{
+		"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
+		"startTime": "2026-03-03T20:00:00Z", "endTime": "2026-03-03T21:00:00Z", "recurrenceRule": "FREQ=WEEKLY;COUNT=3",
+	}
+	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
+	s.tell(scheduler, "bookAppointment", "A series of which nothing is booked", "/appointments", booking)
+
+	hours := "/practitioners/" + who.String() + "/availability"
+	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
+		"weekly":     []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
+		"exceptions": []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
+	})
+	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
+	s.tell(scheduler, "listOpenings", "An hour on Tuesday", "/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
+
+	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner", "/practitioners/"+who.String()+"/calendar-feed", body{})
+	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient", "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
+	var made struct{ Path string } // as it was answered, and not as it is shown
+	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
+	text, err := json.Marshal(string(c.as("").text(s.t, strings.TrimPrefix(made.Path, "/api/v1"))))
+	require.NoError(s.t, err)
+	s.examples["readCalendar"] = []openapi.Example{{
+		Name: "a-calendar", Summary: "A calendar", Status: http.StatusOK, Path: map[string]string{"file": "kUvW….ics"}, Response: text,
+	}}
+	s.tell(scheduler, "revokeCalendarFeed", "It is not needed", "/calendar-feeds/"+feed.text("id"), nil)
 }
 
 // playEvents enters webhooks, has events sent to one, and reads the first events

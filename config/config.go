@@ -35,6 +35,9 @@ type Config struct {
 	CombineLock   bool          // instances on one database wait for each other by a table's lock
 	CombineQueue  int           // how many may wait for their transaction
 	SweepInterval time.Duration // between releases of expired holds; 0 for never
+	// Reminders are how long before its start an appointment is reminded of, each in
+	// whole minutes; none for no reminders.
+	Reminders []time.Duration
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration
 	// EventRetention is how long events are kept for readers who come back.

@@ -157,6 +157,10 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
+		name: "reminders", env: "OMNI_REMINDERS", preset: "24h",
+		set: setReminders, show: showReminders,
+	},
+	{
 		name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
 		set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
 	},
@@ -179,6 +183,36 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 		}
 		return nil
 	}
+}
+
+// noReminders turns them off: an empty value stands for the default.
+const noReminders = "none"
+
+func setReminders(c *Config, s string) error {
+	const most, longest = 5, 30 * 24 * time.Hour
+	c.Reminders = nil
+	if s == noReminders {
+		return nil
+	}
+	for text := range strings.SplitSeq(s, ",") {
+		d, err := time.ParseDuration(strings.TrimSpace(text))
+		if err != nil || d < time.Minute || d > longest || d%time.Minute != 0 || len(c.Reminders) == most || slices.Contains(c.Reminders, d) {
+			return fmt.Errorf("must be none, or up to %d different durations in whole minutes such as 24h, 1h30m, from 1m to %s", most, longest)
+		}
+		c.Reminders = append(c.Reminders, d)
+	}
+	return nil
+}
+
+func showReminders(c Config) string {
+	if len(c.Reminders) == 0 {
+		return noReminders
+	}
+	texts := make([]string, len(c.Reminders))
+	for i, d := range c.Reminders {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, ",")
 }
 
 func whole(field func(*Config) *int, least, most int) func(*Config, string) error { //nolint:unparam // a range is told by both of its ends

@@ -58,7 +58,7 @@ func takePlace(place int, length time.Duration, narrative string) func(*telling,
 
 func callOff(place int, reason string) func(*telling, *authorization.Service) error {
 	return func(t *telling, _ *authorization.Service) error {
-		_, err := t.p.Appointments(t.now).Cancel(t.ctx, t.booked[place], &reason, "")
+		_, err := t.p.Appointments(t.now).Cancel(t.ctx, t.booked[place], &reason, appointments.ScopeOne, "")
 		return err
 	}
 }

@@ -64,11 +64,11 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 // byItself carries out a request in a transaction of its own, once those before it
 // are through that are about the same people, authorizations or appointment.
 func (s *Service) byItself(ctx context.Context, r request) (result, error) {
-	there, err := s.there(ctx, r)
+	there, asked, err := s.there(ctx, r)
 	if err != nil {
 		return result{}, err
 	}
-	leave, err := s.lanes.EnterAll(ctx, lanesOf(needsOf([]request{r}, there, s.now()), r))
+	leave, err := s.lanes.EnterAll(ctx, lanesOf(needsOf(asked, there, s.now()), r))
 	if err != nil {
 		return result{}, err
 	}
@@ -80,15 +80,49 @@ func (s *Service) byItself(ctx context.Context, r request) (result, error) {
 	return results[0], nil
 }
 
-// there returns the appointment that a request is about, before it waits for its
-// turn: by then it may be another, and all that was lost is an attempt.
-func (s *Service) there(ctx context.Context, r request) (map[scheduling.Key]Appointment, error) {
+// there returns the appointments that a request is about, and the request as it is
+// for them, before it waits for its turn: by then they may be others, and all that
+// was lost is an attempt.
+func (s *Service) there(ctx context.Context, r request) (there map[scheduling.Key]Appointment, asked []request, err error) {
+	asked = []request{r}
 	if r.kind == book {
-		return nil, nil
+		return nil, asked, nil
 	}
-	return db.Snapshot(ctx, s.database, "appointments.find", func(ctx context.Context) (map[scheduling.Key]Appointment, error) {
-		return s.store.several(ctx, []scheduling.Key{r.key()})
+	there, err = db.Snapshot(ctx, s.database, "appointments.find", func(ctx context.Context) (map[scheduling.Key]Appointment, error) {
+		found, each, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+		asked = each
+		return found, err
 	})
+	return there, asked, err
+}
+
+// readNamed reads the appointments that the requests are about, those of their
+// series where they are for several, and the ones named already; it returns them,
+// and the requests as they are for each.
+func (s *Service) readNamed(ctx context.Context, requests []request, named map[scheduling.Key]bool) (map[scheduling.Key]Appointment, []request, error) {
+	var several []scheduling.Key
+	for _, r := range requests {
+		if r.kind != book {
+			named[r.key()] = true
+		}
+		if r.scope.several() {
+			several = append(several, r.key())
+		}
+	}
+	members, err := s.store.seriesOf(ctx, several)
+	if err != nil {
+		return nil, nil, err
+	}
+	for key, ids := range members {
+		for _, id := range ids {
+			named[scheduling.Key{OrganizationID: key.OrganizationID, ID: id}] = true
+		}
+	}
+	there, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
+	if err != nil {
+		return nil, nil, err
+	}
+	return there, spread(requests, members, there), nil
 }
 
 // lanesOf returns the lanes of a request, in the order in which everybody enters them.
@@ -115,7 +149,7 @@ func (s *Service) transact(ctx context.Context, name string, requests []request,
 			return nil, err
 		}
 		results := make([]result, len(requests))
-		for i, r := range requests {
+		for i, r := range d.requests {
 			results[i] = d.settle(r)
 		}
 		rows = d.rows
@@ -135,15 +169,10 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range requests {
-		if r.kind != book {
-			named[r.key()] = true
-		}
-	}
-	if d.appointments, err = s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys)); err != nil {
+	if d.appointments, d.requests, err = s.readNamed(ctx, requests, named); err != nil {
 		return nil, err
 	}
-	n := needsOf(requests, d.appointments, d.now)
+	n := needsOf(d.requests, d.appointments, d.now)
 	if d.book, err = s.units.Open(ctx, d.now, n.held); err != nil {
 		return nil, err
 	}
@@ -192,6 +221,9 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	if err := d.book.Write(ctx); err != nil {
 		return err
 	}
+	if err := s.store.insertSeries(ctx, d.series); err != nil {
+		return err
+	}
 	changed := make([]Appointment, len(d.changed))
 	for i, key := range d.changed {
 		changed[i] = d.appointments[key]
@@ -234,6 +266,10 @@ func (s *Service) proof(rows *[]doneOperation) db.Option {
 		stored, err := memoryFrom(there.Outcome)
 		return stored.Call == wrote.Call, err
 	})
+}
+
+func keyOf(a Appointment) scheduling.Key {
+	return scheduling.Key{OrganizationID: a.OrganizationID, ID: a.ID}
 }
 
 func compareKeys(x, y scheduling.Key) int {

@@ -27,18 +27,39 @@ type verdict struct {
 	refusal     *fault.Error // nil: accepted
 	before      Appointment  // the zero value where it is new
 	appointment Appointment
-	session     *Session // of a completion
-	replayed    bool     // the answer of an earlier request with the same key
+	session     *Session     // of a completion
+	replayed    bool         // the answer of an earlier request with the same key
+	parts       []verdict    // of a request that is made of several
+	occurrences []Occurrence // likewise, as they are told
 }
 
 // changed reports whether something is to be written.
-func (v verdict) changed() bool { return v.refusal == nil && v.appointment.Version != v.before.Version }
+func (v verdict) changed() bool {
+	if v.parts != nil {
+		return v.refusal == nil && slices.ContainsFunc(v.parts, verdict.changed)
+	}
+	return v.refusal == nil && v.appointment.Version != v.before.Version
+}
 
 // decide judges one request by the scene, and is the only place where appointments
 // change. Accepted, it has moved units on the scene's book and times among its
 // slots; refused, it has changed nothing. Errors are not the request's: see [Sheet].
 func (s *scene) decide(r request) (verdict, error) {
-	d := draft{scene: s, request: r, sheet: s.book.Sheet()}
+	if r.parts != nil {
+		return s.decideParts(r)
+	}
+	sheet := s.book.Sheet()
+	v, err := s.decideOn(sheet, r)
+	if err == nil && v.changed() {
+		sheet.Keep()
+	}
+	return v, err
+}
+
+// decideOn is decide for a request whose claims are noted on the sheet, for the
+// caller to keep.
+func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
+	d := draft{scene: s, request: r, sheet: sheet}
 	before, known := s.appointments[r.key()]
 	d.a = before.clone()
 	var err error
@@ -57,7 +78,6 @@ func (s *scene) decide(r request) (verdict, error) {
 	}
 	v := verdict{before: before, appointment: d.a, session: d.session}
 	if v.changed() {
-		d.sheet.Keep()
 		s.appointments[r.key()] = d.a
 		s.occupied.replace(before, d.a)
 	}
@@ -99,6 +119,9 @@ func (d *draft) placeNew() error {
 		OrganizationID: d.caller.OrganizationID, ID: d.request.appointment, ServiceCodeID: b.ServiceCodeID, Status: Scheduled,
 		Span: b.Span.utc(), ServiceDate: d.dateOf(b.Start), Notes: b.Notes, Practitioners: b.Practitioners,
 		CreatedBy: d.caller.UserID, CreatedAt: d.now,
+	}
+	if d.series != uuid.Nil {
+		d.a.SeriesID = &d.series
 	}
 	wrong := d.unknown()
 	for i, p := range b.Patients {

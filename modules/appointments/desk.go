@@ -15,6 +15,7 @@ import (
 // what came of them is written at once. It does no I/O.
 type desk struct {
 	scene
+	requests []request // as they are for each appointment
 	// inDoubt: what is to be written may be there already, see [db.InDoubt].
 	inDoubt bool
 	done    map[scheduling.Key]doneOperation // carried out before, or on this desk
@@ -25,6 +26,7 @@ type desk struct {
 	messages []outbox.Message
 	events   []trail.Event
 	rows     []doneOperation
+	series   []Series
 }
 
 // result is what a request came to, refusals included, or an error that is its own
@@ -76,7 +78,7 @@ func (d *desk) recall(r request) (verdict, bool, error) {
 // keep notes what is to be written of a verdict, and remembers it.
 func (d *desk) keep(r request, v verdict) error {
 	if v.changed() {
-		d.note(r, v)
+		d.noteAll(r, v)
 	} else if !r.repeatable && !d.inDoubt {
 		// What changed nothing and cannot be asked for again needs no row, unless an
 		// attempt before this one may have been accepted: its COMMIT may still be under
@@ -94,6 +96,23 @@ func (d *desk) keep(r request, v verdict) error {
 	d.rows = append(d.rows, row)
 	d.done[r.operationKey()] = row
 	return nil
+}
+
+func (d *desk) noteAll(r request, v verdict) {
+	if v.parts == nil {
+		d.note(r, v)
+		return
+	}
+	if r.kind == book {
+		d.series = append(d.series, Series{
+			OrganizationID: r.caller.OrganizationID, ID: r.series, RecurrenceRule: r.rule, CreatedBy: r.caller.UserID, CreatedAt: d.now,
+		})
+	}
+	for i, made := range v.parts {
+		if made.changed() {
+			d.note(r.parts[i], made)
+		}
+	}
 }
 
 func (d *desk) note(r request, v verdict) {

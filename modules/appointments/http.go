@@ -3,6 +3,7 @@ package appointments
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,8 +39,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook,
 			Name: "bookAppointment", Summary: "Book an appointment",
-			Description: "Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking.",
-			Refusals:    placing,
+			Description: "Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking. With a `recurrenceRule` it books a series, at the same time of day in the organization's time zone also when clocks change, and answers with the first appointment and all `occurrences`: all or nothing, or with `allowPartial` those that nothing stands against.",
+			Refusals:    append([]*fault.Error{ErrSeries}, placing...),
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -58,8 +59,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule,
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
-			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed.",
-			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition}, placing...),
+			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those: each moves by as many days to the same time of day, all of them or none.",
+			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
@@ -79,8 +80,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel,
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
-			Description: "Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Description: "Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late. With `scope` it cancels this appointment and those of its series that are SCHEDULED and start later, or all those.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleCancel),
 		},
 		{
@@ -90,7 +91,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, s.sessionRoutes()...)
+	}, slices.Concat(s.sessionRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rule by which units were computed.
@@ -137,6 +138,14 @@ type appointmentBody struct {
 	Version         int               `json:"version"`
 	CreatedAt       time.Time         `json:"createdAt"`
 	UpdatedAt       time.Time         `json:"updatedAt"`
+
+	// Occurrences are every appointment of what was asked for several of a series: those
+	// that are as asked, and, where `allowPartial`, those that something stands against.
+	Occurrences []Occurrence `json:"occurrences,omitempty"`
+
+	// Warnings are what a person should know of a booking that nothing stands against:
+	// they are told where it is made or moved.
+	Warnings []Warning `json:"warnings,omitempty"`
 
 	replayed bool // it was given before
 }
@@ -192,7 +201,7 @@ func markReplayed(h http.Header, replayed bool) {
 
 func answerOf(o Outcome, err error) (appointmentBody, error) {
 	b := bodyOf(o.Appointment)
-	b.replayed = o.Replayed
+	b.replayed, b.Occurrences = o.Replayed, o.Occurrences
 	return b, err
 }
 
@@ -212,6 +221,8 @@ type bookRequest struct {
 	StartTime       time.Time              `json:"startTime" validate:"required"` // a whole minute
 	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later
 	Notes           *string                `json:"notes" validate:"omitempty,max=4000"`
+	RecurrenceRule  *string                `json:"recurrenceRule" validate:"omitempty,min=1,max=500"` // RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series
+	AllowPartial    bool                   `json:"allowPartial"`                                      // of a series: book those that nothing stands against, and tell of the others
 }
 
 // booking returns what is asked for; the error names what is given twice.
@@ -243,7 +254,10 @@ func (s *Service) handleBook(ctx context.Context, in bookRequest) (appointmentBo
 	if err != nil {
 		return appointmentBody{}, err
 	}
-	return answerOf(s.Book(ctx, b, Key(in.Key)))
+	if in.RecurrenceRule != nil {
+		return s.warned(ctx)(s.BookSeries(ctx, b, *in.RecurrenceRule, in.AllowPartial, Key(in.Key)))
+	}
+	return s.warned(ctx)(s.Book(ctx, b, Key(in.Key)))
 }
 
 func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
@@ -291,9 +305,15 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[ap
 	return httpx.PageOf(in.PageQuery, found, bodyOf, func(a Appointment) any { return positionOf(a.Start, a.ID) }), err
 }
 
+// scoped says which appointments of a series are meant.
+type scoped struct {
+	Scope string `query:"scope" validate:"omitempty,oneof=one following all"` // this appointment (the default), also those of its series that start later, or all of them
+}
+
 type changeAppointmentRequest struct {
 	byID
 	matching
+	scoped
 	StartTime       patch.Field[time.Time]   `json:"startTime"`
 	EndTime         patch.Field[time.Time]   `json:"endTime"`
 	PractitionerID  patch.Field[uuid.UUID]   `json:"practitionerId"`
@@ -315,8 +335,7 @@ func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest)
 		}
 		c.Practitioners = patch.Set([]uuid.UUID{in.PractitionerID.Value})
 	}
-	o, err := s.Change(ctx, in.ID, c)
-	return bodyOf(o.Appointment), err
+	return s.warned(ctx)(s.Change(ctx, in.ID, c, Scope(in.Scope)))
 }
 
 type startRequest struct {
@@ -331,13 +350,20 @@ func (s *Service) handleStart(ctx context.Context, in startRequest) (appointment
 type cancelRequest struct {
 	byID
 	keyed
+	scoped
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 
 func (s *Service) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
-	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Key(in.Key)))
+	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Scope(in.Scope), Key(in.Key)))
 }
 
-func (s *Service) handleNoShow(ctx context.Context, in cancelRequest) (appointmentBody, error) {
+type noShowRequest struct {
+	byID
+	keyed
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (s *Service) handleNoShow(ctx context.Context, in noShowRequest) (appointmentBody, error) {
 	return answerOf(s.NoShow(ctx, in.ID, in.Reason, Key(in.Key)))
 }

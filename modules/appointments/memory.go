@@ -19,6 +19,7 @@ type memory struct {
 	Refusal     *fault.Frozen `json:"refusal,omitempty"`
 	Appointment *Appointment  `json:"appointment,omitempty"`
 	Session     *Session      `json:"session,omitempty"`
+	Occurrences []Occurrence  `json:"occurrences,omitempty"`
 }
 
 func memoryOf(r request, v verdict) memory {
@@ -29,7 +30,7 @@ func memoryOf(r request, v verdict) memory {
 	}
 	a := v.appointment
 	a.Notes, a.CancelReason = nil, nil
-	m.Appointment = &a
+	m.Appointment, m.Occurrences = &a, v.occurrences
 	if v.session != nil {
 		s := *v.session
 		s.Narrative = nil
@@ -57,7 +58,7 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 		v.refusal = refusal
 		return v, err
 	}
-	v.appointment = *m.Appointment
+	v.appointment, v.occurrences = *m.Appointment, m.Occurrences
 	v.appointment.Notes, v.appointment.CancelReason = now.Notes, now.CancelReason
 	if v.session = m.Session; v.session != nil && session != nil {
 		v.session.Narrative = session.Narrative

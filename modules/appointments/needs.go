@@ -50,7 +50,7 @@ func needsOf(requests []request, there map[scheduling.Key]Appointment, now time.
 		staff:     map[scheduling.Key][]Span{}, patients: map[scheduling.Key][]Span{},
 	}
 	subjects := map[scheduling.Key]*subject{}
-	for _, r := range requests {
+	for _, r := range flat(requests) {
 		if r.kind == book {
 			n.add(subjectOf(r))
 			continue

@@ -22,7 +22,7 @@ const (
 
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []string {
-	return []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow}
+	return []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow, EventReminder}
 }
 
 var eventOf = map[kind]string{

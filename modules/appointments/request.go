@@ -82,6 +82,11 @@ type request struct {
 	session      uuid.UUID   // id of the one that it may write
 
 	booking    Booking
+	rule       string    // of a booking of a series: by which it recurs
+	partial    bool      // of a series: those that nothing stands against are booked
+	series     uuid.UUID // of a booking: the one that it makes, or is a part of
+	scope      Scope     // of a change or a cancellation
+	parts      []request // of what is asked for several appointments: for each of them
 	change     Change
 	completion Completion
 	reason     *string
@@ -102,7 +107,7 @@ func (r request) fingerprint() []byte {
 	if r.kind == book {
 		appointment = uuid.Nil
 	}
-	asked, err := json.Marshal([]any{r.kind, appointment, r.booking, r.change, r.completion, r.reason})
+	asked, err := json.Marshal([]any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope})
 	if err != nil {
 		panic(fmt.Sprintf("appointments: a request cannot be written as JSON: %v", err))
 	}

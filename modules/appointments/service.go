@@ -105,6 +105,23 @@ type Outcome struct {
 	Appointment Appointment
 	Session     *Session // of a completion
 	Replayed    bool     // the answer of an earlier request with the same key
+	// Occurrences are the appointments of what was asked for several of a series, in
+	// the order of their times; nil where it was asked for one.
+	Occurrences []Occurrence
+}
+
+// spans returns the times of the appointments that were booked or changed.
+func (o Outcome) spans() []Span {
+	if o.Occurrences == nil {
+		return []Span{o.Appointment.Span}
+	}
+	var all []Span
+	for _, each := range o.Occurrences {
+		if each.AppointmentID != nil {
+			all = append(all, Span{each.StartTime, each.EndTime})
+		}
+	}
+	return all
 }
 
 // Book makes an appointment: every rule is asked, units are reserved and the
@@ -130,7 +147,10 @@ func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error)
 // by the rules of a booking, and only while it is [Scheduled]; its reservation by
 // the difference. Refusals: [ErrNotFound], [patch.ErrStale], [ErrTransition], those
 // of [Service.Book].
-func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (Outcome, error) {
+//
+// For several appointments of a series it is all of them or none, or [ErrSeries]:
+// each moves by as many days, to the same time of day.
+func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scope) (Outcome, error) {
 	if c.Practitioners.Given {
 		if err := errorOf(wrongStaff(c.Practitioners.Value)); err != nil {
 			return Outcome{}, err
@@ -140,7 +160,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.change = c
+	r.change, r.scope = c, scope
 	return s.do(ctx, r)
 }
 
@@ -155,22 +175,23 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, key Key) (Outcome, er
 
 // Cancel gives back exactly what the appointment holds, and notes who cancelled it,
 // when, why, and whether that was late. Refusals: [ErrNotFound], [ErrTransition].
-func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, key Key) (Outcome, error) {
-	return s.end(ctx, cancel, id, reason, key)
+// For several appointments of a series it is all of them that are SCHEDULED.
+func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key Key) (Outcome, error) {
+	return s.end(ctx, cancel, id, reason, scope, key)
 }
 
 // NoShow notes that the patient did not come. What the appointment holds goes back,
 // unless the organization has it used up. Refusals: [ErrNotFound], [ErrTransition].
 func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key Key) (Outcome, error) {
-	return s.end(ctx, noShow, id, reason, key)
+	return s.end(ctx, noShow, id, reason, ScopeOne, key)
 }
 
-func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string, key Key) (Outcome, error) {
+func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key Key) (Outcome, error) {
 	r, err := s.request(ctx, k, id, key)
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.reason = reason
+	r.reason, r.scope = reason, scope
 	return s.do(ctx, r)
 }
 
@@ -209,7 +230,7 @@ func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, ke
 
 func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	v, err := s.carryOut(ctx, r)
-	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed}, err
+	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed, Occurrences: v.occurrences}, err
 }
 
 // Get returns an appointment. The error is [ErrNotFound] where there is none.

@@ -53,6 +53,11 @@ const (
 	appointmentComplete   identity.Permission = "appointment:complete"
 	appointmentNoShow     identity.Permission = "appointment:no-show"
 
+	availabilityRead   identity.Permission = "availability:read"
+	availabilityChange identity.Permission = "availability:change"
+
+	calendarManage identity.Permission = "calendar:manage"
+
 	sessionRead   identity.Permission = "session:read"
 	sessionChange identity.Permission = "session:change"
 
@@ -114,6 +119,11 @@ var shipped = []struct {
 	{appointmentStart, []Role{Admin, Practitioner, Technician}},
 	{appointmentComplete, []Role{Admin, Practitioner, Technician}},
 	{appointmentNoShow, []Role{Admin, Scheduler, Practitioner, Technician}},
+
+	{availabilityRead, []Role{Admin, Scheduler, Practitioner}},
+	{availabilityChange, []Role{Admin, Scheduler, Practitioner}},
+
+	{calendarManage, []Role{Admin, Scheduler, Practitioner}},
 
 	{sessionRead, []Role{Admin, Practitioner, Technician, Biller, Auditor}},
 	{sessionChange, []Role{Admin, Practitioner, Technician}},

@@ -65,6 +65,7 @@ type Endpoint struct {
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
+	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
 	serve   func(c echo.Context) error
 	prepare func(c echo.Context) (Call, error)
 }

@@ -256,6 +256,10 @@ func (b *builder) success(o Operation) Object {
 	case o.Endpoint.Status == http.StatusNoContent:
 	case o.Endpoint.Streams:
 		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
+	case o.Endpoint.Media != "":
+		headers.Set("ETag", header("What is in it, for `If-None-Match`."))
+		answer.Set("headers", headers)
+		answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:
 		answer.Set("content", Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}})
 	}

@@ -1,0 +1,95 @@
+package app_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-ical"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+)
+
+// subscribe fetches a feed as a calendar program does: without a token of access.
+func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
+	require.NoError(t, err)
+	if len(header) > 0 {
+		request.Header.Set(header[0], header[1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	var text strings.Builder
+	_, err = io.Copy(&text, response.Body)
+	require.NoError(t, err)
+	return response, text.String()
+}
+
+func TestCalendarFeeds(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	who := c.employ(t)
+	path := c.authorize(t, 100)
+	kept := c.book(t, c.booking(path, who, c.hour(t, 3, "15:00"), hour, body{"notes": "Ada Example has the flu"}))
+	gone := c.book(t, c.booking(path, who, c.hour(t, 4, "15:00"), hour))
+	c.admin().post(t, gone+"/cancel", body{"reason": "the flu"}).ok(t)
+	elsewhere := c.book(t, c.booking(path, c.employ(t), c.hour(t, 5, "15:00"), hour))
+
+	mine := c.admin().post(t, "/practitioners/"+who.String()+"/calendar-feed", body{})
+	mine.created(t)
+	ada := c.admin().post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	ada.created(t)
+	link := mine.text("path")
+	require.GreaterOrEqual(t, len(link), len("/api/v1/calendars/.ics")+43, "256 bits")
+	token := strings.TrimSuffix(strings.TrimPrefix(link, "/api/v1/calendars/"), ".ics")
+	require.Zero(t, c.count(t, "SELECT count(*) FROM calendar_feeds f WHERE f::text LIKE '%' || $1 || '%'", token), "only its hash is kept")
+	list := c.admin().get(t, "/calendar-feeds").ok(t)
+	require.Len(t, list.body["data"], 2)
+	require.NotContains(t, string(list.raw), token)
+
+	for feed, want := range map[string]map[string]string{
+		link:             {kept: "CONFIRMED", gone: "CANCELLED"},
+		ada.text("path"): {kept: "CONFIRMED", gone: "CANCELLED", elsewhere: "CONFIRMED"},
+	} {
+		response, text := c.subscribe(t, feed)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Equal(t, "text/calendar; charset=utf-8", response.Header.Get("Content-Type"))
+		require.Equal(t, "private, max-age=300", response.Header.Get("Cache-Control"))
+		decoded, err := ical.NewDecoder(strings.NewReader(text)).Decode()
+		require.NoError(t, err)
+		got := map[string]string{}
+		for _, e := range decoded.Events() {
+			id, _, _ := strings.Cut(e.Props.Get(ical.PropUID).Value, "@")
+			got["/appointments/"+id] = e.Props.Get(ical.PropStatus).Value
+		}
+		require.Equal(t, want, got)
+		for _, secret := range []string{"Ada", "Example", "flu", "Jordan", "Lee", "97153", c.own.patient.String(), who.String(), c.own.serviceCode.String()} {
+			require.NotContains(t, text, secret)
+		}
+		again, nothing := c.subscribe(t, feed, "If-None-Match", response.Header.Get("ETag"))
+		require.Equal(t, http.StatusNotModified, again.StatusCode)
+		require.Empty(t, nothing)
+	}
+	response, _ := c.subscribe(t, link)
+	c.admin().patch(t, kept, body{"endTime": c.hour(t, 3, "16:30").UTC()}).ok(t)
+	changed, text := c.subscribe(t, link, "If-None-Match", response.Header.Get("ETag"))
+	require.Equal(t, http.StatusOK, changed.StatusCode)
+	require.Contains(t, text, "SEQUENCE:1\r\n")
+
+	revoke := "/calendar-feeds/" + mine.text("id")
+	c.as(c.other.tokens[rbac.Admin]).delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	require.Equal(t, http.StatusNoContent, c.admin().delete(t, revoke).status)
+	c.admin().delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	for _, file := range []string{strings.TrimPrefix(link, "/api/v1"), "/calendars/nothing.ics", "/calendars/" + strings.Repeat("A", 43) + ".ics"} {
+		c.as("").get(t, file).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	}
+	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")
+	c.admin().post(t, "/patients/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")
+	c.as(c.other.tokens[rbac.Admin]).post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{}).
+		refused(t, http.StatusNotFound, "calendar-owner-not-found")
+}

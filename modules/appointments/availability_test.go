@@ -1,0 +1,242 @@
+package appointments
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/calendar"
+)
+
+func clock(t require.TestingT, text string) Clock {
+	var c Clock
+	require.NoError(t, c.UnmarshalText([]byte(text)))
+	return c
+}
+
+func hours(t require.TestingT, from, to string) Hours { return Hours{clock(t, from), clock(t, to)} }
+
+// shown returns spans as clocks in the zone show them.
+func shown(spans []Span, zone *time.Location) []string {
+	texts := []string{}
+	for _, s := range spans {
+		texts = append(texts, s.Start.In(zone).Format("Mon 15:04")+"-"+s.End.In(zone).Format("15:04"))
+	}
+	return texts
+}
+
+func TestOpenings(t *testing.T) {
+	t.Parallel()
+	newYork := zoneOf(t, "America/New_York")
+	day := func(date string) Span {
+		d, err := calendar.ParseDate(date)
+		require.NoError(t, err)
+		return Span{place(d.Time(), newYork), place(d.AddDays(1).Time(), newYork)}
+	}
+	monday := day("2026-06-01")
+	at := func(from, to string) Span {
+		return Span{monday.Start.Add(clock(t, from).sinceMidnight()), monday.Start.Add(clock(t, to).sinceMidnight())}
+	}
+	on := func(weekday time.Weekday, hours Hours) Availability {
+		return Availability{Weekly: []WeeklyHours{{Weekday: Weekday(weekday), Hours: hours}}}
+	}
+	june := func(day int) calendar.Date { return calendar.NewDate(2026, time.June, day) }
+
+	for _, c := range []struct {
+		it     string
+		a      Availability
+		window Span
+		busy   []Span
+		length int
+		step   int
+		want   []string
+	}{
+		{"offers what fits into the hours", on(time.Monday, hours(t, "09:00", "11:00")), monday, nil, 60, 30,
+			[]string{"Mon 09:00-10:00", "Mon 09:30-10:30", "Mon 10:00-11:00"}},
+		{"offers nothing on other days", on(time.Tuesday, hours(t, "09:00", "11:00")), monday, nil, 60, 30, []string{}},
+		{"offers nothing where nothing is said", Availability{}, monday, nil, 60, 30, []string{}},
+		{"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday, []Span{at("10:00", "11:00")}, 60, 30,
+			[]string{"Mon 09:00-10:00", "Mon 11:00-12:00"}},
+		{"starts at full steps of the clock", on(time.Monday, hours(t, "09:10", "10:50")), monday, nil, 30, 30,
+			[]string{"Mon 09:30-10:00", "Mon 10:00-10:30"}},
+		{"keeps both buffers between two appointments", Availability{
+			Weekly: []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15, BufferAfter: 10,
+		}, monday, []Span{at("10:00", "10:30")}, 30, 5,
+			[]string{"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40", "Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00"}},
+		{"offers nothing on an exception", Availability{
+			Weekly:     []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}},
+			Exceptions: []Exception{{StartDate: june(1), EndDate: june(14)}},
+		}, monday, nil, 60, 60, []string{}},
+		{"offers other hours on an exception that has some", Availability{
+			Weekly:     []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}},
+			Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
+		}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"}},
+		{"lets the exception without hours decide", Availability{
+			Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00")}}, {StartDate: june(1), EndDate: june(7)}},
+		}, monday, nil, 60, 60, []string{}},
+		{"takes hours that touch as one", Availability{Weekly: []WeeklyHours{
+			{Weekday: Weekday(time.Monday), Hours: hours(t, "10:00", "11:00")}, {Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "10:00")},
+		}}, monday, nil, 120, 60, []string{"Mon 09:00-11:00"}},
+		{"goes past midnight where both days say so", Availability{Weekly: []WeeklyHours{
+			{Weekday: Weekday(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: Weekday(time.Tuesday), Hours: hours(t, "00:00", "01:00")},
+		}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"}},
+		{"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{
+			{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
+			{Weekday: Weekday(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
+			{Weekday: Weekday(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
+		}}, monday, nil, 60, 60, []string{"Mon 11:00-12:00"}},
+		{"offers nothing before the window", on(time.Monday, hours(t, "09:00", "12:00")), at("10:20", "24:00"), nil, 60, 30,
+			[]string{"Mon 10:30-11:30", "Mon 11:00-12:00"}},
+		{"has an hour more when clocks are put back", on(time.Sunday, hours(t, "00:00", "03:00")), day("2026-11-01"), nil, 60, 60,
+			[]string{"Sun 00:00-01:00", "Sun 01:00-01:00", "Sun 01:00-02:00", "Sun 02:00-03:00"}},
+		{"has an hour less when clocks are put forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
+			[]string{"Sun 01:00-03:00", "Sun 03:00-04:00"}},
+		{"stays at its hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
+			[]string{"Mon 09:00-10:00"}},
+	} {
+		minute := time.Minute
+		got := c.a.openings(newYork, c.window, c.busy, time.Duration(c.length)*minute, time.Duration(c.step)*minute)
+		require.Equal(t, c.want, shown(got, newYork), "it %s", c.it)
+	}
+}
+
+// available asks of one instant, minute by minute, whether clocks show a time
+// within the hours of the date that they show.
+func available(a Availability, at time.Time, zone *time.Location) bool {
+	local := at.In(zone)
+	date := calendar.DateIn(at, zone)
+	minutes := Clock(local.Hour()*60 + local.Minute())
+	within := func(h Hours) bool { return h.From <= minutes && minutes < h.To }
+	closed, excepted, open := false, false, false
+	for _, e := range a.Exceptions {
+		if !date.Before(e.StartDate) && !date.After(e.EndDate) {
+			excepted = true
+			closed = closed || len(e.Hours) == 0
+			open = open || slices.ContainsFunc(e.Hours, within)
+		}
+	}
+	if excepted {
+		return open && !closed
+	}
+	return slices.ContainsFunc(a.Weekly, func(w WeeklyHours) bool {
+		return time.Weekday(w.Weekday) == local.Weekday() && within(w.Hours) &&
+			(w.ValidFrom.IsZero() || !date.Before(w.ValidFrom)) && (w.ValidUntil.IsZero() || !w.ValidUntil.Before(date))
+	})
+}
+
+func drawHours(t *rapid.T) Hours {
+	from := rapid.IntRange(0, 1439).Draw(t, "from")
+	if rapid.Bool().Draw(t, "on the quarter") {
+		from -= from % 15
+	}
+	return Hours{Clock(from), Clock(rapid.IntRange(from+1, 1440).Draw(t, "to"))}
+}
+
+func drawAvailability(t *rapid.T, near calendar.Date) Availability {
+	date := func(label string) calendar.Date { return near.AddDays(rapid.IntRange(-3, 4).Draw(t, label)) }
+	a := Availability{
+		BufferBefore: rapid.SampledFrom([]int{0, 0, 5, 15, 60}).Draw(t, "before"),
+		BufferAfter:  rapid.SampledFrom([]int{0, 0, 7, 30, 120}).Draw(t, "after"),
+	}
+	for range rapid.IntRange(0, 8).Draw(t, "weekly") {
+		w := WeeklyHours{Weekday: Weekday(rapid.IntRange(0, 6).Draw(t, "weekday")), Hours: drawHours(t)}
+		if rapid.IntRange(0, 3).Draw(t, "dated") == 0 {
+			w.ValidFrom, w.ValidUntil = date("valid from"), near.AddDays(5)
+		}
+		a.Weekly = append(a.Weekly, w)
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "exceptions") {
+		e := Exception{StartDate: date("start")}
+		e.EndDate = e.StartDate.AddDays(rapid.IntRange(0, 2).Draw(t, "days"))
+		for range rapid.IntRange(0, 2).Draw(t, "hours") {
+			e.Hours = append(e.Hours, drawHours(t))
+		}
+		a.Exceptions = append(a.Exceptions, e)
+	}
+	return a
+}
+
+func TestOpeningsAgainstEveryMinute(t *testing.T) {
+	t.Parallel()
+	offered := 0
+	rapid.Check(t, func(t *rapid.T) {
+		zone, err := time.LoadLocation(rapid.SampledFrom(zoneNames).Draw(t, "zone"))
+		require.NoError(t, err)
+		date := drawDate(t, zone)
+		a := drawAvailability(t, date)
+		start := place(date.Time(), zone).Add(time.Duration(rapid.IntRange(-300, 300).Draw(t, "window")) * time.Minute)
+		size := rapid.IntRange(1, 3*1440).Draw(t, "window's minutes")
+		window := Span{start, start.Add(time.Duration(size) * time.Minute)}
+		length := rapid.SampledFrom([]int{1, 15, 45, 60, 180}).Draw(t, "length")
+		step := rapid.SampledFrom([]int{1, 5, 15, 50, 60, 1440}).Draw(t, "step")
+		var busy []Span
+		for range rapid.IntRange(0, 4).Draw(t, "busy") {
+			b := start.Add(time.Duration(rapid.IntRange(-200, size+200).Draw(t, "busy from")) * time.Minute)
+			busy = append(busy, Span{b, b.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "busy for")) * time.Minute)})
+		}
+
+		open := make([]bool, size)
+		for i := range open {
+			open[i] = available(a, start.Add(time.Duration(i)*time.Minute), zone)
+		}
+		want := []Span{}
+		for i := 0; i+length <= size; i++ {
+			at := start.Add(time.Duration(i) * time.Minute)
+			local := at.In(zone)
+			fits := (local.Hour()*60+local.Minute())%step == 0 && !slices.Contains(open[i:i+length], false)
+			end := at.Add(time.Duration(length) * time.Minute)
+			gap := time.Duration(a.BufferAfter+a.BufferBefore) * time.Minute
+			for _, b := range busy {
+				fits = fits && (!b.Start.Before(end.Add(gap)) || !b.End.Add(gap).After(at))
+			}
+			if fits {
+				want = append(want, Span{at, end})
+			}
+		}
+		got := a.openings(zone, window, busy, time.Duration(length)*time.Minute, time.Duration(step)*time.Minute)
+		require.Equal(t, want, got)
+		offered += len(got)
+		require.Equal(t, !slices.Contains(open, false), a.covers(window, zone))
+	})
+	require.Positive(t, offered, "some openings are found")
+}
+
+func TestAvailabilityIsReadAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	const text = `{"weekly":[{"weekday":"MONDAY","from":"09:00","to":"24:00","validFrom":"2026-01-01"}],` +
+		`"exceptions":[{"startDate":"2026-07-04","endDate":"2026-07-04","hours":[]}],"bufferBeforeMinutes":5,"bufferAfterMinutes":10}`
+	var a Availability
+	require.NoError(t, json.Unmarshal([]byte(text), &a))
+	require.Equal(t, Clock(1440), a.Weekly[0].To)
+	again, err := json.Marshal(a)
+	require.NoError(t, err)
+	require.JSONEq(t, text, string(again))
+	for _, wrong := range []string{`"9:00"`, `"24:01"`, `"25:00"`, `"09:60"`, `"09:00:00"`, `9`, `""`, `"-1:00"`} {
+		var c Clock
+		require.ErrorIs(t, json.Unmarshal([]byte(wrong), &c), ErrClock, wrong)
+	}
+	for _, wrong := range []string{`"Monday"`, `"MO"`, `1`, `""`} {
+		var w Weekday
+		require.ErrorIs(t, json.Unmarshal([]byte(wrong), &w), ErrWeekday, wrong)
+	}
+}
+
+func TestAvailabilityIsRefusedByField(t *testing.T) {
+	t.Parallel()
+	a := Availability{
+		Weekly: []WeeklyHours{
+			{Hours: hours(t, "09:00", "09:00")},
+			{Hours: hours(t, "09:00", "10:00"), ValidFrom: calendar.NewDate(2026, 2, 1), ValidUntil: calendar.NewDate(2026, 1, 31)},
+		},
+		Exceptions: []Exception{{Hours: []Hours{hours(t, "09:00", "10:00"), hours(t, "22:00", "06:00")}}},
+	}
+	var fields []string
+	for _, f := range a.wrongFields() {
+		fields = append(fields, f.Field)
+	}
+	require.Equal(t, []string{"weekly[0].to", "weekly[1].validUntil", "exceptions[0].hours[1].to"}, fields)
+}

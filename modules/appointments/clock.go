@@ -1,0 +1,82 @@
+package appointments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Clock is a wall-clock time of a day in minutes since midnight, 0 to 1440, written
+// as HH:MM; 24:00 is the end of the day.
+type Clock int
+
+// endOfDay is 24:00.
+const endOfDay Clock = 24 * 60
+
+// ErrClock says that a text is not a time of day from 00:00 to 24:00 written as HH:MM.
+var ErrClock = errors.New("must be a time of day written as HH:MM, from 00:00 to 24:00")
+
+// String returns HH:MM.
+func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", int(c)/60, int(c)%60) }
+
+func (c Clock) sinceMidnight() time.Duration { return time.Duration(c) * time.Minute }
+
+// MarshalText writes HH:MM.
+func (c Clock) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads HH:MM. The error is [ErrClock].
+func (c *Clock) UnmarshalText(b []byte) error {
+	if string(b) == endOfDay.String() {
+		*c = endOfDay
+		return nil
+	}
+	t, err := time.Parse("15:04", string(b))
+	if err != nil || len(b) != len("15:04") {
+		return ErrClock
+	}
+	*c = Clock(t.Hour()*60 + t.Minute())
+	return nil
+}
+
+// MarshalJSON writes "HH:MM".
+func (c Clock) MarshalJSON() ([]byte, error) { return []byte(`"` + c.String() + `"`), nil }
+
+// UnmarshalJSON reads "HH:MM". The error is [ErrClock].
+func (c *Clock) UnmarshalJSON(b []byte) error {
+	var text string
+	if json.Unmarshal(b, &text) != nil {
+		return ErrClock
+	}
+	return c.UnmarshalText([]byte(text))
+}
+
+// Weekday is a day of the week, written as its English name in capital letters.
+type Weekday time.Weekday
+
+// ErrWeekday says that a text is not the name of a weekday.
+var ErrWeekday = errors.New("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
+
+var weekdayNames = []string{"SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY"}
+
+// String returns the name.
+func (w Weekday) String() string { return strings.ToUpper(time.Weekday(w).String()) }
+
+// MarshalJSON writes the name.
+func (w Weekday) MarshalJSON() ([]byte, error) { return []byte(`"` + w.String() + `"`), nil }
+
+// UnmarshalJSON reads the name. The error is [ErrWeekday].
+func (w *Weekday) UnmarshalJSON(b []byte) error {
+	var text string
+	if json.Unmarshal(b, &text) != nil {
+		return ErrWeekday
+	}
+	i := slices.Index(weekdayNames, text)
+	if i < 0 {
+		return ErrWeekday
+	}
+	*w = Weekday(i)
+	return nil
+}

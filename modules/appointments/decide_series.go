@@ -1,0 +1,121 @@
+package appointments
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+)
+
+// decideParts judges a request that is made of several, one after the other, and
+// accepts all of them or none; where it is partial, those that nothing stands
+// against. Errors are not the request's.
+func (s *scene) decideParts(r request) (verdict, error) {
+	v := verdict{parts: make([]verdict, 0, len(r.parts))}
+	sheet := s.book.Sheet()
+	for _, part := range r.parts {
+		if r.partial {
+			sheet = s.book.Sheet()
+		}
+		made, err := s.decideOn(sheet, part)
+		if err != nil {
+			s.undo(v.parts)
+			return verdict{}, err
+		}
+		if r.partial && made.changed() {
+			sheet.Keep()
+		}
+		v.parts = append(v.parts, made)
+	}
+	v.occurrences = occurrencesOf(r.parts, v.parts)
+	v.refusal = refusalOfParts(r, v)
+	if v.refusal != nil {
+		s.undo(v.parts)
+		v.parts, v.occurrences = nil, nil
+		return v, nil
+	}
+	if !r.partial {
+		sheet.Keep()
+	}
+	for i, made := range v.parts {
+		if made.refusal == nil && (v.appointment.ID == uuid.Nil || r.parts[i].appointment == r.appointment) {
+			v.before, v.appointment = made.before, made.appointment
+		}
+	}
+	return v, nil
+}
+
+// undo takes back what parts have changed of the scene, the last first. Units that
+// were not kept need no undoing.
+func (s *scene) undo(parts []verdict) {
+	for _, made := range slices.Backward(parts) {
+		if !made.changed() {
+			continue
+		}
+		s.occupied.replace(made.appointment, made.before)
+		if made.before.Version == 0 {
+			delete(s.appointments, keyOf(made.appointment))
+		} else {
+			s.appointments[keyOf(made.before)] = made.before
+		}
+	}
+}
+
+// refusalOfParts returns why the request is refused, nil where it is not. What no
+// other time would help with, such as a patient that does not exist, is told as it
+// is of a single appointment.
+func refusalOfParts(r request, v verdict) *fault.Error {
+	refused := 0
+	for _, made := range v.parts {
+		if made.refusal == nil {
+			continue
+		}
+		if made.refusal.Kind() != fault.Conflict {
+			return made.refusal
+		}
+		refused++
+	}
+	if refused == 0 || r.partial && refused < len(v.parts) {
+		return nil
+	}
+	for i := range v.occurrences {
+		if r.kind == book {
+			v.occurrences[i].AppointmentID = nil
+		}
+	}
+	return ErrSeries.With(SeriesRefusal{v.occurrences}, "Something stands against %d of the %d appointments of the series.", refused, len(v.parts))
+}
+
+// occurrencesOf tells of each part what it came to, in the order of their times.
+func occurrencesOf(parts []request, made []verdict) []Occurrence {
+	occurrences := make([]Occurrence, len(parts))
+	for i, part := range parts {
+		v := made[i]
+		span := part.booking.Span
+		if part.kind != book {
+			span = part.change.span(v.before.Span)
+		}
+		o := Occurrence{StartTime: span.Start.UTC(), EndTime: span.End.UTC(), Reasons: []fault.Reason{}}
+		if v.refusal == nil || part.kind != book {
+			o.AppointmentID = &part.appointment
+		}
+		for _, p := range v.appointment.Patients {
+			o.Units += p.Units
+		}
+		if v.refusal != nil {
+			o.Reasons = reasonsOf(v.refusal)
+		}
+		occurrences[i] = o
+	}
+	slices.SortFunc(occurrences, func(x, y Occurrence) int { return x.StartTime.Compare(y.StartTime) })
+	return occurrences
+}
+
+// reasonsOf returns the rules that a refusal tells of; one that stands alone is its own.
+func reasonsOf(refusal *fault.Error) []fault.Reason {
+	if reasons := refusal.Reasons(); reasons != nil {
+		return reasons
+	}
+	return refusal.Among([]*fault.Error{refusal}).Reasons()
+}

@@ -1,0 +1,137 @@
+package appointments
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/trail"
+)
+
+// ErrFeedNotFound: no such calendar feed, or it was revoked, or it is not of the
+// caller's organization: nobody can tell these apart.
+var ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "There is no such calendar feed.").
+	Advising("Make a new one where it was revoked.")
+
+// ErrNoOwner: no such practitioner or patient in the caller's organization.
+var ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "There is nobody of that id who could have a calendar.")
+
+// Feed is a link under which calendar programs read the appointments of one person.
+type Feed struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	PractitionerID *uuid.UUID // either this
+	PatientID      *uuid.UUID // or that
+	TokenHash      []byte
+	CreatedBy      uuid.UUID
+	CreatedAt      time.Time
+}
+
+// owner returns whose appointments the feed has.
+func (f Feed) owner() uuid.UUID {
+	if f.PractitionerID != nil {
+		return *f.PractitionerID
+	}
+	return *f.PatientID
+}
+
+// CreateFeed makes a feed of a practitioner's appointments, or of a patient's, and
+// returns it with its token: 256 random bits, of which only the hash is kept. The
+// error is [ErrNoOwner].
+func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Feed{}, "", err
+	}
+	const bytes = 32
+	secret := make([]byte, bytes)
+	_, _ = rand.Read(secret) // never fails
+	token := base64.RawURLEncoding.EncodeToString(secret)
+	f := Feed{
+		OrganizationID: caller.OrganizationID, ID: s.newID(), PractitionerID: practitioner, PatientID: patient,
+		TokenHash: hashOfToken(token), CreatedBy: caller.UserID, CreatedAt: s.now(),
+	}
+	f, err = db.Serializable(ctx, s.database, "calendar.create", func(ctx context.Context) (Feed, error) {
+		key := scheduling.Key{OrganizationID: f.OrganizationID, ID: f.owner()}
+		q := scheduling.Question{Patients: []scheduling.Key{key}}
+		if practitioner != nil {
+			q = scheduling.Question{Practitioners: []scheduling.Key{key}}
+		}
+		rules, err := s.directory.SchedulingRules(ctx, q)
+		if err != nil {
+			return Feed{}, err
+		}
+		_, isPatient := rules.Patients[key]
+		_, isPractitioner := rules.Practitioners[key]
+		if !isPatient && !isPractitioner {
+			return Feed{}, ErrNoOwner
+		}
+		if err := s.store.insertFeed(ctx, f); err != nil {
+			return Feed{}, err
+		}
+		return f, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
+	})
+	return f, token, err
+}
+
+func hashOfToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+func feedEvent(caller identity.Caller, action string, f Feed, at time.Time) trail.Event {
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = action, "calendar-feed", f.ID, f.PatientID, at
+	return e
+}
+
+// Feeds returns the organization's feeds, the oldest first.
+func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
+	if _, err := identity.From(ctx); err != nil {
+		return nil, err
+	}
+	return db.Snapshot(ctx, s.database, "calendar.list", s.store.feeds)
+}
+
+// RevokeFeed takes the link away: whoever has it finds nothing from now on. The
+// error is [ErrFeedNotFound].
+func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = db.Serializable(ctx, s.database, "calendar.revoke", func(ctx context.Context) (struct{}, error) {
+		f, err := s.store.deleteFeed(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.revoke", f, s.now())})
+	})
+	return err
+}
+
+// Calendar returns the feed of the token as iCalendar, see [calendarOf]. It needs no
+// caller: the token is what lets one in. The error is [ErrFeedNotFound], whether
+// there has never been such a feed or it was revoked: both are one look-up of a hash
+// that is not there.
+func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
+	found, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) ([]Appointment, error) {
+		f, err := s.store.feedOf(ctx, hashOfToken(token))
+		if err != nil {
+			return nil, err
+		}
+		return s.store.calendar(ctx, f, feedWindow(s.now()))
+	})
+	if err != nil {
+		return "", err
+	}
+	return calendarOf(found)
+}

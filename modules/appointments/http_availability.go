@@ -1,0 +1,135 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+// What a caller may be allowed to do with the time of practitioners.
+const (
+	PermissionReadAvailability   identity.Permission = "availability:read"
+	PermissionChangeAvailability identity.Permission = "availability:change"
+)
+
+func (s *Service) availabilityRoutes() []httpx.Route {
+	const path = "/practitioners/:id/availability"
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: path, Permission: PermissionReadAvailability,
+			Name: "getAvailability", Summary: "Read when a practitioner can be booked",
+			Description: "Hours of the week, exceptions for certain dates, and the time that is kept free around appointments, in wall-clock time of the organization's time zone. Of a practitioner of whom nothing has been said all lists are empty and `version` is 0.",
+			Refusals:    []*fault.Error{ErrNoPractitioner},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailability),
+		},
+		{
+			Method: http.MethodPut, Path: path, Permission: PermissionChangeAvailability,
+			Name: "setAvailability", Summary: "Say when a practitioner can be booked",
+			Description: "Replaces all that has been said. Hours go from a time of day to a later one; what goes on past midnight are hours of two days. An exception replaces the weekly hours of its dates by its own, or by none. Availability guides openings and warns at a booking; it refuses none, and appointments that are there stay.",
+			Refusals:    []*fault.Error{ErrNoPractitioner},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetAvailability),
+		},
+		{
+			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability,
+			Name: "listOpenings", Summary: "Find free times of a practitioner",
+			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start whenever clocks show a multiple of `step` minutes since midnight, and may overlap each other. Nothing is held: somebody else may be faster.",
+			Refusals:    []*fault.Error{ErrNoPractitioner},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleOpenings),
+		},
+	}
+}
+
+// availabilityBody is a practitioner's availability as clients see it.
+type availabilityBody struct {
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	Availability
+	Version int `json:"version"` // 0: nothing has been said yet
+}
+
+// Revision is the version, which the API gives as ETag.
+func (b availabilityBody) Revision() int { return b.Version }
+
+func availabilityBodyOf(t Timetable) availabilityBody {
+	b := availabilityBody{t.PractitionerID, t.Availability, t.Version}
+	b.Weekly = append([]WeeklyHours{}, b.Weekly...)
+	b.Exceptions = append([]Exception{}, b.Exceptions...)
+	for i, e := range b.Exceptions {
+		b.Exceptions[i].Hours = append([]Hours{}, e.Hours...)
+	}
+	return b
+}
+
+func (s *Service) handleAvailability(ctx context.Context, in byID) (availabilityBody, error) {
+	t, err := s.Availability(ctx, in.ID)
+	return availabilityBodyOf(t), err
+}
+
+type availabilityRequest struct {
+	byID
+	matching
+	Availability
+}
+
+func (s *Service) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
+	t, err := s.SetAvailability(ctx, in.ID, in.IfMatch, in.Availability)
+	return availabilityBodyOf(t), err
+}
+
+type openingsRequest struct {
+	byID
+	From    calendar.Date `query:"from" validate:"required"` // the first day
+	To      calendar.Date `query:"to" validate:"required"`   // the last day
+	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
+	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default 15
+}
+
+// openingBody is a free time.
+type openingBody struct {
+	StartTime time.Time `json:"startTime"`
+	EndTime   time.Time `json:"endTime"`
+}
+
+// openingsBody are free times of a practitioner.
+type openingsBody struct {
+	// AvailabilityKnown says whether anything is known of when the practitioner works;
+	// if not, there are no openings.
+	AvailabilityKnown bool          `json:"availabilityKnown"`
+	Data              []openingBody `json:"data"` // in the order of their starts
+}
+
+const defaultStep = 15
+
+func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openingsBody, error) {
+	if in.Step == 0 {
+		in.Step = defaultStep
+	}
+	found, err := s.Openings(ctx, OpeningsQuery{
+		PractitionerID: in.ID, First: in.From, Last: in.To,
+		Length: time.Duration(in.Minutes) * time.Minute, Step: time.Duration(in.Step) * time.Minute,
+	})
+	b := openingsBody{found.Known, []openingBody{}}
+	for _, span := range found.Spans {
+		b.Data = append(b.Data, openingBody{span.Start, span.End})
+	}
+	return b, err
+}
+
+// warned answers with a booking or a change, and what is to be known of it. That
+// it cannot be told is no reason not to answer: what was asked for is done.
+func (s *Service) warned(ctx context.Context) func(o Outcome, err error) (appointmentBody, error) {
+	return func(o Outcome, err error) (appointmentBody, error) {
+		b, err := answerOf(o, err)
+		if err != nil {
+			return b, err
+		}
+		b.Warnings, _ = s.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans())
+		return b, nil
+	}
+}

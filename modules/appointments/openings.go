@@ -1,0 +1,60 @@
+package appointments
+
+import "time"
+
+// openings returns the times of the length at which the practitioner could be
+// booked: within the window and the hours, and as far from the appointments they
+// have, in busy, as the buffers ask. They are in order, in UTC, and may overlap:
+// one starts whenever clocks show a multiple of step since midnight, so that with a
+// step of 15 minutes times are offered at the full and quarter hours. Length and
+// step are whole minutes, at least one; busy comes in any order.
+func (a Availability) openings(zone *time.Location, window Span, busy []Span, length, step time.Duration) []Span {
+	taken := make([]Span, len(busy))
+	for i, s := range busy {
+		taken[i] = a.around(s)
+	}
+	taken = merged(taken)
+
+	found := []Span{}
+	for _, open := range a.spans(window, zone) {
+		for s := range steady(zone, open) {
+			for start := onGrid(s, step); start.Before(s.End); start = nextOnGrid(start, s.offset, step) {
+				slot := Span{start, start.Add(length)}
+				if slot.End.After(open.End) {
+					break
+				}
+				around := a.around(slot)
+				for len(taken) > 0 && !taken[0].End.After(around.Start) {
+					taken = taken[1:] // neither this nor any later opening meets it
+				}
+				if len(taken) == 0 || !taken[0].Overlaps(around) {
+					found = append(found, slot)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// onGrid returns the first instant of the span, or after it, at which clocks show a
+// multiple of step since midnight.
+func onGrid(s steadySpan, step time.Duration) time.Time {
+	shown := s.Start.Add(s.offset)
+	if over := shown.Sub(midnight(shown)) % step; over == 0 {
+		return s.Start
+	}
+	return nextOnGrid(s.Start, s.offset, step)
+}
+
+// nextOnGrid returns the next such instant after t, counting anew from each midnight.
+func nextOnGrid(t time.Time, offset, step time.Duration) time.Time {
+	const day = 24 * time.Hour
+	shown := t.Add(offset)
+	since := shown.Sub(midnight(shown))
+	return midnight(shown).Add(min(since-since%step+step, day)).Add(-offset)
+}
+
+func midnight(wall time.Time) time.Time {
+	const day = 24 * time.Hour
+	return wall.Truncate(day)
+}

@@ -1,0 +1,73 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/outbox"
+)
+
+// EventReminder says that an appointment is near. It needs [PermissionRead] and
+// comes with an [AppointmentReminder]. Who is told of it, and how, is for whoever
+// receives the event.
+const EventReminder = "appointment.reminder"
+
+// AppointmentReminder is an appointment that starts soon. It leaves the system, so
+// it names nobody.
+type AppointmentReminder struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+	StartTime     time.Time `json:"startTime"`
+	EndTime       time.Time `json:"endTime"`
+	Version       int       `json:"version"`
+	MinutesBefore int       `json:"minutesBefore"` // which of the configured reminders it is
+}
+
+// reminderBatch is how many reminders one transaction tells of.
+const reminderBatch = 500
+
+// Remind publishes the reminders that are due, of all organizations, and returns
+// how many those were. A reminder is due so long before the start of a SCHEDULED
+// appointment, and until it starts: one that is booked later than that, or was due
+// while the program did not run, is told of at once. Each is told once for an
+// appointment, its start, and each of the times, by whichever instance is first;
+// an appointment that is moved is reminded of anew. It needs no caller.
+func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error) {
+	told := 0
+	for _, before := range times {
+		for {
+			n, err := s.remind(ctx, before)
+			told += n
+			if err != nil {
+				return told, err
+			}
+			if n < reminderBatch {
+				break
+			}
+		}
+	}
+	_, err := db.ReadCommitted(ctx, s.database, "reminders.forget", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.store.forgetReminders(ctx, s.now().Add(-MaxLength))
+	})
+	return told, err
+}
+
+func (s *Service) remind(ctx context.Context, before time.Duration) (int, error) {
+	return db.ReadCommitted(ctx, s.database, "reminders.tell", func(ctx context.Context) (int, error) {
+		now := s.now()
+		due, err := s.store.takeReminders(ctx, now, before, reminderBatch)
+		if err != nil || len(due) == 0 {
+			return 0, err
+		}
+		messages := make([]outbox.Message, len(due))
+		for i, d := range due {
+			messages[i] = outbox.Message{
+				OrganizationID: d.OrganizationID, Type: EventReminder, SubjectID: d.AppointmentID, Permission: PermissionRead, OccurredAt: now,
+				Payload: AppointmentReminder{d.AppointmentID, d.Start.UTC(), d.End.UTC(), d.Version, d.MinutesBefore},
+			}
+		}
+		return len(due), s.events.Publish(ctx, messages)
+	})
+}

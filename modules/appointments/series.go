@@ -1,0 +1,206 @@
+package appointments
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+)
+
+// Series is what appointments have in common that were booked by one recurrence
+// rule. Each of them is an appointment like any other, and can be changed alone.
+type Series struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	RecurrenceRule string
+	CreatedBy      uuid.UUID
+	CreatedAt      time.Time
+}
+
+// Scope says which appointments of a series a change is for.
+type Scope string
+
+// The scopes. Of an appointment that belongs to no series, all mean that one.
+const (
+	ScopeOne       Scope = "one"       // this appointment alone; the default
+	ScopeFollowing Scope = "following" // this one and those that start later
+	ScopeAll       Scope = "all"       // every one of the series
+)
+
+func (s Scope) several() bool { return s == ScopeFollowing || s == ScopeAll }
+
+// Occurrence is what a request came to for one appointment of a series.
+type Occurrence struct {
+	StartTime     time.Time  `json:"startTime"`
+	EndTime       time.Time  `json:"endTime"`
+	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
+	Units         int        `json:"units"`         // of all its patients
+	// Reasons are the rules that stand against it; where there are none, it is as asked.
+	Reasons []fault.Reason `json:"reasons"`
+}
+
+// SeriesRefusal are the details of [ErrSeries].
+type SeriesRefusal struct {
+	Occurrences []Occurrence `json:"occurrences"` // every one, also those that nothing stands against
+}
+
+// ErrSeries comes with [SeriesRefusal].
+var ErrSeries = fault.Define(fault.Conflict, "series-refused", "Not every appointment of the series can be as asked, so none is.").Carrying(SeriesRefusal{}).
+	Advising("Show `occurrences`: each has the `reasons` that stand against it. A booking with `allowPartial` takes those that have none.")
+
+// BookSeries books the appointments of a recurrence rule, of which the booking is
+// the first, in one transaction: all of them or none, or, where partial, those that
+// nothing stands against, at least one. The outcome tells of each. Refusals are
+// those of [Service.Book], [ErrSeries], and [fault.ErrInvalid] for a rule that is
+// none (see [ParseRule] and [Rule.Occurrences]).
+func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key Key) (Outcome, error) {
+	r, err := s.request(ctx, book, s.newID(), key)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := b.check(); err != nil {
+		return Outcome{}, err
+	}
+	parsed, err := ParseRule(rule)
+	if err != nil {
+		return Outcome{}, err
+	}
+	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	b.Span = b.Span.utc()
+	spans, err := parsed.Occurrences(b.Span, zone)
+	if err != nil {
+		return Outcome{}, err
+	}
+	r.booking, r.rule, r.partial, r.series, r.zone = b, parsed.String(), partial, s.newID(), zone
+	for i, span := range spans {
+		part := r
+		part.booking.Span = span
+		if i > 0 {
+			part.appointment = s.newID()
+			part.reservations = s.newIDs(len(b.Patients))
+		}
+		r.parts = append(r.parts, part)
+	}
+	return s.do(ctx, r)
+}
+
+func (s *Service) newIDs(n int) []uuid.UUID {
+	ids := make([]uuid.UUID, n)
+	for i := range ids {
+		ids[i] = s.newID()
+	}
+	return ids
+}
+
+// flat returns the requests with those that are made of parts replaced by them.
+func flat(requests []request) []request {
+	var all []request
+	for _, r := range requests {
+		if r.parts == nil {
+			all = append(all, r)
+			continue
+		}
+		for _, part := range r.parts {
+			part.zone = r.zone
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// spread returns the requests with those that are for several appointments of a
+// series made into parts, one for each of them that is still to take place.
+func spread(requests []request, members map[scheduling.Key][]uuid.UUID, there map[scheduling.Key]Appointment) []request {
+	all := slices.Clone(requests)
+	for i, r := range all {
+		if !r.scope.several() {
+			continue
+		}
+		named, ok := there[r.key()]
+		if !ok || named.SeriesID == nil {
+			continue
+		}
+		var parts []request
+		for _, id := range members[r.key()] {
+			member := there[scheduling.Key{OrganizationID: named.OrganizationID, ID: id}]
+			if member.affected(named, r.scope) {
+				parts = append(parts, r.partFor(named, member))
+			}
+		}
+		slices.SortFunc(parts, func(x, y request) int {
+			xa, ya := there[x.key()], there[y.key()]
+			return xa.Start.Compare(ya.Start)
+		})
+		if target := r.change.span(named.Span); target.Start.After(named.Start) {
+			slices.Reverse(parts) // the last first, so that nobody moves to where the next one still is
+		}
+		all[i].parts = parts
+	}
+	return all
+}
+
+// affected reports whether a change of the named appointment is also one of this:
+// those that have begun or ended stay as they are.
+func (a Appointment) affected(named Appointment, scope Scope) bool {
+	switch {
+	case a.ID == named.ID:
+		return true
+	case a.Status != Scheduled:
+		return false
+	}
+	return scope == ScopeAll || !a.Start.Before(named.Start)
+}
+
+// partFor returns what the request means for another appointment of the series.
+func (r request) partFor(named, member Appointment) request {
+	part := r
+	part.scope, part.appointment = ScopeOne, member.ID
+	if member.ID == named.ID {
+		return part
+	}
+	part.change = r.change.forMember(named, member, r.zone)
+	part.reservations = make([]uuid.UUID, len(r.reservations))
+	for i, id := range r.reservations {
+		part.reservations[i] = uuid.NewSHA1(id, member.ID[:]) // the same in every attempt
+	}
+	return part
+}
+
+// span returns what an appointment's time becomes by the change.
+func (c Change) span(s Span) Span {
+	c.Start.Apply(&s.Start)
+	c.End.Apply(&s.End)
+	return s
+}
+
+// forMember returns what a change of one appointment of a series means for another
+// one. A new time is the same new time of day, so many days later or earlier as the
+// named one moves, and as long; of others that were moved by themselves before too.
+// Everything else is the same for all.
+func (c Change) forMember(named, member Appointment, zone *time.Location) Change {
+	other := c
+	other.Match = ""
+	if !c.Start.Given && !c.End.Given {
+		return other
+	}
+	target := c.span(named.Span)
+	days := daysBetween(calendar.DateIn(named.Start, zone), calendar.DateIn(target.Start, zone))
+	date := calendar.DateIn(member.Start, zone).AddDays(days)
+	start := place(onDate(date, wallClock(target.Start, zone)), zone)
+	other.Start, other.End = patch.Set(start), patch.Set(start.Add(target.Length()))
+	return other
+}
+
+func daysBetween(from, to calendar.Date) int {
+	const day = 24 * time.Hour
+	return int(to.Time().Sub(from.Time()) / day)
+}

@@ -1,0 +1,68 @@
+package appointments
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// availabilityRow is what is said of when a practitioner can be booked.
+type availabilityRow struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	PractitionerID uuid.UUID `gorm:"primaryKey"`
+	Rules          json.RawMessage
+	Version        int
+	UpdatedAt      time.Time
+}
+
+// availability returns what is said of the practitioners; of whom nothing is, is
+// left out. Index: the primary key.
+func (store) availability(ctx context.Context, practitioners []scheduling.Key) (map[scheduling.Key]Timetable, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := split(practitioners)
+	var rows []availabilityRow
+	err = tx.Raw(`
+		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM practitioner_availability t WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id OFFSET 0) a`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[scheduling.Key]Timetable, len(rows))
+	for _, row := range rows {
+		t := Timetable{PractitionerID: row.PractitionerID, Version: row.Version}
+		if err := json.Unmarshal(row.Rules, &t.Availability); err != nil {
+			return nil, fmt.Errorf("the availability of practitioner %s: %w", row.PractitionerID, err)
+		}
+		found[scheduling.Key{OrganizationID: row.OrganizationID, ID: row.PractitionerID}] = t
+	}
+	return found, nil
+}
+
+// saveAvailability writes what is said of a practitioner in the place of what was.
+func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Timetable, now time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	rules, err := json.Marshal(t.Availability)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`
+		INSERT INTO practitioner_availability (organization_id, practitioner_id, rules, version, updated_at)
+		VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (organization_id, practitioner_id) DO UPDATE SET
+			rules = excluded.rules, version = excluded.version, updated_at = excluded.updated_at`,
+		organization, t.PractitionerID, string(rules), t.Version, now).Error
+}

@@ -1,0 +1,59 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// dueReminder is an appointment that somebody is to be reminded of.
+type dueReminder struct {
+	OrganizationID uuid.UUID
+	AppointmentID  uuid.UUID
+	Span
+	Version       int
+	MinutesBefore int
+}
+
+// takeReminders notes that reminders are told, of all organizations, and returns
+// those that were not before, at most so many. Who notes them at the same time
+// waits here for the other and then finds nothing left to tell. Indexes:
+// appointments_by_start, appointment_reminders_pkey.
+func (store) takeReminders(ctx context.Context, now time.Time, before time.Duration, most int) ([]dueReminder, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []dueReminder
+	err = tx.Raw(`
+		WITH due AS (
+			SELECT a.organization_id, a.id, a.starts_at, a.ends_at, a.version FROM organizations o
+			CROSS JOIN LATERAL (
+				SELECT * FROM appointments t
+				WHERE t.organization_id = o.id AND t.starts_at > $1 AND t.starts_at <= $2 AND t.status = 'SCHEDULED' OFFSET 0) a
+			WHERE NOT EXISTS (
+				SELECT FROM appointment_reminders r WHERE r.organization_id = a.organization_id AND r.appointment_id = a.id
+					AND r.starts_at = a.starts_at AND r.minutes_before = $3)
+			ORDER BY a.organization_id, a.id LIMIT $4),
+		told AS (
+			INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at)
+			SELECT organization_id, id, starts_at, $3, $1 FROM due
+			ON CONFLICT DO NOTHING RETURNING organization_id, appointment_id)
+		SELECT d.organization_id, d.id AS appointment_id, d.starts_at, d.ends_at, d.version, $3::int AS minutes_before
+		FROM due d JOIN told t ON t.organization_id = d.organization_id AND t.appointment_id = d.id`,
+		now, now.Add(before), int(before/time.Minute), most).Scan(&rows).Error
+	return rows, err
+}
+
+// forgetReminders deletes what was noted of appointments that began before the
+// time. Index: appointment_reminders_by_start.
+func (store) forgetReminders(ctx context.Context, before time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`DELETE FROM appointment_reminders WHERE starts_at < $1`, before).Error
+}

@@ -1,0 +1,60 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// insertSeries writes series, new ones.
+func (store) insertSeries(ctx context.Context, rows []Series) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	n := len(rows)
+	organizations, ids, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
+	rules, times := make([]string, n), make([]time.Time, n)
+	for i, s := range rows {
+		organizations[i], ids[i], creators[i], rules[i], times[i] = s.OrganizationID, s.ID, s.CreatedBy, s.RecurrenceRule, s.CreatedAt
+	}
+	return tx.Exec(`
+		INSERT INTO appointment_series (organization_id, id, recurrence_rule, created_by, created_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[])`,
+		db.UUIDs(organizations), db.UUIDs(ids), rules, db.UUIDs(creators), times).Error
+}
+
+// seriesOf returns, for each of the appointments that belongs to a series, all
+// appointments of that series, itself among them, in one statement. Indexes: the
+// primary key, appointments_by_series.
+func (store) seriesOf(ctx context.Context, named []scheduling.Key) (map[scheduling.Key][]uuid.UUID, error) {
+	found := map[scheduling.Key][]uuid.UUID{}
+	if len(named) == 0 {
+		return found, nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := split(named)
+	var rows []struct{ OrganizationID, NamedID, MemberID uuid.UUID }
+	err = tx.Raw(`
+		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT series_id FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a
+		CROSS JOIN LATERAL (
+			SELECT id FROM appointments t WHERE t.organization_id = k.organization_id AND t.series_id = a.series_id OFFSET 0) m`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	for _, r := range rows {
+		key := scheduling.Key{OrganizationID: r.OrganizationID, ID: r.NamedID}
+		found[key] = append(found[key], r.MemberID)
+	}
+	return found, err
+}

@@ -1,0 +1,152 @@
+package appointments
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/trail"
+)
+
+// ErrNoPractitioner: no such practitioner in the caller's organization.
+var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "There is no practitioner of that id whose time could be booked.")
+
+// Timetable is a practitioner's availability, as it is kept.
+type Timetable struct {
+	PractitionerID uuid.UUID
+	Availability
+	Version int // counts every change; 0: nothing has been said yet
+}
+
+// Availability returns when the practitioner can be booked, as far as anything has
+// been said of it. The error is [ErrNoPractitioner].
+func (s *Service) Availability(ctx context.Context, practitioner uuid.UUID) (Timetable, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Timetable{}, err
+	}
+	return db.Snapshot(ctx, s.database, "availability.get", func(ctx context.Context) (Timetable, error) {
+		return s.timetable(ctx, scheduling.Key{OrganizationID: caller.OrganizationID, ID: practitioner})
+	})
+}
+
+// timetable returns the timetable in the transaction of the context.
+func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable, error) {
+	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []scheduling.Key{key}})
+	if err != nil {
+		return Timetable{}, err
+	}
+	if _, ok := rules.Practitioners[key]; !ok {
+		return Timetable{}, ErrNoPractitioner
+	}
+	found, err := s.store.availability(ctx, []scheduling.Key{key})
+	if t, ok := found[key]; ok {
+		return t, err
+	}
+	return Timetable{PractitionerID: key.ID}, err
+}
+
+// SetAvailability replaces what has been said of when the practitioner can be
+// booked. Appointments stay as they are. Refusals: [ErrNoPractitioner],
+// [patch.ErrStale], [fault.ErrInvalid].
+func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Timetable{}, err
+	}
+	if err := errorOf(a.wrongFields()); err != nil {
+		return Timetable{}, err
+	}
+	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: practitioner}
+	return db.Serializable(ctx, s.database, "availability.set", func(ctx context.Context) (Timetable, error) {
+		before, err := s.timetable(ctx, key)
+		if err != nil {
+			return Timetable{}, err
+		}
+		if err := match.Check(before.Version); err != nil {
+			return Timetable{}, err
+		}
+		after := Timetable{PractitionerID: practitioner, Availability: a, Version: before.Version + 1}
+		now := s.now()
+		if err := s.store.saveAvailability(ctx, key.OrganizationID, after, now); err != nil {
+			return Timetable{}, err
+		}
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "availability.change", "practitioner", practitioner, now
+		e.Before, e.After = before.Availability, after.Availability
+		return after, s.audit.Record(ctx, []trail.Event{e})
+	})
+}
+
+// maxOpeningDays is for how many days openings are looked for at once.
+const maxOpeningDays = 31
+
+// OpeningsQuery asks for openings of a practitioner.
+type OpeningsQuery struct {
+	PractitionerID uuid.UUID
+	First, Last    calendar.Date // at most 31 days; the past has no openings
+	Length, Step   time.Duration // whole minutes
+}
+
+// Openings are free times of a practitioner.
+type Openings struct {
+	Known bool // something is said of when they work; otherwise there are none
+	Spans []Span
+}
+
+// Openings returns the times at which the practitioner could be booked: within
+// their hours and beside their appointments, in the order of their starts. Refusals:
+// [ErrNoPractitioner], [fault.ErrInvalid] for days that cannot be.
+func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Openings{}, err
+	}
+	if days := daysBetween(q.First, q.Last) + 1; days < 1 || days > maxOpeningDays {
+		return Openings{}, fault.InvalidFields(fault.Field{
+			Field: "to", Code: "range", Message: fmt.Sprintf("must be from 0 to %d days after from", maxOpeningDays-1),
+		})
+	}
+	zone, err := s.directory.TimeZone(ctx, caller.OrganizationID)
+	if err != nil {
+		return Openings{}, err
+	}
+	window := Span{place(q.First.Time(), zone), place(q.Last.AddDays(1).Time(), zone)}
+	if now := s.now(); now.After(window.Start) {
+		window.Start = now.Truncate(time.Minute).Add(time.Minute)
+	}
+	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: q.PractitionerID}
+	return db.Snapshot(ctx, s.database, "openings.find", func(ctx context.Context) (Openings, error) {
+		t, err := s.timetable(ctx, key)
+		if err != nil || !t.Known() || window.empty() {
+			return Openings{Known: t.Known()}, err
+		}
+		busy, err := s.busy(ctx, key, t.reach(window))
+		return Openings{true, t.openings(zone, window, busy, q.Length, q.Step)}, err
+	})
+}
+
+// reach returns the time in which appointments may matter for the span: buffers on
+// both sides.
+func (a Availability) reach(s Span) Span {
+	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
+	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
+}
+
+// busy returns the practitioner's appointments that overlap the span.
+func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span) ([]Span, error) {
+	found, err := s.store.slots(ctx, needs{staff: map[scheduling.Key][]Span{practitioner: {within}}})
+	var spans []Span
+	for _, slot := range found[practitioner] {
+		spans = append(spans, slot.Span)
+	}
+	return spans, err
+}

@@ -1,0 +1,88 @@
+package appointments
+
+import (
+	"iter"
+	"time"
+
+	"omnirapeutic/platform/calendar"
+)
+
+// Length returns the time that passes from the start to the end.
+func (s Span) Length() time.Duration { return s.End.Sub(s.Start) }
+
+// common returns what the two have in common; its end is not after its start
+// where they have nothing.
+func (s Span) common(other Span) Span {
+	if other.Start.After(s.Start) {
+		s.Start = other.Start
+	}
+	if other.End.Before(s.End) {
+		s.End = other.End
+	}
+	return s
+}
+
+func (s Span) empty() bool { return !s.Start.Before(s.End) }
+
+// A wall-clock time is what a clock on the wall shows, without a zone. Here it is
+// a time.Time in UTC of which only the date and the time of day mean something.
+
+// wallClock returns what a clock in the zone shows at t.
+func wallClock(t time.Time, zone *time.Location) time.Time {
+	local := t.In(zone)
+	year, month, day := local.Date()
+	hour, minute, second := local.Clock()
+	return time.Date(year, month, day, hour, minute, second, local.Nanosecond(), time.UTC)
+}
+
+// onDate returns the wall-clock time on another date.
+func onDate(date calendar.Date, wall time.Time) time.Time {
+	const day = 24 * time.Hour
+	return date.Time().Add(wall.Sub(wall.Truncate(day)))
+}
+
+// place returns the instant at which clocks in the zone show the wall-clock time,
+// by the rules of RFC 5545, 3.3.5: of a time that comes twice, because clocks are
+// put back, the first; a time that does not come, because clocks are put forward
+// past it, counts from the offset before the change, so that 02:30 is 03:30 on
+// that day. [time.Date] leaves open which of the two it returns.
+func place(wall time.Time, zone *time.Location) time.Time {
+	const reach = 48 * time.Hour // farther than any offset, 26 hours at most
+	var before time.Duration
+	for s := range steady(zone, Span{wall.Add(-reach), wall.Add(reach)}) {
+		t := wall.Add(-s.offset)
+		switch {
+		case t.Before(s.Start):
+			return wall.Add(-before).UTC()
+		case t.Before(s.End):
+			return t.UTC()
+		}
+		before = s.offset
+	}
+	return wall.Add(-before).UTC()
+}
+
+// steadySpan is a span in which a zone keeps its offset.
+type steadySpan struct {
+	Span
+	offset time.Duration // what clocks show is UTC plus this
+}
+
+// steady yields the parts of the span in which the zone keeps its offset, in order
+// and without a gap.
+func steady(zone *time.Location, within Span) iter.Seq[steadySpan] {
+	return func(yield func(steadySpan) bool) {
+		for at := within.Start; at.Before(within.End); {
+			local := at.In(zone)
+			_, offset := local.Zone()
+			_, end := local.ZoneBounds()
+			if end.IsZero() || end.After(within.End) {
+				end = within.End
+			}
+			if !yield(steadySpan{Span{at.UTC(), end.UTC()}, time.Duration(offset) * time.Second}) {
+				return
+			}
+			at = end
+		}
+	}
+}

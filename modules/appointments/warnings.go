@@ -1,0 +1,77 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// The codes of warnings.
+const (
+	warnOutside = "outside-availability"
+	warnBuffer  = "within-buffer"
+)
+
+// Warning is what a person should know of an appointment that nothing stands
+// against.
+type Warning struct {
+	Code           string    `json:"code"` // outside-availability or within-buffer
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	StartTime      time.Time `json:"startTime"` // of the appointment
+	Message        string    `json:"message"`
+}
+
+// warnings tells which of the times, each being that of an appointment, are outside
+// the practitioners' hours, or closer to another of their appointments than their
+// buffers ask. Of practitioners of whom nothing is said there is nothing to warn of.
+func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span) ([]Warning, error) {
+	zone, err := s.directory.TimeZone(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]scheduling.Key, len(practitioners))
+	for i, id := range practitioners {
+		keys[i] = scheduling.Key{OrganizationID: organization, ID: id}
+	}
+	return db.Snapshot(ctx, s.database, "availability.warn", func(ctx context.Context) ([]Warning, error) {
+		tables, err := s.store.availability(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		asked := needs{staff: map[scheduling.Key][]Span{}}
+		for key, t := range tables {
+			if t.BufferBefore+t.BufferAfter == 0 {
+				continue
+			}
+			for _, span := range spans {
+				asked.staff[key] = append(asked.staff[key], t.reach(span))
+			}
+		}
+		near, err := s.store.slots(ctx, asked)
+		var all []Warning
+		for _, key := range keys {
+			for _, span := range spans {
+				all = append(all, tables[key].warnings(key.ID, span, near[key], zone)...)
+			}
+		}
+		return all, err
+	})
+}
+
+// warnings returns those of one appointment of the practitioner.
+func (a Availability) warnings(practitioner uuid.UUID, span Span, near []slot, zone *time.Location) []Warning {
+	var all []Warning
+	if a.Known() && !a.covers(span, zone) {
+		all = append(all, Warning{warnOutside, practitioner, span.Start.UTC(), "The practitioner is not available at that time."})
+	}
+	for _, other := range near {
+		if !other.Span.Overlaps(span) && a.around(other.Span).Overlaps(a.around(span)) {
+			return append(all, Warning{warnBuffer, practitioner, span.Start.UTC(), "The practitioner has another appointment closer to it than they ask for."})
+		}
+	}
+	return all
+}

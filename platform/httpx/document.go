@@ -1,0 +1,57 @@
+package httpx
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// HandleDocument adapts a function to an [Endpoint] that answers with a text of the
+// media type, such as text/calendar, in the place of JSON. In is read as by [Handle].
+// The answer has an ETag of what is in it, and is not sent to a client that has it
+// (If-None-Match, 304); nobody but the client may keep it, and for as long as fresh
+// without asking again. Errors become problem documents as usual.
+func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error)) Endpoint {
+	in := reflect.TypeFor[In]()
+	binder := newBinder(in)
+	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, serve: func(c echo.Context) error {
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return err
+		}
+		text, err := fn(c.Request().Context(), request)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256([]byte(text))
+		tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+		header := c.Response().Header()
+		header.Set("ETag", tag)
+		header.Set(echo.HeaderCacheControl, fmt.Sprintf("private, max-age=%d", int(fresh.Seconds())))
+		if has(c.Request().Header.Values("If-None-Match"), tag) {
+			return c.NoContent(http.StatusNotModified)
+		}
+		return c.Blob(http.StatusOK, media+"; charset=utf-8", []byte(text))
+	}}
+}
+
+// has reports whether a client has what the tag stands for (RFC 9110, 13.1.2: tags
+// are compared weakly).
+func has(lines []string, tag string) bool {
+	for _, line := range lines {
+		for each := range strings.SplitSeq(line, ",") {
+			each = strings.TrimPrefix(strings.TrimSpace(each), "W/")
+			if each == "*" || each == tag {
+				return true
+			}
+		}
+	}
+	return false
+}
