@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"regexp"
@@ -33,7 +34,8 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}}
 	p.process.Env = append([]string{
 		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + databaseURL,
-		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DB_MAX_CONNS=10", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
+		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
+		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),
 	}, settings...)
 	p.process.Stdout, p.process.Stderr = p.out, p.out
 	require.NoError(t, p.process.Start())

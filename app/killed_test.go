@@ -3,8 +3,6 @@ package app_test
 import (
 	"context"
 	"net/http"
-	"os"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,20 +18,15 @@ import (
 const byThemselves = "OMNI_COMBINE=false"
 
 // inBothModes runs a test of what goes wrong with operations that share
-// transactions, and with each in one of its own. Faults says how often it goes
-// wrong: OMNI_TEST_FAULTS times, or three.
+// transactions, and a reduced one with each in a transaction of its own. Faults
+// says how often it goes wrong.
 func inBothModes(t *testing.T, test func(t *testing.T, mode string, faults int)) {
-	faults := 3
-	if text := os.Getenv("OMNI_TEST_FAULTS"); text != "" {
-		var err error
-		faults, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	}
+	faults, fewer := 10, 3
 	if testing.Short() {
-		faults = 1
+		faults, fewer = 2, 1
 	}
 	t.Run("combined", func(t *testing.T) { t.Parallel(); test(t, combining, faults) })
-	t.Run("each by itself", func(t *testing.T) { t.Parallel(); test(t, byThemselves, (faults+2)/3) })
+	t.Run("each by itself", func(t *testing.T) { t.Parallel(); test(t, byThemselves, fewer) })
 }
 
 // contested enters two authorizations for clients to meet on: one with room
