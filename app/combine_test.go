@@ -235,18 +235,36 @@ func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
 	c.requireClean(t)
 }
 
+// TestTheQueueIsFull has more clients ask than may wait. Those who are turned away
+// ask again later, with the same key.
 func TestTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := serve(t, database, database.Open(t), combining, "OMNI_COMBINE_QUEUE=1")
-	path := c.authorize(t, 10)
+	const room, more = 5, 40
+	c := serve(t, database, database.Open(t), combining, fmt.Sprint("OMNI_COMBINE_QUEUE=", room))
+	path := c.authorize(t, 100)
+	reserve := func(key int) answer {
+		return c.admin().with("Idempotency-Key", fmt.Sprint("client ", key)).post(t, path+"/reserve", body{"units": 1})
+	}
 	lane := c.holdLane(t)
-	lane.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
-	turnedAway := c.admin().post(t, path+"/reserve", body{"units": 1})
-	turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
-	require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
+	for range room {
+		lane.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
+	}
+	together(more, func(i int) {
+		turnedAway := reserve(i)
+		turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
+		require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
+	})
+	require.Equal(t, room, c.app.Authorizations.Waiting(), "no more than may")
 	lane.letGo(t)
-	c.requireBalance(t, path, 10, 0, 1)
+	c.requireBalance(t, path, 100, 0, room)
+	for i := range more {
+		a := reserve(i)
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+		require.Empty(t, a.header.Get("Idempotency-Replayed"))
+	}
+	c.requireBalance(t, path, 100, 0, room+more)
+	c.requireClean(t)
 }
 
 func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {

@@ -4,10 +4,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/anishathalye/porcupine"
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,7 +29,7 @@ func TestFiftyReservesWithRoomForTwenty(t *testing.T) {
 	require.EqualValues(t, 30, refused.Load())
 	c.requireBalance(t, path, 20, 0, 20)
 	c.requireClean(t)
-	history.requireLinearizable(t, 20)
+	history.requireLinearizable(t, map[string]int{path: 20})
 }
 
 func TestTenReservesOfFifteenOnAHundred(t *testing.T) {
@@ -43,7 +40,7 @@ func TestTenReservesOfFifteenOnAHundred(t *testing.T) {
 	together(10, func(int) { history.reserve(t, c.admin(), path, 15) })
 	c.requireBalance(t, path, 100, 0, 90)
 	c.requireClean(t)
-	history.requireLinearizable(t, 100)
+	history.requireLinearizable(t, map[string]int{path: 100})
 }
 
 func TestReservesAndConsumesAtOnce(t *testing.T) {
@@ -103,54 +100,4 @@ func TestTwentyTimesTheSameReserve(t *testing.T) {
 	require.Equal(t, 1, first)
 	c.requireBalance(t, path, 100, 0, 3)
 	c.requireClean(t)
-}
-
-// history records reserves, so that porcupine can say whether there is an order
-// of them, within the times at which they were asked and answered, in which each
-// answer is right.
-type history struct {
-	next      atomic.Int64
-	contended atomic.Int64 // answers that said to ask again
-	events    [64]porcupine.Operation
-}
-
-type reserved struct {
-	accepted  bool
-	available int // what a refusal said there was
-}
-
-func (h *history) reserve(t *testing.T, c caller, path string, units int) answer {
-	i := h.next.Add(1) - 1
-	asked := time.Now().UnixNano()
-	keyed := c.with("Idempotency-Key", uuid.NewString())
-	a := keyed.post(t, path+"/reserve", body{"units": units})
-	for a.status == http.StatusInternalServerError {
-		a.refused(t, http.StatusInternalServerError, "contention")
-		require.NotEmpty(t, a.header.Get("Retry-After"))
-		h.contended.Add(1)
-		a = keyed.post(t, path+"/reserve", body{"units": units})
-	}
-	result := reserved{accepted: a.status == http.StatusCreated}
-	if !result.accepted {
-		result.available = a.number(t, "available")
-	}
-	h.events[i] = porcupine.Operation{
-		ClientId: int(i), Input: units, Call: asked, Output: result, Return: time.Now().UnixNano(),
-	}
-	return a
-}
-
-func (h *history) requireLinearizable(t *testing.T, total int) {
-	t.Helper()
-	model := porcupine.Model{
-		Init: func() any { return total },
-		Step: func(state, input, output any) (bool, any) {
-			available, units, result := state.(int), input.(int), output.(reserved)
-			if units <= available {
-				return result.accepted, available - units
-			}
-			return !result.accepted && result.available == available, available
-		},
-	}
-	require.True(t, porcupine.CheckOperations(model, h.events[:h.next.Load()]))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/app/command"
 	"omnirapeutic/config"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
@@ -27,8 +28,12 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// TestMain holds the contract against what all tests together have seen.
+// TestMain holds the contract against what all tests together have seen. It runs
+// the program itself where a test has asked for it, see [instance].
 func TestMain(m *testing.M) {
+	if os.Getenv(runMain) != "" {
+		os.Exit(command.Main())
+	}
 	dbtest.Main(m, func() error {
 		if !isWholeRun() {
 			return nil

@@ -50,7 +50,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			require.EqualValues(t, 30, refused.Load())
 			first.requireBalance(t, path, 20, 0, 20)
 			second.requireClean(t)
-			history.requireLinearizable(t, 20)
+			history.requireLinearizable(t, map[string]int{path: 20})
 
 			var ended, retries, failures int
 			for _, instance := range []*clinic{first, second} {

@@ -1,89 +1,92 @@
 package app_test
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/postgres"
 )
 
-// killDatabase kills the server with SIGKILL. Sessions outlive their server for a
-// moment and may have answered; so it waits until there is one to kill.
-func killDatabase(t *testing.T, dir string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		content, err := os.ReadFile(filepath.Join(dir, "cluster", "postmaster.pid"))
-		if err != nil {
-			return false
-		}
-		pid, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
-		return err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil
-	}, time.Minute, time.Millisecond)
+// killable is a PostgreSQL of the test's own, with durable settings, on disk.
+type killable struct {
+	*postgres.Server
 }
 
-// TestDatabaseIsKilledUnderLoad kills the database while clients book. Each
-// client repeats a request with the same key until it gets a yes or a no. Then
-// what they were told must be what is stored.
+// killAndStart kills all of the server's processes with SIGKILL, so that none of
+// them can notice the end of another, and starts it again.
+func (k *killable) killAndStart(t testing.TB) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(k.Dir(), "cluster", "postmaster.pid"))
+	require.NoError(t, err)
+	first, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(first, syscall.SIGSTOP), "it makes no more processes")
+	all := append(children(t, first), first)
+	require.Greater(t, len(all), 5)
+	for _, pid := range all {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	}
+	require.NoError(t, k.Stop(t.Context())) // it would start again by itself, three times
+	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir()})
+	require.NoError(t, err)
+	again := k.Server
+	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })
+}
+
+// children returns the processes whose parent the process is.
+func children(t testing.TB, parent int) []int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	var found []int
+	for _, stat := range stats {
+		content, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// The number, the name in brackets, the state, the parent.
+		number, rest, _ := strings.Cut(string(content), " ")
+		fields := strings.Fields(rest[strings.LastIndex(rest, ")")+1:])
+		if fields[1] == strconv.Itoa(parent) {
+			pid, err := strconv.Atoi(number)
+			require.NoError(t, err)
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// TestDatabaseIsKilledUnderLoad kills the database while clients book, and starts
+// it again. The server stays up, and goes on by itself.
 func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	server := dbtest.Server(t, false)
-	database := dbtest.Of(server)
-	c := serve(t, database, database.Open(t))
-	path := c.authorize(t, 100_000)
-
-	var accepted, unavailable atomic.Int64
-	stop := make(chan struct{})
-	var clients sync.WaitGroup
-	for range 8 {
-		clients.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				keyed := c.admin().with("Idempotency-Key", uuid.NewString())
-				for deadline := time.Now().Add(time.Minute); ; {
-					answer := keyed.post(t, path+"/reserve", body{"units": 1})
-					if answer.status == http.StatusCreated {
-						accepted.Add(1)
-						break
-					}
-					if answer.status < http.StatusInternalServerError || time.Now().After(deadline) {
-						t.Errorf("neither yes nor a reason to ask again: %s", answer.raw)
-						return
-					}
-					require.NotEmpty(t, answer.header.Get("Retry-After"), "%s", answer.raw)
-					unavailable.Add(1)
-					time.Sleep(20 * time.Millisecond) // a client's patience, no synchronization
-				}
-			}
-		})
-	}
-	for range 3 {
-		before := accepted.Load()
-		require.Eventually(t, func() bool { return accepted.Load() > before+20 }, time.Minute, time.Millisecond)
-		killDatabase(t, server.Dir())
-	}
-	before := accepted.Load()
-	require.Eventually(t, func() bool { return accepted.Load() > before+20 }, time.Minute, time.Millisecond, "it comes back by itself")
-	close(stop)
-	clients.Wait()
-
-	require.Positive(t, unavailable.Load(), "the outage was felt")
-	c.requireBalance(t, path, 100_000, 0, int(accepted.Load()))
-	c.requireClean(t)
+	inBothModes(t, func(t *testing.T, mode string, faults int) {
+		server := &killable{dbtest.Server(t, false)}
+		database := dbtest.Of(server.Server)
+		c := serve(t, database, database.Open(t))
+		paths, totals := c.contested(t)
+		serving := c.launch(t, database.AppURL, mode)
+		h := &history{}
+		stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
+		for range faults {
+			h.progress(t, 20)
+			server.killAndStart(t)
+		}
+		h.progress(t, 20, "it goes on")
+		stop()
+		require.Positive(t, h.turned.Load(), "it was felt")
+		h.requireTrue(t, c, totals)
+	})
 }
 
 func TestReadinessFollowsTheDatabase(t *testing.T) {

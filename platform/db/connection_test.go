@@ -68,6 +68,27 @@ func TestLostConnection(t *testing.T) {
 		})
 	}
 
+	t.Run("it does not try again what the database cannot write", func(t *testing.T) {
+		t.Parallel()
+		c := newCounters(t, patient)
+		_, err := db.Serializable(t.Context(), c.DB, "read-only", func(ctx context.Context) (int64, error) {
+			tx, err := db.Handle(ctx)
+			if err != nil {
+				return 0, err
+			}
+			if err := tx.Exec("SET TRANSACTION READ ONLY").Error; err != nil {
+				return 0, err
+			}
+			return add(ctx, 1)
+		})
+		_, ok := errors.AsType[*db.UnavailableError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, "25006", db.SQLState(err))
+		require.Equal(t, map[string]int64{"1": 1}, c.operation(t, "read-only").Attempts)
+		require.Equal(t, int64(1), c.operation(t, "read-only").Unavailable)
+		c.idle(t)
+	})
+
 	t.Run("it survives that all connections of the pool have died", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(8))

@@ -118,12 +118,20 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.P
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 		return p.IdleDuration > time.Second || retried(ctx)
 	}
+	settings.AfterRelease = mayWrite
 	// A statement whose context ends is cancelled at the server, and the
 	// connection lives on; pgx's default destroys it.
 	settings.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
 	}
 	return pgxpool.NewWithConfig(ctx, settings)
+}
+
+// mayWrite reports whether the connection is to be kept. A session that began
+// while its database was read-only stays so: were it kept, the program would be
+// out of work for as long as it lasts, though others could write again.
+func mayWrite(c *pgx.Conn) bool {
+	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
 // Close closes all connections.

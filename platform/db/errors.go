@@ -36,8 +36,8 @@ func (e *AmbiguousCommitError) Error() string {
 // Unwrap returns what went wrong at COMMIT.
 func (e *AmbiguousCommitError) Unwrap() error { return e.cause }
 
-// UnavailableError says that the database cannot be reached, or that its
-// connections keep breaking. Nothing has been changed.
+// UnavailableError says that the database cannot be reached, that its connections
+// keep breaking, or that it is read-only or has no room. Nothing has been changed.
 type UnavailableError struct {
 	Operation string
 	cause     error

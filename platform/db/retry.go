@@ -63,7 +63,7 @@ func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 		return Cancelled, errors.Join(v.err, r.last)
 	case v.kind == refused:
 		return Refused, v.err
-	case v.kind == lost && (usedUp || r.losses == maxLost):
+	case v.kind == unable, v.kind == lost && (usedUp || r.losses == maxLost):
 		return Unavailable, &UnavailableError{Operation: r.operation, cause: v.err}
 	case v.ambiguous && usedUp:
 		return Ambiguous, v.err

@@ -27,6 +27,7 @@ type kind int
 const (
 	committed kind = iota
 	refused        // the error is the caller's to deal with
+	unable         // the database may not or cannot write: nothing to be tried again at once
 	again          // serialization failure or deadlock: try again
 	lost           // the connection broke before COMMIT: try again, a few times
 	ambiguous      // it broke, or timed out, at COMMIT: nobody here knows
@@ -62,6 +63,8 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 		v.kind = again
 	case a.retriesConstraint(err, first):
 		v.kind, v.taken = again, true
+	case cannotWrite(state):
+		v.kind = unable
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
 	case at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
@@ -83,6 +86,8 @@ func judgeCommit(err error, state string) kind {
 		return ambiguous
 	case retryable(state):
 		return again
+	case cannotWrite(state):
+		return unable
 	default:
 		return refused // the server says that it has not committed, and why
 	}
@@ -98,6 +103,18 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 		return errors.As(err, &server) && server.Code == pgerrcode.UniqueViolation &&
 			slices.Contains(a.unit.constraints, server.ConstraintName)
 	})
+}
+
+// cannotWrite reports whether the SQLSTATE means that the server is there and does
+// not carry out what anybody asks for: it is read-only, or has no room.
+func cannotWrite(state string) bool {
+	switch state {
+	case pgerrcode.ReadOnlySQLTransaction, pgerrcode.IOError:
+		return true
+	case pgerrcode.TooManyConnections: // another try may find one
+		return false
+	}
+	return pgerrcode.IsInsufficientResources(state)
 }
 
 // connectionLost reports whether the SQLSTATE means that the connection, or the

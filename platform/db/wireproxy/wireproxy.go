@@ -31,23 +31,37 @@ const (
 	// InFlight breaks the client's side, and gives the statement, one without
 	// arguments, to the server when the fault is released.
 	InFlight
+	// Held breaks nothing: the statement waits, and with it its transaction, until
+	// the fault is released or dropped. Its client can be killed meanwhile.
+	Held
 )
 
 // Fault breaks connections at one statement. Make it with [Proxy.Break].
 type Fault struct {
 	place     Place
+	after     string // what the connection's statement before begins with
 	statement string
 	proxy     *Proxy
 	left      int // connections still to break; guarded by the proxy's mutex
 	release   chan struct{}
+	dropped   bool // set before release is closed
 	done      chan struct{}
 }
 
-// Release lets a statement that is [InFlight] reach the server, and returns once
-// the server has answered it. It waits until there is one; call it once.
+// Release lets a statement that is [InFlight] or [Held] reach the server, and
+// returns once the server has answered the one, or the other is on its way. It
+// waits until there is one; call it once, on a fault that breaks one connection.
 func (f *Fault) Release() {
 	close(f.release)
 	<-f.done
+}
+
+// Drop closes the server's side of a connection whose statement is [Held], as the
+// system does for a client that was killed before it sent it. It is called
+// instead of Release.
+func (f *Fault) Drop() {
+	f.dropped = true
+	f.Release()
 }
 
 // Spent reports whether the fault has met all its statements.
@@ -103,18 +117,28 @@ func (p *Proxy) URL(of string) string {
 // Break arms a fault for the next statements, as many as times says, that begin
 // with the text, whatever its case. Each breaks one connection.
 func (p *Proxy) Break(place Place, statement string, times int) *Fault {
-	f := &Fault{proxy: p, place: place, statement: strings.ToLower(statement), left: times, release: make(chan struct{}), done: make(chan struct{})}
+	return p.BreakAfter(place, "", statement, times)
+}
+
+// BreakAfter is [Proxy.Break] for statements that follow another one on their
+// connection, which tells one COMMIT from the next.
+func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fault {
+	f := &Fault{
+		proxy: p, place: place, after: strings.ToLower(after), statement: strings.ToLower(statement), left: times,
+		release: make(chan struct{}), done: make(chan struct{}),
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, f)
 	return f
 }
 
-func (p *Proxy) faultAt(sql string) *Fault {
+// faultAt returns what is to happen at a statement, given the one before it.
+func (p *Proxy) faultAt(before, sql string) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.faults {
-		if f.left > 0 && strings.HasPrefix(strings.ToLower(sql), f.statement) {
+		if f.left > 0 && strings.HasPrefix(sql, f.statement) && strings.HasPrefix(before, f.after) {
 			f.left--
 			return f
 		}
@@ -184,6 +208,7 @@ type link struct {
 	proxy          *Proxy
 	client, server net.Conn
 	statements     map[string]string // prepared: name → SQL
+	last           string            // the statement before
 
 	mu     sync.Mutex
 	broken *Fault // nothing reaches the client any more
@@ -206,7 +231,15 @@ func (l *link) forwardQuestions() {
 			return
 		}
 		if sql := l.executed(m); sql != "" {
-			if f := l.proxy.faultAt(sql); f != nil {
+			f := l.proxy.faultAt(l.last, sql)
+			l.last = sql
+			if f != nil && f.place == Held {
+				if !l.hold(f, m) {
+					return
+				}
+				continue
+			}
+			if f != nil {
 				l.breakAt(f, m)
 				if f.place != BeforeAnswer {
 					return
@@ -218,6 +251,17 @@ func (l *link) forwardQuestions() {
 			return
 		}
 	}
+}
+
+// hold keeps the message back, and reports whether the link goes on.
+func (l *link) hold(f *Fault, m []byte) bool {
+	defer close(f.done)
+	<-f.release
+	if f.dropped {
+		l.proxy.forget(l.server)
+		return false
+	}
+	return write(l.server, m) == nil
 }
 
 // breakAt does what the fault asks for, at the message that matched.
@@ -263,22 +307,24 @@ func (l *link) forwardAnswers() {
 	}
 }
 
-// executed returns the SQL that the message has the server carry out, and
-// nothing for other messages. Names of prepared statements are noted.
+// executed returns the SQL that the message has the server carry out, in small
+// letters, and nothing for other messages. Names of prepared statements are noted.
 func (l *link) executed(m []byte) string {
 	kind, body := m[0], m[5:]
 	switch kind {
 	case 'Q': // Query: SQL
-		return text(&body)
+		return plain(text(&body))
 	case 'P': // Parse: name, SQL, …
 		name := text(&body)
-		l.statements[name] = text(&body)
+		l.statements[name] = plain(text(&body))
 	case 'B': // Bind: portal, name of the statement, …
 		text(&body)
 		return l.statements[text(&body)]
 	}
 	return ""
 }
+
+func plain(sql string) string { return strings.ToLower(strings.TrimSpace(sql)) }
 
 // text cuts a string off a message.
 func text(body *[]byte) string {

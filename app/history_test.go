@@ -1,0 +1,245 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// history records what clients asked for and were told, so that porcupine can say
+// whether there is an order of it, within the times at which each was asked and
+// answered, in which every answer is right. A request without an answer stays
+// open until a repetition with the same key gets one.
+type history struct {
+	contended atomic.Int64 // answers that said to ask again because of others
+	turned    atomic.Int64 // answers that said to ask again, or none at all
+
+	mu     sync.Mutex
+	events []porcupine.Operation
+}
+
+// asked is a call: reserve, release or consume, or a look at the balance.
+type asked struct {
+	path, verb  string
+	units       int    // 0: all that is left of the reservation
+	reservation string // "": the oldest ones
+}
+
+func (q asked) body() body {
+	b := body{}
+	if q.units > 0 {
+		b["units"] = q.units
+	}
+	if q.reservation != "" {
+		b["reservationId"] = q.reservation
+	}
+	return b
+}
+
+// told is what came of it: a refusal's code, or the balance after.
+type told struct {
+	code            string
+	used, scheduled int
+	available       int    // or what a refusal said there was
+	missing         int    // of a consumption
+	reservation     string // of a reserve
+}
+
+// insist asks until there is a yes or a no, with one key. The instance to ask is
+// chosen anew each time, given how often was asked before.
+func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
+	key, began, unknown := uuid.NewString(), time.Now(), false
+	for n := 0; ; n++ {
+		a, err := at(n).with("Idempotency-Key", key).try(t, q.path+"/"+q.verb, q.body())
+		switch code := a.text("code"); {
+		case err != nil:
+			unknown = true // it may have been carried out
+		case a.status < http.StatusInternalServerError:
+			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
+				t.Errorf("it was carried out, and the client was told that nothing had been changed: %s", a.raw)
+			}
+			h.record(q, toldBy(t, q, a), began)
+			return a
+		case slices.Contains([]string{"contention", "database-unavailable", "outcome-unknown", "queue-full", "shutting-down", "timeout"}, code):
+			unknown = unknown || code == "outcome-unknown"
+			if a.header.Get("Retry-After") == "" {
+				t.Errorf("it does not say when to ask again: %s", a.raw)
+			}
+			if code == "contention" {
+				h.contended.Add(1)
+			}
+		default:
+			t.Errorf("neither an answer nor a reason to ask again: %s", a.raw)
+			return a
+		}
+		if time.Since(began) > 2*time.Minute {
+			t.Errorf("no answer to %+v", q)
+			return a
+		}
+		h.turned.Add(1)
+		time.Sleep(20 * time.Millisecond) // a client's patience, no synchronization
+	}
+}
+
+// reserve insists on one instance.
+func (h *history) reserve(t testing.TB, c caller, path string, units int) answer {
+	return h.insist(t, func(int) caller { return c }, asked{path: path, verb: "reserve", units: units})
+}
+
+func toldBy(t testing.TB, q asked, a answer) told {
+	if a.status >= http.StatusBadRequest {
+		r := told{code: a.text("code")}
+		if r.code == "insufficient-units" {
+			r.available = a.number(t, "available")
+		}
+		return r
+	}
+	r := told{
+		used: a.number(t, "authorization", "usedUnits"), scheduled: a.number(t, "authorization", "scheduledUnits"),
+		available: a.number(t, "authorization", "availableUnits"),
+	}
+	switch q.verb {
+	case "reserve":
+		r.reservation = a.reservationID(t)
+	case "consume":
+		r.missing = a.number(t, "missingUnits")
+	}
+	return r
+}
+
+func (h *history) record(q asked, r told, began time.Time) {
+	ended := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, porcupine.Operation{
+		ClientId: len(h.events), Input: q, Call: began.UnixNano(), Output: r, Return: ended.UnixNano(),
+	})
+}
+
+// answered returns how many calls have their answer.
+func (h *history) answered() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.events)
+}
+
+// progress waits until more calls have been answered.
+func (h *history) progress(t testing.TB, more int, why ...any) {
+	t.Helper()
+	before := h.answered()
+	require.Eventually(t, func() bool { return h.answered() >= before+more }, 2*time.Minute, time.Millisecond, why...)
+}
+
+// clients ask for things at random until they are told to stop, and have the
+// answer to the last of them then.
+func (h *history) clients(t testing.TB, many int, paths []string, at func(client, n int) caller) (stop func()) {
+	var all sync.WaitGroup
+	stopped := make(chan struct{})
+	seed := rand.Uint64()
+	t.Logf("clients draw with seed %d", seed)
+	for client := range many {
+		random := rand.New(rand.NewPCG(seed, uint64(client)))
+		all.Go(func() {
+			mine := map[string][]string{} // reservations, by path
+			for {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				path := paths[random.IntN(len(paths))]
+				q := draw(random, path, mine[path])
+				a := h.insist(t, func(n int) caller { return at(client, n) }, q)
+				if q.verb == "reserve" && a.status == http.StatusCreated {
+					mine[path] = append(mine[path], a.reservationID(t))
+				}
+			}
+		})
+	}
+	return func() { close(stopped); all.Wait() }
+}
+
+// draw draws what to ask for next. Named reservations may be closed by now.
+func draw(random *rand.Rand, path string, mine []string) asked {
+	q := asked{path: path, verb: []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)], units: 1 + random.IntN(3)}
+	if q.verb == "reserve" || random.IntN(4) == 0 {
+		return q
+	}
+	if len(mine) == 0 {
+		q.verb = "reserve"
+		return q
+	}
+	q.reservation, q.units = mine[len(mine)-1-random.IntN(min(3, len(mine)))], random.IntN(4)
+	return q
+}
+
+// requireTrue checks the books, that every operation that was accepted is stored
+// once and no other, and that all that clients were told can be true. The totals
+// are those of all the authorizations that clients asked for.
+func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
+	t.Helper()
+	c.requireClean(t)
+	accepted := map[string]int{}
+	for _, e := range h.events {
+		if q, r := e.Input.(asked), e.Output.(told); r.code == "" {
+			accepted[q.path]++
+		}
+	}
+	for path := range totals {
+		require.Equal(t, accepted[path], c.operations(t, path), "operations of %s that took effect", path)
+		a := c.admin().get(t, path)
+		h.record(asked{path: path, verb: "look"}, told{
+			used: a.number(t, "usedUnits"), scheduled: a.number(t, "scheduledUnits"), available: a.number(t, "availableUnits"),
+		}, time.Now())
+	}
+	h.requireLinearizable(t, totals)
+	t.Logf("%d calls answered, %d times asked again", len(h.events), h.turned.Load())
+}
+
+// operations counts those that are in the ledger of an authorization.
+func (c *clinic) operations(t testing.TB, path string) int {
+	t.Helper()
+	return c.count(t, "SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
+}
+
+// try is post for servers that may be gone: the error says that there was no
+// answer. It sends the request once, and no transport repeats it.
+func (c caller) try(t testing.TB, path string, b body) (answer, error) {
+	written, err := json.Marshal(b)
+	if err != nil {
+		return answer{}, err
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, bytes.NewReader(written))
+	if err != nil {
+		return answer{}, err
+	}
+	request.GetBody = nil
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	for name, value := range c.headers {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, fmt.Errorf("cut off: %w", err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(raw))
+	return c.answered(t, http.MethodPost, path, response), nil
+}

@@ -1,0 +1,82 @@
+package app_test
+
+import (
+	"cmp"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runMain makes the test binary the program itself.
+const runMain = "OMNI_TEST_RUN_MAIN"
+
+// instance is the program in a process of its own, which tests stop and kill. Its
+// practices and their tokens are those of a clinic on the same database.
+type instance struct {
+	clinic  clinic
+	process *exec.Cmd
+	out     *printed
+}
+
+// launch starts the program on a database, which may lie behind a proxy, with
+// environment variables, and returns once it listens.
+func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *instance {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}}
+	p.process.Env = append([]string{
+		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + databaseURL,
+		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
+		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),
+	}, settings...)
+	p.process.Stdout, p.process.Stderr = p.out, p.out
+	require.NoError(t, p.process.Start())
+	t.Cleanup(func() {
+		_ = p.process.Process.Kill() // most tests have ended it
+		_ = p.process.Wait()
+	})
+	p.out.await(t, "Stop with Ctrl-C")
+	p.clinic.url = regexp.MustCompile(`listens on (http://\S+)`).FindStringSubmatch(p.out.all())[1]
+	return p
+}
+
+// kill ends the process at once, as nothing that it could notice.
+func (p *instance) kill(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.process.Process.Kill())
+	require.Error(t, p.process.Wait())
+	require.Equal(t, syscall.SIGKILL, p.process.ProcessState.Sys().(syscall.WaitStatus).Signal())
+}
+
+// printed is what a process has printed. Safe for concurrent use.
+type printed struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) all() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+func (p *printed) await(t testing.TB, text string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(p.all(), text); time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(end), "it does not say %q: %s", text, p.all())
+	}
+}

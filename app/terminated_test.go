@@ -1,0 +1,61 @@
+package app_test
+
+import (
+	"database/sql"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// TestSessionsAreTerminatedUnderLoad ends sessions of two instances at random,
+// twenty a second: for two seconds, or for ten where OMNI_TEST_FAULTS is long.
+func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := dbtest.New(t)
+			c := serve(t, database, database.Open(t))
+			paths, totals := c.contested(t)
+			instances := []*instance{c.launch(t, database.AppURL, mode), c.launch(t, database.AppURL, mode)}
+			h := &history{}
+			stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
+			h.progress(t, 20)
+			seconds := 2
+			if os.Getenv("OMNI_TEST_FAULTS") == "long" {
+				seconds = 10
+			}
+			ended := terminate(t, database, 20*seconds)
+			h.progress(t, 20, "it goes on")
+			stop()
+			t.Logf("%d sessions ended", ended)
+			require.Greater(t, ended, 10*seconds)
+			h.requireTrue(t, c, totals)
+		})
+	}
+}
+
+// terminate ends as many sessions of the program, one every 50 ms, and returns how
+// many there were to end.
+func terminate(t testing.TB, database dbtest.Database, many int) (ended int) {
+	t.Helper()
+	role, err := sql.Open("pgx", database.AppURL) // it may end the program's sessions
+	require.NoError(t, err)
+	defer role.Close()
+	pace := time.NewTicker(time.Second / 20)
+	defer pace.Stop()
+	for range many {
+		<-pace.C
+		var found int
+		require.NoError(t, role.QueryRowContext(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM (
+			SELECT pid FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'omnirapeutic' AND query NOT LIKE 'LISTEN %'
+			ORDER BY random() LIMIT 1) one`).Scan(&found))
+		ended += found
+	}
+	return ended
+}
