@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
@@ -45,7 +46,9 @@ type App struct {
 	Access         *rbac.Service
 	Authorizations *authorization.Service
 	Events         *events.Service
+	Audit          *audit.Service
 
+	books    *bookMetrics
 	config   config.Config
 	database *db.DB
 	keys     *idempotency.Keys
@@ -62,21 +65,23 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
-	a := &App{config: d.Config, database: d.Database, logger: d.Logger}
-	a.Directory = directory.New(d.Database, d.Clock, d.NewID)
+	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger}
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
+	watchTrail(registry, a.Audit)
+	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: authorization.EventTypes(),
+		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: authorization.EventTypes(),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Authorizations = authorization.New(authorization.Dependencies{
-		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
 	})
@@ -91,7 +96,7 @@ func New(d Dependencies) (*App, error) {
 		a.routes = append(a.routes, module...)
 	}
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server

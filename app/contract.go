@@ -68,6 +68,9 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	if r.Permission != httpx.Public && r.Permission != httpx.SignedIn {
 		all = append(all, identity.ErrForbidden)
 	}
+	if r.Permission != httpx.Public { // what is read, and whom it was denied, is recorded first
+		all = append(all, errNotRecorded)
+	}
 	if r.Endpoint.Takes("json") {
 		all = append(all, httpx.ErrUnsupported)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
-	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
@@ -21,9 +20,9 @@ import (
 
 // What an operator does at the command line, beside the API.
 
-// VerifyAll checks the books of all organizations.
-func (p *Program) VerifyAll(ctx context.Context) (authorization.Report, error) {
-	return p.Authorizations.Verify(ctx, uuid.Nil)
+// VerifyAll checks the books of all organizations, and all audit trails.
+func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
+	return p.verify(ctx, uuid.Nil)
 }
 
 // FirstUser is a user whom an operator makes, perhaps with the organization.

@@ -22,6 +22,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 const (
@@ -53,6 +54,7 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 type testServer struct {
 	*Server
 	log   *safeBuffer
+	trail trailtest.Book
 	ready error
 }
 
@@ -84,7 +86,7 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, Ready: func(context.Context) error { return s.ready },
+		Routes: routes, Authenticate: authenticateTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
 		Registry: prometheus.NewRegistry(), Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}

@@ -38,7 +38,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	if c.combines {
 		before = []string{"LOCK unit_lane"}
 	}
-	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "INSERT unit_operations"}
+	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
 	plain := c.authorize(t, 100)
@@ -66,7 +66,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 func shortened(entry *logrus.Entry) string {
 	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	tables := []string{
-		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "insurances", "organizations",
+		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "audit_events", "insurances", "organizations",
 	}
 	i := slices.IndexFunc(words, func(word string) bool { return slices.Contains(tables, word) })
 	if i < 0 {

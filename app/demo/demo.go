@@ -53,6 +53,7 @@ type Practice struct {
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    authorization.Events
+	Audit     authorization.Audit
 	NewID     func() uuid.UUID
 	Now       time.Time // the history leads up to this moment
 	Logger    logrus.FieldLogger
@@ -128,7 +129,7 @@ var serviceCodes = []directory.NewServiceCode{
 // ledger returns the authorization service as it would have been at the moment.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Directory: p.Directory, Events: p.Events, NewID: p.NewID, Logger: p.Logger,
+		Database: p.Database, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
 		Clock: func() time.Time { return at },
 	})
 }

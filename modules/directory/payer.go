@@ -49,7 +49,7 @@ type PayerChange struct {
 	WeekStartsOn patch.Field[string]     `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
-var payers = kind[Payer, *Payer]{name: "payer", absent: ErrPayerNotFound}
+var payers = kind[Payer, *Payer]{name: "payer", absent: ErrPayerNotFound, told: told{all: true}}
 
 // CreatePayer enters a payer. The error is [fault.ErrInvalid] where a field does not fit.
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {

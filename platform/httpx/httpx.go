@@ -56,6 +56,10 @@ type Route struct {
 	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
+	// Reads names what data of patients the answer shows, as "authorization". Who was
+	// shown it is recorded before the answer leaves. An operation that answers with a
+	// patientId names it, or does not mount.
+	Reads string
 }
 
 // Endpoint is a typed function that can answer a request. Made by [Handle] or
@@ -65,14 +69,24 @@ type Endpoint struct {
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
-	serve   func(c echo.Context) error
+	serve   func(c echo.Context, before Before) error
 	prepare func(c echo.Context) (Call, error)
 }
+
+// Before is called when an answer is there, and before any of it is sent: a
+// stream's before the function is called at all. Its error is answered instead.
+type Before func(ctx context.Context) error
 
 // Serve reads the request, calls the function and writes its answer. It returns
 // what went wrong without writing anything: a *[fault.Error], or whatever the
 // function returned.
-func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
+func (e Endpoint) Serve(c echo.Context) error {
+	return e.serve(c, func(context.Context) error { return nil })
+}
+
+// ServeAfter is [Endpoint.Serve], where the answer leaves only after something else
+// has succeeded.
+func (e Endpoint) ServeAfter(c echo.Context, before Before) error { return e.serve(c, before) }
 
 // Call is a request that was read and checked, and not carried out yet.
 type Call struct {
@@ -161,7 +175,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			return Reply{status, header, b.Bytes()}, err
 		}}, nil
 	}
-	serve := func(c echo.Context) error {
+	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -172,6 +186,9 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			h.Header(c.Response().Header())
 		}
 		if err != nil {
+			return err
+		}
+		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
 		b := borrowBuffer()
