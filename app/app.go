@@ -91,7 +91,7 @@ func New(d Dependencies) (*App, error) {
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Events.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Events.Routes(), a.Audit.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}

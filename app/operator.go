@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
@@ -23,6 +24,20 @@ import (
 // VerifyAll checks the books of all organizations, and all audit trails.
 func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
 	return p.verify(ctx, uuid.Nil)
+}
+
+// RemoveAudit removes the oldest events of every audit trail, as the owner of the
+// tables. Errors: those of [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
+func RemoveAudit(ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger) ([]audit.Checkpoint, error) {
+	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	defer owner.Close()
+	if err := owner.CheckSchema(ctx); err != nil {
+		return nil, err
+	}
+	return audit.New(audit.Dependencies{Database: owner, Clock: time.Now, Logger: logger}).Remove(ctx, r)
 }
 
 // FirstUser is a user whom an operator makes, perhaps with the organization.

@@ -15,12 +15,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// errNotRecorded: what is not on record does not happen.
-var errNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.").
-	Advising("Wait as `Retry-After` says and send the same request again.")
-
-// Trail keeps who read what and who was denied what. Its errors mean that this may
-// not be on record.
+// Trail keeps who read what and who was denied what. The error is
+// [trail.ErrNotRecorded]: then nothing is shown.
 type Trail interface {
 	Note(ctx context.Context, events []trail.Event) error
 }
@@ -74,18 +70,8 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 		if len(events) == 0 {
 			events = append(events, about)
 		}
-		return s.note(ctx, events)
+		return s.trail.Note(ctx, events)
 	}
-}
-
-func (s *Server) note(ctx context.Context, events []trail.Event) error {
-	if err := s.trail.Note(ctx, events); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err() // nobody waits for the answer
-		}
-		return errNotRecorded.Because(err)
-	}
-	return nil
 }
 
 // denied are the After of a denial.
@@ -118,7 +104,7 @@ func (s *Server) recordDenial(c echo.Context, err error) error {
 			e.SubjectID = id
 		}
 	}
-	if noteErr := s.note(ctx, []trail.Event{e}); noteErr != nil {
+	if noteErr := s.trail.Note(ctx, []trail.Event{e}); noteErr != nil {
 		return noteErr
 	}
 	return err

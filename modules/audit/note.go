@@ -2,9 +2,8 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"time"
-
-	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
@@ -40,15 +39,23 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 // readers cost one flush of the disk. In a transaction of the context it is
 // [Service.Record].
 //
-// An error means that they may not be there: then what was read must not be shown.
-// After a COMMIT without an answer they may be there all the same; nothing is said
+// The error is [trail.ErrNotRecorded], or that of a context which has ended: they may
+// not be there, and what was read must not be shown. After a COMMIT without an answer they may be there all the same; nothing is said
 // twice that was not true once.
 func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	_, err := s.notes.Do(ctx, db.Place{Organization: events[0].OrganizationID, Subject: uuid.Nil}, events)
-	return err
+	_, err := s.notes.Do(ctx, db.Place{Organization: events[0].OrganizationID}, events)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	// The cause is for the log: what it says of a change that may have been made is not
+	// true of what the caller has asked for.
+	return trail.ErrNotRecorded.Because(errors.New(err.Error()))
 }
 
 // Close waits for what is being noted, and refuses more.

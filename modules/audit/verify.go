@@ -148,7 +148,7 @@ type link struct {
 	SealSequence int64
 	Hash         Hash
 	There        bool
-	row
+	Event        row `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
 }
 
 // check goes along the links and returns where that led.
@@ -164,7 +164,7 @@ func (p part) check(at head, r *Findings) head {
 		}
 		if !l.There {
 			r.add(Finding{at.OrganizationID, "event", l.Position, l.SealSequence, "an event", "none"})
-		} else if hash := hashOf(at.Hash, l.Position, l.row); hash != l.Hash {
+		} else if hash := hashOf(at.Hash, l.Position, l.Event); hash != l.Hash {
 			r.add(Finding{at.OrganizationID, "hash", l.Position, l.SealSequence, hash.String(), l.Hash.String()})
 		}
 		at.Position, at.Hash = l.Position, l.Hash

@@ -47,6 +47,9 @@ const (
 
 	webhookManage identity.Permission = "webhook:manage"
 
+	auditRead   identity.Permission = "audit:read"
+	auditExport identity.Permission = "audit:export"
+
 	adminMetrics identity.Permission = "admin:metrics"
 	adminConfig  identity.Permission = "admin:config"
 )
@@ -97,6 +100,9 @@ var shipped = []struct {
 	{authorizationVerify, []Role{Admin, Auditor}},
 
 	{webhookManage, []Role{Admin}},
+
+	{auditRead, []Role{Admin, Auditor}},
+	{auditExport, []Role{Admin, Auditor}},
 
 	{adminMetrics, []Role{Admin, Auditor}},
 	{adminConfig, []Role{Admin}},

@@ -35,11 +35,19 @@ func columnsOf(row reflect.Type) []column {
 
 // writeCSV writes a line of names and one for each of the rows, as RFC 4180 has it.
 func writeCSV(b *bytes.Buffer, columns []column, rows reflect.Value) error {
+	writeNames(b, columns)
+	return writeRows(b, columns, rows)
+}
+
+func writeNames(b *bytes.Buffer, columns []column) {
 	for i, c := range columns {
 		separate(b, i)
 		b.WriteString(quoted(c.name))
 	}
 	b.WriteString("\r\n")
+}
+
+func writeRows(b *bytes.Buffer, columns []column, rows reflect.Value) error {
 	for i := range rows.Len() {
 		for j, c := range columns {
 			text, err := cellOf(rows.Index(i).FieldByIndex(c.index))
@@ -67,7 +75,7 @@ func cellOf(v reflect.Value) (string, error) {
 		return "", err
 	}
 	if raw[0] != '"' {
-		return string(raw), nil // a number may begin with a minus: it is no formula
+		return quoted(string(raw)), nil // a number may begin with a minus: it is no formula
 	}
 	var text string
 	err = json.Unmarshal(raw, &text)

@@ -63,15 +63,18 @@ type Route struct {
 }
 
 // Endpoint is a typed function that can answer a request. Made by [Handle],
-// [HandleTable] or [Stream]; the zero value answers nothing. Safe for concurrent use.
+// [HandleTable],
+// [Download] or [Stream]; the zero value answers nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
-	Tables  bool         // the answer can be had as CSV as well: see [HandleTable]
-	serve   func(c echo.Context, before Before) error
-	prepare func(c echo.Context) (Call, error)
+	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
+	Downloads bool
+	Tables    bool // the answer can be had as CSV as well: see [HandleTable]
+	serve     func(c echo.Context, before Before) error
+	prepare   func(c echo.Context) (Call, error)
 }
 
 // Before is called when an answer is there, and before any of it is sent: a

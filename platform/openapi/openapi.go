@@ -255,6 +255,11 @@ func (b *builder) success(o Operation) Object {
 	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
 	switch {
 	case o.Endpoint.Status == http.StatusNoContent:
+	case o.Endpoint.Downloads:
+		answer.Set("content", Object{
+			{"application/jsonl", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})},
+			{"text/csv", Object{{"schema", Object{{"type", "string"}}}}},
+		})
 	case o.Endpoint.Streams:
 		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:

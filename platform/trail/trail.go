@@ -10,8 +10,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
+
+// ErrNotRecorded: what is not on record does not happen.
+var ErrNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.").
+	Advising("Wait as `Retry-After` says and send the same request again.")
 
 // Outcome says what came of an attempt.
 type Outcome string
