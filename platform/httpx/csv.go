@@ -23,6 +23,10 @@ func columnsOf(row reflect.Type) []column {
 		if s.kind == kindPointer {
 			s = s.elem
 		}
+		if row.FieldByIndex(m.index).Type == typeRaw { // JSON in a cell
+			all = append(all, column{m.name, m.index})
+			continue
+		}
 		switch s.kind {
 		case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindString, kindJSON:
 			all = append(all, column{m.name, m.index})
