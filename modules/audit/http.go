@@ -25,7 +25,7 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport,
+			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport, Reads: "audit",
 			Name: "exportAuditEvents", Summary: "Export the audit trail",
 			Description: "All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.",
 			Endpoint:    httpx.Download(patience, s.handleExport),
