@@ -47,8 +47,8 @@ func (q filterQuery) filter() Filter {
 	return Filter{q.ActorID, q.PatientID, q.SubjectID, q.Action, q.Outcome, q.From, q.To}
 }
 
-// eventBody is an event as clients see it. Its order is that of the hash.
-type eventBody struct {
+// auditEventBody is an event as clients see it. Its order is that of the hash.
+type auditEventBody struct {
 	Position    *int64          `json:"position"`
 	Sequence    int64           `json:"sequence"`
 	OccurredAt  time.Time       `json:"occurredAt"`
@@ -66,9 +66,9 @@ type eventBody struct {
 	Hash        *string         `json:"hash"`
 }
 
-func bodyOf(e Entry) eventBody {
+func bodyOf(e Entry) auditEventBody {
 	r := e.Event
-	b := eventBody{
+	b := auditEventBody{
 		Position: e.Position, Sequence: r.Sequence, OccurredAt: r.OccurredAt.UTC(), ActorID: r.ActorID, RequestID: r.RequestID,
 		Action: r.Action, Outcome: r.Outcome, SubjectType: r.SubjectType, SubjectID: r.SubjectID, PatientID: r.PatientID,
 		Address: r.Address, GrantID: r.GrantID,
@@ -90,10 +90,10 @@ type searchRequest struct {
 	httpx.PageQuery
 }
 
-func (s *Service) handleSearch(ctx context.Context, in searchRequest) (httpx.Page[eventBody], error) {
+func (s *Service) handleSearch(ctx context.Context, in searchRequest) (httpx.Page[auditEventBody], error) {
 	var after *place
 	if err := in.DecodeCursor(&after); err != nil {
-		return httpx.Page[eventBody]{}, err
+		return httpx.Page[auditEventBody]{}, err
 	}
 	found, err := s.Search(ctx, in.filter(), after, in.Size()+1)
 	return httpx.PageOf(in.PageQuery, found, bodyOf, func(e Entry) any { return e.place() }), err
@@ -104,13 +104,13 @@ type exportRequest struct {
 	httpx.DownloadQuery
 }
 
-func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx.Rows[eventBody]) error {
+func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx.Rows[auditEventBody]) error {
 	format := in.Format
 	if format == "" {
 		format = "jsonl"
 	}
 	return s.Export(ctx, in.filter(), format, func(part []Entry) error {
-		rows := make([]eventBody, len(part))
+		rows := make([]auditEventBody, len(part))
 		for i, e := range part {
 			rows[i] = bodyOf(e)
 		}
