@@ -155,13 +155,21 @@ func TestMount(t *testing.T) {
 		ID string `param:"otherId"`
 	}
 	other := func(context.Context, otherID) (httpx.None, error) { return httpx.None{}, nil }
+	type coverage struct {
+		PatientID string `json:"patientId"`
+	}
+	covered := func(context.Context, httpx.None) (httpx.Page[*coverage], error) { return httpx.Page[*coverage]{}, nil }
+	known := public("/a", covered)
+	known.Reads = "coverage"
 	for name, c := range map[string]struct {
 		routes []httpx.Route
 		want   []string
 	}{
-		"it refuses a route without a permission": {[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"}},
-		"it refuses a permission nobody can hold": {[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"}},
-		"it refuses a route without an endpoint":  {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"}},
+		"it refuses to show a patient without a record of it": {[]httpx.Route{route(http.MethodGet, "/a", "a:b", covered)}, []string{"patientId"}},
+		"it refuses to show a patient to anybody":             {[]httpx.Route{known}, []string{"anybody"}},
+		"it refuses a route without a permission":             {[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"}},
+		"it refuses a permission nobody can hold":             {[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"}},
+		"it refuses a route without an endpoint":              {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"}},
 		"it refuses a method and path twice": {[]httpx.Route{
 			route(http.MethodGet, "/a/:id", "a:b", one), route(http.MethodGet, "/a/:otherId", "a:b", other), route(http.MethodPut, "/a/:id", "a:b", one),
 		}, []string{"GET /a/:otherId is there twice"}},

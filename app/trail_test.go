@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/httpx"
 )
 
 // owner connects to the database as the owner of the tables.
@@ -261,28 +260,15 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 		_, err := owner.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
+	someone := " = '" + c.own.patient.String() + "'"
 	for condition, index := range map[string]string{
 		"true": "audit_events_pkey", "occurred_at < now() - interval '1 hour'": "audit_events_pkey",
-		"actor_id = gen_random_uuid()": "audit_events_by_actor", "patient_id = '" + c.own.patient.String() + "'": "audit_events_by_patient",
-		"subject_id = '" + c.own.patient.String() + "'": "audit_events_by_subject",
+		"actor_id" + someone: "audit_events_by_actor", "patient_id" + someone: "audit_events_by_patient",
+		"subject_id" + someone: "audit_events_by_subject",
 	} {
-		if strings.Contains(condition, "gen_random_uuid") {
-			condition = "actor_id = '" + c.own.id.String() + "'"
-		}
 		plan := strings.Join(texts(t, owner, `EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.own.id.String()+`' AND `+condition+`
 			ORDER BY occurred_at DESC, sequence DESC LIMIT 21`), "\n")
 		require.Contains(t, plan, index, "%s", plan)
 		require.NotContains(t, plan, "Sort", "%s", plan)
-	}
-}
-
-func TestARouteThatShowsPatientsSaysSo(t *testing.T) {
-	t.Parallel()
-	c := open(t)
-	for _, r := range c.app.Routes() {
-		if r.Reads != "" {
-			require.True(t, r.Method == http.MethodGet || r.ReadOnly, "%s", r.Name)
-			require.NotEqual(t, httpx.Public, r.Permission, "%s", r.Name)
-		}
 	}
 }

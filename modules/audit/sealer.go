@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -64,8 +65,11 @@ func (s *Service) Run(ctx context.Context) {
 // the same reasons: it decides nothing, it takes rows in the order of their
 // sequence numbers while it holds the row of the chain, and it must not make the
 // transactions fail that add them.
-func (s *Service) Seal(ctx context.Context) (int, error) {
-	for total := 0; ; {
+func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, math.MaxInt) }
+
+// seal does so in at most that many transactions.
+func (s *Service) seal(ctx context.Context, transactions int) (total int, err error) {
+	for range transactions {
 		sealed, err := db.ReadCommitted(ctx, s.database, "audit.seal", func(ctx context.Context) (int, error) {
 			heads, err := s.store.lockChains(ctx, maxChains)
 			if err != nil || len(heads) == 0 {
@@ -83,6 +87,7 @@ func (s *Service) Seal(ctx context.Context) (int, error) {
 			return total, err
 		}
 	}
+	return total, nil
 }
 
 // extend gives the events the next positions of their chains, and moves the heads.

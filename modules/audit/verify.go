@@ -65,6 +65,10 @@ func (r *Findings) add(p Finding) {
 // calls that a problem.
 const sealWithin = time.Minute
 
+// sealFirst bounds the transactions of the sealer before a verification: while many
+// write there is always something left.
+const sealFirst = 100
+
 // verifyBatch is how many seals, or events, are read in one snapshot.
 const verifyBatch = 2000
 
@@ -83,7 +87,7 @@ const verifyBatch = 2000
 // permission; this reads across organizations.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool) (Findings, error) {
 	r := Findings{Heads: []Head{}, Problems: []Finding{}}
-	if _, err := s.Seal(ctx); err != nil {
+	if _, err := s.seal(ctx, sealFirst); err != nil {
 		return r, err
 	}
 	organizations := []uuid.UUID{organization}
