@@ -3,8 +3,13 @@ package app
 import (
 	"context"
 	"net/http"
+	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
@@ -37,6 +42,13 @@ func (a *App) adminRoutes() []httpx.Route {
 			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment.",
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
 		},
+		{
+			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
+			Name: "verifyBooks", Summary: "Check the books of all authorizations, and the audit trail",
+			Description: "Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.",
+			ReadOnly:    true,
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerify),
+		},
 	}
 }
 
@@ -66,4 +78,38 @@ type configBody struct {
 
 func (a *App) handleConfig(context.Context, httpx.None) (configBody, error) {
 	return configBody{a.config.Settings()}, nil
+}
+
+// Verification says what was checked and found, in the unit ledger and in the audit trail.
+type Verification struct {
+	OK             bool                    `json:"ok"` // ledger and trail
+	Authorizations int                     `json:"authorizations"`
+	Reservations   int                     `json:"reservations"`
+	Entries        int                     `json:"entries"`
+	ProblemCount   int                     `json:"problemCount"` // in the ledger
+	Problems       []authorization.Problem `json:"problems"`     // the first 100
+	CheckedAt      time.Time               `json:"checkedAt"`
+	Audit          audit.Findings          `json:"audit"`
+}
+
+func (a *App) verify(ctx context.Context, organization uuid.UUID) (Verification, error) {
+	books, err := a.Authorizations.Verify(ctx, organization)
+	if err != nil {
+		return Verification{}, err
+	}
+	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil)
+	if err == nil {
+		a.books.trailVerified(organization, kept)
+	}
+	return Verification{
+		books.OK && kept.OK, books.Authorizations, books.Reservations, books.Entries, books.ProblemCount, books.Problems, books.CheckedAt, kept,
+	}, err
+}
+
+func (a *App) handleVerify(ctx context.Context, _ httpx.None) (Verification, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Verification{}, err
+	}
+	return a.verify(ctx, caller.OrganizationID)
 }

@@ -54,6 +54,7 @@ type App struct {
 	Audit          *audit.Service
 	Events         *events.Service
 
+	books    *bookMetrics
 	config   config.Config
 	database *db.DB
 	keys     *idempotency.Keys
@@ -70,14 +71,17 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
-	a := &App{config: d.Config, database: d.Database, logger: d.Logger}
-	a.Directory = directory.New(d.Database, d.Clock, d.NewID)
+	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger}
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
+	watchTrail(registry, a.Audit)
+	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Types: slices.Concat(authorization.EventTypes(), appointments.EventTypes()),
+		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes()),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -85,12 +89,11 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
-		Database: d.Database, Directory: a.Directory, Events: a.Events, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
 		Lanes: lanes, AppointmentHolds: a.appointmentHolds,
 	})
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
 	bookings := appointments.Dependencies{
 		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit,
 		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
@@ -107,12 +110,12 @@ func New(d Dependencies) (*App, error) {
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server

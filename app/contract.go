@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/trail"
 )
 
 // contract is the OpenAPI document. TestContract writes it from the code and
@@ -61,7 +62,7 @@ func (s *Server) mountContract() {
 // refusals, and what can happen to any request like it.
 func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
-	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
+	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated)
 	}

@@ -213,6 +213,12 @@ func (c caller) text(t testing.TB, path string) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
 	require.NoError(t, err)
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for name, value := range c.headers {
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -264,7 +270,7 @@ func (c caller) answered(t testing.TB, method, path string, response *http.Respo
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	a := answer{status: response.StatusCode, header: response.Header, raw: raw}
-	if len(raw) > 0 {
+	if len(raw) > 0 && a.isJSON() {
 		require.NoError(t, json.Unmarshal(raw, &a.body), "%s", raw)
 	}
 	if a.status >= http.StatusBadRequest {
@@ -292,6 +298,9 @@ type answer struct {
 	raw    []byte
 	body   body
 }
+
+// isJSON tells it from a table.
+func (a answer) isJSON() bool { return !strings.HasPrefix(a.header.Get("Content-Type"), "text/csv") }
 
 // requireProblem checks what every problem document must have.
 func (a answer) requireProblem(t testing.TB) {

@@ -1,9 +1,14 @@
 package app
 
 import (
+	"context"
+	"math"
+	"time"
+
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
 )
 
@@ -12,6 +17,7 @@ import (
 type bookMetrics struct {
 	problems  *prometheus.GaugeVec
 	checkedAt *prometheus.GaugeVec
+	trail     *prometheus.GaugeVec
 }
 
 func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
@@ -25,8 +31,12 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 			Name: "omnirapeutic_verify_timestamp_seconds",
 			Help: "When an organization's unit ledger was last verified by this process, in seconds since 1970.",
 		}, labels),
+		trail: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "omnirapeutic_verify_audit_problems",
+			Help: "What was wrong with an organization's audit trail when this process verified it last.",
+		}, labels),
 	}
-	registry.MustRegister(m.problems, m.checkedAt)
+	registry.MustRegister(m.problems, m.checkedAt, m.trail)
 	return m
 }
 
@@ -36,4 +46,37 @@ func (m *bookMetrics) verified(organization uuid.UUID, r authorization.Report) {
 	}
 	m.problems.WithLabelValues(organization.String()).Set(float64(r.ProblemCount))
 	m.checkedAt.WithLabelValues(organization.String()).Set(float64(r.CheckedAt.Unix()))
+}
+
+func (m *bookMetrics) trailVerified(organization uuid.UUID, r audit.Findings) {
+	if organization != uuid.Nil {
+		m.trail.WithLabelValues(organization.String()).Set(float64(r.ProblemCount))
+	}
+}
+
+// backlogTimeout is how long a scrape waits to know what is not sealed yet.
+const backlogTimeout = 2 * time.Second
+
+// watchTrail has the metrics tell what of the audit trail has no seal yet. It is
+// asked when they are read; not a number says that the database gave no answer.
+func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
+	ask := func(of func(audit.Backlog) float64) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
+			defer cancel()
+			b, err := kept.Backlog(ctx)
+			if err != nil {
+				return math.NaN()
+			}
+			return of(b)
+		}
+	}
+	registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "omnirapeutic_audit_unsealed", Help: "Events of the audit trail that wait for their seal.",
+		}, ask(func(b audit.Backlog) float64 { return float64(b.Waiting) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "How long the oldest of them has waited.",
+		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
+	)
 }

@@ -17,6 +17,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail"
 )
 
 // middleware is what every request goes through, from the outside in. Routes of
@@ -32,6 +33,7 @@ import (
 func (s *Server) middleware() []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
 		identify,                   // a request id
+		locate,                     // the address of the connection
 		secureHeaders,              // on every answer
 		s.observe,                  // access log and metrics; errors become problem documents here
 		cors(s.limits.CORSOrigins), // preflights are answered here
@@ -95,7 +97,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 		if err := next(c); err != nil {
-			s.answerProblem(err, c)
+			s.answerProblem(s.recordDenial(c, err), c)
 		}
 		elapsed := time.Since(start)
 		status := c.Response().Status
@@ -237,7 +239,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		caller.RequestID = telemetry.RequestID(ctx)
+		caller.RequestID, caller.Address = telemetry.RequestID(ctx), trail.Address(ctx)
 		c.SetRequest(c.Request().WithContext(identity.With(ctx, caller)))
 		return next(c)
 	}

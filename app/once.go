@@ -33,15 +33,20 @@ func (s *Server) sealing(next echo.HandlerFunc) echo.HandlerFunc {
 // serve returns how a route is served. A POST that may be repeated with an
 // Idempotency-Key is, unless its endpoint takes care of the key itself.
 func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
+	serve := func(c echo.Context) error {
+		shown := watching(c)
+		return r.Endpoint.ServeAfter(c, s.recordReads(r, shown))
+	}
 	if r.Method != http.MethodPost || r.Endpoint.Takes(headerKey) {
-		return r.Endpoint.Serve
+		return serve
 	}
 	makesNoDifference := r.ReadOnly || r.Permission == httpx.Public
 	return func(c echo.Context) error {
 		given := c.Request().Header.Values(headerKey)
 		if len(given) == 0 || makesNoDifference && isOneKey(given) {
-			return r.Endpoint.Serve(c)
+			return serve(c)
 		}
+		shown := watching(c)
 		call, err := r.Endpoint.Prepare(c)
 		if err != nil {
 			return err
@@ -63,6 +68,9 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 			c.Response().Header().Set(headerReplayed, "true")
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.recordReads(r, shown)(c.Request().Context()); err != nil {
 			return err
 		}
 		return httpx.Reply{Status: answer.Status, Header: answer.Headers, Body: answer.Body}.Send(c)

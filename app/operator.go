@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
@@ -15,9 +17,23 @@ import (
 
 // What an operator does at the command line, beside the API.
 
-// VerifyAll checks the books of all organizations.
-func (p *Program) VerifyAll(ctx context.Context) (authorization.Report, error) {
-	return p.Authorizations.Verify(ctx, uuid.Nil)
+// VerifyAll checks the books of all organizations, and all audit trails.
+func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
+	return p.verify(ctx, uuid.Nil)
+}
+
+// RemoveAudit removes the oldest events of every audit trail, as the owner of the
+// tables. Errors: those of [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
+func RemoveAudit(ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger) ([]audit.Checkpoint, error) {
+	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	defer owner.Close()
+	if err := owner.CheckSchema(ctx); err != nil {
+		return nil, err
+	}
+	return audit.New(audit.Dependencies{Database: owner, Clock: time.Now, Logger: logger}).Remove(ctx, r)
 }
 
 // FirstUser is a user whom an operator makes, perhaps with the organization.

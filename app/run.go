@@ -75,6 +75,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 func (p *Program) Close() error {
 	p.Appointments.Close()
 	p.Authorizations.Close()
+	p.Audit.Close()
 	p.database.Close()
 	return p.Storage.Close()
 }
@@ -82,7 +83,8 @@ func (p *Program) Close() error {
 // LoadDemo fills an empty database with the demo practice and reports whether it did.
 func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	return demo.Load(ctx, demo.Practice{
-		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, Appointments: p.AppointmentsAt, NewID: newID, Now: time.Now(), Logger: p.logger,
+		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, Audit: p.Audit, Appointments: p.AppointmentsAt,
+		NewID: newID, Now: time.Now(), Logger: p.logger,
 	})
 }
 
@@ -163,6 +165,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 		background.Go(func() { a.Authorizations.RunSweeper(ctx, a.config.SweepInterval) })
 	}
 	background.Go(func() { a.Events.Run(ctx) })
+	background.Go(func() { a.Audit.Run(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
 	if len(a.config.Reminders) > 0 {
 		background.Go(func() { a.remind(ctx) })

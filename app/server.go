@@ -43,11 +43,12 @@ type ServerOptions struct {
 	Authenticate Authenticate
 	Ready        func(ctx context.Context) error // nil where the program can serve
 	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
+	Trail        Trail                           // keeps who read what and who was denied what
 	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
 	Cursors      *httpx.CursorKey                // seals the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
-	Clock        func() time.Time // of the rates
+	Clock        func() time.Time // of the rates and of the trail
 }
 
 // Server speaks HTTP: routes under /api/v1, and /healthz, /readyz and /metrics.
@@ -61,14 +62,18 @@ type Server struct {
 	streams  map[string]bool // patterns of those whose answers go on: see httpx.Stream
 	serving  context.Context // ends when the server begins to stop, and streams with it
 	endServe context.CancelFunc
-	check    Authenticate
-	keys     *idempotency.Keys
-	cursors  *httpx.CursorKey
-	ready    func(ctx context.Context) error
-	logger   logrus.FieldLogger
-	metrics  *httpMetrics
-	limits   config.HTTP
-	rates    *rateLimits
+	// operations are the routes of the API, by method and pattern.
+	operations map[string]httpx.Route
+	check      Authenticate
+	trail      Trail
+	clock      func() time.Time
+	keys       *idempotency.Keys
+	cursors    *httpx.CursorKey
+	ready      func(ctx context.Context) error
+	logger     logrus.FieldLogger
+	metrics    *httpMetrics
+	limits     config.HTTP
+	rates      *rateLimits
 }
 
 // NewServer mounts the routes. The error names every route that cannot be
@@ -79,7 +84,9 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{check: o.Authenticate, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{}}
+	s := &Server{
+		check: o.Authenticate, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
@@ -140,6 +147,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 			chain = append(chain, s.sealing)
 		}
 		s.echo.Add(r.Method, basePath+r.Path, s.serve(r), chain...)
+		s.operations[r.Method+" "+basePath+r.Path] = r
 		if r.Endpoint.Streams {
 			s.streams[basePath+r.Path] = true
 		}
@@ -158,6 +166,10 @@ func problemOf(r httpx.Route) string {
 		return "has no endpoint"
 	case !slices.Contains(methods, r.Method):
 		return "has a method that is not served"
+	case (r.Method == http.MethodGet || r.ReadOnly) && r.Reads == "" && showsPatients(r.Endpoint.Out):
+		return "answers with a patientId and does not declare what data of patients it reads"
+	case r.Reads != "" && r.Permission == httpx.Public:
+		return "shows data of patients to anybody"
 	case r.Endpoint.Streams && r.Method != http.MethodGet:
 		return "is a stream and not a GET"
 	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):

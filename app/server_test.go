@@ -22,6 +22,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 const (
@@ -53,6 +54,7 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 type testServer struct {
 	*Server
 	log   *safeBuffer
+	trail trailtest.Book
 	ready error
 }
 
@@ -84,7 +86,7 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, Ready: func(context.Context) error { return s.ready },
+		Routes: routes, Authenticate: authenticateTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
 		Registry: prometheus.NewRegistry(), Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}
@@ -153,13 +155,21 @@ func TestMount(t *testing.T) {
 		ID string `param:"otherId"`
 	}
 	other := func(context.Context, otherID) (httpx.None, error) { return httpx.None{}, nil }
+	type coverage struct {
+		PatientID string `json:"patientId"`
+	}
+	covered := func(context.Context, httpx.None) (httpx.Page[*coverage], error) { return httpx.Page[*coverage]{}, nil }
+	known := public("/a", covered)
+	known.Reads = "coverage"
 	for name, c := range map[string]struct {
 		routes []httpx.Route
 		want   []string
 	}{
-		"it refuses a route without a permission": {[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"}},
-		"it refuses a permission nobody can hold": {[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"}},
-		"it refuses a route without an endpoint":  {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"}},
+		"it refuses to show a patient without a record of it": {[]httpx.Route{route(http.MethodGet, "/a", "a:b", covered)}, []string{"patientId"}},
+		"it refuses to show a patient to anybody":             {[]httpx.Route{known}, []string{"anybody"}},
+		"it refuses a route without a permission":             {[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"}},
+		"it refuses a permission nobody can hold":             {[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"}},
+		"it refuses a route without an endpoint":              {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"}},
 		"it refuses a method and path twice": {[]httpx.Route{
 			route(http.MethodGet, "/a/:id", "a:b", one), route(http.MethodGet, "/a/:otherId", "a:b", other), route(http.MethodPut, "/a/:id", "a:b", one),
 		}, []string{"GET /a/:otherId is there twice"}},

@@ -38,7 +38,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	if c.combines {
 		before = []string{"LOCK unit_lane"}
 	}
-	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "INSERT unit_operations"}
+	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
 	plain := c.authorize(t, 100)

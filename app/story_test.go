@@ -29,6 +29,15 @@ type story struct {
 	routes   map[string]httpx.Route
 	examples map[string][]openapi.Example
 	requests int
+	told     []telling
+}
+
+// telling is one request of the story, and its answer.
+type telling struct {
+	route   httpx.Route
+	request string // its X-Request-Id
+	status  int
+	raw     []byte
 }
 
 // counted makes ids like those of UUIDv7.
@@ -45,6 +54,12 @@ func counted(start time.Time) func() uuid.UUID {
 
 func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 	t.Helper()
+	s := playStory(t)
+	return s.examples, s.c.app.Routes()
+}
+
+func playStory(t *testing.T) *story {
+	t.Helper()
 	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 	database := dbtest.New(t)
 	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now)}
@@ -55,7 +70,7 @@ func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 		s.routes[r.Name] = r
 	}
 	s.play()
-	return s.examples, c.app.Routes()
+	return s
 }
 
 // tell makes one request, and keeps it and its answer as an example.
@@ -64,7 +79,9 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 	r, ok := s.routes[operation]
 	require.True(s.t, ok, "there is no operation %s", operation)
 	s.requests++
-	a := as.with("X-Request-Id", fmt.Sprintf("example-%d", s.requests)).send(s.t, r.Method, path, b)
+	id := fmt.Sprintf("example-%d", s.requests)
+	a := as.with("X-Request-Id", id).send(s.t, r.Method, path, b)
+	s.told = append(s.told, telling{r, id, a.status, a.raw})
 	e := openapi.Example{
 		Name: nameOf(summary), Summary: summary, Status: a.status, Path: map[string]string{},
 	}
@@ -141,6 +158,7 @@ func (s *story) play() {
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
+	s.playAudit(admin)
 	s.playEvents(admin)
 }
 
@@ -311,6 +329,19 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.tell(scheduler, "revokeCalendarFeed", "It is not needed", "/calendar-feeds/"+feed.text("id"), nil)
 }
 
+// playAudit looks for what was refused, and exports it.
+func (s *story) playAudit(admin caller) {
+	const wrong = "action=user.sign-in&outcome=denied&limit=1"
+	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
+	const path = "/admin/audit-events/export"
+	r := s.routes["exportAuditEvents"]
+	raw := admin.with("X-Request-Id", "example-export").text(s.t, path+"?action=user.sign-in&outcome=denied")
+	s.told = append(s.told, telling{r, "example-export", http.StatusOK, raw})
+	text, err := json.Marshal(string(raw))
+	require.NoError(s.t, err)
+	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Sign-ins that were refused", Status: http.StatusOK, Response: text}}
+}
+
 // playEvents enters webhooks, has events sent to one, and reads the first events
 // as a frontend does that was away.
 func (s *story) playEvents(admin caller) {
@@ -344,6 +375,7 @@ func (s *story) hear(admin caller) {
 	require.NoError(s.t, err)
 	request.Header.Set("Authorization", "Bearer "+admin.token)
 	request.Header.Set("Last-Event-ID", "0")
+	request.Header.Set("X-Request-Id", "example-listen")
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
@@ -351,6 +383,7 @@ func (s *story) hear(admin caller) {
 	for lines := bufio.NewScanner(response.Body); strings.Count(told.String(), "\n\n") < 2 && lines.Scan(); {
 		told.WriteString(lines.Text() + "\n")
 	}
+	s.told = append(s.told, telling{s.routes["listenToEvents"], "example-listen", response.StatusCode, []byte(told.String())})
 	text, err := json.Marshal(told.String())
 	require.NoError(s.t, err)
 	s.examples["listenToEvents"] = []openapi.Example{{

@@ -34,7 +34,8 @@ type commandLine struct {
 	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default). Starts a private PostgreSQL where no database is configured."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date, back, or tell where it stands."`
 	Seed     seedCommand     `cmd:"" help:"Load the demo practice into an empty database."`
-	Verify   verifyCommand   `cmd:"" help:"Check that the unit ledger, the reservations and the counters agree."`
+	Verify   verifyCommand   `cmd:"" help:"Check that the unit ledger, the reservations and the counters agree, and the audit trail."`
+	Audit    auditCommand    `cmd:"" help:"Remove what is old from the audit trail."`
 	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`
 	User     userCommand     `cmd:"" help:"Make users."`
 	Conf     configCommand   `cmd:"" name:"config" help:"Show the configuration."`

@@ -81,6 +81,8 @@ func TestCommandLine(t *testing.T) {
 		"migrate up --help":     "missing",
 		"seed --help":           "Omni-Demo-2026",
 		"verify --help":         "Exit code 0",
+		"audit --help":          "Remove",
+		"audit remove --help":   "164.316",
 		"loadtest --help":       "Exit code 0",
 		"user --help":           "ADMIN",
 		"user create --help":    "SCHEDULER",
@@ -251,6 +253,13 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, must(command.ExitOK, "", "seed"), "nothing was loaded")
 	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
 	require.Contains(t, must(command.ExitOK, "", "verify", "--json"), `"ok": true`)
+
+	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "Nothing")
+	require.Contains(t, must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
+	must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // nobody says who
+	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")
+	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
 
 	code, _, errors = runProgram(t, production, "", "serve")
 	require.Equal(t, command.ExitFailed, code)

@@ -15,7 +15,7 @@ type verifyCommand struct {
 // Help explains the command.
 func (verifyCommand) Help() string {
 	return `Replays the ledger of every authorization of every organization: sequence numbers, hash chain,
-counters, reservations, overdue holds. Exit code 0: all agree; 3: the report lists what does not.`
+counters, reservations, overdue holds; and goes along every audit trail. Exit code 0: all agree; 3: the report lists what does not.`
 }
 
 // Run checks the books.
@@ -32,14 +32,17 @@ func (v verifyCommand) Run(e environment) error {
 				return err
 			}
 		} else {
-			fmt.Printf("Checked %d authorizations, %d reservations, %d entries.\n",
-				report.Authorizations, report.Reservations, report.Entries)
+			fmt.Printf("Checked %d authorizations, %d reservations, %d entries, %d events of the audit trail.\n",
+				report.Authorizations, report.Reservations, report.Entries, report.Audit.Events)
 			for _, problem := range report.Problems {
+				fmt.Println(problem)
+			}
+			for _, problem := range report.Audit.Problems {
 				fmt.Println(problem)
 			}
 		}
 		if !report.OK {
-			return ending{fmt.Errorf("%d disagreements in the unit ledger", report.ProblemCount), ExitUnclean}
+			return ending{fmt.Errorf("%d disagreements in the unit ledger, %d in the audit trail", report.ProblemCount, report.Audit.ProblemCount), ExitUnclean}
 		}
 		return nil
 	})

@@ -54,6 +54,7 @@ type Practice struct {
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    authorization.Events
+	Audit     authorization.Audit
 	// Appointments returns the service as it would have been at the moment.
 	Appointments func(at time.Time) *appointments.Service
 	NewID        func() uuid.UUID
@@ -138,7 +139,7 @@ var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: 
 // ledger returns the authorization service as it would have been at the moment.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Directory: p.Directory, Events: p.Events, NewID: p.NewID, Logger: p.Logger,
+		Database: p.Database, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
 		Clock: func() time.Time { return at },
 	})
 }

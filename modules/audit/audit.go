@@ -29,6 +29,7 @@ type Service struct {
 	clock    func() time.Time
 	logger   logrus.FieldLogger
 	store    store
+	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
 }
 
@@ -41,7 +42,9 @@ type Dependencies struct {
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	return &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1)}
+	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1)}
+	s.notes = s.newNotes()
+	return s
 }
 
 // Record writes events in the transaction of the context, with one statement

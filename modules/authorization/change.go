@@ -47,7 +47,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 	}
 	op := Operation{
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
-		ActorID: caller.UserID, RequestID: caller.RequestID,
+		ActorID: caller.UserID, RequestID: caller.RequestID, Address: caller.Address, GrantID: caller.GrantID,
 	}
 	var v View
 	err = s.undisturbed(ctx, caller.OrganizationID, id, func(ctx context.Context, lane ...db.Option) error {
@@ -84,6 +84,11 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 		after, err := s.changeTerms(ctx, before, c, at)
 		if err != nil {
 			return View{}, err
+		}
+		if after.Version > before.Version {
+			if err := s.recordTerms(ctx, "change", &before, &after, at.Now); err != nil {
+				return View{}, err
+			}
 		}
 		if c.TotalUnits.Given {
 			if after, err = s.adjust(ctx, organization, op, at); err != nil {
@@ -221,7 +226,10 @@ func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) e
 		if a.LastSequence > 0 { // every reservation begins with an entry
 			return struct{}{}, ErrHasHistory
 		}
-		return struct{}{}, s.store.delete(ctx, id)
+		if err := s.store.delete(ctx, id); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordTerms(ctx, "delete", &a, nil, s.now())
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		exists, err := s.store.exists(ctx, id)
 		return !exists, err

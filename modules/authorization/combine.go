@@ -213,6 +213,9 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	if err := s.events.Publish(ctx, d.messages); err != nil {
 		return err
 	}
+	if err := s.audit.Record(ctx, d.trail); err != nil {
+		return err
+	}
 	return s.store.remember(ctx, d.rows)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/trail"
 )
 
 // desk is where batches are decided, one after the other, on what a transaction
@@ -22,6 +23,7 @@ type desk struct {
 	bookings map[authorizationKey]*booking  // of every authorization that is there
 	done     map[operationKey]doneOperation // carried out before, or on this desk
 	messages []outbox.Message               // one for each batch and authorization that it changed
+	trail    []trail.Event                  // one for each operation that changed something
 	rows     []doneOperation                // those that are still to be written
 }
 
@@ -123,6 +125,11 @@ func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Out
 			}
 			*d.bookings[key] = made
 			d.messages = append(d.messages, balanceMessage(made))
+		}
+		for i, o := range outcomes {
+			if len(o.Entries) > 0 {
+				d.trail = append(d.trail, unitEvent(b.ops[i], o, d.now))
+			}
 		}
 	}
 	// A sweep that found nothing needs no rows, nor do refusals that nobody can ask

@@ -43,6 +43,7 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead,
 			Name: "listAuthorizations", Summary: "List authorizations",
 			Description: "Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.",
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -50,6 +51,7 @@ func (s *Service) Routes() []httpx.Route {
 			Name: "getAuthorization", Summary: "Read an authorization",
 			Description: "One authorization with its balance of this moment: units of holds that have run out count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
@@ -198,7 +200,11 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 		}
 		return at
 	}
-	return httpx.PageOf(in.PageQuery, views, bodyOf, position), err
+	page := httpx.PageOf(in.PageQuery, views, bodyOf, position)
+	for _, b := range page.Data {
+		show(ctx, b.ID, b.PatientID)
+	}
+	return page, err
 }
 
 // dates are what authorizations can be sorted by besides the order of their ids,

@@ -42,6 +42,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Description: "The decision that reserve, release or consume would get at this moment, and the balance afterwards. Nothing is written and nothing is held: somebody else may be faster.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			ReadOnly:    true,
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
@@ -49,6 +50,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Name: "getBalance", Summary: "Read an authorization's balance",
 			Description: "The counters alone, for a screen that shows them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
 		},
 		{
@@ -56,6 +58,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Name: "listReservations", Summary: "List an authorization's reservations",
 			Description: "What holds units, and what has held them, in the order of making.",
 			Refusals:    []*fault.Error{ErrNotFound},
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
@@ -63,6 +66,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
 			Description: "Every movement of every unit: who, when, what, and the counters after it. Each entry carries the hash of the one before, so that a change past the program shows.",
 			Refusals:    []*fault.Error{ErrNotFound},
+			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 		{
@@ -72,13 +76,6 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Description: "Up to 200 operations in one request and one transaction, each with its own verdict; those that are accepted take effect though others are refused. With `atomic` all of them take effect or none. Operations on one authorization are decided in their order. Each needs the permission of its kind.",
 			Refusals:    []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleBulk),
-		},
-		{
-			Method: http.MethodPost, Path: "/admin/verify", Permission: PermissionVerify,
-			Name: "verifyBooks", Summary: "Check the books of all authorizations",
-			Description: "Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. It changes nothing.",
-			ReadOnly:    true,
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleVerify),
 		},
 	}
 }
@@ -358,12 +355,4 @@ func (s *Service) handleEntries(ctx context.Context, in entriesRequest) (httpx.P
 	}
 	found, err := s.Entries(ctx, in.ID, after, in.Size()+1)
 	return httpx.PageOf(in.PageQuery, found, entryBodyOf, func(e Entry) any { return e.Sequence }), err
-}
-
-func (s *Service) handleVerify(ctx context.Context, _ httpx.None) (Report, error) {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return Report{}, err
-	}
-	return s.Verify(ctx, caller.OrganizationID)
 }

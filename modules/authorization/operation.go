@@ -38,6 +38,8 @@ type Operation struct {
 
 	ActorID   uuid.UUID
 	RequestID string
+	Address   string     // of the connection, for the audit trail
+	GrantID   *uuid.UUID // as well
 	// Repeatable says that the client chose the id and may ask again: a refusal
 	// is then remembered like an acceptance.
 	Repeatable bool

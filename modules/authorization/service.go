@@ -41,6 +41,7 @@ type Service struct {
 	database  *db.DB
 	directory Directory
 	events    Events
+	audit     Audit
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
@@ -59,6 +60,7 @@ type Dependencies struct {
 	Database  *db.DB
 	Directory Directory
 	Events    Events
+	Audit     Audit
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
@@ -85,7 +87,7 @@ type Dependencies struct {
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
-		database: d.Database, directory: d.Directory, events: d.Events, clock: d.Clock, newID: d.NewID, logger: d.Logger,
+		database: d.Database, directory: d.Directory, events: d.Events, audit: d.Audit, clock: d.Clock, newID: d.NewID, logger: d.Logger,
 		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds,
 	}
 	if s.lanes == nil {
@@ -195,7 +197,10 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 			CreatedAt:      at.Now,
 			UpdatedAt:      at.Now,
 		}
-		return a.viewOn(at.Today), s.store.insert(ctx, &a)
+		if err := s.store.insert(ctx, &a); err != nil {
+			return View{}, err
+		}
+		return a.viewOn(at.Today), s.recordTerms(ctx, "create", nil, &a, at.Now)
 	}, db.ProvenBy(there))
 }
 
@@ -232,6 +237,9 @@ func (a Authorization) viewOn(today calendar.Date) View {
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (View, error) {
 	return read(ctx, s, "authorization.get", func(ctx context.Context, at Moment) (View, error) {
 		a, err := s.store.current(ctx, id, at.Now)
+		if err == nil {
+			show(ctx, a.ID, a.PatientID)
+		}
 		return a.viewOn(at.Today), err
 	})
 }
@@ -254,9 +262,11 @@ func (s *Service) List(ctx context.Context, f Filter) ([]View, error) {
 // there is no such authorization.
 func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, onlyOpen bool, after uuid.UUID, limit int) ([]Reservation, error) {
 	return read(ctx, s, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
-		if _, err := s.store.get(ctx, authorization); err != nil {
+		a, err := s.store.get(ctx, authorization)
+		if err != nil {
 			return nil, err
 		}
+		show(ctx, a.ID, a.PatientID)
 		return s.store.reservations(ctx, authorization, onlyOpen, after, limit, at.Now)
 	})
 }
@@ -266,9 +276,11 @@ func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, onl
 // authorization.
 func (s *Service) Entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
 	return read(ctx, s, "authorization.entries", func(ctx context.Context, _ Moment) ([]Entry, error) {
-		if _, err := s.store.get(ctx, authorization); err != nil {
+		a, err := s.store.get(ctx, authorization)
+		if err != nil {
 			return nil, err
 		}
+		show(ctx, a.ID, a.PatientID)
 		return s.store.entries(ctx, authorization, after, limit)
 	})
 }

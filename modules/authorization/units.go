@@ -132,7 +132,7 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 // by fills in who asks for the operation, and what was chosen for it.
 func (o Operation) by(caller identity.Caller, id, newID uuid.UUID, key Key) Operation {
 	o.ID, o.NewID, o.Repeatable = id, newID, key != ""
-	o.ActorID, o.RequestID = caller.UserID, caller.RequestID
+	o.ActorID, o.RequestID, o.Address, o.GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
 	return o
 }
 
@@ -155,6 +155,7 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		if made == nil {
 			return Outcome{}, ErrNotFound
 		}
+		show(ctx, made.before.ID, made.before.PatientID)
 		_, outcome := decide(made.before, op, at)
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)

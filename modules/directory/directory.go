@@ -22,6 +22,7 @@ import (
 // does not exist.
 type Service struct {
 	database *db.DB
+	audit    Audit
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	zones    zones
@@ -29,8 +30,8 @@ type Service struct {
 
 // New returns the service. The clock and the ids are passed in so that tests
 // decide on both.
-func New(database *db.DB, clock func() time.Time, newID func() uuid.UUID) *Service {
-	return &Service{database: database, clock: clock, newID: newID}
+func New(database *db.DB, audit Audit, clock func() time.Time, newID func() uuid.UUID) *Service {
+	return &Service{database: database, audit: audit, clock: clock, newID: newID}
 }
 
 // now is the moment as the database can keep it: in whole microseconds.

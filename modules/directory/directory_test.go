@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 type register struct {
 	*directory.Service
 	database   *db.DB
+	trail      *trailtest.Book
 	clock      *clock
 	own, other context.Context //nolint:containedctx // the callers of the two organizations
 	ownID      uuid.UUID
@@ -49,8 +51,8 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 func open(t testing.TB, options ...dbtest.Option) register {
 	t.Helper()
-	r := register{database: dbtest.Open(t, options...), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)}}
-	r.Service = directory.New(r.database, r.clock.now, newID)
+	r := register{database: dbtest.Open(t, options...), trail: &trailtest.Book{}, clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)}}
+	r.Service = directory.New(r.database, r.trail, r.clock.now, newID)
 	r.ownID, r.own = r.found(t, "Own Practice")
 	_, r.other = r.found(t, "Other Practice")
 	return r

@@ -62,11 +62,14 @@ func (s *Service) Routes() []httpx.Route {
 		"Enter a patient", "A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.", ErrMedicalRecordNumberTaken)
 	add("listPatients", get, "/patients", PermissionPatientRead, httpx.Handle(ok, s.handlePatients),
 		"List patients", "All patients, in the order in which they were entered unless `sort` says otherwise. To find one by name or number see `POST /patients/search`.")
+	all[len(all)-1].Reads = "patient"
 	add("searchPatients", post, "/patients/search", PermissionPatientRead, httpx.Handle(ok, s.handlePatientSearch),
 		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. A POST, because what it looks for is health data, which does not belong in URLs. It changes nothing.")
+	all[len(all)-1].Reads = "patient"
 	all[len(all)-1].ReadOnly = true
 	add("getPatient", get, "/patients/:id", PermissionPatientRead, read(s.Patient),
 		"Read a patient", "One patient of the organization.", ErrPatientNotFound)
+	all[len(all)-1].Reads = "patient"
 	add("changePatient", change, "/patients/:id", PermissionPatientChange, httpx.Handle(ok, s.ChangePatient),
 		"Change a patient", "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A patient who has left becomes INACTIVE; nothing is deleted.", ErrPatientNotFound, ErrMedicalRecordNumberTaken)
 
@@ -92,8 +95,10 @@ func (s *Service) Routes() []httpx.Route {
 		"Enter a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
 	add("listInsurances", get, "/insurances", PermissionInsuranceRead, httpx.Handle(ok, s.handleInsurances),
 		"List coverages", "Coverages, of one patient or one payer where that is asked for.")
+	all[len(all)-1].Reads = "insurance"
 	add("getInsurance", get, "/insurances/:id", PermissionInsuranceRead, read(s.Insurance),
 		"Read a coverage", "One coverage.", ErrInsuranceNotFound)
+	all[len(all)-1].Reads = "insurance"
 	add("changeInsurance", change, "/insurances/:id", PermissionInsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
 		"Change a coverage", "A merge patch: what is not given stays as it is. Patient and payer do not change: that would be another coverage.", ErrInsuranceNotFound)
 
@@ -201,9 +206,11 @@ type patientsQuery struct {
 }
 
 func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[Patient], error) {
-	return pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
 		return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
 	})
+	patients.show(ctx, page.Data...)
+	return page, err
 }
 
 // patientSearch comes in a body: names and numbers of patients do not belong in
@@ -218,11 +225,13 @@ type patientSearch struct {
 }
 
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
-	return pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
 		return s.Patients(ctx, PatientFilter{
 			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber, DateOfBirth: in.DateOfBirth,
 		})
 	})
+	patients.show(ctx, page.Data...)
+	return page, err
 }
 
 type practitionersQuery struct {
@@ -256,9 +265,11 @@ type insurancesQuery struct {
 }
 
 func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (httpx.Page[Insurance], error) {
-	return pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID }, func(p Page) ([]Insurance, error) {
+	page, err := pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID }, func(p Page) ([]Insurance, error) {
 		return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
 	})
+	insurances.show(ctx, page.Data...)
+	return page, err
 }
 
 type serviceCodesQuery struct {

@@ -46,7 +46,10 @@ type InsuranceFilter struct {
 	PayerID   uuid.UUID
 }
 
-var insurances = kind[Insurance, *Insurance]{name: "insurance", absent: ErrInsuranceNotFound, refer: referInsurance}
+var insurances = kind[Insurance, *Insurance]{
+	name: "insurance", absent: ErrInsuranceNotFound, refer: referInsurance,
+	told: told{values: []string{"payerId", "startsOn", "endsOn"}}, whose: func(i Insurance) uuid.UUID { return i.PatientID },
+}
 
 // CreateInsurance enters a coverage. The error is [fault.ErrInvalid] where a field does not fit.
 func (s *Service) CreateInsurance(ctx context.Context, n NewInsurance) (Insurance, error) {

@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/trail"
 )
 
 // record is a noun of the directory: a pointer to a struct that embeds [Record].
@@ -28,10 +29,13 @@ type kind[T any, P record[T]] struct {
 	absent *fault.Error // there is no such record in the caller's organization
 	blank  T            // passes settle: what is wrong with a change made to it is wrong with the change by itself
 
+	told told // to the audit trail; the zero value: names of fields only
+
 	// What is particular to the noun; each may be nil.
 	refer func(ctx context.Context, record T) error  // checks, in the transaction, that what it refers to is there
 	load  func(ctx context.Context, found []T) error // fills in what lies in other tables
 	save  func(ctx context.Context, record *T) error // writes what lies in other tables
+	whose func(record T) uuid.UUID                   // the patient whose data it is
 }
 
 // create gives the record its id, its organization and its version, and inserts it.
@@ -64,14 +68,21 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 		if err := insert(ctx, &created); err != nil {
 			return none, err
 		}
-		return created, k.saveParts(ctx, &created)
+		if err := k.saveParts(ctx, &created); err != nil {
+			return none, err
+		}
+		return created, k.record(ctx, s, nil, created)
 	}, db.ProvenBy(there))
 }
 
 // get reads one record.
 func (k kind[T, P]) get(ctx context.Context, s *Service, id uuid.UUID) (T, error) {
 	return db.Snapshot(ctx, s.database, k.name+".get", func(ctx context.Context) (T, error) {
-		return k.take(ctx, id)
+		found, err := k.take(ctx, id)
+		if err == nil {
+			k.show(ctx, found)
+		}
+		return found, err
 	})
 }
 
@@ -120,8 +131,34 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 		if err := update(ctx, &after, id); err != nil {
 			return none, err
 		}
-		return after, k.saveParts(ctx, &after)
+		if err := k.saveParts(ctx, &after); err != nil {
+			return none, err
+		}
+		return after, k.record(ctx, s, before, after)
 	})
+}
+
+// record keeps in the audit trail that a record was entered, where before is nil, or changed.
+func (k kind[T, P]) record(ctx context.Context, s *Service, before any, after T) error {
+	return recordEvent(ctx, s, k.told, k.name, k.patientOf(after), before, after, *P(&after).head())
+}
+
+func (k kind[T, P]) patientOf(record T) *uuid.UUID {
+	if k.whose == nil {
+		return nil
+	}
+	return new(k.whose(record))
+}
+
+// show notes that records of patients are about to be shown to the caller. Of a
+// list only the page knows which are.
+func (k kind[T, P]) show(ctx context.Context, found ...T) {
+	if k.whose == nil {
+		return
+	}
+	for _, each := range found {
+		trail.Show(ctx, trail.Subject{Type: k.name, ID: P(&each).head().ID, PatientID: k.whose(each)})
+	}
 }
 
 func (kind[T, P]) versionOf(record T) int { return P(&record).head().Version }

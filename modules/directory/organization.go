@@ -89,7 +89,10 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		if err := insert(ctx, &created); err != nil {
 			return Organization{}, err
 		}
-		return created, insertPairs(ctx, created.ID, defaultPairs)
+		if err := insertPairs(ctx, created.ID, defaultPairs); err != nil {
+			return Organization{}, err
+		}
+		return created, s.recordOrganization(ctx, nil, &created, now)
 	}, db.ProvenBy(there))
 }
 
@@ -169,6 +172,9 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		after.Version++
 		after.UpdatedAt = now
 		if err := updateOrganization(ctx, after); err != nil {
+			return Organization{}, err
+		}
+		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
 		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.forget(c.ID) })

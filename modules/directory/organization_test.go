@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestAnOrganization(t *testing.T) {
@@ -127,7 +128,7 @@ func TestTheTimeZone(t *testing.T) {
 	}
 	// behind changes the zone as another process would.
 	behind := func(name string) {
-		another := directory.New(r.database, r.clock.now, newID)
+		another := directory.New(r.database, &trailtest.Book{}, r.clock.now, newID)
 		_, err := another.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(name)})
 		require.NoError(t, err)
 	}

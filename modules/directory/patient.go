@@ -54,6 +54,7 @@ type PatientFilter struct {
 
 var patients = kind[Patient, *Patient]{
 	name: "patient", absent: ErrPatientNotFound, blank: Patient{DateOfBirth: earliestBirth},
+	told: told{values: []string{"status"}}, whose: func(p Patient) uuid.UUID { return p.ID },
 }
 
 // CreatePatient enters a patient. Errors: [fault.ErrInvalid], [ErrMedicalRecordNumberTaken].

@@ -43,7 +43,9 @@ type PayerChange struct {
 	WeekStartsOn patch.Field[string]              `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
-var payers = kind[Payer, *Payer]{name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules}
+var payers = kind[Payer, *Payer]{
+	name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules, told: told{all: true},
+}
 
 // CreatePayer enters a payer. The error is [fault.ErrInvalid] where a field does not fit.
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {

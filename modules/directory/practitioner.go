@@ -73,6 +73,7 @@ type PractitionerFilter struct {
 
 var practitioners = kind[Practitioner, *Practitioner]{
 	name: "practitioner", absent: ErrPractitionerNotFound, load: loadCredentials, save: saveCredentials,
+	told: told{values: []string{"status", "credentials"}},
 }
 
 // CreatePractitioner enters a practitioner. Errors: [fault.ErrInvalid], [ErrNPITaken].

@@ -57,6 +57,7 @@ type ServiceCodeFilter struct {
 
 var serviceCodes = kind[ServiceCode, *ServiceCode]{
 	name: "service-code", absent: ErrServiceCodeNotFound, blank: ServiceCode{Code: "0"}, load: loadRequiredCredentials, save: saveRequiredCredentials,
+	told: told{all: true},
 }
 
 // defaultUnitMinutes is the length of a unit of every ABA code since 2019.

@@ -23,7 +23,7 @@ func (s *Service) Routes() []httpx.Route {
 		})
 	}
 	all = append(all, httpx.Route{
-		Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to what happens",
+		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to what happens",
 		Description: "Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. " +
 			"Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, " +
 			"or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.",

@@ -22,6 +22,7 @@ type Service struct {
 	database  *db.DB
 	clock     func() time.Time
 	newID     func() uuid.UUID
+	audit     Audit
 	logger    logrus.FieldLogger
 	types     []string
 	retention time.Duration
@@ -41,6 +42,7 @@ type Dependencies struct {
 	Database  *db.DB
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
+	Audit     Audit
 	Logger    logrus.FieldLogger
 	Types     []string      // every type of event that modules publish
 	Retention time.Duration // how long events are kept for those who come back
@@ -80,7 +82,7 @@ func New(d Dependencies) *Service {
 		}
 	}
 	return &Service{
-		database: d.Database, clock: d.Clock, newID: d.NewID, logger: d.Logger, types: d.Types,
+		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, logger: d.Logger, types: d.Types,
 		retention: d.Retention, open: d.AnyAddress, tuning: t, client: newClient(d.AnyAddress),
 		outbox: make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/trail"
 )
 
 // Webhook is an address of another system that gets an organization's events.
@@ -79,7 +80,10 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 				return created, err
 			}
 		}
-		return created, s.store.insertWebhook(ctx, w)
+		if err := s.store.insertWebhook(ctx, w); err != nil {
+			return WebhookWithSecret{}, err
+		}
+		return created, s.recordWebhook(ctx, "webhook.create", nil, &w, now)
 	}, db.ProvenBy(there))
 }
 
@@ -139,7 +143,10 @@ func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.U
 		}
 		after.Version++
 		after.UpdatedAt = s.now()
-		return after, s.store.updateWebhook(ctx, after)
+		if err := s.store.updateWebhook(ctx, after); err != nil {
+			return Webhook{}, err
+		}
+		return after, s.recordWebhook(ctx, operation, &before, &after, after.UpdatedAt)
 	})
 }
 
@@ -154,7 +161,10 @@ func (s *Service) DeleteWebhook(ctx context.Context, id uuid.UUID, match patch.M
 		if err := match.Check(w.Version); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.store.deleteWebhook(ctx, id)
+		if err := s.store.deleteWebhook(ctx, id); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordWebhook(ctx, "webhook.delete", &w, nil, s.now())
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		exists, err := s.store.webhookExists(ctx, id)
 		return !exists, err
@@ -236,6 +246,11 @@ func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int
 		if _, err := s.store.webhook(ctx, webhook); err != nil {
 			return Delivery{}, err
 		}
-		return s.store.redeliver(ctx, webhook, position, s.now())
+		now := s.now()
+		d, err := s.store.redeliver(ctx, webhook, position, now)
+		if err != nil {
+			return Delivery{}, err
+		}
+		return d, s.record(ctx, trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: redelivered{position}, OccurredAt: now})
 	})
 }

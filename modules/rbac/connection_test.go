@@ -13,6 +13,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
@@ -21,7 +22,7 @@ func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	s := New(Dependencies{
-		Database: database, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
+		Database: database, Audit: &trailtest.Book{}, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
 	})
 	for range cap(s.passwords.slots) {
 		s.passwords.slots <- struct{}{}

@@ -63,6 +63,9 @@ const (
 
 	webhookManage identity.Permission = "webhook:manage"
 
+	auditRead   identity.Permission = "audit:read"
+	auditExport identity.Permission = "audit:export"
+
 	adminMetrics identity.Permission = "admin:metrics"
 	adminConfig  identity.Permission = "admin:config"
 )
@@ -129,6 +132,9 @@ var shipped = []struct {
 	{sessionChange, []Role{Admin, Practitioner, Technician}},
 
 	{webhookManage, []Role{Admin}},
+
+	{auditRead, []Role{Admin, Auditor}},
+	{auditExport, []Role{Admin, Auditor}},
 
 	{adminMetrics, []Role{Admin, Auditor}},
 	{adminConfig, []Role{Admin}},

@@ -45,6 +45,7 @@ type Service struct {
 	database  *db.DB
 	clock     func() time.Time
 	newID     func() uuid.UUID
+	audit     Audit
 	logger    logrus.FieldLogger
 	passwords *hasher
 	tokens    *tokens
@@ -56,6 +57,7 @@ type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
+	Audit    Audit
 	Logger   logrus.FieldLogger
 	// Secret signs access tokens: at least [MinSecret] bytes.
 	Secret []byte
@@ -79,6 +81,7 @@ func New(d Dependencies) *Service {
 		database:  d.Database,
 		clock:     d.Clock,
 		newID:     d.NewID,
+		audit:     d.Audit,
 		logger:    d.Logger,
 		passwords: newHasher(d.Quick),
 		tokens:    newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),

@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -58,7 +59,7 @@ func open(t testing.TB) desk {
 	logger := logrus.New()
 	logger.SetOutput(d.log)
 	d.Service = rbac.New(rbac.Dependencies{
-		Database: d.database, Clock: d.clock.now, NewID: newID, Logger: logger,
+		Database: d.database, Audit: &trailtest.Book{}, Clock: d.clock.now, NewID: newID, Logger: logger,
 		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
 	})
 	d.organization = d.found(t)

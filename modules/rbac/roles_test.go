@@ -81,7 +81,7 @@ func TestPermissions(t *testing.T) {
 	require.Empty(t, rbac.Patient.Permissions())
 	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create"}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
-		require.Contains(t, []string{"read", "verify", "metrics"}, strings.Split(string(p), ":")[1], "an auditor changes nothing")
+		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(string(p), ":")[1], "an auditor changes nothing")
 	}
 	require.Empty(t, rbac.Role("OWNER").Permissions())
 }

@@ -48,28 +48,34 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		return SignedIn{}, err
 	}
 	if unknown || !matches || known.User.Disabled {
-		s.logRefusal(known.User, unknown, matches)
+		reason := reasonOf(unknown, matches)
+		s.logger.WithFields(userFields("sign_in_refused", known.User)).WithField("reason", reason).Warn("a sign-in was refused")
+		if err := s.noteSignIn(ctx, known.User, reason); err != nil {
+			return SignedIn{}, err
+		}
 		return SignedIn{}, ErrWrongCredentials
 	}
 	token, err := s.tokens.issue(known.User)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
 	}
+	if err := s.noteSignIn(ctx, known.User, ""); err != nil {
+		return SignedIn{}, err
+	}
 	s.logger.WithFields(userFields("signed_in", known.User)).Info("a user has signed in")
 	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: known.User}, nil
 }
 
-// logRefusal tells administrators what the answer does not. The address that was
-// typed is not logged: it may be a password typed into the wrong field.
-func (s *Service) logRefusal(u User, unknown, matches bool) {
-	reason := "disabled"
+// reasonOf tells administrators what the answer does not. The address that was
+// typed is told to nobody: it may be a password typed into the wrong field.
+func reasonOf(unknown, matches bool) string {
 	switch {
 	case unknown:
-		reason = "unknown"
+		return "unknown"
 	case !matches:
-		reason = "password"
+		return "password"
 	}
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	return "disabled"
 }
 
 func userFields(event string, u User) logrus.Fields {

@@ -48,7 +48,10 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 				return created, err
 			}
 		}
-		return created, insertUser(ctx, created, hash)
+		if err := insertUser(ctx, created, hash); err != nil {
+			return User{}, err
+		}
+		return created, s.recordUser(ctx, created)
 	}, db.ProvenBy(there))
 }
 

@@ -21,13 +21,16 @@ import (
 func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error)) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, serve: func(c echo.Context) error {
+	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, serve: func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
 		}
 		text, err := fn(c.Request().Context(), request)
 		if err != nil {
+			return err
+		}
+		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
 		sum := sha256.Sum256([]byte(text))

@@ -56,24 +56,42 @@ type Route struct {
 	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
+	// Reads names what data of patients the answer shows, as "authorization". Who was
+	// shown it is recorded before the answer leaves. An operation that answers with a
+	// patientId names it, or does not mount.
+	Reads string
 }
 
-// Endpoint is a typed function that can answer a request. Made by [Handle] or
-// [Stream]; the zero value answers nothing. Safe for concurrent use.
+// Endpoint is a typed function that can answer a request. Made by [Handle],
+// [HandleTable],
+// [Download] or [Stream]; the zero value answers nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
 	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
-	serve   func(c echo.Context) error
-	prepare func(c echo.Context) (Call, error)
+	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
+	Downloads bool
+	Tables    bool // the answer can be had as CSV as well: see [HandleTable]
+	serve     func(c echo.Context, before Before) error
+	prepare   func(c echo.Context) (Call, error)
 }
+
+// Before is called when an answer is there, and before any of it is sent: a
+// stream's before the function is called at all. Its error is answered instead.
+type Before func(ctx context.Context) error
 
 // Serve reads the request, calls the function and writes its answer. It returns
 // what went wrong without writing anything: a *[fault.Error], or whatever the
 // function returned.
-func (e Endpoint) Serve(c echo.Context) error { return e.serve(c) }
+func (e Endpoint) Serve(c echo.Context) error {
+	return e.serve(c, func(context.Context) error { return nil })
+}
+
+// ServeAfter is [Endpoint.Serve], where the answer leaves only after something else
+// has succeeded.
+func (e Endpoint) ServeAfter(c echo.Context, before Before) error { return e.serve(c, before) }
 
 // Call is a request that was read and checked, and not carried out yet.
 type Call struct {
@@ -117,7 +135,7 @@ func (e Endpoint) Takes(what string) bool {
 	return false
 }
 
-// IsZero reports whether e was made by neither [Handle] nor [Stream].
+// IsZero reports whether e was made by none of [Handle], [HandleTable] and [Stream].
 func (e Endpoint) IsZero() bool { return e.serve == nil }
 
 // None is the In or Out of an endpoint that has none.
@@ -162,7 +180,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			return Reply{status, header, b.Bytes()}, err
 		}}, nil
 	}
-	serve := func(c echo.Context) error {
+	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -173,6 +191,9 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			h.Header(c.Response().Header())
 		}
 		if err != nil {
+			return err
+		}
+		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
 		b := borrowBuffer()

@@ -25,9 +25,12 @@ import (
 func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, out *Feed) error) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Streams: true, serve: func(c echo.Context) error {
+	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Streams: true, serve: func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return err
+		}
+		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
 		feed := &Feed{response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience}

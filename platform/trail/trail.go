@@ -5,12 +5,18 @@
 package trail
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
+
+// ErrNotRecorded: what is not on record does not happen.
+var ErrNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.").
+	Advising("Wait as `Retry-After` says and send the same request again.")
 
 // Outcome says what came of an attempt.
 type Outcome string
@@ -53,4 +59,19 @@ func By(c identity.Caller) Event {
 // changed, by their names in the API, without their values.
 type Fields struct {
 	Changed []string `json:"changed"`
+}
+
+type addressKey struct{}
+
+// WithAddress returns a context that knows the address of the connection by which
+// a request came: for those who are not signed in. Of callers the identity knows it.
+func WithAddress(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// Address returns the address of the connection by which the request came, "" where
+// the context knows none.
+func Address(ctx context.Context) string {
+	address, _ := ctx.Value(addressKey{}).(string)
+	return address
 }

@@ -35,6 +35,7 @@ CREATE TABLE audit_unsealed (
     organization_id  uuid        NOT NULL,
     sequence         bigint      NOT NULL,
     occurred_at      timestamptz NOT NULL,
+    recorded_at      timestamptz NOT NULL DEFAULT now(), -- by the database's clock: how long it waits is watched
     PRIMARY KEY (organization_id, sequence)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 

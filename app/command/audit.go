@@ -1,0 +1,57 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"omnirapeutic/app"
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/platform/calendar"
+)
+
+type auditCommand struct {
+	Remove auditRemove `cmd:"" help:"Remove the oldest events of every audit trail, leaving a checkpoint."`
+}
+
+type auditRemove struct {
+	Before calendar.Date `required:"" help:"Remove what happened before this day (UTC)." placeholder:"2020-01-01"`
+	By     string        `required:"" help:"Who removes it and why, for the checkpoint." placeholder:"TEXT"`
+	Young  bool          `help:"Also what is less than six years old."`
+}
+
+// Help explains the command.
+func (auditRemove) Help() string {
+	return `Verifies each trail first, and removes nothing from one that is not sound. The chain goes on from
+the checkpoint: its position and hash, how many events went, by whom and when. Works on OMNI_MIGRATE_URL, as the
+tables' owner. Documentation under HIPAA is kept for six years (45 CFR 164.316(b)(2)(i)): what is younger
+goes only with --young. By default nothing is ever removed.`
+}
+
+// retained is how many years events are kept that nobody insists on removing.
+const retained = 6
+
+// Run removes old events.
+func (r auditRemove) Run(e environment) error {
+	before := r.Before.Time()
+	if !r.Young && before.After(time.Now().AddDate(-retained, 0, 0)) {
+		return ending{errors.New("events of the last six years would go too: name an earlier day, or add --young"), ExitUsage}
+	}
+	c, err := e.settings()
+	if err != nil {
+		return err
+	}
+	return e.withStorage(func(s *app.Storage) error {
+		made, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, newLogger(c))
+		for _, each := range made {
+			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", each.OrganizationID, each.Removed, each.Position, each.Hash)
+		}
+		if errors.Is(err, audit.ErrUnsound) {
+			return ending{err, ExitUnclean}
+		}
+		if err == nil && len(made) == 0 {
+			fmt.Println("Nothing is that old.")
+		}
+		return err
+	})
+}

@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// Trail keeps who read what and who was denied what. The error is
+// [trail.ErrNotRecorded]: then nothing is shown.
+type Trail interface {
+	Note(ctx context.Context, events []trail.Event) error
+}
+
+// denialTimeout is how long a denial may take to be recorded: its request may be
+// over already.
+const denialTimeout = 5 * time.Second
+
+// locate tells those below, and the audit trail, by which connection the request
+// came: what a header says can be made up.
+func locate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.SetRequest(c.Request().WithContext(trail.WithAddress(c.Request().Context(), c.RealIP())))
+		return next(c)
+	}
+}
+
+// watching notes which records of patients a request reads.
+func watching(c echo.Context) *trail.Shown {
+	shown := &trail.Shown{}
+	c.SetRequest(c.Request().WithContext(trail.Watching(c.Request().Context(), shown)))
+	return shown
+}
+
+// shownBy are the After of a read.
+type shownBy struct {
+	Operation string `json:"operation"` // as in the contract: it says what of the record was shown
+}
+
+// recordReads returns what must succeed before an answer leaves: that what it shows
+// of patients is recorded, an event for each record. An operation that reads data of
+// patients and came upon none leaves one as well: to have looked is a read.
+func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
+	return func(ctx context.Context) error {
+		subjects := shown.Subjects()
+		if len(subjects) == 0 && r.Reads == "" {
+			return nil
+		}
+		caller, err := identity.From(ctx)
+		if err != nil {
+			return err
+		}
+		about := trail.By(caller)
+		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.clock()
+		events := make([]trail.Event, 0, max(1, len(subjects)))
+		for _, each := range subjects {
+			e := about
+			e.Action, e.SubjectType, e.SubjectID, e.PatientID = each.Type+".read", each.Type, each.ID, new(each.PatientID)
+			events = append(events, e)
+		}
+		if len(events) == 0 {
+			events = append(events, about)
+		}
+		return s.trail.Note(ctx, events)
+	}
+}
+
+// denied are the After of a denial.
+type denied struct {
+	Operation  string              `json:"operation,omitempty"`
+	Permission identity.Permission `json:"permission,omitempty"` // that was missing
+	Code       string              `json:"code"`
+}
+
+// recordDenial records that the caller was not allowed to do what the error says,
+// and returns what is to be answered: the error, unless that failed.
+func (s *Server) recordDenial(c echo.Context, err error) error {
+	f := faultOf(err)
+	if f.Kind() != fault.Forbidden {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), denialTimeout)
+	defer cancel()
+	caller, callerErr := identity.From(ctx)
+	if callerErr != nil {
+		return err
+	}
+	e := trail.By(caller)
+	r := s.operations[c.Request().Method+" "+c.Path()]
+	details, _ := f.Details().(identity.Denial)
+	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.clock()
+	if noun, verb, found := strings.Cut(string(details.Permission), ":"); found {
+		e.Action, e.SubjectType = noun+"."+verb, noun
+		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil && strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
+			e.SubjectID = id
+		}
+	}
+	if noteErr := s.trail.Note(ctx, []trail.Event{e}); noteErr != nil {
+		return noteErr
+	}
+	return err
+}
+
+// showsPatients reports whether answers of the type name a patient: then the
+// operation must declare what it reads.
+func showsPatients(t reflect.Type) bool { return names(t, "patientId", map[reflect.Type]bool{}) }
+
+func names(t reflect.Type, field string, seen map[reflect.Type]bool) bool {
+	switch {
+	case t == nil || seen[t]:
+		return false
+	case t.Kind() == reflect.Pointer, t.Kind() == reflect.Slice, t.Kind() == reflect.Array, t.Kind() == reflect.Map:
+		return names(t.Elem(), field, seen)
+	case t.Kind() != reflect.Struct:
+		return false
+	}
+	seen[t] = true
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == field || name != "-" && names(f.Type, field, seen) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Hash is a SHA-256 sum.
+type Hash [sha256.Size]byte
+
+// String returns the hash in hexadecimal digits.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Value writes the hash to a column of type bytea.
+func (h Hash) Value() (driver.Value, error) { return h[:], nil }
+
+// Scan reads the hash from a column of type bytea.
+func (h *Hash) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(h) {
+		return fmt.Errorf("audit: cannot read a hash from %T of length %d", src, len(b))
+	}
+	copy(h[:], b)
+	return nil
+}
+
+// genesis is the hash before the first position. It is bound to the organization,
+// so that events of one cannot be passed off as another's.
+func genesis(organization uuid.UUID) Hash {
+	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic audit trail\n%s\n", organization))
+}
+
+// seal is an event's place in its organization's chain.
+type seal struct {
+	OrganizationID uuid.UUID
+	Position       int64 // 1, 2, 3, …
+	OccurredAt     time.Time
+	Sequence       int64
+	Hash           Hash
+}
+
+// hashOf returns the SHA-256 of the event at a position, one field a line, in the
+// order written here, after the hash of the position before. No field holds a line
+// break: texts are ids, words of the program's and JSON, where it is escaped. The
+// form is plain so that an auditor can recompute it with nothing but SQL
+// (docs/operations.md).
+func hashOf(previous Hash, position int64, r row) Hash {
+	b := make([]byte, 0, 768)
+	line := func(s string) { b = append(append(b, s...), '\n') }
+	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '\n') }
+	id := func(id *uuid.UUID) {
+		if id == nil {
+			line("")
+			return
+		}
+		line(id.String())
+	}
+	text := func(s *string) {
+		if s == nil {
+			line("")
+			return
+		}
+		line(*s)
+	}
+	line(previous.String())
+	number(position)
+	number(r.Sequence)
+	number(r.OccurredAt.UnixMicro())
+	id(r.ActorID)
+	line(r.RequestID)
+	line(r.Action)
+	line(string(r.Outcome))
+	line(r.SubjectType)
+	id(r.SubjectID)
+	id(r.PatientID)
+	line(r.Address)
+	id(r.GrantID)
+	text(r.Before)
+	text(r.After)
+	return sha256.Sum256(b)
+}

@@ -1,0 +1,251 @@
+package audit_test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/platform/trail"
+)
+
+func (o *office) seal(t *testing.T) int {
+	t.Helper()
+	n, err := o.Seal(t.Context())
+	require.NoError(t, err)
+	return n
+}
+
+// verify checks the organization's trail, or all of them for none.
+func (o *office) verify(t *testing.T, organization uuid.UUID) audit.Findings {
+	t.Helper()
+	r, err := o.Verify(t.Context(), organization, organization == uuid.Nil)
+	require.NoError(t, err)
+	return r
+}
+
+// full is an event in which nothing is missing.
+func full(organization uuid.UUID) trail.Event {
+	e := event(organization)
+	e.PatientID, e.GrantID, e.Address = new(uuid.New()), new(uuid.New()), "2001:db8::1"
+	e.Before, e.After = map[string]any{"text": "line\nbreak \"é\" <&>"}, map[string]any{"units": 2.5}
+	return e
+}
+
+func TestSeal(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	first, second := uuid.New(), uuid.New()
+	require.Zero(t, o.seal(t), "there is nothing yet")
+	require.True(t, o.verify(t, uuid.Nil).OK)
+
+	o.record(t, full(first), event(second), event(first), trail.Event{Action: "auth.sign-in", OccurredAt: moment})
+	require.Equal(t, 4, o.seal(t))
+	require.Zero(t, o.seal(t))
+	o.record(t, event(first))
+	require.Equal(t, 1, o.seal(t))
+	require.Equal(t, 3, o.count(t, `SELECT max(position) FROM audit_seals WHERE organization_id = $1`, first))
+	require.Equal(t, 0, o.count(t, `SELECT count(*) FROM audit_unsealed`))
+
+	r := o.verify(t, first)
+	require.True(t, r.OK, "%v", r.Problems)
+	require.Equal(t, 3, r.Events)
+	require.EqualValues(t, 3, r.Heads[0].Position)
+	all := o.verify(t, uuid.Nil)
+	require.True(t, all.OK, "%v", all.Problems)
+	require.Equal(t, 5, all.Events, "those of no organization are among them")
+	require.Len(t, all.Heads, 3)
+}
+
+// Sealers of several instances run while many write: every event gets one position.
+func TestSealersMeetWriters(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organizations := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
+	const writers, each, sealers = 6, 20, 3
+	start := make(chan struct{})
+	var writing, sealing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			<-start
+			for i := range each {
+				if err := o.try(t.Context(), nil, event(organizations[(w+i)%3]), event(organizations[i%3])); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	for range sealers {
+		sealing.Go(func() {
+			<-start
+			for {
+				if _, err := o.Seal(t.Context()); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	close(start)
+	writing.Wait()
+	close(done)
+	sealing.Wait()
+	r := o.verify(t, uuid.Nil)
+	require.True(t, r.OK, "%v", r.Problems)
+	require.Equal(t, 2*writers*each, r.Events)
+	require.Zero(t, r.Waiting)
+}
+
+func TestAnEventIsNotSealedBeforeItIsCommitted(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	late, err := o.program.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	const insert = `WITH e AS (INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
+		VALUES ($1, $2, '', 'thing.change', 'done', '', '') RETURNING organization_id, sequence, occurred_at) INSERT INTO audit_unsealed SELECT * FROM e`
+	_, err = late.ExecContext(t.Context(), insert, organization, moment)
+	require.NoError(t, err)
+	o.record(t, event(organization))
+	require.Equal(t, 1, o.seal(t), "it drew the later number and is sealed first")
+	require.NoError(t, late.Commit())
+	require.Equal(t, 1, o.seal(t), "nothing is skipped")
+	r := o.verify(t, organization)
+	require.True(t, r.OK, "%v", r.Problems)
+	require.Equal(t, 2, r.Events)
+}
+
+// TestVerifyFinds changes rows as the tables' owner, with the walls in the database
+// taken down first, one thing at a time.
+func TestVerifyFinds(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it, tamper string
+		checks     []string
+	}{
+		{"who did it", `UPDATE audit_events SET actor_id = gen_random_uuid() WHERE sequence = 2`, []string{"hash"}},
+		{"when", `UPDATE audit_events SET occurred_at = occurred_at + interval '1 second' WHERE sequence = 2`, []string{"event"}},
+		{"what it was before", `UPDATE audit_events SET before = '{"text": "other"}' WHERE sequence = 1`, []string{"hash"}},
+		{"what it was before, in other words", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`, []string{"hash"}},
+		{"an event that is gone", `DELETE FROM audit_events WHERE sequence = 2`, []string{"event"}},
+		{"a seal that is gone", `DELETE FROM audit_seals WHERE position = 2`, []string{"position", "hash", "unsealed"}},
+		{"the last seal that is gone", `DELETE FROM audit_seals WHERE position = 3`, []string{"position", "head", "unsealed"}},
+		{
+			"an event and its seal that are gone",
+			`WITH s AS (DELETE FROM audit_seals WHERE position = 3 RETURNING sequence) DELETE FROM audit_events e USING s WHERE e.sequence = s.sequence`,
+			[]string{"position", "head"},
+		},
+		{"a hash", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 2`, []string{"hash"}},
+		{"a head", `UPDATE audit_chains SET last_hash = sha256(last_hash)`, []string{"head"}},
+		{
+			"an event that was slipped in",
+			`INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
+			 SELECT organization_id, occurred_at, '', 'thing.change', 'done', '', '' FROM audit_events WHERE sequence = 1`,
+			[]string{"unsealed"},
+		},
+	} {
+		t.Run("it finds "+test.it, func(t *testing.T) {
+			t.Parallel()
+			o := open(t)
+			organization := uuid.New()
+			o.record(t, full(organization), event(organization), event(organization))
+			require.True(t, o.verify(t, organization).OK)
+			for _, table := range []string{"audit_events", "audit_seals"} {
+				_, err := o.owner.ExecContext(t.Context(), "ALTER TABLE "+table+" DISABLE TRIGGER USER")
+				require.NoError(t, err)
+			}
+			result, err := o.owner.ExecContext(t.Context(), test.tamper)
+			require.NoError(t, err)
+			changed, err := result.RowsAffected()
+			require.NoError(t, err)
+			require.EqualValues(t, 1, changed)
+
+			r := o.verify(t, organization)
+			require.False(t, r.OK)
+			found := map[string]bool{}
+			for _, p := range r.Problems {
+				require.Equal(t, organization, p.OrganizationID)
+				require.NotEmpty(t, p.String())
+				found[p.Check] = true
+			}
+			for _, check := range test.checks {
+				require.True(t, found[check], "%s is not in %v", check, r.Problems)
+			}
+			require.Equal(t, r.ProblemCount, len(r.Problems))
+		})
+	}
+}
+
+func TestVerifyFindsWhatIsNotSealedInTime(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	o.record(t, event(organization))
+	holder, err := o.owner.BeginTx(t.Context(), nil) // somebody holds the chain, so that no sealer gets it
+	require.NoError(t, err)
+	defer holder.Rollback() //nolint:errcheck // it changes nothing
+	_, err = o.program.ExecContext(t.Context(), `INSERT INTO audit_chains (organization_id) VALUES ($1)`, organization)
+	require.NoError(t, err)
+	_, err = holder.ExecContext(t.Context(), `SELECT FROM audit_chains FOR UPDATE`)
+	require.NoError(t, err)
+
+	r := o.verify(t, organization)
+	require.True(t, r.OK, "%v", r.Problems)
+	require.Equal(t, 1, r.Waiting)
+	_, err = o.owner.ExecContext(t.Context(), `UPDATE audit_unsealed SET recorded_at = now() - interval '61 seconds'`)
+	require.NoError(t, err)
+	require.Equal(t, "unsealed", o.verify(t, organization).Problems[0].Check)
+	b, err := o.Backlog(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, b.Waiting)
+	require.GreaterOrEqual(t, b.Oldest, 61*time.Second)
+	require.NoError(t, holder.Rollback())
+	require.True(t, o.verify(t, organization).OK)
+}
+
+// What docs/operations.md tells an auditor is right, and finds what was changed.
+func TestAuditorsCanRecomputeHashes(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	o.record(t, full(organization), trail.Event{OrganizationID: organization, Action: "auth.sign-in", OccurredAt: moment, Outcome: trail.Denied}, event(organization))
+	require.Equal(t, 3, o.seal(t))
+	require.Equal(t, []bool{true, true, true}, o.recomputed(t, organization))
+	_, err := o.owner.ExecContext(t.Context(), `ALTER TABLE audit_events DISABLE TRIGGER USER`)
+	require.NoError(t, err)
+	_, err = o.owner.ExecContext(t.Context(), `UPDATE audit_events SET address = '192.0.2.9' WHERE sequence = 2`)
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false, true}, o.recomputed(t, organization))
+}
+
+// recomputed runs the statement of the documentation.
+func (o *office) recomputed(t *testing.T, organization uuid.UUID) (right []bool) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "```sql\nSELECT s.position, ")
+	require.True(t, found)
+	statement, _, found := strings.Cut(after, "```")
+	require.True(t, found)
+	rows, err := o.owner.QueryContext(t.Context(), "SELECT s.position, "+strings.Replace(statement, "…", organization.String(), 1))
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var position int
+		var ok bool
+		require.NoError(t, rows.Scan(&position, &ok))
+		right = append(right, ok)
+	}
+	require.NoError(t, rows.Err())
+	return right
+}

@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/trail"
+)
+
+// patience is how long a reader of an export may take for a part of it.
+const patience = 30 * time.Second
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: "/admin/audit-events", Permission: PermissionRead, Reads: "audit",
+			Name: "listAuditEvents", Summary: "Search the audit trail",
+			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot stands for all that begin so: `authorization.`. `position` and `hash` are an event's place in the organization's chain; it has none for the first moment. To search is itself recorded.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSearch),
+		},
+		{
+			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport, Reads: "audit",
+			Name: "exportAuditEvents", Summary: "Export the audit trail",
+			Description: "All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.",
+			Endpoint:    httpx.Download(patience, s.handleExport),
+		},
+	}
+}
+
+type filterQuery struct {
+	ActorID   uuid.UUID     `query:"actorId"`
+	PatientID uuid.UUID     `query:"patientId"`
+	SubjectID uuid.UUID     `query:"subjectId"`
+	Action    string        `query:"action" validate:"max=100"`
+	Outcome   trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
+	From      time.Time     `query:"from"`
+	To        time.Time     `query:"to"` // not included
+}
+
+func (q filterQuery) filter() Filter {
+	return Filter{q.ActorID, q.PatientID, q.SubjectID, q.Action, q.Outcome, q.From, q.To}
+}
+
+// auditEventBody is an event as clients see it. Its order is that of the hash.
+type auditEventBody struct {
+	Position    *int64          `json:"position"`
+	Sequence    int64           `json:"sequence"`
+	OccurredAt  time.Time       `json:"occurredAt"`
+	ActorID     *uuid.UUID      `json:"actorId"` // null: somebody who is not signed in
+	RequestID   string          `json:"requestId"`
+	Action      string          `json:"action"`
+	Outcome     trail.Outcome   `json:"outcome"`
+	SubjectType string          `json:"subjectType"`
+	SubjectID   *uuid.UUID      `json:"subjectId"`
+	PatientID   *uuid.UUID      `json:"patientId"`
+	Address     string          `json:"address"`
+	GrantID     *uuid.UUID      `json:"grantId"`
+	Before      json.RawMessage `json:"before" null:"true"`
+	After       json.RawMessage `json:"after" null:"true"`
+	Hash        *string         `json:"hash"`
+}
+
+func bodyOf(e Entry) auditEventBody {
+	r := e.Event
+	b := auditEventBody{
+		Position: e.Position, Sequence: r.Sequence, OccurredAt: r.OccurredAt.UTC(), ActorID: r.ActorID, RequestID: r.RequestID,
+		Action: r.Action, Outcome: r.Outcome, SubjectType: r.SubjectType, SubjectID: r.SubjectID, PatientID: r.PatientID,
+		Address: r.Address, GrantID: r.GrantID,
+	}
+	if r.Before != nil {
+		b.Before = json.RawMessage(*r.Before)
+	}
+	if r.After != nil {
+		b.After = json.RawMessage(*r.After)
+	}
+	if e.Hash != nil {
+		b.Hash = new(e.Hash.String())
+	}
+	return b
+}
+
+type searchRequest struct {
+	filterQuery
+	httpx.PageQuery
+}
+
+func (s *Service) handleSearch(ctx context.Context, in searchRequest) (httpx.Page[auditEventBody], error) {
+	var after *place
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[auditEventBody]{}, err
+	}
+	found, err := s.Search(ctx, in.filter(), after, in.Size()+1)
+	return httpx.PageOf(in.PageQuery, found, bodyOf, func(e Entry) any { return e.place() }), err
+}
+
+type exportRequest struct {
+	filterQuery
+	httpx.DownloadQuery
+}
+
+func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx.Rows[auditEventBody]) error {
+	format := in.Format
+	if format == "" {
+		format = "jsonl"
+	}
+	return s.Export(ctx, in.filter(), format, func(part []Entry) error {
+		rows := make([]auditEventBody, len(part))
+		for i, e := range part {
+			rows[i] = bodyOf(e)
+		}
+		return out.Send(rows...)
+	})
+}

@@ -1,0 +1,62 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/trail"
+)
+
+// The bounds of transactions that note what changes nothing.
+const (
+	maxNoted    = 512 // events
+	maxWaiting  = 10_000
+	noteTimeout = 10 * time.Second
+)
+
+// newNotes returns what has requests share transactions. Those of all
+// organizations stand in one line: nothing that they write can meet.
+func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
+	return db.NewCombiner(db.CombinerOptions[[]trail.Event]{
+		Name: "audit", Limit: maxNoted, Queue: maxWaiting, Timeout: noteTimeout,
+		Size:    func(events []trail.Event) int { return len(events) },
+		Metrics: s.database.Metrics(),
+	}, func(ctx context.Context, requests [][]trail.Event) ([]struct{}, error) {
+		var all []trail.Event
+		for _, events := range requests {
+			all = append(all, events...)
+		}
+		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
+			return make([]struct{}, len(requests)), s.Record(ctx, all)
+		})
+	})
+}
+
+// Note records what changes nothing: reads, sign-ins, denials. It returns once they
+// are committed, in a transaction that all share who ask meanwhile, so that many
+// readers cost one flush of the disk. In a transaction of the context it is
+// [Service.Record].
+//
+// The error is [trail.ErrNotRecorded], or that of a context which has ended: they may
+// not be there, and what was read must not be shown. After a COMMIT without an answer they may be there all the same; nothing is said
+// twice that was not true once.
+func (s *Service) Note(ctx context.Context, events []trail.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	_, err := s.notes.Do(ctx, db.Place{Organization: events[0].OrganizationID}, events)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	// The cause is for the log: what it says of a change that may have been made is not
+	// true of what the caller has asked for.
+	return trail.ErrNotRecorded.Because(errors.New(err.Error()))
+}
+
+// Close waits for what is being noted, and refuses more.
+func (s *Service) Close() { s.notes.Close() }

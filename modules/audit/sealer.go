@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+)
+
+// Bounds of one transaction of the sealer.
+const (
+	maxChains = 20
+	maxBatch  = 500 // events of one chain
+)
+
+// Times of the sealer.
+const (
+	sealEvery = time.Second
+	// gather is how long it waits for more once it was woken: it bounds how often it
+	// commits, and so how often others wait for its flush.
+	gather = 100 * time.Millisecond
+	// headsEvery is how often the log is told how far chains have come.
+	headsEvery = time.Hour
+)
+
+// Run seals what is recorded, until the context ends. Any number of instances may
+// do so at once. It is woken by this process after a commit, and looks by itself
+// for what others have left behind that were killed.
+//
+// Once an hour it logs how far each chain has come, and its hash there. A log that
+// leaves the machine so becomes what a chain that was rewritten is held against.
+func (s *Service) Run(ctx context.Context) {
+	poll, heads := time.NewTicker(sealEvery), time.NewTicker(headsEvery)
+	defer poll.Stop()
+	defer heads.Stop()
+	for {
+		wake := s.recorded
+		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
+			s.logger.WithFields(logrus.Fields{"event": "seal_failed", "error": err}).Warn("audit events could not be sealed; they wait")
+			wake = nil // not before the next look, however much is recorded
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-heads.C:
+			s.logHeads(ctx)
+		case <-poll.C:
+		case <-wake:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(gather):
+			}
+		}
+	}
+}
+
+// Seal gives every event that waits, and that no other instance is working on, its
+// position and its hash, and returns how many those were.
+//
+// Its transactions are READ COMMITTED, as those of the relay of events are and for
+// the same reasons: it decides nothing, it takes rows in the order of their
+// sequence numbers while it holds the row of the chain, and it must not make the
+// transactions fail that add them.
+func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, math.MaxInt) }
+
+// seal does so in at most that many transactions.
+func (s *Service) seal(ctx context.Context, transactions int) (total int, err error) {
+	for range transactions {
+		sealed, err := db.ReadCommitted(ctx, s.database, "audit.seal", func(ctx context.Context) (int, error) {
+			heads, err := s.store.lockChains(ctx, maxChains)
+			if err != nil || len(heads) == 0 {
+				return 0, err
+			}
+			waiting, err := s.store.unsealed(ctx, heads, maxBatch)
+			if err != nil {
+				return 0, err
+			}
+			seals := extend(heads, waiting)
+			return len(seals), s.store.insertSeals(ctx, heads, seals, s.now())
+		})
+		total += sealed
+		if err != nil || sealed == 0 {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// extend gives the events the next positions of their chains, and moves the heads.
+func extend(heads []head, waiting []row) []seal {
+	seals := make([]seal, len(waiting))
+	at := map[string]*head{}
+	for i := range heads {
+		at[heads[i].OrganizationID.String()] = &heads[i]
+	}
+	for i, r := range waiting {
+		h := at[r.OrganizationID.String()]
+		h.Position++
+		h.Hash = hashOf(h.Hash, h.Position, r)
+		seals[i] = seal{r.OrganizationID, h.Position, r.OccurredAt, r.Sequence, h.Hash}
+	}
+	return seals
+}
+
+// now is the moment as the database can keep it: in whole microseconds.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// Backlog says what has no seal yet.
+type Backlog struct {
+	Waiting int
+	Oldest  time.Duration // how long the oldest of them has waited
+}
+
+// Backlog returns what has no seal yet, of all organizations.
+func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
+	return db.Snapshot(ctx, s.database, "audit.backlog", func(ctx context.Context) (Backlog, error) {
+		return s.store.backlog(ctx)
+	})
+}
+
+func (s *Service) logHeads(ctx context.Context) {
+	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads)
+	if err != nil {
+		return // it is told again in an hour; what is wrong with the database others log
+	}
+	for _, h := range heads {
+		s.logger.WithFields(logrus.Fields{
+			"event": "audit_head", "organization_id": h.OrganizationID, "position": h.Position, "hash": h.Hash.String(),
+		}).Info("so far the audit trail has come")
+	}
+}

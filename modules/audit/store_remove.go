@@ -1,0 +1,75 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// lockChain waits until nobody adds to a chain.
+func (store) lockChain(ctx context.Context, organization uuid.UUID) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("SELECT FROM audit_chains WHERE organization_id = ? FOR UPDATE", organization).Error
+}
+
+// lastBefore returns the checkpoint at the last position up to which all events are
+// older than the moment, nil where the first is not.
+func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time.Time) (*Checkpoint, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Checkpoint
+	err = tx.Raw(`
+		SELECT organization_id, position, hash FROM audit_seals s
+		WHERE organization_id = @organization AND position < coalesce((
+			SELECT min(k.position) FROM audit_seals k WHERE k.organization_id = @organization AND k.occurred_at >= @moment),
+			(SELECT c.last_position + 1 FROM audit_chains c WHERE c.organization_id = @organization))
+		ORDER BY position DESC
+		LIMIT 1`, map[string]any{"organization": organization, "moment": moment}).Scan(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// remove writes the checkpoint and deletes all up to it, in the way that the trigger
+// of the tables lets through.
+func (store) remove(ctx context.Context, c *Checkpoint) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	err = tx.Raw("SELECT count(*) FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position).Scan(&c.Removed).Error
+	if err != nil {
+		return err
+	}
+	err = tx.Exec(`
+		INSERT INTO audit_checkpoints (organization_id, position, hash, removed, removed_by, removed_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		c.OrganizationID, c.Position, c.Hash, c.Removed, c.RemovedBy, c.RemovedAt).Error
+	if err != nil {
+		return err
+	}
+	if err := tx.Exec("SELECT set_config('omnirapeutic.audit_removal', 'on', true)").Error; err != nil {
+		return err
+	}
+	events := tx.Exec(`
+		DELETE FROM audit_events e USING audit_seals s
+		WHERE s.organization_id = ? AND s.position <= ?
+		  AND (e.organization_id, e.occurred_at, e.sequence) = (s.organization_id, s.occurred_at, s.sequence)`, c.OrganizationID, c.Position)
+	if events.Error != nil {
+		return events.Error
+	}
+	seals := tx.Exec("DELETE FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position)
+	if seals.Error == nil && (events.RowsAffected != c.Removed || seals.RowsAffected != c.Removed) {
+		return fmt.Errorf("audit: %d events and %d seals would go instead of %d", events.RowsAffected, seals.RowsAffected, c.Removed)
+	}
+	return seals.Error
+}

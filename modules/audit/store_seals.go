@@ -1,0 +1,160 @@
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// head is how far a chain has come.
+type head struct {
+	OrganizationID uuid.UUID
+	Position       int64
+	Hash           Hash // at the position; what stands before the first, at 0
+}
+
+// chainRow is a row of audit_chains.
+type chainRow struct {
+	OrganizationID uuid.UUID
+	LastPosition   int64
+	LastHash       *Hash
+}
+
+func (c chainRow) head() head {
+	if c.LastHash == nil {
+		return head{c.OrganizationID, c.LastPosition, genesis(c.OrganizationID)}
+	}
+	return head{c.OrganizationID, c.LastPosition, *c.LastHash}
+}
+
+func headsOf(rows []chainRow) []head {
+	heads := make([]head, len(rows))
+	for i, r := range rows {
+		heads[i] = r.head()
+	}
+	return heads
+}
+
+// lockChains takes the chains for which events wait and which no other instance is
+// working on. What waits is read in a later statement: it must see what the one
+// who held the lock before has committed. Indexes: the primary keys.
+func (store) lockChains(ctx context.Context, limit int) ([]head, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Exec(`
+		WITH RECURSIVE waiting AS ( -- the organizations that have something waiting, by leaps through its index
+			(SELECT organization_id FROM audit_unsealed ORDER BY organization_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT u.organization_id FROM audit_unsealed u WHERE u.organization_id > w.organization_id
+			        ORDER BY u.organization_id LIMIT 1)
+			FROM waiting w WHERE w.organization_id IS NOT NULL
+		)
+		INSERT INTO audit_chains (organization_id)
+		SELECT organization_id FROM waiting w
+		WHERE organization_id IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM audit_chains c WHERE c.organization_id = w.organization_id)
+		ORDER BY organization_id
+		ON CONFLICT DO NOTHING`).Error
+	if err != nil {
+		return nil, err
+	}
+	var locked []chainRow
+	err = tx.Raw(`
+		SELECT organization_id, last_position, last_hash FROM audit_chains c
+		WHERE EXISTS (SELECT FROM audit_unsealed u WHERE u.organization_id = c.organization_id)
+		ORDER BY organization_id
+		LIMIT ?
+		FOR UPDATE SKIP LOCKED`, limit).Scan(&locked).Error
+	return headsOf(locked), err
+}
+
+// eventColumns are those of a [row]. As text, json is what was written, byte for byte.
+const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome, e.subject_type,
+	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
+
+// unsealed returns what waits for the chains, at most so many of each, in the order
+// of their sequence numbers. Index: the primary keys.
+func (store) unsealed(ctx context.Context, chains []head, limit int) ([]row, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations := make([]uuid.UUID, len(chains))
+	for i, c := range chains {
+		organizations[i] = c.OrganizationID
+	}
+	var waiting []row
+	err = tx.Raw(`
+		SELECT `+eventColumns+`
+		FROM unnest($1::uuid[]) AS c (organization_id)
+		CROSS JOIN LATERAL (
+			SELECT u.organization_id, u.sequence, u.occurred_at FROM audit_unsealed u
+			WHERE u.organization_id = c.organization_id ORDER BY u.sequence LIMIT $2) w
+		JOIN audit_events e ON (e.organization_id, e.occurred_at, e.sequence) = (w.organization_id, w.occurred_at, w.sequence)
+		ORDER BY e.organization_id, e.sequence`, db.UUIDs(organizations), limit).Scan(&waiting).Error
+	return waiting, err
+}
+
+// insertSeals writes seals, and how far their chains have come with them.
+func (store) insertSeals(ctx context.Context, heads []head, seals []seal, now time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	n := len(seals)
+	organizations, positions, times := make([]uuid.UUID, n), make([]int64, n), make([]time.Time, n)
+	sequences, hashes := make([]int64, n), make([][]byte, n)
+	for i, s := range seals {
+		organizations[i], positions[i], times[i], sequences[i], hashes[i] = s.OrganizationID, s.Position, s.OccurredAt, s.Sequence, s.Hash[:]
+	}
+	err = tx.Exec(`
+		WITH sealed AS (
+			INSERT INTO audit_seals (organization_id, position, occurred_at, sequence, hash, sealed_at)
+			SELECT s.*, $6::timestamptz
+			FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bytea[]) AS s
+			RETURNING organization_id, sequence
+		)
+		DELETE FROM audit_unsealed u USING sealed s
+		WHERE u.organization_id = s.organization_id AND u.sequence = s.sequence`,
+		db.UUIDs(organizations), positions, times, sequences, hashes, now).Error
+	if err != nil {
+		return err
+	}
+	chains, lasts, ends := make([]uuid.UUID, len(heads)), make([]int64, len(heads)), make([][]byte, len(heads))
+	for i, h := range heads {
+		chains[i], lasts[i], ends[i] = h.OrganizationID, h.Position, h.Hash[:]
+	}
+	return tx.Exec(`
+		UPDATE audit_chains c SET last_position = h.position, last_hash = h.hash
+		FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS h (organization_id, position, hash)
+		WHERE c.organization_id = h.organization_id AND h.position > 0`, db.UUIDs(chains), lasts, ends).Error
+}
+
+func (store) backlog(ctx context.Context) (Backlog, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return Backlog{}, err
+	}
+	var found struct {
+		Waiting int
+		Seconds float64
+	}
+	err = tx.Raw("SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(recorded_at)), 0) AS seconds FROM audit_unsealed").
+		Scan(&found).Error
+	return Backlog{found.Waiting, time.Duration(found.Seconds * float64(time.Second))}, err
+}
+
+func (store) heads(ctx context.Context) ([]head, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []chainRow
+	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains ORDER BY organization_id").Scan(&found).Error
+	return headsOf(found), err
+}

@@ -1,0 +1,69 @@
+package audit
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// search returns events of the caller's organization that pass the filter, in the
+// order of their time and, within it, of their sequence numbers. Indexes: the
+// primary key, or the one of actor, patient or subject; all of them are in this order.
+func (store) search(ctx context.Context, f Filter, after *place, newestFirst bool, limit int) ([]Entry, error) {
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conditions, values := []string{"e.organization_id = @organization"}, map[string]any{"organization": organization, "limit": limit}
+	where := func(condition, name string, value any) {
+		conditions = append(conditions, condition)
+		values[name] = value
+	}
+	for column, id := range map[string]uuid.UUID{"actor_id": f.ActorID, "patient_id": f.PatientID, "subject_id": f.SubjectID} {
+		if id != uuid.Nil {
+			where("e."+column+" = @"+column, column, id)
+		}
+	}
+	switch {
+	case strings.HasSuffix(f.Action, "."):
+		where("starts_with(e.action, @action)", "action", f.Action)
+	case f.Action != "":
+		where("e.action = @action", "action", f.Action)
+	}
+	if f.Outcome != "" {
+		where("e.outcome = @outcome", "outcome", string(f.Outcome))
+	}
+	if !f.From.IsZero() {
+		where("e.occurred_at >= @from", "from", f.From)
+	}
+	if !f.To.IsZero() {
+		where("e.occurred_at < @to", "to", f.To)
+	}
+	sign, direction := ">", "ASC"
+	if newestFirst {
+		sign, direction = "<", "DESC"
+	}
+	if after != nil {
+		where("(e.occurred_at, e.sequence) "+sign+" (@at, @sequence)", "at", after.OccurredAt)
+		values["sequence"] = after.Sequence
+	}
+	var found []Entry
+	err = tx.Raw(`
+		WITH e AS (
+			SELECT * FROM audit_events e
+			WHERE `+strings.Join(conditions, " AND ")+`
+			ORDER BY e.occurred_at `+direction+`, e.sequence `+direction+`
+			LIMIT @limit
+		)
+		SELECT `+eventColumns+`, s.position, s.hash
+		FROM e LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
+		ORDER BY e.occurred_at `+direction+`, e.sequence `+direction, values).Scan(&found).Error
+	return found, err
+}

@@ -1,0 +1,98 @@
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// organizations returns whose trails there are.
+func (store) organizations(ctx context.Context) ([]uuid.UUID, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []uuid.UUID
+	err = tx.Raw(`
+		WITH RECURSIVE there AS ( -- by leaps through the index
+			(SELECT organization_id FROM audit_events ORDER BY organization_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT e.organization_id FROM audit_events e WHERE e.organization_id > t.organization_id
+			        ORDER BY e.organization_id LIMIT 1)
+			FROM there t WHERE t.organization_id IS NOT NULL
+		)
+		SELECT organization_id FROM there WHERE organization_id IS NOT NULL
+		UNION SELECT organization_id FROM audit_chains ORDER BY organization_id`).Scan(&found).Error
+	return found, err
+}
+
+// part reads the next links of a chain, and what is noted of it.
+func (store) part(ctx context.Context, organization uuid.UUID, after int64, limit int) (part, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return part{}, err
+	}
+	p := part{noted: head{organization, 0, genesis(organization)}}
+	var chains []chainRow
+	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains WHERE organization_id = ?", organization).Scan(&chains).Error
+	if err != nil {
+		return p, err
+	}
+	for _, c := range chains {
+		p.noted = c.head()
+	}
+	if err := tx.Raw("SELECT count(*) FROM audit_unsealed WHERE organization_id = ?", organization).Scan(&p.waiting).Error; err != nil {
+		return p, err
+	}
+	var checkpoints []struct {
+		Position int64
+		Hash     Hash
+		Removed  int64
+	}
+	err = tx.Raw(`
+		SELECT position, hash, sum(removed) OVER () AS removed FROM audit_checkpoints
+		WHERE organization_id = ? ORDER BY position DESC LIMIT 1`, organization).Scan(&checkpoints).Error
+	if err != nil {
+		return p, err
+	}
+	for _, c := range checkpoints {
+		p.checkpoint, p.removed = &head{organization, c.Position, c.Hash}, c.Removed
+	}
+	err = tx.Raw(`
+		SELECT s.position, s.sequence AS seal_sequence, s.hash, e.sequence IS NOT NULL AS there, `+eventColumns+`
+		FROM audit_seals s LEFT JOIN audit_events e USING (organization_id, occurred_at, sequence)
+		WHERE s.organization_id = ? AND s.position > ?
+		ORDER BY s.position
+		LIMIT ?`, organization, after, limit).Scan(&p.links).Error
+	return p, err
+}
+
+// looseEvent is an event without a seal.
+type looseEvent struct {
+	Sequence int64
+	Waits    bool
+	Since    time.Time
+}
+
+// loose returns events of an organization that have no seal and do not wait for
+// one, or have waited for longer. Indexes: the primary keys, and audit_seals_once.
+func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Duration) ([]looseEvent, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []looseEvent
+	err = tx.Raw(`
+		SELECT e.sequence, u.sequence IS NOT NULL AS waits, coalesce(u.recorded_at, e.occurred_at) AS since
+		FROM audit_events e
+		LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
+		LEFT JOIN audit_unsealed u ON u.organization_id = e.organization_id AND u.sequence = e.sequence
+		WHERE e.organization_id = @organization AND s.sequence IS NULL 
+		  AND (u.sequence IS NULL OR u.recorded_at < now() - make_interval(secs => @longer))
+		ORDER BY e.sequence
+		LIMIT @limit`, map[string]any{"organization": organization, "longer": longer.Seconds(), "limit": maxProblems}).Scan(&found).Error
+	return found, err
+}

@@ -1,0 +1,153 @@
+package authorization
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// Audit keeps who did what.
+type Audit interface {
+	// Record keeps the events if, and only if, the transaction of the context commits.
+	Record(ctx context.Context, events []trail.Event) error
+}
+
+// subject is what events of the audit trail are about.
+const subject = "authorization"
+
+// show notes that an authorization is about to be shown to the caller.
+func show(ctx context.Context, authorization, patient uuid.UUID) {
+	trail.Show(ctx, trail.Subject{Type: subject, ID: authorization, PatientID: patient})
+}
+
+// movement is what the trail keeps of an operation on units: its entries of the
+// ledger say more.
+type movement struct {
+	OperationID    uuid.UUID   `json:"operationId"`
+	ReservationIDs []uuid.UUID `json:"reservationIds,omitempty"`
+	counters
+}
+
+// counters are an authorization's, in units.
+type counters struct {
+	Total     int `json:"totalUnits"`
+	Used      int `json:"usedUnits"`
+	Scheduled int `json:"scheduledUnits"`
+}
+
+// unitEvent tells of an operation that was accepted and wrote entries.
+func unitEvent(op Operation, o Outcome, now time.Time) trail.Event {
+	a := o.Authorization
+	first, last := o.Entries[0], o.Entries[len(o.Entries)-1]
+	after := movement{OperationID: op.ID, counters: counters(last.After())}
+	for _, r := range o.Reservations {
+		after.ReservationIDs = append(after.ReservationIDs, r.ID)
+	}
+	return trail.Event{
+		OrganizationID: a.OrganizationID, ActorID: op.ActorID, RequestID: op.RequestID, Address: op.Address, GrantID: op.GrantID,
+		Action: subject + "." + string(op.Kind), SubjectType: subject, SubjectID: a.ID, PatientID: new(a.PatientID),
+		Before: counters(first.before()), After: after, OccurredAt: now,
+	}
+}
+
+// before returns the counters as they were before the entry.
+func (e Entry) before() Balance {
+	b := e.After()
+	switch e.Kind {
+	case Reserve:
+		b.Scheduled -= e.Units
+	case Release, Expire:
+		b.Scheduled += e.Units
+	case Consume:
+		b.Scheduled, b.Used = b.Scheduled+e.Units, b.Used-e.Units
+	case Adjust:
+		b.Total -= e.Units
+	}
+	return b
+}
+
+// terms are what the trail keeps of an authorization's terms. Its number and its
+// notes are told by their names only, where they were changed.
+type terms struct {
+	InsuranceID   *uuid.UUID    `json:"insuranceId"`
+	ServiceCodeID uuid.UUID     `json:"serviceCodeId"`
+	TotalUnits    int           `json:"totalUnits"`
+	StartDate     calendar.Date `json:"startDate"`
+	EndDate       calendar.Date `json:"endDate"`
+	Status        Status        `json:"status"`
+	Caps          []capBody     `json:"caps"`
+	Version       int           `json:"version"`
+	Changed       []string      `json:"changed,omitempty"`
+}
+
+func termsOf(a Authorization) terms {
+	return terms{
+		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, TotalUnits: a.Total, StartDate: a.StartDate, EndDate: a.EndDate,
+		Status: a.Decision, Caps: capBodiesOf(a.Caps), Version: a.Version,
+	}
+}
+
+// recordTerms keeps that the caller has entered (before is nil), changed, or
+// deleted (after is nil) an authorization.
+func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, now time.Time) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.OccurredAt = subject+"."+verb, subject, now
+	for _, a := range []*Authorization{before, after} {
+		if a != nil {
+			e.SubjectID, e.PatientID = a.ID, new(a.PatientID)
+		}
+	}
+	if before != nil {
+		e.Before = termsOf(*before)
+	}
+	if after != nil {
+		there := termsOf(*after)
+		if before != nil {
+			there.Changed = changedFields(*before, *after)
+		}
+		e.After = there
+	}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// changedFields returns the names of the terms in which two differ, as the API has them.
+func changedFields(before, after Authorization) []string {
+	changed := []string{}
+	if !equal(before.AuthNumber, after.AuthNumber) {
+		changed = append(changed, "authNumber")
+	}
+	if !equal(before.Notes, after.Notes) {
+		changed = append(changed, "notes")
+	}
+	was, is := fields(termsOf(before)), fields(termsOf(after))
+	for name := range is {
+		if name != "version" && string(was[name]) != string(is[name]) {
+			changed = append(changed, name)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
+
+func fields(t terms) map[string]json.RawMessage {
+	text, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // it holds nothing that JSON has no word for
+	}
+	found := map[string]json.RawMessage{}
+	if err := json.Unmarshal(text, &found); err != nil {
+		panic(err) // as above
+	}
+	return found
+}

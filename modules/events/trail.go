@@ -1,0 +1,78 @@
+package events
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// Audit keeps who did what.
+type Audit interface {
+	// Record keeps the events if, and only if, the transaction of the context commits.
+	Record(ctx context.Context, events []trail.Event) error
+}
+
+// sending is what the trail keeps of a webhook. Its URL may hold a secret of the
+// receiver's.
+type sending struct {
+	Types   []string `json:"types"`
+	Active  bool     `json:"active"`
+	Version int      `json:"version"`
+	Changed []string `json:"changed,omitempty"`
+}
+
+// recordWebhook keeps that the caller has entered a webhook (before is nil), changed
+// it, or removed it (after is nil).
+func (s *Service) recordWebhook(ctx context.Context, action string, before, after *Webhook, now time.Time) error {
+	var was, is any
+	var id uuid.UUID
+	if before != nil {
+		id, was = before.ID, sending{before.Types, before.Active, before.Version, nil}
+	}
+	if after != nil {
+		id, is = after.ID, sending{after.Types, after.Active, after.Version, changedFields(before, *after)}
+	}
+	return s.record(ctx, trail.Event{Action: action, SubjectID: id, Before: was, After: is, OccurredAt: now})
+}
+
+func changedFields(before *Webhook, after Webhook) []string {
+	if before == nil {
+		return nil
+	}
+	var changed []string
+	for _, field := range []struct {
+		name string
+		same bool
+	}{
+		{"active", before.Active == after.Active},
+		{"secret", slices.Equal(before.Secret.bytes, after.Secret.bytes)},
+		{"types", slices.Equal(before.Types, after.Types)},
+		{"url", before.URL == after.URL},
+	} {
+		if !field.same {
+			changed = append(changed, field.name)
+		}
+	}
+	return changed
+}
+
+// redelivered is the event that was sent again.
+type redelivered struct {
+	Position int64 `json:"position"`
+}
+
+// record completes an event about a webhook with who did it.
+func (s *Service) record(ctx context.Context, e trail.Event) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	by := trail.By(caller)
+	by.Action, by.SubjectType, by.SubjectID, by.Before, by.After, by.OccurredAt = e.Action, "webhook", e.SubjectID, e.Before, e.After, e.OccurredAt
+	return s.audit.Record(ctx, []trail.Event{by})
+}

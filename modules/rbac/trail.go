@@ -1,0 +1,62 @@
+package rbac
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail"
+)
+
+// Audit keeps who did what.
+type Audit interface {
+	// Record keeps the events if, and only if, the transaction of the context commits.
+	Record(ctx context.Context, events []trail.Event) error
+	// Note keeps events of what changes nothing. It needs no transaction, and returns
+	// once they are committed.
+	Note(ctx context.Context, events []trail.Event) error
+}
+
+// grantedRoles are the After of a change to what somebody may do.
+type grantedRoles struct {
+	Roles []Role `json:"roles"`
+}
+
+// recordUser keeps that a user was made, by the caller or, where nobody is signed
+// in, by the program.
+func (s *Service) recordUser(ctx context.Context, u User) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		caller = identity.System(u.OrganizationID)
+	}
+	e := trail.By(caller)
+	e.OrganizationID, e.Action, e.SubjectType, e.SubjectID = u.OrganizationID, "user.create", "user", u.ID
+	e.After, e.OccurredAt = grantedRoles{u.Roles}, s.now()
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// refusedSignIn says why, to those who may read the trail.
+type refusedSignIn struct {
+	Reason string `json:"reason"`
+}
+
+// noteSignIn keeps that somebody has signed in, or was refused for the reason.
+// Of an address that nobody has it keeps that this happened, and in no
+// organization: what was typed may be a password.
+func (s *Service) noteSignIn(ctx context.Context, u User, refused string) error {
+	e := trail.Event{
+		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.now(),
+	}
+	if refused == "" {
+		e.ActorID = u.ID
+	} else {
+		e.Outcome, e.After = trail.Denied, refusedSignIn{refused}
+	}
+	if u.ID == uuid.Nil {
+		e.SubjectType = ""
+	}
+	return s.audit.Note(ctx, []trail.Event{e})
+}

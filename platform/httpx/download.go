@@ -1,0 +1,127 @@
+package httpx
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+	"reflect"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// mediaJSONL is the type of JSON Lines: an object a line.
+const mediaJSONL = "application/jsonl"
+
+// DownloadQuery is the parameter of a download; embed it in the In of an endpoint
+// made by [Download].
+type DownloadQuery struct {
+	// Format is jsonl for JSON Lines, the default, or csv.
+	Format string `query:"format" validate:"omitempty,oneof=jsonl csv"`
+}
+
+func (q DownloadQuery) download() DownloadQuery { return q }
+
+// Download adapts a function to an [Endpoint] that answers with any number of rows,
+// as JSON Lines or as CSV, while it reads them: nobody holds all of them at once.
+// The columns of CSV and what stands in its cells are those of [HandleTable].
+//
+// The answer begins with the first rows that are sent: an error before that becomes
+// a problem document as usual. After it the connection is broken off, so that nobody
+// takes a part for the whole. Each writing may take as long as patience allows. The
+// function must end when its context does, which is also when the server stops.
+func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, in In, out *Rows[Row]) error) Endpoint {
+	in := reflect.TypeFor[In]()
+	binder := newBinder(in)
+	columns := columnsOf(reflect.TypeFor[Row]())
+	if _, ok := any(*new(In)).(interface{ download() DownloadQuery }); !ok {
+		panic(fmt.Sprintf("httpx: %s does not embed DownloadQuery", in))
+	}
+	serve := func(c echo.Context, before Before) error {
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return err
+		}
+		if err := before(c.Request().Context()); err != nil {
+			return err
+		}
+		out := &Rows[Row]{
+			columns: columns, csv: any(request).(interface{ download() DownloadQuery }).download().Format == "csv",
+			response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience, name: path.Base(path.Dir(c.Path())),
+		}
+		err := fn(c.Request().Context(), request, out)
+		if err == nil {
+			err = out.Send() // that there were none is an answer too
+		}
+		if err != nil && out.begun {
+			panic(http.ErrAbortHandler)
+		}
+		return err
+	}
+	return Endpoint{
+		In: in, Out: reflect.TypeFor[Row](), Status: http.StatusOK, Params: binder.params(), Streams: true, Downloads: true, serve: serve,
+	}
+}
+
+// Rows is the writing end of a [Download]. Not safe for concurrent use.
+type Rows[Row any] struct {
+	columns  []column
+	csv      bool
+	response *echo.Response
+	control  *http.ResponseController
+	patience time.Duration
+	name     string
+	begun    bool
+	buffer   bytes.Buffer
+}
+
+// Send writes rows. The error is [ErrReaderGone] where they could not be written in time.
+func (r *Rows[Row]) Send(rows ...Row) error {
+	r.buffer.Reset()
+	if r.csv && !r.begun {
+		writeNames(&r.buffer, r.columns)
+	}
+	if r.csv {
+		if err := writeRows(&r.buffer, r.columns, reflect.ValueOf(rows)); err != nil {
+			return err
+		}
+	} else {
+		encoder := json.NewEncoder(&r.buffer)
+		for _, row := range rows {
+			if err := encoder.Encode(row); err != nil {
+				return fmt.Errorf("write a row as JSON: %w", err)
+			}
+		}
+	}
+	if !r.begun {
+		r.begin()
+	}
+	// A server that cannot bound a write, as that of some tests, is left as it is.
+	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience))
+	_, err := r.response.Write(r.buffer.Bytes())
+	if err == nil {
+		err = r.control.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReaderGone, err)
+	}
+	return nil
+}
+
+func (r *Rows[Row]) begin() {
+	r.begun = true
+	_ = r.control.SetReadDeadline(time.Time{}) // as for a Feed
+	media, ending := mediaJSONL, ".jsonl"
+	if r.csv {
+		media, ending = mediaCSV+"; charset=utf-8; header=present", ".csv"
+	}
+	header := r.response.Header()
+	header.Set(echo.HeaderContentType, media)
+	header.Set(echo.HeaderCacheControl, "no-store")
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": r.name + ending}))
+	r.response.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,35 @@
+// Package trailtest keeps audit events in memory, for tests of what records them.
+package trailtest
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"omnirapeutic/platform/trail"
+)
+
+// Book is an audit trail that does not care for transactions. The zero value is
+// empty; safe for concurrent use.
+type Book struct {
+	mutex  sync.Mutex
+	events []trail.Event
+}
+
+// Record keeps the events.
+func (b *Book) Record(_ context.Context, events []trail.Event) error {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.events = append(b.events, events...)
+	return nil
+}
+
+// Note keeps the events.
+func (b *Book) Note(ctx context.Context, events []trail.Event) error { return b.Record(ctx, events) }
+
+// Events returns what was kept, in its order.
+func (b *Book) Events() []trail.Event {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return slices.Clone(b.events)
+}
