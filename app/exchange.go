@@ -9,6 +9,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+
+	"omnirapeutic/platform/httpx"
 )
 
 const (
@@ -36,7 +38,7 @@ func cors(origins []string) echo.MiddlewareFunc {
 			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
-			"ETag", echo.HeaderLocation, "Idempotency-Replayed", echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,
+			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor, echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,
 		},
 		MaxAge: int(preflightAge / time.Second),
 	}

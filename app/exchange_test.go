@@ -71,7 +71,7 @@ func TestCORS(t *testing.T) {
 			require.Equal(t, status, w.Code)
 			require.Equal(t, page, w.Header().Get("Access-Control-Allow-Origin"))
 			require.Contains(t, w.Header().Values("Vary"), "Origin")
-			for _, name := range []string{"ETag", "Location", "Idempotency-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"} {
+			for _, name := range []string{"ETag", "Location", "Idempotency-Replayed", "Next-Cursor", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"} {
 				require.Contains(t, strings.Split(w.Header().Get("Access-Control-Expose-Headers"), ","), name)
 			}
 		}

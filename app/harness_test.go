@@ -259,7 +259,7 @@ func (c caller) answered(t testing.TB, method, path string, response *http.Respo
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	a := answer{status: response.StatusCode, header: response.Header, raw: raw}
-	if len(raw) > 0 {
+	if len(raw) > 0 && a.isJSON() {
 		require.NoError(t, json.Unmarshal(raw, &a.body), "%s", raw)
 	}
 	if a.status >= http.StatusBadRequest {
@@ -287,6 +287,9 @@ type answer struct {
 	raw    []byte
 	body   body
 }
+
+// isJSON tells it from a table.
+func (a answer) isJSON() bool { return !strings.HasPrefix(a.header.Get("Content-Type"), "text/csv") }
 
 // requireProblem checks what every problem document must have.
 func (a answer) requireProblem(t testing.TB) {

@@ -58,13 +58,14 @@ type Route struct {
 	ReadOnly bool
 }
 
-// Endpoint is a typed function that can answer a request. Made by [Handle] or
-// [Stream]; the zero value answers nothing. Safe for concurrent use.
+// Endpoint is a typed function that can answer a request. Made by [Handle],
+// [HandleTable] or [Stream]; the zero value answers nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
+	Tables  bool         // the answer can be had as CSV as well: see [HandleTable]
 	serve   func(c echo.Context) error
 	prepare func(c echo.Context) (Call, error)
 }
@@ -116,7 +117,7 @@ func (e Endpoint) Takes(what string) bool {
 	return false
 }
 
-// IsZero reports whether e was made by neither [Handle] nor [Stream].
+// IsZero reports whether e was made by none of [Handle], [HandleTable] and [Stream].
 func (e Endpoint) IsZero() bool { return e.serve == nil }
 
 // None is the In or Out of an endpoint that has none.

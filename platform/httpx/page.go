@@ -41,14 +41,19 @@ type PageQuery struct {
 	Cursor string `query:"cursor" validate:"max=2000"`
 
 	seal seal
+	rows int // the size of a table for which no limit is given; 0: this is none
 }
 
-// Size returns how many items the page may have, 1 to 200.
+// Size returns how many items the page may have, 1 to 200, or [MaxTableRows] for a
+// table without a limit.
 func (q PageQuery) Size() int {
-	if q.Limit == 0 {
-		return DefaultPageSize
+	switch {
+	case q.Limit > 0:
+		return q.Limit
+	case q.rows > 0:
+		return q.rows
 	}
-	return q.Limit
+	return DefaultPageSize
 }
 
 // PageOf makes a page from what was found when one item more than the page may

@@ -177,6 +177,7 @@ var parameterWords = map[string]string{
 	"limit":           "How many items a page has at most; 20 where it is not given.",
 	"cursor":          "The `nextCursor` of the page before; together with the same filters.",
 	"sort":            "The order; a minus sign turns it around.",
+	"format":          "`csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more.",
 	"Last-Event-ID":   "The id of the last event that was received: the stream goes on after it.",
 }
 
@@ -257,7 +258,13 @@ func (b *builder) success(o Operation) Object {
 	case o.Endpoint.Streams:
 		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:
-		answer.Set("content", Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}})
+		content := Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}}
+		if o.Endpoint.Tables {
+			content.Set("text/csv", Object{{"schema", Object{{"type", "string"}}}})
+			headers.Set(httpx.HeaderNextCursor, header("Of CSV: the `nextCursor`, where there are more rows."))
+			answer.Set("headers", headers)
+		}
+		answer.Set("content", content)
 	}
 	return answer
 }

@@ -1,0 +1,95 @@
+package httpx
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// column is one member of a row.
+type column struct {
+	name  string
+	index []int
+}
+
+// columnsOf panics on a row with a member that is not a single value.
+func columnsOf(row reflect.Type) []column {
+	plans := &shapes{done: map[reflect.Type]*shape{}}
+	var all []column
+	for _, m := range plans.of(row).members {
+		s := m.shape
+		if s.kind == kindPointer {
+			s = s.elem
+		}
+		switch s.kind {
+		case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindString, kindJSON:
+			all = append(all, column{m.name, m.index})
+		default:
+			panic(fmt.Sprintf("httpx: %s.%s is not a single value, and cannot be a cell", row, m.goName))
+		}
+	}
+	return all
+}
+
+// writeCSV writes a line of names and one for each of the rows, as RFC 4180 has it.
+func writeCSV(b *bytes.Buffer, columns []column, rows reflect.Value) error {
+	for i, c := range columns {
+		separate(b, i)
+		b.WriteString(quoted(c.name))
+	}
+	b.WriteString("\r\n")
+	for i := range rows.Len() {
+		for j, c := range columns {
+			text, err := cellOf(rows.Index(i).FieldByIndex(c.index))
+			if err != nil {
+				return fmt.Errorf("write %s of row %d as CSV: %w", c.name, i, err)
+			}
+			separate(b, j)
+			b.WriteString(text)
+		}
+		b.WriteString("\r\n")
+	}
+	return nil
+}
+
+func separate(b *bytes.Buffer, place int) {
+	if place > 0 {
+		b.WriteByte(',')
+	}
+}
+
+// cellOf is the value as JSON shows it, without the quotes of JSON.
+func cellOf(v reflect.Value) (string, error) {
+	raw, err := json.Marshal(v.Interface())
+	if err != nil || string(raw) == "null" {
+		return "", err
+	}
+	if raw[0] != '"' {
+		return string(raw), nil // a number may begin with a minus: it is no formula
+	}
+	var text string
+	err = json.Unmarshal(raw, &text)
+	return quoted(harmless(text)), err
+}
+
+// formulaStarts are the characters by which spreadsheets tell a formula from a
+// text (OWASP, CSV Injection).
+const formulaStarts = "=+-@\t\r\n"
+
+// harmless keeps a text from being carried out by the spreadsheet that shows it.
+func harmless(text string) string {
+	if text != "" && strings.IndexByte(formulaStarts, text[0]) >= 0 {
+		return "'" + text
+	}
+	return text
+}
+
+// quoted puts quotes around a text that needs them.
+func quoted(text string) string {
+	if !strings.ContainsAny(text, "\",\r\n") {
+		return text
+	}
+	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+}

@@ -1,0 +1,116 @@
+package httpx
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// MaxTableRows is how many rows a table has when the client does not say: as many
+// as a person can work with, and as the program can hold in memory.
+const MaxTableRows = 10_000
+
+// HeaderNextCursor is the nextCursor of a table, which has no place for it in its body.
+const HeaderNextCursor = "Next-Cursor"
+
+// mediaCSV is the type of a table by RFC 4180 and RFC 7111.
+const mediaCSV = "text/csv"
+
+// TableQuery are the parameters of a list that can be had as a table; embed it in
+// the In of an endpoint made by [HandleTable].
+type TableQuery struct {
+	PageQuery
+	// Format is csv for a table, as Accept: text/csv asks for as well; json otherwise.
+	Format string `query:"format" validate:"omitempty,oneof=json csv"`
+}
+
+func (q *TableQuery) table() *TableQuery { return q }
+
+// HandleTable adapts a function to an [Endpoint] that answers with a list, as JSON
+// or as CSV by RFC 4180: with the query's format=csv, or, where that does not say,
+// with an Accept that prefers text/csv to application/json.
+//
+// In embeds [TableQuery]. Row is a struct of single values: its JSON names are the
+// columns, and each cell holds what JSON would show, with nothing for null. A text
+// that a spreadsheet would take for a formula gets an apostrophe before it. A table
+// has up to [MaxTableRows] rows where no limit is given; where there are more, the
+// header [HeaderNextCursor] has the cursor.
+//
+// HandleTable panics where In or Row do not keep to this: at start, not in a request.
+func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], error)) Endpoint {
+	e := Handle(http.StatusOK, fn)
+	binder := newBinder(e.In)
+	columns := columnsOf(reflect.TypeFor[Row]())
+	if _, ok := any(new(In)).(interface{ table() *TableQuery }); !ok {
+		panic(fmt.Sprintf("httpx: %s does not embed TableQuery", e.In))
+	}
+	asJSON := e.serve
+	e.Tables = true
+	e.serve = func(c echo.Context) error {
+		c.Response().Header().Add(echo.HeaderVary, "Accept")
+		if !wantsCSV(c.Request()) {
+			return asJSON(c)
+		}
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return err
+		}
+		sealCursors(c, &request)
+		any(&request).(interface{ table() *TableQuery }).table().rows = MaxTableRows
+		page, err := fn(c.Request().Context(), request)
+		if err != nil {
+			return err
+		}
+		return sendTable(c, columns, reflect.ValueOf(page.Data), page.NextCursor)
+	}
+	return e
+}
+
+// wantsCSV reports whether the request asks for a table.
+func wantsCSV(r *http.Request) bool {
+	if format := r.URL.Query().Get("format"); format != "" {
+		return format == "csv"
+	}
+	csv, rest := 0.0, 0.0
+	for _, line := range r.Header.Values(echo.HeaderAccept) {
+		for each := range strings.SplitSeq(line, ",") {
+			media, parameters, err := mime.ParseMediaType(each)
+			if err != nil {
+				continue
+			}
+			weight := 1.0
+			if q, err := strconv.ParseFloat(parameters["q"], 64); err == nil {
+				weight = q
+			}
+			switch media {
+			case mediaCSV:
+				csv = max(csv, weight)
+			case echo.MIMEApplicationJSON, "application/*", "*/*":
+				rest = max(rest, weight)
+			}
+		}
+	}
+	return csv > 0 && csv >= rest
+}
+
+func sendTable(c echo.Context, columns []column, rows reflect.Value, next *string) error {
+	b := borrowBuffer()
+	defer returnBuffer(b)
+	if err := writeCSV(b, columns, rows); err != nil {
+		return err
+	}
+	header := c.Response().Header()
+	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(c.Path()) + ".csv"}))
+	if next != nil {
+		header.Set(HeaderNextCursor, *next)
+	}
+	return c.Blob(http.StatusOK, mediaCSV+"; charset=utf-8; header=present", b.Bytes())
+}
