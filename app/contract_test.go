@@ -54,6 +54,8 @@ func TestContract(t *testing.T) {
 			"auth":           "Signing in, and who one is.",
 			"authorizations": "What payers authorized, and its units: the account book.",
 			"units":          "Many operations on units at once.",
+			"reports":        "How units are used, and what may be expected of them.",
+			"alerts":         "What needs attention.",
 			"events":         "What changes, as it changes.",
 			"organizations":  "Practices: the owners of everything else.",
 			"patients":       "Those who are cared for.",

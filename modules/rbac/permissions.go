@@ -45,6 +45,9 @@ const (
 	authorizationPreview identity.Permission = "authorization:preview"
 	authorizationVerify  identity.Permission = "authorization:verify"
 
+	reportRead       identity.Permission = "report:read"
+	alertAcknowledge identity.Permission = "alert:acknowledge"
+
 	webhookManage identity.Permission = "webhook:manage"
 
 	adminMetrics identity.Permission = "admin:metrics"
@@ -95,6 +98,9 @@ var shipped = []struct {
 	{authorizationConsume, []Role{Admin, Practitioner}},
 	{authorizationPreview, []Role{Admin, Scheduler, Practitioner}},
 	{authorizationVerify, []Role{Admin, Auditor}},
+
+	{reportRead, []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
+	{alertAcknowledge, []Role{Admin, Scheduler, Practitioner, Biller}},
 
 	{webhookManage, []Role{Admin}},
 
