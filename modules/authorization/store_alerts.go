@@ -18,22 +18,22 @@ import (
 type group struct {
 	kinds     []AlertKind
 	kind      string // its kind, in SQL
+	after     string // pagedSQL or runningSQL
 	condition string
 }
 
 // groups are the groups of kinds, in the order of [AlertKinds].
 var groups = []group{
 	{
-		[]AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, expirySQL,
-		`a.end_date BETWEEN CAST(@from AS date) AND CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
+		[]AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, expirySQL, pagedSQL,
+		`a.end_date <= CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
 	},
 	{
-		[]AlertKind{AlertUsed100, AlertUsed90, AlertUsed80}, usageSQL,
-		`a.end_date >= CAST(@today AS date) AND a.booked_band >= @leastBand AND a.booked_band > 0`,
+		[]AlertKind{AlertUsed100, AlertUsed90, AlertUsed80}, usageSQL, runningSQL,
+		`a.booked_band >= @leastBand AND a.booked_band > 0`,
 	},
 	{
-		[]AlertKind{AlertUnderUsed}, `'under-used'`,
-		`a.end_date >= CAST(@today AS date) AND ` + underUsedSQL,
+		[]AlertKind{AlertUnderUsed}, `'under-used'`, runningSQL, underUsedSQL,
 	},
 }
 
@@ -60,9 +60,9 @@ func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, err
 		if !q.asks(g.kinds...) {
 			continue
 		}
-		after := afterSQL
+		after := g.after
 		if q.after != nil && place > q.after.Group { // the same authorization is still to come in this group
-			after = strings.Replace(afterSQL, ">", ">=", 1)
+			after = strings.Replace(after, ">", ">=", 1)
 		}
 		arms = append(arms, fmt.Sprintf(`(
 			SELECT x.*, k.acknowledged_by, k.acknowledged_at

@@ -16,8 +16,11 @@ import (
 const (
 	// grantedSQL are those that are granted and have begun.
 	grantedSQL = `a.organization_id = @organization AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
-	// afterSQL goes on after a position. The first one is before all that can be.
-	afterSQL = `(a.end_date, a.id) > (CAST(@afterDate AS date), CAST(@afterID AS uuid))`
+	// pagedSQL goes on after a position, runningSQL likewise, among those that have not
+	// ended. The scan of the index begins there, so that is never before the first day
+	// asked for.
+	pagedSQL   = `(a.end_date, a.id) > (CAST(@pagedDate AS date), CAST(@pagedID AS uuid))`
+	runningSQL = `(a.end_date, a.id) > (CAST(@runningDate AS date), CAST(@runningID AS uuid))`
 	// renewalSQL finds what takes the place of an authorization: another one that is
 	// granted for the same patient and service, begins before it ends or on the day
 	// after, and lasts longer. Index: authorizations_by_patient.
@@ -66,10 +69,7 @@ type question struct {
 }
 
 func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
-	after := EndPosition{EndDate: firstDayOfAll}
-	if q.after != nil {
-		after = *q.after
-	}
+	paged, running := q.startAt(q.from), q.startAt(at.Today)
 	kinds := make([]string, len(q.kinds))
 	least := 100
 	for i, k := range q.kinds {
@@ -79,9 +79,18 @@ func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
 		}
 	}
 	return map[string]any{
-		"organization": organization, "today": at.Today, "now": at.Now, "from": q.from, "until": q.until,
-		"afterDate": after.EndDate, "afterID": after.ID, "limit": q.limit, "kinds": kinds, "leastBand": least,
+		"organization": organization, "today": at.Today, "now": at.Now, "until": q.until,
+		"pagedDate": paged.EndDate, "pagedID": paged.ID, "runningDate": running.EndDate, "runningID": running.ID, "limit": q.limit, "kinds": kinds, "leastBand": least,
 	}
+}
+
+// startAt returns the position after which authorizations are that end on the day
+// or later, and have not been shown.
+func (q question) startAt(first calendar.Date) EndPosition {
+	if q.after == nil || q.after.EndDate.Before(first) {
+		return EndPosition{EndDate: first} // before all ids
+	}
+	return *q.after
 }
 
 var usageBands = map[AlertKind]int{AlertUsed100: 100, AlertUsed90: 90, AlertUsed80: 80}
@@ -97,7 +106,7 @@ type renewing struct {
 func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing, error) {
 	text := `SELECT a.*, (` + renewalSQL + ` ORDER BY n.end_date DESC LIMIT 1) AS renewal_id
 		FROM authorizations a
-		WHERE ` + grantedSQL + ` AND a.end_date BETWEEN CAST(@from AS date) AND CAST(@until AS date) AND ` + afterSQL
+		WHERE ` + grantedSQL + ` AND ` + pagedSQL + ` AND a.end_date <= CAST(@until AS date)`
 	if q.renewed != nil {
 		not := "NOT "
 		if *q.renewed {
@@ -117,7 +126,7 @@ func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing,
 // days. Indexes: authorizations_nearly_booked; authorizations_by_end for those that
 // are under-used, which no index can know, as they become it by doing nothing.
 func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorization, error) {
-	running := grantedSQL + " AND a.end_date >= CAST(@today AS date) AND " + afterSQL
+	running := grantedSQL + " AND " + runningSQL
 	var arms []string
 	used := `a.booked_band >= @leastBand AND a.booked_band > 0 AND ` + usageSQL + ` IN @kinds`
 	if q.asks(AlertUsed80, AlertUsed90, AlertUsed100) {
