@@ -67,12 +67,12 @@ func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
 	}
 	var t Totals
 	err = f.narrow(tx.Table("authorizations"), at).Select(`count(*) AS authorizations,
-		coalesce(sum(total_units), 0) AS total, coalesce(sum(used_units), 0) AS used,
+		coalesce(sum(total_units), 0) AS total_units, coalesce(sum(used_units), 0) AS used_units,
 		coalesce(sum(scheduled_units - CASE WHEN next_expiry <= @now THEN (
 			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
 			FROM unit_reservations r
 			WHERE r.organization_id = authorizations.organization_id AND r.authorization_id = authorizations.id
 				AND r.open AND r.expires_at <= @now
-		) ELSE 0 END), 0) AS scheduled`, map[string]any{"now": at.Now}).Scan(&t).Error
+		) ELSE 0 END), 0) AS scheduled_units`, map[string]any{"now": at.Now}).Scan(&t).Error
 	return t, err
 }
