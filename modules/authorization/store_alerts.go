@@ -113,12 +113,12 @@ func (store) acknowledgement(ctx context.Context, authorization uuid.UUID, kind 
 	if err != nil {
 		return nil, err
 	}
-	var a Acknowledgement
-	err = tx.Where("authorization_id = ? AND kind = ?", authorization, kind).Take(&a).Error
-	if db.IsNotFound(err) {
-		return nil, nil
+	var found []*Acknowledgement
+	err = tx.Where("authorization_id = ? AND kind = ?", authorization, kind).Limit(1).Find(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-	return &a, err
+	return found[0], nil
 }
 
 // acknowledge writes it in the place of one for other terms.

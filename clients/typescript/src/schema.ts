@@ -664,6 +664,138 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reports/utilization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report how authorizations are used
+         * @description One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportUtilization"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/utilization/totals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sum up authorizations
+         * @description The units of all authorizations that the same filters of the report on utilization find. A call of its own: it reads every one of them, and takes longer the more there are.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportTotals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/expiring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report authorizations that end soon
+         * @description Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportExpiring"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/at-risk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report authorizations that run out early, or are left over
+         * @description Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportAtRisk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what needs attention
+         * @description The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["listAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/alerts/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take note of an alert
+         * @description Notes that somebody is on it; who did so first stays. The alert remains until its reason is gone. The next one of the authorization, such as `expiring-30` after `expiring-60`, comes without a note, and so does the same one once the last day or the total has changed.
+         *
+         *     Permission: `alert:acknowledge`.
+         */
+        post: operations["acknowledgeAlert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -906,6 +1038,117 @@ export interface webhooks {
 }
 export interface components {
     schemas: {
+        /** @description An item of the worklist. */
+        Alert: {
+            /** @description Of the authorization and the kind. */
+            id: string;
+            /** @enum {string} */
+            kind: "expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Until the last day; 0 on it, negative after it. */
+            daysLeft: number;
+            totalUnits: number;
+            usedUnits: number;
+            scheduledUnits: number;
+            availableUnits: number;
+            /**
+             * Format: uuid
+             * @description The user who has taken note of it; null: nobody has.
+             */
+            acknowledgedBy: string | null;
+            /** Format: date-time */
+            acknowledgedAt: string | null;
+        };
+        /** @description There is no such alert, or what it was about is over. */
+        AlertNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "alert-not-found";
+            requestId: string;
+        };
+        /** @description One page of a list. */
+        AlertPage: {
+            data: components["schemas"]["Alert"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The report of an authorization that runs out early, or is left over. */
+        AtRisk: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+            /** @description 100, 90 or 80: so many percent or more are used or scheduled; null: fewer. */
+            usageBand: number | null;
+            /** @description Half of the days are gone, and pacePercent is below 80. */
+            underUsed: boolean;
+        };
+        /** @description One page of a list. */
+        AtRiskPage: {
+            data: components["schemas"]["AtRisk"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
         /** @description An authorization as clients see it. */
         Authorization: {
             /** Format: uuid */
@@ -1325,6 +1568,71 @@ export interface components {
         /** @description One page of a list. */
         EntryPage: {
             data: components["schemas"]["Entry"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The report of an authorization that ends soon. */
+        Expiring: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+            /** @description Until the last day; 0 on it. */
+            daysLeft: number;
+            /** @description 14, 30 or 60: it ends within so many days; null: later. */
+            band: number | null;
+            /**
+             * Format: uuid
+             * @description The authorization that takes its place; null: there is none.
+             */
+            renewalId: string | null;
+        };
+        /** @description One page of a list. */
+        ExpiringPage: {
+            data: components["schemas"]["Expiring"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
@@ -2267,6 +2575,19 @@ export interface components {
             usedUnits: number;
             scheduledUnits: number;
         };
+        /** @description Sums over authorizations, in units. */
+        Totals: {
+            /** @description How many there are. */
+            authorizations: number;
+            totalUnits: number;
+            usedUnits: number;
+            scheduledUnits: number;
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits, cut to one decimal; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits, likewise. */
+            bookedPercent: number | null;
+        };
         /** @description Sign in first: this needs a valid access token. */
         UnauthenticatedProblem: {
             type: string;
@@ -2301,6 +2622,62 @@ export interface components {
             organizationId: string;
             roles: string[];
             permissions: string[];
+        };
+        /** @description The report of one authorization. Percentages are cut to one decimal, so that 100 means all; rates are rounded to one decimal, half up. Days are counted with the first and the last, and today counts as gone by. */
+        Utilization: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+        };
+        /** @description One page of a list. */
+        UtilizationPage: {
+            data: components["schemas"]["Utilization"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
         };
         /** @description Some fields are not valid. */
         ValidationFailedProblem: {
@@ -2883,6 +3260,11 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Alert = components['schemas']['Alert'];
+export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
+export type AlertPage = components['schemas']['AlertPage'];
+export type AtRisk = components['schemas']['AtRisk'];
+export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type Authorization = components['schemas']['Authorization'];
 export type AuthorizationBalanceEvent = components['schemas']['AuthorizationBalanceEvent'];
 export type AuthorizationHasHistoryProblem = components['schemas']['AuthorizationHasHistoryProblem'];
@@ -2915,6 +3297,8 @@ export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundPro
 export type DeliveryPage = components['schemas']['DeliveryPage'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
+export type Expiring = components['schemas']['Expiring'];
+export type ExpiringPage = components['schemas']['ExpiringPage'];
 export type Field = components['schemas']['Field'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
@@ -2992,9 +3376,12 @@ export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTra
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
+export type Totals = components['schemas']['Totals'];
 export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProblem'];
 export type UnsupportedMediaTypeProblem = components['schemas']['UnsupportedMediaTypeProblem'];
 export type User = components['schemas']['User'];
+export type Utilization = components['schemas']['Utilization'];
+export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -4864,6 +5251,275 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    reportUtilization: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                patientId?: string;
+                serviceCodeId?: string;
+                insuranceId?: string;
+                /** @description Of the insurance. */
+                payerId?: string;
+                status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description A day within the dates. */
+                inForceOn?: string;
+                /** @description The order; a minus sign turns it around. */
+                sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UtilizationPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportTotals: {
+        parameters: {
+            query?: {
+                patientId?: string;
+                serviceCodeId?: string;
+                insuranceId?: string;
+                /** @description Of the insurance. */
+                payerId?: string;
+                status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description A day within the dates. */
+                inForceOn?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Totals"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportExpiring: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                /** @description 60 where it is not given. */
+                withinDays?: number;
+                /** @description Only those that have a renewal, or only those that have none. */
+                renewed?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExpiringPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportAtRisk: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                /** @description Narrows the report to these; all of them where it is not given. */
+                risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AtRiskPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listAlerts: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
+                /** @description Only those that somebody has taken note of, or only those that nobody has. */
+                acknowledged?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    acknowledgeAlert: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e.under-used
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Not Found.
+             *
+             *     - `alert-not-found`: There is no such alert, or what it was about is over.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AlertNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listenToEvents: {
         parameters: {
             query?: {
@@ -4986,7 +5642,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -5028,7 +5684,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -5067,7 +5723,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -5118,7 +5774,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -5166,7 +5822,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -5206,7 +5862,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
                 /**
