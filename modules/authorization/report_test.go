@@ -70,9 +70,9 @@ func TestSharesAreCutAndRatesAreRounded(t *testing.T) {
 	require.InDelta(t, 89.7, *u.UsedPercent, 0)    // 89.79: not yet 90
 	require.InDelta(t, 96.4, u.ElapsedPercent, 0)  // 27 ÷ 28 = 96.42
 	require.InDelta(t, 111.7, *u.AverageWeekly, 0) // 431 × 7 ÷ 27 = 111.74
-	require.Zero(t, u.usageBand())                 //
-	require.InDelta(t, 0, *u.RecentWeekly, 0)      //
-	require.InDelta(t, 93.1, *u.PacePercent, 0)    // (431 × 28) ÷ (480 × 27) = 93.11
+	require.Equal(t, 80, u.usageBand())
+	require.InDelta(t, 0, *u.RecentWeekly, 0)
+	require.InDelta(t, 93.1, *u.PacePercent, 0) // (431 × 28) ÷ (480 × 27) = 93.11
 	nothing := february(t, 0, 0, 0).utilizationOn(date(t, "2026-02-14"), activity{}, time.Sunday)
 	require.Nil(t, nothing.UsedPercent)
 	require.Nil(t, nothing.BookedPercent)
