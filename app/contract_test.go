@@ -59,6 +59,8 @@ func TestContract(t *testing.T) {
 			"sessions":       "What really took place.",
 			"calendar-feeds": "Links for calendar programs.",
 			"calendars":      "What calendar programs read.",
+			"reports":        "How units are used, and what may be expected of them.",
+			"alerts":         "What needs attention.",
 			"events":         "What changes, as it changes.",
 			"organizations":  "Practices: the owners of everything else.",
 			"patients":       "Those who are cared for.",

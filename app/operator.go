@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
 	"omnirapeutic/modules/audit"
-	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"

@@ -154,6 +154,7 @@ func (s *story) play() {
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
 	s.playCalendars(admin, scheduler)
+	s.playReports(scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
@@ -340,6 +341,21 @@ func (s *story) playAudit(admin caller) {
 	text, err := json.Marshal(string(raw))
 	require.NoError(s.t, err)
 	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Sign-ins that were refused", Status: http.StatusOK, Response: text}}
+}
+
+// playReports looks at the authorizations, one more of which ends soon.
+func (s *story) playReports(scheduler caller) {
+	ending := s.c.admin().post(s.t, "/authorizations", body{
+		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40, "startDate": "2025-10-01", "endDate": "2026-03-28",
+	}).created(s.t).String()
+	s.c.admin().post(s.t, "/authorizations/"+ending+"/consume", body{"units": 16, "serviceDate": "2026-02-20"})
+	s.tell(scheduler, "reportUtilization", "Those in force, by their last days", "/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
+	s.tell(scheduler, "reportTotals", "All of them together", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
+	s.tell(scheduler, "reportExpiring", "Within 30 days", "/reports/expiring?withinDays=30", nil)
+	s.tell(scheduler, "reportAtRisk", "What is under-used", "/reports/at-risk?risk=under-used", nil)
+	s.tell(scheduler, "listAlerts", "Nobody has taken note of them", "/alerts?acknowledged=false", nil)
+	s.tell(scheduler, "acknowledgeAlert", "Somebody is on it", "/alerts/"+ending+".under-used/acknowledge", nil)
+	s.tell(scheduler, "acknowledgeAlert", "It is over", "/alerts/"+ending+".expired/acknowledge", nil)
 }
 
 // playEvents enters webhooks, has events sent to one, and reads the first events

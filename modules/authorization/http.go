@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,11 +29,14 @@ const (
 	PermissionConsume identity.Permission = "authorization:consume"
 	PermissionPreview identity.Permission = "authorization:preview"
 	PermissionVerify  identity.Permission = "authorization:verify"
+
+	PermissionReport      identity.Permission = "report:read"
+	PermissionAcknowledge identity.Permission = "alert:acknowledge"
 )
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return append([]httpx.Route{
+	return slices.Concat([]httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations", Permission: PermissionCreate,
 			Name: "createAuthorization", Summary: "Enter an authorization",
@@ -68,7 +72,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrHasHistory},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
-	}, s.unitRoutes()...)
+	}, s.unitRoutes(), s.reportRoutes(), s.alertRoutes())
 }
 
 // authorizationBody is an authorization as clients see it.
@@ -183,9 +187,9 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 	f := Filter{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID,
 	}
-	name, descending := strings.CutPrefix(in.Sort, "-")
-	by := dates[name]
-	f.Page = db.Keyset{Column: by.column, Expression: "CAST(%s AS date)", Descending: descending, Limit: in.Size() + 1}
+	order, positionOf := sortedBy(in.Sort)
+	f.Page = order
+	f.Page.Limit = in.Size() + 1
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))
 	}
@@ -193,14 +197,7 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 		return httpx.Page[authorizationBody]{}, err
 	}
 	views, err := s.List(ctx, f)
-	position := func(v View) any {
-		at := db.Position{ID: v.ID}
-		if by.value != nil {
-			at.Value = by.value(v).String()
-		}
-		return at
-	}
-	page := httpx.PageOf(in.PageQuery, views, bodyOf, position)
+	page := httpx.PageOf(in.PageQuery, views, bodyOf, positionOf)
 	for _, b := range page.Data {
 		show(ctx, b.ID, b.PatientID)
 	}
@@ -215,6 +212,19 @@ var dates = map[string]struct {
 }{
 	"startDate": {"start_date", func(v View) calendar.Date { return v.StartDate }},
 	"endDate":   {"end_date", func(v View) calendar.Date { return v.EndDate }},
+}
+
+// sortedBy returns the order that a client names, and what a cursor keeps in it.
+func sortedBy(sort string) (db.Keyset, func(View) any) {
+	name, descending := strings.CutPrefix(sort, "-")
+	by := dates[name]
+	return db.Keyset{Column: by.column, Expression: "CAST(%s AS date)", Descending: descending}, func(v View) any {
+		at := db.Position{ID: v.ID}
+		if by.value != nil {
+			at.Value = by.value(v).String()
+		}
+		return at
+	}
 }
 
 type byID struct {

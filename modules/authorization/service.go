@@ -26,6 +26,8 @@ type Directory interface {
 	// WeekStarts returns where the weeks of insurances' payers begin, each insurance
 	// being in the organization beside it.
 	WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error)
+	// InsurancesOf returns the insurances of a payer, in the caller's organization.
+	InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error)
 }
 
 // Events is told, in the transaction of a change, what has changed.
@@ -248,13 +250,30 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (View, error) {
 // were made.
 func (s *Service) List(ctx context.Context, f Filter) ([]View, error) {
 	return read(ctx, s, "authorization.list", func(ctx context.Context, at Moment) ([]View, error) {
-		found, err := s.store.list(ctx, f, at)
+		found, err := s.list(ctx, f, at)
 		views := make([]View, len(found))
 		for i, a := range found {
 			views[i] = a.viewOn(at.Today)
 		}
 		return views, err
 	})
+}
+
+func (s *Service) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
+	if err := s.ofPayer(ctx, &f); err != nil {
+		return nil, err
+	}
+	return s.store.list(ctx, f, at)
+}
+
+// ofPayer asks for the insurances of the filter's payer.
+func (s *Service) ofPayer(ctx context.Context, f *Filter) error {
+	if f.PayerID == uuid.Nil {
+		return nil
+	}
+	found, err := s.directory.InsurancesOf(ctx, f.PayerID)
+	f.insurances = append([]uuid.UUID{}, found...) // never nil: a payer without insurances has no authorizations
+	return err
 }
 
 // Reservations returns an authorization's reservations in the order of their

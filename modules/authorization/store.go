@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,8 +21,12 @@ type Filter struct {
 	PatientID     uuid.UUID
 	ServiceCodeID uuid.UUID
 	InsuranceID   uuid.UUID
-	Statuses      []Status  // computed states
-	Page          db.Keyset // by default in the order in which they were made
+	PayerID       uuid.UUID     // of the insurance
+	InForceOn     calendar.Date // within its dates
+	Statuses      []Status      // computed states
+	Page          db.Keyset     // by default in the order in which they were made
+
+	insurances []uuid.UUID // those of the payer; nil: whichever
 }
 
 func (store) insert(ctx context.Context, a *Authorization) error {
@@ -74,18 +79,7 @@ func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, 
 	if err != nil {
 		return nil, err
 	}
-	for column, id := range map[string]uuid.UUID{
-		"patient_id": f.PatientID, "service_code_id": f.ServiceCodeID, "insurance_id": f.InsuranceID,
-	} {
-		if id != uuid.Nil {
-			tx = tx.Where(column+" = ?", id)
-		}
-	}
-	if len(f.Statuses) > 0 {
-		tx = tx.Where(statusSQL+" IN @statuses", map[string]any{
-			"now": at.Now, "today": at.Today, "statuses": f.Statuses,
-		})
-	}
+	tx = f.narrow(tx, at)
 	var found []Authorization
 	if err := f.Page.Apply(tx).Find(&found).Error; err != nil {
 		return nil, err
@@ -95,6 +89,41 @@ func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, 
 		pointers[i] = &found[i]
 	}
 	return found, s.freeExpired(ctx, pointers, at.Now)
+}
+
+// narrow leaves what passes the filter.
+func (f Filter) narrow(tx *gorm.DB, at Moment) *gorm.DB {
+	for column, id := range map[string]uuid.UUID{
+		"patient_id": f.PatientID, "service_code_id": f.ServiceCodeID, "insurance_id": f.InsuranceID,
+	} {
+		if id != uuid.Nil {
+			tx = tx.Where(column+" = ?", id)
+		}
+	}
+	if f.insurances != nil {
+		// A subquery is hashed; an array that is a parameter is searched from its beginning, for every row.
+		// IS TRUE keeps it from becoming a join, which would read the whole organization before the first row.
+		tx = tx.Where("(insurance_id IN (SELECT unnest(CAST(? AS uuid[])))) IS TRUE", uuidArray(f.insurances))
+	}
+	if !f.InForceOn.IsZero() {
+		tx = tx.Where("start_date <= CAST(? AS date) AND end_date >= CAST(? AS date)", f.InForceOn, f.InForceOn)
+	}
+	if len(f.Statuses) > 0 {
+		tx = tx.Where(statusSQL+" IN @statuses", map[string]any{
+			"now": at.Now, "today": at.Today, "statuses": f.Statuses,
+		})
+	}
+	return tx
+}
+
+// uuidArray writes ids as PostgreSQL reads an array: one argument, however many
+// they are.
+func uuidArray(ids []uuid.UUID) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return "{" + strings.Join(texts, ",") + "}"
 }
 
 // statusSQL is [Authorization.StatusOn] as SQL, with expired holds free as in

@@ -64,6 +64,13 @@ func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uu
 	return days, nil
 }
 
+// InsurancesOf returns the ids of a payer's insurances in the caller's
+// organization, none where there is no such payer. It works in the transaction of
+// the context and fails without one.
+func (s *Service) InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
+	return insurancesOf(ctx, payer)
+}
+
 func weekday(name string) (time.Weekday, bool) {
 	for day := time.Sunday; day <= time.Saturday; day++ {
 		if strings.EqualFold(day.String(), name) {

@@ -55,3 +55,15 @@ func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]s
 		ORDER BY k.place`, db.UUIDs(organizations), db.UUIDs(insurances)).Scan(&names).Error
 	return names, err
 }
+
+// insurancesOf scans the organization's insurances: an index by payer would be
+// written to for every one of them, for a question that reports ask now and then.
+func insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	err = tx.Table("insurances").Where("payer_id = ?", payer).Pluck("id", &ids).Error
+	return ids, err
+}

@@ -61,6 +61,9 @@ const (
 	sessionRead   identity.Permission = "session:read"
 	sessionChange identity.Permission = "session:change"
 
+	reportRead       identity.Permission = "report:read"
+	alertAcknowledge identity.Permission = "alert:acknowledge"
+
 	webhookManage identity.Permission = "webhook:manage"
 
 	auditRead   identity.Permission = "audit:read"
@@ -130,6 +133,9 @@ var shipped = []struct {
 
 	{sessionRead, []Role{Admin, Practitioner, Technician, Biller, Auditor}},
 	{sessionChange, []Role{Admin, Practitioner, Technician}},
+
+	{reportRead, []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
+	{alertAcknowledge, []Role{Admin, Scheduler, Practitioner, Biller}},
 
 	{webhookManage, []Role{Admin}},
 

@@ -63,6 +63,9 @@ func (d Date) String() string {
 // AddDays returns the date n days later, or earlier where n is negative.
 func (d Date) AddDays(n int) Date { return Date{d.days + int32(n)} } //nolint:gosec // callers add days, not millennia
 
+// DaysSince returns how many days d is after other, negative where it is before.
+func (d Date) DaysSince(other Date) int { return int(d.days - other.days) }
+
 // Before reports whether d is earlier than other.
 func (d Date) Before(other Date) bool { return d.days < other.days }
 

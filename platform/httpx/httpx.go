@@ -63,8 +63,8 @@ type Route struct {
 }
 
 // Endpoint is a typed function that can answer a request. Made by [Handle],
-// [HandleTable],
-// [Download] or [Stream]; the zero value answers nothing. Safe for concurrent use.
+// [HandleTable], [HandleDocument], [Download] or [Stream]; the zero value answers
+// nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // kept so that a contract can be generated from the routes
 	Status  int          // of the answer when all goes well

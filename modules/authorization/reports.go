@@ -1,0 +1,137 @@
+package authorization
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Utilization returns the reports of authorizations that pass the filter, as of
+// today, in the order that the filter's page says.
+func (s *Service) Utilization(ctx context.Context, f Filter) ([]Utilization, error) {
+	return read(ctx, s, "report.utilization", func(ctx context.Context, at Moment) ([]Utilization, error) {
+		found, err := s.list(ctx, f, at)
+		if err != nil {
+			return nil, err
+		}
+		return s.utilizations(ctx, found, at)
+	})
+}
+
+// utilizations computes the reports of authorizations as they count at the moment,
+// in their order.
+func (s *Service) utilizations(ctx context.Context, of []Authorization, at Moment) ([]Utilization, error) {
+	seen, err := s.store.activities(ctx, of, at)
+	if err != nil {
+		return nil, err
+	}
+	weekStarts, err := s.weekStarts(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Utilization, len(of))
+	for i, a := range of {
+		all[i] = a.utilizationOn(at.Today, seen[i], weekStarts[i])
+	}
+	return all, nil
+}
+
+// weekStarts returns where weeks begin for the caps of the authorizations, in their order.
+func (s *Service) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
+	starts := make([]time.Weekday, len(of)) // Sunday without an insurance
+	var places []int
+	var organizations, insurances []uuid.UUID
+	for i, a := range of {
+		if a.Caps.Week != nil && a.InsuranceID != nil {
+			places = append(places, i)
+			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
+		}
+	}
+	if len(places) == 0 {
+		return starts, nil
+	}
+	days, err := s.directory.WeekStarts(ctx, organizations, insurances)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		starts[place] = days[i]
+	}
+	return starts, nil
+}
+
+// Totals are the sums over authorizations, in units.
+type Totals struct {
+	Authorizations int
+	Balance        `gorm:"embedded"`
+}
+
+// UtilizationTotals sums up the authorizations that pass the filter, whatever its page.
+func (s *Service) UtilizationTotals(ctx context.Context, f Filter) (Totals, error) {
+	return read(ctx, s, "report.totals", func(ctx context.Context, at Moment) (Totals, error) {
+		if err := s.ofPayer(ctx, &f); err != nil {
+			return Totals{}, err
+		}
+		return s.store.totals(ctx, f, at)
+	})
+}
+
+// Expiring is an authorization in force that ends soon.
+type Expiring struct {
+	Utilization
+	DaysLeft  int        // until the last day; 0 on it
+	RenewalID *uuid.UUID // what takes its place; nil: nothing yet
+}
+
+// Expiring returns the authorizations in force that end today or within so many
+// days, by their last days. renewed narrows them to those that have a renewal, or
+// have none.
+func (s *Service) Expiring(ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int) ([]Expiring, error) {
+	return read(ctx, s, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
+		found, err := s.store.expiring(ctx, question{
+			from: at.Today, until: at.Today.AddDays(withinDays), renewed: renewed, after: after, limit: limit,
+		}, at)
+		if err != nil {
+			return nil, err
+		}
+		reports, err := s.utilizations(ctx, authorizationsOf(found, func(r renewing) Authorization { return r.Authorization }), at)
+		all := make([]Expiring, len(reports))
+		for i, u := range reports {
+			all[i] = Expiring{u, u.EndDate.DaysSince(at.Today), found[i].RenewalID}
+		}
+		return all, err
+	})
+}
+
+func authorizationsOf[T any](found []T, of func(T) Authorization) []Authorization {
+	all := make([]Authorization, len(found))
+	for i, f := range found {
+		all[i] = of(f)
+	}
+	return all
+}
+
+// AtRisk is an authorization in force whose units run out early, or are left over.
+type AtRisk struct {
+	Utilization
+	UsageBand int  // 100, 90 or 80: so many percent or more are used or scheduled; 0: fewer
+	UnderUsed bool // as [AlertUnderUsed] says
+}
+
+// AtRisk returns the authorizations in force to which one of the kinds applies, of
+// [AlertUsed80], [AlertUsed90], [AlertUsed100] and [AlertUnderUsed], by their last days.
+func (s *Service) AtRisk(ctx context.Context, kinds []AlertKind, after *EndPosition, limit int) ([]AtRisk, error) {
+	return read(ctx, s, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
+		found, err := s.store.atRisk(ctx, question{kinds: kinds, after: after, limit: limit}, at)
+		if err != nil {
+			return nil, err
+		}
+		reports, err := s.utilizations(ctx, found, at)
+		all := make([]AtRisk, len(reports))
+		for i, u := range reports {
+			all[i] = AtRisk{u, u.usageBand(), u.underUsedOn(at.Today)}
+		}
+		return all, err
+	})
+}

@@ -1,0 +1,144 @@
+package authorization
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// group is the place of an alert among those of one authorization.
+type group struct {
+	kinds     []AlertKind
+	kind      string // its kind, in SQL
+	after     string // pagedSQL or runningSQL
+	condition string
+}
+
+// groups are the groups of kinds, in the order of [AlertKinds].
+var groups = []group{
+	{
+		[]AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, expirySQL, pagedSQL,
+		`a.end_date <= CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
+	},
+	{
+		[]AlertKind{AlertUsed100, AlertUsed90, AlertUsed80}, usageSQL, runningSQL,
+		`a.booked_band >= @leastBand AND a.booked_band > 0`,
+	},
+	{
+		[]AlertKind{AlertUnderUsed}, `'under-used'`, runningSQL, underUsedSQL,
+	},
+}
+
+// groupOf returns the place of the kind's group.
+func groupOf(kind AlertKind) int {
+	return slices.IndexFunc(groups, func(g group) bool { return slices.Contains(g.kinds, kind) })
+}
+
+// raised is an alert as it is found.
+type raised struct {
+	Authorization
+	Kind           AlertKind
+	Place          int // of its group
+	AcknowledgedBy *uuid.UUID
+	AcknowledgedAt *time.Time
+}
+
+// alerts returns alerts by the last days of the authorizations. Each group is a
+// query of its own that ends with the page. Indexes: authorizations_by_end,
+// authorizations_by_patient, authorizations_nearly_booked, alert_acknowledgements_pkey.
+func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, error) {
+	var arms []string
+	for place, g := range groups {
+		if !q.asks(g.kinds...) {
+			continue
+		}
+		after := g.after
+		if q.after != nil && place > q.after.Group { // the same authorization is still to come in this group
+			after = strings.Replace(after, ">", ">=", 1)
+		}
+		arms = append(arms, fmt.Sprintf(`(
+			SELECT x.*, k.acknowledged_by, k.acknowledged_at
+			FROM (SELECT a.*, %s AS kind, %d AS place FROM authorizations a WHERE %s AND %s AND %s) x
+			LEFT JOIN alert_acknowledgements k ON k.organization_id = x.organization_id AND k.authorization_id = x.id
+				AND k.kind = x.kind AND k.end_date = x.end_date AND k.total_units = x.total_units
+			WHERE x.kind IN @kinds%s
+			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, place, grantedSQL, g.condition, after, q.noted()))
+	}
+	var found []raised
+	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id, place LIMIT @limit`, q, at, &found)
+	if err != nil {
+		return nil, err
+	}
+	return found, s.freeExpired(ctx, pointersTo(found, func(r *raised) *Authorization { return &r.Authorization }), at.Now)
+}
+
+// noted narrows alerts to those that somebody has, or has not, taken note of.
+func (q question) noted() string {
+	switch {
+	case q.acknowledged == nil:
+		return ""
+	case *q.acknowledged:
+		return " AND k.kind IS NOT NULL"
+	default:
+		return " AND k.kind IS NULL"
+	}
+}
+
+// Acknowledgement says who has taken note of an alert. It is good for the terms
+// that the alert was about.
+type Acknowledgement struct {
+	OrganizationID  uuid.UUID `gorm:"primaryKey"`
+	AuthorizationID uuid.UUID `gorm:"primaryKey"`
+	Kind            AlertKind `gorm:"primaryKey"`
+	EndDate         calendar.Date
+	TotalUnits      int
+	AcknowledgedBy  uuid.UUID
+	AcknowledgedAt  time.Time
+}
+
+// TableName names the table for gorm.
+func (Acknowledgement) TableName() string { return "alert_acknowledgements" }
+
+// acknowledgement returns the one of the kind, whatever the terms; nil: there is none.
+func (store) acknowledgement(ctx context.Context, authorization uuid.UUID, kind AlertKind) (*Acknowledgement, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []*Acknowledgement
+	err = tx.Where("authorization_id = ? AND kind = ?", authorization, kind).Limit(1).Find(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// acknowledge writes it in the place of one for other terms.
+func (store) acknowledge(ctx context.Context, a Acknowledgement) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&a).Error
+}
+
+// renewed reports whether something takes the place of the authorization. Index:
+// authorizations_by_patient.
+func (s store) renewed(ctx context.Context, a Authorization) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	var found []uuid.UUID
+	err = tx.Raw(`SELECT r.id FROM authorizations a CROSS JOIN LATERAL (`+renewalSQL+` LIMIT 1) r
+		WHERE a.organization_id = ? AND a.id = ?`, a.OrganizationID, a.ID).Scan(&found).Error
+	return len(found) > 0, err
+}

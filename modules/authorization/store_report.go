@@ -1,0 +1,78 @@
+package authorization
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// activities returns what the figures of a report need besides the counters, in
+// the order of the authorizations, in one statement. Indexes: unit_entries_pkey,
+// for those that are in force only, and unit_reservations_open_oldest_first.
+//
+// There is no index of consumed units by service date: every booking would write
+// to it, and a page reads the entries of its own authorizations only.
+func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]activity, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := make([]uuid.UUID, len(of)), make([]uuid.UUID, len(of))
+	firsts := make([]*string, len(of)) // of the windows; nil: there is none
+	for i, a := range of {
+		organizations[i], ids[i] = a.OrganizationID, a.ID
+		if window, ok := a.recentWindow(at.Today); ok && a.Used > 0 {
+			firsts[i] = new(window.first.String())
+		}
+	}
+	var rows []struct {
+		Recent     int
+		LastBooked calendar.Date
+	}
+	err = tx.Raw(`
+		SELECT
+			coalesce((
+				SELECT sum(e.units) FROM unit_entries e
+				WHERE k.first IS NOT NULL AND e.organization_id = k.organization_id AND e.authorization_id = k.id
+					AND e.kind = 'consume' AND e.service_date >= k.first AND e.service_date <= $1::date), 0) AS recent,
+			(SELECT max(r.service_date) FROM unit_reservations r
+				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
+					AND r.open AND (r.expires_at IS NULL OR r.expires_at > $2)) AS last_booked
+		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, place)
+		ORDER BY k.place`, at.Today, at.Now, db.UUIDs(organizations), db.UUIDs(ids), firsts).Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != len(of) {
+		return nil, errRowsChanged(int64(len(rows)), len(of))
+	}
+	seen := make([]activity, len(rows))
+	for i, r := range rows {
+		seen[i] = activity{r.Recent, r.LastBooked}
+	}
+	return seen, nil
+}
+
+// totals sums up authorizations that pass the filter, whatever its page says.
+func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return Totals{}, err
+	}
+	var t Totals
+	err = f.narrow(tx.Table("authorizations"), at).Select(`count(*) AS authorizations,
+		coalesce(sum(total_units), 0) AS total_units, coalesce(sum(used_units), 0) AS used_units,
+		coalesce(sum(scheduled_units - CASE WHEN next_expiry <= @now THEN (
+			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
+			FROM unit_reservations r
+			WHERE r.organization_id = authorizations.organization_id AND r.authorization_id = authorizations.id
+				AND r.open AND r.expires_at <= @now
+		) ELSE 0 END), 0) AS scheduled_units`, map[string]any{"now": at.Now}).Scan(&t).Error
+	return t, err
+}

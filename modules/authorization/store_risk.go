@@ -1,0 +1,171 @@
+package authorization
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// What risk.go says of one authorization, in SQL: a is the authorization. A test
+// holds the two together.
+const (
+	// grantedSQL are those that are granted and have begun.
+	grantedSQL = `a.organization_id = @organization AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
+	// pagedSQL goes on after a position, runningSQL likewise, among those that have not
+	// ended. The scan of the index begins there, so that is never before the first day
+	// asked for.
+	pagedSQL   = `(a.end_date, a.id) > (CAST(@pagedDate AS date), CAST(@pagedID AS uuid))`
+	runningSQL = `(a.end_date, a.id) > (CAST(@runningDate AS date), CAST(@runningID AS uuid))`
+	// renewalSQL finds what takes the place of an authorization: another one that is
+	// granted for the same patient and service, begins before it ends or on the day
+	// after, and lasts longer. Index: authorizations_by_patient.
+	renewalSQL = `SELECT n.id FROM authorizations n
+		WHERE n.organization_id = a.organization_id AND n.patient_id = a.patient_id AND n.service_code_id = a.service_code_id
+			AND n.status = 'ACTIVE' AND n.end_date > a.end_date AND n.start_date <= a.end_date + 1`
+	expirySQL = `CASE
+		WHEN a.end_date < CAST(@today AS date) THEN 'expired'
+		WHEN a.end_date <= CAST(@today AS date) + 14 THEN 'expiring-14'
+		WHEN a.end_date <= CAST(@today AS date) + 30 THEN 'expiring-30'
+		ELSE 'expiring-60' END`
+	// bookedSQL are the units that are used or scheduled, without holds that have run out.
+	bookedSQL = `(CAST(a.used_units AS bigint) + a.scheduled_units - CASE WHEN a.next_expiry <= @now THEN (
+			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
+			FROM unit_reservations r
+			WHERE r.organization_id = a.organization_id AND r.authorization_id = a.id
+				AND r.open AND r.expires_at <= @now
+		) ELSE 0 END)`
+	usageSQL = `CASE
+		WHEN ` + bookedSQL + ` >= a.total_units THEN 'used-100'
+		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 90 THEN 'used-90'
+		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 80 THEN 'used-80'
+		ELSE '' END`
+	underUsedSQL = `a.total_units > 0
+		AND 2 * (CAST(@today AS date) - a.start_date + 1) >= a.end_date - a.start_date + 1
+		AND CAST(a.used_units AS bigint) * (a.end_date - a.start_date + 1) * 100
+			< CAST(a.total_units AS bigint) * (CAST(@today AS date) - a.start_date + 1) * 80`
+)
+
+// EndPosition is where a page of authorizations by their last days ended.
+type EndPosition struct {
+	EndDate calendar.Date `json:"endDate"`
+	ID      uuid.UUID     `json:"id"`
+	Group   int           `json:"group,omitempty"` // of alerts
+}
+
+// question is what the reports and the worklist ask for, of authorizations by
+// their last days.
+type question struct {
+	from, until  calendar.Date // the last days; until: the last of all where it does not matter
+	kinds        []AlertKind
+	renewed      *bool // nil: whether or not
+	acknowledged *bool // likewise
+	after        *EndPosition
+	limit        int
+}
+
+func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
+	paged, running := q.startAt(q.from), q.startAt(at.Today)
+	kinds := make([]string, len(q.kinds))
+	least := 100
+	for i, k := range q.kinds {
+		kinds[i] = string(k)
+		if band, ok := usageBands[k]; ok {
+			least = min(least, band)
+		}
+	}
+	return map[string]any{
+		"organization": organization, "today": at.Today, "now": at.Now, "until": q.until,
+		"pagedDate": paged.EndDate, "pagedID": paged.ID, "runningDate": running.EndDate, "runningID": running.ID, "limit": q.limit, "kinds": kinds, "leastBand": least,
+	}
+}
+
+// startAt returns the position after which authorizations are that end on the day
+// or later, and have not been shown.
+func (q question) startAt(first calendar.Date) EndPosition {
+	if q.after == nil || q.after.EndDate.Before(first) {
+		return EndPosition{EndDate: first} // before all ids
+	}
+	return *q.after
+}
+
+var usageBands = map[AlertKind]int{AlertUsed100: 100, AlertUsed90: 90, AlertUsed80: 80}
+
+// renewing is an authorization and what takes its place.
+type renewing struct {
+	Authorization
+	RenewalID *uuid.UUID
+}
+
+// expiring returns those in force that end within the days asked for, by their last
+// days. Index: authorizations_by_end.
+func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing, error) {
+	text := `SELECT a.*, (` + renewalSQL + ` ORDER BY n.end_date DESC LIMIT 1) AS renewal_id
+		FROM authorizations a
+		WHERE ` + grantedSQL + ` AND ` + pagedSQL + ` AND a.end_date <= CAST(@until AS date)`
+	if q.renewed != nil {
+		not := "NOT "
+		if *q.renewed {
+			not = ""
+		}
+		text += " AND " + not + "EXISTS (" + renewalSQL + ")"
+	}
+	var found []renewing
+	err := s.ask(ctx, text+" ORDER BY a.end_date, a.id LIMIT @limit", q, at, &found)
+	if err != nil {
+		return nil, err
+	}
+	return found, s.freeExpired(ctx, pointersTo(found, func(r *renewing) *Authorization { return &r.Authorization }), at.Now)
+}
+
+// atRisk returns those in force to which one of the kinds applies, by their last
+// days. Indexes: authorizations_nearly_booked; authorizations_by_end for those that
+// are under-used, which no index can know, as they become it by doing nothing.
+func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorization, error) {
+	running := grantedSQL + " AND " + runningSQL
+	var arms []string
+	used := `a.booked_band >= @leastBand AND a.booked_band > 0 AND ` + usageSQL + ` IN @kinds`
+	if q.asks(AlertUsed80, AlertUsed90, AlertUsed100) {
+		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+used+` ORDER BY a.end_date, a.id LIMIT @limit)`)
+	}
+	if q.asks(AlertUnderUsed) {
+		if len(arms) > 0 {
+			running += " AND NOT (" + used + ")"
+		}
+		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+underUsedSQL+` ORDER BY a.end_date, a.id LIMIT @limit)`)
+	}
+	var found []Authorization
+	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id LIMIT @limit`, q, at, &found)
+	if err != nil {
+		return nil, err
+	}
+	return found, s.freeExpired(ctx, pointersTo(found, func(a *Authorization) *Authorization { return a }), at.Now)
+}
+
+func (q question) asks(kinds ...AlertKind) bool {
+	return slices.ContainsFunc(kinds, func(k AlertKind) bool { return slices.Contains(q.kinds, k) })
+}
+
+func (store) ask(ctx context.Context, text string, q question, at Moment, found any) error {
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Raw(text, q.arguments(organization, at)).Scan(found).Error
+}
+
+func pointersTo[T any](found []T, of func(*T) *Authorization) []*Authorization {
+	pointers := make([]*Authorization, len(found))
+	for i := range found {
+		pointers[i] = of(&found[i])
+	}
+	return pointers
+}
