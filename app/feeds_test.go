@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -27,7 +28,19 @@ func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.R
 	var text strings.Builder
 	_, err = io.Copy(&text, response.Body)
 	require.NoError(t, err)
+	c.as("").requireContract(t, http.MethodGet, strings.TrimPrefix(path, "/api/v1"), answer{status: response.StatusCode, header: response.Header, raw: shownAsJSON(t, text.String())})
 	return response, text.String()
+}
+
+// shownAsJSON is a text as the contract's schema of it looks at it.
+func shownAsJSON(t testing.TB, text string) []byte {
+	t.Helper()
+	if text == "" {
+		return nil
+	}
+	raw, err := json.Marshal(text)
+	require.NoError(t, err)
+	return raw
 }
 
 func TestCalendarFeeds(t *testing.T) {

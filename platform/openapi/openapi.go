@@ -230,6 +230,9 @@ func (b *builder) requestBody(o Operation) Object {
 
 func (b *builder) responses(o Operation) Object {
 	all := Object{{strconv.Itoa(o.Endpoint.Status), b.success(o)}}
+	if o.Endpoint.Media != "" {
+		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "The client has it: see `If-None-Match`."}})
+	}
 	faults := map[int][]*fault.Error{}
 	for _, f := range o.Faults {
 		faults[b.Status(f)] = append(faults[b.Status(f)], f)
