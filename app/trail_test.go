@@ -150,7 +150,7 @@ func TestWhatIsNotOnRecordDoesNotHappen(t *testing.T) {
 		require.NotContains(t, string(a.raw), "Ada")
 		require.NotEmpty(t, a.header.Get("Retry-After"))
 	}
-	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "not-recorded")
+	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).refused(t, http.StatusServiceUnavailable, "not-recorded")
 	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
 	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
