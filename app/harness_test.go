@@ -300,7 +300,10 @@ type answer struct {
 }
 
 // isJSON tells it from a table.
-func (a answer) isJSON() bool { return !strings.HasPrefix(a.header.Get("Content-Type"), "text/csv") }
+func (a answer) isJSON() bool {
+	media := a.header.Get("Content-Type")
+	return !strings.HasPrefix(media, "text/csv") && !strings.HasPrefix(media, "application/jsonl")
+}
 
 // requireProblem checks what every problem document must have.
 func (a answer) requireProblem(t testing.TB) {

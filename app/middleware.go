@@ -97,7 +97,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 		if err := next(c); err != nil {
-			s.answerProblem(s.recordDenial(c, err), c)
+			s.recordDenial(c, err)
+			s.answerProblem(err, c)
 		}
 		elapsed := time.Since(start)
 		status := c.Response().Status

