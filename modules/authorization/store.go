@@ -226,7 +226,7 @@ func changedOne(result *gorm.DB) error {
 		return refusalOf(result.Error)
 	}
 	if result.RowsAffected != 1 {
-		return errRowsChanged(result.RowsAffected, 1)
+		return &db.RowsError{Statement: result.Statement.SQL.String(), Want: 1, Got: result.RowsAffected}
 	}
 	return nil
 }
