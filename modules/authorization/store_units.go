@@ -23,17 +23,24 @@ func (Entry) TableName() string { return "unit_entries" }
 // OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
 // small tables. Index: the primary key.
 func (store) several(ctx context.Context, keys []authorizationKey) ([]Authorization, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	organizations, ids := split(keys)
-	var rows []Authorization
-	err = tx.Raw(`
+	rows := make([]Authorization, 0, len(keys))
+	err := db.Read(ctx, func(scan func(targets ...any) error) error {
+		rows = append(rows, Authorization{})
+		a := &rows[len(rows)-1]
+		return scan(&a.OrganizationID, &a.ID, &a.PatientID, &a.InsuranceID, &a.ServiceCodeID, &a.AuthNumber,
+			&a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.Booked,
+			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
+			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
+	}, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+			SELECT t.organization_id, t.id, t.patient_id, t.insurance_id, t.service_code_id, t.auth_number,
+				t.total_units, t.used_units, t.scheduled_units, t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
+				t.start_date, t.end_date, t.status, t.notes, t.version, t.created_at, t.updated_at,
+				t.initial_units, t.last_sequence, t.last_hash, t.next_expiry
+			FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
+		db.UUIDs(organizations), db.UUIDs(ids))
 	return rows, err
 }
 

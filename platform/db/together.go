@@ -38,6 +38,34 @@ func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 	return send(ctx, t.writes)
 }
 
+// Read runs a query in the transaction of the context and has each row read by fn,
+// which names a target for each column and does nothing else with the transaction.
+// Like [Write] it goes past gorm, for what every operation waits for. Errors:
+// [ErrNoTransaction], [ErrTransactionOver], those of fn, and the driver's.
+func Read(ctx context.Context, fn func(scan func(targets ...any) error) error, statement string, arguments ...any) error {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
+		began := time.Now()
+		rows, err := c.Query(ctx, statement, arguments...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for err == nil && rows.Next() {
+			err = fn(rows.Scan)
+		}
+		rows.Close()
+		if err == nil {
+			err = rows.Err()
+		}
+		tx.Logger.Trace(ctx, began, func() (string, int64) { return statement, rows.CommandTag().RowsAffected() }, err)
+		return err
+	})
+}
+
 // RowsError says that a statement did not write the rows that it was to write.
 // Under SERIALIZABLE this is a bug: what was read holds until COMMIT.
 type RowsError struct {
