@@ -280,6 +280,45 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	c.requireClean(t)
 }
 
+// TestAdjustingTogether has changes of the total share a transaction with reserves:
+// each is decided on what those before it left, and one that is refused hurts nobody.
+// With other terms beside the total it waits its turn and has the lane alone.
+func TestAdjustingTogether(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), combining)
+	path := c.authorize(t, 10)
+	answers := make([]answer, 6)
+	patching := func(i int, version string, b body) func() {
+		return func() { answers[i] = c.admin().with("If-Match", version).patch(t, path, b) }
+	}
+	reserving := func(i, units int) func() {
+		return func() { answers[i] = c.admin().post(t, path+"/reserve", body{"units": units}) }
+	}
+	c.gathered(t,
+		reserving(0, 8),
+		patching(1, "*", body{"totalUnits": 20, "reason": "granted"}),
+		patching(2, `"2"`, body{"totalUnits": 30}), // as it was before the last one
+		reserving(3, 10),
+		patching(4, `"4"`, body{"totalUnits": 17}),
+		patching(5, "*", body{"totalUnits": 19, "notes": "as by letter"}),
+	)
+	require.Equal(t, http.StatusCreated, answers[0].status, "%s", answers[0].raw)
+	require.Equal(t, http.StatusOK, answers[1].status, "%s", answers[1].raw)
+	require.Equal(t, 20, answers[1].number(t, "totalUnits"))
+	require.Equal(t, 12, answers[1].number(t, "availableUnits"))
+	answers[2].refused(t, http.StatusPreconditionFailed, "stale-version")
+	require.Equal(t, http.StatusCreated, answers[3].status, "not one of the first ten: %s", answers[3].raw)
+	answers[4].refused(t, http.StatusConflict, "total-below-booked")
+	require.Equal(t, http.StatusOK, answers[5].status, "%s", answers[5].raw)
+	c.requireBalance(t, path, 19, 0, 18)
+
+	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
+	require.Equal(t, 3, c.count(t, `SELECT count(DISTINCT xmin::text) FROM unit_operations`),
+		"the lane's holder, those who share a transaction, and the change of terms")
+	c.requireClean(t)
+}
+
 // TestPoolersInTransactionMode has the program speak as it must behind them: the
 // arrays of its statements are then sent without the server having been asked what
 // they are.

@@ -258,11 +258,11 @@ func cause(f *fault.Error, err error) error {
 // event begins a log line about the request: who and which route, never the URL.
 func (s *Server) event(c echo.Context, name string) *logrus.Entry {
 	ctx := c.Request().Context()
-	entry := s.logger.WithFields(logrus.Fields{
+	fields := logrus.Fields{
 		"event": name, "request_id": telemetry.RequestID(ctx), "method": methodOf(c.Request()), "route": s.routeOf(c),
-	})
-	if caller, err := identity.From(ctx); err == nil {
-		entry = entry.WithFields(logrus.Fields{"user_id": caller.UserID, "organization_id": caller.OrganizationID})
 	}
-	return entry
+	if caller, err := identity.From(ctx); err == nil {
+		fields["user_id"], fields["organization_id"] = caller.UserID, caller.OrganizationID
+	}
+	return s.logger.WithFields(fields)
 }

@@ -32,6 +32,9 @@ func (u unitBooks) Refusals() []*fault.Error {
 	}
 }
 
+// RefusalOf implements appointments.Units.
+func (unitBooks) RefusalOf(err error) error { return authorization.RefusalOf(err) }
+
 type unitBook struct{ *authorization.Ledger }
 
 // Terms implements appointments.Book.

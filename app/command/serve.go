@@ -27,6 +27,7 @@ func (serveCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
+	relaxGarbage()
 	listener, err := app.Listen(e.context, c)
 	if err != nil {
 		return err

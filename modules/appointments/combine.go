@@ -52,7 +52,7 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 	}
 	switch {
 	case err != nil:
-		return verdict{}, refusalOfConstraint(err)
+		return verdict{}, refusalOfConstraint(s.units.RefusalOf(err))
 	case made.err != nil:
 		return verdict{}, made.err
 	case made.verdict.refusal != nil:
@@ -216,31 +216,34 @@ func (s *Service) readDone(ctx context.Context, d *desk, requests []request) (ma
 }
 
 // write writes what was decided: a statement for each table, whatever the number
-// of rows. Units come first: appointments refer to their reservations.
+// of rows, all of them in one round trip. Units come first: appointments refer to
+// their reservations.
 func (s *Service) write(ctx context.Context, d *desk) error {
-	if err := d.book.Write(ctx); err != nil {
-		return err
-	}
-	if err := s.store.insertSeries(ctx, d.series); err != nil {
-		return err
-	}
 	changed := make([]Appointment, len(d.changed))
 	for i, key := range d.changed {
 		changed[i] = d.appointments[key]
 	}
-	if err := s.store.save(ctx, changed); err != nil {
-		return err
-	}
-	if err := s.store.insertSessions(ctx, d.sessions); err != nil {
-		return err
-	}
-	if err := s.events.Publish(ctx, d.messages); err != nil {
-		return err
-	}
-	if err := s.audit.Record(ctx, d.events); err != nil {
-		return err
-	}
-	return s.store.remember(ctx, d.rows)
+	return db.Together(ctx, func(ctx context.Context) error {
+		if err := d.book.Write(ctx); err != nil {
+			return err
+		}
+		if err := s.store.insertSeries(ctx, d.series); err != nil {
+			return err
+		}
+		if err := s.store.save(ctx, changed); err != nil {
+			return err
+		}
+		if err := s.store.insertSessions(ctx, d.sessions); err != nil {
+			return err
+		}
+		if err := s.events.Publish(ctx, d.messages); err != nil {
+			return err
+		}
+		if err := s.audit.Record(ctx, d.events); err != nil {
+			return err
+		}
+		return s.store.remember(ctx, d.rows)
+	})
 }
 
 // proof finds out after an ambiguous COMMIT whether the transaction that was to

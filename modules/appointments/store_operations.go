@@ -50,9 +50,8 @@ func (store) done(ctx context.Context, keys []scheduling.Key) (map[scheduling.Ke
 
 // remember writes rows of operations.
 func (store) remember(ctx context.Context, rows []doneOperation) error {
-	tx, err := db.Handle(ctx)
-	if err != nil || len(rows) == 0 {
-		return err
+	if len(rows) == 0 {
+		return nil
 	}
 	n := len(rows)
 	organizations, ids := make([]uuid.UUID, n), make([]uuid.UUID, n)
@@ -61,10 +60,10 @@ func (store) remember(ctx context.Context, rows []doneOperation) error {
 		organizations[i], ids[i] = row.OrganizationID, row.ID
 		kinds[i], fingerprints[i], outcomes[i], times[i] = row.Kind, row.Fingerprint, string(row.Outcome), row.CreatedAt
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[]::jsonb[], $6::timestamptz[])`,
-		db.UUIDs(organizations), db.UUIDs(ids), kinds, fingerprints, outcomes, times).Error
+		db.UUIDs(organizations), db.UUIDs(ids), kinds, fingerprints, outcomes, times)
 }
 
 func (store) forgetOperations(ctx context.Context, before time.Time) (int64, error) {

@@ -24,10 +24,6 @@ func (s store) save(ctx context.Context, changed []Appointment) error {
 }
 
 func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(rows)
 	organizations, ids, codes, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	states, days, versions, late := make([]string, n), make([]string, n), make([]int, n), make([]bool, n)
@@ -43,7 +39,7 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 		series[i], sessions[i], cancellers[i] = a.SeriesID, a.SessionID, a.CancelledBy
 		started[i], cancelled[i] = a.StartedAt, a.CancelledAt
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO appointments (
 			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
 			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at)
@@ -56,16 +52,12 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
 			late_cancel = excluded.late_cancel, version = excluded.version, updated_at = excluded.updated_at`,
 		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series), db.NullableUUIDs(sessions),
-		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated).Error
+		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated)
 }
 
 // upsertPatients writes patients' parts. Who takes part never changes, what they
 // have to do with the appointment does.
 func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	var organizations, appointments, patients, authorizations []uuid.UUID
 	var reservations []*uuid.UUID
 	var places, units, minutes, unitMinutes []int
@@ -82,7 +74,7 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
 		}
 	}
-	return tx.Exec(`
+	return db.Write(ctx, len(patients), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
 			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
@@ -94,16 +86,12 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
 		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(patients), places, db.UUIDs(authorizations), db.NullableUUIDs(reservations),
-		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies).Error
+		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies)
 }
 
 // upsertPractitioners writes who renders the service, by their places, and removes
 // the places that nobody takes any more, in one statement.
 func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	var organizations, appointments, practitioners, allOf, all []uuid.UUID
 	var places, counts []int
 	var starts, ends []time.Time
@@ -116,7 +104,7 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
 		}
 	}
-	return tx.Exec(`
+	return db.Write(ctx, len(practitioners), `
 		WITH gone AS (
 			DELETE FROM appointment_practitioners p USING unnest($8::uuid[], $9::uuid[], $10::int[]) AS k (organization_id, id, taken)
 			WHERE p.organization_id = k.organization_id AND p.appointment_id = k.id AND p.place >= k.taken)
@@ -125,14 +113,13 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
 		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies,
-		db.UUIDs(allOf), db.UUIDs(all), counts).Error
+		db.UUIDs(allOf), db.UUIDs(all), counts)
 }
 
 // insertSessions writes sessions, each once for its appointment, with their patients.
 func (store) insertSessions(ctx context.Context, rows []Session) error {
-	tx, err := db.Handle(ctx)
-	if err != nil || len(rows) == 0 {
-		return err
+	if len(rows) == 0 {
+		return nil
 	}
 	n := len(rows)
 	organizations, ids, appointments, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
@@ -145,22 +132,22 @@ func (store) insertSessions(ctx context.Context, rows []Session) error {
 		days[i], narratives[i], unauthorized[i] = s.ServiceDate.String(), s.Narrative, s.UnauthorizedUnits
 		parts.add(s)
 	}
-	err = tx.Exec(`
+	err := db.Write(ctx, n, `
 		INSERT INTO sessions (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at, updated_at)
 		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[]::date[],
 			$7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at)`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(appointments), starts, ends, days, narratives, unauthorized, db.UUIDs(creators), created).Error
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(appointments), starts, ends, days, narratives, unauthorized, db.UUIDs(creators), created)
 	if err != nil {
 		return err
 	}
-	return tx.Exec(`
+	return db.Write(ctx, len(parts.patients), `
 		INSERT INTO session_patients (
 			organization_id, session_id, patient_id, place, authorization_id, minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[]::date[])`,
 		db.UUIDs(parts.organizations), db.UUIDs(parts.sessions), db.UUIDs(parts.patients), parts.places, db.UUIDs(parts.authorizations),
-		parts.minutes, parts.units, parts.unauthorized, parts.unitMinutes, parts.methods, parts.since).Error
+		parts.minutes, parts.units, parts.unauthorized, parts.unitMinutes, parts.methods, parts.since)
 }
 
 // sessionParts are the patients of sessions as columns.

@@ -15,20 +15,16 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(rows)
 	organizations, ids, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	rules, times := make([]string, n), make([]time.Time, n)
 	for i, s := range rows {
 		organizations[i], ids[i], creators[i], rules[i], times[i] = s.OrganizationID, s.ID, s.CreatedBy, s.RecurrenceRule, s.CreatedAt
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO appointment_series (organization_id, id, recurrence_rule, created_by, created_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[])`,
-		db.UUIDs(organizations), db.UUIDs(ids), rules, db.UUIDs(creators), times).Error
+		db.UUIDs(organizations), db.UUIDs(ids), rules, db.UUIDs(creators), times)
 }
 
 // seriesOf returns, for each of the appointments that belongs to a series, all

@@ -17,6 +17,9 @@ type Units interface {
 	Open(ctx context.Context, now time.Time, held []Held) (Book, error)
 	// Refusals are what it may have against a claim, for documents.
 	Refusals() []*fault.Error
+	// RefusalOf returns the refusal that a violated constraint of the books means,
+	// or the error itself.
+	RefusalOf(err error) error
 }
 
 // Held names an authorization and, where an appointment has one, its reservation on it.

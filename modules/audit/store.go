@@ -14,10 +14,6 @@ type store struct{}
 
 // insert adds events, in their order, and notes that they have no seal yet.
 func (store) insert(ctx context.Context, rows []row) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(rows)
 	organizations := make([]uuid.UUID, n)
 	actors, subjects, patients, grants := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
@@ -30,7 +26,7 @@ func (store) insert(ctx context.Context, rows []row) error {
 		outcomes[i], types[i], addresses[i] = string(r.Outcome), r.SubjectType, r.Address
 		befores[i], afters[i] = r.Before, r.After
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		WITH recorded AS (
 			INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
 			                          subject_id, patient_id, address, grant_id, before, after)
@@ -46,5 +42,5 @@ func (store) insert(ctx context.Context, rows []row) error {
 		INSERT INTO audit_unsealed (organization_id, sequence, occurred_at)
 		SELECT organization_id, sequence, occurred_at FROM recorded`,
 		db.UUIDs(organizations), times, db.NullableUUIDs(actors), requests, actions, outcomes, types,
-		db.NullableUUIDs(subjects), db.NullableUUIDs(patients), addresses, db.NullableUUIDs(grants), befores, afters).Error
+		db.NullableUUIDs(subjects), db.NullableUUIDs(patients), addresses, db.NullableUUIDs(grants), befores, afters)
 }

@@ -105,18 +105,21 @@ var decisions = map[Status][]Status{
 
 // Reservation holds units of one authorization for one purpose.
 // Always: Consumed + Released ≤ Units; it is open while units are left.
+//
+// As JSON it stands in what is remembered of an operation, which says itself on what
+// authorization it is.
 type Reservation struct {
-	OrganizationID  uuid.UUID `gorm:"primaryKey"`
-	AuthorizationID uuid.UUID `gorm:"primaryKey"`
+	OrganizationID  uuid.UUID `gorm:"primaryKey" json:"-"`
+	AuthorizationID uuid.UUID `gorm:"primaryKey" json:"-"`
 	ID              uuid.UUID `gorm:"primaryKey"`
 	Sequence        int64     // of the entry that made it: the order of age
 	Units           int
-	Consumed        int `gorm:"column:consumed_units"`
-	Released        int `gorm:"column:released_units"`
+	Consumed        int `gorm:"column:consumed_units" json:",omitempty"`
+	Released        int `gorm:"column:released_units" json:",omitempty"`
 	ServiceDate     calendar.Date
-	ExpiresAt       *time.Time // nil: it does not expire
-	AppointmentID   *uuid.UUID // settled only through this appointment, where there is one
-	Reference       *string    // the caller's own
+	ExpiresAt       *time.Time `json:",omitempty"` // nil: it does not expire
+	AppointmentID   *uuid.UUID `json:",omitempty"` // settled only through this appointment, where there is one
+	Reference       *string    `json:",omitempty"` // the caller's own
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 }

@@ -49,12 +49,34 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
 		ActorID: caller.UserID, RequestID: caller.RequestID, Address: caller.Address, GrantID: caller.GrantID,
 	}
+	if c.onlyTotal() {
+		op.Match = c.Match
+		return s.adjustTotal(ctx, caller.OrganizationID, op)
+	}
 	var v View
 	err = s.undisturbed(ctx, caller.OrganizationID, id, func(ctx context.Context, lane ...db.Option) error {
 		v, err = s.change(ctx, caller.OrganizationID, id, c, op, lane)
 		return err
 	})
 	return v, err
+}
+
+// onlyTotal reports whether all that changes is units: then it is an operation
+// among others, and no terms that must stand still while they are changed.
+func (c Change) onlyTotal() bool {
+	terms := c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
+	return c.TotalUnits.Given && !terms
+}
+
+func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Operation) (View, error) {
+	outcomes, err := s.carryOut(ctx, "units.adjust", batch{organization: organization, ops: []Operation{op}})
+	if err != nil {
+		return View{}, err
+	}
+	if outcomes[0].Refusal != nil {
+		return View{}, outcomes[0].Refusal
+	}
+	return outcomes[0].view(), nil
 }
 
 func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Change, op Operation, lane []db.Option) (View, error) {
@@ -108,7 +130,8 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 	}, append(lane, s.proof(&rows), db.RetryConstraint(operationOnce))...)
 }
 
-// adjust decides and writes the change of the total, on the authorization with its new terms.
+// adjust decides and writes a change of the total that comes with new terms, on the
+// authorization as it is with them.
 func (s *Service) adjust(ctx context.Context, organization uuid.UUID, op Operation, at Moment) (Authorization, error) {
 	b := batch{organization: organization, ops: []Operation{op}}
 	d, err := s.open(ctx, []batch{b})

@@ -202,21 +202,23 @@ func (s *Service) loadWeeks(ctx context.Context, d *desk, asked map[authorizatio
 	return nil
 }
 
-// write writes what was decided on the desk: a statement for each table,
-// whatever the number of rows.
+// write writes what was decided on the desk: a statement for each table, whatever
+// the number of rows, all of them in one round trip.
 func (s *Service) write(ctx context.Context, d *desk) error {
-	if changed := d.changed(); len(changed) > 0 {
-		if err := s.store.post(ctx, changed); err != nil {
+	return RefusalOf(db.Together(ctx, func(ctx context.Context) error {
+		if changed := d.changed(); len(changed) > 0 {
+			if err := s.store.post(ctx, changed); err != nil {
+				return err
+			}
+		}
+		if err := s.events.Publish(ctx, d.messages); err != nil {
 			return err
 		}
-	}
-	if err := s.events.Publish(ctx, d.messages); err != nil {
-		return err
-	}
-	if err := s.audit.Record(ctx, d.trail); err != nil {
-		return err
-	}
-	return s.store.remember(ctx, d.rows)
+		if err := s.audit.Record(ctx, d.trail); err != nil {
+			return err
+		}
+		return s.store.remember(ctx, d.rows)
+	}))
 }
 
 // proof finds out after an ambiguous COMMIT whether the transaction that was to

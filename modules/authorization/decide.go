@@ -272,6 +272,9 @@ func (d *draft) nothingToConsume() *fault.Error {
 }
 
 func (d *draft) adjust() *fault.Error {
+	if refusal, stale := fault.From(d.op.Match.Check(d.Version)); stale {
+		return refusal
+	}
 	if booked := d.Used + d.Scheduled; d.op.Total < booked {
 		return ErrTotalBelowBooked.With(Booked{d.op.Total, d.Used, d.Scheduled},
 			"The total cannot be %d: %d units are used and %d are scheduled.", d.op.Total, d.Used, d.Scheduled)

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
 )
 
 var (
@@ -377,6 +378,17 @@ func TestAdjust(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(granted(10, 2, 3), adjust(4), at)
 		require.Equal(t, Booked{Requested: 4, UsedUnits: 2, ScheduledUnits: 3}, outcome.Refusal.Details())
+	})
+	t.Run("it is meant for a version", func(t *testing.T) {
+		t.Parallel()
+		op := adjust(9)
+		op.Match = patch.Match(patch.Tag(1))
+		after, outcome := decide(granted(10, 2, 3), op, at)
+		require.Nil(t, outcome.Refusal)
+		require.Equal(t, 9, after.Total)
+		again, outcome := decide(after, op, at)
+		require.Equal(t, patch.Current{CurrentVersion: 2}, outcome.Refusal.Details())
+		require.Equal(t, after, again)
 	})
 	t.Run("it writes nothing when nothing changes", func(t *testing.T) {
 		t.Parallel()

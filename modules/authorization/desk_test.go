@@ -136,22 +136,3 @@ func drawBatch(t *rapid.T, keys []authorizationKey, d *desk) batch {
 	}
 	return b
 }
-
-func BenchmarkSettle(b *testing.B) {
-	const calls = 256
-	a := granted(10_000_000, 0, 0)
-	batches := make([]batch, calls)
-	for i := range batches {
-		op := reserve(1)
-		op.AuthorizationID = a.ID
-		batches[i] = batch{organization: a.OrganizationID, zone: time.UTC, ops: []Operation{op}}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		d := newDesk(map[authorizationKey]account{a.key(): a}, map[operationKey]doneOperation{})
-		for _, each := range batches {
-			d.settle(each)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/calls, "ns/call")
-}

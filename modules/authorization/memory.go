@@ -58,6 +58,9 @@ func recall(now Authorization, stored json.RawMessage) (Outcome, error) {
 		Missing:       m.Missing,
 		Replayed:      true,
 	}
+	for i := range o.Reservations {
+		o.Reservations[i].OrganizationID, o.Reservations[i].AuthorizationID = now.OrganizationID, now.ID
+	}
 	o.Authorization.Balance = m.Balance
 	o.Authorization.Version = m.Version
 	o.Authorization.UpdatedAt = m.UpdatedAt

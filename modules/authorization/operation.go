@@ -2,13 +2,14 @@ package authorization
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
 )
 
 // Operation is one change of units that somebody asks for. Ids are chosen
@@ -18,8 +19,9 @@ type Operation struct {
 	ID              uuid.UUID // of this operation: repeated, it takes effect once
 	Kind            EntryKind
 	AuthorizationID uuid.UUID
-	Units           int // Reserve, Release, Consume: 0 means all that is left of the named reservation
-	Total           int // Adjust: the new total
+	Units           int         // Reserve, Release, Consume: 0 means all that is left of the named reservation
+	Total           int         // Adjust: the new total
+	Match           patch.Match // Adjust: which versions of the authorization it is meant for
 	// ReservationID names the reservation to settle or, of a Reserve, to resize: it
 	// holds Units for ServiceDate from then on. Nil: take from the oldest open ones
 	// that carry no appointment.
@@ -56,10 +58,26 @@ func (o Operation) reservedFor(today calendar.Date) calendar.Date {
 // fingerprint tells whether two operations with one id ask for the same thing.
 // It leaves out who asks and what was chosen for the operation, not by it.
 func (o Operation) fingerprint() []byte {
-	asked := fmt.Appendf(nil, "%s|%s|%d|%d|%s|%s|%d|%s|%s|%t|%s",
-		o.Kind, o.AuthorizationID, o.Units, o.Total, text(o.ReservationID), o.ServiceDate, o.HoldFor,
-		text(o.AppointmentID), quoted(o.Reference), o.KeepRest, quoted(o.Reason))
-	sum := sha256.Sum256(append(asked, o.Bound...))
+	b := make([]byte, 0, 256)
+	word := func(s string) { b = append(append(b, s...), '|') }
+	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '|') }
+	quoted := func(s *string) {
+		if s != nil {
+			b = strconv.AppendQuote(b, *s)
+		}
+	}
+	word(string(o.Kind))
+	word(o.AuthorizationID.String())
+	number(int64(o.Units))
+	number(int64(o.Total))
+	word(text(o.ReservationID))
+	word(o.ServiceDate.String())
+	number(int64(o.HoldFor))
+	word(text(o.AppointmentID))
+	quoted(o.Reference)
+	b = append(strconv.AppendBool(append(b, '|'), o.KeepRest), '|')
+	quoted(o.Reason)
+	sum := sha256.Sum256(append(b, o.Bound...))
 	return sum[:]
 }
 
@@ -68,13 +86,6 @@ func text(id *uuid.UUID) string {
 		return ""
 	}
 	return id.String()
-}
-
-func quoted(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return fmt.Sprintf("%q", *s)
 }
 
 // Outcome is what an operation came to: a refusal, or what it changed.

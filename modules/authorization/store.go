@@ -34,7 +34,7 @@ func (store) insert(ctx context.Context, a *Authorization) error {
 	if err != nil {
 		return err
 	}
-	return refusalOf(tx.Create(a).Error)
+	return RefusalOf(tx.Create(a).Error)
 }
 
 func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
@@ -252,10 +252,10 @@ func (store) entries(ctx context.Context, authorization uuid.UUID, after int64, 
 // changedOne turns the result of a write that must change one row into an error.
 func changedOne(result *gorm.DB) error {
 	if result.Error != nil {
-		return refusalOf(result.Error)
+		return RefusalOf(result.Error)
 	}
 	if result.RowsAffected != 1 {
-		return errRowsChanged(result.RowsAffected, 1)
+		return &db.RowsError{Statement: result.Statement.SQL.String(), Want: 1, Got: result.RowsAffected}
 	}
 	return nil
 }

@@ -78,9 +78,8 @@ func (s store) doneOne(ctx context.Context, key operationKey) (*doneOperation, e
 
 // remember writes rows of operations.
 func (store) remember(ctx context.Context, rows []doneOperation) error {
-	tx, err := db.Handle(ctx)
-	if err != nil || len(rows) == 0 {
-		return err
+	if len(rows) == 0 {
+		return nil
 	}
 	n := len(rows)
 	organizations, ids, authorizations := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
@@ -89,10 +88,10 @@ func (store) remember(ctx context.Context, rows []doneOperation) error {
 		organizations[i], ids[i], authorizations[i] = row.OrganizationID, row.ID, row.AuthorizationID
 		kinds[i], fingerprints[i], outcomes[i], times[i] = string(row.Kind), row.Fingerprint, string(row.Outcome), row.CreatedAt
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::jsonb[], $7::timestamptz[])`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(authorizations), kinds, fingerprints, outcomes, times).Error
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(authorizations), kinds, fingerprints, outcomes, times)
 }
 
 func (store) forgetOperations(ctx context.Context, before time.Time) (int64, error) {

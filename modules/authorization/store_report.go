@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -50,7 +51,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 		return nil, err
 	}
 	if len(rows) != len(of) {
-		return nil, errRowsChanged(int64(len(rows)), len(of))
+		return nil, fmt.Errorf("authorization: %d rows of activity instead of %d", len(rows), len(of))
 	}
 	seen := make([]activity, len(rows))
 	for i, r := range rows {

@@ -3,8 +3,6 @@ package authorization
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,17 +23,24 @@ func (Entry) TableName() string { return "unit_entries" }
 // OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
 // small tables. Index: the primary key.
 func (store) several(ctx context.Context, keys []authorizationKey) ([]Authorization, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	organizations, ids := split(keys)
-	var rows []Authorization
-	err = tx.Raw(`
+	rows := make([]Authorization, 0, len(keys))
+	err := db.Read(ctx, func(scan func(targets ...any) error) error {
+		rows = append(rows, Authorization{})
+		a := &rows[len(rows)-1]
+		return scan(&a.OrganizationID, &a.ID, &a.PatientID, &a.InsuranceID, &a.ServiceCodeID, &a.AuthNumber,
+			&a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.Booked,
+			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
+			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
+	}, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+			SELECT t.organization_id, t.id, t.patient_id, t.insurance_id, t.service_code_id, t.auth_number,
+				t.total_units, t.used_units, t.scheduled_units, t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
+				t.start_date, t.end_date, t.status, t.notes, t.version, t.created_at, t.updated_at,
+				t.initial_units, t.last_sequence, t.last_hash, t.next_expiry
+			FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
+		db.UUIDs(organizations), db.UUIDs(ids))
 	return rows, err
 }
 
@@ -176,10 +181,6 @@ func (s store) post(ctx context.Context, changed []*booking) error {
 // not fit cannot happen under SERIALIZABLE; it is there for the day when somebody
 // runs this on less. Index: the primary key.
 func (store) updateCounters(ctx context.Context, changed []*booking) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(changed)
 	keys := make([]authorizationKey, n)
 	before, last := make([]int64, n), make([]int64, n)
@@ -196,7 +197,7 @@ func (store) updateCounters(ctx context.Context, changed []*booking) error {
 		}
 	}
 	organizations, ids := split(keys)
-	result := tx.Exec(`
+	return db.Write(ctx, n, `
 		UPDATE authorizations a SET (
 			total_units, used_units, scheduled_units, version, last_sequence, last_hash, booked_by_date, next_expiry, updated_at
 		) = (
@@ -211,20 +212,12 @@ func (store) updateCounters(ctx context.Context, changed []*booking) error {
 			AND a.organization_id = ($1::uuid[])[array_position($2::uuid[], a.id)]
 			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`,
 		db.UUIDs(organizations), db.UUIDs(ids), before, total, used, scheduled, version, last, hashes, booked, expiry, updated)
-	if result.Error != nil {
-		return refusalOf(result.Error)
-	}
-	if result.RowsAffected != int64(n) {
-		return errRowsChanged(result.RowsAffected, n)
-	}
-	return nil
 }
 
 // upsertReservations writes new reservations, and what has become of old ones.
 func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
-	tx, err := db.Handle(ctx)
-	if err != nil || len(rows) == 0 {
-		return err
+	if len(rows) == 0 {
+		return nil
 	}
 	n := len(rows)
 	keys, ids, sequences := make([]authorizationKey, n), make([]uuid.UUID, n), make([]int64, n)
@@ -238,7 +231,7 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 		references[i], created[i], updated[i] = r.Reference, r.CreatedAt, r.UpdatedAt
 	}
 	organizations, authorizations := split(keys)
-	return refusalOf(tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO unit_reservations (
 			organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
 			service_date, expires_at, appointment_id, reference, created_at, updated_at)
@@ -248,15 +241,11 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 			units = excluded.units, consumed_units = excluded.consumed_units,
 			released_units = excluded.released_units, service_date = excluded.service_date, updated_at = excluded.updated_at`,
 		db.UUIDs(organizations), db.UUIDs(authorizations), db.UUIDs(ids), sequences, units, consumed, released,
-		days, expiry, db.NullableUUIDs(appointments), references, created, updated).Error)
+		days, expiry, db.NullableUUIDs(appointments), references, created, updated)
 }
 
 // insertEntries appends to ledgers.
 func (store) insertEntries(ctx context.Context, rows []Entry) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(rows)
 	keys, sequences, kinds, units := make([]authorizationKey, n), make([]int64, n), make([]string, n), make([]int, n)
 	reservations, days := make([]*uuid.UUID, n), make([]*string, n)
@@ -275,14 +264,14 @@ func (store) insertEntries(ctx context.Context, rows []Entry) error {
 		times[i], previous[i], hashes[i] = e.OccurredAt, e.PreviousHash[:], e.Hash[:]
 	}
 	organizations, authorizations := split(keys)
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO unit_entries (
 			organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
 			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[], $8::uuid[],
 			$9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[], $16::bytea[], $17::bytea[])`,
 		db.UUIDs(organizations), db.UUIDs(authorizations), sequences, kinds, units, db.NullableUUIDs(reservations), days, db.UUIDs(operations),
-		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes).Error
+		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes)
 }
 
 // dueHold names an authorization with a hold whose time is over.
@@ -330,9 +319,9 @@ var refusals = map[string]*fault.Error{
 	"authorizations_service_code":             fault.ErrInvalid,
 }
 
-// refusalOf returns the refusal that a violated constraint means, wrapping err,
+// RefusalOf returns the refusal that a violated constraint of the books means, wrapping err,
 // or err itself.
-func refusalOf(err error) error {
+func RefusalOf(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -340,10 +329,4 @@ func refusalOf(err error) error {
 		return refusal.Because(err)
 	}
 	return err
-}
-
-var errStale = errors.New("authorization: the row changed under a serializable transaction")
-
-func errRowsChanged(n int64, want int) error {
-	return fmt.Errorf("%w: %d rows instead of %d", errStale, n, want)
 }

@@ -28,8 +28,12 @@ const (
 func (s *Service) relay(ctx context.Context) {
 	poll := time.NewTicker(s.tuning.Poll)
 	defer poll.Stop()
+	var last time.Time // that something was moved
 	for {
-		_, err := s.Relay(ctx)
+		n, err := s.Relay(ctx)
+		if n > 0 {
+			last = time.Now()
+		}
 		if err == nil {
 			err = s.catchUp(ctx)
 		}
@@ -51,18 +55,22 @@ func (s *Service) relay(ctx context.Context) {
 			select { // what else is committed meanwhile goes in the same transaction
 			case <-ctx.Done():
 				return
-			case <-time.After(gather):
+			case <-time.After(max(gather, time.Until(last.Add(interval)))):
 			}
 		}
 	}
 }
 
-// gather is how long the relay waits for more once it was woken. It bounds how
-// often it commits, and so how often others wait for its flush.
-const gather = 5 * time.Millisecond
+// Once it was woken the relay waits for more, gather after a silence, and as long
+// as there is something all the time until an interval has passed since it moved
+// the last: a transaction of it costs about as much as one of those that publish.
+const (
+	gather   = 5 * time.Millisecond
+	interval = 50 * time.Millisecond
+)
 
 // Relay moves everything that waits in the outbox and that no other instance is
-// moving, and returns how many transactions that took.
+// moving, and returns in how many transactions it moved something.
 //
 // They are READ COMMITTED: the outbox is a queue, written by SERIALIZABLE
 // transactions that must not meet its reader (as predicate locks of one would
@@ -71,19 +79,29 @@ const gather = 5 * time.Millisecond
 // lock of the whole server from before its COMMIT to after it, behind which the
 // transactions of users would queue.
 func (s *Service) Relay(ctx context.Context) (int, error) {
-	for n := 0; ; n++ {
-		moved, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]head, error) {
+	for n := 1; ; n++ {
+		full := false
+		done, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]moved, error) {
 			locked, err := s.store.lockStreams(ctx, maxStreams)
 			if err != nil || len(locked) == 0 {
 				return nil, err
 			}
+			full = len(locked) == maxStreams
 			return s.store.move(ctx, locked, maxBatch, s.now())
 		})
-		if err != nil || len(moved) == 0 {
-			return n, err
+		if err != nil || len(done) == 0 {
+			return n - 1, err
 		}
-		s.streams.advance(moved...)
-		signal(s.due)
+		for _, m := range done {
+			s.streams.advance(m.head())
+			full = full || m.Events == maxBatch
+			if m.Deliveries > 0 {
+				signal(s.due)
+			}
+		}
+		if !full {
+			return n, nil // what has come meanwhile wakes the relay again
+		}
 	}
 }
 
@@ -110,8 +128,7 @@ func (l *listener) Connected() { l.streams.wakeAll() }
 // Notified implements [db.Listener].
 func (l *listener) Notified(payload string) {
 	if h, ok := parseHead(payload); ok {
-		l.streams.advance(h)
-		signal(l.due)
+		l.streams.advance(h) // who moved them delivers them to webhooks
 	}
 }
 
@@ -121,10 +138,7 @@ func (l *listener) Lost(err error) {
 		Warn("other instances cannot be heard for now; events of theirs come a little later")
 }
 
-func (h head) text() string {
-	return h.OrganizationID.String() + " " + strconv.FormatInt(h.LastPosition, 10)
-}
-
+// parseHead reads what [store.move] tells other instances.
 func parseHead(text string) (head, bool) {
 	id, position, _ := strings.Cut(text, " ")
 	organization, err := uuid.Parse(id)

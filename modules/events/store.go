@@ -27,10 +27,6 @@ func handle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 
 // publish writes rows of the outbox, in their order.
 func (store) publish(ctx context.Context, messages []outbox.Message, payloads []string) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	n := len(messages)
 	organizations, subjects := make([]uuid.UUID, n), make([]uuid.UUID, n)
 	types, permissions, times := make([]string, n), make([]string, n), make([]time.Time, n)
@@ -38,13 +34,13 @@ func (store) publish(ctx context.Context, messages []outbox.Message, payloads []
 		organizations[i], subjects[i] = m.OrganizationID, m.SubjectID
 		types[i], permissions[i], times[i] = m.Type, string(m.Permission), m.OccurredAt
 	}
-	return tx.Exec(`
+	return db.Write(ctx, n, `
 		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
 		SELECT organization_id, type, subject_id, permission, CAST(payload AS jsonb), occurred_at
 		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
 			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, payload, occurred_at, place)
 		ORDER BY place`,
-		db.UUIDs(organizations), types, db.UUIDs(subjects), permissions, payloads, times).Error
+		db.UUIDs(organizations), types, db.UUIDs(subjects), permissions, payloads, times)
 }
 
 // head is how far an organization's stream has come.
@@ -53,16 +49,30 @@ type head struct {
 	LastPosition   int64
 }
 
+// moved is what a transaction of the relay has added to a stream.
+type moved struct {
+	OrganizationID uuid.UUID
+	LastPosition   int64
+	Events         int
+	Deliveries     int // to webhooks, now due
+}
+
+func (m moved) head() head { return head{m.OrganizationID, m.LastPosition} }
+
 // lockStreams takes the streams that have something waiting in the outbox and
-// that no other instance is working on. What they hold is read in a later
-// statement: it must see what the one who held the lock before has committed.
-// Indexes: the primary keys.
+// that no other instance is working on, at most so many. What they hold is read in
+// a later statement: it must see what the one who held the lock before has
+// committed. Indexes: the primary keys.
 func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Exec(`
+	var waiting []struct {
+		OrganizationID uuid.UUID
+		Streams        bool // it has a stream
+	}
+	err = tx.Raw(`
 		WITH RECURSIVE waiting AS ( -- the organizations in the outbox, by leaps through its index
 			(SELECT organization_id FROM outbox ORDER BY organization_id LIMIT 1)
 			UNION ALL
@@ -70,70 +80,72 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 			        ORDER BY o.organization_id LIMIT 1)
 			FROM waiting w WHERE w.organization_id IS NOT NULL
 		)
-		INSERT INTO event_streams (organization_id)
-		SELECT organization_id FROM waiting w
-		WHERE organization_id IS NOT NULL
-		  AND NOT EXISTS (SELECT FROM event_streams s WHERE s.organization_id = w.organization_id)
-		ORDER BY organization_id
-		ON CONFLICT DO NOTHING`).Error
-	if err != nil {
+		SELECT organization_id, EXISTS (SELECT FROM event_streams s WHERE s.organization_id = w.organization_id) AS streams
+		FROM waiting w WHERE organization_id IS NOT NULL`).Scan(&waiting).Error
+	if err != nil || len(waiting) == 0 {
 		return nil, err
+	}
+	var all, first []uuid.UUID
+	for _, w := range waiting {
+		all = append(all, w.OrganizationID)
+		if !w.Streams {
+			first = append(first, w.OrganizationID)
+		}
+	}
+	if len(first) > 0 {
+		err := tx.Exec(`INSERT INTO event_streams (organization_id) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING`, db.UUIDs(first)).Error
+		if err != nil {
+			return nil, err
+		}
 	}
 	var locked []uuid.UUID
 	err = tx.Raw(`
-		SELECT organization_id FROM event_streams s
-		WHERE EXISTS (SELECT FROM outbox o WHERE o.organization_id = s.organization_id)
-		ORDER BY organization_id
-		LIMIT ?
-		FOR UPDATE SKIP LOCKED`, limit).Scan(&locked).Error
+		SELECT organization_id FROM event_streams WHERE organization_id = ANY ($1::uuid[])
+		ORDER BY organization_id LIMIT $2 FOR UPDATE SKIP LOCKED`, db.UUIDs(all), limit).Scan(&locked).Error
 	return locked, err
 }
 
 // move gives each waiting event of the locked streams its position, at most so
 // many of one stream, hands copies to the webhooks that asked for them, and tells
-// other instances. It returns the new heads.
-func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]head, error) {
+// other instances. What is taken is looked up row by row, whatever the planner
+// thinks of the outbox: nobody else takes from a locked stream.
+// Index: the primary keys.
+func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moved, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var moved []head
+	var done []moved
 	err = tx.Raw(`
-		WITH waiting AS (
-			SELECT o.* FROM event_streams s CROSS JOIN LATERAL (
-				SELECT organization_id, sequence FROM outbox
-				WHERE organization_id = s.organization_id ORDER BY sequence LIMIT ?) o
-			WHERE s.organization_id IN ?
-		), taken AS (
-			DELETE FROM outbox o USING waiting w
-			WHERE o.organization_id = w.organization_id AND o.sequence = w.sequence
-			RETURNING o.*
+		WITH taken AS (
+			DELETE FROM outbox WHERE ctid = ANY (ARRAY(
+				SELECT o.ctid FROM unnest($1::uuid[]) AS s (organization_id) CROSS JOIN LATERAL (
+					SELECT t.ctid FROM outbox t WHERE t.organization_id = s.organization_id ORDER BY t.sequence LIMIT $2) o))
+			RETURNING *
+		), heads AS (
+			UPDATE event_streams s SET last_position = s.last_position + t.events
+			FROM (SELECT organization_id, count(*) AS events FROM taken GROUP BY organization_id) t
+			WHERE s.organization_id = t.organization_id AND s.organization_id = ANY ($1::uuid[])
+			RETURNING s.organization_id, s.last_position, t.events
 		), written AS (
 			INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
-			SELECT t.organization_id, s.last_position + row_number() OVER (PARTITION BY t.organization_id ORDER BY t.sequence),
+			SELECT organization_id, h.last_position - h.events + row_number() OVER (PARTITION BY organization_id ORDER BY t.sequence),
 			       t.type, t.subject_id, t.permission, t.payload, t.occurred_at
-			FROM taken t JOIN event_streams s USING (organization_id)
+			FROM taken t JOIN heads h USING (organization_id)
 			RETURNING organization_id, position, type
 		), handed AS (
 			INSERT INTO webhook_deliveries (organization_id, webhook_id, position, next_attempt_at)
-			SELECT w.organization_id, w.id, e.position, ?
+			SELECT w.organization_id, w.id, e.position, $3::timestamptz
 			FROM written e JOIN webhooks w USING (organization_id)
 			WHERE w.active AND (w.types = '{}' OR e.type = ANY (w.types))
 			FOR KEY SHARE OF w -- so that none is deleted meanwhile
+			RETURNING organization_id
 		)
-		UPDATE event_streams s SET last_position = e.last
-		FROM (SELECT organization_id, max(position) AS last FROM written GROUP BY organization_id) e
-		WHERE s.organization_id = e.organization_id
-		RETURNING s.organization_id, s.last_position`, limit, locked, now).Scan(&moved).Error
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range moved {
-		if err := tx.Exec("SELECT pg_notify(?, ?)", channel, h.text()).Error; err != nil {
-			return nil, err
-		}
-	}
-	return moved, nil
+		SELECT h.organization_id, h.last_position, h.events,
+			(SELECT count(*) FROM handed d WHERE d.organization_id = h.organization_id) AS deliveries,
+			pg_notify($4, h.organization_id || ' ' || h.last_position)
+		FROM heads h`, db.UUIDs(locked), limit, now, channel).Scan(&done).Error
+	return done, err
 }
 
 // heads returns how far the organizations' streams have come.

@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -38,26 +39,30 @@ type tokens struct {
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	parser   *jwt.Parser
+	times    *jwt.Validator // of claims that were read before
 	key      jwt.Keyfunc
 	grants   grants
+	known    memory
 }
 
 func newTokens(secret []byte, lifetime time.Duration, clock func() time.Time, newID func() uuid.UUID) *tokens {
+	options := []jwt.ParserOption{
+		// The token's own header must not choose how it is checked.
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithIssuer(issuer),
+		jwt.WithAudience(audience),
+		jwt.WithExpirationRequired(),
+		jwt.WithNotBeforeRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithLeeway(clockSkew),
+		jwt.WithTimeFunc(clock),
+		jwt.WithStrictDecoding(),
+	}
 	return &tokens{
 		secret: secret, lifetime: lifetime, clock: clock, newID: newID,
-		parser: jwt.NewParser(
-			// The token's own header must not choose how it is checked.
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-			jwt.WithIssuer(issuer),
-			jwt.WithAudience(audience),
-			jwt.WithExpirationRequired(),
-			jwt.WithNotBeforeRequired(),
-			jwt.WithIssuedAt(),
-			jwt.WithLeeway(clockSkew),
-			jwt.WithTimeFunc(clock),
-			jwt.WithStrictDecoding(),
-		),
-		key: func(*jwt.Token) (any, error) { return secret, nil },
+		parser: jwt.NewParser(options...),
+		times:  jwt.NewValidator(options...),
+		key:    func(*jwt.Token) (any, error) { return secret, nil },
 	}
 }
 
@@ -97,21 +102,38 @@ func (t *tokens) check(token string) (identity.Caller, error) {
 	if len(token) > maxToken {
 		return identity.Caller{}, invalidToken(errTokenLong)
 	}
+	sum := sha256.Sum256([]byte(token))
+	if v := t.known.find(sum); v != nil {
+		if err := t.times.Validate(&v.claims); err != nil {
+			return identity.Caller{}, invalidToken(err)
+		}
+		return v.caller, nil
+	}
+	v, err := t.verify(token)
+	if err != nil {
+		return identity.Caller{}, invalidToken(err)
+	}
+	t.known.keep(sum, v)
+	return v.caller, nil
+}
+
+// verify checks a token that is not remembered.
+func (t *tokens) verify(token string) (*verified, error) {
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.key); err != nil {
-		return identity.Caller{}, invalidToken(err)
+		return nil, err
 	}
 	user, err := uuid.Parse(c.Subject)
 	if err != nil || user == uuid.Nil || c.Organization == uuid.Nil {
-		return identity.Caller{}, invalidToken(errTokenSubject)
+		return nil, errTokenSubject
 	}
-	return identity.Caller{
+	return &verified{c, identity.Caller{
 		UserID:         user,
 		OrganizationID: c.Organization,
 		Roles:          c.Roles,
 		Permissions:    t.grants.of(combine(c.Roles)),
 		Until:          c.ExpiresAt.Time,
-	}, nil
+	}}, nil
 }
 
 func invalidToken(cause error) error {

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 
@@ -17,6 +18,8 @@ type attempt struct {
 	unit    unit
 	number  int  // 1 for the first
 	inDoubt bool // see [InDoubt]
+
+	connection *sql.Conn // of the transaction
 
 	mu    sync.Mutex
 	tx    *gorm.DB // nil before it has begun and once it is over

@@ -165,10 +165,29 @@ func (tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQuery
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (tracer) TraceQueryEnd(ctx context.Context, c *pgx.Conn, data pgx.TraceQueryEndData) {
-	if data.Err == nil || errors.Is(data.Err, pgx.ErrNoRows) {
+	note(ctx, c, data.Err)
+}
+
+// TraceBatchStart implements pgx.BatchTracer.
+func (tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (tracer) TraceBatchQuery(ctx context.Context, c *pgx.Conn, data pgx.TraceBatchQueryData) {
+	note(ctx, c, data.Err)
+}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (tracer) TraceBatchEnd(ctx context.Context, c *pgx.Conn, data pgx.TraceBatchEndData) {
+	note(ctx, c, data.Err)
+}
+
+func note(ctx context.Context, c *pgx.Conn, err error) {
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
 		return
 	}
 	if a := attemptIn(ctx); a != nil {
-		a.observe(data.Err, c.IsClosed())
+		a.observe(err, c.IsClosed())
 	}
 }

@@ -144,6 +144,7 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 
 	at = begin
 	err = d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
+		a.connection = connection.Statement.ConnPool.(*sql.Conn) // as gorm says
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
 			at = inBody
 			a.start(tx)
@@ -174,11 +175,7 @@ func (d *DB) lock(ctx context.Context, u unit) error {
 		return nil
 	}
 	for _, table := range u.locks {
-		tx, err := Handle(ctx)
-		if err != nil {
-			return err
-		}
-		if err := tx.Exec("LOCK TABLE " + pgx.Identifier{table}.Sanitize() + " IN EXCLUSIVE MODE").Error; err != nil {
+		if err := Write(ctx, 0, "LOCK TABLE "+pgx.Identifier{table}.Sanitize()+" IN EXCLUSIVE MODE"); err != nil {
 			return err
 		}
 	}

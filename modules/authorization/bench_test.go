@@ -1,0 +1,95 @@
+package authorization
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// reserved returns an account, the operation that has just reserved a unit of it,
+// and what it came to.
+func reserved() (account, Operation, Outcome) {
+	op := reserve(1)
+	op.ActorID, op.RequestID = uuid.New(), uuid.NewString()
+	after, outcome := decide(granted(10_000_000, 0, 0), op, at)
+	return after, op, outcome
+}
+
+func BenchmarkDecide(b *testing.B) {
+	before := granted(10_000_000, 0, 0)
+	_, op, _ := reserved()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, outcome := decide(before, op, at); outcome.Refusal != nil {
+			b.Fatal(outcome.Refusal)
+		}
+	}
+}
+
+// BenchmarkDesk settles what a full transaction of 50 clients has.
+func BenchmarkDesk(b *testing.B) {
+	const calls = 50
+	a := granted(10_000_000, 0, 0)
+	batches := make([]batch, calls)
+	for i := range batches {
+		_, op, _ := reserved()
+		op.AuthorizationID, op.Repeatable = a.ID, true
+		batches[i] = batch{organization: a.OrganizationID, zone: time.UTC, ops: []Operation{op}}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d := newDesk(map[authorizationKey]account{a.key(): a}, map[operationKey]doneOperation{})
+		for _, each := range batches {
+			d.settle(each)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/calls, "ns/call")
+}
+
+func BenchmarkHash(b *testing.B) {
+	_, _, outcome := reserved()
+	e := outcome.Entries[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		e.PreviousHash = e.computeHash()
+	}
+}
+
+func BenchmarkFingerprint(b *testing.B) {
+	_, op, _ := reserved()
+	b.ReportAllocs()
+	for b.Loop() {
+		op.fingerprint()
+	}
+}
+
+// BenchmarkMemory writes what is remembered of an operation.
+func BenchmarkMemory(b *testing.B) {
+	_, op, outcome := reserved()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := json.Marshal(memoryOf(op, outcome)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAnswer writes the answer to a reserve.
+func BenchmarkAnswer(b *testing.B) {
+	_, _, outcome := reserved()
+	outcome.Today = today
+	answer := reserveAnswer{Reservation: reservationBodyOf(outcome.Reservations[0]), Authorization: bodyOf(outcome.view())}
+	var out bytes.Buffer
+	require.NoError(b, json.NewEncoder(&out).Encode(answer))
+	b.ReportAllocs()
+	for b.Loop() {
+		out.Reset()
+		if err := json.NewEncoder(&out).Encode(answer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package rbac
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestARememberedTokenIsCheckedForTime: what does not depend on time was checked
+// once, and what does is checked each time.
+func TestARememberedTokenIsCheckedForTime(t *testing.T) {
+	t.Parallel()
+	tokens, now := turnstile(testSecret)
+	issued := *now
+	token, err := tokens.issue(someone(Scheduler))
+	require.NoError(t, err)
+	first, err := tokens.check(token)
+	require.NoError(t, err)
+	require.NotNil(t, tokens.known.find(sha256.Sum256([]byte(token))))
+	again, err := tokens.check(token)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+
+	*now = issued.Add(-time.Minute)
+	require.Contains(t, requireRefused(t, tokens, token).Error(), "not valid", "it is of the future now")
+	*now = issued.Add(15*time.Minute + clockSkew)
+	require.Contains(t, requireRefused(t, tokens, token).Error(), "expired")
+
+	spoilt := token[:len(token)-2] + "xx"
+	requireRefused(t, tokens, spoilt)
+	require.Nil(t, tokens.known.find(sha256.Sum256([]byte(spoilt))), "only what is right is remembered")
+}
+
+func TestTheMemoryOfTokensIsBounded(t *testing.T) {
+	t.Parallel()
+	var m memory
+	used := digest{}
+	m.keep(used, &verified{})
+	for n := uint64(1); n <= 5*maxVerified; n++ {
+		var d digest
+		binary.BigEndian.PutUint64(d[:], n)
+		m.keep(d, &verified{})
+		require.NotNil(t, m.find(d))
+		require.LessOrEqual(t, len(m.recent)+len(m.old), 2*maxVerified)
+		require.NotNil(t, m.find(used), "what is in use stays")
+	}
+	var forgotten digest
+	binary.BigEndian.PutUint64(forgotten[:], 1)
+	require.Nil(t, m.find(forgotten))
+}

@@ -1,0 +1,138 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Write executes a statement that must write exactly so many rows in the
+// transaction of the context: at once or, inside [Together], with others. It goes
+// to the driver past gorm, so the arguments are numbered, $1, $2, …, and arrays are
+// arguments like others (see [UUIDs]). Errors: *[RowsError], [ErrNoTransaction],
+// [ErrTransactionOver], and the driver's.
+func Write(ctx context.Context, rows int, statement string, arguments ...any) error {
+	w := write{rows, statement, arguments}
+	if t, ok := ctx.Value(togetherKey{}).(*together); ok {
+		t.writes = append(t.writes, w)
+		return nil
+	}
+	return send(ctx, []write{w})
+}
+
+// Together has everything that fn hands to [Write] executed in one round trip when
+// fn has returned nil, in its order, up to the first that fails, whose error it
+// returns. So fn does not see what it writes, and must not read it; where it fails
+// itself, nothing is sent. Inside another Together it joins that.
+func Together(ctx context.Context, fn func(ctx context.Context) error) error {
+	if _, joined := ctx.Value(togetherKey{}).(*together); joined {
+		return fn(ctx)
+	}
+	var t together
+	if err := fn(context.WithValue(ctx, togetherKey{}, &t)); err != nil || len(t.writes) == 0 {
+		return err
+	}
+	return send(ctx, t.writes)
+}
+
+// Read runs a query in the transaction of the context and has each row read by fn,
+// which names a target for each column and does nothing else with the transaction.
+// Like [Write] it goes past gorm, for what every operation waits for. Errors:
+// [ErrNoTransaction], [ErrTransactionOver], those of fn, and the driver's.
+func Read(ctx context.Context, fn func(scan func(targets ...any) error) error, statement string, arguments ...any) error {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
+		began := time.Now()
+		rows, err := c.Query(ctx, statement, arguments...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for err == nil && rows.Next() {
+			err = fn(rows.Scan)
+		}
+		rows.Close()
+		if err == nil {
+			err = rows.Err()
+		}
+		tx.Logger.Trace(ctx, began, func() (string, int64) { return statement, rows.CommandTag().RowsAffected() }, err)
+		return err
+	})
+}
+
+// RowsError says that a statement did not write the rows that it was to write.
+// Under SERIALIZABLE this is a bug: what was read holds until COMMIT.
+type RowsError struct {
+	Statement string
+	Want, Got int64
+}
+
+func (e *RowsError) Error() string {
+	return fmt.Sprintf("db: a statement wrote %d rows instead of %d: %s", e.Got, e.Want, e.Statement)
+}
+
+type togetherKey struct{}
+
+// together collects what is to be sent. It is used by one goroutine at a time, as
+// the transaction is.
+type together struct{ writes []write }
+
+type write struct {
+	rows      int
+	statement string
+	arguments []any
+}
+
+// send executes statements in one round trip.
+func send(ctx context.Context, writes []write) error {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
+		var batch pgx.Batch
+		for _, w := range writes {
+			batch.Queue(w.statement, w.arguments...)
+		}
+		began := time.Now()
+		results := c.SendBatch(ctx, &batch)
+		var failed error
+		for _, w := range writes {
+			tag, err := results.Exec()
+			tx.Logger.Trace(ctx, began, func() (string, int64) { return w.statement, tag.RowsAffected() }, err)
+			began = time.Now()
+			if err == nil && tag.RowsAffected() != int64(w.rows) {
+				err = &RowsError{Statement: w.statement, Want: int64(w.rows), Got: tag.RowsAffected()}
+			}
+			if err != nil {
+				failed = err
+				break
+			}
+		}
+		if err := results.Close(); failed == nil {
+			failed = err
+		}
+		return failed
+	})
+}
+
+// driver lends out the driver's connection, unless the transaction on it is over:
+// what is sent then would be committed by itself.
+func (a *attempt) driver(use func(c *pgx.Conn) error) error {
+	return a.connection.Raw(func(driver any) error {
+		c := driver.(*stdlib.Conn).Conn()
+		if c.PgConn().TxStatus() == idle {
+			return ErrTransactionOver
+		}
+		return use(c)
+	})
+}
+
+// idle is how the protocol says that a connection is in no transaction.
+const idle = 'I'
