@@ -80,7 +80,7 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
 			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[])
-		ON CONFLICT (organization_id, appointment_id, patient_id) DO UPDATE SET
+		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
