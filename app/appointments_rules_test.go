@@ -14,9 +14,12 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// serviceCode enters another service and returns its id.
+// service enters another service and returns its id.
 func (c *clinic) service(t testing.TB, code string, credentials ...string) uuid.UUID {
 	t.Helper()
+	if credentials == nil {
+		credentials = []string{}
+	}
 	return c.admin().post(t, "/service-codes", body{"code": code, "description": code, "requiredCredentials": credentials}).created(t)
 }
 

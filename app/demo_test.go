@@ -76,12 +76,18 @@ func TestDemoPractice(t *testing.T) {
 	})
 	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
 		var codes []string
+		lanes := map[string]int{}
 		for _, item := range admin.get(t, "/service-codes?limit=200").body["data"].([]any) {
 			code := item.(map[string]any)
 			codes = append(codes, code["code"].(string))
 			require.EqualValues(t, 15, code["unitMinutes"])
+			lanes[code["lane"].(string)]++
 		}
+		require.Equal(t, map[string]int{"DIRECT": 6, "SUPERVISION": 1, "CAREGIVER": 2, "ASSESSMENT": 1}, lanes)
 		require.ElementsMatch(t, strings.Fields("97151 97152 97153 97154 97155 97156 97157 97158 0362T 0373T"), codes)
+	})
+	t.Run("it lets analysts work while a technician treats", func(t *testing.T) {
+		require.Len(t, admin.get(t, "/service-pairs").body["pairs"], 2)
 	})
 	t.Run("it is as README.md shows it", func(t *testing.T) {
 		text, err := os.ReadFile("../README.md")

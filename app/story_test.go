@@ -151,7 +151,7 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"})
 	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
 	s.tell(admin, "getOrganization", "One's own", organization, nil)
-	s.tell(admin, "changeOrganization", "A better name", organization, body{"name": "Example ABA"})
+	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization, body{"name": "Example ABA", "lateCancelHours": 48})
 
 	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", body{
 		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
@@ -176,7 +176,7 @@ func (s *story) playDirectory(admin caller) {
 	payer := id(s.tell(admin, "createPayer", "A payer", "/payers", body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
 	s.tell(admin, "listPayers", "All payers", "/payers", nil)
 	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
-	s.tell(admin, "changePayer", "Another way of rounding", "/payers/"+payer, body{"rounding": "CEIL"})
+	s.tell(admin, "changePayer", "Another way of rounding from a day on", "/payers/"+payer, body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
 
 	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
 		"patientId": strings.TrimPrefix(patient, "/patients/"), "payerId": payer, "memberNumber": "M-55821", "startsOn": "2026-01-01",
@@ -191,6 +191,10 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
 	s.tell(admin, "getServiceCode", "A service code", code, nil)
 	s.tell(admin, "changeServiceCode", "No longer in use", code, body{"active": false})
+	s.tell(admin, "getServicePairs", "What a new practice has", "/service-pairs", nil)
+	s.tell(admin, "replaceServicePairs", "Guidance of the family beside treatment", "/service-pairs", body{"pairs": []any{
+		body{"code": "97153", "otherCode": "97155"}, body{"code": "97153", "otherCode": "97156"},
+	}})
 }
 
 func (s *story) playAuthorizations(admin, scheduler caller) {

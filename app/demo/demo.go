@@ -72,6 +72,9 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 		if err != nil {
 			return struct{}{}, err
 		}
+		if _, err := p.Directory.ReplaceServicePairs(own, directory.ServicePairs{Pairs: pairs}); err != nil {
+			return struct{}{}, err
+		}
 		if err := p.history(own); err != nil {
 			return struct{}{}, err
 		}
@@ -127,6 +130,10 @@ var serviceCodes = []directory.NewServiceCode{
 	{Code: "0362T", Description: "Supporting assessment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
 	{Code: "0373T", Description: "Treatment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
 }
+
+// pairs are the services that run together in the demo practice: an analyst changes
+// the protocol, or guides the family, while a technician treats.
+var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: "97153", OtherCode: "97156"}}
 
 // ledger returns the authorization service as it would have been at the moment.
 func (p Practice) ledger(at time.Time) *authorization.Service {

@@ -15,6 +15,9 @@ const (
 	release
 	consume
 	nothing
+	book // an appointment of one unit
+	cancel
+	complete
 	kinds // how many there are
 )
 
@@ -30,6 +33,10 @@ var operations = [kinds]struct {
 	release: {"release", "release", http.StatusOK},
 	consume: {"consume", "consume", http.StatusOK},
 	nothing: {"no-op", "/admin/no-op", http.StatusOK},
+
+	book:     {"book", "/appointments", http.StatusCreated},
+	cancel:   {"cancel", "/appointments/", http.StatusOK}, // below which stands the appointment
+	complete: {"complete", "/appointments/", http.StatusOK},
 }
 
 // String is the operation's name in the result.
@@ -43,6 +50,7 @@ type account struct {
 	urls    [][kinds]*url.URL   // by the number of the server
 	done    [kinds]atomic.Int64 // units of operations that the server said it did
 	unknown [kinds]atomic.Int64 // units of those it may have done
+	visits  *visits             // where appointments are booked on it
 }
 
 func (a *account) record(k kind, v verdict) {
@@ -88,10 +96,17 @@ type expectation struct {
 }
 
 func expect(done, unknown [kinds]int64) expectation {
-	held := done[reserve] - done[release]
+	taken, given, used := moved(done)
+	mayTake, mayGive, mayUse := moved(unknown)
+	held := taken - given
 	return expectation{
-		scheduled: Span{held - done[consume] - unknown[release] - unknown[consume], held - done[consume] + unknown[reserve]},
-		used:      Span{done[consume], done[consume] + unknown[consume]},
-		booked:    Span{held - unknown[release], held + unknown[reserve]},
+		scheduled: Span{held - used - mayGive - mayUse, held - used + mayTake},
+		used:      Span{used, used + mayUse},
+		booked:    Span{held - mayGive, held + mayTake},
 	}
+}
+
+// moved adds up the units that were reserved, that went back, and that were used.
+func moved(units [kinds]int64) (taken, given, used int64) {
+	return units[reserve] + units[book], units[release] + units[cancel], units[consume] + units[complete]
 }

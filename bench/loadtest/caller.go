@@ -176,6 +176,10 @@ func (s step) body() []byte {
 		b := append(make([]byte, 0, 96), `{"reservationId":"`...)
 		b = append(b, s.reservation...)
 		return append(b, `","units":1}`...)
+	case book:
+		return s.account.visits.next()
+	case cancel, complete:
+		return emptyBody
 	default:
 		return reserveOne
 	}

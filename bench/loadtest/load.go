@@ -173,10 +173,10 @@ func (c *client) request(due time.Time) {
 // perform sends one operation, and records in its account what is known of it
 // afterwards. It returns the reservation that was made, if it is wanted.
 func (c *caller) perform(s step, wantReservation bool) (v verdict, reservation string) {
-	status, answer, err := c.post(s.account.urls[c.api.number][s.kind], s.body())
+	status, answer, err := c.post(s.address(c.api.number), s.body())
 	v = classify(s.kind, status, answer, err)
-	if v.outcome == accepted && wantReservation && s.kind == reserve {
-		if reservation, err = reservationOf(answer); err != nil {
+	if v.outcome == accepted && wantReservation && (s.kind == reserve || s.kind == book) {
+		if reservation, err = s.made(answer); err != nil {
 			v = verdict{outcome: failed, unknown: true, code: "answer not understood", detail: err.Error()}
 		}
 	}

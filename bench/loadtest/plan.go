@@ -6,7 +6,7 @@ import "math/rand/v2"
 type step struct {
 	kind        kind
 	account     *account
-	reservation string // to release or consume
+	reservation string // to release or consume; the appointment to cancel or complete
 }
 
 // planner decides what one client does next, and hears how it went. The
@@ -22,6 +22,8 @@ type planner interface {
 func newPlanner(s Scenario, accounts []*account, client int) planner {
 	random := rand.New(rand.NewPCG(uint64(client), 97153)) //nolint:gosec // a small number
 	switch {
+	case s.books:
+		return &visiting{account: accounts[client%len(accounts)], random: random}
 	case s.idle:
 		return &repeating{nothing, accounts, random}
 	case !s.mixed:

@@ -31,6 +31,9 @@ func prepare(ctx context.Context, to servers, o Options, s Scenario) ([]*account
 	if err != nil {
 		return nil, err
 	}
+	if s.books {
+		return prepareVisits(ctx, to, o, s, run, code)
+	}
 	accounts := make([]*account, o.Authorizations)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(sideCalls)
@@ -40,7 +43,7 @@ func prepare(ctx context.Context, to servers, o Options, s Scenario) ([]*account
 				return ctx.Err() // another one failed: say so once, not a thousand times
 			}
 			number := fmt.Sprintf("LT-%s-%06d", run, i+1)
-			id, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o))
+			id, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o), monthAgo)
 			if err != nil {
 				return err
 			}
@@ -85,12 +88,15 @@ func findServiceCode(ctx context.Context, a *api) (id string, err error) {
 	return made.ID, err
 }
 
-func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64) (id string, err error) {
+// monthAgo is how many days ago authorizations begin.
+const monthAgo = 30
+
+func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64, daysAgo int) (id string, err error) {
 	// Far enough from today on both sides to be valid in every time zone.
 	today := time.Now().UTC()
 	authorization := map[string]any{
 		"patientId": patient, "serviceCodeId": code, "authNumber": number, "totalUnits": units,
-		"startDate": today.AddDate(0, 0, -30).Format(time.DateOnly),
+		"startDate": today.AddDate(0, 0, -daysAgo).Format(time.DateOnly),
 		"endDate":   today.AddDate(0, 0, 335).Format(time.DateOnly),
 		"status":    "ACTIVE", "notes": "Made by the load test.",
 	}

@@ -25,6 +25,7 @@ type Scenario struct {
 	halfRoom bool // the authorization has room for half of the requests
 	exhausts bool // ends by using up the last units
 	idle     bool // asks for nothing
+	books    bool // books, cancels and completes appointments
 }
 
 var scenarios = []Scenario{
@@ -44,6 +45,12 @@ var scenarios = []Scenario{
 		Summary: "70 % reserve, 20 % release and 10 % consume; a fifth of the clients work on one authorization.",
 		Clients: 100, Authorizations: 100, TargetP95: 175 * time.Millisecond,
 		mixed: true,
+	},
+	{
+		Name:    "booking",
+		Summary: "Half of the requests book appointments with one of five practitioners, the others complete or cancel them.",
+		Clients: 50, Authorizations: 50, TargetP95: 200 * time.Millisecond,
+		books: true,
 	},
 	{
 		Name:    "nearly-full",

@@ -215,8 +215,8 @@ type bookRequest struct {
 	PatientID       *uuid.UUID             `json:"patientId" validate:"required_without=Patients"`
 	AuthorizationID *uuid.UUID             `json:"authorizationId" validate:"required_with=PatientID"`
 	PractitionerID  *uuid.UUID             `json:"practitionerId" validate:"required_without=PractitionerIDs"`
-	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`        // in the place of patientId and authorizationId
-	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10,dive"` // in the place of practitionerId
+	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`   // in the place of patientId and authorizationId
+	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10"` // in the place of practitionerId
 	ServiceCodeID   uuid.UUID              `json:"serviceCodeId" validate:"required"`
 	StartTime       time.Time              `json:"startTime" validate:"required"` // a whole minute
 	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later

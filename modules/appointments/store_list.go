@@ -91,7 +91,7 @@ func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUI
 	err = tx.Raw(`
 		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, p.units, a.service_date
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies AND p.place >= 0
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
 		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS')`, db.UUIDs(organizations), db.UUIDs(authorizations)).Scan(&rows).Error
 	return rows, err

@@ -47,9 +47,9 @@ func (c *clock) advance(d time.Duration) {
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
-func open(t testing.TB) register {
+func open(t testing.TB, options ...dbtest.Option) register {
 	t.Helper()
-	r := register{database: dbtest.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)}}
+	r := register{database: dbtest.Open(t, options...), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)}}
 	r.Service = directory.New(r.database, r.clock.now, newID)
 	r.ownID, r.own = r.found(t, "Own Practice")
 	_, r.other = r.found(t, "Other Practice")

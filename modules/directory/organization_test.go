@@ -65,6 +65,23 @@ func TestAnOrganization(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "Other Practice", kept.Name)
 	})
+	t.Run("it decides on its appointments", func(t *testing.T) {
+		before, err := r.Organization(r.own, r.ownID)
+		require.NoError(t, err)
+		require.Equal(t, 24, before.LateCancelHours)
+		require.False(t, before.NoShowConsumes)
+		require.Equal(t, 72, before.SessionEditHours)
+		changed, err := r.ChangeOrganization(r.own, directory.OrganizationChange{
+			ID: r.ownID, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true), SessionEditHours: patch.Set(8760),
+		})
+		require.NoError(t, err)
+		require.Equal(t, before.Version+1, changed.Version)
+		read, err := r.Organization(r.own, r.ownID)
+		require.NoError(t, err)
+		require.Equal(t, 0, read.LateCancelHours)
+		require.True(t, read.NoShowConsumes)
+		require.Equal(t, 8760, read.SessionEditHours)
+	})
 	t.Run("it has a time zone that there is", func(t *testing.T) {
 		for _, zone := range []string{"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC", "posix/America/New_York"} {
 			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: "New", TimeZone: zone})

@@ -266,6 +266,24 @@ func TestAServiceCode(t *testing.T) {
 		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "0362t", Description: "Assessment", RequiredCredentials: []string{"?"}})
 		require.Equal(t, []string{"code", "requiredCredentials[0]"}, wrongFields(t, err))
 	})
+	t.Run("it stands in the lane that its code has, unless another is given", func(t *testing.T) {
+		for code, lane := range map[string]scheduling.Lane{
+			"97151": scheduling.Assessment, "97152": scheduling.Direct, "97154": scheduling.Direct, "97155": scheduling.Supervision,
+			"97156": scheduling.Caregiver, "97157": scheduling.Caregiver, "97158": scheduling.Direct, "0362T": scheduling.Direct, "H2019": scheduling.Direct,
+		} {
+			made, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: code, Description: "Lane"})
+			require.NoError(t, err)
+			read, err := r.ServiceCode(r.own, made.ID)
+			require.NoError(t, err)
+			require.Equal(t, lane, read.Lane, code)
+		}
+		made, err := r.CreateServiceCode(r.other, directory.NewServiceCode{Code: "97155", Description: "Lane", Lane: scheduling.Direct})
+		require.NoError(t, err)
+		require.Equal(t, scheduling.Direct, made.Lane)
+		changed, err := r.ChangeServiceCode(r.other, directory.ServiceCodeChange{ID: made.ID, Lane: patch.Set(scheduling.Caregiver)})
+		require.NoError(t, err)
+		require.Equal(t, scheduling.Caregiver, changed.Lane)
+	})
 	t.Run("it can be put out of use", func(t *testing.T) {
 		changed, err := r.ChangeServiceCode(r.own, directory.ServiceCodeChange{ID: created.ID, Active: patch.Set(false), UnitMinutes: patch.Set(30)})
 		require.NoError(t, err)

@@ -34,7 +34,7 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 			SELECT json_build_object('Code', t.code, 'Lane', t.lane, 'UnitMinutes', t.unit_minutes, 'Active', t.active,
 				'RequiredCredentials', ARRAY(
 					SELECT c.credential FROM service_code_credentials c
-					WHERE c.organization_id = k.organization_id AND c.service_code_id = k.id ORDER BY c.credential))::text AS found
+					WHERE c.organization_id = k.organization_id AND c.service_code_id = k.id ORDER BY c.credential COLLATE "C"))::text AS found
 			FROM service_codes t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f
 		UNION ALL
 		SELECT 'practitioner', k.organization_id, k.id, NULL, f.found
@@ -43,7 +43,7 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 			SELECT json_build_object('Active', t.status = 'ACTIVE',
 				'Credentials', ARRAY(
 					SELECT json_build_object('Code', c.credential, 'ExpiresOn', c.expires_on) FROM practitioner_credentials c
-					WHERE c.organization_id = k.organization_id AND c.practitioner_id = k.id ORDER BY c.credential))::text AS found
+					WHERE c.organization_id = k.organization_id AND c.practitioner_id = k.id ORDER BY c.credential COLLATE "C"))::text AS found
 			FROM practitioners t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f
 		UNION ALL
 		SELECT 'patient', k.organization_id, k.id, NULL, f.found

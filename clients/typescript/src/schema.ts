@@ -41,7 +41,7 @@ export interface paths {
         };
         /**
          * Read an organization
-         * @description Name and time zone of an organization.
+         * @description Name, time zone and settings of an organization.
          *
          *     Permission: `organization:read`.
          */
@@ -243,7 +243,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: what is not given stays as it is.
+         * @description A merge patch: what is not given stays as it is. Another `rounding` makes a rule that counts from `roundingFrom` on, today where that is not given; a planned rule of the same day is replaced, and one that has begun stays: units were computed by it.
          *
          *     Permission: `payer:change`.
          */
@@ -360,6 +360,34 @@ export interface paths {
          *     Permission: `service-code:change`.
          */
         patch: operations["changeServiceCode"];
+        trace?: never;
+    };
+    "/service-pairs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read which services may run together
+         * @description A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.
+         *
+         *     Permission: `service-code:read`.
+         */
+        get: operations["getServicePairs"];
+        /**
+         * Say which services may run together
+         * @description Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.
+         *
+         *     Permission: `service-code:change`.
+         */
+        put: operations["replaceServicePairs"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/auth/login": {
@@ -664,6 +692,222 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/appointments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List appointments
+         * @description Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.
+         *
+         *     Permission: `appointment:read`.
+         */
+        get: operations["listAppointments"];
+        put?: never;
+        /**
+         * Book an appointment
+         * @description Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking.
+         *
+         *     Permission: `appointment:book`.
+         */
+        post: operations["bookAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an appointment
+         * @description One appointment with everybody who takes part, and the units that it holds.
+         *
+         *     Permission: `appointment:read`.
+         */
+        get: operations["getAppointment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Reschedule or change an appointment
+         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed.
+         *
+         *     Permission: `appointment:reschedule`.
+         */
+        patch: operations["changeAppointment"];
+        trace?: never;
+    };
+    "/appointments/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start an appointment
+         * @description Notes that it has begun, now. Its units stay reserved until it is completed.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete an appointment
+         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.
+         *
+         *     Permission: `appointment:complete`.
+         */
+        post: operations["completeAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an appointment
+         * @description Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late.
+         *
+         *     Permission: `appointment:cancel`.
+         */
+        post: operations["cancelAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/no-show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Note that the patient did not come
+         * @description Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so.
+         *
+         *     Permission: `appointment:no-show`.
+         */
+        post: operations["noShowAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sessions
+         * @description What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a session
+         * @description One session with its actual time, units, narrative and addenda.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["getSession"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a session's narrative
+         * @description Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.
+         *
+         *     Permission: `session:change`.
+         */
+        patch: operations["changeSession"];
+        trace?: never;
+    };
+    "/sessions/{id}/addenda": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add a signed addendum to a session
+         * @description A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.
+         *
+         *     Permission: `session:change`.
+         */
+        post: operations["addAddendum"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -882,6 +1126,132 @@ export interface paths {
     };
 }
 export interface webhooks {
+    "appointment.booked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentBooked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.cancelled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentCancelled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentCompleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.no-show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentNoShow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.rescheduled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentRescheduled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.started": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentStarted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "authorization.balance": {
         parameters: {
             query?: never;
@@ -906,6 +1276,231 @@ export interface webhooks {
 }
 export interface components {
     schemas: {
+        /** @description What was added to a session, and signed. */
+        Addendum: {
+            /** Format: uuid */
+            id: string;
+            text: string;
+            /** Format: uuid */
+            signedBy: string;
+            /** Format: date-time */
+            signedAt: string;
+            hash: string;
+        };
+        AddendumRequest: {
+            text: string;
+        };
+        /** @description An appointment as clients see it. */
+        Appointment: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /**
+             * Format: uuid
+             * @description The first of patients.
+             */
+            patientId: string;
+            /**
+             * Format: uuid
+             * @description The first of practitionerIds.
+             */
+            practitionerId: string;
+            /**
+             * Format: uuid
+             * @description Of the first patient.
+             */
+            authorizationId: string;
+            /** @description Of the first patient. */
+            units: number;
+            /** Format: uuid */
+            serviceCodeId: string;
+            /** @enum {string} */
+            status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /**
+             * Format: date
+             * @description Of the start, in the organization's time zone.
+             */
+            serviceDate: string;
+            patients: components["schemas"]["Participant"][];
+            /** @description The first one leads. */
+            practitionerIds: string[];
+            notes: string | null;
+            /** Format: uuid */
+            seriesId: string | null;
+            /**
+             * Format: uuid
+             * @description Once it is completed.
+             */
+            sessionId: string | null;
+            /** Format: date-time */
+            startedAt: string | null;
+            /**
+             * Format: date-time
+             * @description Or when it was found not to have taken place.
+             */
+            cancelledAt: string | null;
+            /** Format: uuid */
+            cancelledBy: string | null;
+            cancelReason: string | null;
+            lateCancel: boolean;
+            /** Format: uuid */
+            createdBy: string;
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentBookedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.booked";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentCancelledEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.cancelled";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description An appointment once something has changed it. It leaves the system, so it names no patient. */
+        AppointmentChange: {
+            /** Format: uuid */
+            appointmentId: string;
+            practitionerIds: string[];
+            /** @enum {string} */
+            status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            version: number;
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentCompletedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.completed";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentNoShowEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.no-show";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description There is no such appointment. */
+        AppointmentNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "appointment-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description One page of a list. */
+        AppointmentPage: {
+            data: components["schemas"]["Appointment"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentRescheduledEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.rescheduled";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentStartedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.started";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description The appointment's status does not allow that. */
+        AppointmentTransitionProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "appointment-transition";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @enum {string} */
+            from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /** @enum {string} */
+            to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+        };
         /** @description An authorization as clients see it. */
         Authorization: {
             /** Format: uuid */
@@ -963,6 +1558,8 @@ export interface components {
             /** @constant */
             code: "authorization-has-history";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description The authorization is not active. */
         AuthorizationNotActiveProblem: {
@@ -978,6 +1575,8 @@ export interface components {
              */
             code: "authorization-not-active";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** @enum {string} */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
@@ -995,6 +1594,8 @@ export interface components {
              */
             code: "authorization-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         AuthorizationPage: {
@@ -1036,6 +1637,39 @@ export interface components {
             /** @constant */
             code: "body-too-large";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        BookRequest: {
+            /** Format: uuid */
+            patientId?: string | null;
+            /** Format: uuid */
+            authorizationId?: string | null;
+            /** Format: uuid */
+            practitionerId?: string | null;
+            /** @description In the place of patientId and authorizationId. */
+            patients?: components["schemas"]["BookedPatientRequest"][];
+            /** @description In the place of practitionerId. */
+            practitionerIds?: string[];
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date-time
+             * @description A whole minute.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description A whole minute, at most 24 hours later.
+             */
+            endTime: string;
+            notes?: string | null;
+        };
+        BookedPatientRequest: {
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            authorizationId: string;
         };
         /** @description The books of this authorization do not agree; nothing is booked on it until that is repaired. */
         BooksDamagedProblem: {
@@ -1051,6 +1685,8 @@ export interface components {
              */
             code: "books-damaged";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         BulkAnswer: {
             results: components["schemas"]["BulkResult"][];
@@ -1085,6 +1721,8 @@ export interface components {
             /** @constant */
             code: "bulk-refused";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             results: components["schemas"]["BulkResult"][];
             accepted: number;
             refused: number;
@@ -1106,6 +1744,9 @@ export interface components {
             missingUnits?: number;
             refusal?: components["schemas"]["Refusal"];
         };
+        CancelRequest: {
+            reason?: string | null;
+        };
         /** @description A cap as clients see it. */
         Cap: {
             /** @enum {string} */
@@ -1126,6 +1767,8 @@ export interface components {
              */
             code: "cap-exceeded";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** @enum {string} */
             cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             /** Format: date */
@@ -1147,6 +1790,21 @@ export interface components {
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             units: number;
         };
+        ChangeAppointmentRequest: {
+            /** Format: date-time */
+            startTime?: string;
+            /** Format: date-time */
+            endTime?: string;
+            /** Format: uuid */
+            practitionerId?: string;
+            practitionerIds?: string[];
+            /**
+             * Format: uuid
+             * @description Of an appointment with one patient.
+             */
+            authorizationId?: string;
+            notes?: string | null;
+        };
         ChangeAuthorizationRequest: {
             caps?: components["schemas"]["CapRequest"][] | null;
             /** Format: uuid */
@@ -1161,6 +1819,23 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             notes?: string | null;
             reason?: string | null;
+        };
+        ChangeSessionRequest: {
+            narrative?: string | null;
+        };
+        CompleteAnswer: {
+            session: components["schemas"]["Session"];
+            appointment: components["schemas"]["Appointment"];
+        };
+        CompleteRequest: {
+            /** Format: date-time */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description Not in the future.
+             */
+            endTime?: string | null;
+            narrative?: string | null;
         };
         /** @description The effective configuration, secrets hidden. */
         Config: {
@@ -1200,6 +1875,8 @@ export interface components {
              */
             code: "contention";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         CreateAuthorizationRequest: {
             caps?: components["schemas"]["CapRequest"][] | null;
@@ -1235,6 +1912,29 @@ export interface components {
             /** Format: date */
             expiresOn?: string | null;
         };
+        /** @description The practitioner holds none of the credentials that the service asks for. */
+        CredentialMissingProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "credential-missing";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: date */
+            serviceDate: string;
+            /** @description Any of these is enough. */
+            required: string[];
+        };
         /** @description The database does not answer at the moment. Nothing has been changed; try again soon. */
         DatabaseUnavailableProblem: {
             type: string;
@@ -1249,6 +1949,8 @@ export interface components {
              */
             code: "database-unavailable";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One event on its way to one webhook. */
         Delivery: {
@@ -1287,6 +1989,8 @@ export interface components {
              */
             code: "delivery-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         DeliveryPage: {
@@ -1345,6 +2049,8 @@ export interface components {
             /** @constant */
             code: "forbidden";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             permission: string;
         };
         /** @description This Idempotency-Key was used for a different request. */
@@ -1361,6 +2067,8 @@ export interface components {
              */
             code: "idempotency-key-reused";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description Fewer units are reserved than were to be released. */
         InsufficientReservedUnitsProblem: {
@@ -1376,6 +2084,8 @@ export interface components {
              */
             code: "insufficient-reserved-units";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             reserved: number;
             requested: number;
         };
@@ -1393,6 +2103,8 @@ export interface components {
              */
             code: "insufficient-units";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             available: number;
             requested: number;
         };
@@ -1440,6 +2152,8 @@ export interface components {
             /** @constant */
             code: "insurance-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         InsurancePage: {
@@ -1461,6 +2175,8 @@ export interface components {
              */
             code: "internal";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description The request cannot be understood. */
         MalformedRequestProblem: {
@@ -1473,6 +2189,8 @@ export interface components {
             /** @constant */
             code: "malformed-request";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             errors?: components["schemas"]["Field"][];
         };
         /** @description Another patient has this medical record number. */
@@ -1486,6 +2204,8 @@ export interface components {
             /** @constant */
             code: "medical-record-number-taken";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             field: string;
         };
         /** @description What was counted since the program started. */
@@ -1508,7 +2228,7 @@ export interface components {
             /** Format: date */
             endsOn?: string | null;
         };
-        /** @description What a person enters of an organization. */
+        /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
         NewOrganization: {
             name: string;
             timeZone: string;
@@ -1534,7 +2254,7 @@ export interface components {
             name: string;
             payerCode?: string | null;
             /**
-             * @description Empty: RoundUp.
+             * @description On all days; empty: RoundUp.
              * @enum {string}
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
@@ -1561,6 +2281,11 @@ export interface components {
         NewServiceCode: {
             code: string;
             description: string;
+            /**
+             * @description Empty: that which the code has with payers, DIRECT for other codes.
+             * @enum {string}
+             */
+            lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             /** @description 0: 15. */
             unitMinutes?: number;
             requiredCredentials?: string[];
@@ -1596,6 +2321,8 @@ export interface components {
             /** @constant */
             code: "npi-taken";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             field: string;
         };
         /** @description The counts of one operation. */
@@ -1625,6 +2352,12 @@ export interface components {
             name: string;
             /** @description An IANA name, such as America/New_York. */
             timeZone: string;
+            /** @description An appointment is cancelled late when fewer hours are left until its start; 0 to 720. */
+            lateCancelHours: number;
+            /** @description Whether units stay used when a patient does not come, for payers that pay for it. */
+            noShowConsumes: boolean;
+            /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
+            sessionEditHours: number;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -1636,6 +2369,9 @@ export interface components {
         OrganizationChange: {
             name?: string;
             timeZone?: string;
+            lateCancelHours?: number;
+            noShowConsumes?: boolean;
+            sessionEditHours?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -1648,6 +2384,8 @@ export interface components {
             /** @constant */
             code: "organization-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         OrganizationPage: {
@@ -1669,6 +2407,8 @@ export interface components {
              */
             code: "outcome-unknown";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description The service date is not within the authorization. */
         OutsideAuthorizationDatesProblem: {
@@ -1684,12 +2424,33 @@ export interface components {
              */
             code: "outside-authorization-dates";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** Format: date */
             serviceDate: string;
             /** Format: date */
             startDate: string;
             /** Format: date */
             endDate: string;
+        };
+        /** @description A patient's part in an appointment. */
+        Participant: {
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            authorizationId: string;
+            /**
+             * Format: uuid
+             * @description Null: its time has never been long enough for a unit.
+             */
+            reservationId: string | null;
+            /** @description Of the booked time; once it is completed, of the actual time. */
+            units: number;
+            /** @description Likewise. */
+            minutes: number;
+            /** @description How long a unit is. */
+            unitMinutes: number;
+            rounding: components["schemas"]["Rounding"];
         };
         /** @description Somebody who is, or was, in the organization's care. */
         Patient: {
@@ -1733,6 +2494,33 @@ export interface components {
             /** @constant */
             code: "patient-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description The patient has another appointment at that time that cannot run beside this one. */
+        PatientOverlapProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "patient-overlap";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
         };
         /** @description One page of a list. */
         PatientPage: {
@@ -1765,17 +2553,27 @@ export interface components {
             name: string;
             /** @description How claims name the payer. */
             payerCode: string | null;
-            /** @enum {string} */
+            /**
+             * @description That of the rule in force today, in the organization's time zone.
+             * @enum {string}
+             */
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /** @description In the order of their first days; each counts until the next one. */
+            roundingRules: components["schemas"]["RoundingRule"][];
             /** @description MONDAY to SUNDAY. */
             weekStartsOn: string;
         };
-        /** @description PayerChange changes what is given of a payer. */
+        /** @description PayerChange changes what is given of a payer. Another way of rounding makes a rule that counts from a day on, today or later; rules that have begun stay. */
         PayerChange: {
             name?: string;
             payerCode?: string | null;
             /** @enum {string} */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /**
+             * Format: date
+             * @description The first day on which the rounding counts; not given: today in the organization's time zone.
+             */
+            roundingFrom?: string;
             /** @enum {string} */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
@@ -1790,6 +2588,8 @@ export interface components {
             /** @constant */
             code: "payer-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         PayerPage: {
@@ -1829,6 +2629,25 @@ export interface components {
             /** @enum {string} */
             status?: "ACTIVE" | "INACTIVE";
         };
+        /** @description The practitioner is not active. */
+        PractitionerInactiveProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-inactive";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: uuid */
+            practitionerId: string;
+        };
         /** @description There is no such practitioner. */
         PractitionerNotFoundProblem: {
             type: string;
@@ -1840,6 +2659,33 @@ export interface components {
             /** @constant */
             code: "practitioner-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description The practitioner has another appointment at that time. */
+        PractitionerOverlapProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-overlap";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
         };
         /** @description One page of a list. */
         PractitionerPage: {
@@ -1896,6 +2742,8 @@ export interface components {
              */
             code: "queue-full";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description Too many requests came in a short time. This one has not been looked at; try again in a moment. */
         RateLimitedProblem: {
@@ -1911,8 +2759,17 @@ export interface components {
              */
             code: "rate-limited";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** @description Whose limit it was, as RateLimit-Policy calls it. */
             policy: string;
+        };
+        /** @description One of several rules that stand against a request. */
+        Reason: {
+            code: string;
+            detail: string;
+            /** @description As in the problem document of that code. */
+            details: unknown;
         };
         /** @description What the problem document would say. */
         Refusal: {
@@ -1936,6 +2793,8 @@ export interface components {
             authorizations: number;
             reservations: number;
             entries: number;
+            /** @description Open ones, counted for each authorization that they hold units of. */
+            appointments: number;
             problemCount: number;
             /** @description The first 100. */
             problems: components["schemas"]["Problem"][];
@@ -1956,6 +2815,8 @@ export interface components {
              */
             code: "request-cancelled";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description A reservation as clients see it. */
         Reservation: {
@@ -1993,6 +2854,8 @@ export interface components {
              */
             code: "reservation-belongs-to-appointment";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** Format: uuid */
             appointmentId: string;
         };
@@ -2010,6 +2873,8 @@ export interface components {
              */
             code: "reservation-closed";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** Format: uuid */
             reservationId: string;
             consumedUnits: number;
@@ -2030,6 +2895,8 @@ export interface components {
              */
             code: "reservation-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         ReservationPage: {
@@ -2051,6 +2918,8 @@ export interface components {
              */
             code: "reservations-outside-dates";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             reservations: number;
             units: number;
             /** Format: date */
@@ -2076,6 +2945,26 @@ export interface components {
             phase: string;
             count: number;
         };
+        /** @description The payer's rule by which units were computed. */
+        Rounding: {
+            /** @enum {string} */
+            method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /**
+             * Format: date
+             * @description Since when it counts.
+             */
+            startsOn: string;
+        };
+        /** @description A way of rounding from a day on, until another one follows. */
+        RoundingRule: {
+            /**
+             * Format: date
+             * @description Its first day; 0001-01-01: always.
+             */
+            startsOn: string;
+            /** @enum {string} */
+            method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+        };
         /** @description A service as payers name it, such as 97153. Codes are open: an organization enters the ones that its payers use. */
         ServiceCode: {
             /** Format: uuid */
@@ -2092,6 +2981,11 @@ export interface components {
             code: string;
             /** @description A short label of one's own. */
             description: string;
+            /**
+             * @description A patient has one appointment at a time in each lane.
+             * @enum {string}
+             */
+            lane: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             /** @description How long one unit is, 1 to 1440. */
             unitMinutes: number;
             /** @description Any of these is enough, in order; none: no one is needed. */
@@ -2103,6 +2997,8 @@ export interface components {
         ServiceCodeChange: {
             code?: string;
             description?: string;
+            /** @enum {string} */
+            lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
             unitMinutes?: number;
             requiredCredentials?: string[];
             active?: boolean;
@@ -2118,6 +3014,8 @@ export interface components {
             /** @constant */
             code: "service-code-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         ServiceCodePage: {
@@ -2136,7 +3034,110 @@ export interface components {
             /** @constant */
             code: "service-code-taken";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             field: string;
+        };
+        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        ServicePair: {
+            code: string;
+            otherCode: string;
+        };
+        /** @description All the pairs of an organization. */
+        ServicePairs: {
+            /** @description In the order of their codes. */
+            pairs: components["schemas"]["ServicePair"][];
+        };
+        /** @description A session as clients see it. */
+        Session: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: uuid
+             * @description The first of patients.
+             */
+            patientId: string;
+            /**
+             * Format: uuid
+             * @description The first of practitionerIds.
+             */
+            practitionerId: string;
+            /** @description Of the first patient. */
+            units: number;
+            /** @description Of all patients. */
+            unauthorizedUnits: number;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /** Format: date */
+            serviceDate: string;
+            patients: components["schemas"]["SessionPatient"][];
+            practitionerIds: string[];
+            narrative: string | null;
+            /** @description The oldest first. */
+            addenda: components["schemas"]["Addendum"][];
+            /** Format: uuid */
+            createdBy: string;
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        /** @description The session cannot be changed any more. */
+        SessionLockedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "session-locked";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: date-time */
+            lockedAt: string;
+        };
+        /** @description There is no such session. */
+        SessionNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "session-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description One page of a list. */
+        SessionPage: {
+            data: components["schemas"]["Session"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A patient's part in a session. */
+        SessionPatient: {
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            authorizationId: string;
+            minutes: number;
+            /** @description Of the actual time. */
+            units: number;
+            /** @description Those of them that the authorization did not cover. */
+            unauthorizedUnits: number;
+            unitMinutes: number;
+            rounding: components["schemas"]["Rounding"];
         };
         /** @description One key of the effective configuration. */
         Setting: {
@@ -2159,6 +3160,8 @@ export interface components {
              */
             code: "shutting-down";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         SignIn: {
             accessToken: string;
@@ -2181,6 +3184,8 @@ export interface components {
              */
             code: "sign-in-busy";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         SignInRequest: {
             email: string;
@@ -2197,6 +3202,8 @@ export interface components {
             /** @constant */
             code: "stale-version";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             currentVersion: number;
         };
         /** @description The authorization cannot change to that status. */
@@ -2213,6 +3220,8 @@ export interface components {
              */
             code: "status-transition-not-allowed";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             /** @enum {string} */
             from: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /** @enum {string} */
@@ -2233,6 +3242,8 @@ export interface components {
              */
             code: "timeout";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description This user listens to too many streams of events at once. */
         TooManyStreamsProblem: {
@@ -2248,6 +3259,8 @@ export interface components {
              */
             code: "too-many-streams";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description The total cannot be less than what is used and scheduled. */
         TotalBelowBookedProblem: {
@@ -2263,6 +3276,8 @@ export interface components {
              */
             code: "total-below-booked";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             requested: number;
             usedUnits: number;
             scheduledUnits: number;
@@ -2278,6 +3293,8 @@ export interface components {
             /** @constant */
             code: "unauthenticated";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description The body must be JSON, with Content-Type: application/json. */
         UnsupportedMediaTypeProblem: {
@@ -2290,6 +3307,8 @@ export interface components {
             /** @constant */
             code: "unsupported-media-type";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description A user as clients see it. */
         User: {
@@ -2316,6 +3335,8 @@ export interface components {
              */
             code: "validation-failed";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
             errors: components["schemas"]["Field"][];
         };
         /** @description An address of another system that gets an organization's events. */
@@ -2355,6 +3376,8 @@ export interface components {
              */
             code: "webhook-not-found";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** @description One page of a list. */
         WebhookPage: {
@@ -2391,6 +3414,8 @@ export interface components {
             /** @constant */
             code: "wrong-credentials";
             requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
     };
     responses: {
@@ -2504,6 +3529,60 @@ export interface components {
             };
         };
         /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `authorization-not-active`: The authorization is not active.
+         *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
+         *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
+         *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
+         *     - `insufficient-units`: The authorization has not enough units available.
+         *     - `outside-authorization-dates`: The service date is not within the authorization.
+         *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+         */
+        Conflict7: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict8: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict9: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionLockedProblem"];
+            };
+        };
+        /**
          * @description Forbidden.
          *
          *     - `forbidden`: You do not have the permission that this needs.
@@ -2554,10 +3633,40 @@ export interface components {
         /**
          * @description Not Found.
          *
+         *     - `session-not-found`: There is no such session.
+         */
+        NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
          *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound10: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -2676,7 +3785,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `appointment-not-found`: There is no such appointment.
          */
         NotFound9: {
             headers: {
@@ -2685,7 +3794,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"];
             };
         };
         /**
@@ -2883,6 +3992,19 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Addendum = components['schemas']['Addendum'];
+export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type Appointment = components['schemas']['Appointment'];
+export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
+export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
+export type AppointmentChange = components['schemas']['AppointmentChange'];
+export type AppointmentCompletedEvent = components['schemas']['AppointmentCompletedEvent'];
+export type AppointmentNoShowEvent = components['schemas']['AppointmentNoShowEvent'];
+export type AppointmentNotFoundProblem = components['schemas']['AppointmentNotFoundProblem'];
+export type AppointmentPage = components['schemas']['AppointmentPage'];
+export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
+export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
+export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
 export type Authorization = components['schemas']['Authorization'];
 export type AuthorizationBalanceEvent = components['schemas']['AuthorizationBalanceEvent'];
 export type AuthorizationHasHistoryProblem = components['schemas']['AuthorizationHasHistoryProblem'];
@@ -2892,16 +4014,23 @@ export type AuthorizationPage = components['schemas']['AuthorizationPage'];
 export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
+export type BookRequest = components['schemas']['BookRequest'];
+export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
 export type BooksDamagedProblem = components['schemas']['BooksDamagedProblem'];
 export type BulkAnswer = components['schemas']['BulkAnswer'];
 export type BulkItemInput = components['schemas']['BulkItemInput'];
 export type BulkRefusedProblem = components['schemas']['BulkRefusedProblem'];
 export type BulkRequest = components['schemas']['BulkRequest'];
 export type BulkResult = components['schemas']['BulkResult'];
+export type CancelRequest = components['schemas']['CancelRequest'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
 export type CapRequest = components['schemas']['CapRequest'];
+export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
+export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
+export type CompleteAnswer = components['schemas']['CompleteAnswer'];
+export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
@@ -2909,6 +4038,7 @@ export type ContentionProblem = components['schemas']['ContentionProblem'];
 export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizationRequest'];
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
+export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
 export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavailableProblem'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
@@ -2945,9 +4075,11 @@ export type OrganizationNotFoundProblem = components['schemas']['OrganizationNot
 export type OrganizationPage = components['schemas']['OrganizationPage'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type Participant = components['schemas']['Participant'];
 export type Patient = components['schemas']['Patient'];
 export type PatientChange = components['schemas']['PatientChange'];
 export type PatientNotFoundProblem = components['schemas']['PatientNotFoundProblem'];
+export type PatientOverlapProblem = components['schemas']['PatientOverlapProblem'];
 export type PatientPage = components['schemas']['PatientPage'];
 export type PatientSearch = components['schemas']['PatientSearch'];
 export type Payer = components['schemas']['Payer'];
@@ -2956,13 +4088,16 @@ export type PayerNotFoundProblem = components['schemas']['PayerNotFoundProblem']
 export type PayerPage = components['schemas']['PayerPage'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
+export type PractitionerInactiveProblem = components['schemas']['PractitionerInactiveProblem'];
 export type PractitionerNotFoundProblem = components['schemas']['PractitionerNotFoundProblem'];
+export type PractitionerOverlapProblem = components['schemas']['PractitionerOverlapProblem'];
 export type PractitionerPage = components['schemas']['PractitionerPage'];
 export type PreviewAnswer = components['schemas']['PreviewAnswer'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
+export type Reason = components['schemas']['Reason'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
@@ -2977,11 +4112,20 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
+export type Rounding = components['schemas']['Rounding'];
+export type RoundingRule = components['schemas']['RoundingRule'];
 export type ServiceCode = components['schemas']['ServiceCode'];
 export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
 export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFoundProblem'];
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
+export type ServicePair = components['schemas']['ServicePair'];
+export type ServicePairs = components['schemas']['ServicePairs'];
+export type Session = components['schemas']['Session'];
+export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
+export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
+export type SessionPage = components['schemas']['SessionPage'];
+export type SessionPatient = components['schemas']['SessionPatient'];
 export type Setting = components['schemas']['Setting'];
 export type ShuttingDownProblem = components['schemas']['ShuttingDownProblem'];
 export type SignIn = components['schemas']['SignIn'];
@@ -3009,10 +4153,15 @@ export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
 export type ResponseConflict6 = components['responses']['Conflict6'];
+export type ResponseConflict7 = components['responses']['Conflict7'];
+export type ResponseConflict8 = components['responses']['Conflict8'];
+export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseInternalServerError = components['responses']['InternalServerError'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseNotFound10 = components['responses']['NotFound10'];
+export type ResponseNotFound11 = components['responses']['NotFound11'];
+export type ResponseNotFound12 = components['responses']['NotFound12'];
 export type ResponseNotFound2 = components['responses']['NotFound2'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
@@ -4130,6 +5279,70 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getServicePairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServicePairs"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    replaceServicePairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServicePairs"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServicePairs"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -4864,6 +6077,599 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    listAppointments: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                /** @description The order; a minus sign turns it around. */
+                sort?: "startTime" | "-startTime";
+                patientId?: string;
+                practitionerId?: string;
+                status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppointmentPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    bookAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BookRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it can be read. */
+                    Location?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Conflict.
+             *
+             *     - `authorization-not-active`: The authorization is not active.
+             *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
+             *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
+             *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
+             *     - `insufficient-units`: The authorization has not enough units available.
+             *     - `outside-authorization-dates`: The service date is not within the authorization.
+             *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
+             *     - `practitioner-inactive`: The practitioner is not active.
+             *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getAppointment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["ChangeAppointmentRequest"];
+                "application/json": components["schemas"]["ChangeAppointmentRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict7"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    startAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000048
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    completeAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000048
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CompleteRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompleteAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            /**
+             * @description Conflict.
+             *
+             *     - `appointment-transition`: The appointment's status does not allow that.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    cancelAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CancelRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    noShowAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000eb
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CancelRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                /** @description The order; a minus sign turns it around. */
+                sort?: "startTime" | "-startTime";
+                patientId?: string;
+                practitionerId?: string;
+                appointmentId?: string;
+                /** @description Only those with units that no authorization covers. */
+                unauthorized?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    getSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a8
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a8
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["ChangeSessionRequest"];
+                "application/json": components["schemas"]["ChangeSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            409: components["responses"]["Conflict9"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    addAddendum: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a8
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddendumRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it can be read. */
+                    Location?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listenToEvents: {
         parameters: {
             query?: {
@@ -4986,7 +6792,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000011b
                  */
                 id: string;
             };
@@ -5010,7 +6816,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -5028,7 +6834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000011b
                  */
                 id: string;
             };
@@ -5048,7 +6854,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -5067,7 +6873,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000011b
                  */
                 id: string;
             };
@@ -5096,7 +6902,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -5118,7 +6924,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000011b
                  */
                 id: string;
             };
@@ -5144,7 +6950,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -5166,7 +6972,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000011c
                  */
                 id: string;
             };
@@ -5188,7 +6994,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -5206,7 +7012,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000011c
                  */
                 id: string;
                 /**
@@ -5235,7 +7041,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -5334,6 +7140,138 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    onAppointmentBooked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentBookedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentCancelled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentCancelledEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentCompleted: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentCompletedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentNoShow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentNoShowEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentRescheduled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentRescheduledEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentStarted: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentStartedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
     onAuthorizationBalance: {

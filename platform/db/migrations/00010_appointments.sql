@@ -70,7 +70,8 @@ CREATE TABLE appointment_patients (
 ) WITH (fillfactor = 80);
 
 CREATE INDEX appointment_patients_by_start ON appointment_patients (organization_id, patient_id, starts_at);
-CREATE INDEX appointment_patients_by_authorization ON appointment_patients (authorization_id, organization_id) WHERE occupies;
+-- What open appointments hold. Every place is at least 0: see the index of the calendar.
+CREATE INDEX appointment_patients_by_authorization ON appointment_patients (authorization_id, organization_id) WHERE occupies AND place >= 0;
 
 CREATE TABLE appointment_practitioners (
     organization_id  uuid        NOT NULL,

@@ -1,0 +1,70 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestVisitsNeverMeet(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
+	taken := map[string]bool{}
+	for place := range int64(10) {
+		v := &visits{patient: "p", practitioner: "q", code: "c", authorization: "a", from: from, place: place, turns: 10}
+		for range 20 {
+			var b struct {
+				StartTime, EndTime time.Time
+				PractitionerID     string
+			}
+			require.NoError(t, json.Unmarshal(v.next(), &b))
+			require.Equal(t, visitLength, b.EndTime.Sub(b.StartTime))
+			require.False(t, taken[b.StartTime.String()], "%s is taken", b.StartTime)
+			taken[b.StartTime.String()] = true
+		}
+	}
+	require.True(t, taken[from.String()])
+	require.Len(t, taken, 200)
+}
+
+func TestVisitingEndsWhatItHasBooked(t *testing.T) {
+	t.Parallel()
+	v := &visiting{account: &account{}, random: rand.New(rand.NewPCG(1, 2))}
+	open, count := map[string]bool{}, map[kind]int{}
+	for n := range 1000 {
+		s := v.next()
+		count[s.kind]++
+		made := ""
+		if s.kind == book {
+			made = time.Duration(n).String()
+			open[made] = true
+		} else {
+			require.True(t, open[s.reservation], "it is one of its own, and open")
+			delete(open, s.reservation)
+		}
+		v.heard(s, verdict{outcome: accepted}, made)
+	}
+	require.InDelta(t, 300, count[complete], 5)
+	require.InDelta(t, 200, count[cancel], 5)
+	s := v.next()
+	for s.kind == book {
+		v.heard(s, verdict{outcome: accepted}, "last")
+		s = v.next()
+	}
+	before := len(v.booked)
+	v.heard(s, verdict{outcome: failed}, "")
+	require.Len(t, v.booked, before+1, "what was not done is still open")
+}
+
+func TestUnitsOfAppointmentsAreExpected(t *testing.T) {
+	t.Parallel()
+	var done, unknown [kinds]int64
+	done[book], done[cancel], done[complete], unknown[complete] = 10, 2, 3, 1
+	e := expect(done, unknown)
+	require.Equal(t, Span{4, 5}, e.scheduled)
+	require.Equal(t, Span{3, 4}, e.used)
+	require.Equal(t, Span{8, 8}, e.booked)
+}
