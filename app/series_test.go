@@ -98,7 +98,10 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	other := c.authorize(t, 11, dates)
 	c.book(t, c.booking(other, who, start.AddDate(0, 0, 7).Add(hour/2), hour)) // in the way of the second
 	series := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=5"}
+	preview := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, hour, series)).ok(t)
+	require.Equal(t, false, preview.body["bookable"])
 	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
+	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"], "a preview tells what the booking would")
 	all := refused.occurrences(t)
 	require.Len(t, all, 5)
 	require.Empty(t, all[0].body["reasons"])
@@ -199,5 +202,26 @@ func TestChangeOfASeries(t *testing.T) {
 	require.Len(t, c.starts(t, start, "CANCELLED"), 5)
 	c.admin().post(t, at(0)+"/cancel?scope=all", body{}).refused(t, http.StatusConflict, "series-refused")
 	c.admin().post(t, at(0)+"/cancel?scope=some", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.requireClean(t)
+}
+
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 4)
+	b := c.booking(path, c.employ(t), c.hour(t, 3, "15:00"), hour)
+	free := c.admin().post(t, "/appointments/preview", b).ok(t)
+	require.Equal(t, true, free.body["bookable"])
+	require.Equal(t, 4, free.occurrences(t)[0].number(t, "units"))
+	require.Nil(t, free.occurrences(t)[0].body["appointmentId"])
+	c.requireBalance(t, path, 4, 0, 0)
+	require.Empty(t, c.starts(t, c.hour(t, 3, "00:00"), "SCHEDULED"), "nothing is written")
+	c.book(t, b)
+	taken := c.admin().post(t, "/appointments/preview", b).ok(t)
+	require.Equal(t, false, taken.body["bookable"])
+	require.Equal(t, []string{"practitioner-overlap", "patient-overlap", "insufficient-units"}, taken.occurrences(t)[0].reasons(t))
+	b["practitionerId"] = uuid.New()
+	c.admin().post(t, "/appointments/preview", b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.requireBalance(t, path, 4, 0, 4)
 	c.requireClean(t)
 }

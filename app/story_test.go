@@ -306,6 +306,7 @@ func (s *story) playCalendars(admin, scheduler caller) {
 		"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
 		"startTime": "2026-03-03T20:00:00Z", "endTime": "2026-03-03T21:00:00Z", "recurrenceRule": "FREQ=WEEKLY;COUNT=3",
 	}
+	s.tell(scheduler, "previewAppointment", "What a series would come to", "/appointments/preview", booking)
 	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
 	s.tell(scheduler, "bookAppointment", "A series of which nothing is booked", "/appointments", booking)
 

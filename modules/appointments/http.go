@@ -91,7 +91,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, slices.Concat(s.sessionRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
+	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rule by which units were computed.
@@ -210,8 +210,8 @@ type bookedPatientRequest struct {
 	AuthorizationID uuid.UUID `json:"authorizationId" validate:"required"`
 }
 
-type bookRequest struct {
-	keyed
+// proposal is an appointment as somebody would like to have it.
+type proposal struct {
 	PatientID       *uuid.UUID             `json:"patientId" validate:"required_without=Patients"`
 	AuthorizationID *uuid.UUID             `json:"authorizationId" validate:"required_with=PatientID"`
 	PractitionerID  *uuid.UUID             `json:"practitionerId" validate:"required_without=PractitionerIDs"`
@@ -222,11 +222,16 @@ type bookRequest struct {
 	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later
 	Notes           *string                `json:"notes" validate:"omitempty,max=4000"`
 	RecurrenceRule  *string                `json:"recurrenceRule" validate:"omitempty,min=1,max=500"` // RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series
-	AllowPartial    bool                   `json:"allowPartial"`                                      // of a series: book those that nothing stands against, and tell of the others
+}
+
+type bookRequest struct {
+	keyed
+	proposal
+	AllowPartial bool `json:"allowPartial"` // of a series: book those that nothing stands against, and tell of the others
 }
 
 // booking returns what is asked for; the error names what is given twice.
-func (r bookRequest) booking() (Booking, error) {
+func (r proposal) booking() (Booking, error) {
 	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime}, Notes: r.Notes}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))

@@ -60,27 +60,32 @@ var ErrSeries = fault.Define(fault.Conflict, "series-refused", "Not every appoin
 // those of [Service.Book], [ErrSeries], and [fault.ErrInvalid] for a rule that is
 // none (see [ParseRule] and [Rule.Occurrences]).
 func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key Key) (Outcome, error) {
-	r, err := s.request(ctx, book, s.newID(), key)
+	r, err := s.seriesRequest(ctx, b, rule, partial, key)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := b.check(); err != nil {
-		return Outcome{}, err
+	return s.do(ctx, r)
+}
+
+// seriesRequest is the booking of a series as a request.
+func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, partial bool, key Key) (request, error) {
+	r, err := s.bookingRequest(ctx, b, key)
+	if err != nil {
+		return r, err
 	}
 	parsed, err := ParseRule(rule)
 	if err != nil {
-		return Outcome{}, err
+		return r, err
 	}
 	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
 	if err != nil {
-		return Outcome{}, err
+		return r, err
 	}
-	b.Span = b.Span.utc()
-	spans, err := parsed.Occurrences(b.Span, zone)
+	spans, err := parsed.Occurrences(r.booking.Span, zone)
 	if err != nil {
-		return Outcome{}, err
+		return r, err
 	}
-	r.booking, r.rule, r.partial, r.series, r.zone = b, parsed.String(), partial, s.newID(), zone
+	r.rule, r.partial, r.series, r.zone = parsed.String(), partial, s.newID(), zone
 	for i, span := range spans {
 		part := r
 		part.booking.Span = span
@@ -90,7 +95,7 @@ func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partia
 		}
 		r.parts = append(r.parts, part)
 	}
-	return s.do(ctx, r)
+	return r, nil
 }
 
 func (s *Service) newIDs(n int) []uuid.UUID {

@@ -131,16 +131,22 @@ func (o Outcome) spans() []Span {
 // the account book. Other refusals: [fault.ErrInvalid] for what does not exist or does
 // not fit, [idempotency.ErrReused].
 func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error) {
-	r, err := s.request(ctx, book, s.newID(), key)
+	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := b.check(); err != nil {
-		return Outcome{}, err
+	return s.do(ctx, r)
+}
+
+// bookingRequest is a booking as a request.
+func (s *Service) bookingRequest(ctx context.Context, b Booking, key Key) (request, error) {
+	r, err := s.request(ctx, book, s.newID(), key)
+	if err != nil {
+		return r, err
 	}
 	b.Span = b.Span.utc()
 	r.booking = b
-	return s.do(ctx, r)
+	return r, b.check()
 }
 
 // Change changes an appointment. Its time, its staff and its authorization change

@@ -47,6 +47,7 @@ const (
 
 	appointmentRead       identity.Permission = "appointment:read"
 	appointmentBook       identity.Permission = "appointment:book"
+	appointmentPreview    identity.Permission = "appointment:preview"
 	appointmentReschedule identity.Permission = "appointment:reschedule"
 	appointmentCancel     identity.Permission = "appointment:cancel"
 	appointmentStart      identity.Permission = "appointment:start"
@@ -120,6 +121,7 @@ var shipped = []struct {
 
 	{appointmentRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
 	{appointmentBook, []Role{Admin, Scheduler, Practitioner}},
+	{appointmentPreview, []Role{Admin, Scheduler, Practitioner}},
 	{appointmentReschedule, []Role{Admin, Scheduler, Practitioner}},
 	{appointmentCancel, []Role{Admin, Scheduler, Practitioner}},
 	{appointmentStart, []Role{Admin, Practitioner, Technician}},

@@ -21,7 +21,16 @@ import (
 func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error)) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, serve: func(c echo.Context, before Before) error {
+	prepare := func(c echo.Context) (Call, error) {
+		var request In
+		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return Call{}, err
+		}
+		return Call{request, func(context.Context) (Reply, error) {
+			return Reply{}, fmt.Errorf("httpx: an answer of the type %s is not kept to be sent again", media)
+		}}, nil
+	}
+	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, prepare: prepare, serve: func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err

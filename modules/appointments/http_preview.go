@@ -1,0 +1,42 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+// PermissionPreview lets one ask what a booking would come to.
+const PermissionPreview identity.Permission = "appointment:preview"
+
+func (s *Service) previewRoutes() []httpx.Route {
+	return []httpx.Route{{
+		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, ReadOnly: true,
+		Name: "previewAppointment", Summary: "Tell what a booking would come to",
+		Description: "The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. Nothing is written and nothing is held: somebody else may be faster.",
+		Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
+	}}
+}
+
+// previewBody is what a booking would come to.
+type previewBody struct {
+	Bookable    bool         `json:"bookable"`    // nothing stands against any of it
+	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId` is null
+	Warnings    []Warning    `json:"warnings"`    // what should be known, and stands against nothing
+}
+
+type previewRequest struct {
+	proposal
+}
+
+func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewBody, error) {
+	b, err := in.booking()
+	if err != nil {
+		return previewBody{}, err
+	}
+	p, err := s.Preview(ctx, b, in.RecurrenceRule)
+	return previewBody{p.Bookable, p.Occurrences, slices.Concat([]Warning{}, p.Warnings)}, err
+}
