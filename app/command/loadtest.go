@@ -94,7 +94,7 @@ func (l loadtestCommand) Run(e environment) error {
 		}
 		l.Combine = l.Combine && c.Combine
 		c.Combine = l.Combine
-		relaxGarbage() // as the server that is measured would
+		relaxGarbage(4 * memoryBound) // as the server would; here its clients need memory too
 		logger := newLogger(c)
 		logger.SetLevel(logrus.WarnLevel) // a line for each request would drown the progress
 		scratch, err := app.ServeScratch(e.context, c, logger)

@@ -27,7 +27,7 @@ func (serveCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	relaxGarbage()
+	relaxGarbage(memoryBound)
 	listener, err := app.Listen(e.context, c)
 	if err != nil {
 		return err
