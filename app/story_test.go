@@ -323,7 +323,9 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
 	var made struct{ Path string } // as it was answered, and not as it is shown
 	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
-	text, err := json.Marshal(string(c.as("").text(s.t, strings.TrimPrefix(made.Path, "/api/v1"))))
+	raw := c.as("").with("X-Request-Id", "example-calendar").text(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
+	s.told = append(s.told, telling{s.routes["readCalendar"], "example-calendar", http.StatusOK, raw})
+	text, err := json.Marshal(string(raw))
 	require.NoError(s.t, err)
 	s.examples["readCalendar"] = []openapi.Example{{
 		Name: "a-calendar", Summary: "A calendar", Status: http.StatusOK, Path: map[string]string{"file": "kUvW….ics"}, Response: text,

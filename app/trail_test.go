@@ -106,7 +106,7 @@ func TestTheTrailHoldsNothingOfPeople(t *testing.T) {
 		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
 		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL UNION SELECT reason FROM unit_entries WHERE reason IS NOT NULL
 		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users UNION SELECT url FROM webhooks`)
-	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "narrative", "typed-a-password", "secret-typed")
+	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative", "typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
 	kept := strings.Join(texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
 	require.Contains(t, kept, `medicalRecordNumber`, "that it was changed is told")

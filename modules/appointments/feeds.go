@@ -89,7 +89,7 @@ func hashOfToken(token string) []byte {
 
 func feedEvent(caller identity.Caller, action string, f Feed, at time.Time) trail.Event {
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = action, "calendar-feed", f.ID, f.PatientID, at
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = action, subjectFeed, f.ID, f.PatientID, at
 	return e
 }
 
@@ -98,7 +98,15 @@ func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
 	if _, err := identity.From(ctx); err != nil {
 		return nil, err
 	}
-	return db.Snapshot(ctx, s.database, "calendar.list", s.store.feeds)
+	return db.Snapshot(ctx, s.database, "calendar.list", func(ctx context.Context) ([]Feed, error) {
+		found, err := s.store.feeds(ctx)
+		for _, f := range found {
+			if f.PatientID != nil {
+				trail.Show(ctx, trail.Subject{Type: subjectFeed, ID: f.ID, PatientID: *f.PatientID})
+			}
+		}
+		return found, err
+	})
 }
 
 // RevokeFeed takes the link away: whoever has it finds nothing from now on. The

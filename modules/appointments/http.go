@@ -44,13 +44,13 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead,
+			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
 			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead,
+			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Reads: subjectAppointment,
 			Name: "getAppointment", Summary: "Read an appointment",
 			Description: "One appointment with everybody who takes part, and the units that it holds.",
 			Refusals:    []*fault.Error{ErrNotFound},

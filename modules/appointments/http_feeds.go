@@ -35,7 +35,7 @@ func (s *Service) feedRoutes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNoOwner}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
-			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars,
+			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
 			Description: "All calendar feeds of the organization that were not revoked, the oldest first, without their links.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),

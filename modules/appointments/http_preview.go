@@ -28,11 +28,11 @@ type previewBody struct {
 	Warnings    []Warning    `json:"warnings"`    // what should be known, and stands against nothing
 }
 
-type previewRequest struct {
+type proposalRequest struct {
 	proposal
 }
 
-func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewBody, error) {
+func (s *Service) handlePreview(ctx context.Context, in proposalRequest) (previewBody, error) {
 	b, err := in.booking()
 	if err != nil {
 		return previewBody{}, err

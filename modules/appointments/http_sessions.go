@@ -17,13 +17,13 @@ import (
 func (s *Service) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession,
+			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
 			Description: "What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
-			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession,
+			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Reads: subjectSession,
 			Name: "getSession", Summary: "Read a session",
 			Description: "One session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},

@@ -1,6 +1,7 @@
 package appointments
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,12 +62,37 @@ type recorded struct {
 	SessionID       *uuid.UUID  `json:"sessionId,omitempty"`
 }
 
+// What events of the audit trail are about.
+const (
+	subjectAppointment = "appointment"
+	subjectSession     = "session"
+	subjectFeed        = "calendar-feed"
+)
+
+// showAppointments notes that appointments are about to be shown to the caller.
+func showAppointments(ctx context.Context, all ...Appointment) {
+	for _, a := range all {
+		for _, p := range a.Patients {
+			trail.Show(ctx, trail.Subject{Type: subjectAppointment, ID: a.ID, PatientID: p.PatientID})
+		}
+	}
+}
+
+// showSessions notes that sessions are about to be shown to the caller.
+func showSessions(ctx context.Context, all ...Session) {
+	for _, each := range all {
+		for _, p := range each.Patients {
+			trail.Show(ctx, trail.Subject{Type: subjectSession, ID: each.ID, PatientID: p.PatientID})
+		}
+	}
+}
+
 // trailOf tells of a change once for each patient whom it concerns.
 func trailOf(r request, v verdict) []trail.Event {
 	var events []trail.Event
 	for i, p := range v.appointment.Patients {
 		e := trail.By(r.caller)
-		e.Action, e.SubjectType, e.SubjectID = "appointment."+string(r.kind), "appointment", v.appointment.ID
+		e.Action, e.SubjectType, e.SubjectID = subjectAppointment+"."+string(r.kind), subjectAppointment, v.appointment.ID
 		e.PatientID, e.OccurredAt = &p.PatientID, v.appointment.UpdatedAt
 		if v.before.Version > 0 {
 			e.Before = recordedOf(v.before, i)

@@ -252,6 +252,7 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 		if err == nil && !ok {
 			err = ErrNotFound
 		}
+		showAppointments(ctx, a)
 		return a, err
 	})
 }
@@ -276,7 +277,9 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.database, "appointments.list", func(ctx context.Context) ([]Appointment, error) {
-		return s.store.list(ctx, f, f.Days.in(zone))
+		found, err := s.store.list(ctx, f, f.Days.in(zone))
+		showAppointments(ctx, found...)
+		return found, err
 	})
 }
 

@@ -28,7 +28,9 @@ type SessionFilter struct {
 // Session returns a session. The error is [ErrSessionNotFound] where there is none.
 func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return db.Snapshot(ctx, s.database, "sessions.get", func(ctx context.Context) (Session, error) {
-		return s.store.session(ctx, id)
+		found, err := s.store.session(ctx, id)
+		showSessions(ctx, found)
+		return found, err
 	})
 }
 
@@ -43,7 +45,9 @@ func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, err
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.database, "sessions.list", func(ctx context.Context) ([]Session, error) {
-		return s.store.sessions(ctx, f, f.Days.in(zone))
+		found, err := s.store.sessions(ctx, f, f.Days.in(zone))
+		showSessions(ctx, found...)
+		return found, err
 	})
 }
 
@@ -139,7 +143,7 @@ func sessionEvents(caller identity.Caller, s Session, action string, at time.Tim
 	events := make([]trail.Event, len(s.Patients))
 	for i, p := range s.Patients {
 		e := trail.By(caller)
-		e.Action, e.SubjectType, e.SubjectID = action, "session", s.ID
+		e.Action, e.SubjectType, e.SubjectID = action, subjectSession, s.ID
 		e.PatientID, e.After, e.OccurredAt = &p.PatientID, after, at
 		events[i] = e
 	}

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // ErrAlertNotFound: no such alert is open in the caller's organization.
@@ -93,11 +94,25 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 			return a.alertOn(at.Today), err
 		}
 		a.AcknowledgedBy, a.AcknowledgedAt = &caller.UserID, &at.Now
-		return a.alertOn(at.Today), s.store.acknowledge(ctx, Acknowledgement{
+		noted := Acknowledgement{
 			OrganizationID: caller.OrganizationID, AuthorizationID: id, Kind: kind,
 			EndDate: a.EndDate, TotalUnits: a.Total, AcknowledgedBy: caller.UserID, AcknowledgedAt: at.Now,
-		})
+		}
+		if err := s.store.acknowledge(ctx, noted); err != nil {
+			return Alert{}, err
+		}
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", subject, id, new(a.PatientID), at.Now
+		e.After = acknowledged{kind, a.EndDate, a.Total}
+		return a.alertOn(at.Today), s.audit.Record(ctx, []trail.Event{e})
 	})
+}
+
+// acknowledged is what the trail keeps of an acknowledgement: which alert it was.
+type acknowledged struct {
+	Kind       AlertKind     `json:"kind"`
+	EndDate    calendar.Date `json:"endDate"`
+	TotalUnits int           `json:"totalUnits"`
 }
 
 // openAlert returns the alert if it is open. The error is [ErrAlertNotFound].

@@ -198,10 +198,17 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 	}
 	views, err := s.List(ctx, f)
 	page := httpx.PageOf(in.PageQuery, views, bodyOf, positionOf)
-	for _, b := range page.Data {
-		show(ctx, b.ID, b.PatientID)
+	return shown(ctx, page, func(b authorizationBody) (uuid.UUID, uuid.UUID) { return b.ID, b.PatientID }), err
+}
+
+// shown notes that the authorizations of a page are about to be shown to the caller,
+// and returns the page.
+func shown[B any](ctx context.Context, page httpx.Page[B], of func(B) (authorization, patient uuid.UUID)) httpx.Page[B] {
+	for _, body := range page.Data {
+		authorization, patient := of(body)
+		show(ctx, authorization, patient)
 	}
-	return page, err
+	return page
 }
 
 // dates are what authorizations can be sorted by besides the order of their ids,

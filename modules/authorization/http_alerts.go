@@ -15,7 +15,7 @@ import (
 func (s *Service) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/alerts", Permission: PermissionReport,
+			Method: http.MethodGet, Path: "/alerts", Permission: PermissionReport, Reads: subject,
 			Name: "listAlerts", Summary: "List what needs attention",
 			Description: "The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAlerts),
@@ -71,9 +71,10 @@ func (s *Service) handleAlerts(ctx context.Context, in alertsRequest) (httpx.Pag
 		return httpx.Page[alertBody]{}, err
 	}
 	found, err := s.Alerts(ctx, f)
-	return httpx.PageOf(in.PageQuery, found, alertBodyOf, func(a Alert) any {
+	page := httpx.PageOf(in.PageQuery, found, alertBodyOf, func(a Alert) any {
 		return EndPosition{EndDate: a.EndDate, ID: a.View.ID, Group: groupOf(a.Kind)}
-	}), err
+	})
+	return shown(ctx, page, func(b alertBody) (uuid.UUID, uuid.UUID) { return b.AuthorizationID, b.PatientID }), err
 }
 
 type acknowledgeRequest struct {

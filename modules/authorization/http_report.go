@@ -13,7 +13,7 @@ import (
 func (s *Service) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport,
+			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Reads: subject,
 			Name: "reportUtilization", Summary: "Report how authorizations are used",
 			Description: "One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleUtilization),
@@ -25,13 +25,13 @@ func (s *Service) reportRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport,
+			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Reads: subject,
 			Name: "reportExpiring", Summary: "Report authorizations that end soon",
 			Description: "Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleExpiring),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport,
+			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Reads: subject,
 			Name: "reportAtRisk", Summary: "Report authorizations that run out early, or are left over",
 			Description: "Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleAtRisk),
@@ -84,6 +84,11 @@ func utilizationBodyOf(u Utilization) utilizationBody {
 	}
 }
 
+// about returns the authorization and the patient that the row is about.
+func (b utilizationBody) about() (authorization, patient uuid.UUID) {
+	return b.AuthorizationID, b.PatientID
+}
+
 // utilizationFilter are the filters of the report and of its totals.
 type utilizationFilter struct {
 	PatientID     uuid.UUID     `query:"patientId"`
@@ -119,7 +124,8 @@ func (s *Service) handleUtilization(ctx context.Context, in utilizationRequest) 
 		return httpx.Page[utilizationBody]{}, err
 	}
 	found, err := s.Utilization(ctx, f)
-	return httpx.PageOf(in.PageQuery, found, utilizationBodyOf, func(u Utilization) any { return positionOf(u.View) }), err
+	page := httpx.PageOf(in.PageQuery, found, utilizationBodyOf, func(u Utilization) any { return positionOf(u.View) })
+	return shown(ctx, page, utilizationBody.about), err
 }
 
 // totalsBody are sums over authorizations, in units.
@@ -172,7 +178,8 @@ func (s *Service) handleExpiring(ctx context.Context, in expiringRequest) (httpx
 	body := func(e Expiring) expiringBody {
 		return expiringBody{utilizationBodyOf(e.Utilization), e.DaysLeft, orNull(bandOf(e.DaysLeft)), e.RenewalID}
 	}
-	return httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any { return EndPosition{EndDate: e.EndDate, ID: e.ID} }), err
+	page := httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any { return EndPosition{EndDate: e.EndDate, ID: e.ID} })
+	return shown(ctx, page, expiringBody.about), err
 }
 
 // orNull makes 0 nothing.
@@ -209,7 +216,8 @@ func (s *Service) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Pag
 	body := func(r AtRisk) atRiskBody {
 		return atRiskBody{utilizationBodyOf(r.Utilization), orNull(r.UsageBand), r.UnderUsed}
 	}
-	return httpx.PageOf(in.PageQuery, found, body, func(r AtRisk) any { return EndPosition{EndDate: r.EndDate, ID: r.ID} }), err
+	page := httpx.PageOf(in.PageQuery, found, body, func(r AtRisk) any { return EndPosition{EndDate: r.EndDate, ID: r.ID} })
+	return shown(ctx, page, atRiskBody.about), err
 }
 
 func kindsOf(names []string) []AlertKind {

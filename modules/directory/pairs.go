@@ -47,7 +47,14 @@ func (s *Service) ReplaceServicePairs(ctx context.Context, all ServicePairs) (Se
 	}
 	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
 	return db.Serializable(ctx, s.database, "service-pairs.replace", func(ctx context.Context) (ServicePairs, error) {
-		return ServicePairs{settled}, replacePairs(ctx, settled)
+		before, err := findPairs(ctx)
+		if err != nil {
+			return ServicePairs{}, err
+		}
+		if err := replacePairs(ctx, settled); err != nil {
+			return ServicePairs{}, err
+		}
+		return ServicePairs{settled}, s.recordPairs(ctx, ServicePairs{before}, ServicePairs{settled})
 	})
 }
 

@@ -100,3 +100,15 @@ func (s *Service) recordOrganization(ctx context.Context, before, after *Organiz
 	head := Record{ID: after.ID, OrganizationID: after.ID, UpdatedAt: now}
 	return recordEvent(ctx, s, told{all: true}, "organization", nil, was, *after, head)
 }
+
+// recordPairs keeps which services could run together, and which can now.
+func (s *Service) recordPairs(ctx context.Context, before, after ServicePairs) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "service-pairs.change", "organization", caller.OrganizationID, s.now()
+	e.Before, e.After = before, after
+	return s.audit.Record(ctx, []trail.Event{e})
+}
