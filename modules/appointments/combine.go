@@ -131,6 +131,7 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
 		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
+		shrunk: map[scheduling.Key]bool{},
 	}
 	named, err := s.readDone(ctx, d, requests)
 	if err != nil {
@@ -197,7 +198,11 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	for i, key := range d.changed {
 		changed[i] = d.appointments[key]
 	}
-	if err := s.store.save(ctx, changed); err != nil {
+	shrunk := make([]Appointment, 0, len(d.shrunk))
+	for key := range d.shrunk {
+		shrunk = append(shrunk, d.appointments[key])
+	}
+	if err := s.store.save(ctx, changed, shrunk); err != nil {
 		return err
 	}
 	if err := s.store.insertSessions(ctx, d.sessions); err != nil {
