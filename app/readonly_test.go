@@ -34,7 +34,8 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 			refused := client.post(t, paths[0]+"/reserve", body{"units": 1})
 			refused.refused(t, http.StatusServiceUnavailable, "database-unavailable")
 			require.NotEmpty(t, refused.header.Get("Retry-After"))
-			require.Equal(t, http.StatusOK, client.get(t, paths[0]).status, "it can be read all the same")
+			require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "what is not a patient's can be read all the same")
+			client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // who reads a patient's data is put on record
 
 			c.setReadOnly(t, false)
 			h.progress(t, 50, "it goes on")

@@ -165,6 +165,7 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
 		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
+		shrunk: map[scheduling.Key]bool{},
 	}
 	named, err := s.readDone(ctx, d, requests)
 	if err != nil {
@@ -224,6 +225,10 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	for i, key := range d.changed {
 		changed[i] = d.appointments[key]
 	}
+	shrunk := make([]Appointment, 0, len(d.shrunk))
+	for key := range d.shrunk {
+		shrunk = append(shrunk, d.appointments[key])
+	}
 	return db.Together(ctx, func(ctx context.Context) error {
 		if err := d.book.Write(ctx); err != nil {
 			return err
@@ -231,7 +236,7 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 		if err := s.store.insertSeries(ctx, d.series); err != nil {
 			return err
 		}
-		if err := s.store.save(ctx, changed); err != nil {
+		if err := s.store.save(ctx, changed, shrunk); err != nil {
 			return err
 		}
 		if err := s.store.insertSessions(ctx, d.sessions); err != nil {
