@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/modules/rbac"
 )
 
 // TestReminders tells of appointments once for each of the times before them, with
@@ -30,13 +31,17 @@ func TestReminders(t *testing.T) {
 	}
 	reminders := func() int { return c.count(t, "SELECT count(*) FROM outbox WHERE type = 'appointment.reminder'") }
 
+	pass := func(by time.Duration) {
+		c.clock.advance(by)
+		c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin) // the token of before is over
+	}
 	start := c.clock.now().Add(48 * hour).Truncate(time.Minute)
 	first := c.book(t, c.booking(path, who, start, hour))
 	moved := c.book(t, c.booking(path, who, start.Add(2*hour), hour))
 	gone := c.book(t, c.booking(path, who, start.Add(4*hour), hour))
 	require.Zero(t, remind(), "nothing is near")
 
-	c.clock.advance(25 * hour) // 23 hours before the first, 25 before the second
+	pass(25 * hour) // 23 hours before the first, 25 before the second
 	require.Equal(t, 1, remind())
 	require.Zero(t, remind(), "told once")
 	restarted := beside(t, c, c.database.Open(t))
@@ -45,14 +50,14 @@ func TestReminders(t *testing.T) {
 	require.Zero(t, n, "also after a restart")
 
 	c.admin().post(t, gone+"/cancel", body{}).ok(t)
-	c.clock.advance(2 * hour) // 23 hours before the second
+	pass(2 * hour) // 23 hours before the second
 	require.Equal(t, 1, remind())
 	later := start.Add(30 * hour)
 	c.admin().patch(t, moved, body{"startTime": later.UTC(), "endTime": later.Add(hour).UTC()}).ok(t)
 	require.Zero(t, remind(), "it is far away again")
-	c.clock.advance(20 * hour) // an hour before the first
+	pass(20 * hour) // an hour before the first
 	require.Equal(t, 1, remind(), "the other time before the first")
-	c.clock.advance(8 * hour) // 23 hours before the one that was moved; the first is over
+	pass(8 * hour) // 23 hours before the one that was moved; the first is over
 	require.Equal(t, 1, remind(), "armed anew by the move")
 	require.Equal(t, 4, reminders())
 

@@ -3,7 +3,6 @@ package appointments
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -21,22 +20,22 @@ func (s *Service) previewRoutes() []httpx.Route {
 	}}
 }
 
-// previewBody is what a booking would come to.
-type previewBody struct {
+// appointmentPreviewBody is what a booking would come to.
+type appointmentPreviewBody struct {
 	Bookable    bool         `json:"bookable"`    // nothing stands against any of it
 	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId` is null
 	Warnings    []Warning    `json:"warnings"`    // what should be known, and stands against nothing
 }
 
-type proposalRequest struct {
+type previewAppointmentRequest struct {
 	proposal
 }
 
-func (s *Service) handlePreview(ctx context.Context, in proposalRequest) (previewBody, error) {
+func (s *Service) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {
 	b, err := in.booking()
 	if err != nil {
-		return previewBody{}, err
+		return appointmentPreviewBody{}, err
 	}
 	p, err := s.Preview(ctx, b, in.RecurrenceRule)
-	return previewBody{p.Bookable, p.Occurrences, slices.Concat([]Warning{}, p.Warnings)}, err
+	return appointmentPreviewBody{p.Bookable, p.Occurrences, append([]Warning{}, p.Warnings...)}, err
 }
