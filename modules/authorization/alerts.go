@@ -11,14 +11,9 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
-
-// ErrAlertNotFound: no such alert is open in the caller's organization.
-var ErrAlertNotFound = fault.Define(fault.NotFound, "alert-not-found", "There is no such alert, or what it was about is over.").
-	Advising("Show the worklist anew.")
 
 // Alert is one item of the worklist. It is open while its condition holds: nothing
 // opens or closes it.

@@ -12,6 +12,9 @@ import (
 var (
 	// ErrNotFound: no such authorization in the caller's organization.
 	ErrNotFound = fault.Define(fault.NotFound, "authorization-not-found", "There is no such authorization.")
+	// ErrAlertNotFound: no such alert is open in the caller's organization.
+	ErrAlertNotFound = fault.Define(fault.NotFound, "alert-not-found", "There is no such alert, or what it was about is over.").
+				Advising("Show the worklist anew.")
 	// ErrReservationNotFound: no such reservation on this authorization.
 	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found", "There is no such reservation on this authorization.")
 	// ErrInsufficientUnits comes with [Shortage].

@@ -23,19 +23,16 @@ type group struct {
 }
 
 // groups are the groups of kinds, in the order of [AlertKinds].
-var groups = []group{
-	{
-		[]AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, expirySQL, pagedSQL,
-		`a.end_date <= CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
-	},
-	{
-		[]AlertKind{AlertUsed100, AlertUsed90, AlertUsed80}, usageSQL, runningSQL,
-		`a.booked_band >= @leastBand AND a.booked_band > 0`,
-	},
-	{
-		[]AlertKind{AlertUnderUsed}, `'under-used'`, runningSQL, underUsedSQL,
-	},
-}
+var groups = []group{{
+	kinds: []AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, kind: expirySQL, after: pagedSQL,
+	condition: `a.end_date <= CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
+}, {
+	kinds: []AlertKind{AlertUsed100, AlertUsed90, AlertUsed80}, kind: usageSQL, after: runningSQL,
+	condition: `a.booked_band >= @leastBand AND a.booked_band > 0`,
+}, {
+	kinds: []AlertKind{AlertUnderUsed}, kind: `'under-used'`, after: runningSQL,
+	condition: underUsedSQL,
+}}
 
 // groupOf returns the place of the kind's group.
 func groupOf(kind AlertKind) int {
