@@ -63,7 +63,8 @@ func curveTable(scenario string, runs [][]loadtest.Result) string {
 				failed = append(failed, fmt.Sprintf("%s, %d clients: %d × %s", curveModes[m].name, n, f.Count, f.Code))
 			}
 			if r.LastUnits != nil && r.LastUnits.Problem != "" {
-				failed = append(failed, fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, r.LastUnits.Problem))
+				code, _, _ := strings.Cut(r.LastUnits.Problem, ": ")
+				failed = append(failed, fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, code))
 			}
 		}
 	}
