@@ -236,6 +236,9 @@ func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, ke
 
 func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	v, err := s.carryOut(ctx, r)
+	if err != nil && !v.replayed {
+		err = s.offering(ctx, r, err)
+	}
 	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed, Occurrences: v.occurrences}, err
 }
 

@@ -17,6 +17,9 @@ type Units interface {
 	Open(ctx context.Context, now time.Time, held []Held) (Book, error)
 	// Refusals are what it may have against a claim, for documents.
 	Refusals() []*fault.Error
+	// Others returns the patient's authorizations for the service, but for one, that
+	// are granted and hold the day, those that end first coming first.
+	Others(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error)
 	// RefusalOf returns the refusal that a violated constraint of the books means,
 	// or the error itself.
 	RefusalOf(err error) error
