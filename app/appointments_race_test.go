@@ -287,7 +287,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	require.Equal(t, []string{
 		"LOCK unit_lane", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
-		"INSERT appointments", "INSERT appointment_patients", "WITH appointment_practitioners", "INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
+		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
 	}, alone)
 	var calls []func()
 	for i := 2; i < 30; i++ {
@@ -308,7 +308,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		"LOCK unit_lane", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
-		"INSERT appointments", "INSERT appointment_patients", "WITH appointment_practitioners", "INSERT sessions", "INSERT session_patients",
+		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions", "INSERT session_patients",
 		"INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
 	}, statements(func() { c.gatheredAppointments(t, calls...) }))
 	c.requireClean(t)

@@ -137,7 +137,7 @@ type problem struct {
 	Reasons []fault.Reason `json:"reasons,omitempty"`
 }
 
-var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId", "reasons"}
+var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
 
 const problemType = "urn:omnirapeutic:problem:"
 
@@ -192,6 +192,7 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	for _, name := range problemMembers {
 		delete(members, name) // the document's own members win
 	}
+	delete(members, "reasons") // as above, though not every document has it
 	if len(members) == 0 {
 		return document, nil
 	}

@@ -2,7 +2,11 @@ package loadtest
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,4 +71,38 @@ func TestUnitsOfAppointmentsAreExpected(t *testing.T) {
 	require.Equal(t, Span{4, 5}, e.scheduled)
 	require.Equal(t, Span{3, 4}, e.used)
 	require.Equal(t, Span{8, 8}, e.booked)
+}
+
+// keepCalendar carries out calls on appointments by what they do to units.
+func (f *fake) keepCalendar(w http.ResponseWriter, r *http.Request, path string, body map[string]any) {
+	one := map[string]any{"units": 1.0}
+	if parts := strings.Split(path, "/"); len(parts) == 4 {
+		f.mutex.Lock()
+		account := f.calendar[parts[2]]
+		f.mutex.Unlock()
+		one["reservationId"] = parts[2]
+		f.operate(w, r, "/authorizations/"+account+"/"+map[string]string{"cancel": "release", "complete": "consume"}[parts[3]], one)
+		return
+	}
+	slot := fmt.Sprint(body["practitionerId"], body["startTime"])
+	f.mutex.Lock()
+	taken := f.slots[slot]
+	f.slots[slot] = true
+	f.mutex.Unlock()
+	if taken {
+		refuse(w, http.StatusConflict, "practitioner-overlap")
+		return
+	}
+	account, _ := body["authorizationId"].(string)
+	answer := httptest.NewRecorder()
+	f.operate(answer, r, "/authorizations/"+account+"/reserve", one)
+	var made struct{ Reservation struct{ ID string } }
+	if answer.Code != http.StatusCreated || json.Unmarshal(answer.Body.Bytes(), &made) != nil {
+		refuse(w, answer.Code, "not-booked")
+		return
+	}
+	f.mutex.Lock()
+	f.calendar[made.Reservation.ID] = account
+	f.mutex.Unlock()
+	reply(w, http.StatusCreated, map[string]any{"id": made.Reservation.ID})
 }

@@ -36,6 +36,8 @@ type fake struct {
 	accounts   map[string]*fakeAccount
 	keys       map[string]bool
 	booked     map[string]map[string]int64 // units done, by kind and account
+	calendar   map[string]string           // open appointments, with their accounts
+	slots      map[string]bool             // that are taken, of practitioners
 }
 
 type fakeAccount struct {
@@ -54,6 +56,8 @@ func newFake() *fake {
 		tokens:   map[string]time.Time{},
 		accounts: map[string]*fakeAccount{},
 		keys:     map[string]bool{},
+		calendar: map[string]string{},
+		slots:    map[string]bool{},
 		booked:   map[string]map[string]int64{"reserve": {}, "release": {}, "consume": {}},
 	}
 }
@@ -74,6 +78,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, body)
 	case r.Method == http.MethodPost && strings.HasPrefix(path, "/authorizations/"):
 		f.operate(w, r, path, body)
+	case r.Method == http.MethodPost && strings.HasPrefix(path, "/appointments"):
+		f.keepCalendar(w, r, path, body)
 	default:
 		f.mutex.Lock()
 		defer f.mutex.Unlock()
@@ -115,7 +121,7 @@ func (f *fake) newKey(r *http.Request) bool {
 func (f *fake) administer(w http.ResponseWriter, r *http.Request, path string, body map[string]any) {
 	id := uuid.NewString()
 	switch call := r.Method + " " + path; {
-	case call == "POST /patients":
+	case call == "POST /patients", call == "POST /practitioners":
 		reply(w, http.StatusCreated, map[string]any{"id": id})
 	case call == "GET /service-codes" && f.noCodes:
 		reply(w, http.StatusOK, map[string]any{"data": []any{}, "nextCursor": nil})

@@ -62,7 +62,8 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 }
 
 // byItself carries out a request in a transaction of its own, once those before it
-// are through that are about the same people, authorizations or appointment.
+// are through: those of its organization, and operations on the units of its
+// authorizations.
 func (s *Service) byItself(ctx context.Context, r request) (result, error) {
 	there, asked, err := s.there(ctx, r)
 	if err != nil {
@@ -125,14 +126,14 @@ func (s *Service) readNamed(ctx context.Context, requests []request, named map[s
 	return there, spread(requests, members, there), nil
 }
 
-// lanesOf returns the lanes of a request, in the order in which everybody enters them.
+// lanesOf returns the lanes of a request, in the order in which everybody enters
+// them. A lane for each of the people would not do: new appointments of an
+// organization stand beside each other in the indexes, whose pages SSI locks, so
+// that requests about different people overtake each other all the same.
 func lanesOf(n needs, r request) []uuid.UUID {
-	lanes := []uuid.UUID{r.appointment}
+	lanes := []uuid.UUID{r.caller.OrganizationID}
 	for _, h := range n.held {
 		lanes = append(lanes, h.AuthorizationID)
-	}
-	for _, key := range append(slices.Clone(n.question.Practitioners), n.question.Patients...) {
-		lanes = append(lanes, key.ID)
 	}
 	slices.SortFunc(lanes, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
 	return slices.Compact(lanes)
@@ -164,6 +165,7 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
 		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
+		shrunk: map[scheduling.Key]bool{},
 	}
 	named, err := s.readDone(ctx, d, requests)
 	if err != nil {
@@ -228,7 +230,11 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	for i, key := range d.changed {
 		changed[i] = d.appointments[key]
 	}
-	if err := s.store.save(ctx, changed); err != nil {
+	shrunk := make([]Appointment, 0, len(d.shrunk))
+	for key := range d.shrunk {
+		shrunk = append(shrunk, d.appointments[key])
+	}
+	if err := s.store.save(ctx, changed, shrunk); err != nil {
 		return err
 	}
 	if err := s.store.insertSessions(ctx, d.sessions); err != nil {

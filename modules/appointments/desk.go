@@ -21,7 +21,8 @@ type desk struct {
 	done    map[scheduling.Key]doneOperation // carried out before, or on this desk
 	written map[uuid.UUID]Session            // of requests that were carried out before, by their appointments
 
-	changed  []scheduling.Key // appointments that are to be written, each once
+	changed  []scheduling.Key        // appointments that are to be written, each once
+	shrunk   map[scheduling.Key]bool // those of which some practitioner takes no part any more
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
@@ -119,6 +120,9 @@ func (d *desk) note(r request, v verdict) {
 	key := scheduling.Key{OrganizationID: v.appointment.OrganizationID, ID: v.appointment.ID}
 	if !d.isChanged(key) {
 		d.changed = append(d.changed, key)
+	}
+	if len(v.appointment.Practitioners) < len(v.before.Practitioners) {
+		d.shrunk[key] = true
 	}
 	if v.session != nil {
 		d.sessions = append(d.sessions, *v.session)

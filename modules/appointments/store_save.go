@@ -9,8 +9,9 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// save writes appointments, new ones and old ones, with everybody who takes part.
-func (s store) save(ctx context.Context, changed []Appointment) error {
+// save writes appointments, new ones and old ones, with everybody who takes part;
+// shrunk are those of them of which practitioners take no part any more.
+func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if len(changed) == 0 {
 		return nil
 	}
@@ -18,6 +19,9 @@ func (s store) save(ctx context.Context, changed []Appointment) error {
 		return err
 	}
 	if err := s.upsertPatients(ctx, changed); err != nil {
+		return err
+	}
+	if err := s.removePlaces(ctx, shrunk); err != nil {
 		return err
 	}
 	return s.upsertPractitioners(ctx, changed)
@@ -88,7 +92,7 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
 			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[])
-		ON CONFLICT (organization_id, appointment_id, patient_id) DO UPDATE SET
+		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
@@ -97,19 +101,17 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies).Error
 }
 
-// upsertPractitioners writes who renders the service, by their places, and removes
-// the places that nobody takes any more, in one statement.
+// upsertPractitioners writes who renders the service, by their places.
 func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	var organizations, appointments, practitioners, allOf, all []uuid.UUID
-	var places, counts []int
+	var organizations, appointments, practitioners []uuid.UUID
+	var places []int
 	var starts, ends []time.Time
 	var occupies []bool
 	for _, a := range rows {
-		allOf, all, counts = append(allOf, a.OrganizationID), append(all, a.ID), append(counts, len(a.Practitioners))
 		for place, id := range a.Practitioners {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
 			practitioners, places = append(practitioners, id), append(places, place)
@@ -117,15 +119,33 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 		}
 	}
 	return tx.Exec(`
-		WITH gone AS (
-			DELETE FROM appointment_practitioners p USING unnest($8::uuid[], $9::uuid[], $10::int[]) AS k (organization_id, id, taken)
-			WHERE p.organization_id = k.organization_id AND p.appointment_id = k.id AND p.place >= k.taken)
 		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
-		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies,
-		db.UUIDs(allOf), db.UUIDs(all), counts).Error
+		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies).Error
+}
+
+// removePlaces removes the places that no practitioner takes any more. The rows are
+// looked up one by one: in a join with the values the planner would read all of the
+// table, and SSI lock it. Index: the primary key.
+func (store) removePlaces(ctx context.Context, shrunk []Appointment) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(shrunk) == 0 {
+		return err
+	}
+	n := len(shrunk)
+	organizations, ids, taken := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n)
+	for i, a := range shrunk {
+		organizations[i], ids[i], taken[i] = a.OrganizationID, a.ID, len(a.Practitioners)
+	}
+	return tx.Exec(`
+		DELETE FROM appointment_practitioners WHERE ctid = ANY (ARRAY(
+			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, taken)
+			CROSS JOIN LATERAL (
+				SELECT t.ctid FROM appointment_practitioners t
+				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.place >= k.taken OFFSET 0) f))`,
+		db.UUIDs(organizations), db.UUIDs(ids), taken).Error
 }
 
 // insertSessions writes sessions, each once for its appointment, with their patients.

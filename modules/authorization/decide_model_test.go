@@ -80,6 +80,17 @@ func (m *model) box(id uuid.UUID) *box {
 	return &m.held[i]
 }
 
+// holds are what appointments would say that they hold.
+func (m *model) holds() []AppointmentHold {
+	var all []AppointmentHold
+	for _, b := range m.held {
+		if b.owner != uuid.Nil && b.stones > 0 {
+			all = append(all, AppointmentHold{AppointmentID: b.owner, ReservationID: new(b.id), Units: b.stones, ServiceDate: b.day})
+		}
+	}
+	return all
+}
+
 func (m *model) scheduled() int {
 	sum := 0
 	for _, b := range m.held {
@@ -239,7 +250,7 @@ func TestDecideAgainstModel(t *testing.T) {
 			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
 
 			ledger.entries = append(ledger.entries, outcome.Entries...)
-			ledger.Authorization, ledger.reservations = a.Authorization, a.reservations
+			ledger.Authorization, ledger.reservations, ledger.holds = a.Authorization, a.reservations, stones.holds()
 			require.Empty(t, ledger.check(now))
 		}
 	})

@@ -78,6 +78,13 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 			require.Equal(t, single.bookings[key].before, made.after)
 			require.Equal(t, accounts[key], made.before, "what was read is not touched")
 			ledger := books{Authorization: made.after.Authorization, reservations: made.after.reservations, entries: made.entries}
+			for _, r := range ledger.reservations {
+				if r.AppointmentID != nil {
+					ledger.holds = append(ledger.holds, AppointmentHold{
+						AppointmentID: *r.AppointmentID, ReservationID: new(r.ID), Units: r.Left(), ServiceDate: r.ServiceDate,
+					})
+				}
+			}
 			require.Empty(t, ledger.check(noon))
 		}
 	})

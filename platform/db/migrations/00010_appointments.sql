@@ -56,7 +56,8 @@ CREATE TABLE appointment_patients (
     starts_at           timestamptz NOT NULL,
     ends_at             timestamptz NOT NULL,
     occupies            boolean     NOT NULL,
-    PRIMARY KEY (organization_id, appointment_id, patient_id),
+    -- By place and not by patient: SSI would lock the pages of an index that led to patients by their organization.
+    PRIMARY KEY (organization_id, appointment_id, place),
     CONSTRAINT appointment_patients_appointment FOREIGN KEY (organization_id, appointment_id)
         REFERENCES appointments (organization_id, id),
     CONSTRAINT appointment_patients_patient FOREIGN KEY (organization_id, patient_id)
