@@ -16,7 +16,7 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrNoPractitioner: no such practitioner in the caller's organization.
+// ErrNoPractitioner says that there is no such practitioner in the caller's organization.
 var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "There is no practitioner of that id whose time could be booked.")
 
 // Timetable is a practitioner's availability, as it is kept.
