@@ -3,7 +3,6 @@ package appointments
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -38,5 +37,5 @@ func (s *Service) handlePreview(ctx context.Context, in previewAppointmentReques
 		return appointmentPreviewBody{}, err
 	}
 	p, err := s.Preview(ctx, b, in.RecurrenceRule)
-	return appointmentPreviewBody{p.Bookable, p.Occurrences, slices.Concat([]Warning{}, p.Warnings)}, err
+	return appointmentPreviewBody{p.Bookable, p.Occurrences, append([]Warning{}, p.Warnings...)}, err
 }

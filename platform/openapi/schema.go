@@ -102,13 +102,17 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"type", "string"}, {"format", "date"}}, d == sent
 	case t == typeRaw || t.Kind() == reflect.Interface:
 		return Object{}, false
-	case d == sent && t.Implements(isSchemer):
+	case (d == sent || t.Kind() != reflect.Struct) && t.Implements(isSchemer):
 		var schema map[string]any
 		text := reflect.Zero(t).Interface().(JSONSchemer).SchemaOfRequest()
 		if err := json.Unmarshal([]byte(text), &schema); err != nil {
 			panic(fmt.Sprintf("openapi: the schema of %s: %v", t, err))
 		}
-		return Object{{"$ref", s.name(t, "Input", func() any { return schema })}}, false
+		suffix := "Input"
+		if t.Kind() != reflect.Struct { // single values are written as they are read
+			suffix = ""
+		}
+		return Object{{"$ref", s.name(t, suffix, func() any { return schema })}}, false
 	case t.Implements(isPatch) && t.Kind() == reflect.Struct:
 		value := t.Field(1).Type
 		if value.Kind() == reflect.Pointer { // patch.Clearable
