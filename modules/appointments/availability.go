@@ -31,7 +31,7 @@ type Availability struct {
 // past midnight are hours of two days.
 type Hours struct {
 	From Clock `json:"from"` // 00:00 where it is not given
-	To   Clock `json:"to"` // after From; 24:00 is the end of the day
+	To   Clock `json:"to"`   // after From; 24:00 is the end of the day
 }
 
 // WeeklyHours are hours on one day of each week, from the first to the last date
