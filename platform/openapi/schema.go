@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -108,11 +109,14 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		if err := json.Unmarshal([]byte(text), &schema); err != nil {
 			panic(fmt.Sprintf("openapi: the schema of %s: %v", t, err))
 		}
-		suffix := "Input"
-		if t.Kind() != reflect.Struct { // single values are written as they are read
-			suffix = ""
+		if t.Kind() != reflect.Struct { // a single value, which is written as it is read
+			single := Object{}
+			for _, name := range slices.Sorted(maps.Keys(schema)) {
+				single.Set(name, schema[name])
+			}
+			return single, false
 		}
-		return Object{{"$ref", s.name(t, suffix, func() any { return schema })}}, false
+		return Object{{"$ref", s.name(t, "Input", func() any { return schema })}}, false
 	case t.Implements(isPatch) && t.Kind() == reflect.Struct:
 		value := t.Field(1).Type
 		if value.Kind() == reflect.Pointer { // patch.Clearable
