@@ -48,6 +48,8 @@ type Service struct {
 	store     store
 	combiner  *db.Combiner[request, result] // nil: every request has a transaction of its own
 	lanes     *db.Lanes[uuid.UUID]
+
+	timetables timetables
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
