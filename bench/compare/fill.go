@@ -57,8 +57,16 @@ var script = [entriesEach]struct {
 	units       int
 	reservation int // which; -1: none
 }{
-	{"reserve", 8, 0}, {"consume", 8, 0}, {"reserve", 6, 1}, {"consume", 6, 1}, {"reserve", 8, 2},
-	{"release", 8, 2}, {"adjust", 20, -1}, {"reserve", 4, 3}, {"consume", 4, 3}, {"reserve", 8, 4},
+	{"reserve", 8, 0},
+	{"consume", 8, 0},
+	{"reserve", 6, 1},
+	{"consume", 6, 1},
+	{"reserve", 8, 2},
+	{"release", 8, 2},
+	{"adjust", 20, -1},
+	{"reserve", 4, 3},
+	{"consume", 4, 3},
+	{"reserve", 8, 4},
 }
 
 // make computes the authorization with a number.
