@@ -28,7 +28,8 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	return c, demo.Practice{
-		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit, Appointments: c.app.AppointmentsAt, NewID: newID, Now: time.Now(), Logger: logger,
+		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit, Appointments: c.app.AppointmentsAt,
+		NewID: newID, Now: time.Now(), Logger: logger,
 	}
 }
 

@@ -110,6 +110,10 @@ func nameOf(summary string) string {
 	return strings.Trim(notLetters.ReplaceAllString(strings.ToLower(summary), "-"), "-")
 }
 
+var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
+
+const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
+
 // asShown leaves out of an answer what is secret, or long and not interesting.
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
@@ -130,6 +134,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
+	case "verifyBooks", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
+		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
 	default:
 		if a.body["nextCursor"] == nil {
 			return a.raw
@@ -341,7 +347,7 @@ func (s *story) playAudit(admin caller) {
 	r := s.routes["exportAuditEvents"]
 	raw := admin.with("X-Request-Id", "example-export").text(s.t, path+"?action=user.sign-in&outcome=denied")
 	s.told = append(s.told, telling{r, "example-export", http.StatusOK, raw})
-	text, err := json.Marshal(string(raw))
+	text, err := json.Marshal(string(anyHash.ReplaceAll(raw, []byte(`"hash":"`+sampleHash+`"`))))
 	require.NoError(s.t, err)
 	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Sign-ins that were refused", Status: http.StatusOK, Response: text}}
 }
