@@ -37,8 +37,12 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 			require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "what is not a patient's can be read all the same")
 			client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // who reads a patient's data is put on record
 
-			c.setReadOnly(t, false)
+			began := c.setReadOnly(t, false)
 			h.progress(t, 50, "it goes on")
+			require.Eventually(t, func() bool { return c.sessionsBefore(t, began) == 0 }, soon, time.Millisecond, "none is kept that cannot write")
+			turned := h.turned.Load()
+			h.progress(t, 50)
+			require.Equal(t, turned, h.turned.Load(), "nobody is turned away any more")
 			stop()
 			h.requireTrue(t, c, totals)
 		})
@@ -46,8 +50,9 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 }
 
 // setReadOnly says whether sessions of the database may write by default. Those
-// that are open when it is forbidden are ended, as they would not be told.
-func (c *clinic) setReadOnly(t *testing.T, forbidden bool) {
+// that are open when it is forbidden are ended, as they would not be told. It
+// returns from when on sessions are as was asked for.
+func (c *clinic) setReadOnly(t *testing.T, forbidden bool) time.Time {
 	t.Helper()
 	owner, err := url.Parse(c.database.OwnerURL)
 	require.NoError(t, err)
@@ -59,11 +64,22 @@ func (c *clinic) setReadOnly(t *testing.T, forbidden bool) {
 	able.database.OwnerURL = owner.String()
 	if !forbidden {
 		able.asOwner(t, "ALTER DATABASE "+name+" RESET default_transaction_read_only")
-		return
+		return time.Now()
 	}
 	able.asOwner(t, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
 	c.run(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name = 'omnirapeutic'`)
+	return time.Now()
+}
+
+// sessionsBefore counts the program's sessions that are older, but for those that
+// only listen.
+func (c *clinic) sessionsBefore(t testing.TB, when time.Time) int {
+	t.Helper()
+	role := *c
+	role.database.OwnerURL = c.database.AppURL // nobody else sees when they began
+	return role.count(t, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'omnirapeutic' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
 }
 
 // turnedAway waits until clients were told more often to ask again.
