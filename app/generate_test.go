@@ -353,7 +353,10 @@ func (m maker) text(s schema, name string) string {
 	if m.chance(5) {
 		n = most
 	}
-	if _, ok := s["pattern"]; ok {
+	if pattern, ok := s["pattern"].(string); ok {
+		if strings.Contains(pattern, "24:00") { // a time of day
+			return pick(m, "00:00", "08:00", "12:30", "17:45", "23:59", "24:00")
+		}
 		n = max(n, 1)
 	}
 	made := make([]rune, 0, n)

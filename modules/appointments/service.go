@@ -238,7 +238,7 @@ func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, ke
 
 func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	v, err := s.carryOut(ctx, r)
-	if err != nil && !v.replayed {
+	if err != nil {
 		err = s.offering(ctx, r, err)
 	}
 	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed, Occurrences: v.occurrences}, err
