@@ -28,7 +28,7 @@ func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string
 	t.Helper()
 	rows, err := owner.QueryContext(t.Context(), query, arguments...)
 	require.NoError(t, err)
-	defer rows.Close()
+	defer func() { require.NoError(t, rows.Close()) }()
 	found := []string{}
 	for rows.Next() {
 		var text string

@@ -63,7 +63,9 @@ func TestOpenings(t *testing.T) {
 		{"offers nothing on other days", on(time.Tuesday, hours(t, "09:00", "11:00")), monday, nil, 60, 30, []string{}},
 		{"offers nothing where nothing is said", Availability{}, monday, nil, 60, 30, []string{}},
 		{
-			"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday, []Span{at("10:00", "11:00")}, 60, 30,
+			"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday,
+			[]Span{at("10:00", "11:00")},
+			60, 30,
 			[]string{"Mon 09:00-10:00", "Mon 11:00-12:00"},
 		},
 		{
@@ -71,9 +73,13 @@ func TestOpenings(t *testing.T) {
 			[]string{"Mon 09:30-10:00", "Mon 10:00-10:30"},
 		},
 		{
-			"keeps both buffers between two appointments", Availability{
+			"keeps both buffers between two appointments",
+			Availability{
 				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15, BufferAfter: 10,
-			}, monday, []Span{at("10:00", "10:30")}, 30, 5,
+			},
+			monday,
+			[]Span{at("10:00", "10:30")},
+			30, 5,
 			[]string{"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40", "Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00"},
 		},
 		{

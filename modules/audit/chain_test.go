@@ -181,7 +181,7 @@ func TestVerifyFinds(t *testing.T) {
 			for _, check := range test.checks {
 				require.True(t, found[check], "%s is not in %v", check, r.Problems)
 			}
-			require.Equal(t, r.ProblemCount, len(r.Problems))
+			require.Len(t, r.Problems, r.ProblemCount)
 		})
 	}
 }
@@ -239,7 +239,7 @@ func (o *office) recomputed(t *testing.T, organization uuid.UUID) (right []bool)
 	require.True(t, found)
 	rows, err := o.owner.QueryContext(t.Context(), "SELECT s.position, "+strings.Replace(statement, "…", organization.String(), 1))
 	require.NoError(t, err)
-	defer rows.Close()
+	defer func() { require.NoError(t, rows.Close()) }()
 	for rows.Next() {
 		var position int
 		var ok bool

@@ -44,7 +44,7 @@ type filterQuery struct {
 }
 
 func (q filterQuery) filter() Filter {
-	return Filter{q.ActorID, q.PatientID, q.SubjectID, q.Action, q.Outcome, q.From, q.To}
+	return Filter(q)
 }
 
 // auditEventBody is an event as clients see it. Its order is that of the hash.

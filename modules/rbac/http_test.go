@@ -71,8 +71,10 @@ func TestSigningInThroughHTTP(t *testing.T) {
 	user := object{
 		"id": u.ID.String(), "email": "ada@example.test", "name": "Somebody", "organizationId": d.organization.String(),
 		"roles": []any{"TECHNICIAN"},
-		"permissions": []any{"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
-			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "session:read", "session:change"},
+		"permissions": []any{
+			"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
+			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "session:read", "session:change",
+		},
 	}
 	require.Equal(t, user, answer["user"])
 

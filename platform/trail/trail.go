@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrNotRecorded: what is not on record does not happen.
+// ErrNotRecorded says that something could not be put on record: then it does not happen.
 var ErrNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.").
 	Advising("Wait as `Retry-After` says and send the same request again.")
 
