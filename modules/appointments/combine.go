@@ -32,7 +32,7 @@ func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
 	}
 	return db.NewCombiner(db.CombinerOptions[request]{
 		Name: "appointments", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout, Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, requests []request) ([]result, error) {
+	}, func(ctx context.Context, requests func() []request) ([]result, error) {
 		return s.transact(ctx, "appointments.combined", requests, db.Locking(unitLane))
 	})
 }
@@ -74,7 +74,7 @@ func (s *Service) byItself(ctx context.Context, r request) (result, error) {
 		return result{}, err
 	}
 	defer leave()
-	results, err := s.transact(ctx, "appointments."+string(r.kind), []request{r})
+	results, err := s.transact(ctx, "appointments."+string(r.kind), func() []request { return []request{r} })
 	if err != nil {
 		return result{}, err
 	}
@@ -140,11 +140,14 @@ func lanesOf(n needs, r request) []uuid.UUID {
 }
 
 // transact carries out requests of any organizations in one SERIALIZABLE
-// transaction, in their order. The context may be nobody's.
-func (s *Service) transact(ctx context.Context, name string, requests []request, options ...db.Option) ([]result, error) {
+// transaction, in their order. Which they are it asks once it has the lane's lock:
+// then those are among them that arrived while another transaction had it. The
+// context may be nobody's.
+func (s *Service) transact(ctx context.Context, name string, asked func() []request, options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
+		requests := asked()
 		d, err := s.open(ctx, requests)
 		if err != nil {
 			return nil, err

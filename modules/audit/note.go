@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/db"
@@ -23,13 +24,10 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 		Name: "audit", Limit: maxNoted, Queue: maxWaiting, Timeout: noteTimeout,
 		Size:    func(events []trail.Event) int { return len(events) },
 		Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, requests [][]trail.Event) ([]struct{}, error) {
-		var all []trail.Event
-		for _, events := range requests {
-			all = append(all, events...)
-		}
+	}, func(ctx context.Context, batch func() [][]trail.Event) ([]struct{}, error) {
 		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
-			return make([]struct{}, len(requests)), s.Record(ctx, all)
+			requests := batch()
+			return make([]struct{}, len(requests)), s.Record(ctx, slices.Concat(requests...))
 		})
 	})
 }

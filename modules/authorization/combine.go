@@ -32,7 +32,7 @@ func (s *Service) newCombiner(queue int) *db.Combiner[batch, result] {
 		Name: "units", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout,
 		Size:    func(b batch) int { return len(b.ops) },
 		Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, batches []batch) ([]result, error) {
+	}, func(ctx context.Context, batches func() []batch) ([]result, error) {
 		return s.transact(ctx, "units.combined", batches, db.Locking(unitLane))
 	})
 }
@@ -64,7 +64,7 @@ func (s *Service) byItself(ctx context.Context, name string, b batch) (result, e
 		return result{}, err
 	}
 	defer leave()
-	results, err := s.transact(ctx, name, []batch{b})
+	results, err := s.transact(ctx, name, func() []batch { return []batch{b} })
 	if err != nil {
 		return result{}, err
 	}
@@ -94,11 +94,14 @@ func placeOf(organization, authorization uuid.UUID) db.Place {
 }
 
 // transact carries out batches of any organizations in one SERIALIZABLE
-// transaction, in their order. The context may be nobody's.
-func (s *Service) transact(ctx context.Context, name string, batches []batch, options ...db.Option) ([]result, error) {
+// transaction, in their order. Which they are it asks once it has the lane's lock:
+// then those are among them that arrived while another instance had it. The context
+// may be nobody's.
+func (s *Service) transact(ctx context.Context, name string, asked func() []batch, options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
+		batches := asked()
 		d, err := s.open(ctx, batches)
 		if err != nil {
 			return nil, err

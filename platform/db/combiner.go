@@ -17,6 +17,9 @@ import (
 // their lane's last transaction is under way are taken together and handed, in
 // the order in which they came, to one function; each gets its own verdict.
 //
+// Requests that arrive until the function asks for its batch are in it: a function
+// that has to wait, as for another instance of the program, asks when it has waited.
+//
 // There is no timer and no goroutine of its own. A request that finds its lane
 // empty runs at once, where it is, and so pays nothing for being combined with
 // nobody. Whoever runs a batch hands the lane to the first of those who wait, who
@@ -36,7 +39,7 @@ import (
 // transaction, and is run by itself. Safe for concurrent use.
 type Combiner[Request, Verdict any] struct {
 	options CombinerOptions[Request]
-	run     func(ctx context.Context, requests []Request) ([]Verdict, error)
+	run     func(ctx context.Context, batch func() []Request) ([]Verdict, error)
 	lanes   []combinerLane[Request, Verdict]
 	under   sync.WaitGroup // requests that were let in
 	mu      sync.Mutex     // of closed, against under
@@ -89,10 +92,12 @@ func (e *PanicError) Error() string {
 }
 
 // NewCombiner returns a combiner. The function runs one transaction for all of
-// the requests and returns as many verdicts, in their order; it may be called
-// again with parts of them if it fails.
+// the batch's requests and returns as many verdicts, in their order. What the batch
+// holds is settled when it first asks for it, best within the transaction; asked
+// again, as by a retry, it is the same. The function may be called again with parts
+// of it if it fails.
 func NewCombiner[Request, Verdict any](
-	o CombinerOptions[Request], run func(ctx context.Context, requests []Request) ([]Verdict, error),
+	o CombinerOptions[Request], run func(ctx context.Context, batch func() []Request) ([]Verdict, error),
 ) *Combiner[Request, Verdict] {
 	if o.Size == nil {
 		o.Size = func(Request) int { return 1 }
@@ -131,7 +136,7 @@ type member[Request, Verdict any] struct {
 // [ErrCombinerClosed], *[PanicError], or the context's, where that ended first.
 func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request Request) (Verdict, error) {
 	if attemptIn(ctx) != nil {
-		verdicts, err := c.run(ctx, []Request{request})
+		verdicts, err := c.run(ctx, func() []Request { return []Request{request} })
 		if err != nil {
 			var none Verdict
 			return none, err
@@ -246,7 +251,7 @@ func (l *combinerLane[Request, Verdict]) abandon(m *member[Request, Verdict]) bo
 
 // lead runs the member and those whom it takes along, and hands on the lane.
 func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
-	batch := c.take(lane, m)
+	batch := []*member[Request, Verdict]{m}
 	defer func() { // also where a panic or runtime.Goexit ends this goroutine
 		lane.handOver()
 		for _, each := range batch {
@@ -255,37 +260,55 @@ func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], 
 			}
 		}
 	}()
-	begun := batch[:0:0]
-	for _, each := range batch {
+	if m.alone != nil {
+		if m.err = m.ctx.Err(); m.err == nil {
+			m.err = errLeaderGone // until it is known better
+			m.alone()
+		}
+		return
+	}
+	// join takes along those who wait now, and returns who of them still does.
+	join := func() []*member[Request, Verdict] {
+		taken := c.take(lane, batch)
+		batch = append(batch, taken...)
+		return stillThere(taken)
+	}
+	begun := append(stillThere(batch), join()...)
+	if len(begun) == 0 {
+		return
+	}
+	ctx, cancel := c.bound(begun)
+	defer cancel()
+	began := time.Now()
+	c.report(c.carryOut(ctx, begun, join), began)
+}
+
+// stillThere returns those of the members whose contexts have not ended; the others are
+// not carried out.
+func stillThere[Request, Verdict any](taken []*member[Request, Verdict]) []*member[Request, Verdict] {
+	begun := make([]*member[Request, Verdict], 0, len(taken))
+	for _, each := range taken {
 		if each.err = each.ctx.Err(); each.err == nil {
 			each.err = errLeaderGone // until it is known better
 			begun = append(begun, each)
 		}
 	}
-	if len(begun) == 0 {
-		return
-	}
-	if m.alone != nil {
-		m.alone()
-		return
-	}
-	ctx, cancel := c.bound(begun)
-	defer cancel()
-	c.report(begun, func() { c.carryOut(ctx, begun) })
+	return begun
 }
 
 // errLeaderGone is what members get whose batch was ended by runtime.Goexit.
 var errLeaderGone = errors.New("db: the goroutine that ran the batch has ended")
 
-// take returns the member and as many of those who wait as fit, in the order of their arrival.
-func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) []*member[Request, Verdict] {
-	batch := []*member[Request, Verdict]{m}
-	if m.alone != nil {
-		return batch
+// take returns as many of those who wait as fit into the batch.
+func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], batch []*member[Request, Verdict]) []*member[Request, Verdict] {
+	size := 0
+	for _, each := range batch {
+		size += c.options.Size(each.request)
 	}
+	var taken []*member[Request, Verdict]
 	lane.mu.Lock()
 	defer lane.mu.Unlock()
-	for size := c.options.Size(m.request); ; {
+	for {
 		next, ok := lane.waiting.peek()
 		if !ok {
 			break
@@ -301,10 +324,9 @@ func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], 
 			break
 		}
 		next.taken = true
-		batch = append(batch, lane.waiting.pop())
+		taken = append(taken, lane.waiting.pop())
 	}
-	slices.SortFunc(batch, func(a, b *member[Request, Verdict]) int { return cmp.Compare(a.order, b.order) })
-	return batch
+	return taken
 }
 
 // handOver has the next in the queue lead, or leaves the lane empty.
@@ -342,13 +364,26 @@ func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (c
 	return context.WithDeadline(context.Background(), end)
 }
 
-// carryOut gives each member its verdict.
-func (c *Combiner[Request, Verdict]) carryOut(ctx context.Context, batch []*member[Request, Verdict]) {
-	requests := make([]Request, len(batch))
-	for i, m := range batch {
-		requests[i] = m.request
+// carryOut gives each member its verdict, and those who join when the batch is asked
+// for, and returns all of them, in the order of their arrival.
+func (c *Combiner[Request, Verdict]) carryOut(
+	ctx context.Context, batch []*member[Request, Verdict], join func() []*member[Request, Verdict],
+) []*member[Request, Verdict] {
+	verdicts, err := c.attempt(ctx, func() []Request {
+		if join != nil {
+			batch = append(batch, join()...)
+			join = nil
+			slices.SortFunc(batch, func(a, b *member[Request, Verdict]) int { return cmp.Compare(a.order, b.order) })
+		}
+		requests := make([]Request, len(batch))
+		for i, m := range batch {
+			requests[i] = m.request
+		}
+		return requests
+	})
+	if err == nil && len(verdicts) != len(batch) {
+		err = fmt.Errorf("db: %s returned %d verdicts for %d requests", c.options.Name, len(verdicts), len(batch))
 	}
-	verdicts, err := c.attempt(ctx, requests)
 	switch {
 	case err == nil:
 		for i, m := range batch {
@@ -360,22 +395,19 @@ func (c *Combiner[Request, Verdict]) carryOut(ctx context.Context, batch []*memb
 		}
 	default:
 		half := len(batch) / 2
-		c.carryOut(ctx, batch[:half])
-		c.carryOut(ctx, batch[half:])
+		c.carryOut(ctx, batch[:half], nil)
+		c.carryOut(ctx, batch[half:], nil)
 	}
+	return batch
 }
 
-func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, requests []Request) (verdicts []Verdict, err error) {
+func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch func() []Request) (verdicts []Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
-	verdicts, err = c.run(ctx, requests)
-	if err == nil && len(verdicts) != len(requests) {
-		err = fmt.Errorf("db: %s returned %d verdicts for %d requests", c.options.Name, len(verdicts), len(requests))
-	}
-	return verdicts, err
+	return c.run(ctx, batch)
 }
 
 // concernsAll reports whether an error has nothing to do with what was asked for:
@@ -388,17 +420,14 @@ func concernsAll(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// report tells the metrics of a batch.
-func (c *Combiner[Request, Verdict]) report(batch []*member[Request, Verdict], run func()) {
+// report tells the metrics of a batch that began at the time.
+func (c *Combiner[Request, Verdict]) report(batch []*member[Request, Verdict], began time.Time) {
 	if c.options.Metrics == nil {
-		run()
 		return
 	}
-	began := time.Now()
-	run()
 	waits := make([]time.Duration, len(batch))
 	for i, m := range batch {
-		waits[i] = began.Sub(m.since)
+		waits[i] = max(0, began.Sub(m.since)) // who joined later has not waited
 	}
 	c.options.Metrics.combined(c.options.Name, waits, time.Since(began))
 }

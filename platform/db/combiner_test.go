@@ -24,11 +24,16 @@ type gate struct {
 	batches [][]int
 	pass    chan struct{}
 	wrong   func(batch []int) error // nil: nothing is
+	enter   chan struct{}           // nil: the batch is asked for at once
 }
 
 func newGate() *gate { return &gate{pass: make(chan struct{})} }
 
-func (g *gate) run(ctx context.Context, batch []int) ([]int, error) {
+func (g *gate) run(ctx context.Context, asked func() []int) ([]int, error) {
+	if g.enter != nil {
+		<-g.enter
+	}
+	batch := asked()
 	g.mu.Lock()
 	g.batches = append(g.batches, slices.Clone(batch))
 	g.mu.Unlock()
@@ -110,6 +115,23 @@ func TestCombiner(t *testing.T) {
 				synctest.Wait()
 			}
 			require.Equal(t, [][]int{{0}, {1, 2, 6, 7}, {3, 4, 5}}, g.seen())
+		},
+		"it takes along those who arrive before the batch is asked for": func(t *testing.T, g *gate) {
+			g.enter = make(chan struct{})
+			c := g.combiner()
+			var asked []chan answer
+			for n := range 6 { // the first one finds the lane empty, and waits for something
+				asked = append(asked, ask(t.Context(), c, here, n))
+			}
+			for range 2 {
+				g.enter <- struct{}{}
+				g.pass <- struct{}{}
+				synctest.Wait()
+			}
+			require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5}}, g.seen())
+			for n, each := range asked {
+				require.Equal(t, answer{10 * n, nil}, <-each)
+			}
 		},
 		"it counts what requests weigh": func(t *testing.T, g *gate) {
 			c := db.NewCombiner(db.CombinerOptions[int]{
@@ -270,7 +292,8 @@ func TestCombinerUnderLoad(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var inside, sum atomic.Int64
 	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 16, Queue: 1000, Timeout: time.Minute},
-		func(_ context.Context, batch []int) ([]int, error) {
+		func(_ context.Context, asked func() []int) ([]int, error) {
+			batch := asked()
 			if inside.Add(1) != 1 {
 				t.Error("two batches at once")
 			}
@@ -303,7 +326,7 @@ func TestCombinerUnderLoad(t *testing.T) {
 
 func BenchmarkCombiner(b *testing.B) {
 	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 256, Queue: 100_000, Timeout: time.Minute},
-		func(_ context.Context, batch []int) ([]int, error) { return batch, nil })
+		func(_ context.Context, batch func() []int) ([]int, error) { return batch(), nil })
 	b.Run("alone", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
