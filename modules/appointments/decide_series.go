@@ -84,6 +84,9 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 			v.occurrences[i].AppointmentID = nil
 		}
 	}
+	if r.kind == transfer {
+		return refuseMove(v.occurrences)
+	}
 	return ErrSeries.With(SeriesRefusal{v.occurrences}, "Something stands against %d of the %d appointments of the series.", refused, len(v.parts))
 }
 
@@ -101,7 +104,9 @@ func occurrencesOf(parts []request, made []verdict) []Occurrence {
 			o.AppointmentID = &part.appointment
 		}
 		for _, p := range v.appointment.Patients {
-			o.Units += p.Units
+			if part.transfer == nil || part.transfer.concerns(p) {
+				o.Units += p.Units
+			}
 		}
 		if v.refusal != nil {
 			o.Reasons = reasonsOf(v.refusal)

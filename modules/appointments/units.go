@@ -17,6 +17,8 @@ type Units interface {
 	Open(ctx context.Context, now time.Time, held []Held) (Book, error)
 	// Refusals are what it may have against a claim, for documents.
 	Refusals() []*fault.Error
+	// NotFound is its refusal where there is no such authorization.
+	NotFound() *fault.Error
 	// RefusalOf returns the refusal that a violated constraint of the books means,
 	// or the error itself.
 	RefusalOf(err error) error
