@@ -670,7 +670,117 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/admin/verify": {
+    "/reports/utilization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report how authorizations are used
+         * @description One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportUtilization"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/utilization/totals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sum up authorizations
+         * @description The units of all authorizations that the same filters of the report on utilization find. A call of its own: it reads every one of them, and takes longer the more there are.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportTotals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/expiring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report authorizations that end soon
+         * @description Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportExpiring"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/at-risk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report authorizations that run out early, or are left over
+         * @description Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportAtRisk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what needs attention
+         * @description The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["listAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/alerts/{id}/acknowledge": {
         parameters: {
             query?: never;
             header?: never;
@@ -680,12 +790,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Check the books of all authorizations
-         * @description Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. It changes nothing.
+         * Take note of an alert
+         * @description Notes that somebody is on it; who did so first stays. The alert remains until its reason is gone. The next one of the authorization, such as `expiring-30` after `expiring-60`, comes without a note, and so does the same one once the last day or the total has changed.
          *
-         *     Permission: `authorization:verify`.
+         *     Permission: `alert:acknowledge`.
          */
-        post: operations["verifyBooks"];
+        post: operations["acknowledgeAlert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -709,7 +819,7 @@ export interface paths {
         put?: never;
         /**
          * Book an appointment
-         * @description Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking.
+         * @description Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking. With a `recurrenceRule` it books a series, at the same time of day in the organization's time zone also when clocks change, and answers with the first appointment and all `occurrences`: all or nothing, or with `allowPartial` those that nothing stands against.
          *
          *     Permission: `appointment:book`.
          */
@@ -741,7 +851,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed.
+         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those: each moves by as many days to the same time of day, all of them or none.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -803,7 +913,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an appointment
-         * @description Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late.
+         * @description Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late. With `scope` it cancels this appointment and those of its series that are SCHEDULED and start later, or all those.
          *
          *     Permission: `appointment:cancel`.
          */
@@ -902,6 +1012,230 @@ export interface paths {
          *     Permission: `session:change`.
          */
         post: operations["addAddendum"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell what a booking would come to
+         * @description The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. Nothing is written and nothing is held: somebody else may be faster.
+         *
+         *     Permission: `appointment:preview`.
+         */
+        post: operations["previewAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/move-bookings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move bookings to another authorization
+         * @description For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. The dates, the state, the units and the caps of the other authorization decide, and its payer's rounding makes the units; time and staff stay, and are not asked again. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.
+         *
+         *     Permission: `appointment:reschedule`.
+         */
+        post: operations["moveBookings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/move-bookings/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell what moving bookings would come to
+         * @description The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.
+         *
+         *     Permission: `appointment:preview`.
+         */
+        post: operations["previewMoveBookings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/availability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read when a practitioner can be booked
+         * @description Hours of the week, exceptions for certain dates, and the time that is kept free around appointments, in wall-clock time of the organization's time zone. Of a practitioner of whom nothing has been said all lists are empty and `version` is 0.
+         *
+         *     Permission: `availability:read`.
+         */
+        get: operations["getAvailability"];
+        /**
+         * Say when a practitioner can be booked
+         * @description Replaces all that has been said. Hours go from a time of day to a later one; what goes on past midnight are hours of two days. An exception replaces the weekly hours of its dates by its own, or by none. Availability guides openings and warns at a booking; it refuses none, and appointments that are there stay.
+         *
+         *     Permission: `availability:change`.
+         */
+        put: operations["setAvailability"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/openings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find free times of a practitioner
+         * @description Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start whenever clocks show a multiple of `step` minutes since midnight, and may overlap each other. Nothing is held: somebody else may be faster.
+         *
+         *     Permission: `availability:read`.
+         */
+        get: operations["listOpenings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/calendar-feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a calendar link for a practitioner
+         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         *
+         *     Permission: `calendar:manage`.
+         */
+        post: operations["createPractitionerCalendarFeed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/patients/{id}/calendar-feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a calendar link for a patient
+         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         *
+         *     Permission: `calendar:manage`.
+         */
+        post: operations["createPatientCalendarFeed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/calendar-feeds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List calendar links
+         * @description All calendar feeds of the organization that were not revoked, the oldest first, without their links.
+         *
+         *     Permission: `calendar:manage`.
+         */
+        get: operations["listCalendarFeeds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/calendar-feeds/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a calendar link
+         * @description Whoever has the link finds nothing from now on. Calendar programs may go on showing what they have read.
+         *
+         *     Permission: `calendar:manage`.
+         */
+        delete: operations["revokeCalendarFeed"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/calendars/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a calendar by its link
+         * @description Appointments of the last four weeks and the year to come as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`.
+         */
+        get: operations["readCalendar"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1058,6 +1392,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/audit-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search the audit trail
+         * @description Who did, read or was denied what, the newest first. An `action` that ends with a dot stands for all that begin so: `authorization.`. `position` and `hash` are an event's place in the organization's chain; it has none for the first moment. To search is itself recorded.
+         *
+         *     Permission: `audit:read`.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/audit-events/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the audit trail
+         * @description All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.
+         *
+         *     Permission: `audit:export`.
+         */
+        get: operations["exportAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/retry-metrics": {
         parameters: {
             query?: never;
@@ -1118,6 +1496,28 @@ export interface paths {
         get: operations["getConfig"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check the books of all authorizations, and the audit trail
+         * @description Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        post: operations["verifyBooks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1210,6 +1610,27 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "appointment.reminder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment that starts soon. It leaves the system, so it names nobody.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentReminder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "appointment.rescheduled": {
         parameters: {
             query?: never;
@@ -1290,6 +1711,59 @@ export interface components {
         AddendumRequest: {
             text: string;
         };
+        /** @description An item of the worklist. */
+        Alert: {
+            /** @description Of the authorization and the kind. */
+            id: string;
+            /** @enum {string} */
+            kind: "expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Until the last day; 0 on it, negative after it. */
+            daysLeft: number;
+            totalUnits: number;
+            usedUnits: number;
+            scheduledUnits: number;
+            availableUnits: number;
+            /**
+             * Format: uuid
+             * @description The user who has taken note of it; null: nobody has.
+             */
+            acknowledgedBy: string | null;
+            /** Format: date-time */
+            acknowledgedAt: string | null;
+        };
+        /** @description There is no such alert, or what it was about is over. */
+        AlertNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "alert-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description One page of a list. */
+        AlertPage: {
+            data: components["schemas"]["Alert"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
         /** @description An appointment as clients see it. */
         Appointment: {
             /** Format: uuid */
@@ -1355,6 +1829,10 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            /** @description Are every appointment of what was asked for several of a series: those that are as asked, and, where `allowPartial`, those that something stands against. */
+            occurrences?: components["schemas"]["Occurrence"][];
+            /** @description Are what a person should know of a booking that nothing stands against: they are told where it is made or moved. */
+            warnings?: components["schemas"]["Warning"][];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentBookedEvent: {
@@ -1449,6 +1927,42 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description What a booking would come to. */
+        AppointmentPreview: {
+            /** @description Nothing stands against any of it. */
+            bookable: boolean;
+            /** @description One, or those of the series: `appointmentId` is null. */
+            occurrences: components["schemas"]["Occurrence"][];
+            /** @description What should be known, and stands against nothing. */
+            warnings: components["schemas"]["Warning"][];
+        };
+        /** @description An appointment that starts soon. It leaves the system, so it names nobody. */
+        AppointmentReminder: {
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            version: number;
+            /** @description Which of the configured reminders it is. */
+            minutesBefore: number;
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentReminderEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.reminder";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentReminder"];
+        };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
             /** @description In the organization's stream, from 1 on. */
@@ -1500,6 +2014,99 @@ export interface components {
             /** @enum {string} */
             to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+        };
+        /** @description The report of an authorization that runs out early, or is left over. */
+        AtRisk: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+            /** @description 100, 90 or 80: so many percent or more are used or scheduled; null: fewer. */
+            usageBand: number | null;
+            /** @description Half of the days are gone, and pacePercent is below 80. */
+            underUsed: boolean;
+        };
+        /** @description One page of a list. */
+        AtRiskPage: {
+            data: components["schemas"]["AtRisk"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description An event as clients see it. Its order is that of the hash. */
+        AuditEvent: {
+            position: number | null;
+            sequence: number;
+            /** Format: date-time */
+            occurredAt: string;
+            /**
+             * Format: uuid
+             * @description Null: somebody who is not signed in.
+             */
+            actorId: string | null;
+            requestId: string;
+            action: string;
+            /** @enum {string} */
+            outcome: "done" | "denied";
+            subjectType: string;
+            /** Format: uuid */
+            subjectId: string | null;
+            /** Format: uuid */
+            patientId: string | null;
+            address: string;
+            /** Format: uuid */
+            grantId: string | null;
+            before: unknown;
+            after: unknown;
+            hash: string | null;
+        };
+        /** @description One page of a list. */
+        AuditEventPage: {
+            data: components["schemas"]["AuditEvent"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
         };
         /** @description An authorization as clients see it. */
         Authorization: {
@@ -1603,6 +2210,39 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description A practitioner's availability as clients see it. */
+        Availability: {
+            /** Format: uuid */
+            practitionerId: string;
+            weekly: components["schemas"]["WeeklyHours"][];
+            exceptions: components["schemas"]["Exception"][];
+            /** @description Is how many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            bufferBeforeMinutes: number;
+            bufferAfterMinutes: number;
+            /** @description 0: nothing has been said yet. */
+            version: number;
+        };
+        /** @description There is no practitioner of that id whose time could be booked. */
+        AvailabilityPractitionerNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "availability-practitioner-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        AvailabilityRequest: {
+            weekly?: components["schemas"]["WeeklyHoursInput"][];
+            exceptions?: components["schemas"]["ExceptionInput"][];
+            /** @description Is how many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            bufferBeforeMinutes?: number;
+            bufferAfterMinutes?: number;
+        };
         Balance: {
             availableUnits: number;
             totalUnits: number;
@@ -1664,6 +2304,10 @@ export interface components {
              */
             endTime: string;
             notes?: string | null;
+            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
+            recurrenceRule?: string | null;
+            /** @description Of a series: book those that nothing stands against, and tell of the others. */
+            allowPartial?: boolean;
         };
         BookedPatientRequest: {
             /** Format: uuid */
@@ -1743,6 +2387,34 @@ export interface components {
             consumedUnits?: number;
             missingUnits?: number;
             refusal?: components["schemas"]["Refusal"];
+        };
+        /** @description There is no such calendar feed. */
+        CalendarFeedNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "calendar-feed-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description There is nobody of that id who could have a calendar. */
+        CalendarOwnerNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "calendar-owner-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
         };
         CancelRequest: {
             reason?: string | null;
@@ -2032,11 +2704,148 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description Says that on the dates from the first to the last the weekly hours do not hold but these, and none where there are none. Of exceptions for the same date one without hours decides; otherwise the hours of all of them hold. */
+        Exception: {
+            /** Format: date */
+            startDate: string;
+            /**
+             * Format: date
+             * @description Included.
+             */
+            endDate: string;
+            hours: components["schemas"]["Hours"][];
+        };
+        /** @description Says that on the dates from the first to the last the weekly hours do not hold but these, and none where there are none. Of exceptions for the same date one without hours decides; otherwise the hours of all of them hold. */
+        ExceptionInput: {
+            /** Format: date */
+            startDate: string;
+            /**
+             * Format: date
+             * @description Included.
+             */
+            endDate: string;
+            hours?: components["schemas"]["HoursInput"][];
+        };
+        /** @description The report of an authorization that ends soon. */
+        Expiring: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+            /** @description Until the last day; 0 on it. */
+            daysLeft: number;
+            /** @description 14, 30 or 60: it ends within so many days; null: later. */
+            band: number | null;
+            /**
+             * Format: uuid
+             * @description The authorization that takes its place; null: there is none.
+             */
+            renewalId: string | null;
+        };
+        /** @description One page of a list. */
+        ExpiringPage: {
+            data: components["schemas"]["Expiring"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A calendar feed as clients see it. */
+        Feed: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description Null: it is a patient's.
+             */
+            practitionerId: string | null;
+            /**
+             * Format: uuid
+             * @description Null: it is a practitioner's.
+             */
+            patientId: string | null;
+            /** Format: uuid */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /** @description All calendar feeds of an organization. */
+        Feeds: {
+            data: components["schemas"]["Feed"][];
+        };
         /** @description One wrong field of a request, by its JSON path. */
         Field: {
             field: string;
             code: string;
             message: string;
+        };
+        /** @description One way in which a trail is not what it should be. */
+        Finding: {
+            /** Format: uuid */
+            organizationId: string;
+            /** @description Which rule is broken, see Service.Verify. */
+            check: string;
+            /** @description In the chain, where it is about one. */
+            position?: number;
+            /** @description Of the event, where it is about one. */
+            sequence?: number;
+            expected: string;
+            found: string;
+        };
+        /** @description Says what a verification looked at and found. */
+        Findings: {
+            ok: boolean;
+            /** @description That are sealed. */
+            events: number;
+            /** @description For their seal. */
+            waiting: number;
+            /** @description By the retention, up to the newest checkpoints. */
+            removed: number;
+            heads: components["schemas"]["Head"][];
+            problemCount: number;
+            /** @description The first 100. */
+            problems: components["schemas"]["Finding"][];
         };
         /** @description You do not have the permission that this needs. */
         ForbiddenProblem: {
@@ -2052,6 +2861,25 @@ export interface components {
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
             permission: string;
+        };
+        /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
+        Head: {
+            /** Format: uuid */
+            organizationId: string;
+            position: number;
+            hash: string;
+        };
+        /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
+        Hours: {
+            from: number;
+            /** @description After From; 24:00 is the end of the day. */
+            to: number;
+        };
+        /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
+        HoursInput: {
+            from?: number;
+            /** @description After From; 24:00 is the end of the day. */
+            to?: number;
         };
         /** @description This Idempotency-Key was used for a different request. */
         IdempotencyKeyReusedProblem: {
@@ -2216,6 +3044,74 @@ export interface components {
             failures: number;
             operations: components["schemas"]["OperationMetrics"][];
         };
+        MoveBookingsRequest: {
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /**
+             * Format: date
+             * @description The first service date, also one that is past; today where it is not given.
+             */
+            from?: string | null;
+            /** @description For the ledgers of both. */
+            reason?: string | null;
+        };
+        /** @description What moving bookings would come to. */
+        MovePreview: {
+            /** @description Nothing stands against any of them. */
+            movable: boolean;
+            /** @description Each of them, in the order of their times. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
+        /** @description Not every booking can move to the other authorization, so none does. */
+        MoveRefusedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "move-refused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Every one, also those that nothing stands against. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
+        /** @description What became of the bookings. */
+        Moved: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /** @description How many bookings. */
+            moved: number;
+            /** @description Which they hold on the other authorization. */
+            units: number;
+            /** @description Each of them, in the order of their times. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
+        /** @description A calendar feed that was just made. */
+        NewFeed: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description Null: it is a patient's.
+             */
+            practitionerId: string | null;
+            /**
+             * Format: uuid
+             * @description Null: it is a practitioner's.
+             */
+            patientId: string | null;
+            /** Format: uuid */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Of the link on this server: a secret. */
+            path: string;
+        };
         /** @description What a person enters of a coverage. */
         NewInsurance: {
             /** Format: uuid */
@@ -2310,6 +3206,26 @@ export interface components {
             /** Format: date */
             serviceDate?: string | null;
         };
+        NoShowRequest: {
+            reason?: string | null;
+        };
+        /** @description What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon. */
+        NotRecordedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "not-recorded";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+        };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: {
             type: string;
@@ -2324,6 +3240,36 @@ export interface components {
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
             field: string;
+        };
+        /** @description What a request came to for one appointment of a series. */
+        Occurrence: {
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /**
+             * Format: uuid
+             * @description Null: not booked.
+             */
+            appointmentId: string | null;
+            /** @description Of all its patients; where bookings move, of the one whose authorization it is. */
+            units: number;
+            /** @description Are the rules that stand against it; where there are none, it is as asked. */
+            reasons: components["schemas"]["Reason"][];
+        };
+        /** @description A free time. */
+        Opening: {
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+        };
+        /** @description Free times of a practitioner. */
+        Openings: {
+            /** @description Says whether anything is known of when the practitioner works; if not, there are no openings. */
+            availabilityKnown: boolean;
+            /** @description In the order of their starts. */
+            data: components["schemas"]["Opening"][];
         };
         /** @description The counts of one operation. */
         OperationMetrics: {
@@ -2701,6 +3647,42 @@ export interface components {
             consumedUnits: number;
             missingUnits: number;
         };
+        PreviewAppointmentRequest: {
+            /** Format: uuid */
+            patientId?: string | null;
+            /** Format: uuid */
+            authorizationId?: string | null;
+            /** Format: uuid */
+            practitionerId?: string | null;
+            /** @description In the place of patientId and authorizationId. */
+            patients?: components["schemas"]["BookedPatientRequest"][];
+            /** @description In the place of practitionerId. */
+            practitionerIds?: string[];
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date-time
+             * @description A whole minute.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description A whole minute, at most 24 hours later.
+             */
+            endTime: string;
+            notes?: string | null;
+            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
+            recurrenceRule?: string | null;
+        };
+        PreviewMoveRequest: {
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /**
+             * Format: date
+             * @description The first service date, also one that is past; today where it is not given.
+             */
+            from?: string | null;
+        };
         PreviewRequest: {
             /** @enum {string} */
             operation?: "reserve" | "release" | "consume";
@@ -2786,20 +3768,6 @@ export interface components {
             reservationId?: string | null;
             units?: number | null;
             reason?: string | null;
-        };
-        /** @description Says what a verification looked at and found. */
-        Report: {
-            ok: boolean;
-            authorizations: number;
-            reservations: number;
-            entries: number;
-            /** @description Open ones, counted for each authorization that they hold units of. */
-            appointments: number;
-            problemCount: number;
-            /** @description The first 100. */
-            problems: components["schemas"]["Problem"][];
-            /** Format: date-time */
-            checkedAt: string;
         };
         /** @description The request was cancelled before it was answered. */
         RequestCancelledProblem: {
@@ -2964,6 +3932,25 @@ export interface components {
             startsOn: string;
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+        };
+        /** @description Not every appointment of the series can be as asked, so none is. */
+        SeriesRefusedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "series-refused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Every one, also those that nothing stands against. */
+            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A service as payers name it, such as 97153. Codes are open: an organization enters the ones that its payers use. */
         ServiceCode: {
@@ -3282,6 +4269,19 @@ export interface components {
             usedUnits: number;
             scheduledUnits: number;
         };
+        /** @description Sums over authorizations, in units. */
+        Totals: {
+            /** @description How many there are. */
+            authorizations: number;
+            totalUnits: number;
+            usedUnits: number;
+            scheduledUnits: number;
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits, cut to one decimal; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits, likewise. */
+            bookedPercent: number | null;
+        };
         /** @description Sign in first: this needs a valid access token. */
         UnauthenticatedProblem: {
             type: string;
@@ -3321,6 +4321,62 @@ export interface components {
             roles: string[];
             permissions: string[];
         };
+        /** @description The report of one authorization. Percentages are cut to one decimal, so that 100 means all; rates are rounded to one decimal, half up. Days are counted with the first and the last, and today counts as gone by. */
+        Utilization: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            serviceCodeId: string;
+            authNumber: string | null;
+            /** @enum {string} */
+            status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** Format: date */
+            startDate: string;
+            /** Format: date */
+            endDate: string;
+            /** @description Authorized. */
+            totalUnits: number;
+            /** @description Consumed by sessions. */
+            usedUnits: number;
+            /** @description Reserved for what has not happened yet. */
+            scheduledUnits: number;
+            /** @description Remaining: neither used nor scheduled. */
+            availableUnits: number;
+            /** @description UsedUnits of totalUnits; null where there are none. */
+            usedPercent: number | null;
+            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            bookedPercent: number | null;
+            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            elapsedPercent: number;
+            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            pacePercent: number | null;
+            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            averageUnitsPerWeek: number | null;
+            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            recentUnitsPerWeek: number | null;
+            /**
+             * Format: date
+             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             */
+            projectedExhaustionDate: string | null;
+            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            projectedUnusedUnits: number | null;
+            /**
+             * Format: date
+             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             */
+            lastBookableDate: string | null;
+        };
+        /** @description One page of a list. */
+        UtilizationPage: {
+            data: components["schemas"]["Utilization"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
         /** @description Some fields are not valid. */
         ValidationFailedProblem: {
             type: string;
@@ -3338,6 +4394,34 @@ export interface components {
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
             errors: components["schemas"]["Field"][];
+        };
+        /** @description Says what was checked and found, in the unit ledger and in the audit trail. */
+        Verification: {
+            /** @description Ledger and trail. */
+            ok: boolean;
+            authorizations: number;
+            reservations: number;
+            entries: number;
+            /** @description In the ledger. */
+            problemCount: number;
+            /** @description The first 100. */
+            problems: components["schemas"]["Problem"][];
+            /** Format: date-time */
+            checkedAt: string;
+            audit: components["schemas"]["Findings"];
+        };
+        /** @description What a person should know of an appointment that nothing stands against. */
+        Warning: {
+            /** @description Outside-availability or within-buffer. */
+            code: string;
+            /** Format: uuid */
+            practitionerId: string;
+            /**
+             * Format: date-time
+             * @description Of the appointment.
+             */
+            startTime: string;
+            message: string;
         };
         /** @description An address of another system that gets an organization's events. */
         Webhook: {
@@ -3403,6 +4487,34 @@ export interface components {
             updatedAt: string;
             secret: string;
         };
+        /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
+        WeeklyHours: {
+            weekday: number;
+            from: number;
+            /** @description After From; 24:00 is the end of the day. */
+            to: number;
+            /** Format: date */
+            validFrom?: string;
+            /**
+             * Format: date
+             * @description Included.
+             */
+            validUntil?: string;
+        };
+        /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
+        WeeklyHoursInput: {
+            weekday?: number;
+            from?: number;
+            /** @description After From; 24:00 is the end of the day. */
+            to?: number;
+            /** Format: date */
+            validFrom?: string | null;
+            /**
+             * Format: date
+             * @description Included.
+             */
+            validUntil?: string | null;
+        };
         /** @description The e-mail address or the password is not right. */
         WrongCredentialsProblem: {
             type: string;
@@ -3447,6 +4559,36 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionLockedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+         */
+        Conflict11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["MoveRefusedProblem"];
             };
         };
         /**
@@ -3541,6 +4683,7 @@ export interface components {
          *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
         Conflict7: {
             headers: {
@@ -3549,7 +4692,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -3570,7 +4713,8 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
         Conflict9: {
             headers: {
@@ -3579,7 +4723,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -3648,9 +4792,54 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
         NotFound11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
+         */
+        NotFound12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-feed-not-found`: There is no such calendar feed.
+         */
+        NotFound13: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -3666,7 +4855,7 @@ export interface components {
          *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound12: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -3831,6 +5020,7 @@ export interface components {
          * @description Service Unavailable.
          *
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
@@ -3846,13 +5036,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -3866,13 +5057,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
@@ -3887,7 +5079,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
@@ -3994,6 +5186,9 @@ export interface components {
 }
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type Alert = components['schemas']['Alert'];
+export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
+export type AlertPage = components['schemas']['AlertPage'];
 export type Appointment = components['schemas']['Appointment'];
 export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
 export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
@@ -4002,15 +5197,25 @@ export type AppointmentCompletedEvent = components['schemas']['AppointmentComple
 export type AppointmentNoShowEvent = components['schemas']['AppointmentNoShowEvent'];
 export type AppointmentNotFoundProblem = components['schemas']['AppointmentNotFoundProblem'];
 export type AppointmentPage = components['schemas']['AppointmentPage'];
+export type AppointmentPreview = components['schemas']['AppointmentPreview'];
+export type AppointmentReminder = components['schemas']['AppointmentReminder'];
+export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
+export type AtRisk = components['schemas']['AtRisk'];
+export type AtRiskPage = components['schemas']['AtRiskPage'];
+export type AuditEvent = components['schemas']['AuditEvent'];
+export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type Authorization = components['schemas']['Authorization'];
 export type AuthorizationBalanceEvent = components['schemas']['AuthorizationBalanceEvent'];
 export type AuthorizationHasHistoryProblem = components['schemas']['AuthorizationHasHistoryProblem'];
 export type AuthorizationNotActiveProblem = components['schemas']['AuthorizationNotActiveProblem'];
 export type AuthorizationNotFoundProblem = components['schemas']['AuthorizationNotFoundProblem'];
 export type AuthorizationPage = components['schemas']['AuthorizationPage'];
+export type Availability = components['schemas']['Availability'];
+export type AvailabilityPractitionerNotFoundProblem = components['schemas']['AvailabilityPractitionerNotFoundProblem'];
+export type AvailabilityRequest = components['schemas']['AvailabilityRequest'];
 export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
@@ -4022,6 +5227,8 @@ export type BulkItemInput = components['schemas']['BulkItemInput'];
 export type BulkRefusedProblem = components['schemas']['BulkRefusedProblem'];
 export type BulkRequest = components['schemas']['BulkRequest'];
 export type BulkResult = components['schemas']['BulkResult'];
+export type CalendarFeedNotFoundProblem = components['schemas']['CalendarFeedNotFoundProblem'];
+export type CalendarOwnerNotFoundProblem = components['schemas']['CalendarOwnerNotFoundProblem'];
 export type CancelRequest = components['schemas']['CancelRequest'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
@@ -4045,8 +5252,19 @@ export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundPro
 export type DeliveryPage = components['schemas']['DeliveryPage'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
+export type Exception = components['schemas']['Exception'];
+export type ExceptionInput = components['schemas']['ExceptionInput'];
+export type Expiring = components['schemas']['Expiring'];
+export type ExpiringPage = components['schemas']['ExpiringPage'];
+export type Feed = components['schemas']['Feed'];
+export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
+export type Finding = components['schemas']['Finding'];
+export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
+export type Head = components['schemas']['Head'];
+export type Hours = components['schemas']['Hours'];
+export type HoursInput = components['schemas']['HoursInput'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
 export type InsufficientUnitsProblem = components['schemas']['InsufficientUnitsProblem'];
@@ -4058,6 +5276,11 @@ export type InternalProblem = components['schemas']['InternalProblem'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
+export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
+export type MovePreview = components['schemas']['MovePreview'];
+export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
+export type Moved = components['schemas']['Moved'];
+export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
@@ -4067,7 +5290,12 @@ export type NewServiceCode = components['schemas']['NewServiceCode'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
+export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
+export type Occurrence = components['schemas']['Occurrence'];
+export type Opening = components['schemas']['Opening'];
+export type Openings = components['schemas']['Openings'];
 export type OperationMetrics = components['schemas']['OperationMetrics'];
 export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
@@ -4093,6 +5321,8 @@ export type PractitionerNotFoundProblem = components['schemas']['PractitionerNot
 export type PractitionerOverlapProblem = components['schemas']['PractitionerOverlapProblem'];
 export type PractitionerPage = components['schemas']['PractitionerPage'];
 export type PreviewAnswer = components['schemas']['PreviewAnswer'];
+export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmentRequest'];
+export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
@@ -4101,7 +5331,6 @@ export type Reason = components['schemas']['Reason'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
-export type Report = components['schemas']['Report'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
@@ -4114,6 +5343,7 @@ export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
+export type SeriesRefusedProblem = components['schemas']['SeriesRefusedProblem'];
 export type ServiceCode = components['schemas']['ServiceCode'];
 export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
 export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFoundProblem'];
@@ -4136,18 +5366,27 @@ export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTra
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
+export type Totals = components['schemas']['Totals'];
 export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProblem'];
 export type UnsupportedMediaTypeProblem = components['schemas']['UnsupportedMediaTypeProblem'];
 export type User = components['schemas']['User'];
+export type Utilization = components['schemas']['Utilization'];
+export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
+export type Verification = components['schemas']['Verification'];
+export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type WeeklyHours = components['schemas']['WeeklyHours'];
+export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
 export type WrongCredentialsProblem = components['schemas']['WrongCredentialsProblem'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
+export type ResponseConflict10 = components['responses']['Conflict10'];
+export type ResponseConflict11 = components['responses']['Conflict11'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -4162,6 +5401,9 @@ export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseNotFound10 = components['responses']['NotFound10'];
 export type ResponseNotFound11 = components['responses']['NotFound11'];
 export type ResponseNotFound12 = components['responses']['NotFound12'];
+export type ResponseNotFound13 = components['responses']['NotFound13'];
+export type ResponseNotFound14 = components['responses']['NotFound14'];
+export type ResponseNotFound15 = components['responses']['NotFound15'];
 export type ResponseNotFound2 = components['responses']['NotFound2'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
@@ -6047,9 +7289,68 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    verifyBooks: {
+    reportUtilization: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                patientId?: string;
+                serviceCodeId?: string;
+                insuranceId?: string;
+                /** @description Of the insurance. */
+                payerId?: string;
+                status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description A day within the dates. */
+                inForceOn?: string;
+                /** @description The order; a minus sign turns it around. */
+                sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UtilizationPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportTotals: {
+        parameters: {
+            query?: {
+                patientId?: string;
+                serviceCodeId?: string;
+                insuranceId?: string;
+                /** @description Of the insurance. */
+                payerId?: string;
+                status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description A day within the dates. */
+                inForceOn?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6064,7 +7365,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Report"];
+                    "application/json": components["schemas"]["Totals"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -6075,6 +7376,186 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportExpiring: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                /** @description 60 where it is not given. */
+                withinDays?: number;
+                /** @description Only those that have a renewal, or only those that have none. */
+                renewed?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExpiringPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportAtRisk: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "json" | "csv";
+                /** @description Narrows the report to these; all of them where it is not given. */
+                risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AtRiskPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listAlerts: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
+                /** @description Only those that somebody has taken note of, or only those that nobody has. */
+                acknowledged?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    acknowledgeAlert: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001bc.under-used
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Not Found.
+             *
+             *     - `alert-not-found`: There is no such alert, or what it was about is over.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AlertNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     listAppointments: {
@@ -6169,6 +7650,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
              */
             409: {
                 headers: {
@@ -6177,7 +7659,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -6229,7 +7711,10 @@ export interface operations {
     };
     changeAppointment: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description This appointment (the default), also those of its series that start later, or all of them. */
+                scope?: "one" | "following" | "all";
+            };
             header?: {
                 /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
                 "If-Match"?: string;
@@ -6386,7 +7871,10 @@ export interface operations {
     };
     cancelAppointment: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description This appointment (the default), also those of its series that start later, or all of them. */
+                scope?: "one" | "following" | "all";
+            };
             header?: {
                 /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
                 "Idempotency-Key"?: string;
@@ -6425,7 +7913,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -6444,7 +7932,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000eb
+                 * @example 019caed9-4300-7000-8000-000000000131
                  */
                 id: string;
             };
@@ -6452,7 +7940,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["CancelRequest"];
+                "application/json": components["schemas"]["NoShowRequest"];
             };
         };
         responses: {
@@ -6609,7 +8097,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -6668,6 +8156,455 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewAppointment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewAppointmentRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppointmentPreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    moveBookings: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveBookingsRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Moved"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewMoveBookings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewMoveRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MovePreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    getAvailability: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000162
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Availability"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setAvailability: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000162
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AvailabilityRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Availability"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listOpenings: {
+        parameters: {
+            query: {
+                /** @description The first day. */
+                from: string;
+                /** @description The last day. */
+                to: string;
+                minutes: number;
+                /** @description Default 15. */
+                step?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000162
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Openings"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createPractitionerCalendarFeed: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000162
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewFeed"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound12"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createPatientCalendarFeed: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000012
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewFeed"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound12"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listCalendarFeeds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feeds"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    revokeCalendarFeed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001ba
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound13"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readCalendar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example kUvW….ics
+                 */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description What is in it, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/calendar": string;
+                };
+            };
+            /** @description The client has it: see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound13"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     listenToEvents: {
@@ -6792,7 +8729,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011b
+                 * @example 019caed9-4300-7000-8000-0000000001bf
                  */
                 id: string;
             };
@@ -6816,7 +8753,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -6834,7 +8771,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011b
+                 * @example 019caed9-4300-7000-8000-0000000001bf
                  */
                 id: string;
             };
@@ -6854,7 +8791,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -6873,7 +8810,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011b
+                 * @example 019caed9-4300-7000-8000-0000000001bf
                  */
                 id: string;
             };
@@ -6902,7 +8839,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -6924,7 +8861,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011b
+                 * @example 019caed9-4300-7000-8000-0000000001bf
                  */
                 id: string;
             };
@@ -6950,7 +8887,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -6972,7 +8909,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -6994,7 +8931,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7012,7 +8949,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
                 /**
@@ -7041,12 +8978,97 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                actorId?: string;
+                patientId?: string;
+                subjectId?: string;
+                action?: string;
+                outcome?: "done" | "denied";
+                from?: string;
+                /** @description Not included. */
+                to?: string;
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    exportAuditEvents: {
+        parameters: {
+            query?: {
+                actorId?: string;
+                patientId?: string;
+                subjectId?: string;
+                action?: string;
+                outcome?: "done" | "denied";
+                from?: string;
+                /** @description Not included. */
+                to?: string;
+                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                format?: "jsonl" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     getRetryMetrics: {
@@ -7142,6 +9164,36 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    verifyBooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     onAppointmentBooked: {
         parameters: {
             query?: never;
@@ -7218,6 +9270,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentNoShowEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentReminder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentReminderEvent"];
             };
         };
         responses: {
