@@ -34,7 +34,11 @@ func (c *clinic) daily(t testing.TB, path string, who uuid.UUID, days ...int) []
 	return all
 }
 
-func (c *clinic) day(days int) string { return c.clock.now().AddDate(0, 0, days).Format(time.DateOnly) }
+// day returns the date that is so many days from today on the clinic's calendar.
+func (c *clinic) day(t testing.TB, days int) string {
+	t.Helper()
+	return c.hour(t, days, "12:00").Format(time.DateOnly)
+}
 
 func TestRenewal(t *testing.T) {
 	t.Parallel()
@@ -67,7 +71,7 @@ func TestRenewal(t *testing.T) {
 	again := keyed.post(t, a+"/move-bookings", move(b, body{"reason": "renewed"})).ok(t)
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 	require.JSONEq(t, string(moved.raw), string(again.raw))
-	keyed.post(t, a+"/move-bookings", move(b, body{"from": c.day(2)})).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
+	keyed.post(t, a+"/move-bookings", move(b, body{"from": c.day(t, 2)})).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 
 	// What has moved is consumed where it is now; what has not, where it was.
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
@@ -89,7 +93,7 @@ func TestRenewalIsWholeOrNothing(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	a := c.authorize(t, 40)
-	b := c.authorize(t, 9, body{"startDate": c.day(2), "caps": []body{{"period": "DAY", "units": 4}}})
+	b := c.authorize(t, 9, body{"startDate": c.day(t, 2), "caps": []body{{"period": "DAY", "units": 4}}})
 	who := c.employ(t)
 	c.daily(t, a, who, 1, 3, 4, 5)
 	c.book(t, c.booking(a, who, c.hour(t, 6, "13:00"), hour+hour/4))
@@ -112,12 +116,12 @@ func TestRenewalIsWholeOrNothing(t *testing.T) {
 	}
 
 	pending := c.authorize(t, 40, body{"status": "PENDING"})
-	refused = c.admin().post(t, a+"/move-bookings", move(pending, body{"from": c.day(5)})).refused(t, http.StatusConflict, "move-refused")
+	refused = c.admin().post(t, a+"/move-bookings", move(pending, body{"from": c.day(t, 5)})).refused(t, http.StatusConflict, "move-refused")
 	require.Len(t, refused.occurrences(t), 2, "those of that day and later")
 	require.Equal(t, []string{"authorization-not-active"}, refused.occurrences(t)[0].reasons(t))
 
-	c.admin().patch(t, b, body{"totalUnits": 12, "startDate": c.day(1)}).ok(t)
-	c.admin().post(t, a+"/move-bookings", move(b, body{"from": c.day(7)})).ok(t)
+	c.admin().patch(t, b, body{"totalUnits": 12, "startDate": c.day(t, 1)}).ok(t)
+	c.admin().post(t, a+"/move-bookings", move(b, body{"from": c.day(t, 7)})).ok(t)
 	c.requireBalance(t, b, 12, 0, 0)
 	c.requireClean(t)
 }

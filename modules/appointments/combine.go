@@ -115,7 +115,9 @@ func (s *Service) readNamed(ctx context.Context, requests []request, named map[s
 				named[key] = true
 			}
 		default:
-			named[r.key()] = true
+			for _, part := range append(r.parts, r) {
+				named[part.key()] = true
+			}
 		}
 		if r.scope.several() {
 			several = append(several, r.key())

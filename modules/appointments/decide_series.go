@@ -71,7 +71,7 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 		if made.refusal == nil {
 			continue
 		}
-		if made.refusal.Kind() != fault.Conflict {
+		if made.refusal.Kind() != fault.Conflict || r.settling != nil && r.kind == cancel {
 			return made.refusal
 		}
 		refused++

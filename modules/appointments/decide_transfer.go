@@ -27,7 +27,11 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 	default:
 		return nil
 	}
-	return fault.InvalidFields(fault.Field{Field: "toAuthorizationId", Code: "reference", Message: message})
+	field := "toAuthorizationId"
+	if r.settling != nil {
+		field = "moveToAuthorizationId" // of the change
+	}
+	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: message})
 }
 
 // asItIs returns the request without those parts that no longer are what they were

@@ -94,6 +94,7 @@ type request struct {
 	reason     *string
 	transfer   *Transfer     // of a request of that kind
 	since      calendar.Date // likewise: the first day, also where the transfer leaves it open
+	settling   *settling     // of a request for appointments that a change of their authorization would strand
 }
 
 func (r request) key() scheduling.Key {

@@ -153,6 +153,9 @@ func spreadTransfers(requests []request, backed map[int][]scheduling.Key, there 
 
 // moves reports whether the appointment is one of those that the transfer moves.
 func (r request) moves(a Appointment) bool {
+	if r.settling != nil && !r.settling.appointments[a.ID] {
+		return false
+	}
 	return a.Status == Scheduled && !a.ServiceDate.Before(r.since) && a.placeOn(r.transfer.From) >= 0
 }
 
@@ -160,6 +163,14 @@ func (r request) moves(a Appointment) bool {
 // where there is none.
 func (a Appointment) placeOn(authorization uuid.UUID) int {
 	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.AuthorizationID == authorization })
+}
+
+// UnitsOn returns the units that the appointment holds of the authorization.
+func (a Appointment) UnitsOn(authorization uuid.UUID) int {
+	if place := a.placeOn(authorization); place >= 0 {
+		return a.Patients[place].Units
+	}
+	return 0
 }
 
 // transferOf returns what the transfer means for one appointment.

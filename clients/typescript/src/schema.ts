@@ -487,7 +487,7 @@ export interface paths {
         head?: never;
         /**
          * Change an authorization
-         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled.
+         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `POST /authorizations/{id}/impact` lists them before.
          *
          *     Permission: `authorization:change`.
          */
@@ -664,6 +664,28 @@ export interface paths {
          *     For everybody who is signed in.
          */
         post: operations["bulkOperations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/impact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the bookings that a change would strand
+         * @description What a change of the dates, the total or the status would mean for SCHEDULED appointments on the authorization: those outside the new dates; from today on all of them, if it is cancelled; and where the total is not enough, the latest ones until the others fit. Nothing is written. `strandedBookings` of the change says what becomes of them.
+         *
+         *     Permission: `authorization:read`.
+         */
+        post: operations["previewAuthorizationChange"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2491,6 +2513,16 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             notes?: string | null;
             reason?: string | null;
+            /**
+             * @description What becomes of bookings that the change would strand; not given: it is refused.
+             * @enum {string}
+             */
+            strandedBookings?: "CANCEL" | "MOVE";
+            /**
+             * Format: uuid
+             * @description Where MOVE moves them.
+             */
+            moveToAuthorizationId?: string | null;
         };
         ChangeSessionRequest: {
             narrative?: string | null;
@@ -2862,6 +2894,25 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             permission: string;
         };
+        /** @description The appointment is a group's, and is not cancelled for the sake of one patient. */
+        GroupAppointmentProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "group-appointment";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** Format: uuid */
+            appointmentId: string;
+        };
         /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
         Head: {
             /** Format: uuid */
@@ -2897,6 +2948,32 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+        };
+        /** @description What a change would mean for what is booked. */
+        Impact: {
+            /** @description Those that would be stranded, in the order of their times. */
+            bookings: components["schemas"]["StrandedBooking"][];
+            /** @description Which they hold. */
+            units: number;
+            /** @description As it would be. */
+            totalUnits: number;
+            /** @description As it is. */
+            usedUnits: number;
+            /** @description As it is, those bookings included. */
+            scheduledUnits: number;
+            /** @description Which the total would lack even without those bookings. */
+            missingUnits: number;
+            /** @description Outside the dates, and of no appointment that is still to take place: to be settled by themselves. */
+            otherReservations: number;
+        };
+        ImpactRequest: {
+            totalUnits?: number;
+            /** Format: date */
+            startDate?: string;
+            /** Format: date */
+            endDate?: string;
+            /** @enum {string} */
+            status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
         /** @description Fewer units are reserved than were to be released. */
         InsufficientReservedUnitsProblem: {
@@ -3070,7 +3147,10 @@ export interface components {
             status: 409;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "move-refused";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -4215,6 +4295,25 @@ export interface components {
             to: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             allowed: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
         };
+        /** @description An appointment that would not be covered any more. */
+        StrandedBooking: {
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /** Format: date */
+            serviceDate: string;
+            /** @description Which it holds of the authorization. */
+            units: number;
+            practitionerIds: string[];
+            /**
+             * @description OUTSIDE_DATES, CANCELLED or UNITS.
+             * @enum {string}
+             */
+            cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
+        };
         /** @description The request took too long and was given up. Nothing has been changed; try again. */
         TimeoutProblem: {
             type: string;
@@ -4564,24 +4663,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
-         */
-        Conflict10: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `move-refused`: Not every booking can move to the other authorization, so none does.
          */
-        Conflict11: {
+        Conflict10: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4624,28 +4708,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
-         *     - `status-transition-not-allowed`: The authorization cannot change to that status.
-         *     - `total-below-booked`: The total cannot be less than what is used and scheduled.
-         */
-        Conflict4: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict5: {
+        Conflict4: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4660,7 +4727,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict6: {
+        Conflict5: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4685,7 +4752,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict7: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4700,7 +4767,7 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict8: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4716,7 +4783,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict9: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4724,6 +4791,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict9: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionLockedProblem"];
             };
         };
         /**
@@ -5262,10 +5344,13 @@ export type Field = components['schemas']['Field'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
+export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
 export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
+export type Impact = components['schemas']['Impact'];
+export type ImpactRequest = components['schemas']['ImpactRequest'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
 export type InsufficientUnitsProblem = components['schemas']['InsufficientUnitsProblem'];
 export type Insurance = components['schemas']['Insurance'];
@@ -5363,6 +5448,7 @@ export type SignInBusyProblem = components['schemas']['SignInBusyProblem'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
+export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
@@ -5386,7 +5472,6 @@ export type WrongCredentialsProblem = components['schemas']['WrongCredentialsPro
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseConflict10 = components['responses']['Conflict10'];
-export type ResponseConflict11 = components['responses']['Conflict11'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -6893,7 +6978,25 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict4"];
+            /**
+             * @description Conflict.
+             *
+             *     - `group-appointment`: The appointment is a group's, and is not cancelled for the sake of one patient.
+             *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+             *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
+             *     - `status-transition-not-allowed`: The authorization cannot change to that status.
+             *     - `total-below-booked`: The total cannot be less than what is used and scheduled.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["GroupAppointmentProblem"] | components["schemas"]["MoveRefusedProblem"] | components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7008,7 +7111,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound8"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7280,13 +7383,55 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewAuthorizationChange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImpactRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Impact"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     reportUtilization: {
@@ -7512,7 +7657,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bc.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001bd.under-used
                  */
                 id: string;
             };
@@ -7752,7 +7897,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict6"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7799,7 +7944,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -7913,7 +8058,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7932,7 +8077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000131
+                 * @example 019caed9-4300-7000-8000-000000000132
                  */
                 id: string;
             };
@@ -7963,7 +8108,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8097,7 +8242,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8232,7 +8377,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8290,7 +8435,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000162
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8332,7 +8477,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000162
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8385,7 +8530,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000162
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8425,7 +8570,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000162
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8535,7 +8680,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ba
+                 * @example 019caed9-4300-7000-8000-0000000001bb
                  */
                 id: string;
             };
@@ -8729,7 +8874,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8771,7 +8916,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8810,7 +8955,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8861,7 +9006,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8909,7 +9054,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -8949,7 +9094,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
                 /**
