@@ -92,7 +92,7 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
-		Lanes: lanes, AppointmentHolds: a.appointmentHolds,
+		Lanes: lanes, AppointmentHolds: a.appointmentHolds, Calendar: bookedOn{a},
 	})
 	bookings := appointments.Dependencies{
 		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit,

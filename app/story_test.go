@@ -289,6 +289,16 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 	})
 	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
+	renewed := "/authorizations/" + admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4802",
+		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
+	}).created(s.t).String()
+	old := "/authorizations/" + authorization.String()
+	s.tell(admin, "previewAuthorizationChange", "What a shorter authorization would strand", old+"/impact", body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
+	s.tell(scheduler, "previewMoveBookings", "What a renewal would come to", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
+	s.tell(scheduler, "moveBookings", "The renewal covers none of it yet", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-02-01"})
+	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
 	s.tell(technician, "noShowAppointment", "Nobody came", missed+"/no-show", body{"reason": "Nobody opened the door."})

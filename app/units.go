@@ -26,6 +26,9 @@ func (u unitBooks) Open(ctx context.Context, now time.Time, held []appointments.
 	return unitBook{ledger}, err
 }
 
+// NotFound implements appointments.Units.
+func (unitBooks) NotFound() *fault.Error { return authorization.ErrNotFound }
+
 // Refusals implements appointments.Units.
 func (u unitBooks) Refusals() []*fault.Error {
 	return []*fault.Error{

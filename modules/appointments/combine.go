@@ -44,9 +44,10 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
 		return verdict{}, err
 	}
+	r = r.begin(s.now())
 	var made result
 	if s.combiner != nil {
-		made, err = s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.appointment}, r)
+		made, err = s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.subject()}, r)
 	} else {
 		made, err = s.byItself(ctx, r)
 	}
@@ -98,13 +99,25 @@ func (s *Service) there(ctx context.Context, r request) (there map[scheduling.Ke
 }
 
 // readNamed reads the appointments that the requests are about, those of their
-// series where they are for several, and the ones named already; it returns them,
-// and the requests as they are for each.
+// series or their authorization where they are for several, and the ones named
+// already; it returns them, and the requests as they are for each.
 func (s *Service) readNamed(ctx context.Context, requests []request, named map[scheduling.Key]bool) (map[scheduling.Key]Appointment, []request, error) {
+	backed, err := s.store.backed(ctx, requests)
+	if err != nil {
+		return nil, nil, err
+	}
 	var several []scheduling.Key
-	for _, r := range requests {
-		if r.kind != book {
-			named[r.key()] = true
+	for i, r := range requests {
+		switch r.kind {
+		case book:
+		case transfer:
+			for _, key := range backed[i] {
+				named[key] = true
+			}
+		default:
+			for _, part := range append(r.parts, r) {
+				named[part.key()] = true
+			}
 		}
 		if r.scope.several() {
 			several = append(several, r.key())
@@ -123,7 +136,7 @@ func (s *Service) readNamed(ctx context.Context, requests []request, named map[s
 	if err != nil {
 		return nil, nil, err
 	}
-	return there, spread(requests, members, there), nil
+	return there, spreadTransfers(spread(requests, members, there), backed, there), nil
 }
 
 // lanesOf returns the lanes of a request, in the order in which everybody enters
@@ -166,7 +179,7 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []requ
 // the directory's rules, and what else takes place.
 func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
-		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
+		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
 		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
 		shrunk: map[scheduling.Key]bool{},
 	}

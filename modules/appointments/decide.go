@@ -8,7 +8,6 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -20,6 +19,7 @@ type scene struct {
 	rules        scheduling.Rules
 	occupied     occupied
 	book         Book
+	notFound     *fault.Error // the book's, for an authorization that is not there
 }
 
 // verdict is what a request came to.
@@ -45,6 +45,11 @@ func (v verdict) changed() bool {
 // change. Accepted, it has moved units on the scene's book and times among its
 // slots; refused, it has changed nothing. Errors are not the request's: see [Sheet].
 func (s *scene) decide(r request) (verdict, error) {
+	if r.kind == transfer {
+		if refusal := s.refuseTransfer(r); refusal != nil {
+			return verdict{refusal: refusal}, nil
+		}
+	}
 	if r.parts != nil {
 		return s.decideParts(r)
 	}
@@ -70,6 +75,8 @@ func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
 		return verdict{refusal: ErrNotFound}, nil
 	case r.kind == reschedule:
 		err = d.reschedule(before)
+	case r.kind == transfer:
+		err = d.moveUnits()
 	default:
 		err = d.move()
 	}
@@ -183,19 +190,26 @@ func (d *draft) place() error {
 	}
 	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules.Organizations[d.a.OrganizationID])...)
 	for i := range d.a.Patients {
-		p := &d.a.Patients[i]
-		claim := d.claim(i, p.Units, d.a.ServiceDate)
-		against, err := d.sheet.Hold(claim)
+		against, err := d.hold(i)
 		if err != nil {
 			return err
 		}
 		reasons = append(reasons, against...)
-		if p.Units > 0 {
-			p.ReservationID = &claim.ReservationID
-		}
 	}
 	d.refusal = refusalOf(reasons)
 	return nil
+}
+
+// hold has the patient's units held for the appointment's date, and returns what
+// stands against it.
+func (d *draft) hold(place int) ([]*fault.Error, error) {
+	p := &d.a.Patients[place]
+	claim := d.claim(place, p.Units, d.a.ServiceDate)
+	against, err := d.sheet.Hold(claim)
+	if p.Units > 0 {
+		p.ReservationID = &claim.ReservationID
+	}
+	return against, err
 }
 
 // unqualified returns who of the practitioners may not render the service on the day.
@@ -291,7 +305,7 @@ func (d *draft) placeAnew() error {
 	if authorization := d.change.AuthorizationID; authorization.Given {
 		if len(d.a.Patients) > 1 {
 			wrong = append(wrong, fault.Field{Field: "authorizationId", Code: "group", Message: "cannot be changed: the appointment has several patients"})
-		} else if err := d.changeAuthorization(authorization); err != nil {
+		} else if err := d.changeAuthorization(0, authorization.Value); err != nil {
 			return err
 		}
 		wrong = append(wrong, d.unfit(0, func(_ int, name string) string { return name })...)
@@ -303,18 +317,18 @@ func (d *draft) placeAnew() error {
 	return d.place()
 }
 
-// changeAuthorization gives back what is held on the authorization that there was,
-// where it is not the one that there is to be.
-func (d *draft) changeAuthorization(to patch.Field[uuid.UUID]) error {
-	p := &d.a.Patients[0]
-	if p.AuthorizationID == to.Value {
+// changeAuthorization gives back what is held for the patient on the authorization
+// that there was, where it is not the one that there is to be.
+func (d *draft) changeAuthorization(place int, to uuid.UUID) error {
+	p := &d.a.Patients[place]
+	if p.AuthorizationID == to {
 		return nil
 	}
 	if p.ReservationID != nil {
-		if err := d.sheet.Release(d.claim(0, 0, d.a.ServiceDate)); err != nil {
+		if err := d.sheet.Release(d.claim(place, 0, d.a.ServiceDate)); err != nil {
 			return err
 		}
 	}
-	p.AuthorizationID, p.ReservationID = to.Value, nil
+	p.AuthorizationID, p.ReservationID = to, nil
 	return nil
 }

@@ -12,6 +12,10 @@ var targets = map[kind]Status{start: InProgress, complete: Completed, cancel: Ca
 
 // move takes one step of the appointment's life.
 func (d *draft) move() error {
+	if d.settling != nil && len(d.a.Patients) > 1 {
+		d.refusal = ErrGroup.With(Group{d.a.ID}, "Others take part in the appointment, which would be cancelled for them too.")
+		return nil
+	}
 	from, to := d.a.Status, targets[d.kind]
 	if !from.mayBecome(to) {
 		d.refusal = refuseTransition(from, to)

@@ -71,7 +71,7 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 		if made.refusal == nil {
 			continue
 		}
-		if made.refusal.Kind() != fault.Conflict {
+		if made.refusal.Kind() != fault.Conflict || r.settling != nil && r.kind == cancel {
 			return made.refusal
 		}
 		refused++
@@ -83,6 +83,9 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 		if r.kind == book {
 			v.occurrences[i].AppointmentID = nil
 		}
+	}
+	if r.kind == transfer {
+		return refuseMove(v.occurrences)
 	}
 	return ErrSeries.With(SeriesRefusal{v.occurrences}, "Something stands against %d of the %d appointments of the series.", refused, len(v.parts))
 }
@@ -101,7 +104,9 @@ func occurrencesOf(parts []request, made []verdict) []Occurrence {
 			o.AppointmentID = &part.appointment
 		}
 		for _, p := range v.appointment.Patients {
-			o.Units += p.Units
+			if part.transfer == nil || part.transfer.concerns(p) {
+				o.Units += p.Units
+			}
 		}
 		if v.refusal != nil {
 			o.Reasons = reasonsOf(v.refusal)

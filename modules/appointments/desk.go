@@ -41,6 +41,7 @@ type result struct {
 func (d *desk) settle(r request) result {
 	v, known, err := d.recall(r)
 	if !known && err == nil {
+		r = d.asItIs(r)
 		if v, err = d.decide(r); err == nil {
 			err = d.keep(r, v)
 		}

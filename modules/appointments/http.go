@@ -91,7 +91,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
+	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rule by which units were computed.

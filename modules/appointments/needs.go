@@ -40,6 +40,7 @@ type subject struct {
 	starts, ends []time.Time
 	worked       []time.Time // when sessions of it may have begun
 	placed       bool        // its time may change
+	measured     bool        // its units may be computed anew for the time that it has
 }
 
 // needsOf collects what the requests need to know, of appointments that are there
@@ -48,6 +49,11 @@ func needsOf(requests []request, there map[scheduling.Key]Appointment, now time.
 	n := needs{
 		coverages: map[authorizationKey]map[calendar.Date]bool{},
 		staff:     map[scheduling.Key][]Span{}, patients: map[scheduling.Key][]Span{},
+	}
+	for _, r := range requests {
+		if r.transfer != nil { // what they are is asked for, whatever there is to be moved
+			n.held = append(n.held, Held{r.caller.OrganizationID, r.transfer.From, nil}, Held{r.caller.OrganizationID, r.transfer.To, nil})
+		}
 	}
 	subjects := map[scheduling.Key]*subject{}
 	for _, r := range flat(requests) {
@@ -102,6 +108,13 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		if c.AuthorizationID.Given {
 			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID, AuthorizationID: c.AuthorizationID.Value})
 		}
+	case transfer:
+		s.measured = true
+		for _, p := range a.Patients {
+			if p.AuthorizationID == r.transfer.From {
+				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: r.transfer.To})
+			}
+		}
 	case complete:
 		s.worked = append(s.worked, now)
 		if a.StartedAt != nil {
@@ -145,7 +158,7 @@ func (n *needs) add(s subject) {
 		if s.placed {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
-		if !s.placed && len(s.worked) == 0 {
+		if !s.placed && !s.measured && len(s.worked) == 0 {
 			continue // nothing is measured
 		}
 		for day := range days {

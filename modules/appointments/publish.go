@@ -28,6 +28,7 @@ func EventTypes() []string {
 
 var eventOf = map[kind]string{
 	book: EventBooked, reschedule: EventRescheduled, start: EventStarted, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
+	transfer: EventRescheduled,
 }
 
 // AppointmentChange is an appointment once something has changed it. It leaves the
@@ -91,6 +92,9 @@ func showSessions(ctx context.Context, all ...Session) {
 func trailOf(r request, v verdict) []trail.Event {
 	var events []trail.Event
 	for i, p := range v.appointment.Patients {
+		if r.transfer != nil && !r.transfer.concerns(p) {
+			continue
+		}
 		e := trail.By(r.caller)
 		e.Action, e.SubjectType, e.SubjectID = subjectAppointment+"."+string(r.kind), subjectAppointment, v.appointment.ID
 		e.PatientID, e.OccurredAt = &p.PatientID, v.appointment.UpdatedAt

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -64,6 +65,7 @@ const (
 	complete   kind = "complete"
 	cancel     kind = "cancel"
 	noShow     kind = "no-show"
+	transfer   kind = "transfer" // of bookings, from one authorization to another
 )
 
 // request is what somebody asks for in one call. Its ids are chosen before any
@@ -90,6 +92,9 @@ type request struct {
 	change     Change
 	completion Completion
 	reason     *string
+	transfer   *Transfer     // of a request of that kind
+	since      calendar.Date // likewise: the first day, also where the transfer leaves it open
+	settling   *settling     // of a request for appointments that a change of their authorization would strand
 }
 
 func (r request) key() scheduling.Key {
@@ -107,7 +112,11 @@ func (r request) fingerprint() []byte {
 	if r.kind == book {
 		appointment = uuid.Nil
 	}
-	asked, err := json.Marshal([]any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope})
+	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope}
+	if r.transfer != nil {
+		members = append(members, *r.transfer)
+	}
+	asked, err := json.Marshal(members)
 	if err != nil {
 		panic(fmt.Sprintf("appointments: a request cannot be written as JSON: %v", err))
 	}

@@ -40,7 +40,7 @@ type Occurrence struct {
 	StartTime     time.Time  `json:"startTime"`
 	EndTime       time.Time  `json:"endTime"`
 	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
-	Units         int        `json:"units"`         // of all its patients
+	Units         int        `json:"units"`         // of all its patients; where bookings move, of the one whose authorization it is
 	// Reasons are the rules that stand against it; where there are none, it is as asked.
 	Reasons []fault.Reason `json:"reasons"`
 }

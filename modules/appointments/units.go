@@ -20,6 +20,8 @@ type Units interface {
 	// Others returns the patient's authorizations for the service, but for one, that
 	// are granted and hold the day, those that end first coming first.
 	Others(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error)
+	// NotFound is its refusal where there is no such authorization.
+	NotFound() *fault.Error
 	// RefusalOf returns the refusal that a violated constraint of the books means,
 	// or the error itself.
 	RefusalOf(err error) error

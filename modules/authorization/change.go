@@ -26,12 +26,16 @@ type Change struct {
 	Status      patch.Field[Status]
 	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
 	Notes       patch.Clearable[string]
-	Reason      *string // why the total is adjusted
+	Reason      *string // why the total is adjusted, and appointments are settled
+
+	Stranded Policy     // what becomes of appointments that the change would strand; empty: it is refused
+	MoveTo   *uuid.UUID // the authorization that they move to, by [MoveStranded]
 }
 
 // Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
 // [patch.ErrStale], [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
-// [fault.ErrInvalid], [identity.ErrForbidden].
+// [fault.ErrInvalid], [identity.ErrForbidden]; and where appointments are to be settled,
+// those of [Calendar].
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -54,7 +58,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		return s.adjustTotal(ctx, caller.OrganizationID, op)
 	}
 	var v View
-	err = s.undisturbed(ctx, caller.OrganizationID, id, func(ctx context.Context, lane ...db.Option) error {
+	err = s.undisturbed(ctx, caller.OrganizationID, c.lanes(caller.OrganizationID, id), func(ctx context.Context, lane ...db.Option) error {
 		v, err = s.change(ctx, caller.OrganizationID, id, c, op, lane)
 		return err
 	})
@@ -64,8 +68,24 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 // onlyTotal reports whether all that changes is units: then it is an operation
 // among others, and no terms that must stand still while they are changed.
 func (c Change) onlyTotal() bool {
+	if c.Stranded != "" {
+		return false
+	}
 	terms := c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
 	return c.TotalUnits.Given && !terms
+}
+
+// lanes returns the authorizations that the change may touch, the one that is changed
+// first. Appointments of an organization queue in a lane of its own.
+func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
+	all := []uuid.UUID{id}
+	if c.Stranded != "" {
+		all = append(all, organization)
+	}
+	if c.MoveTo != nil && *c.MoveTo != id {
+		all = append(all, *c.MoveTo)
+	}
+	return all
 }
 
 func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Operation) (View, error) {
@@ -102,6 +122,11 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 		}
 		if err := c.Match.Check(before.Version); err != nil {
 			return View{}, err
+		}
+		if c.Stranded != "" {
+			if before, err = s.settleStranded(ctx, before, c, at); err != nil {
+				return View{}, err
+			}
 		}
 		after, err := s.changeTerms(ctx, before, c, at)
 		if err != nil {
@@ -154,6 +179,11 @@ func (c Change) check() error {
 	_, wrong := c.caps()
 	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
 		wrong = append(wrong, fieldUnits("totalUnits", 0))
+	}
+	if (c.Stranded == MoveStranded) != (c.MoveTo != nil) {
+		wrong = append(wrong, fault.Field{
+			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given where strandedBookings is MOVE, and only there",
+		})
 	}
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong...)

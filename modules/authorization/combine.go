@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -71,15 +72,16 @@ func (s *Service) byItself(ctx context.Context, name string, b batch) (result, e
 	return results[0], nil
 }
 
-// undisturbed calls fn, which changes an authorization in a transaction of its
-// own, while no operation on it is under way in this process.
-func (s *Service) undisturbed(ctx context.Context, organization, id uuid.UUID, fn func(ctx context.Context, lane ...db.Option) error) error {
+// undisturbed calls fn, which changes authorizations, the first of the ids above all,
+// in a transaction of its own, while no operation on them is under way in this process.
+func (s *Service) undisturbed(ctx context.Context, organization uuid.UUID, ids []uuid.UUID, fn func(ctx context.Context, lane ...db.Option) error) error {
 	if s.combiner != nil {
-		return s.combiner.Alone(ctx, placeOf(organization, id), func(ctx context.Context) error {
+		return s.combiner.Alone(ctx, placeOf(organization, ids[0]), func(ctx context.Context) error {
 			return fn(ctx, db.Locking(unitLane))
 		})
 	}
-	leave, err := s.lanes.Enter(ctx, id)
+	ids = slices.SortedFunc(slices.Values(ids), func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
+	leave, err := s.lanes.EnterAll(ctx, ids)
 	if err != nil {
 		return err
 	}

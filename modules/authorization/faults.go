@@ -40,13 +40,13 @@ var (
 				Advising("Complete or cancel the appointment `appointmentId` instead.")
 	// ErrTotalBelowBooked comes with [Booked].
 	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than what is used and scheduled.").Carrying(Booked{}).
-				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first.")
+				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first. `POST /authorizations/{id}/impact` lists the bookings that stand against it; `strandedBookings` says what becomes of them.")
 	// ErrTransition comes with [Transition].
 	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.").Carrying(Transition{}).
 			Advising("`allowed` lists where it can go from here.")
 	// ErrReservationsOutsideDates comes with [Stranded].
 	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.").Carrying(Stranded{}).
-					Advising("Settle the reservations between `firstDate` and `lastDate` first.")
+					Advising("Settle the reservations between `firstDate` and `lastDate` first. `POST /authorizations/{id}/impact` lists the bookings among them; `strandedBookings` says what becomes of those.")
 	// ErrHasHistory: it has reservations or entries, which are kept.
 	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.").
 			Advising("Set its status to CANCELLED.")

@@ -61,8 +61,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: PermissionChange,
 			Name: "changeAuthorization", Summary: "Change an authorization",
-			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates},
+			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `POST /authorizations/{id}/impact` lists them before.",
+			Refusals:    append([]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates}, s.strandedRefusals()...),
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
@@ -72,7 +72,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrNotFound, ErrHasHistory},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
-	}, s.unitRoutes(), s.reportRoutes(), s.alertRoutes())
+	}, s.unitRoutes(), s.impactRoutes(), s.reportRoutes(), s.alertRoutes())
 }
 
 // authorizationBody is an authorization as clients see it.
@@ -260,6 +260,9 @@ type changeAuthorizationRequest struct {
 	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000"`
 	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"`
+
+	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE"` // what becomes of bookings that the change would strand; not given: it is refused
+	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`                                   // where MOVE moves them
 }
 
 func (s *Service) handleChange(ctx context.Context, in changeAuthorizationRequest) (authorizationBody, error) {
@@ -267,6 +270,7 @@ func (s *Service) handleChange(ctx context.Context, in changeAuthorizationReques
 		Match:       in.IfMatch,
 		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,
 		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.change(), Notes: in.Notes, Reason: in.Reason,
+		Stranded: in.StrandedBookings, MoveTo: in.MoveToAuthorizationID,
 	})
 	return bodyOf(v), err
 }

@@ -53,6 +53,7 @@ type Service struct {
 
 	grace            time.Duration
 	onVerified       func(organization uuid.UUID, r Report)
+	calendar         Calendar
 	appointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 }
 
@@ -81,6 +82,8 @@ type Dependencies struct {
 	// hold of the authorizations, each of which is in the organization beside it:
 	// [Service.Verify] compares. Nil: there are no appointments, and nothing is compared.
 	AppointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
+	// Calendar has the appointments that authorizations back. Nil: there are none.
+	Calendar Calendar
 	// OnVerified, if set, is called with the report of every verification, of one
 	// organization or, with the zero id, of all.
 	OnVerified func(organization uuid.UUID, r Report)
@@ -90,7 +93,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, audit: d.Audit, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds,
+		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds, calendar: d.Calendar,
 	}
 	if s.lanes == nil {
 		s.lanes = new(db.Lanes[uuid.UUID])

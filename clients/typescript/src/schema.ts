@@ -487,7 +487,7 @@ export interface paths {
         head?: never;
         /**
          * Change an authorization
-         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled.
+         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `POST /authorizations/{id}/impact` lists them before.
          *
          *     Permission: `authorization:change`.
          */
@@ -664,6 +664,28 @@ export interface paths {
          *     For everybody who is signed in.
          */
         post: operations["bulkOperations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/impact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the bookings that a change would strand
+         * @description What a change of the dates, the total or the status would mean for SCHEDULED appointments on the authorization: those outside the new dates; from today on all of them, if it is cancelled; and where the total is not enough, the latest ones until the others fit. Nothing is written. `strandedBookings` of the change says what becomes of them.
+         *
+         *     Permission: `authorization:read`.
+         */
+        post: operations["previewAuthorizationChange"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1034,6 +1056,50 @@ export interface paths {
          *     Permission: `appointment:preview`.
          */
         post: operations["previewAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/move-bookings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move bookings to another authorization
+         * @description For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. The dates, the state, the units and the caps of the other authorization decide, and its payer's rounding makes the units; time and staff stay, and are not asked again. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.
+         *
+         *     Permission: `appointment:reschedule`.
+         */
+        post: operations["moveBookings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/move-bookings/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell what moving bookings would come to
+         * @description The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.
+         *
+         *     Permission: `appointment:preview`.
+         */
+        post: operations["previewMoveBookings"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2494,6 +2560,16 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             notes?: string | null;
             reason?: string | null;
+            /**
+             * @description What becomes of bookings that the change would strand; not given: it is refused.
+             * @enum {string}
+             */
+            strandedBookings?: "CANCEL" | "MOVE";
+            /**
+             * Format: uuid
+             * @description Where MOVE moves them.
+             */
+            moveToAuthorizationId?: string | null;
         };
         ChangeSessionRequest: {
             narrative?: string | null;
@@ -2875,6 +2951,27 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             permission: string;
         };
+        /** @description The appointment is a group's, and is not cancelled for the sake of one patient. */
+        GroupAppointmentProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "group-appointment";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** Format: uuid */
+            appointmentId: string;
+        };
         /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
         Head: {
             /** Format: uuid */
@@ -2914,6 +3011,32 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description What a change would mean for what is booked. */
+        Impact: {
+            /** @description Those that would be stranded, in the order of their times. */
+            bookings: components["schemas"]["StrandedBooking"][];
+            /** @description Which they hold. */
+            units: number;
+            /** @description As it would be. */
+            totalUnits: number;
+            /** @description As it is. */
+            usedUnits: number;
+            /** @description As it is, those bookings included. */
+            scheduledUnits: number;
+            /** @description Which the total would lack even without those bookings. */
+            missingUnits: number;
+            /** @description Outside the dates, and of no appointment that is still to take place: to be settled by themselves. */
+            otherReservations: number;
+        };
+        ImpactRequest: {
+            totalUnits?: number;
+            /** Format: date */
+            startDate?: string;
+            /** Format: date */
+            endDate?: string;
+            /** @enum {string} */
+            status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
         /** @description Fewer units are reserved than were to be released. */
         InsufficientReservedUnitsProblem: {
@@ -3072,6 +3195,58 @@ export interface components {
             /** @description Operations that used up all attempts. */
             failures: number;
             operations: components["schemas"]["OperationMetrics"][];
+        };
+        MoveBookingsRequest: {
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /**
+             * Format: date
+             * @description The first service date, also one that is past; today where it is not given.
+             */
+            from?: string | null;
+            /** @description For the ledgers of both. */
+            reason?: string | null;
+        };
+        /** @description What moving bookings would come to. */
+        MovePreview: {
+            /** @description Nothing stands against any of them. */
+            movable: boolean;
+            /** @description Each of them, in the order of their times. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
+        /** @description Not every booking can move to the other authorization, so none does. */
+        MoveRefusedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "move-refused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Every one, also those that nothing stands against. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
+        /** @description What became of the bookings. */
+        Moved: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /** @description How many bookings. */
+            moved: number;
+            /** @description Which they hold on the other authorization. */
+            units: number;
+            /** @description Each of them, in the order of their times. */
+            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A calendar feed that was just made. */
         NewFeed: {
@@ -3238,7 +3413,7 @@ export interface components {
              * @description Null: not booked.
              */
             appointmentId: string | null;
-            /** @description Of all its patients. */
+            /** @description Of all its patients; where bookings move, of the one whose authorization it is. */
             units: number;
             /** @description Are the rules that stand against it; where there are none, it is as asked. */
             reasons: components["schemas"]["Reason"][];
@@ -3677,6 +3852,15 @@ export interface components {
             notes?: string | null;
             /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
             recurrenceRule?: string | null;
+        };
+        PreviewMoveRequest: {
+            /** Format: uuid */
+            toAuthorizationId: string;
+            /**
+             * Format: date
+             * @description The first service date, also one that is past; today where it is not given.
+             */
+            from?: string | null;
         };
         PreviewRequest: {
             /** @enum {string} */
@@ -4242,6 +4426,25 @@ export interface components {
             to: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             allowed: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
         };
+        /** @description An appointment that would not be covered any more. */
+        StrandedBooking: {
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /** Format: date */
+            serviceDate: string;
+            /** @description Which it holds of the authorization. */
+            units: number;
+            practitionerIds: string[];
+            /**
+             * @description OUTSIDE_DATES, CANCELLED or UNITS.
+             * @enum {string}
+             */
+            cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
+        };
         /** @description The request took too long and was given up. Nothing has been changed; try again. */
         TimeoutProblem: {
             type: string;
@@ -4611,7 +4814,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `move-refused`: Not every booking can move to the other authorization, so none does.
          */
         Conflict10: {
             headers: {
@@ -4620,7 +4823,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
+                "application/problem+json": components["schemas"]["MoveRefusedProblem"];
             };
         };
         /**
@@ -4656,28 +4859,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
-         *     - `status-transition-not-allowed`: The authorization cannot change to that status.
-         *     - `total-below-booked`: The total cannot be less than what is used and scheduled.
-         */
-        Conflict4: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict5: {
+        Conflict4: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4692,7 +4878,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict6: {
+        Conflict5: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4717,7 +4903,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict7: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4732,7 +4918,7 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict8: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4748,7 +4934,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict9: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -4756,6 +4942,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict9: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionLockedProblem"];
             };
         };
         /**
@@ -5297,10 +5498,13 @@ export type Field = components['schemas']['Field'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
+export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
 export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
+export type Impact = components['schemas']['Impact'];
+export type ImpactRequest = components['schemas']['ImpactRequest'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
 export type InsufficientUnitsProblem = components['schemas']['InsufficientUnitsProblem'];
 export type Insurance = components['schemas']['Insurance'];
@@ -5311,6 +5515,10 @@ export type InternalProblem = components['schemas']['InternalProblem'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
+export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
+export type MovePreview = components['schemas']['MovePreview'];
+export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
+export type Moved = components['schemas']['Moved'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewOrganization = components['schemas']['NewOrganization'];
@@ -5353,6 +5561,7 @@ export type PractitionerOverlapProblem = components['schemas']['PractitionerOver
 export type PractitionerPage = components['schemas']['PractitionerPage'];
 export type PreviewAnswer = components['schemas']['PreviewAnswer'];
 export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmentRequest'];
+export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
@@ -5393,6 +5602,7 @@ export type SignInBusyProblem = components['schemas']['SignInBusyProblem'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
+export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
@@ -6922,7 +7132,25 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict4"];
+            /**
+             * @description Conflict.
+             *
+             *     - `group-appointment`: The appointment is a group's, and is not cancelled for the sake of one patient.
+             *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+             *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
+             *     - `status-transition-not-allowed`: The authorization cannot change to that status.
+             *     - `total-below-booked`: The total cannot be less than what is used and scheduled.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["GroupAppointmentProblem"] | components["schemas"]["MoveRefusedProblem"] | components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7037,7 +7265,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound8"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7309,13 +7537,55 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewAuthorizationChange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImpactRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Impact"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     reportUtilization: {
@@ -7541,7 +7811,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001bd.under-used
                  */
                 id: string;
             };
@@ -7781,7 +8051,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict6"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7828,7 +8098,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -7942,7 +8212,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7961,7 +8231,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000eb
+                 * @example 019caed9-4300-7000-8000-000000000132
                  */
                 id: string;
             };
@@ -7992,7 +8262,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8126,7 +8396,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8222,6 +8492,96 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    moveBookings: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveBookingsRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Moved"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewMoveBookings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewMoveRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MovePreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     getAvailability: {
         parameters: {
             query?: never;
@@ -8229,7 +8589,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8271,7 +8631,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8324,7 +8684,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8364,7 +8724,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000011c
+                 * @example 019caed9-4300-7000-8000-000000000163
                  */
                 id: string;
             };
@@ -8474,7 +8834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000174
+                 * @example 019caed9-4300-7000-8000-0000000001bb
                  */
                 id: string;
             };
@@ -8668,7 +9028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000179
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8710,7 +9070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000179
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8749,7 +9109,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000179
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8800,7 +9160,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000179
+                 * @example 019caed9-4300-7000-8000-0000000001c0
                  */
                 id: string;
             };
@@ -8848,7 +9208,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000017a
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -8888,7 +9248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000017a
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
                 /**

@@ -1,0 +1,94 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+)
+
+func (s *Service) transferRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: PermissionReschedule,
+			Name: "moveBookings", Summary: "Move bookings to another authorization",
+			Description: "For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. The dates, the state, the units and the caps of the other authorization decide, and its payer's rounding makes the units; time and staff stay, and are not asked again. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.",
+			Refusals:    []*fault.Error{s.units.NotFound(), ErrMove},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleMove),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview, ReadOnly: true,
+			Name: "previewMoveBookings", Summary: "Tell what moving bookings would come to",
+			Description: "The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.",
+			Refusals:    []*fault.Error{s.units.NotFound()},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreviewMove),
+		},
+	}
+}
+
+// transferBody says which bookings are to be moved.
+type transferBody struct {
+	ToAuthorizationID uuid.UUID     `json:"toAuthorizationId" validate:"required"`
+	From              calendar.Date `json:"from"` // the first service date, also one that is past; today where it is not given
+}
+
+func (b transferBody) transfer(from uuid.UUID) Transfer {
+	return Transfer{From: from, To: b.ToAuthorizationID, Since: b.From}
+}
+
+type moveBookingsRequest struct {
+	byID
+	keyed
+	transferBody
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // for the ledgers of both
+}
+
+// movedBody is what became of the bookings.
+type movedBody struct {
+	AuthorizationID   uuid.UUID    `json:"authorizationId"`
+	ToAuthorizationID uuid.UUID    `json:"toAuthorizationId"`
+	Moved             int          `json:"moved"`       // how many bookings
+	Units             int          `json:"units"`       // which they hold on the other authorization
+	Occurrences       []Occurrence `json:"occurrences"` // each of them, in the order of their times
+
+	replayed bool // it was given before
+}
+
+// Header tells a repeated answer from a first one.
+func (b movedBody) Header(h http.Header) { markReplayed(h, b.replayed) }
+
+func (s *Service) handleMove(ctx context.Context, in moveBookingsRequest) (movedBody, error) {
+	m, err := s.MoveBookings(ctx, in.transfer(in.ID), in.Reason, Key(in.Key))
+	b := movedBody{
+		AuthorizationID: in.ID, ToAuthorizationID: in.ToAuthorizationID, Moved: len(m.Occurrences),
+		Occurrences: append([]Occurrence{}, m.Occurrences...), replayed: m.Replayed,
+	}
+	for _, o := range m.Occurrences {
+		b.Units += o.Units
+	}
+	return b, err
+}
+
+type previewMoveRequest struct {
+	byID
+	transferBody
+}
+
+// movePreviewBody is what moving bookings would come to.
+type movePreviewBody struct {
+	Movable     bool         `json:"movable"`     // nothing stands against any of them
+	Occurrences []Occurrence `json:"occurrences"` // each of them, in the order of their times
+}
+
+func (s *Service) handlePreviewMove(ctx context.Context, in previewMoveRequest) (movePreviewBody, error) {
+	m, err := s.PreviewMove(ctx, in.transfer(in.ID))
+	b := movePreviewBody{Movable: true, Occurrences: append([]Occurrence{}, m.Occurrences...)}
+	for _, o := range m.Occurrences {
+		b.Movable = b.Movable && len(o.Reasons) == 0
+	}
+	return b, err
+}
