@@ -4814,21 +4814,6 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `move-refused`: Not every booking can move to the other authorization, so none does.
-         */
-        Conflict10: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["MoveRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `npi-taken`: Another practitioner has this NPI.
          */
         Conflict2: {
@@ -5625,7 +5610,6 @@ export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
 export type WrongCredentialsProblem = components['schemas']['WrongCredentialsProblem'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
-export type ResponseConflict10 = components['responses']['Conflict10'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -7811,7 +7795,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bd.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001be.under-used
                  */
                 id: string;
             };
@@ -8231,7 +8215,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000132
+                 * @example 019caed9-4300-7000-8000-000000000133
                  */
                 id: string;
             };
@@ -8531,7 +8515,21 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict10"];
+            /**
+             * @description Conflict.
+             *
+             *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["MoveRefusedProblem"];
+                };
+            };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8589,7 +8587,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-000000000164
                  */
                 id: string;
             };
@@ -8631,7 +8629,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-000000000164
                  */
                 id: string;
             };
@@ -8684,7 +8682,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-000000000164
                  */
                 id: string;
             };
@@ -8724,7 +8722,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-000000000164
                  */
                 id: string;
             };
@@ -8834,7 +8832,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bb
+                 * @example 019caed9-4300-7000-8000-0000000001bc
                  */
                 id: string;
             };
@@ -9028,7 +9026,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -9070,7 +9068,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -9109,7 +9107,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -9160,7 +9158,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001c1
                  */
                 id: string;
             };
@@ -9208,7 +9206,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c1
+                 * @example 019caed9-4300-7000-8000-0000000001c2
                  */
                 id: string;
             };
@@ -9248,7 +9246,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c1
+                 * @example 019caed9-4300-7000-8000-0000000001c2
                  */
                 id: string;
                 /**
