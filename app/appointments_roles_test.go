@@ -21,6 +21,7 @@ var appointmentCalls = []struct {
 	allowed      []rbac.Role
 }{
 	{http.MethodPost, "/appointments", body{}, bookers},
+	{http.MethodPost, "/appointments/preview", body{}, bookers},
 	{http.MethodGet, "/appointments", nil, everybody},
 	{http.MethodGet, "/appointments/:id", nil, everybody},
 	{http.MethodPatch, "/appointments/:id", body{"notes": "seen"}, bookers},
@@ -74,7 +75,7 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 				booked := c.book(t, booking())
 				target := strings.Replace(strings.Replace(call.path, "/appointments/:id", booked, 1), "/sessions/:id", session, 1)
 				b := call.body
-				if call.method == http.MethodPost && call.path == "/appointments" {
+				if call.method == http.MethodPost && (call.path == "/appointments" || call.path == "/appointments/preview") {
 					b = booking()
 				}
 				before := stored(booked)

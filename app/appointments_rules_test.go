@@ -71,6 +71,10 @@ func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).refused(t, http.StatusConflict, "cap-exceeded")
 	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).refused(t, http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, path, 12, 0, 4)
+	c.admin().patch(t, booked, body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
+		refused(t, http.StatusConflict, "outside-authorization-dates")
+	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).refused(t, http.StatusConflict, "cap-exceeded")
+	require.Equal(t, 1, refused.number(t, "missing"))
 	require.Len(t, c.admin().get(t, path+"/reservations").body["data"], 1, "one reservation for life")
 
 	reservation := c.admin().get(t, booked).body["patients"].([]any)[0].(map[string]any)["reservationId"]
@@ -289,7 +293,8 @@ func TestAppointmentServicesThatMayRunTogether(t *testing.T) {
 	refused := c.admin().post(t, "/appointments", c.booking(guided, c.employ(t), at, hour, body{"serviceCodeId": family})).
 		refused(t, http.StatusConflict, "patient-overlap")
 	require.Equal(t, first, "/appointments/"+refused.text("appointmentId"))
-	c.book(t, c.booking(guided, c.employ(t), at.Add(2*hour), hour, body{"serviceCodeId": family})) // back to back
+	after := c.book(t, c.booking(guided, c.employ(t), at.Add(2*hour), hour, body{"serviceCodeId": family})) // back to back
+	c.admin().patch(t, after, body{"startTime": at.Add(119 * time.Minute)}).refused(t, http.StatusConflict, "patient-overlap")
 	c.requireClean(t)
 }
 
@@ -531,7 +536,7 @@ func TestAppointmentIsTold(t *testing.T) {
 	read := func(query string) []string {
 		rows, err := opened.QueryContext(t.Context(), query)
 		require.NoError(t, err)
-		defer rows.Close()
+		defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 		var all []string
 		for rows.Next() {
 			var text string

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/sirupsen/logrus"
 
+	"omnirapeutic/modules/appointments"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -135,6 +136,8 @@ type problem struct {
 	// Reasons are all the rules that stand against the request, where it was held
 	// against several; the first of them is that of the code.
 	Reasons []fault.Reason `json:"reasons,omitempty"`
+	// Alternatives are what would work instead, where that was looked for.
+	Alternatives *appointments.Alternatives `json:"alternatives,omitempty"`
 }
 
 var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
@@ -174,9 +177,14 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 
 // documentOf returns the document; with an error, it is the one without details.
 func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
+	var alternatives *appointments.Alternatives
+	if offered, ok := f.Alternatives().(appointments.Alternatives); ok {
+		alternatives = &offered
+	}
 	document, err := json.Marshal(problem{
 		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
-		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()), Reasons: f.Reasons(),
+		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
+		Reasons: f.Reasons(), Alternatives: alternatives,
 	})
 	if err != nil || f.Details() == nil {
 		return document, err
@@ -192,7 +200,8 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	for _, name := range problemMembers {
 		delete(members, name) // the document's own members win
 	}
-	delete(members, "reasons") // as above, though not every document has it
+	delete(members, "reasons") // as above, though not every document has these
+	delete(members, "alternatives")
 	if len(members) == 0 {
 		return document, nil
 	}

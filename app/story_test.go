@@ -291,7 +291,6 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(admin, "previewAuthorizationChange", "What a shorter authorization would strand", old+"/impact", body{"endDate": "2026-03-04"})
 	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
 	s.tell(scheduler, "previewMoveBookings", "What a renewal would come to", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
-	s.tell(scheduler, "moveBookings", "The renewal covers none of it yet", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-02-01"})
 	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))

@@ -8,6 +8,8 @@ import (
 
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 )
 
@@ -33,6 +35,22 @@ func (u unitBooks) Refusals() []*fault.Error {
 		authorization.ErrOutsideDates, authorization.ErrNotActive, authorization.ErrInsufficientUnits,
 		authorization.ErrCapExceeded, authorization.ErrBooksDamaged,
 	}
+}
+
+// Others implements appointments.Units.
+func (u unitBooks) Others(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error) {
+	const most = 20
+	found, err := u.authorizations.List(ctx, authorization.Filter{
+		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,
+		Page: db.Keyset{Column: "end_date", Expression: "CAST(%s AS date)", Limit: most},
+	})
+	var others []uuid.UUID
+	for _, a := range found {
+		if a.ID != but && a.Decision == authorization.Active {
+			others = append(others, a.ID)
+		}
+	}
+	return others, err
 }
 
 // RefusalOf implements appointments.Units.

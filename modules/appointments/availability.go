@@ -30,14 +30,14 @@ type Availability struct {
 // Hours are the part of a day from a wall-clock time to a later one: what goes on
 // past midnight are hours of two days.
 type Hours struct {
-	From Clock `json:"from"`
-	To   Clock `json:"to"` // after From; 24:00 is the end of the day
+	From Clock `json:"from"` // 00:00 where it is not given
+	To   Clock `json:"to"`   // after From; 24:00 is the end of the day
 }
 
 // WeeklyHours are hours on one day of each week, from the first to the last date
 // on which that holds; without a date from ever, or for ever.
 type WeeklyHours struct {
-	Weekday Weekday `json:"weekday"`
+	Weekday Weekday `json:"weekday" validate:"required"`
 	Hours
 	ValidFrom  calendar.Date `json:"validFrom,omitzero"`
 	ValidUntil calendar.Date `json:"validUntil,omitzero"` // included
@@ -95,9 +95,9 @@ func (a Availability) hoursOn(date calendar.Date) []Hours {
 	if excepted {
 		return hours
 	}
-	weekday := date.Time().Weekday()
+	weekday := weekdayOf(date.Time().Weekday())
 	for _, w := range a.Weekly {
-		if time.Weekday(w.Weekday) == weekday && !date.Before(w.ValidFrom) && (w.ValidUntil.IsZero() || !date.After(w.ValidUntil)) {
+		if w.Weekday == weekday && !date.Before(w.ValidFrom) && (w.ValidUntil.IsZero() || !date.After(w.ValidUntil)) {
 			hours = append(hours, w.Hours)
 		}
 	}

@@ -3,6 +3,7 @@ package appointments
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestOpenings(t *testing.T) {
 		return Span{monday.Start.Add(clock(t, from).sinceMidnight()), monday.Start.Add(clock(t, to).sinceMidnight())}
 	}
 	on := func(weekday time.Weekday, hours Hours) Availability {
-		return Availability{Weekly: []WeeklyHours{{Weekday: Weekday(weekday), Hours: hours}}}
+		return Availability{Weekly: []WeeklyHours{{Weekday: weekdayOf(weekday), Hours: hours}}}
 	}
 	june := func(day int) calendar.Date { return calendar.NewDate(2026, time.June, day) }
 
@@ -55,48 +56,76 @@ func TestOpenings(t *testing.T) {
 		step   int
 		want   []string
 	}{
-		{"offers what fits into the hours", on(time.Monday, hours(t, "09:00", "11:00")), monday, nil, 60, 30,
-			[]string{"Mon 09:00-10:00", "Mon 09:30-10:30", "Mon 10:00-11:00"}},
+		{
+			"offers what fits into the hours", on(time.Monday, hours(t, "09:00", "11:00")), monday, nil, 60, 30,
+			[]string{"Mon 09:00-10:00", "Mon 09:30-10:30", "Mon 10:00-11:00"},
+		},
 		{"offers nothing on other days", on(time.Tuesday, hours(t, "09:00", "11:00")), monday, nil, 60, 30, []string{}},
 		{"offers nothing where nothing is said", Availability{}, monday, nil, 60, 30, []string{}},
-		{"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday, []Span{at("10:00", "11:00")}, 60, 30,
-			[]string{"Mon 09:00-10:00", "Mon 11:00-12:00"}},
-		{"starts at full steps of the clock", on(time.Monday, hours(t, "09:10", "10:50")), monday, nil, 30, 30,
-			[]string{"Mon 09:30-10:00", "Mon 10:00-10:30"}},
-		{"keeps both buffers between two appointments", Availability{
-			Weekly: []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15, BufferAfter: 10,
-		}, monday, []Span{at("10:00", "10:30")}, 30, 5,
-			[]string{"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40", "Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00"}},
-		{"offers nothing on an exception", Availability{
-			Weekly:     []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}},
-			Exceptions: []Exception{{StartDate: june(1), EndDate: june(14)}},
-		}, monday, nil, 60, 60, []string{}},
-		{"offers other hours on an exception that has some", Availability{
-			Weekly:     []WeeklyHours{{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "12:00")}},
-			Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
-		}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"}},
-		{"lets the exception without hours decide", Availability{
-			Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00")}}, {StartDate: june(1), EndDate: june(7)}},
-		}, monday, nil, 60, 60, []string{}},
-		{"takes hours that touch as one", Availability{Weekly: []WeeklyHours{
-			{Weekday: Weekday(time.Monday), Hours: hours(t, "10:00", "11:00")}, {Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "10:00")},
-		}}, monday, nil, 120, 60, []string{"Mon 09:00-11:00"}},
-		{"goes past midnight where both days say so", Availability{Weekly: []WeeklyHours{
-			{Weekday: Weekday(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: Weekday(time.Tuesday), Hours: hours(t, "00:00", "01:00")},
-		}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"}},
-		{"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{
-			{Weekday: Weekday(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
-			{Weekday: Weekday(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
-			{Weekday: Weekday(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
-		}}, monday, nil, 60, 60, []string{"Mon 11:00-12:00"}},
-		{"offers nothing before the window", on(time.Monday, hours(t, "09:00", "12:00")), at("10:20", "24:00"), nil, 60, 30,
-			[]string{"Mon 10:30-11:30", "Mon 11:00-12:00"}},
-		{"has an hour more when clocks are put back", on(time.Sunday, hours(t, "00:00", "03:00")), day("2026-11-01"), nil, 60, 60,
-			[]string{"Sun 00:00-01:00", "Sun 01:00-01:00", "Sun 01:00-02:00", "Sun 02:00-03:00"}},
-		{"has an hour less when clocks are put forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
-			[]string{"Sun 01:00-03:00", "Sun 03:00-04:00"}},
-		{"stays at its hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
-			[]string{"Mon 09:00-10:00"}},
+		{
+			"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday, []Span{at("10:00", "11:00")}, 60, 30,
+			[]string{"Mon 09:00-10:00", "Mon 11:00-12:00"},
+		},
+		{
+			"starts at full steps of the clock", on(time.Monday, hours(t, "09:10", "10:50")), monday, nil, 30, 30,
+			[]string{"Mon 09:30-10:00", "Mon 10:00-10:30"},
+		},
+		{
+			"keeps both buffers between two appointments", Availability{
+				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15, BufferAfter: 10,
+			}, monday, []Span{at("10:00", "10:30")}, 30, 5,
+			[]string{"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40", "Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00"},
+		},
+		{
+			"offers nothing on an exception", Availability{
+				Weekly:     []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}},
+				Exceptions: []Exception{{StartDate: june(1), EndDate: june(14)}},
+			}, monday, nil, 60, 60, []string{},
+		},
+		{
+			"offers other hours on an exception that has some", Availability{
+				Weekly:     []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}},
+				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
+			}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"},
+		},
+		{
+			"lets the exception without hours decide", Availability{
+				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00")}}, {StartDate: june(1), EndDate: june(7)}},
+			}, monday, nil, 60, 60, []string{},
+		},
+		{
+			"takes hours that touch as one", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "10:00", "11:00")}, {Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00")},
+			}}, monday, nil, 120, 60, []string{"Mon 09:00-11:00"},
+		},
+		{
+			"goes past midnight where both days say so", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "01:00")},
+			}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"},
+		},
+		{
+			"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
+			}}, monday, nil, 60, 60, []string{"Mon 11:00-12:00"},
+		},
+		{
+			"offers nothing before the window", on(time.Monday, hours(t, "09:00", "12:00")), at("10:20", "24:00"), nil, 60, 30,
+			[]string{"Mon 10:30-11:30", "Mon 11:00-12:00"},
+		},
+		{
+			"has an hour more when clocks are put back", on(time.Sunday, hours(t, "00:00", "03:00")), day("2026-11-01"), nil, 60, 60,
+			[]string{"Sun 00:00-01:00", "Sun 01:00-01:00", "Sun 01:00-02:00", "Sun 02:00-03:00"},
+		},
+		{
+			"has an hour less when clocks are put forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
+			[]string{"Sun 01:00-03:00", "Sun 03:00-04:00"},
+		},
+		{
+			"stays at its hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
+			[]string{"Mon 09:00-10:00"},
+		},
 	} {
 		minute := time.Minute
 		got := c.a.openings(newYork, c.window, c.busy, time.Duration(c.length)*minute, time.Duration(c.step)*minute)
@@ -123,7 +152,7 @@ func available(a Availability, at time.Time, zone *time.Location) bool {
 		return open && !closed
 	}
 	return slices.ContainsFunc(a.Weekly, func(w WeeklyHours) bool {
-		return time.Weekday(w.Weekday) == local.Weekday() && within(w.Hours) &&
+		return w.Weekday.String() == strings.ToUpper(local.Weekday().String()) && within(w.Hours) &&
 			(w.ValidFrom.IsZero() || !date.Before(w.ValidFrom)) && (w.ValidUntil.IsZero() || !w.ValidUntil.Before(date))
 	})
 }
@@ -143,7 +172,7 @@ func drawAvailability(t *rapid.T, near calendar.Date) Availability {
 		BufferAfter:  rapid.SampledFrom([]int{0, 0, 7, 30, 120}).Draw(t, "after"),
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "weekly") {
-		w := WeeklyHours{Weekday: Weekday(rapid.IntRange(0, 6).Draw(t, "weekday")), Hours: drawHours(t)}
+		w := WeeklyHours{Weekday: Weekday(rapid.IntRange(1, 7).Draw(t, "weekday")), Hours: drawHours(t)}
 		if rapid.IntRange(0, 3).Draw(t, "dated") == 0 {
 			w.ValidFrom, w.ValidUntil = date("valid from"), near.AddDays(5)
 		}

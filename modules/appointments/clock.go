@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -53,16 +52,30 @@ func (c *Clock) UnmarshalJSON(b []byte) error {
 	return c.UnmarshalText([]byte(text))
 }
 
-// Weekday is a day of the week, written as its English name in capital letters.
-type Weekday time.Weekday
+// SchemaOfRequest is the JSON Schema of a time of day.
+func (Clock) SchemaOfRequest() string {
+	return `{"type": "string", "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", "description": "A time of day, to the minute; 24:00 is its end."}`
+}
+
+// Weekday is a day of the week, written as its English name in capital letters: 1 is
+// Monday and 7 Sunday, as in ISO 8601. The zero value is no weekday.
+type Weekday int
+
+func weekdayOf(day time.Weekday) Weekday {
+	const sunday = 7
+	if day == time.Sunday {
+		return sunday
+	}
+	return Weekday(day)
+}
 
 // ErrWeekday says that a text is not the name of a weekday.
 var ErrWeekday = errors.New("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
 
-var weekdayNames = []string{"SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY"}
+var weekdayNames = []string{"", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"}
 
-// String returns the name.
-func (w Weekday) String() string { return strings.ToUpper(time.Weekday(w).String()) }
+// String returns the name, and nothing for no weekday.
+func (w Weekday) String() string { return weekdayNames[w] }
 
 // MarshalJSON writes the name.
 func (w Weekday) MarshalJSON() ([]byte, error) { return []byte(`"` + w.String() + `"`), nil }
@@ -74,9 +87,14 @@ func (w *Weekday) UnmarshalJSON(b []byte) error {
 		return ErrWeekday
 	}
 	i := slices.Index(weekdayNames, text)
-	if i < 0 {
+	if i < 1 {
 		return ErrWeekday
 	}
 	*w = Weekday(i)
 	return nil
+}
+
+// SchemaOfRequest is the JSON Schema of a weekday.
+func (Weekday) SchemaOfRequest() string {
+	return `{"type": "string", "enum": ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"]}`
 }

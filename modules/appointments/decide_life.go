@@ -30,8 +30,8 @@ func (d *draft) move() error {
 	case complete:
 		return d.complete()
 	case cancel:
-		hours := time.Duration(d.rules.Organizations[d.a.OrganizationID].LateCancelHours)
-		d.a.LateCancel = d.now.After(d.a.Start.Add(-hours * time.Hour))
+		notice := time.Duration(d.rules.Organizations[d.a.OrganizationID].LateCancelHours) * time.Hour
+		d.a.LateCancel = d.a.Start.Sub(d.now) < notice
 		d.close()
 		return d.release()
 	default: // noShow

@@ -33,7 +33,7 @@ func (s *scene) decideParts(r request) (verdict, error) {
 	if v.refusal != nil {
 		s.undo(v.parts)
 		v.parts, v.occurrences = nil, nil
-		return v, nil
+		return v, nil //nolint:nilerr // a refusal is a verdict, not an error
 	}
 	if !r.partial {
 		sheet.Keep()

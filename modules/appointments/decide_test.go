@@ -215,25 +215,30 @@ func TestBooking(t *testing.T) {
 		{"takes the slot right after another", []request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "16:00-17:00"), one, ada), nil},
 		{
 			"takes the slot right before another",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "14:00-15:00"), one, ada), nil,
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(therapy, wall(12, "14:00-15:00"), one, ada), nil,
 		},
 		{
 			"refuses a practitioner in two places by a single minute",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "15:59-16:59"), one, ben),
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(therapy, wall(12, "15:59-16:59"), one, ben),
 			[]string{"practitioner-overlap"},
 		},
 		{
 			"refuses a patient twice in one lane",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "15:30-16:30"), []uuid.UUID{robin}, ada),
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(therapy, wall(12, "15:30-16:30"), []uuid.UUID{robin}, ada),
 			[]string{"patient-overlap"},
 		},
 		{
 			"lets 97155 run beside 97153",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(advice, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada), nil,
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(advice, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada), nil,
 		},
 		{
 			"refuses 97156 beside 97153, which is no pair",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(family, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada),
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(family, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada),
 			[]string{"patient-overlap"},
 		},
 		{
@@ -242,13 +247,15 @@ func TestBooking(t *testing.T) {
 		},
 		{
 			"refuses a group for one of its patients",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)}, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben),
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)},
+			bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben),
 			[]string{"patient-overlap"},
 		},
 		{"books two technicians with one patient", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada), nil},
 		{
 			"refuses two technicians for one of them",
-			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)}, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada),
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)},
+			bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada),
 			[]string{"practitioner-overlap"},
 		},
 		{"refuses who lacks the credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada), []string{"credential-missing"}},

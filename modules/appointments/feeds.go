@@ -16,13 +16,15 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrFeedNotFound: no such calendar feed, or it was revoked, or it is not of the
-// caller's organization: nobody can tell these apart.
-var ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "There is no such calendar feed.").
-	Advising("Make a new one where it was revoked.")
-
-// ErrNoOwner: no such practitioner or patient in the caller's organization.
-var ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "There is nobody of that id who could have a calendar.")
+// The refusals of calendar feeds.
+var (
+	// ErrFeedNotFound: no such calendar feed, or it was revoked, or it is not of the
+	// caller's organization: nobody can tell these apart.
+	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "There is no such calendar feed.").
+			Advising("Make a new one where it was revoked.")
+	// ErrNoOwner: no such practitioner or patient in the caller's organization.
+	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "There is nobody of that id who could have a calendar.")
+)
 
 // Feed is a link under which calendar programs read the appointments of one person.
 type Feed struct {

@@ -57,7 +57,7 @@ type availabilityBody struct {
 func (b availabilityBody) Revision() int { return b.Version }
 
 func availabilityBodyOf(t Timetable) availabilityBody {
-	b := availabilityBody{t.PractitionerID, t.Availability, t.Version}
+	b := availabilityBody(t)
 	b.Weekly = append([]WeeklyHours{}, b.Weekly...)
 	b.Exceptions = append([]Exception{}, b.Exceptions...)
 	for i, e := range b.Exceptions {

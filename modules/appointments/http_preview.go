@@ -25,6 +25,8 @@ type appointmentPreviewBody struct {
 	Bookable    bool         `json:"bookable"`    // nothing stands against any of it
 	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId` is null
 	Warnings    []Warning    `json:"warnings"`    // what should be known, and stands against nothing
+	// Alternatives to one appointment that something stands against: the nearest times and the other authorizations that would do. Null otherwise.
+	Alternatives *Alternatives `json:"alternatives"`
 }
 
 type previewAppointmentRequest struct {
@@ -37,5 +39,5 @@ func (s *Service) handlePreview(ctx context.Context, in previewAppointmentReques
 		return appointmentPreviewBody{}, err
 	}
 	p, err := s.Preview(ctx, b, in.RecurrenceRule)
-	return appointmentPreviewBody{p.Bookable, p.Occurrences, append([]Warning{}, p.Warnings...)}, err
+	return appointmentPreviewBody{p.Bookable, p.Occurrences, append([]Warning{}, p.Warnings...), p.Alternatives}, err
 }

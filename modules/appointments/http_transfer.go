@@ -21,7 +21,7 @@ func (s *Service) transferRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleMove),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview, ReadOnly: true,
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview, ReadOnly: true, Reads: subjectAppointment,
 			Name: "previewMoveBookings", Summary: "Tell what moving bookings would come to",
 			Description: "The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.",
 			Refusals:    []*fault.Error{s.units.NotFound()},

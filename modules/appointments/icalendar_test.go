@@ -88,7 +88,7 @@ func TestCalendarIsAsRFC5545Wants(t *testing.T) {
 			require.NoError(t, err)
 			end, err := e.DateTimeEnd(time.UTC)
 			require.NoError(t, err)
-			require.Equal(t, all[i].Span, Span{start, end})
+			require.Equal(t, Span{start, end}, all[i].Span)
 			require.Equal(t, all[i].ID.String()+"@omnirapeutic", property(t, e, ical.PropUID))
 			require.Equal(t, all[i].Status.Occupies(), property(t, e, ical.PropStatus) == "CONFIRMED")
 		}

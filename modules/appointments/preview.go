@@ -11,6 +11,9 @@ type Preview struct {
 	Bookable    bool         // nothing stands against any of it
 	Occurrences []Occurrence // one, or those of the series; none is booked
 	Warnings    []Warning
+	// Alternatives are what would work in the place of one booking that something
+	// stands against; nil otherwise.
+	Alternatives *Alternatives
 }
 
 // Preview tells what a booking, or with a rule a series, would come to, by the same
@@ -57,6 +60,13 @@ func (s *Service) Preview(ctx context.Context, b Booking, rule *string) (Preview
 	for i := range p.Occurrences {
 		p.Occurrences[i].AppointmentID = nil
 		spans[i] = Span{p.Occurrences[i].StartTime, p.Occurrences[i].EndTime}
+	}
+	if rule == nil && !p.Bookable {
+		found, err := s.alternatives(ctx, r.parts[0], p.Occurrences[0].Reasons)
+		if err != nil {
+			return Preview{}, err
+		}
+		p.Alternatives = &found
 	}
 	p.Warnings, err = s.warnings(ctx, r.caller.OrganizationID, b.Practitioners, spans)
 	return p, err

@@ -47,8 +47,6 @@ type limit struct {
 	instant time.Time
 }
 
-func (l limit) none() bool { return l.date.IsZero() && l.instant.IsZero() }
-
 // before reports whether the limit lies before an occurrence that starts at t.
 func (l limit) before(t time.Time, zone *time.Location) bool {
 	switch {

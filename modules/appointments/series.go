@@ -86,6 +86,7 @@ func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, par
 		return r, err
 	}
 	r.rule, r.partial, r.series, r.zone = parsed.String(), partial, s.newID(), zone
+	var parts []request
 	for i, span := range spans {
 		part := r
 		part.booking.Span = span
@@ -93,8 +94,9 @@ func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, par
 			part.appointment = s.newID()
 			part.reservations = s.newIDs(len(b.Patients))
 		}
-		r.parts = append(r.parts, part)
+		parts = append(parts, part)
 	}
+	r.parts = parts
 	return r, nil
 }
 

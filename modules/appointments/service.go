@@ -48,6 +48,8 @@ type Service struct {
 	store     store
 	combiner  *db.Combiner[request, result] // nil: every request has a transaction of its own
 	lanes     *db.Lanes[uuid.UUID]
+
+	timetables timetables
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
@@ -236,6 +238,9 @@ func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, ke
 
 func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	v, err := s.carryOut(ctx, r)
+	if err != nil && !v.replayed {
+		err = s.offering(ctx, r, err)
+	}
 	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed, Occurrences: v.occurrences}, err
 }
 

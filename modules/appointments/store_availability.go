@@ -66,3 +66,15 @@ func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Tim
 			rules = excluded.rules, version = excluded.version, updated_at = excluded.updated_at`,
 		organization, t.PractitionerID, string(rules), t.Version, now).Error
 }
+
+// practitionersTold returns the practitioners of whom anything is said. Index: the
+// primary key.
+func (store) practitionersTold(ctx context.Context, organization uuid.UUID) ([]uuid.UUID, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	err = tx.Raw(`SELECT practitioner_id FROM practitioner_availability WHERE organization_id = $1`, organization).Scan(&ids).Error
+	return ids, err
+}

@@ -26,7 +26,8 @@ func (store) feeds(ctx context.Context) ([]Feed, error) {
 		return nil, err
 	}
 	var found []Feed
-	return found, tx.Order("id").Find(&found).Error
+	err = tx.Order("id").Find(&found).Error
+	return found, err
 }
 
 func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
@@ -79,5 +80,6 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 		WHERE p.organization_id = $1 AND p.patient_id = $2 AND` + times
 	}
 	var found []Appointment
-	return found, tx.Raw(query, f.OrganizationID, f.owner(), within.Start, within.End).Scan(&found).Error
+	err = tx.Raw(query, f.OrganizationID, f.owner(), within.Start, within.End).Scan(&found).Error
+	return found, err
 }

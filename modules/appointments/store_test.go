@@ -83,7 +83,7 @@ func TestPlanOfTheCalendar(t *testing.T) {
 			AND (CAST(starts_at AS timestamptz), id) > (CAST('2026-05-05T00:00:00Z' AS timestamptz), gen_random_uuid())
 		ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 	require.NoError(t, err)
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
 	var plan []string
 	for rows.Next() {
 		var line string

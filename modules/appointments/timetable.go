@@ -16,7 +16,7 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrNoPractitioner: no such practitioner in the caller's organization.
+// ErrNoPractitioner says that there is no such practitioner in the caller's organization.
 var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "There is no practitioner of that id whose time could be booked.")
 
 // Timetable is a practitioner's availability, as it is kept.
@@ -82,6 +82,9 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "availability.change", "practitioner", practitioner, now
 		e.Before, e.After = before.Availability, after.Availability
+		if err := db.AfterCommit(ctx, func(context.Context) { s.timetables.forget(key.OrganizationID) }); err != nil {
+			return Timetable{}, err
+		}
 		return after, s.audit.Record(ctx, []trail.Event{e})
 	})
 }

@@ -83,6 +83,9 @@ func (s *Service) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 		if err != nil {
 			return verdict{}, err
 		}
+		for _, part := range d.requests[0].parts {
+			showAppointments(ctx, d.appointments[part.key()])
+		}
 		return d.decide(d.requests[0])
 	})
 	if err != nil {

@@ -19,6 +19,9 @@ type Units interface {
 	Refusals() []*fault.Error
 	// NotFound is its refusal where there is no such authorization.
 	NotFound() *fault.Error
+	// Others returns the patient's authorizations for the service, but for one, that
+	// are granted and hold the day, those that end first coming first.
+	Others(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error)
 	// RefusalOf returns the refusal that a violated constraint of the books means,
 	// or the error itself.
 	RefusalOf(err error) error

@@ -29,13 +29,22 @@ type Warning struct {
 // the practitioners' hours, or closer to another of their appointments than their
 // buffers ask. Of practitioners of whom nothing is said there is nothing to warn of.
 func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span) ([]Warning, error) {
-	zone, err := s.directory.TimeZone(ctx, organization)
+	told, err := s.practitionersTold(ctx, organization)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]scheduling.Key, len(practitioners))
-	for i, id := range practitioners {
-		keys[i] = scheduling.Key{OrganizationID: organization, ID: id}
+	var keys []scheduling.Key
+	for _, id := range practitioners {
+		if told[id] {
+			keys = append(keys, scheduling.Key{OrganizationID: organization, ID: id})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	zone, err := s.directory.TimeZone(ctx, organization)
+	if err != nil {
+		return nil, err
 	}
 	return db.Snapshot(ctx, s.database, "availability.warn", func(ctx context.Context) ([]Warning, error) {
 		tables, err := s.store.availability(ctx, keys)
@@ -60,6 +69,27 @@ func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practiti
 		}
 		return all, err
 	})
+}
+
+// practitionersTold returns the practitioners of whom anything is said.
+func (s *Service) practitionersTold(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
+	now := s.clock()
+	told, edition := s.timetables.recall(organization, now)
+	if told != nil {
+		return told, nil
+	}
+	ids, err := db.Snapshot(ctx, s.database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
+		return s.store.practitionersTold(ctx, organization)
+	})
+	if err != nil {
+		return nil, err
+	}
+	told = map[uuid.UUID]bool{}
+	for _, id := range ids {
+		told[id] = true
+	}
+	s.timetables.remember(organization, told, now.Add(timetablesLifetime), edition)
+	return told, nil
 }
 
 // warnings returns those of one appointment of the practitioner.

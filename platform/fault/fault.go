@@ -53,6 +53,8 @@ type Error struct {
 	details any
 	reasons []Reason
 	cause   error
+
+	alternatives any
 }
 
 var defined []*Error
@@ -137,6 +139,17 @@ func (e *Error) Among(all []*Error) *Error {
 
 // Reasons returns what [Error.Among] was given, and nil for an error that stands alone.
 func (e *Error) Reasons() []Reason { return e.reasons }
+
+// Offering returns a copy of e that tells what would work instead: a struct with
+// json tags. It is of the moment, and not stored with the error.
+func (e *Error) Offering(alternatives any) *Error {
+	c := *e
+	c.alternatives = alternatives
+	return &c
+}
+
+// Alternatives returns what [Error.Offering] was given, or nil.
+func (e *Error) Alternatives() any { return e.alternatives }
 
 // Because returns a copy of e that wraps cause. The cause is for logs and for
 // errors.Is and errors.As; it never becomes part of the text.

@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -102,11 +103,18 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"type", "string"}, {"format", "date"}}, d == sent
 	case t == typeRaw || t.Kind() == reflect.Interface:
 		return Object{}, false
-	case d == sent && t.Implements(isSchemer):
+	case (d == sent || t.Kind() != reflect.Struct) && t.Implements(isSchemer):
 		var schema map[string]any
 		text := reflect.Zero(t).Interface().(JSONSchemer).SchemaOfRequest()
 		if err := json.Unmarshal([]byte(text), &schema); err != nil {
 			panic(fmt.Sprintf("openapi: the schema of %s: %v", t, err))
+		}
+		if t.Kind() != reflect.Struct { // a single value, which is written as it is read
+			single := Object{}
+			for _, name := range slices.Sorted(maps.Keys(schema)) {
+				single.Set(name, schema[name])
+			}
+			return single, false
 		}
 		return Object{{"$ref", s.name(t, "Input", func() any { return schema })}}, false
 	case t.Implements(isPatch) && t.Kind() == reflect.Struct:
