@@ -1779,12 +1779,33 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         AlertPage: {
             data: components["schemas"]["Alert"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
+        };
+        /** @description An authorization that has the units. */
+        AlternativeAuthorization: {
+            /** Format: uuid */
+            authorizationId: string;
+        };
+        /** @description A time that everybody who takes part has, and that the authorizations cover. */
+        AlternativeTime: {
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+        };
+        /** @description What would work at this moment in the place of a time that was refused: nothing of it is held, somebody else may be faster. */
+        Alternatives: {
+            /** @description Of the same length, the nearest first. */
+            times: components["schemas"]["AlternativeTime"][];
+            /** @description Of the patient, for the service and the time that were asked for. */
+            authorizations: components["schemas"]["AlternativeAuthorization"][];
         };
         /** @description An appointment as clients see it. */
         Appointment: {
@@ -1942,6 +1963,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         AppointmentPage: {
@@ -1957,6 +1980,8 @@ export interface components {
             occurrences: components["schemas"]["Occurrence"][];
             /** @description What should be known, and stands against nothing. */
             warnings: components["schemas"]["Warning"][];
+            /** @description To one appointment that something stands against: the nearest times and the other authorizations that would do. Null otherwise. */
+            alternatives: components["schemas"]["Alternatives"] | null;
         };
         /** @description An appointment that starts soon. It leaves the system, so it names nobody. */
         AppointmentReminder: {
@@ -2031,6 +2056,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /** @enum {string} */
@@ -2189,6 +2216,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The authorization is not active. */
         AuthorizationNotActiveProblem: {
@@ -2206,6 +2235,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
@@ -2225,6 +2256,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         AuthorizationPage: {
@@ -2257,6 +2290,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         AvailabilityRequest: {
             weekly?: components["schemas"]["WeeklyHoursInput"][];
@@ -2301,6 +2336,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         BookRequest: {
             /** Format: uuid */
@@ -2353,6 +2390,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         BulkAnswer: {
             results: components["schemas"]["BulkResult"][];
@@ -2389,6 +2428,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             results: components["schemas"]["BulkResult"][];
             accepted: number;
             refused: number;
@@ -2423,6 +2464,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is nobody of that id who could have a calendar. */
         CalendarOwnerNotFoundProblem: {
@@ -2437,6 +2480,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         CancelRequest: {
             reason?: string | null;
@@ -2463,6 +2508,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             /** Format: date */
@@ -2581,6 +2628,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         CreateAuthorizationRequest: {
             caps?: components["schemas"]["CapRequest"][] | null;
@@ -2632,6 +2681,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
             /** Format: date */
@@ -2655,6 +2706,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One event on its way to one webhook. */
         Delivery: {
@@ -2695,6 +2748,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         DeliveryPage: {
@@ -2892,6 +2947,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             permission: string;
         };
         /** @description The appointment is a group's, and is not cancelled for the sake of one patient. */
@@ -2910,6 +2967,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
         };
@@ -2922,15 +2981,17 @@ export interface components {
         };
         /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
         Hours: {
-            from: number;
+            /** @description 00:00 where it is not given. */
+            from: string;
             /** @description After From; 24:00 is the end of the day. */
-            to: number;
+            to: string;
         };
         /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
         HoursInput: {
-            from?: number;
+            /** @description 00:00 where it is not given. */
+            from?: string;
             /** @description After From; 24:00 is the end of the day. */
-            to?: number;
+            to?: string;
         };
         /** @description This Idempotency-Key was used for a different request. */
         IdempotencyKeyReusedProblem: {
@@ -2948,6 +3009,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What a change would mean for what is booked. */
         Impact: {
@@ -2991,6 +3054,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             reserved: number;
             requested: number;
         };
@@ -3010,6 +3075,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             available: number;
             requested: number;
         };
@@ -3059,6 +3126,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         InsurancePage: {
@@ -3082,6 +3151,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The request cannot be understood. */
         MalformedRequestProblem: {
@@ -3096,6 +3167,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             errors?: components["schemas"]["Field"][];
         };
         /** @description Another patient has this medical record number. */
@@ -3111,6 +3184,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
         /** @description What was counted since the program started. */
@@ -3155,6 +3230,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @description Every one, also those that nothing stands against. */
             occurrences: components["schemas"]["Occurrence"][];
         };
@@ -3305,6 +3382,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: {
@@ -3319,6 +3398,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
         /** @description What a request came to for one appointment of a series. */
@@ -3412,6 +3493,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         OrganizationPage: {
@@ -3435,6 +3518,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The service date is not within the authorization. */
         OutsideAuthorizationDatesProblem: {
@@ -3452,6 +3537,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: date */
             serviceDate: string;
             /** Format: date */
@@ -3522,6 +3609,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The patient has another appointment at that time that cannot run beside this one. */
         PatientOverlapProblem: {
@@ -3539,6 +3628,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             patientId: string;
             /** Format: uuid */
@@ -3616,6 +3707,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         PayerPage: {
@@ -3671,6 +3764,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
         };
@@ -3687,6 +3782,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The practitioner has another appointment at that time. */
         PractitionerOverlapProblem: {
@@ -3704,6 +3801,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
             /** Format: uuid */
@@ -3806,6 +3905,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many requests came in a short time. This one has not been looked at; try again in a moment. */
         RateLimitedProblem: {
@@ -3823,6 +3924,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @description Whose limit it was, as RateLimit-Policy calls it. */
             policy: string;
         };
@@ -3865,6 +3968,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A reservation as clients see it. */
         Reservation: {
@@ -3904,6 +4009,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
         };
@@ -3923,6 +4030,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             reservationId: string;
             consumedUnits: number;
@@ -3945,6 +4054,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         ReservationPage: {
@@ -3968,6 +4079,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             reservations: number;
             units: number;
             /** Format: date */
@@ -4029,6 +4142,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @description Every one, also those that nothing stands against. */
             occurrences: components["schemas"]["Occurrence"][];
         };
@@ -4083,6 +4198,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         ServiceCodePage: {
@@ -4103,6 +4220,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
         /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
@@ -4169,6 +4288,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** Format: date-time */
             lockedAt: string;
         };
@@ -4185,6 +4306,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         SessionPage: {
@@ -4229,6 +4352,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         SignIn: {
             accessToken: string;
@@ -4253,6 +4378,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         SignInRequest: {
             email: string;
@@ -4271,6 +4398,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
         };
         /** @description The authorization cannot change to that status. */
@@ -4289,6 +4418,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             from: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /** @enum {string} */
@@ -4330,6 +4461,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This user listens to too many streams of events at once. */
         TooManyStreamsProblem: {
@@ -4347,6 +4480,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The total cannot be less than what is used and scheduled. */
         TotalBelowBookedProblem: {
@@ -4364,6 +4499,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             requested: number;
             usedUnits: number;
             scheduledUnits: number;
@@ -4394,6 +4531,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The body must be JSON, with Content-Type: application/json. */
         UnsupportedMediaTypeProblem: {
@@ -4408,6 +4547,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A user as clients see it. */
         User: {
@@ -4492,6 +4633,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
             errors: components["schemas"]["Field"][];
         };
         /** @description Says what was checked and found, in the unit ledger and in the audit trail. */
@@ -4561,6 +4704,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         WebhookPage: {
@@ -4588,10 +4733,12 @@ export interface components {
         };
         /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
         WeeklyHours: {
-            weekday: number;
-            from: number;
+            /** @enum {string} */
+            weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+            /** @description 00:00 where it is not given. */
+            from: string;
             /** @description After From; 24:00 is the end of the day. */
-            to: number;
+            to: string;
             /** Format: date */
             validFrom?: string;
             /**
@@ -4602,10 +4749,12 @@ export interface components {
         };
         /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
         WeeklyHoursInput: {
-            weekday?: number;
-            from?: number;
+            /** @enum {string} */
+            weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+            /** @description 00:00 where it is not given. */
+            from?: string;
             /** @description After From; 24:00 is the end of the day. */
-            to?: number;
+            to?: string;
             /** Format: date */
             validFrom?: string | null;
             /**
@@ -4627,6 +4776,8 @@ export interface components {
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
     };
     responses: {
@@ -5271,6 +5422,9 @@ export type AddendumRequest = components['schemas']['AddendumRequest'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
 export type AlertPage = components['schemas']['AlertPage'];
+export type AlternativeAuthorization = components['schemas']['AlternativeAuthorization'];
+export type AlternativeTime = components['schemas']['AlternativeTime'];
+export type Alternatives = components['schemas']['Alternatives'];
 export type Appointment = components['schemas']['Appointment'];
 export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
 export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
@@ -7657,7 +7811,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bd.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001a6.under-used
                  */
                 id: string;
             };
@@ -8077,7 +8231,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000132
+                 * @example 019caed9-4300-7000-8000-00000000011b
                  */
                 id: string;
             };
@@ -8435,7 +8589,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-00000000014c
                  */
                 id: string;
             };
@@ -8477,7 +8631,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-00000000014c
                  */
                 id: string;
             };
@@ -8530,7 +8684,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-00000000014c
                  */
                 id: string;
             };
@@ -8570,7 +8724,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000163
+                 * @example 019caed9-4300-7000-8000-00000000014c
                  */
                 id: string;
             };
@@ -8680,7 +8834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bb
+                 * @example 019caed9-4300-7000-8000-0000000001a4
                  */
                 id: string;
             };
@@ -8874,7 +9028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001a9
                  */
                 id: string;
             };
@@ -8916,7 +9070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001a9
                  */
                 id: string;
             };
@@ -8955,7 +9109,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001a9
                  */
                 id: string;
             };
@@ -9006,7 +9160,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0
+                 * @example 019caed9-4300-7000-8000-0000000001a9
                  */
                 id: string;
             };
@@ -9054,7 +9208,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c1
+                 * @example 019caed9-4300-7000-8000-0000000001aa
                  */
                 id: string;
             };
@@ -9094,7 +9248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c1
+                 * @example 019caed9-4300-7000-8000-0000000001aa
                  */
                 id: string;
                 /**
