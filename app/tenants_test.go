@@ -45,6 +45,9 @@ var unitCalls = []unitCall{
 	{http.MethodPost, "/authorizations/:id/reserve", body{"units": 1}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/release", body{"units": 1}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/consume", body{"units": 1}, []rbac.Role{"ADMIN", "PRACTITIONER"}, nil},
+	{http.MethodPost, "/authorizations/:id/impact", body{"status": "CANCELLED"}, everybody, nil},
+	{http.MethodPost, "/authorizations/:id/move-bookings", body{}, bookers, nil},
+	{http.MethodPost, "/authorizations/:id/move-bookings/preview", body{}, bookers, nil},
 	{http.MethodPost, "/admin/verify", body{}, []rbac.Role{"ADMIN", "AUDITOR"}, func(t *testing.T, a answer) { require.Zero(t, a.number(t, "authorizations")) }},
 }
 
@@ -72,13 +75,16 @@ func TestEveryUnitRouteIsCalled(t *testing.T) {
 func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	used := c.authorize(t, 1000)
+	used, renewal := c.authorize(t, 1000), c.authorize(t, 1000)
 	c.admin().post(t, used+"/reserve", body{"units": 100})
 	send := func(t *testing.T, from caller, call unitCall, path string) answer {
 		b := call.body
 		if call.path == "/authorizations" && b != nil {
 			b = maps.Clone(b)
 			b["patientId"], b["serviceCodeId"] = c.own.patient, c.own.serviceCode
+		}
+		if strings.Contains(call.path, "/move-bookings") {
+			b = body{"toAuthorizationId": strings.TrimPrefix(renewal, "/authorizations/")}
 		}
 		return from.send(t, call.method, strings.Replace(call.path, "/authorizations/:id", path, 1), b)
 	}
