@@ -47,7 +47,7 @@ func (v verdict) changed() bool {
 func (s *scene) decide(r request) (verdict, error) {
 	if r.kind == transfer {
 		if refusal := s.refuseTransfer(r); refusal != nil {
-			return verdict{refusal: refusal}, nil
+			return verdict{refusal: refusal}, nil //nolint:nilerr // a refusal is a verdict
 		}
 	}
 	if r.parts != nil {

@@ -14,7 +14,7 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 		return s.notFound
 	}
 	to, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.To)
-	message := ""
+	var message string
 	switch {
 	case !ok:
 		message = "does not exist"

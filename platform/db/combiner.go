@@ -267,20 +267,23 @@ func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], 
 		}
 		return
 	}
+	begun := stillThere(batch)
 	// join takes along those who wait now, and returns who of them still does.
 	join := func() []*member[Request, Verdict] {
 		taken := c.take(lane, batch)
 		batch = append(batch, taken...)
-		return stillThere(taken)
+		joined := stillThere(taken)
+		begun = append(begun, joined...)
+		return joined
 	}
-	begun := append(stillThere(batch), join()...)
-	if len(begun) == 0 {
+	if join(); len(begun) == 0 {
 		return
 	}
 	ctx, cancel := c.bound(begun)
 	defer cancel()
 	began := time.Now()
-	c.report(c.carryOut(ctx, begun, join), began)
+	c.carryOut(ctx, slices.Clone(begun), join)
+	c.report(begun, began)
 }
 
 // stillThere returns those of the members whose contexts have not ended; the others are
@@ -365,10 +368,10 @@ func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (c
 }
 
 // carryOut gives each member its verdict, and those who join when the batch is asked
-// for, and returns all of them, in the order of their arrival.
+// for: all of them, in the order of their arrival.
 func (c *Combiner[Request, Verdict]) carryOut(
 	ctx context.Context, batch []*member[Request, Verdict], join func() []*member[Request, Verdict],
-) []*member[Request, Verdict] {
+) {
 	verdicts, err := c.attempt(ctx, func() []Request {
 		if join != nil {
 			batch = append(batch, join()...)
@@ -398,7 +401,6 @@ func (c *Combiner[Request, Verdict]) carryOut(
 		c.carryOut(ctx, batch[:half], nil)
 		c.carryOut(ctx, batch[half:], nil)
 	}
-	return batch
 }
 
 func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch func() []Request) (verdicts []Verdict, err error) {
