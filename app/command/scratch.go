@@ -189,20 +189,21 @@ func (c *child) stop() error {
 // greeting reads from what a server prints where it listens.
 type greeting struct {
 	text    []byte
-	listens chan string // nil once it was read
+	told    bool // it was read
+	listens chan string
 }
 
 var listensLine = regexp.MustCompile(`(?m)^Omnirapeutic listens on (\S+)\n`)
 
 // Write takes what is printed.
 func (g *greeting) Write(text []byte) (int, error) {
-	if g.listens == nil {
+	if g.told {
 		return len(text), nil
 	}
 	g.text = append(g.text, text...)
 	if found := listensLine.FindSubmatch(g.text); found != nil {
 		g.listens <- string(bytes.Clone(found[1]))
-		g.listens, g.text = nil, nil
+		g.told, g.text = true, nil
 	}
 	return len(text), nil
 }
