@@ -12,7 +12,7 @@ import (
 // with fewer the program stays far below.
 const (
 	garbagePercent = 400
-	memoryBound    = 160 << 20
+	memoryBound    = 128 << 20
 )
 
 // relaxGarbage sets when memory is cleared up, unless GOGC or GOMEMLIMIT say so.
