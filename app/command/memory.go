@@ -8,8 +8,7 @@ import (
 // What a server allocates is mostly gone with the request, and it keeps little: by
 // Go's default it would clear up every few megabytes, for a seventh of its time. So
 // it clears up rarely, until it has as much memory as the bound. The bound is soft:
-// near it, clearing up takes time that requests need, as with 5,000 clients at once;
-// with fewer the program stays far below.
+// near it, clearing up takes time that requests need, as with 5,000 clients at once.
 const (
 	garbagePercent = 400
 	memoryBound    = 128 << 20
