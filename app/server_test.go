@@ -38,12 +38,12 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 	caller := identity.Caller{UserID: uuid.MustParse("0198f0de-0000-7000-8000-000000000002"), OrganizationID: someOrganization}
 	switch token {
 	case tokenReader:
-		caller.Permissions = map[identity.Permission]bool{"thing:read": true}
+		caller.Permissions = map[identity.Permission]identity.Scope{"thing:read": identity.Organization}
 		return caller, nil
 	case tokenNobody:
 		return caller, nil
 	case tokenNowhere:
-		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]bool{"thing:read": true}}, nil
+		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization}}, nil
 	case tokenBroken:
 		return identity.Caller{}, errors.New("keys cannot be read")
 	}

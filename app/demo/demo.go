@@ -163,6 +163,6 @@ func administrator(own context.Context) context.Context {
 	if err != nil {
 		panic(err) // organization has put it there
 	}
-	caller.Permissions = map[identity.Permission]bool{authorization.PermissionAdjust: true}
+	caller.Permissions = map[identity.Permission]identity.Scope{authorization.PermissionAdjust: identity.Organization}
 	return identity.With(own, caller)
 }

@@ -26,7 +26,7 @@ func TestAnOrganization(t *testing.T) {
 	}()
 	overseer := identity.With(t.Context(), identity.Caller{
 		UserID: newID(), OrganizationID: r.ownID,
-		Permissions: map[identity.Permission]bool{directory.PermissionOrganizationReadAll: true},
+		Permissions: map[identity.Permission]identity.Scope{directory.PermissionOrganizationReadAll: identity.Organization},
 	})
 	all := directory.Page{Limit: 10}
 

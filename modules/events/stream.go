@@ -129,8 +129,8 @@ func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, typ
 // page reads some events after a position and says up to which position these are all.
 func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
 	held := make([]identity.Permission, 0, len(caller.Permissions))
-	for p, holds := range caller.Permissions {
-		if holds {
+	for p, scope := range caller.Permissions {
+		if scope.Has(identity.Organization) { // an event says nothing of whose it is
 			held = append(held, p)
 		}
 	}

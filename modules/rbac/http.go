@@ -60,7 +60,7 @@ func (s *Service) bodyOf(u User, roles []string) userBody {
 	return userBody{
 		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
 		Roles:       roles,
-		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return !held[p] }),
+		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return held[p] == 0 }),
 	}
 }
 

@@ -74,78 +74,91 @@ const (
 	adminConfig  identity.Permission = "admin:config"
 )
 
+// grant says who holds a permission: some roles for all records of the
+// organization, others for some of them.
+type grant struct {
+	permission identity.Permission
+	roles      []Role                  // for the organization's
+	limited    map[Role]identity.Scope // for those of the scope
+}
+
+// of returns for which records the role holds the permission.
+func (g grant) of(r Role) identity.Scope {
+	if slices.Contains(g.roles, r) {
+		return identity.Organization
+	}
+	return g.limited[r]
+}
+
 // shipped says which roles hold a permission in an organization that has changed
 // nothing. A patient holds none until there are grants for one's own records
 // only; a super administrator sees no health data.
 //
 // docs/roles.md shows this table; a test fails when they differ.
-var shipped = []struct {
-	permission identity.Permission
-	roles      []Role
-}{
-	{organizationRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
-	{organizationReadAll, []Role{SuperAdmin}},
-	{organizationCreate, []Role{SuperAdmin}},
-	{organizationChange, []Role{Admin}},
+var shipped = []grant{
+	{permission: organizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
+	{permission: organizationReadAll, roles: []Role{SuperAdmin}},
+	{permission: organizationCreate, roles: []Role{SuperAdmin}},
+	{permission: organizationChange, roles: []Role{Admin}},
 
-	{patientRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
-	{patientCreate, []Role{Admin, Scheduler}},
-	{patientChange, []Role{Admin, Scheduler, Practitioner}},
+	{permission: patientRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: patientCreate, roles: []Role{Admin, Scheduler}},
+	{permission: patientChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
-	{practitionerRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
-	{practitionerCreate, []Role{Admin}},
-	{practitionerChange, []Role{Admin}},
+	{permission: practitionerRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: practitionerCreate, roles: []Role{Admin}},
+	{permission: practitionerChange, roles: []Role{Admin}},
 
-	{payerRead, []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
-	{payerCreate, []Role{Admin, Biller}},
-	{payerChange, []Role{Admin, Biller}},
+	{permission: payerRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
+	{permission: payerCreate, roles: []Role{Admin, Biller}},
+	{permission: payerChange, roles: []Role{Admin, Biller}},
 
-	{insuranceRead, []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
-	{insuranceCreate, []Role{Admin, Biller}},
-	{insuranceChange, []Role{Admin, Biller}},
+	{permission: insuranceRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
+	{permission: insuranceCreate, roles: []Role{Admin, Biller}},
+	{permission: insuranceChange, roles: []Role{Admin, Biller}},
 
-	{serviceCodeRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
-	{serviceCodeCreate, []Role{Admin, Biller}},
-	{serviceCodeChange, []Role{Admin, Biller}},
+	{permission: serviceCodeRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: serviceCodeCreate, roles: []Role{Admin, Biller}},
+	{permission: serviceCodeChange, roles: []Role{Admin, Biller}},
 
-	{authorizationRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
-	{authorizationCreate, []Role{Admin, Biller}},
-	{authorizationChange, []Role{Admin, Biller}},
-	{authorizationAdjust, []Role{Admin}},
-	{authorizationDelete, []Role{Admin, Biller}},
-	{authorizationReserve, []Role{Admin, Scheduler, Practitioner}},
-	{authorizationRelease, []Role{Admin, Scheduler, Practitioner}},
-	{authorizationConsume, []Role{Admin, Practitioner}},
-	{authorizationPreview, []Role{Admin, Scheduler, Practitioner}},
-	{authorizationVerify, []Role{Admin, Auditor}},
+	{permission: authorizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: authorizationCreate, roles: []Role{Admin, Biller}},
+	{permission: authorizationChange, roles: []Role{Admin, Biller}},
+	{permission: authorizationAdjust, roles: []Role{Admin}},
+	{permission: authorizationDelete, roles: []Role{Admin, Biller}},
+	{permission: authorizationReserve, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: authorizationRelease, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: authorizationConsume, roles: []Role{Admin, Practitioner}},
+	{permission: authorizationPreview, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: authorizationVerify, roles: []Role{Admin, Auditor}},
 
-	{appointmentRead, []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
-	{appointmentBook, []Role{Admin, Scheduler, Practitioner}},
-	{appointmentPreview, []Role{Admin, Scheduler, Practitioner}},
-	{appointmentReschedule, []Role{Admin, Scheduler, Practitioner}},
-	{appointmentCancel, []Role{Admin, Scheduler, Practitioner}},
-	{appointmentStart, []Role{Admin, Practitioner, Technician}},
-	{appointmentComplete, []Role{Admin, Practitioner, Technician}},
-	{appointmentNoShow, []Role{Admin, Scheduler, Practitioner, Technician}},
+	{permission: appointmentRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: appointmentBook, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: appointmentPreview, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: appointmentReschedule, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: appointmentCancel, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: appointmentStart, roles: []Role{Admin, Practitioner, Technician}},
+	{permission: appointmentComplete, roles: []Role{Admin, Practitioner, Technician}},
+	{permission: appointmentNoShow, roles: []Role{Admin, Scheduler, Practitioner, Technician}},
 
-	{availabilityRead, []Role{Admin, Scheduler, Practitioner}},
-	{availabilityChange, []Role{Admin, Scheduler, Practitioner}},
+	{permission: availabilityRead, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: availabilityChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
-	{calendarManage, []Role{Admin, Scheduler, Practitioner}},
+	{permission: calendarManage, roles: []Role{Admin, Scheduler, Practitioner}},
 
-	{sessionRead, []Role{Admin, Practitioner, Technician, Biller, Auditor}},
-	{sessionChange, []Role{Admin, Practitioner, Technician}},
+	{permission: sessionRead, roles: []Role{Admin, Practitioner, Technician, Biller, Auditor}},
+	{permission: sessionChange, roles: []Role{Admin, Practitioner, Technician}},
 
-	{reportRead, []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
-	{alertAcknowledge, []Role{Admin, Scheduler, Practitioner, Biller}},
+	{permission: reportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
+	{permission: alertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},
 
-	{webhookManage, []Role{Admin}},
+	{permission: webhookManage, roles: []Role{Admin}},
 
-	{auditRead, []Role{Admin, Auditor}},
-	{auditExport, []Role{Admin, Auditor}},
+	{permission: auditRead, roles: []Role{Admin, Auditor}},
+	{permission: auditExport, roles: []Role{Admin, Auditor}},
 
-	{adminMetrics, []Role{Admin, Auditor}},
-	{adminConfig, []Role{Admin}},
+	{permission: adminMetrics, roles: []Role{Admin, Auditor}},
+	{permission: adminConfig, roles: []Role{Admin}},
 }
 
 // Permissions returns every permission that there is, grouped by noun.
@@ -162,9 +175,20 @@ func Permissions() []identity.Permission {
 func (r Role) Permissions() []identity.Permission {
 	var held []identity.Permission
 	for _, row := range shipped {
-		if slices.Contains(row.roles, r) {
+		if row.of(r) != 0 {
 			held = append(held, row.permission)
 		}
 	}
 	return held
+}
+
+// Scope returns for which records the role holds the permission in an
+// organization that has changed nothing.
+func (r Role) Scope(p identity.Permission) identity.Scope {
+	for _, row := range shipped {
+		if row.permission == p {
+			return row.of(r)
+		}
+	}
+	return 0
 }

@@ -55,23 +55,25 @@ func combine(names []string) combination {
 // combinations, and few are ever used. The zero value is ready; safe for
 // concurrent use.
 type grants struct {
-	known sync.Map // combination → map[identity.Permission]bool
+	known sync.Map // combination → map[identity.Permission]identity.Scope
 }
 
-// of returns what the roles may do together. The map is shared: it is only read.
-func (g *grants) of(c combination) map[identity.Permission]bool {
+// of returns what the roles may do together, and for which records. The map is shared: it is only read.
+func (g *grants) of(c combination) map[identity.Permission]identity.Scope {
 	if held, ok := g.known.Load(c); ok {
-		return held.(map[identity.Permission]bool)
+		return held.(map[identity.Permission]identity.Scope)
 	}
-	held := map[identity.Permission]bool{}
+	held := map[identity.Permission]identity.Scope{}
 	for i, r := range roles {
 		if c&(1<<i) == 0 {
 			continue
 		}
-		for _, p := range r.Permissions() {
-			held[p] = true
+		for _, row := range shipped {
+			if scope := row.of(r); scope != 0 {
+				held[row.permission] |= scope
+			}
 		}
 	}
 	first, _ := g.known.LoadOrStore(c, held)
-	return first.(map[identity.Permission]bool)
+	return first.(map[identity.Permission]identity.Scope)
 }

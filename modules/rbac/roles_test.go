@@ -46,11 +46,7 @@ roles; permissions add up. This page is made from ` + "`modules/rbac/permissions
 	for _, p := range rbac.Permissions() {
 		fmt.Fprintf(&b, "| `%s` |", p)
 		for _, role := range rbac.Roles() {
-			mark := " "
-			if slices.Contains(role.Permissions(), p) {
-				mark = " ● "
-			}
-			b.WriteString(mark + "|")
+			fmt.Fprintf(&b, " %s|", letters(role.Scope(p)))
 		}
 		b.WriteString("\n")
 	}
@@ -62,6 +58,21 @@ roles; permissions add up. This page is made from ` + "`modules/rbac/permissions
 - ` + "`authorization:adjust`" + ` is needed beside ` + "`authorization:change`" + ` to change the total of an authorization.
 `)
 	return b.String()
+}
+
+// letters shows a scope: ● the organization's, else the first letters of its members.
+func letters(s identity.Scope) string {
+	switch {
+	case s == 0:
+		return ""
+	case s.Has(identity.Organization):
+		return "● "
+	}
+	var firsts []string
+	for _, name := range strings.Split(s.String(), "+") {
+		firsts = append(firsts, name[:1])
+	}
+	return strings.Join(firsts, " ") + " "
 }
 
 func TestPermissions(t *testing.T) {

@@ -64,9 +64,9 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	require.Equal(t, u.ID, caller.UserID)
 	require.Equal(t, u.OrganizationID, caller.OrganizationID)
 	require.Equal(t, []string{"SCHEDULER", "AUDITOR"}, caller.Roles)
-	require.True(t, caller.Permissions[authorizationReserve], "as a scheduler")
-	require.True(t, caller.Permissions[authorizationVerify], "as an auditor")
-	require.False(t, caller.Permissions[authorizationConsume])
+	require.True(t, caller.Holds(authorizationReserve), "as a scheduler")
+	require.True(t, caller.Holds(authorizationVerify), "as an auditor")
+	require.False(t, caller.Holds(authorizationConsume))
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	require.NoError(t, err)

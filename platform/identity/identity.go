@@ -22,11 +22,11 @@ type Caller struct {
 	UserID         uuid.UUID
 	OrganizationID uuid.UUID
 	Roles          []string
-	Permissions    map[Permission]bool
-	RequestID      string     // the request that is being served; empty for work of the program's own
-	Until          time.Time  // when the access token expires; zero: never, for work of the program's own
-	Address        string     // of the connection that the request came by; empty for work of the program's own
-	GrantID        *uuid.UUID // under which the glass was broken, where it is
+	Permissions    map[Permission]Scope // for which records each is held; shared: only read
+	RequestID      string               // the request that is being served; empty for work of the program's own
+	Until          time.Time            // when the access token expires; zero: never, for work of the program's own
+	Address        string               // of the connection that the request came by; empty for work of the program's own
+	GrantID        *uuid.UUID           // under which the glass was broken, where it is
 }
 
 // ExpiredAt reports whether the caller's access token is over.
@@ -54,9 +54,16 @@ type Denial struct {
 	Permission Permission `json:"permission"`
 }
 
-// Require returns [ErrForbidden] unless the caller holds the permission.
+// Scope returns for which records the caller holds the permission: none, where it is zero.
+func (c Caller) Scope(p Permission) Scope { return c.Permissions[p] }
+
+// Holds reports whether the caller holds the permission, for whatever records.
+func (c Caller) Holds(p Permission) bool { return c.Permissions[p] != 0 }
+
+// Require returns [ErrForbidden] unless the caller holds the permission,
+// for whatever records: which ones, the queries say.
 func (c Caller) Require(p Permission) error {
-	if c.Permissions[p] {
+	if c.Holds(p) {
 		return nil
 	}
 	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
