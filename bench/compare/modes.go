@@ -14,15 +14,10 @@ var compared = []struct {
 	ratio    float64
 }{{"high-contention", 15}, {"high-throughput", 5}, {"mixed", 0}}
 
-// modes runs each scenario both ways and on two servers over one database, and
-// then what there is in one mode only.
+// modes runs each scenario both ways, and then what there is in one mode only.
 func (b *bench) modes(ctx context.Context, t *table) error {
 	for _, c := range compared {
 		combined, err := b.load(ctx, c.scenario)
-		if err != nil {
-			return err
-		}
-		two, err := b.load(ctx, c.scenario, "--instances", "2")
 		if err != nil {
 			return err
 		}
@@ -31,9 +26,7 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 			return err
 		}
 		t.combined(c.scenario, combined)
-		t.load(c.scenario+", combined, two servers", two)
 		t.load(c.scenario+", one transaction per request", single)
-		t.atLeast(c.scenario+": two servers on one database against one", two.AcceptedPerSecond/combined.AcceptedPerSecond, 1)
 		t.atLeast(c.scenario+": combined against one transaction per request", combined.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
 	}
 	alone, err := b.load(ctx, "high-contention", "--clients", "1")

@@ -28,11 +28,10 @@ const (
 func (s *Service) relay(ctx context.Context) {
 	poll := time.NewTicker(s.tuning.Poll)
 	defer poll.Stop()
-	var last time.Time // that something was moved
 	for {
 		n, err := s.Relay(ctx)
 		if n > 0 {
-			last = time.Now() //nolint:forbidigo // how long it rests is real time, whatever the clock says
+			s.pace.moved()
 		}
 		if err == nil {
 			err = s.catchUp(ctx)
@@ -51,23 +50,13 @@ func (s *Service) relay(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-poll.C:
-		case <-wake:
-			select { // what else is committed meanwhile goes in the same transaction
-			case <-ctx.Done():
+		case <-wake: // what else is committed meanwhile goes in the same transaction
+			if !s.pace.rest(ctx) {
 				return
-			case <-time.After(max(gather, time.Until(last.Add(interval)))):
 			}
 		}
 	}
 }
-
-// Once it was woken the relay waits for more, gather after a silence, and as long
-// as there is something all the time until an interval has passed since it moved
-// the last: a transaction of it costs about as much as one of those that publish.
-const (
-	gather   = 5 * time.Millisecond
-	interval = 50 * time.Millisecond
-)
 
 // Relay moves everything that waits in the outbox and that no other instance is
 // moving, and returns in how many transactions it moved something.
@@ -128,6 +117,7 @@ func (l *listener) Connected() { l.streams.wakeAll() }
 // Notified implements [db.Listener].
 func (l *listener) Notified(payload string) {
 	if h, ok := parseHead(payload); ok {
+		l.pace.moved()
 		l.streams.advance(h) // who moved them delivers them to webhooks
 	}
 }

@@ -34,6 +34,7 @@ type Service struct {
 	outbox  chan struct{} // something was published: the relay has work
 	due     chan struct{} // some deliveries may be due
 	streams hub
+	pace    pace          // of the relay
 	readers chan struct{} // bounds how many streams read from the database at once
 }
 

@@ -1,0 +1,36 @@
+package events
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestInstancesMoveAtOnePace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		waited := func(p *pace) time.Duration {
+			began := time.Now()
+			require.True(t, p.rest(t.Context()))
+			return time.Since(began)
+		}
+		var p pace
+		require.Equal(t, gather, waited(&p), "after a silence")
+		p.moved()
+		require.Equal(t, interval, waited(&p), "after something was moved")
+
+		p.moved()
+		time.AfterFunc(interval/2, p.moved) // by another instance
+		require.Equal(t, interval*3/2, waited(&p))
+
+		time.Sleep(time.Hour)
+		require.Equal(t, gather, waited(&p))
+
+		ended, end := context.WithCancel(t.Context())
+		end()
+		require.False(t, p.rest(ended))
+	})
+}
