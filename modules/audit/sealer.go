@@ -13,7 +13,7 @@ import (
 // Bounds of one transaction of the sealer.
 const (
 	maxChains = 20
-	maxBatch  = 500 // events of one chain
+	maxBatch  = 1000 // events of one chain
 )
 
 // Times of the sealer.
@@ -21,7 +21,7 @@ const (
 	sealEvery = time.Second
 	// gather is how long it waits for more once it was woken: it bounds how often it
 	// commits, and so how often others wait for its flush.
-	gather = 100 * time.Millisecond
+	gather = 250 * time.Millisecond
 	// headsEvery is how often the log is told how far chains have come.
 	headsEvery = time.Hour
 )
@@ -70,6 +70,7 @@ func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, ma
 // seal does so in at most that many transactions.
 func (s *Service) seal(ctx context.Context, transactions int) (total int, err error) {
 	for range transactions {
+		full := false
 		sealed, err := db.ReadCommitted(ctx, s.database, "audit.seal", func(ctx context.Context) (int, error) {
 			heads, err := s.store.lockChains(ctx, maxChains)
 			if err != nil || len(heads) == 0 {
@@ -79,11 +80,12 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 			if err != nil {
 				return 0, err
 			}
+			full = len(heads) == maxChains || len(waiting) >= maxBatch // what comes meanwhile wakes the sealer again
 			seals := extend(heads, waiting)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, s.now())
 		})
 		total += sealed
-		if err != nil || sealed == 0 {
+		if err != nil || !full {
 			return total, err
 		}
 	}

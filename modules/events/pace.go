@@ -14,26 +14,33 @@ const (
 	interval = 50 * time.Millisecond
 )
 
-// pace is when events were last moved, by this instance or another: whoever moves
-// takes along what all have published, so that several instances together move
-// no more often than one. The zero value is ready; safe for concurrent use.
+// pace is when events are to be moved next. Whoever moves takes along what all
+// instances have published, so that several together need to move no more often
+// than one: those who are told that another has moved leave the next time to it as
+// well, and move themselves where it does not. The zero value is ready; safe for
+// concurrent use.
 type pace struct {
-	last atomic.Pointer[time.Time]
+	next atomic.Pointer[time.Time]
 }
 
-// moved notes that an instance has moved events just now. Real time counts,
-// whatever the clock of the service says: it is about work, not about what is told.
-func (p *pace) moved() {
-	now := time.Now() //nolint:forbidigo // see above
-	p.last.Store(&now)
+// moved notes that this instance has moved events just now.
+func (p *pace) moved() { p.restFor(interval) }
+
+// movedElsewhere notes that another instance has.
+func (p *pace) movedElsewhere() { p.restFor(interval + interval/2) }
+
+func (p *pace) restFor(d time.Duration) {
+	// Real time counts, whatever the service's clock says: it is about work.
+	next := time.Now().Add(d) //nolint:forbidigo // see above
+	p.next.Store(&next)
 }
 
 // rest returns when it is time to move again, or false once the context has ended.
 func (p *pace) rest(ctx context.Context) bool {
 	wait := gather
 	for {
-		if last := p.last.Load(); last != nil {
-			wait = max(wait, time.Until(last.Add(interval)))
+		if next := p.next.Load(); next != nil {
+			wait = max(wait, time.Until(*next))
 		}
 		if wait <= 0 {
 			return true

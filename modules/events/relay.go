@@ -117,7 +117,7 @@ func (l *listener) Connected() { l.streams.wakeAll() }
 // Notified implements [db.Listener].
 func (l *listener) Notified(payload string) {
 	if h, ok := parseHead(payload); ok {
-		l.pace.moved()
+		l.pace.movedElsewhere()
 		l.streams.advance(h) // who moved them delivers them to webhooks
 	}
 }
