@@ -23,3 +23,5 @@ REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
+-- Who was invited, and by whom, stays on record.
+REVOKE DELETE, TRUNCATE ON invitations FROM {{role}};
