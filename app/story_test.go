@@ -156,6 +156,7 @@ func (s *story) play() {
 	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login", body{"email": "SCHEDULER@example.test", "password": "wrong"})
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
+	s.playUsers(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
@@ -167,6 +168,18 @@ func (s *story) play() {
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playAudit(admin)
 	s.playEvents(admin)
+}
+
+// playUsers has somebody change their work.
+func (s *story) playUsers(admin caller) {
+	s.tell(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
+	technician := s.c.userWith(s.t, admin, rbac.Technician)
+	s.tell(admin, "getUser", "A user", technician, nil)
+	s.tell(admin, "changeUser", "A new name", technician, body{"name": "Jordan Lee"})
+	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
+	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
+	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
 }
 
 func (s *story) playDirectory(admin caller) {

@@ -15,6 +15,10 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
+	return slices.Concat(s.signInRoutes(), s.userRoutes())
+}
+
+func (s *Service) signInRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,

@@ -67,6 +67,10 @@ const (
 
 	webhookManage identity.Permission = "webhook:manage"
 
+	userRead   identity.Permission = "user:read"
+	userChange identity.Permission = "user:change"
+	userGrant  identity.Permission = "user:grant"
+
 	auditRead   identity.Permission = "audit:read"
 	auditExport identity.Permission = "audit:export"
 
@@ -153,6 +157,10 @@ var shipped = []grant{
 	{permission: alertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},
 
 	{permission: webhookManage, roles: []Role{Admin}},
+
+	{permission: userRead, roles: []Role{Admin, Auditor}},
+	{permission: userChange, roles: []Role{Admin}},
+	{permission: userGrant, roles: []Role{Admin}},
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},

@@ -21,7 +21,8 @@ type User struct {
 	Name           string
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
-	Version        int // counts every change, starting with 1
+	PractitionerID *uuid.UUID // who they are in the directory; nil: no practitioner
+	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }
@@ -35,6 +36,17 @@ var (
 	// ErrEmailTaken: addresses are unique among all organizations.
 	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.").
 			Advising("Choose another address.")
+	// ErrUserNotFound: no such user in the caller's organization.
+	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "There is no such user.")
+	// ErrLastAdministrator: nobody who can sign in would be an administrator any more.
+	ErrLastAdministrator = fault.Define(fault.Conflict, "last-administrator", "This is the last administrator of the organization.").
+				Advising("Make somebody else an administrator first.")
+	// ErrPractitionerTaken: a practitioner is one user at most.
+	ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user", "Another user is this practitioner already.").
+				Advising("Take the practitioner from the other user first.")
+	// ErrBeyondOwn: nobody gives or takes away what they do not hold. It comes with [Excess].
+	ErrBeyondOwn = fault.Define(fault.Forbidden, "beyond-own-permissions", "This gives or concerns permissions that you do not hold yourself.").Carrying(Excess{}).
+			Advising("Do not offer it to this user; `exceeds` names the first permission that is missing.")
 	// ErrSignInBusy: more sign-ins are waiting than can be served soon.
 	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.").
 			Advising("Wait a few seconds and sign in again.")

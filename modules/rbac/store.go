@@ -20,6 +20,7 @@ type userRow struct {
 	Name           string
 	PasswordHash   string
 	Status         string
+	PractitionerID *uuid.UUID
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -38,8 +39,11 @@ type roleRow struct {
 // TableName names the table for gorm.
 func (roleRow) TableName() string { return "user_roles" }
 
-// statusActive is the one status in which a user may sign in.
-const statusActive = "ACTIVE"
+// The states of a user. Only who is active may sign in.
+const (
+	statusActive   = "ACTIVE"
+	statusDisabled = "DISABLED"
+)
 
 // credentials are a user with what proves that it is them.
 type credentials struct {
@@ -54,13 +58,13 @@ type foundUser struct {
 	RoleNames string
 }
 
-const selectUser = `
-	SELECT u.*, (
+const userColumns = `u.*, (
 		SELECT coalesce(string_agg(r.role, ' '), '')
 		FROM user_roles r
 		WHERE r.organization_id = u.organization_id AND r.user_id = u.id
-	) AS role_names
-	FROM users u`
+	) AS role_names`
+
+const selectUser = `SELECT ` + userColumns + ` FROM users u`
 
 func (f foundUser) user() User {
 	var held []Role
@@ -70,7 +74,7 @@ func (f foundUser) user() User {
 	row := f.Row
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
-		Disabled: row.Status != statusActive, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 }
 
@@ -165,6 +169,10 @@ func refusalOf(err error) error {
 	switch db.ConstraintOf(err) {
 	case "users_email_once":
 		return ErrEmailTaken.Because(err)
+	case "users_practitioner_once":
+		return ErrPractitionerTaken.Because(err)
+	case "users_practitioner":
+		return fault.InvalidFields(fault.Field{Field: "practitionerId", Code: "reference", Message: "does not exist"}).Because(err)
 	case "users_organization":
 		return fault.InvalidFields(fault.Field{Field: "organizationId", Code: "reference", Message: "does not exist"}).Because(err)
 	}

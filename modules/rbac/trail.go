@@ -24,6 +24,33 @@ type grantedRoles struct {
 	Roles []Role `json:"roles"`
 }
 
+// userTold is what the trail keeps of a change to a user: what decides what they may
+// do, and of what they are called only that it was changed.
+type userTold struct {
+	Roles          []Role     `json:"roles"`
+	Disabled       bool       `json:"disabled"`
+	PractitionerID *uuid.UUID `json:"practitionerId"`
+	Version        int        `json:"version"`
+	Changed        []string   `json:"changed,omitempty"`
+}
+
+// recordChange keeps what a user was before the caller's change, and is after it.
+func (s *Service) recordChange(ctx context.Context, action string, before, after User) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	var changed []string
+	if before.Name != after.Name {
+		changed = append(changed, "name")
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", after.ID, after.UpdatedAt
+	e.Before = userTold{before.Roles, before.Disabled, before.PractitionerID, before.Version, nil}
+	e.After = userTold{after.Roles, after.Disabled, after.PractitionerID, after.Version, changed}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // recordUser keeps that a user was made, by the caller or, where nobody is signed
 // in, by the program.
 func (s *Service) recordUser(ctx context.Context, u User) error {

@@ -72,29 +72,41 @@ func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error
 
 func (n NewUser) check() []fault.Field {
 	var wrong []fault.Field
+	if !isEmail(n.Email) {
+		wrong = append(wrong, fault.Field{Field: "email", Code: "email", Message: "must be an e-mail address"})
+	}
+	wrong = append(wrong, checkName(n.Name)...)
+	wrong = append(wrong, checkRoles(n.Roles)...)
+	return append(wrong, checkPassword(n.Password, n.Email)...)
+}
+
+func checkName(name string) []fault.Field {
+	const maxName = 100
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > maxName ||
+		!utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return []fault.Field{{Field: "name", Code: "text", Message: "must be one line of 1 to 100 characters"}}
+	}
+	return nil
+}
+
+// checkRoles returns what is wrong with the roles that somebody is to have.
+func checkRoles(given []Role) []fault.Field {
+	var wrong []fault.Field
 	refuse := func(field, code, message string) {
 		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
 	}
-	if !isEmail(n.Email) {
-		refuse("email", "email", "must be an e-mail address")
-	}
-	const maxName = 100
-	if strings.TrimSpace(n.Name) == "" || utf8.RuneCountInString(n.Name) > maxName ||
-		!utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, unicode.IsControl) {
-		refuse("name", "text", "must be one line of 1 to 100 characters")
-	}
-	if len(n.Roles) == 0 {
+	if len(given) == 0 {
 		refuse("roles", "required", "must have at least 1 entry")
 	}
-	for i, role := range n.Roles {
+	for i, role := range given {
 		field := fmt.Sprintf("roles[%d]", i)
 		if _, err := ParseRole(string(role)); err != nil {
 			refuse(field, "oneof", "must be one of "+strings.Join(names(roles), ", "))
-		} else if slices.Contains(n.Roles[:i], role) {
+		} else if slices.Contains(given[:i], role) {
 			refuse(field, "unique", "must not be given twice")
 		}
 	}
-	return append(wrong, checkPassword(n.Password, n.Email)...)
+	return wrong
 }
 
 // inOrder returns the roles in the order of [Roles].

@@ -1,0 +1,57 @@
+package rbac
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// held is what somebody may do, and for which records. It is only read.
+type held map[identity.Permission]identity.Scope
+
+// Excess are the details of [ErrBeyondOwn]: the first permission that whoever gives
+// it does not hold, or not for as many records.
+type Excess struct {
+	Exceeds identity.Permission `json:"exceeds"`
+}
+
+// covers returns [ErrBeyondOwn] unless whoever holds h holds all of the other's as
+// well, each for at least the same records.
+func (h held) covers(other held) error {
+	for _, row := range shipped { // in the order of [Permissions]
+		if !h[row.permission].Covers(other[row.permission]) {
+			return ErrBeyondOwn.With(Excess{row.permission},
+				"This gives or concerns the permission %s, which you do not hold yourself, or not for as many records.", row.permission)
+		}
+	}
+	return nil
+}
+
+// heldBy returns what the roles may do together in an organization.
+func (s *Service) heldBy(_ uuid.UUID, roles []Role) held {
+	return s.tokens.grants.of(combine(names(roles)))
+}
+
+// standing returns what the caller may do at this moment, read in the transaction
+// of the context: the access token may be older than that, and somebody else may be
+// taking from the caller at the same time. Errors: [identity.ErrUnauthenticated]
+// where the caller is no user any more, [identity.ErrForbidden] where the permission
+// is gone.
+func (s *Service) standing(ctx context.Context, need identity.Permission) (held, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	me, err := takeUser(ctx, caller.UserID)
+	if db.IsNotFound(err) || err == nil && me.Disabled {
+		return nil, identity.ErrUnauthenticated
+	}
+	if err != nil {
+		return nil, err
+	}
+	caller.Permissions = s.heldBy(me.OrganizationID, me.Roles)
+	return caller.Permissions, caller.Require(need)
+}

@@ -1,0 +1,133 @@
+package rbac
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+)
+
+func (s *Service) userRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: "/users", Permission: userRead,
+			Name: "listUsers", Summary: "List users",
+			Description: "Those who can sign in to the organization, or could before they were disabled, in the order in which they were made unless `sort` says otherwise.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleUsers),
+		},
+		{
+			Method: http.MethodGet, Path: "/users/:id", Permission: userRead,
+			Name: "getUser", Summary: "Read a user",
+			Description: "One user of the organization, with the roles.",
+			Refusals:    []*fault.Error{ErrUserNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleUser),
+		},
+		{
+			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
+			Name: "changeUser", Summary: "Change or disable a user",
+			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeUser),
+		},
+		{
+			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
+			Name: "setUserRoles", Summary: "Give a user roles, or take them away",
+			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetRoles),
+		},
+	}
+}
+
+const base = "/api/v1"
+
+// account is a user as administrators see them.
+type account struct {
+	ID             uuid.UUID  `json:"id"`
+	OrganizationID uuid.UUID  `json:"organizationId"`
+	Email          string     `json:"email"`
+	Name           string     `json:"name"`
+	Roles          []Role     `json:"roles"`
+	Disabled       bool       `json:"disabled"`       // cannot sign in
+	PractitionerID *uuid.UUID `json:"practitionerId"` // null: no practitioner
+	Version        int        `json:"version"`        // counts every change, starting with 1
+	CreatedAt      time.Time  `json:"createdAt"`
+	UpdatedAt      time.Time  `json:"updatedAt"`
+}
+
+// Revision returns the version, which the API gives as ETag.
+func (a account) Revision() int { return a.Version }
+
+// Location is where the user can be read.
+func (a account) Location() string { return base + "/users/" + a.ID.String() }
+
+func accountOf(u User) account {
+	return account{
+		ID: u.ID, OrganizationID: u.OrganizationID, Email: u.Email, Name: u.Name, Roles: u.Roles, Disabled: u.Disabled,
+		PractitionerID: u.PractitionerID, Version: u.Version, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+	}
+}
+
+type byID struct {
+	ID uuid.UUID `param:"id"`
+}
+
+type usersQuery struct {
+	httpx.PageQuery
+	Sort           string    `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name email -email"`
+	Role           Role      `query:"role" validate:"omitempty,oneof=ADMIN SCHEDULER PRACTITIONER TECHNICIAN BILLER AUDITOR PATIENT SUPER_ADMIN"`
+	Disabled       *bool     `query:"disabled"`
+	PractitionerID uuid.UUID `query:"practitionerId"`
+}
+
+// userOrders are what users can be sorted by besides the order of their ids.
+var userOrders = map[string]struct {
+	expression string
+	value      func(User) string
+}{
+	"name":  {"lower(%s)", func(u User) string { return u.Name }},
+	"email": {"%s", func(u User) string { return u.Email }},
+}
+
+func (s *Service) handleUsers(ctx context.Context, in usersQuery) (httpx.Page[account], error) {
+	name, descending := strings.CutPrefix(in.Sort, "-")
+	by, sorted := userOrders[name]
+	f := UserFilter{
+		Keyset: db.Keyset{Descending: descending, Limit: in.Size() + 1},
+		Role:   in.Role, Disabled: in.Disabled, PractitionerID: in.PractitionerID,
+	}
+	if sorted {
+		f.Column, f.Expression = name, by.expression
+	}
+	if err := in.DecodeCursor(&f.After); err != nil {
+		return httpx.Page[account]{}, err
+	}
+	found, err := s.Users(ctx, f)
+	return httpx.PageOf(in.PageQuery, found, accountOf, func(u User) any {
+		at := db.Position{ID: u.ID}
+		if sorted {
+			at.Value = by.value(u)
+		}
+		return at
+	}), err
+}
+
+func (s *Service) handleUser(ctx context.Context, in byID) (account, error) {
+	u, err := s.User(ctx, in.ID)
+	return accountOf(u), err
+}
+
+func (s *Service) handleChangeUser(ctx context.Context, in UserChange) (account, error) {
+	u, err := s.ChangeUser(ctx, in)
+	return accountOf(u), err
+}
+
+func (s *Service) handleSetRoles(ctx context.Context, in RolesChange) (account, error) {
+	u, err := s.SetRoles(ctx, in)
+	return accountOf(u), err
+}
