@@ -83,7 +83,7 @@ func (s *Service) SetRoles(ctx context.Context, c RolesChange) (User, error) {
 func (s *Service) administer(ctx context.Context, action string, need identity.Permission, id uuid.UUID, match patch.Match, apply func(*User)) (User, error) {
 	now := s.now()
 	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (User, error) {
-		mine, err := s.standing(ctx, need)
+		mine, err := s.callerHolds(ctx, need)
 		if err != nil {
 			return User{}, err
 		}

@@ -35,12 +35,12 @@ func (s *Service) heldBy(_ uuid.UUID, roles []Role) held {
 	return s.tokens.grants.of(combine(names(roles)))
 }
 
-// standing returns what the caller may do at this moment, read in the transaction
+// callerHolds returns what the caller may do at this moment, read in the transaction
 // of the context: the access token may be older than that, and somebody else may be
 // taking from the caller at the same time. Errors: [identity.ErrUnauthenticated]
 // where the caller is no user any more, [identity.ErrForbidden] where the permission
 // is gone.
-func (s *Service) standing(ctx context.Context, need identity.Permission) (held, error) {
+func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (held, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err

@@ -81,17 +81,12 @@ CREATE TABLE permission_sets (
     version          integer     NOT NULL DEFAULT 1,
     changed_at       timestamptz NOT NULL,
     changed_by       uuid        NOT NULL,
-    -- The transaction of the last change. Who keeps sets in memory asks for those since the oldest transaction that
-    -- ran when it asked before, and so misses none, in whichever order they commit.
-    changed_in       xid8        NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (organization_id, role),
     CONSTRAINT permission_sets_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
     CONSTRAINT permission_sets_role CHECK (role IN
         ('ADMIN', 'SCHEDULER', 'PRACTITIONER', 'TECHNICIAN', 'BILLER', 'AUDITOR', 'PATIENT')),
     CONSTRAINT permission_sets_object CHECK (jsonb_typeof(permissions) = 'object')
 );
-
-CREATE INDEX permission_sets_by_change ON permission_sets (changed_in);
 
 -- +goose Down
 DROP TABLE permission_sets;
