@@ -225,7 +225,8 @@ func (s *Server) isStream(c echo.Context) bool {
 }
 
 // Authenticate checks an access token and returns whom it stands for. The error
-// is identity.ErrUnauthenticated where the token is not valid.
+// is identity.ErrUnauthenticated where the token is not valid, and another one where
+// that cannot be told.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
 // authenticate puts the caller into the context. No database is asked.
@@ -242,6 +243,24 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		caller.RequestID, caller.Address = telemetry.RequestID(ctx), trail.Address(ctx)
 		c.SetRequest(c.Request().WithContext(identity.With(ctx, caller)))
+		return next(c)
+	}
+}
+
+// While returns a context that ends when the caller's access token is revoked.
+type While func(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc)
+
+// untilRevoked ends an answer that goes on when the access token is revoked by which
+// it was asked for.
+func (s *Server) untilRevoked(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		caller, err := identity.From(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		ctx, stop := s.while(c.Request().Context(), caller)
+		defer stop()
+		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
 }

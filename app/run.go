@@ -133,6 +133,9 @@ func (p *Program) Serve(ctx context.Context, listener net.Listener) error {
 		p.logger.WithFields(logrus.Fields{"event": "development_secret", "address": listener.Addr().String()}).
 			Warn("tokens are signed with a secret that everybody knows, and other machines can reach this address: set OMNI_TOKEN_SECRET")
 	}
+	if err := p.Access.Learn(ctx); err != nil {
+		return errors.Join(fmt.Errorf("learn which access tokens were revoked: %w", err), listener.Close())
+	}
 	defer p.work(ctx)()
 
 	served := make(chan error, 1)
@@ -166,6 +169,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.Audit.Run(ctx) })
+	background.Go(func() { a.Access.Run(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
 	if len(a.config.Reminders) > 0 {
 		background.Go(func() { a.remind(ctx) })

@@ -168,6 +168,14 @@ func (s *story) play() {
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playAudit(admin)
 	s.playEvents(admin)
+	s.playSignOut()
+}
+
+// playSignOut is the last of what the auditor does.
+func (s *story) playSignOut() {
+	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
+	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
 
 // playUsers has somebody change their work.

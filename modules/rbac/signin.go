@@ -55,7 +55,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		}
 		return SignedIn{}, ErrWrongCredentials
 	}
-	token, err := s.tokens.issue(known.User)
+	token, err := s.tokens.issue(known.User, uuid.Nil)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
 	}

@@ -21,6 +21,8 @@ type Permission string
 type Caller struct {
 	UserID         uuid.UUID
 	OrganizationID uuid.UUID
+	SignInID       uuid.UUID // of which the access token is; zero for work of the program's own
+	Epoch          int64     // of the user's access tokens: those of an earlier one hold no more
 	Roles          []string
 	Permissions    map[Permission]Scope // for which records each is held; shared: only read
 	RequestID      string               // the request that is being served; empty for work of the program's own
