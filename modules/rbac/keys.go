@@ -24,14 +24,14 @@ type key struct {
 type keyring []key
 
 func newKeyring(secret []byte, former ...[]byte) keyring {
-	ring := keyring{newKey(secret)}
+	ring := keyring{newSigningKey(secret)}
 	for _, each := range former {
-		ring = append(ring, newKey(each))
+		ring = append(ring, newSigningKey(each))
 	}
 	return ring
 }
 
-func newKey(secret []byte) key {
+func newSigningKey(secret []byte) key {
 	const half, whole = sha256.Size / 4, sha256.Size
 	derive := func(purpose string, length int) []byte {
 		made, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)

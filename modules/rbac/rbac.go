@@ -64,6 +64,7 @@ type Service struct {
 	passwords *hasher
 	tokens    *tokens
 	standing  standing
+	uses      uses
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed

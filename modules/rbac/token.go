@@ -96,9 +96,13 @@ var (
 
 // Authenticate returns who an access token was issued to, with the permissions
 // of the roles. It asks no database: what was revoked is known, see [Service.Run].
-// Errors: [identity.ErrUnauthenticated], whose text says only whether the token has
+// An API key stands in the place of a token: see [Service.CreateKey]. Errors:
+// [identity.ErrUnauthenticated], whose text says only whether the token has
 // expired or was revoked; [ErrTokenNotChecked].
-func (s *Service) Authenticate(_ context.Context, token string) (identity.Caller, error) {
+func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
+	if isKey(token) {
+		return s.authenticateKey(ctx, token)
+	}
 	caller, err := s.tokens.check(token)
 	if err == nil {
 		err = s.standing.check(caller)
