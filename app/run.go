@@ -166,6 +166,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.Audit.Run(ctx) })
+	background.Go(func() { a.Access.RunKeyUses(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
 	if len(a.config.Reminders) > 0 {
 		background.Go(func() { a.remind(ctx) })

@@ -122,6 +122,16 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
+	case "createApiKey":
+		if a.body["key"] != nil {
+			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
+		}
+	case "listApiKeys":
+		for _, each := range a.body["data"].([]any) {
+			each.(map[string]any)["begins"] = "omni_key_7Qx2"
+		}
+	case "getApiKey":
+		a.body["begins"] = "omni_key_7Qx2"
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -168,6 +178,19 @@ func (s *story) play() {
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playAudit(admin)
 	s.playEvents(admin)
+	s.playKeys(admin)
+}
+
+func (s *story) playKeys(admin caller) {
+	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
+	})
+	s.tell(admin, "createApiKey", "More than one holds", "/api-keys", body{"name": "Other practices", "permissions": []string{"organization:create"}})
+	key := "/api-keys/" + made.created(s.t).String()
+	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
+	s.tell(s.c.as(made.text("key")), "whoAmI", "A key is nobody", "/auth/me", nil)
+	s.tell(admin, "revokeApiKey", "It was found in a repository", key, nil)
+	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
 
 // playUsers has somebody change their work.

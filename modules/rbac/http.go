@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.apiKeyRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -31,7 +31,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
 			Name: "whoAmI", Summary: "Who am I",
 			Description: "The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleMe),
+			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 	}
 }

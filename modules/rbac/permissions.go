@@ -71,6 +71,8 @@ const (
 	userChange identity.Permission = "user:change"
 	userGrant  identity.Permission = "user:grant"
 
+	apiKeyManage identity.Permission = "api-key:manage"
+
 	auditRead   identity.Permission = "audit:read"
 	auditExport identity.Permission = "audit:export"
 
@@ -161,6 +163,8 @@ var shipped = []grant{
 	{permission: userRead, roles: []Role{Admin, Auditor}},
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
+
+	{permission: apiKeyManage, roles: []Role{Admin}},
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},

@@ -61,6 +61,7 @@ type Service struct {
 	logger    logrus.FieldLogger
 	passwords *hasher
 	tokens    *tokens
+	uses      uses
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed

@@ -93,8 +93,12 @@ var (
 // Authenticate returns who an access token was issued to, with the permissions
 // of the roles. It asks no database: a change of roles takes effect with the next
 // token. The error is [identity.ErrUnauthenticated]; its text says only whether
-// the token has expired.
-func (s *Service) Authenticate(_ context.Context, token string) (identity.Caller, error) {
+// the token has expired. An API key stands in the place of a token: see
+// [Service.CreateKey].
+func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
+	if isKey(token) {
+		return s.authenticateKey(ctx, token)
+	}
 	return s.tokens.check(token)
 }
 
