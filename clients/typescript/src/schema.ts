@@ -504,6 +504,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/practitioners/{id}/caseload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a practitioner's caseload
+         * @description Which patients are assigned to the practitioner. A permission that is held for the caseload is held for their records.
+         *
+         *     Permission: `caseload:read`.
+         */
+        get: operations["getCaseload"];
+        put?: never;
+        /**
+         * Put a patient on a caseload
+         * @description From now on the practitioner's user reaches the patient's records by what is held for the caseload. Who is on it already stays as they are. It needs the right to read all patients.
+         *
+         *     Permission: `caseload:change`.
+         */
+        post: operations["assignPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/caseload/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a patient from a caseload
+         * @description The patient's records are out of reach of the practitioner's user from now on, unless something else gives them.
+         *
+         *     Permission: `caseload:change`.
+         */
+        delete: operations["unassignPatient"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read whose records a patient or guardian may see
+         * @description The patients whose guardian the user is, or who they are.
+         *
+         *     Permission: `guardian:read`.
+         */
+        get: operations["listUserPatients"];
+        put?: never;
+        /**
+         * Let a patient or guardian see a patient's records
+         * @description `relation` is SELF where the user is the patient, of whom there is one at most, and GUARDIAN otherwise. The user needs the role PATIENT. It needs the right to read all patients.
+         *
+         *     Permission: `guardian:change`.
+         */
+        post: operations["addUserPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a patient's records from a patient or guardian
+         * @description The user sees them no more from now on.
+         *
+         *     Permission: `guardian:change`.
+         */
+        delete: operations["removeUserPatient"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api-keys": {
         parameters: {
             query?: never;
@@ -2237,6 +2337,40 @@ export interface components {
             to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
         };
+        AssignRequest: {
+            /** Format: uuid */
+            patientId: string;
+        };
+        /** @description Says that a patient is on the caseload of a practitioner: whoever holds a permission for the caseload holds it for the patient's records. */
+        Assignment: {
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: date-time */
+            assignedAt: string;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            assignedBy: string;
+        };
+        /** @description The patient is not on this caseload. */
+        AssignmentNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "assignment-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description The report of an authorization that runs out early, or is left over. */
         AtRisk: {
             /** Format: uuid */
@@ -2724,6 +2858,26 @@ export interface components {
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             units: number;
         };
+        /** @description All of a practitioner's caseload. */
+        Caseload: {
+            data: components["schemas"]["Assignment"][];
+        };
+        /** @description There is no practitioner of that id who could have a caseload. */
+        CaseloadOwnerNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "caseload-owner-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         ChangeAppointmentRequest: {
             /** Format: date-time */
             startTime?: string;
@@ -2950,6 +3104,12 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        EntrustRequest: {
+            /** Format: uuid */
+            patientId: string;
+            /** @enum {string} */
+            relation: "SELF" | "GUARDIAN";
+        };
         /** @description A line of the ledger as clients see it. */
         Entry: {
             sequence: number;
@@ -3071,6 +3231,10 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description All patients of a user. */
+        Family: {
+            data: components["schemas"]["Guardianship"][];
+        };
         /** @description A calendar feed as clients see it. */
         Feed: {
             /** Format: uuid */
@@ -3167,6 +3331,41 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
+        };
+        /** @description Guardianship lets a user with the role PATIENT see the records of a patient. */
+        Guardianship: {
+            /** Format: uuid */
+            userId: string;
+            /** Format: uuid */
+            patientId: string;
+            /**
+             * @description SELF: the user is the patient; GUARDIAN.
+             * @enum {string}
+             */
+            relation: "SELF" | "GUARDIAN";
+            /** Format: date-time */
+            grantedAt: string;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            grantedBy: string;
+        };
+        /** @description The patient is not one of this user's. */
+        GuardianshipNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "guardianship-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
         Head: {
@@ -4896,6 +5095,44 @@ export interface components {
             /** Format: uuid */
             practitionerId?: string | null;
         };
+        /** @description The user is another patient already. */
+        UserIsPatientProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "user-is-patient";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The user does not have the role PATIENT. */
+        UserNotFamilyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "user-not-family";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description There is no such user. */
         UserNotFoundProblem: {
             type: string;
@@ -5166,9 +5403,25 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
         Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict11: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5226,11 +5479,27 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `user-is-patient`: The user is another patient already.
+         *     - `user-not-family`: The user does not have the role PATIENT.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict5: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5245,7 +5514,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict6: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5270,7 +5539,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict7: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5285,22 +5554,6 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -5308,7 +5561,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
             };
         };
         /**
@@ -5393,10 +5646,55 @@ export interface components {
         /**
          * @description Not Found.
          *
+         *     - `guardianship-not-found`: The patient is not one of this user's.
+         */
+        NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["GuardianshipNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `api-key-not-found`: There is no such API key.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: There is no such authorization.
+         */
+        NotFound12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
          *     - `authorization-not-found`: There is no such authorization.
          *     - `reservation-not-found`: There is no such reservation on this authorization.
          */
-        NotFound10: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5411,7 +5709,7 @@ export interface components {
          *
          *     - `appointment-not-found`: There is no such appointment.
          */
-        NotFound11: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5426,7 +5724,7 @@ export interface components {
          *
          *     - `session-not-found`: There is no such session.
          */
-        NotFound12: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5441,7 +5739,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound13: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5456,7 +5754,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound14: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5471,7 +5769,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound15: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5486,7 +5784,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound16: {
+        NotFound19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5494,22 +5792,6 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
-         */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -5525,6 +5807,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["PatientNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -5605,7 +5903,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `api-key-not-found`: There is no such API key.
+         *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
          */
         NotFound8: {
             headers: {
@@ -5614,13 +5912,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CaseloadOwnerNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
+         *     - `assignment-not-found`: The patient is not on this caseload.
          */
         NotFound9: {
             headers: {
@@ -5629,7 +5927,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AssignmentNotFoundProblem"];
             };
         };
         /**
@@ -5855,6 +6153,9 @@ export type AppointmentReminderEvent = components['schemas']['AppointmentReminde
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
+export type AssignRequest = components['schemas']['AssignRequest'];
+export type Assignment = components['schemas']['Assignment'];
+export type AssignmentNotFoundProblem = components['schemas']['AssignmentNotFoundProblem'];
 export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type AuditEvent = components['schemas']['AuditEvent'];
@@ -5886,6 +6187,8 @@ export type CancelRequest = components['schemas']['CancelRequest'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
 export type CapRequest = components['schemas']['CapRequest'];
+export type Caseload = components['schemas']['Caseload'];
+export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
@@ -5903,12 +6206,14 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
+export type Family = components['schemas']['Family'];
 export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
@@ -5916,6 +6221,8 @@ export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
 export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
+export type Guardianship = components['schemas']['Guardianship'];
+export type GuardianshipNotFoundProblem = components['schemas']['GuardianshipNotFoundProblem'];
 export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
@@ -6036,6 +6343,8 @@ export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProbl
 export type UnsupportedMediaTypeProblem = components['schemas']['UnsupportedMediaTypeProblem'];
 export type User = components['schemas']['User'];
 export type UserChange = components['schemas']['UserChange'];
+export type UserIsPatientProblem = components['schemas']['UserIsPatientProblem'];
+export type UserNotFamilyProblem = components['schemas']['UserNotFamilyProblem'];
 export type UserNotFoundProblem = components['schemas']['UserNotFoundProblem'];
 export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
@@ -6053,6 +6362,7 @@ export type WrongCredentialsProblem = components['schemas']['WrongCredentialsPro
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseConflict10 = components['responses']['Conflict10'];
+export type ResponseConflict11 = components['responses']['Conflict11'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -6074,7 +6384,10 @@ export type ResponseNotFound14 = components['responses']['NotFound14'];
 export type ResponseNotFound15 = components['responses']['NotFound15'];
 export type ResponseNotFound16 = components['responses']['NotFound16'];
 export type ResponseNotFound17 = components['responses']['NotFound17'];
+export type ResponseNotFound18 = components['responses']['NotFound18'];
+export type ResponseNotFound19 = components['responses']['NotFound19'];
 export type ResponseNotFound2 = components['responses']['NotFound2'];
+export type ResponseNotFound20 = components['responses']['NotFound20'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
@@ -6425,7 +6738,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000017
+                 * @example 019caed9-4300-7000-8000-000000000018
                  */
                 id: string;
             };
@@ -6467,7 +6780,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000017
+                 * @example 019caed9-4300-7000-8000-000000000018
                  */
                 id: string;
             };
@@ -6597,7 +6910,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000019
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 id: string;
             };
@@ -6639,7 +6952,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000019
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 id: string;
             };
@@ -6767,7 +7080,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 id: string;
             };
@@ -6809,7 +7122,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 id: string;
             };
@@ -6938,7 +7251,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000001c
                  */
                 id: string;
             };
@@ -6980,7 +7293,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000001c
                  */
                 id: string;
             };
@@ -7109,7 +7422,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000001d
                  */
                 id: string;
             };
@@ -7151,7 +7464,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000001d
                  */
                 id: string;
             };
@@ -7554,6 +7867,254 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getCaseload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caseload"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    assignPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unassignPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000012
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listUserPatients: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Family"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    addUserPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntrustRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guardianship"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    removeUserPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000012
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listApiKeys: {
         parameters: {
             query?: {
@@ -7653,7 +8214,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c4
+                 * @example 019caed9-4300-7000-8000-0000000001c5
                  */
                 id: string;
             };
@@ -7675,7 +8236,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7690,7 +8251,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c4
+                 * @example 019caed9-4300-7000-8000-0000000001c5
                  */
                 id: string;
             };
@@ -7710,7 +8271,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7810,7 +8371,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7834,7 +8395,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -7866,7 +8427,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -7886,7 +8447,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -7920,7 +8481,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7949,7 +8510,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -7988,7 +8549,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8016,7 +8577,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -8054,7 +8615,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8082,8 +8643,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict5"];
+            404: components["responses"]["NotFound13"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8102,7 +8663,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8130,7 +8691,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound13"];
             /**
              * @description Conflict.
              *
@@ -8165,7 +8726,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8191,7 +8752,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -8207,7 +8768,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8229,7 +8790,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8251,7 +8812,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8273,7 +8834,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8293,7 +8854,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -8315,7 +8876,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8355,7 +8916,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8371,7 +8932,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -8397,7 +8958,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -8629,7 +9190,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001c0.under-used
                  */
                 id: string;
             };
@@ -8794,7 +9355,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -8818,7 +9379,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8839,7 +9400,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -8868,8 +9429,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
-            409: components["responses"]["Conflict7"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict8"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8889,7 +9450,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -8915,8 +9476,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -8934,7 +9495,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -8962,7 +9523,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             /**
              * @description Conflict.
              *
@@ -8999,7 +9560,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -9029,8 +9590,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9049,7 +9610,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000134
+                 * @example 019caed9-4300-7000-8000-000000000135
                  */
                 id: string;
             };
@@ -9079,8 +9640,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9142,7 +9703,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -9166,7 +9727,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9184,7 +9745,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -9213,8 +9774,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound15"];
+            409: components["responses"]["Conflict11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9234,7 +9795,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -9266,7 +9827,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9320,7 +9881,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -9348,7 +9909,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -9379,7 +9940,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -9405,7 +9966,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9421,7 +9982,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9445,7 +10006,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9463,7 +10024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9491,7 +10052,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9516,7 +10077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9538,7 +10099,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9556,7 +10117,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9580,7 +10141,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -9622,7 +10183,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -9666,7 +10227,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bd
+                 * @example 019caed9-4300-7000-8000-0000000001be
                  */
                 id: string;
             };
@@ -9686,7 +10247,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9730,7 +10291,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9860,7 +10421,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9884,7 +10445,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9902,7 +10463,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9922,7 +10483,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9941,7 +10502,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9970,7 +10531,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9992,7 +10553,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -10018,7 +10579,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -10040,7 +10601,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001c4
                  */
                 id: string;
             };
@@ -10062,7 +10623,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10080,7 +10641,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001c4
                  */
                 id: string;
                 /**
@@ -10109,7 +10670,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
