@@ -73,6 +73,11 @@ const (
 
 	apiKeyManage identity.Permission = "api-key:manage"
 
+	caseloadRead   identity.Permission = "caseload:read"
+	caseloadChange identity.Permission = "caseload:change"
+	guardianRead   identity.Permission = "guardian:read"
+	guardianChange identity.Permission = "guardian:change"
+
 	auditRead   identity.Permission = "audit:read"
 	auditExport identity.Permission = "audit:export"
 
@@ -165,6 +170,11 @@ var shipped = []grant{
 	{permission: userGrant, roles: []Role{Admin}},
 
 	{permission: apiKeyManage, roles: []Role{Admin}},
+
+	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
+	{permission: caseloadChange, roles: []Role{Admin}},
+	{permission: guardianRead, roles: []Role{Admin, Auditor}},
+	{permission: guardianChange, roles: []Role{Admin}},
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},
