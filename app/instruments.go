@@ -47,7 +47,7 @@ func (a *App) serveInstruments(l net.Listener) (stop func()) {
 	base, cut := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler: a.Instruments(), ReadHeaderTimeout: headerTimeout, WriteTimeout: profileTimeout, IdleTimeout: idleTimeout,
-		ReadTimeout: profileTimeout, // past it a server takes whoever waits for a profile for gone
+		ReadTimeout:    profileTimeout, // past it a server takes whoever waits for a profile for gone
 		MaxHeaderBytes: maxHeader, ErrorLog: errorLog(a.logger), BaseContext: func(net.Listener) context.Context { return base },
 	}
 	ended := make(chan struct{})
