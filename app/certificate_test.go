@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
@@ -57,39 +58,29 @@ type encrypted struct {
 	*testServer
 	listeners *Listeners
 	files     config.TLS
-	ticks     chan time.Time
-	hangUps   chan os.Signal
+	logger    *logrus.Logger
 	said      *test.Hook
 }
 
 func startEncrypted(t *testing.T) *encrypted {
 	t.Helper()
-	e := &encrypted{testServer: newTestServer(t), files: newFiles(t), ticks: make(chan time.Time), hangUps: make(chan os.Signal)}
+	e := &encrypted{testServer: newTestServer(t), files: newFiles(t)}
+	e.logger, e.said = test.NewNullLogger()
 	writePair(t, e.files, 1)
 	listeners, err := Listen(t.Context(), config.Config{Addr: "127.0.0.1:0", HTTP: config.HTTP{TLS: e.files}})
 	require.NoError(t, err)
 	e.listeners = listeners
-	logger, said := test.NewNullLogger()
-	e.said = said
-	ctx, stop := context.WithCancel(context.Background())
-	watched, served := make(chan struct{}), make(chan error, 1)
-	go func() { defer close(watched); listeners.certificate.watch(ctx, e.ticks, e.hangUps, logger) }()
+	served := make(chan error, 1)
 	go func() { served <- e.Serve(listeners.api) }()
 	t.Cleanup(func() {
-		stop()
-		<-watched
 		require.NoError(t, e.Shutdown(context.Background()))
 		require.NoError(t, <-served)
 	})
 	return e
 }
 
-// tick has the files looked at, and returns when they have been: whoever takes the
-// second tick is done with the first, and finds nothing new.
-func (e *encrypted) tick() {
-	e.ticks <- time.Now()
-	e.ticks <- time.Now()
-}
+// look has the files looked at, as a tick does, or somebody who asks.
+func (e *encrypted) look(asked bool) { e.listeners.certificate.look(asked, e.logger) }
 
 // events returns which events the watching has logged.
 func (e *encrypted) events() (names []string) {
@@ -128,11 +119,11 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		e := startEncrypted(t)
 		old := e.client(t, &tls.Config{})
 		require.EqualValues(t, 1, e.serial(t, old))
-		e.tick()
+		e.look(false)
 		require.Empty(t, e.events(), "nothing has changed")
 		writePair(t, e.files, 2)
 		require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})), "nobody has looked yet")
-		e.tick()
+		e.look(false)
 		require.Equal(t, []string{"certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 		require.EqualValues(t, 1, e.serial(t, old), "the connection is still the first one")
@@ -140,10 +131,10 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	t.Run("it is read when asked for by a signal", func(t *testing.T) {
 		t.Parallel()
 		e := startEncrypted(t)
-		e.hangUps <- os.Interrupt
+		e.look(true)
 		writePair(t, e.files, 2)
-		e.hangUps <- os.Interrupt
-		e.tick()
+		e.look(true)
+		e.look(false)
 		require.Equal(t, []string{"certificate_unchanged", "certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 	})
@@ -159,13 +150,13 @@ func TestCertificateIsReadAgain(t *testing.T) {
 				e := startEncrypted(t)
 				require.NoError(t, spoil(e.files))
 				for range 3 {
-					e.tick()
+					e.look(false)
 				}
 				require.Equal(t, []string{"certificate_refused"}, e.events())
 				require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})))
-				e.hangUps <- os.Interrupt
+				e.look(true)
 				writePair(t, e.files, 2)
-				e.tick()
+				e.look(false)
 				require.Equal(t, []string{"certificate_refused", "certificate_refused", "certificate_read"}, e.events(), "who asks is answered; then it goes on")
 				require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 			})
@@ -189,6 +180,27 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		require.Equal(t, "certificate_read", said.LastEntry().Data["event"])
 		require.EqualValues(t, 2, c.shown.Load().Leaf.SerialNumber.Int64())
 	})
+}
+
+func TestCertificateIsWatched(t *testing.T) {
+	t.Parallel()
+	files := newFiles(t)
+	writePair(t, files, 1)
+	c, err := readCertificate(files)
+	require.NoError(t, err)
+	require.InDelta(t, time.Now().Add(time.Hour).Unix(), c.expires(), 60)
+	ctx, stop := context.WithCancel(t.Context())
+	ticks, hangUps, ended := make(chan time.Time), make(chan os.Signal), make(chan struct{})
+	logger, said := test.NewNullLogger()
+	go func() { defer close(ended); c.watch(ctx, ticks, hangUps, logger) }()
+	writePair(t, files, 2)
+	ticks <- time.Now()
+	hangUps <- os.Interrupt // taken when the tick is done
+	stop()
+	<-ended
+	require.Equal(t, "certificate_read", said.AllEntries()[0].Data["event"])
+	require.Equal(t, "certificate_unchanged", said.AllEntries()[1].Data["event"])
+	require.EqualValues(t, 2, c.shown.Load().Leaf.SerialNumber.Int64())
 }
 
 func TestEncryptionIsModern(t *testing.T) {
