@@ -15,7 +15,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
@@ -43,7 +42,7 @@ type ServerOptions struct {
 	Authenticate Authenticate
 	While        While
 	Ready        func(ctx context.Context) error // nil where the program can serve
-	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
+	Registry     *prometheus.Registry            // the server adds its own metrics
 	Trail        Trail                           // keeps who read what and who was denied what
 	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
 	Cursors      *httpx.CursorKey                // seals the cursors of lists
@@ -52,7 +51,7 @@ type ServerOptions struct {
 	Clock        func() time.Time // of the rates and of the trail
 }
 
-// Server speaks HTTP: routes under /api/v1, and /healthz, /readyz and /metrics.
+// Server speaks HTTP: routes under /api/v1, and /healthz and /readyz.
 // Safe for concurrent use.
 type Server struct {
 	echo     *echo.Echo
@@ -92,7 +91,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
-	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.IPExtractor = addressBehind(o.HTTP.TrustedProxies)
 	s.echo.HTTPErrorHandler = s.answerProblem
 	s.echo.Use(s.middleware()...)
 	if err := s.mount(o.Routes); err != nil {
@@ -102,8 +101,6 @@ func NewServer(o ServerOptions) (*Server, error) {
 		s.echo.Add(method, pathAlive, s.handleAlive)
 		s.echo.Add(method, pathReady, s.handleReady)
 	}
-	s.echo.GET(pathMetrics, echo.WrapHandler(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{ErrorLog: errorLog(o.Logger)})))
-
 	s.mountContract()
 
 	for _, r := range s.echo.Routes() {

@@ -61,9 +61,10 @@ func whileTest(ctx context.Context, _ identity.Caller) (context.Context, context
 // testServer is a server with its log.
 type testServer struct {
 	*Server
-	log   *safeBuffer
-	trail trailtest.Book
-	ready error
+	log      *safeBuffer
+	trail    trailtest.Book
+	registry *prometheus.Registry
+	ready    error
 }
 
 type safeBuffer struct {
@@ -93,11 +94,21 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 }
 
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
+	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
 		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
-		Registry: prometheus.NewRegistry(), Logger: telemetry.NewLogger(s.log, "debug", "json"),
+		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}
+}
+
+// metrics returns what the server's registry shows.
+func (s *testServer) metrics(t testing.TB) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	instruments(s.registry, telemetry.NewLogger(s.log, "debug", "json")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
 }
 
 // do sends one request with headers, given as names and values.
@@ -288,7 +299,6 @@ func TestShutdown(t *testing.T) {
 		require.Equal(t, "1", w.Header().Get("Retry-After"))
 		require.Equal(t, http.StatusServiceUnavailable, r.do(t, http.MethodGet, "/readyz", "").Code)
 		require.Equal(t, http.StatusOK, r.do(t, http.MethodGet, "/healthz", "").Code)
-		require.Equal(t, http.StatusOK, r.do(t, http.MethodGet, "/metrics", "").Code)
 
 		close(r.release)
 		require.Contains(t, <-answer, `200 OK {"name":"done"}`)
