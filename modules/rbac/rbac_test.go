@@ -106,7 +106,7 @@ func (d desk) exec(t testing.TB, sql string, values ...any) {
 			return struct{}{}, err
 		}
 		return struct{}{}, tx.Exec(sql, values...).Error
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 }
 
@@ -132,6 +132,6 @@ func (d desk) read(t testing.TB, into any, sql string) error {
 			return struct{}{}, err
 		}
 		return struct{}{}, tx.Raw(sql).Scan(into).Error
-	})
+	}, db.AllOrganizations())
 	return err
 }

@@ -35,7 +35,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 	email = canonicalEmail(email)
 	known, err := db.Snapshot(ctx, s.database, "user.sign-in", func(ctx context.Context) (credentials, error) {
 		return credentialsOf(ctx, email)
-	})
+	}, db.AllOrganizations())
 	unknown := db.IsNotFound(err)
 	if unknown {
 		known, err = credentials{Hash: s.passwords.nobody}, nil
