@@ -141,7 +141,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 		}
 		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r)}
 		}
 		if r.Endpoint.Takes("cursor") {
 			chain = append(chain, s.sealing)
