@@ -261,20 +261,27 @@ func bearerToken(h http.Header) (string, bool) {
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// permit lets only callers through who hold the permission. A caller without an
-// organization holds none.
-func permit(permission identity.Permission) echo.MiddlewareFunc {
+// permit lets only callers through who hold the permission that the route needs: for
+// the whole organization, where the route does not keep to the reach of its caller.
+// From there on they act under it. A caller without an organization holds none.
+func permit(r httpx.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			caller, err := identity.From(c.Request().Context())
 			if err != nil {
 				return err
 			}
-			if permission != httpx.SignedIn {
-				if err := caller.Require(permission); err != nil {
-					return err
-				}
+			switch {
+			case r.Permission == httpx.SignedIn:
+			case r.Limited:
+				err = caller.Require(r.Permission)
+			default:
+				err = caller.RequireWhole(r.Permission)
 			}
+			if err != nil {
+				return err
+			}
+			c.SetRequest(c.Request().WithContext(identity.With(c.Request().Context(), caller.Acts(r.Permission))))
 			return next(c)
 		}
 	}

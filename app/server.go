@@ -140,7 +140,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 		}
 		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r)}
 			if r.Endpoint.Streams {
 				chain = append(chain, s.untilRevoked)
 			}
