@@ -122,7 +122,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.watchExpiry(l); err != nil {
 		return err
 	}
-	if err := p.Access.Learn(ctx); err != nil {
+	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // told to stop already, it stops as it does later
 		return fmt.Errorf("learn which access tokens were revoked: %w", err)
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()

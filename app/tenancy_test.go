@@ -25,6 +25,8 @@ var reachesAll = map[string]struct {
 	"modules/authorization/memory.go":     {1, "what was remembered of operations is forgotten in all organizations"},
 	"modules/events/deliver.go":           {1, "which webhooks have something due; each is served by itself"},
 	"modules/events/relay.go":             {3, "one relay moves the events of all organizations, tells how far their streams are, and forgets the old"},
+	"modules/rbac/apikey_use.go":          {2, "whose an API key is, its hash tells; when keys were last used is written for all at once"},
+	"modules/rbac/follow.go":              {2, "whose tokens were revoked must be known, and is forgotten, of all organizations"},
 	"modules/rbac/signin.go":              {1, "at sign-in there is an address and no organization yet"},
 	"modules/rbac/users.go":               {2, "whether there is anybody at all, and whether the demo's addresses can sign in"},
 	"platform/idempotency/idempotency.go": {1, "old keys are forgotten in all organizations"},

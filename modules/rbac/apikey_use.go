@@ -46,7 +46,7 @@ func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Ca
 func (s *Service) keyOf(ctx context.Context, hash digest) (APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.find", func(ctx context.Context) (APIKey, error) {
 		return apiKeyOf(ctx, hash)
-	})
+	}, db.AllOrganizations())
 }
 
 // caller returns what the key may do until it is looked at again: a stream that
@@ -124,7 +124,7 @@ func (s *Service) KeepKeyUses(ctx context.Context) error {
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "api-key.uses", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, updateKeyUses(ctx, taken)
-	})
+	}, db.AllOrganizations())
 	if err != nil {
 		s.uses.putBack(taken)
 	}

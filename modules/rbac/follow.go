@@ -67,7 +67,7 @@ func (s *Service) changesSince(ctx context.Context, transaction uint64) (found [
 	found, err = db.Snapshot(ctx, s.database, "access.learn", func(ctx context.Context) (found []change, err error) {
 		found, upTo, err = selectChanges(ctx, transaction)
 		return found, err
-	})
+	}, db.AllOrganizations())
 	return found, upTo, err
 }
 
@@ -116,7 +116,7 @@ func (s *Service) sweep(ctx context.Context) {
 func (s *Service) Sweep(ctx context.Context) error {
 	_, err := db.ReadCommitted(ctx, s.database, "access.sweep", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, removeChanges(ctx, s.now().Add(-keepChanges))
-	})
+	}, db.AllOrganizations())
 	return err
 }
 

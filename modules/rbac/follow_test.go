@@ -68,7 +68,7 @@ func (d desk) change(t testing.TB, u rbac.User, sql string, fail bool) error {
 			return struct{}{}, err
 		}
 		return struct{}{}, identity.ErrForbidden
-	})
+	}, db.AllOrganizations())
 	return err
 }
 
@@ -163,12 +163,12 @@ func TestALookMissesNoTransaction(t *testing.T) {
 		alone := context.Background() // another transaction beside this one
 		_, err := db.Serializable(alone, d.database, "test", func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, rbac.Revoke(ctx, d.Service, quick)
-		})
+		}, db.AllOrganizations())
 		if err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, looker.Learn(alone)
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 	looker.requireOut(t, quicks)
 	looker.requireIn(t, slows)

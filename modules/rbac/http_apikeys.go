@@ -60,7 +60,7 @@ type keyBody struct {
 // newKeyBody is an API key that was just made.
 type newKeyBody struct {
 	keyBody
-	Key string `json:"key"` // a secret
+	Key httpx.Secret `json:"key"`
 }
 
 // Location is where the key can be read.
@@ -83,7 +83,7 @@ func (s *Service) handleCreateKey(ctx context.Context, in newKeyRequest) (newKey
 	if err != nil {
 		return newKeyBody{}, err
 	}
-	return newKeyBody{keyBodyOf(key), text}, nil
+	return newKeyBody{keyBodyOf(key), httpx.Secret(text)}, nil
 }
 
 func (s *Service) handleKeys(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[keyBody], error) {

@@ -3790,8 +3790,7 @@ export interface components {
              * @description Null: it was not.
              */
             revokedAt: string | null;
-            /** @description A secret. */
-            key: string;
+            key: string | null;
         };
         NewKeyRequest: {
             name: string;
