@@ -62,7 +62,7 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		}
 		answer, replayed, err := s.keys.Once(c.Request().Context(), given[0], fingerprint, func(ctx context.Context) (idempotency.Answer, error) {
 			reply, err := call.Run(ctx)
-			return idempotency.Answer{Status: reply.Status, Headers: reply.Header, Body: reply.Body}, err
+			return idempotency.Answer{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Kept}, err
 		})
 		if replayed {
 			c.Response().Header().Set(headerReplayed, "true")

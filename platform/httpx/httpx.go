@@ -104,6 +104,7 @@ type Reply struct {
 	Status int
 	Header map[string]string
 	Body   []byte // none with status 204
+	Kept   []byte // what of Body may be kept for a repetition: all but each [Secret]
 }
 
 // Prepare reads the request, and leaves it to the caller to carry it out and to
@@ -163,7 +164,7 @@ type Headed interface{ Header(h http.Header) }
 // Handle panics where In does not keep to this: at start, not in a request.
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
-	binder := newBinder(in)
+	binder, secrets := newBinder(in), secretsOf(out)
 	prepare := func(c echo.Context) (Call, error) {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
@@ -177,7 +178,12 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			}
 			var b bytes.Buffer
 			header, err := write(&b, status, answer)
-			return Reply{status, header, b.Bytes()}, err
+			if err != nil || len(secrets) == 0 {
+				return Reply{status, header, b.Bytes(), b.Bytes()}, err
+			}
+			var kept bytes.Buffer
+			_, err = write(&kept, status, withoutSecrets(answer, secrets))
+			return Reply{status, header, b.Bytes(), kept.Bytes()}, err
 		}}, nil
 	}
 	serve := func(c echo.Context, before Before) error {
@@ -202,7 +208,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if err != nil {
 			return err
 		}
-		return Reply{status, header, b.Bytes()}.Send(c)
+		return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
 	}
 	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), prepare: prepare, serve: serve}
 }

@@ -26,6 +26,9 @@ type Answer struct {
 	Status  int
 	Headers map[string]string
 	Body    []byte
+	// Kept is what repetitions get in place of Body, and all of it that is stored: it
+	// has no secrets. In an answer to a repetition the two are the same.
+	Kept []byte
 }
 
 // Keys remembers requests. Safe for concurrent use.
@@ -64,7 +67,12 @@ func (k *Keys) Once(ctx context.Context, key string, fingerprint []byte, request
 		OrganizationID: caller.OrganizationID, UserID: caller.UserID, Key: key, Call: k.newID(), Fingerprint: fingerprint,
 		CreatedAt: k.clock().UTC().Truncate(time.Microsecond),
 	}
-	found, err := k.once(ctx, mine, request)
+	var fresh Answer // of the attempt that was committed: no other gets past the key after it
+	found, err := k.once(ctx, mine, func(ctx context.Context) (Answer, error) {
+		var err error
+		fresh, err = request(ctx)
+		return fresh, err
+	})
 	if refusal, ok := fault.From(err); ok && slices.Contains(stored, refusal.Kind()) {
 		// It had no effect, so what it is remembered by needs no part in its transaction:
 		// whoever writes the key first has decided.
@@ -85,7 +93,10 @@ func (k *Keys) Once(ctx context.Context, key string, fingerprint []byte, request
 		}
 		return Answer{}, replayed, refusal
 	}
-	return Answer{found.Status, found.Headers, found.Body}, replayed, nil
+	if !replayed {
+		return fresh, false, nil
+	}
+	return Answer{found.Status, found.Headers, found.Body, found.Body}, true, nil
 }
 
 // once returns the row of the key, and has made it if there was none.
@@ -111,7 +122,7 @@ func (k *Keys) once(ctx context.Context, mine row, request func(ctx context.Cont
 		if err != nil {
 			return row{}, err
 		}
-		made.Status, made.Headers, made.Body = answer.Status, answer.Headers, answer.Body
+		made.Status, made.Headers, made.Body = answer.Status, answer.Headers, answer.Kept
 		return made, settle(ctx, made)
 	}, db.ProvenBy(proof), db.RetryConstraint(keyOnce))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 )
 
@@ -87,6 +88,7 @@ var (
 	typeInstant = reflect.TypeFor[time.Time]()
 	typeDate    = reflect.TypeFor[calendar.Date]()
 	typeRaw     = reflect.TypeFor[json.RawMessage]()
+	typeSecret  = reflect.TypeFor[httpx.Secret]()
 	typeText    = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
 	isPatch     = reflect.TypeFor[patch.Checker]()
 	isSchemer   = reflect.TypeFor[JSONSchemer]()
@@ -101,6 +103,8 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"type", "string"}, {"format", "date-time"}}, false
 	case t == typeDate:
 		return Object{{"type", "string"}, {"format", "date"}}, d == sent
+	case t == typeSecret:
+		return Object{{"type", "string"}}, true
 	case t == typeRaw || t.Kind() == reflect.Interface:
 		return Object{}, false
 	case (d == sent || t.Kind() != reflect.Struct) && t.Implements(isSchemer):

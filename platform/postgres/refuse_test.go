@@ -66,7 +66,7 @@ func TestPasswordsLost(t *testing.T) {
 	began := time.Now()
 	_, err = postgres.Start(t.Context(), postgres.Options{Dir: dir})
 	require.ErrorContains(t, err, "password authentication failed")
-	require.Less(t, time.Since(began), 30*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 	require.NoFileExists(t, pidFile(dir), "the server was stopped again")
 }
 

@@ -3409,8 +3409,8 @@ export interface components {
             createdBy: string;
             /** Format: date-time */
             createdAt: string;
-            /** @description Of the link on this server: a secret. */
-            path: string;
+            /** @description Is the link's on this server: a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then revoke the feed and make another. */
+            path: string | null;
         };
         /** @description What a person enters of a coverage. */
         NewInsurance: {
@@ -4918,7 +4918,8 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
-            secret: string;
+            /** @description Is null where the request is repeated with its Idempotency-Key, since no answer is kept with it: then have another made (rotate-secret). */
+            secret: string | null;
         };
         /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
         WeeklyHours: {
