@@ -59,7 +59,7 @@ func seen[T any](all []T, keep func(T) bool) []T {
 // sightOf returns what the caller sees of the people, in the transaction of the
 // context. A caller whose reach is the organization is not asked about.
 func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, error) {
-	reach, err := db.ExtentOf(ctx)
+	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
 		return sight{everything: err == nil}, err
 	}
@@ -108,7 +108,7 @@ func (s *Service) sessionWithin(ctx context.Context, found Session) (Session, er
 // caller's reach, by the condition that lists have. It asks nothing where the reach is
 // the organization: then it is for others to find out what is there.
 func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
-	reach, err := db.ExtentOf(ctx)
+	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
 // there, before anybody waits in the lane, and returns what the caller may see of the
 // answer. It asks nothing about callers whose reach is the organization.
 func (s *Service) admit(ctx context.Context, r request) (sight, error) {
-	reach, err := db.ExtentOf(ctx)
+	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
 		return sight{everything: err == nil}, err
 	}

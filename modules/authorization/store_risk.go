@@ -163,7 +163,7 @@ func (store) ask(ctx context.Context, text string, q question, at Moment, found 
 	if err != nil {
 		return err
 	}
-	reach, err := db.ExtentOf(ctx)
+	reach, err := db.ReachOf(ctx)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 // It asks before anybody waits in the lane, and does not ask at all about callers whose
 // reach is the organization.
 func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
-	reach, err := db.ExtentOf(ctx)
+	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
 		return err
 	}

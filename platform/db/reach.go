@@ -10,14 +10,14 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Extent is for which records a caller may do what it is about to do: it follows
+// Reach is for which records a caller may do what it is about to do: it follows
 // from the scope of the permission under which it acts, and from what the database
 // says of the caller. This is the one place where that becomes a condition; a store
 // adds it to lists and single reads alike, so that a list is what single reads allow.
 //
 // What links a caller to records is looked up by the query itself: it is as true as
 // the rest of what the query sees, and a caller whom nothing links reaches nothing.
-type Extent struct{ caller identity.Caller }
+type Reach struct{ caller identity.Caller }
 
 // Owners say where a table keeps whose its rows are: conditions with %s in the place
 // of a subquery of ids, such as "insurances.patient_id IN (%s)". Empty: it does not.
@@ -26,16 +26,16 @@ type Owners struct {
 	Practitioner string
 }
 
-// ExtentOf returns the reach of the caller in the context. The error is
+// ReachOf returns the reach of the caller in the context. The error is
 // [identity.ErrUnauthenticated] where there is none.
-func ExtentOf(ctx context.Context) (Extent, error) {
+func ReachOf(ctx context.Context) (Reach, error) {
 	caller, err := identity.From(ctx)
-	return Extent{caller}, err
+	return Reach{caller}, err
 }
 
 // Everything reports whether it is all of the organization: then there is nothing to
 // ask for, and nothing to be paid for it.
-func (r Extent) Everything() bool { return r.caller.Reach().Has(identity.Organization) }
+func (r Reach) Everything() bool { return r.caller.Reach().Has(identity.Organization) }
 
 // The ids that a reach leads to. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
 const (
@@ -51,8 +51,8 @@ const (
 const never = "(1 = 0)"
 
 // Condition returns what must be true of a row, in SQL with the names of
-// [Extent.Arguments]: TRUE for everything, never for nothing.
-func (r Extent) Condition(of Owners) string {
+// [Reach.Arguments]: TRUE for everything, never for nothing.
+func (r Reach) Condition(of Owners) string {
 	if r.Everything() {
 		return "TRUE"
 	}
@@ -76,13 +76,13 @@ func (r Extent) Condition(of Owners) string {
 	return "(" + strings.Join(any, " OR ") + ")"
 }
 
-// Arguments returns the values of the names in [Extent.Condition].
-func (r Extent) Arguments() map[string]any {
+// Arguments returns the values of the names in [Reach.Condition].
+func (r Reach) Arguments() map[string]any {
 	return map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
 }
 
 // Narrow leaves the rows of a query that are within the reach.
-func (r Extent) Narrow(tx *gorm.DB, of Owners) *gorm.DB {
+func (r Reach) Narrow(tx *gorm.DB, of Owners) *gorm.DB {
 	if r.Everything() {
 		return tx
 	}
@@ -99,7 +99,7 @@ func Reachable(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
-	reach, err := ExtentOf(ctx)
+	reach, err := ReachOf(ctx)
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
@@ -111,7 +111,7 @@ type Reached struct{ Patients, Practitioners map[uuid.UUID]bool }
 
 // Among returns which of the people are within the reach, in one statement in the
 // transaction of the context. Not to be asked where it is everything.
-func (r Extent) Among(ctx context.Context, patients, practitioners []uuid.UUID) (Reached, error) {
+func (r Reach) Among(ctx context.Context, patients, practitioners []uuid.UUID) (Reached, error) {
 	found := Reached{map[uuid.UUID]bool{}, map[uuid.UUID]bool{}}
 	tx, err := Handle(ctx)
 	if err != nil {
