@@ -137,6 +137,15 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	c.url = server.URL
 }
 
+// metrics returns what the program's metrics show.
+func (c *clinic) metrics(t testing.TB) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	c.app.Instruments().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
+}
+
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // found makes an organization with a user of every role, a patient and a service code.

@@ -146,7 +146,7 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 			return nil, err
 		}
 		return s.store.calendar(ctx, f, feedWindow(s.now()))
-	})
+	}, db.AllOrganizations())
 	if err != nil {
 		return "", err
 	}

@@ -315,7 +315,7 @@ func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (in
 	before := s.now().Add(-older)
 	return db.ReadCommitted(ctx, s.database, "appointments.forget", func(ctx context.Context) (int64, error) {
 		return s.store.forgetOperations(ctx, before)
-	})
+	}, db.AllOrganizations())
 }
 
 // Holds returns what open appointments hold of the authorizations, by their own

@@ -86,6 +86,9 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 				return created, err
 			}
 		}
+		if err := db.Admit(ctx, created.ID); err != nil {
+			return Organization{}, err
+		}
 		if err := insert(ctx, &created); err != nil {
 			return Organization{}, err
 		}

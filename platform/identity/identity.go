@@ -16,11 +16,23 @@ import (
 // for example "authorization:reserve".
 type Permission string
 
-// Caller is an authenticated user, or the program itself, acting in one
-// organization.
+// Kind says what a caller is.
+type Kind uint8
+
+// The kinds of callers.
+const (
+	Person  Kind = iota // who has signed in, or the program itself
+	Machine             // another system, with an API key
+)
+
+// Caller is an authenticated user, another system, or the program itself, acting
+// in one organization.
 type Caller struct {
-	UserID         uuid.UUID
+	UserID         uuid.UUID // who acts: a user's id, or that of an API key
+	Kind           Kind
 	OrganizationID uuid.UUID
+	SignInID       uuid.UUID // of which the access token is; zero for work of the program's own
+	Epoch          int64     // of the user's access tokens: those of an earlier one hold no more
 	Roles          []string
 	Permissions    map[Permission]Scope // for which records each is held; shared: only read
 	RequestID      string               // the request that is being served; empty for work of the program's own
@@ -100,6 +112,19 @@ func (c Caller) Require(p Permission) error {
 		return nil
 	}
 	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
+}
+
+// ErrPeopleOnly says that another system asked for what is about the person who
+// has signed in.
+var ErrPeopleOnly = fault.Define(fault.Forbidden, "people-only", "An API key cannot do this: it is for people who have signed in.").
+	Advising("Sign in as a person; an integration has no use for this.")
+
+// RequirePerson returns [ErrPeopleOnly] where the caller is a [Machine].
+func (c Caller) RequirePerson() error {
+	if c.Kind == Machine {
+		return ErrPeopleOnly
+	}
+	return nil
 }
 
 type callerKey struct{}
