@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -136,14 +135,7 @@ func TestStatementsOfABatch(t *testing.T) {
 	}, all[last:])
 	c.requireClean(t)
 	stranger.requireClean(t)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/metrics", http.NoBody)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	metrics, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(metrics), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
+	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
 }
 
 func reversed(all []string) []string {

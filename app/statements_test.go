@@ -36,7 +36,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	}
 	before := []string{}
 	if c.combines {
-		before = reached
+		before = laneThenTenancy
 	}
 	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
@@ -62,11 +62,11 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
 }
 
-// reached is how a combined transaction begins: by waiting for the lane, and then,
+// laneThenTenancy is how a combined transaction begins: by waiting for the lane, and then,
 // when it is known who is in the batch, by naming the organizations that row level
 // security is to hold it to. That costs no round trip: it goes with the first read
 // (TestReachTakesNoRoundTrip in platform/db).
-var reached = []string{"LOCK unit_lane", "SELECT set_config"}
+var laneThenTenancy = []string{"LOCK unit_lane", "SELECT set_config"}
 
 // shortened returns a statement's verb and the first table that it names.
 func shortened(entry *logrus.Entry) string {

@@ -161,7 +161,7 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []requ
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := asked()
-		if err := db.Reach(ctx, organizationsOf(requests)...); err != nil {
+		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
 			return nil, err
 		}
 		d, err := s.open(ctx, requests)
@@ -289,7 +289,7 @@ func (s *Service) proof(rows *[]doneOperation) db.Option {
 			return false, nil
 		}
 		ours := (*rows)[0]
-		if err := db.Reach(ctx, ours.OrganizationID); err != nil {
+		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
 			return false, err
 		}
 		key := scheduling.Key{OrganizationID: ours.OrganizationID, ID: ours.ID}

@@ -30,7 +30,7 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
 			requests := batch()
 			events := slices.Concat(requests...)
-			if err := db.Reach(ctx, organizationsOf(events)...); err != nil {
+			if err := db.Admit(ctx, organizationsOf(events)...); err != nil {
 				return nil, err
 			}
 			return make([]struct{}, len(requests)), s.Record(ctx, events)

@@ -80,7 +80,7 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 // the chain's row nothing is sealed.
 func (s *Service) removeFrom(ctx context.Context, organization uuid.UUID, r Removal) (*Checkpoint, error) {
 	return db.ReadCommitted(ctx, s.database, "audit.remove", func(ctx context.Context) (*Checkpoint, error) {
-		if err := db.Reach(ctx, organization); err != nil {
+		if err := db.Admit(ctx, organization); err != nil {
 			return nil, err
 		}
 		if err := s.store.lockChain(ctx, organization); err != nil {

@@ -116,7 +116,7 @@ func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Fi
 	at := head{organization, 0, genesis(organization)}
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (part, error) {
-			if err := db.Reach(ctx, organization); err != nil {
+			if err := db.Admit(ctx, organization); err != nil {
 				return part{}, err
 			}
 			return s.store.part(ctx, organization, at.Position, verifyBatch)
@@ -191,7 +191,7 @@ func (p part) checkHead(at head, r *Findings) {
 // verifyEvents looks for events without a seal.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) ([]looseEvent, error) {
-		if err := db.Reach(ctx, organization); err != nil {
+		if err := db.Admit(ctx, organization); err != nil {
 			return nil, err
 		}
 		return s.store.loose(ctx, organization, sealWithin)

@@ -104,7 +104,7 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []batc
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		batches := asked()
-		if err := db.Reach(ctx, organizationsOf(batches)...); err != nil {
+		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
 			return nil, err
 		}
 		d, err := s.open(ctx, batches)
@@ -247,7 +247,7 @@ func (s *Service) proof(rows *[]doneOperation) db.Option {
 			return false, nil
 		}
 		ours := (*rows)[0]
-		if err := db.Reach(ctx, ours.OrganizationID); err != nil {
+		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
 			return false, err
 		}
 		there, err := s.store.doneOne(ctx, operationKey{ours.OrganizationID, ours.ID})

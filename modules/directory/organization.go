@@ -86,7 +86,7 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 				return created, err
 			}
 		}
-		if err := db.Reach(ctx, created.ID); err != nil {
+		if err := db.Admit(ctx, created.ID); err != nil {
 			return Organization{}, err
 		}
 		if err := insert(ctx, &created); err != nil {
@@ -115,7 +115,7 @@ func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization,
 	if err != nil {
 		return Organization{}, err
 	}
-	if id != caller.OrganizationID && caller.Require(PermissionOrganizationReadAll) != nil {
+	if id != caller.OrganizationID && caller.RequireWhole(PermissionOrganizationReadAll) != nil {
 		return Organization{}, ErrOrganizationNotFound
 	}
 	return db.Snapshot(ctx, s.database, "organization.get", func(ctx context.Context) (Organization, error) {
@@ -131,7 +131,7 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 		return nil, err
 	}
 	only := caller.OrganizationID
-	if caller.Require(PermissionOrganizationReadAll) == nil {
+	if caller.RequireWhole(PermissionOrganizationReadAll) == nil {
 		only = uuid.Nil
 	}
 	return db.Snapshot(ctx, s.database, "organization.list", func(ctx context.Context) ([]Organization, error) {

@@ -83,7 +83,7 @@ func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 	for ctx.Err() == nil {
 		claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) ([]claim, error) {
-			if err := db.Reach(ctx, w.OrganizationID); err != nil {
+			if err := db.Admit(ctx, w.OrganizationID); err != nil {
 				return nil, err
 			}
 			now := s.now()
@@ -102,7 +102,7 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 			return nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
 		}
 		_, err = db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
-			if err := db.Reach(ctx, w.OrganizationID); err != nil {
+			if err := db.Admit(ctx, w.OrganizationID); err != nil {
 				return struct{}{}, err
 			}
 			for i, c := range claims {

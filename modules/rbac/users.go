@@ -42,7 +42,7 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 		Roles: inOrder(n.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	there := func(ctx context.Context) (bool, error) {
-		if err := db.Reach(ctx, organization); err != nil {
+		if err := db.Admit(ctx, organization); err != nil {
 			return false, err
 		}
 		return userExists(ctx, organization, created.ID)
@@ -53,7 +53,7 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 				return created, err
 			}
 		}
-		if err := db.Reach(ctx, organization); err != nil {
+		if err := db.Admit(ctx, organization); err != nil {
 			return User{}, err
 		}
 		if err := insertUser(ctx, created, hash); err != nil {

@@ -21,13 +21,13 @@ type attempt struct {
 
 	connection *sql.Conn // of the transaction
 
-	mu    sync.Mutex
-	reach reach
-	tx    *gorm.DB // nil before it has begun and once it is over
-	over  bool     // the body has returned an error: what fails while rolling back is no cause
-	first error    // the first database error, as the driver saw it
-	lost  bool     // the connection broke
-	after []func(ctx context.Context)
+	mu      sync.Mutex
+	tenancy tenancy
+	tx      *gorm.DB // nil before it has begun and once it is over
+	over    bool     // the body has returned an error: what fails while rolling back is no cause
+	first   error    // the first database error, as the driver saw it
+	lost    bool     // the connection broke
+	after   []func(ctx context.Context)
 }
 
 type attemptKey struct{}
@@ -57,8 +57,8 @@ func (a *attempt) join(u unit) error {
 	if a.unit.readOnly && !u.readOnly || u.isolation > a.unit.isolation {
 		return ErrIsolation
 	}
-	if u.all && !a.reach.all {
-		return ErrReach
+	if u.all && !a.tenancy.all {
+		return ErrTenancy
 	}
 	a.unit.constraints = append(a.unit.constraints, u.constraints...)
 	return nil
@@ -144,7 +144,7 @@ func handle(ctx context.Context) (*gorm.DB, error) {
 
 // Tenant returns the transaction in the context narrowed to rows of the caller's
 // organization, and the organization. Besides the errors of [Handle] it fails
-// with [identity.ErrUnauthenticated] where there is no caller, and with [ErrReach]
+// with [identity.ErrUnauthenticated] where there is no caller, and with [ErrTenancy]
 // where the transaction is about other organizations.
 func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	tx, err := Handle(ctx)
@@ -155,8 +155,8 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
-	if !attemptIn(ctx).reaches(caller.OrganizationID) {
-		return nil, uuid.Nil, ErrReach
+	if !attemptIn(ctx).admits(caller.OrganizationID) {
+		return nil, uuid.Nil, ErrTenancy
 	}
 	narrowed := tx.Where("organization_id = ?", caller.OrganizationID)
 	// A session keeps what one query adds out of the next one made of the same handle.

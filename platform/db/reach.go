@@ -1,167 +1,139 @@
 package db
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
-	"database/sql/driver"
-	"errors"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
 
 	"omnirapeutic/platform/identity"
 )
 
-// ErrReach says that work was asked to join a transaction that may not see what
-// the work is about: rows of another organization, or of all of them.
-var ErrReach = errors.New("db: the transaction does not reach these organizations")
-
-// reach is whose rows a transaction sees and writes. Row level security holds it
-// to that, whatever its statements ask for: of an organization that is not named
-// there are no rows, and none can be added.
+// Reach is for which records a caller may do what it is about to do: it follows
+// from the scope of the permission under which it acts, and from what the database
+// says of the caller. This is the one place where that becomes a condition; a store
+// adds it to lists and single reads alike, so that a list is what single reads allow.
 //
-// A transaction that somebody begins reaches the organization of the caller in
-// its context, and one with [AllOrganizations] everything. One that is nobody's
-// reaches nothing until [Reach] names whose it is.
-type reach struct {
-	all           bool
-	organizations []uuid.UUID // sorted
-	untold        bool        // the database does not know of it yet
+// What links a caller to records is looked up by the query itself: it is as true as
+// the rest of what the query sees, and a caller whom nothing links reaches nothing.
+type Reach struct{ caller identity.Caller }
+
+// Owners say where a table keeps whose its rows are: conditions with %s in the place
+// of a subquery of ids, such as "insurances.patient_id IN (%s)". Empty: it does not.
+type Owners struct {
+	Patient      string
+	Practitioner string
 }
 
-// AllOrganizations lets the transaction see and write rows of every organization:
-// for work of the program's own that is about all of them, and for the look-up
-// that finds out whose something is. Each use is listed, with its reason, in
-// TestWhatReachesAllOrganizations.
-func AllOrganizations() Option {
-	return func(u *unit) { u.all = true }
-}
-
-func reachOf(ctx context.Context, u unit) reach {
-	if u.all {
-		return reach{all: true}
-	}
+// ReachOf returns the reach of the caller in the context. The error is
+// [identity.ErrUnauthenticated] where there is none.
+func ReachOf(ctx context.Context) (Reach, error) {
 	caller, err := identity.From(ctx)
+	return Reach{caller}, err
+}
+
+// Everything reports whether it is all of the organization: then there is nothing to
+// ask for, and nothing to be paid for it.
+func (r Reach) Everything() bool { return r.caller.Reach().Has(identity.Organization) }
+
+// The ids that a reach leads to. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
+const (
+	ownPractitionerSQL = `SELECT reach_user.practitioner_id FROM users reach_user
+		WHERE reach_user.organization_id = @reach_organization AND reach_user.id = @reach_user`
+	caseloadSQL = `SELECT reach_load.patient_id FROM caseloads reach_load
+		WHERE reach_load.organization_id = @reach_organization AND reach_load.practitioner_id = (` + ownPractitionerSQL + `)`
+	childrenSQL = `SELECT reach_child.patient_id FROM guardians reach_child
+		WHERE reach_child.organization_id = @reach_organization AND reach_child.user_id = @reach_user`
+)
+
+// never is no row; a single word would be a column to gorm.
+const never = "(1 = 0)"
+
+// Condition returns what must be true of a row, in SQL with the names of
+// [Reach.Arguments]: TRUE for everything, never for nothing.
+func (r Reach) Condition(of Owners) string {
+	if r.Everything() {
+		return "TRUE"
+	}
+	scope := r.caller.Reach()
+	var patients, any []string
+	if scope.Has(identity.Caseload) {
+		patients = append(patients, caseloadSQL)
+	}
+	if scope.Has(identity.Child) {
+		patients = append(patients, childrenSQL)
+	}
+	if of.Patient != "" && len(patients) > 0 {
+		any = append(any, strings.ReplaceAll(of.Patient, "%s", strings.Join(patients, " UNION ALL ")))
+	}
+	if of.Practitioner != "" && scope.Has(identity.Self) {
+		any = append(any, strings.ReplaceAll(of.Practitioner, "%s", ownPractitionerSQL))
+	}
+	if len(any) == 0 {
+		return never
+	}
+	return "(" + strings.Join(any, " OR ") + ")"
+}
+
+// Arguments returns the values of the names in [Reach.Condition].
+func (r Reach) Arguments() map[string]any {
+	return map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
+}
+
+// Narrow leaves the rows of a query that are within the reach.
+func (r Reach) Narrow(tx *gorm.DB, of Owners) *gorm.DB {
+	if r.Everything() {
+		return tx
+	}
+	condition := r.Condition(of)
+	if condition == never {
+		return tx.Where(condition) // gorm binds what nothing names
+	}
+	return tx.Where(condition, r.Arguments())
+}
+
+// Reachable is [Tenant], narrowed to what is within the caller's reach.
+func Reachable(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
+	tx, organization, err := Tenant(ctx)
 	if err != nil {
-		return reach{}
+		return nil, uuid.Nil, err
 	}
-	return reach{organizations: []uuid.UUID{caller.OrganizationID}}
-}
-
-// Reach names organizations that the transaction in the context is about, beside
-// its caller's: those of a batch that requests of several share, or one that is just
-// being made. They must be the program's own finding, never what a request holds.
-// The database is told in the round trip of the next statement. The error is
-// [ErrNoTransaction].
-func Reach(ctx context.Context, organizations ...uuid.UUID) error {
-	a := attemptIn(ctx)
-	if a == nil {
-		return ErrNoTransaction
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := &a.reach
-	missing := slices.DeleteFunc(slices.Clone(organizations), r.includes)
-	if len(missing) == 0 {
-		return nil
-	}
-	all := append(r.organizations, missing...)
-	slices.SortFunc(all, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
-	r.organizations, r.untold = slices.Compact(all), true
-	return nil
-}
-
-func (r *reach) includes(organization uuid.UUID) bool {
-	return r.all || slices.Contains(r.organizations, organization)
-}
-
-// String is what the policies of the tables compare with: an array of uuids, or an
-// asterisk, or nothing.
-func (r *reach) String() string {
-	switch {
-	case r.all:
-		return "*"
-	case len(r.organizations) == 0:
-		return ""
-	}
-	var text strings.Builder
-	for i, id := range r.organizations {
-		text.WriteByte("{,"[min(i, 1)])
-		text.WriteString(id.String())
-	}
-	text.WriteByte('}')
-	return text.String()
-}
-
-// reaches reports whether the attempt sees rows of the organization.
-func (a *attempt) reaches(organization uuid.UUID) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.reach.includes(organization)
-}
-
-// untold returns the statement that tells the database of the attempt's reach,
-// where it does not know yet. Whoever asks sends it before anything else.
-func (a *attempt) untold() (write, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.reach.untold {
-		return write{}, false
-	}
-	a.reach.untold = false
-	return write{1, "SELECT set_config('omni.organizations', $1, true)", []any{a.reach.String()}}, true
-}
-
-// connector has transactions begin with their reach.
-type connector struct{ driver.Connector }
-
-// Connect implements driver.Connector.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	made, err := c.Connector.Connect(ctx)
+	reach, err := ReachOf(ctx)
 	if err != nil {
-		return nil, err
+		return nil, uuid.Nil, err
 	}
-	return connection{made.(*stdlib.Conn)}, nil
+	return reach.Narrow(tx, of).Session(&gorm.Session{}), organization, nil
 }
 
-// connection is the driver's, but for how a transaction begins.
-type connection struct{ *stdlib.Conn }
+// Reached are those of some people who are within a reach.
+type Reached struct{ Patients, Practitioners map[uuid.UUID]bool }
 
-// BeginTx sends BEGIN and the reach in one round trip. It is set for the
-// transaction alone, as a pooler in transaction mode asks, and also where it is
-// nothing: no default of a role's may widen it. SET takes no snapshot, so a lock
-// can still be waited for.
-func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	a := attemptIn(ctx)
-	if a == nil {
-		return nil, ErrNoTransaction
-	}
-	if c.Conn.Conn().IsClosed() {
-		return nil, driver.ErrBadConn
-	}
-	begin := "begin isolation level " + strings.ToLower(sql.IsolationLevel(o.Isolation).String())
-	if o.ReadOnly {
-		begin += " read only"
-	}
-	tx, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; set local omni.organizations = '" + a.reach.String() + "'"})
+// Among returns which of the people are within the reach, in one statement in the
+// transaction of the context. Not to be asked where it is everything.
+func (r Reach) Among(ctx context.Context, patients, practitioners []uuid.UUID) (Reached, error) {
+	found := Reached{map[uuid.UUID]bool{}, map[uuid.UUID]bool{}}
+	tx, err := Handle(ctx)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
-	return transaction{ctx, tx}, nil
+	arguments := r.Arguments()
+	arguments["reach_patients"], arguments["reach_practitioners"] = uuidText(patients), uuidText(practitioners)
+	var rows []struct {
+		ID      uuid.UUID
+		Patient bool
+	}
+	err = tx.Raw(`
+		SELECT k.id, TRUE AS patient FROM unnest(CAST(@reach_patients AS uuid[])) AS k (id) WHERE `+r.Condition(Owners{Patient: "k.id IN (%s)"})+`
+		UNION ALL
+		SELECT k.id, FALSE FROM unnest(CAST(@reach_practitioners AS uuid[])) AS k (id) WHERE `+r.Condition(Owners{Practitioner: "k.id = (%s)"}),
+		arguments).Scan(&rows).Error
+	for _, row := range rows {
+		if row.Patient {
+			found.Patients[row.ID] = true
+		} else {
+			found.Practitioners[row.ID] = true
+		}
+	}
+	return found, err
 }
-
-// transaction is ended on the context that it began with.
-type transaction struct {
-	ctx context.Context
-	tx  pgx.Tx
-}
-
-// Commit implements driver.Tx.
-func (t transaction) Commit() error { return t.tx.Commit(t.ctx) }
-
-// Rollback implements driver.Tx.
-func (t transaction) Rollback() error { return t.tx.Rollback(t.ctx) }

@@ -81,9 +81,9 @@ func TestReach(t *testing.T) {
 		t.Parallel()
 		d := dbtest.Open(t)
 		got, err := in(t.Context(), d, func(ctx context.Context) (string, error) {
-			require.NoError(t, db.Reach(ctx, b, a, b))
+			require.NoError(t, db.Admit(ctx, b, a, b))
 			first := setting(t, ctx)
-			require.NoError(t, db.Reach(ctx, a))
+			require.NoError(t, db.Admit(ctx, a))
 			require.Equal(t, first, setting(t, ctx))
 			return first, nil
 		})
@@ -100,7 +100,7 @@ func TestReach(t *testing.T) {
 			},
 		} {
 			_, err := in(t.Context(), d, func(ctx context.Context) (string, error) {
-				require.NoError(t, db.Reach(ctx, a))
+				require.NoError(t, db.Admit(ctx, a))
 				return "", each(ctx)
 			})
 			require.NoError(t, err, "%s is told first", name)
@@ -111,18 +111,18 @@ func TestReach(t *testing.T) {
 		d := dbtest.Open(t)
 		got, err := in(of(t, a), d, func(ctx context.Context) (string, error) {
 			_, err := in(ctx, d, just(t), db.AllOrganizations())
-			require.ErrorIs(t, err, db.ErrReach, "what is about all cannot join what is about one")
+			require.ErrorIs(t, err, db.ErrTenancy, "what is about all cannot join what is about one")
 			_, err = in(identity.With(ctx, identity.System(b)), d, func(ctx context.Context) (string, error) {
 				_, _, err := db.Tenant(ctx)
 				return "", err
 			})
-			require.ErrorIs(t, err, db.ErrReach, "nor what is about another")
+			require.ErrorIs(t, err, db.ErrTenancy, "nor what is about another")
 			return in(ctx, d, just(t))
 		})
 		require.NoError(t, err)
 		require.Equal(t, "{"+a.String()+"}", got)
 		got, err = in(t.Context(), d, func(ctx context.Context) (string, error) {
-			require.NoError(t, db.Reach(ctx, b))
+			require.NoError(t, db.Admit(ctx, b))
 			return in(identity.With(ctx, identity.System(b)), d, func(ctx context.Context) (string, error) {
 				_, _, err := db.Tenant(ctx)
 				return setting(t, ctx), err
@@ -133,7 +133,7 @@ func TestReach(t *testing.T) {
 	})
 	t.Run("it needs a transaction", func(t *testing.T) {
 		t.Parallel()
-		require.ErrorIs(t, db.Reach(t.Context(), a), db.ErrNoTransaction)
+		require.ErrorIs(t, db.Admit(t.Context(), a), db.ErrNoTransaction)
 	})
 }
 
@@ -147,7 +147,7 @@ func TestReachTakesNoRoundTrip(t *testing.T) {
 		t.Helper()
 		before := proxy.Turns()
 		_, err := db.Serializable(ctx, d, "reach", func(ctx context.Context) (int, error) {
-			if err := db.Reach(ctx, reach...); err != nil {
+			if err := db.Admit(ctx, reach...); err != nil {
 				return 0, err
 			}
 			n := 0

@@ -137,7 +137,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u, number: number, inDoubt: inDoubt, reach: reachOf(ctx, u)}
+	a = &attempt{unit: u, number: number, inDoubt: inDoubt, tenancy: tenancyOf(ctx, u)}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	lasting, release := outlive(ctx, rollbackGrace)

@@ -242,6 +242,7 @@ func sampleOf(t *testing.T, column, kind string) string {
 		{[]string{"date", "timestamp with time zone"}, "now()"},
 		{[]string{"bytea"}, "sha256(gen_random_uuid()::text::bytea)"},
 		{[]string{"json", "jsonb"}, "'{}'"},
+		{[]string{"xid8"}, "pg_current_xact_id()"},
 	}
 	for _, s := range samples {
 		if slices.Contains(s.kinds, kind) {
