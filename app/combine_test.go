@@ -130,7 +130,7 @@ func TestStatementsOfABatch(t *testing.T) {
 	}
 	last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT authorizations", "SELECT unit_reservations",
+		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations",
 	}, all[last:])
 	c.requireClean(t)

@@ -174,6 +174,18 @@ func (c *clinic) found(t testing.TB, name string) practice {
 	return p
 }
 
+// link says who the practice's users are: its TECHNICIAN is the practitioner, and has
+// the patients on the caseload; its PATIENT is the guardian of the same.
+func (c *clinic) link(t testing.TB, p practice, practitioner uuid.UUID, patients ...uuid.UUID) {
+	t.Helper()
+	const user = "(SELECT u.id FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id WHERE u.organization_id = $1 AND r.role = "
+	c.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = "+user+"'TECHNICIAN')", p.id, practitioner)
+	for _, patient := range patients {
+		c.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", p.id, practitioner, patient)
+		c.run(t, "INSERT INTO guardians VALUES ($1, "+user+"'PATIENT'), $2, 'GUARDIAN', now(), $2)", p.id, patient)
+	}
+}
+
 // signIn returns an access token of the user who has the role in the practice.
 func (c *clinic) signIn(t testing.TB, practice string, role rbac.Role) string {
 	t.Helper()

@@ -210,7 +210,8 @@ func (s *Server) isStream(c echo.Context) bool {
 }
 
 // Authenticate checks an access token and returns whom it stands for. The error
-// is identity.ErrUnauthenticated where the token is not valid.
+// is identity.ErrUnauthenticated where the token is not valid, and another one where
+// that cannot be told.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
 // authenticate puts the caller into the context. No database is asked.
@@ -231,6 +232,24 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// While returns a context that ends when the caller's access token is revoked.
+type While func(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc)
+
+// untilRevoked ends an answer that goes on when the access token is revoked by which
+// it was asked for.
+func (s *Server) untilRevoked(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		caller, err := identity.From(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		ctx, stop := s.while(c.Request().Context(), caller)
+		defer stop()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
 // bearerToken returns the token of the one Authorization header.
 func bearerToken(h http.Header) (string, bool) {
 	given := h.Values(echo.HeaderAuthorization)
@@ -242,20 +261,27 @@ func bearerToken(h http.Header) (string, bool) {
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// permit lets only callers through who hold the permission. A caller without an
-// organization holds none.
-func permit(permission identity.Permission) echo.MiddlewareFunc {
+// permit lets only callers through who hold the permission that the route needs: for
+// the whole organization, where the route does not keep to the reach of its caller.
+// From there on they act under it. A caller without an organization holds none.
+func permit(r httpx.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			caller, err := identity.From(c.Request().Context())
 			if err != nil {
 				return err
 			}
-			if permission != httpx.SignedIn {
-				if err := caller.Require(permission); err != nil {
-					return err
-				}
+			switch {
+			case r.Permission == httpx.SignedIn:
+			case r.Limited:
+				err = caller.Require(r.Permission)
+			default:
+				err = caller.RequireWhole(r.Permission)
 			}
+			if err != nil {
+				return err
+			}
+			c.SetRequest(c.Request().WithContext(identity.With(c.Request().Context(), caller.Acts(r.Permission))))
 			return next(c)
 		}
 	}

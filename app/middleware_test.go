@@ -81,6 +81,7 @@ func TestAccess(t *testing.T) {
 		"it refuses two tokens":                 {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader}, 401},
 		"it refuses a caller of nowhere":        {"/read", []string{"Bearer " + tokenNowhere}, 401},
 		"it fails where tokens cannot be asked": {"/read", []string{"Bearer " + tokenBroken}, 500},
+		"it waits where they may be revoked":    {"/read", []string{"Bearer " + tokenSilent}, 503},
 		"it lets anybody signed in through":     {"/signed-in", []string{"Bearer " + tokenNobody}, 200},
 		"it refuses who is not signed in":       {"/signed-in", nil, 401},
 		"it lets anybody through":               {"/public", nil, 200},
@@ -101,6 +102,11 @@ func TestAccess(t *testing.T) {
 			}
 		})
 	}
+	t.Run("it says when to ask again where they may be revoked", func(t *testing.T) {
+		w := s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenSilent)
+		require.Equal(t, "token-not-checked", codeOf(t, w))
+		require.NotEmpty(t, w.Header().Get("Retry-After"))
+	})
 	t.Run("it decides before the request is read", func(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read?unknown=1", "{not json", "Authorization", "Bearer "+tokenNobody)
 		require.Equal(t, "forbidden", codeOf(t, w))

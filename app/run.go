@@ -122,6 +122,9 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.watchExpiry(l); err != nil {
 		return err
 	}
+	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // told to stop already, it stops as it does later
+		return fmt.Errorf("learn which access tokens were revoked: %w", err)
+	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
 	defer p.work(ctx)()
 	defer p.serveInstruments(l.metrics)()
@@ -157,6 +160,8 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.Audit.Run(ctx) })
+	background.Go(func() { a.Access.Run(ctx) })
+	background.Go(func() { a.Access.RunKeyUses(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
 	if len(a.config.Reminders) > 0 {
 		background.Go(func() { a.remind(ctx) })

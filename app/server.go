@@ -40,6 +40,7 @@ const (
 type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
+	While        While
 	Ready        func(ctx context.Context) error // nil where the program can serve
 	Registry     *prometheus.Registry            // the server adds its own metrics
 	Trail        Trail                           // keeps who read what and who was denied what
@@ -64,6 +65,7 @@ type Server struct {
 	// operations are the routes of the API, by method and pattern.
 	operations map[string]httpx.Route
 	check      Authenticate
+	while      While
 	trail      Trail
 	clock      func() time.Time
 	keys       *idempotency.Keys
@@ -84,7 +86,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		check: o.Authenticate, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+		check: o.Authenticate, while: o.While, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
 	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
@@ -138,7 +140,10 @@ func (s *Server) mount(routes []httpx.Route) error {
 		}
 		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r)}
+			if r.Endpoint.Streams {
+				chain = append(chain, s.untilRevoked)
+			}
 		}
 		if r.Endpoint.Takes("cursor") {
 			chain = append(chain, s.sealing)

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
@@ -30,7 +31,8 @@ const (
 	tokenReader  = "reader"  // holds thing:read
 	tokenNobody  = "nobody"  // holds nothing
 	tokenNowhere = "nowhere" // has no organization
-	tokenBroken  = "broken"  // cannot be checked at the moment
+	tokenBroken  = "broken"  // fails to be checked
+	tokenSilent  = "silent"  // cannot be checked at the moment
 )
 
 var someOrganization = uuid.MustParse("0198f0de-0000-7000-8000-000000000001")
@@ -47,8 +49,14 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization}}, nil
 	case tokenBroken:
 		return identity.Caller{}, errors.New("keys cannot be read")
+	case tokenSilent:
+		return identity.Caller{}, rbac.ErrTokenNotChecked
 	}
 	return identity.Caller{}, identity.ErrUnauthenticated
+}
+
+func whileTest(ctx context.Context, _ identity.Caller) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
 }
 
 // testServer is a server with its log.
@@ -90,7 +98,7 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
+		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
 		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}

@@ -122,6 +122,16 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
+	case "createApiKey":
+		if a.body["key"] != nil {
+			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
+		}
+	case "listApiKeys":
+		for _, each := range a.body["data"].([]any) {
+			each.(map[string]any)["begins"] = "omni_key_7Qx2"
+		}
+	case "getApiKey":
+		a.body["begins"] = "omni_key_7Qx2"
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -157,6 +167,7 @@ func (s *story) play() {
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
+	s.playReach(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
@@ -168,6 +179,27 @@ func (s *story) play() {
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playAudit(admin)
 	s.playEvents(admin)
+	s.playKeys(admin)
+	s.playSignOut()
+}
+
+// playSignOut is the last of what the auditor does.
+func (s *story) playSignOut() {
+	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
+	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+}
+
+func (s *story) playKeys(admin caller) {
+	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
+	})
+	s.tell(admin, "createApiKey", "More than one holds", "/api-keys", body{"name": "Other practices", "permissions": []string{"organization:create"}})
+	key := "/api-keys/" + made.created(s.t).String()
+	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
+	s.tell(s.c.as(made.text("key")), "whoAmI", "A key is nobody", "/auth/me", nil)
+	s.tell(admin, "revokeApiKey", "It was found in a repository", key, nil)
+	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
 
 // playUsers has somebody change their work.
@@ -180,6 +212,20 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+}
+
+// playReach says whose records somebody reaches.
+func (s *story) playReach(admin caller) {
+	c := s.c
+	who := c.employ(s.t, "RBT")
+	caseload := "/practitioners/" + who.String() + "/caseload"
+	s.tell(admin, "assignPatient", "A patient", caseload, body{"patientId": c.own.patient})
+	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
+	s.tell(admin, "unassignPatient", "Somebody else takes over", caseload+"/"+c.own.patient.String(), nil)
+	family := c.userWith(s.t, admin, rbac.Patient) + "/patients"
+	s.tell(admin, "addUserPatient", "A guardian", family, body{"patientId": c.own.patient, "relation": "GUARDIAN"})
+	s.tell(admin, "listUserPatients", "Whose records a guardian sees", family, nil)
+	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.own.patient.String(), nil)
 }
 
 func (s *story) playDirectory(admin caller) {
@@ -296,6 +342,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(scheduler, "listAppointments", "A practitioner's week", "/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
 	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
 	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	c.link(s.t, c.own, who, c.own.patient)
 	technician := c.as(c.own.tokens[rbac.Technician])
 	s.tell(technician, "startAppointment", "It begins", past+"/start", body{})
 	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{

@@ -25,6 +25,8 @@ type User struct {
 	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+
+	epoch int64 // of the tokens that hold
 }
 
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].
@@ -61,6 +63,8 @@ type Service struct {
 	logger    logrus.FieldLogger
 	passwords *hasher
 	tokens    *tokens
+	standing  standing
+	uses      uses
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed

@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -51,6 +52,18 @@ func (s *Service) recordChange(ctx context.Context, action string, before, after
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
+// recordReach keeps who was given, or lost, the records of a patient.
+func (s *Service) recordReach(ctx context.Context, about trail.Event) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = about.Action, about.SubjectType, about.SubjectID, about.PatientID, about.OccurredAt
+	e.Before, e.After = about.Before, about.After
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // recordUser keeps that a user was made, by the caller or, where nobody is signed
 // in, by the program.
 func (s *Service) recordUser(ctx context.Context, u User) error {
@@ -61,6 +74,25 @@ func (s *Service) recordUser(ctx context.Context, u User) error {
 	e := trail.By(caller)
 	e.OrganizationID, e.Action, e.SubjectType, e.SubjectID = u.OrganizationID, "user.create", "user", u.ID
 	e.After, e.OccurredAt = grantedRoles{u.Roles}, s.now()
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// grantedKey is the After of an API key that was made or revoked. Its name is left
+// out: people write there what they like.
+type grantedKey struct {
+	Permissions []identity.Permission `json:"permissions"`
+	ExpiresAt   *time.Time            `json:"expiresAt"`
+}
+
+// recordKey keeps that the caller has made or revoked an API key.
+func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at time.Time) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "api-key", k.ID, at
+	e.After = grantedKey{k.Permissions, k.ExpiresAt}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 

@@ -52,7 +52,7 @@ func Main(m *testing.M, checks ...func() error) {
 // Database is a fresh, migrated database.
 type Database struct {
 	AppURL   string // as the program's role
-	OwnerURL string // as the tables' owner
+	OwnerURL string // as the tables' owner, seeing every organization: row level security binds the owner too
 }
 
 var cluster = sync.OnceValues(start)
@@ -181,7 +181,7 @@ func New(t testing.TB) Database {
 }
 
 func of(s *postgres.Server, name string) Database {
-	d := Database{AppURL: s.AppURL(name), OwnerURL: s.OwnerURL(name)}
+	d := Database{AppURL: s.AppURL(name), OwnerURL: SeeingAll(s.OwnerURL(name))}
 	logtest.SecretIn(d.AppURL)
 	logtest.SecretIn(d.OwnerURL)
 	return d
@@ -211,6 +211,10 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 func Of(s *postgres.Server) Database {
 	return of(s, s.Database())
 }
+
+// seeingAll has sessions of the owner begin with a view of every organization: row
+// level security binds the owner too.
+func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
 // Option changes how a database is opened.
 type Option func(*db.Config)
