@@ -205,7 +205,7 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	asking := c.as(c.own.tokens[rbac.Technician])
+	asking := c.as(c.own.tokens[rbac.Biller])
 	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"} {
 		asking = asking.with(header, "203.0.113.66")
 	}
