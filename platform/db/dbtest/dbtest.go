@@ -33,10 +33,10 @@ import (
 // must hold no secrets and no health data, see logtest. Call it from TestMain.
 func Main(m *testing.M, checks ...func() error) {
 	code := m.Run()
+	if code != 0 {
+		checks = nil
+	}
 	for _, check := range append(checks, readServerLog, logtest.Err) {
-		if code != 0 {
-			break
-		}
 		if err := check(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
