@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"omnirapeutic/platform/telemetry/logtest"
 )
 

@@ -156,6 +156,26 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 	})
 }
 
+// TestReferenceTokenKeepsARoleThatWasTakenAway goes on with a token from before;
+// see TestARoleThatWasTakenAwayHoldsNowhere for other instances.
+func TestReferenceTokenKeepsARoleThatWasTakenAway(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	const email = "once.admin@own.test"
+	who := c.hire(t, c.own, email, rbac.Admin)
+	before := c.enter(t, email)
+	before.get(t, "/users").ok(t)
+	c.admin().send(t, http.MethodPut, who+"/roles", body{"roles": []string{"TECHNICIAN"}}).ok(t)
+	for _, path := range []string{"/users", "/auth/me", "/patients"} {
+		before.get(t, path).refused(t, http.StatusUnauthorized, "unauthenticated")
+	}
+	after := c.enter(t, email)
+	after.get(t, "/users").refused(t, http.StatusForbidden, "forbidden")
+	c.admin().patch(t, who, body{"disabled": true}).ok(t)
+	after.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+	c.as("").post(t, "/auth/login", body{"email": email, "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+}
+
 // TestReferenceStackOrQueryTextInAnAnswer breaks the database under a request, and
 // sends what is made to break a statement.
 func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
@@ -185,7 +205,7 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	asking := c.as(c.own.tokens[rbac.Technician])
+	asking := c.as(c.own.tokens[rbac.Biller])
 	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"} {
 		asking = asking.with(header, "203.0.113.66")
 	}

@@ -29,6 +29,7 @@ var forbidden = []struct {
 }{
 	{"a signed token", regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}`)},
 	{"an Authorization header", regexp.MustCompile(`(?i:bearer|basic) [A-Za-z0-9._~+/=-]{12,}`)},
+	{"an API key", regexp.MustCompile(`omni_key_[0-9A-Za-z]{8}`)},
 	{"a webhook's secret", regexp.MustCompile(`whsec_[A-Za-z0-9+/]`)},
 	{"a password's hash", regexp.MustCompile(`\$argon2`)},
 	{"a private key", regexp.MustCompile(`-----BEGIN `)},

@@ -18,6 +18,7 @@ func TestTheWatchFindsWhatMustNotBePrinted(t *testing.T) {
 		"a token":                     `{"error":"bad token eyJhbGciOiJIUzI1NiJ9.e30.x"}`,
 		"a header":                    `Authorization: Bearer 0198f0de00007000`,
 		"a webhook's secret":          `secret=whsec_c2VjcmV0`,
+		"an API key":                  `key omni_key_0123456789abcdef is not valid`,
 		"a hash":                      `hash=$argon2id$v=19$m=65536`,
 		"a key":                       `-----BEGIN PRIVATE KEY-----`,
 		"a database's URL":            `dial postgres://omni_app:hunter2@db:5432/omnirapeutic`,
