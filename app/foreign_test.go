@@ -32,7 +32,7 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 	logger, log := logtest.NewNullLogger()
 	stranger := beside(t, victim.c, victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	stranger.own = stranger.found(t, "stranger")
-	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: idsOf(t, victim)}
+	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
 	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)
 
 	asked := 0
@@ -178,8 +178,8 @@ func (c *clinic) belongings(t *testing.T) map[string]string {
 	return own
 }
 
-// idsOf finds a record of each kind in the story's practice.
-func idsOf(t *testing.T, s *story) map[string]string {
+// recordsOf finds a record of each kind in the story's practice.
+func recordsOf(t *testing.T, s *story) map[string]string {
 	t.Helper()
 	owner, err := sql.Open("pgx", s.c.database.OwnerURL)
 	require.NoError(t, err)
@@ -276,6 +276,8 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 	require.Equal(t, saidOfNobodys, said)
 	require.Equal(t, askedOfNobodys, asked, "as much work")
 	switch {
+	case at.in == "path" && theirs.status == http.StatusOK: // a list of what belongs to it: of nobody's as of theirs nothing
+		require.JSONEq(t, `{"data":[]}`, string(theirs.raw))
 	case at.in == "path":
 		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)
 	case at.in == "query": // a list of what is the stranger's own: none of it
