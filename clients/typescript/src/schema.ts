@@ -1761,7 +1761,7 @@ export interface paths {
         };
         /**
          * Read the configuration, secrets hidden
-         * @description Every setting that is in effect, and where its value came from: a default, the file, or the environment.
+         * @description Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.
          *
          *     Permission: `admin:config`.
          */
@@ -2967,6 +2967,8 @@ export interface components {
         /** @description The effective configuration, secrets hidden. */
         Config: {
             settings: components["schemas"]["Setting"][];
+            /** @description Says how the program's database role could pass row level security; null where it cannot. */
+            rowSecurityGap: string | null;
         };
         ConsumeAnswer: {
             reservations: components["schemas"]["Reservation"][];
