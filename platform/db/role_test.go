@@ -1,10 +1,6 @@
 package db_test
 
 import (
-	"encoding/json"
-	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,18 +14,8 @@ func TestCheckRole(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)
-	as := func(role, password string) string {
-		u, err := url.Parse(database.AppURL)
-		require.NoError(t, err)
-		u.User = url.UserPassword(role, password)
-		return u.String()
-	}
-	content, err := os.ReadFile(filepath.Join(server.Dir(), "passwords.json"))
-	require.NoError(t, err)
-	var passwords map[string]string
-	require.NoError(t, json.Unmarshal(content, &passwords))
-	const superuser = "omni_superuser"
-	root := connect(t, as(superuser, passwords[superuser]))
+	as := func(role, password string) string { return dbtest.As(t, server, role, password) }
+	root := connect(t, dbtest.Superuser(t, server))
 	root.run(t, "CREATE ROLE passing LOGIN BYPASSRLS PASSWORD 'x'")
 	root.run(t, "CREATE ROLE able LOGIN NOINHERIT PASSWORD 'x' IN ROLE passing")
 	root.run(t, "CREATE ROLE almost LOGIN NOINHERIT PASSWORD 'x' IN ROLE "+postgres.OwnerRole)
@@ -44,7 +30,7 @@ func TestCheckRole(t *testing.T) {
 		unbound bool
 		why     string
 	}{
-		"a superuser":           {as(superuser, passwords[superuser]), true, "it is a superuser"},
+		"a superuser":           {dbtest.Superuser(t, server), true, "it is a superuser"},
 		"one with BYPASSRLS":    {as("passing", "x"), true, "it has BYPASSRLS"},
 		"who can become such":   {as("able", "x"), false, "it is a member of passing, which no policy binds"},
 		"the owner":             {database.OwnerURL, false, "it owns the tables, or is a member of their owner, and could take the policies away"},

@@ -9,8 +9,10 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -212,8 +214,28 @@ func Of(s *postgres.Server) Database {
 	return of(s, s.Database())
 }
 
-// SeeingAll has sessions of the owner begin with a view of every organization: row
-// level security binds the owner too.
+// As returns how somebody else connects to the server's own database.
+func As(t testing.TB, s *postgres.Server, role, password string) string {
+	t.Helper()
+	u, err := url.Parse(s.AppURL(s.Database()))
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, password)
+	return u.String()
+}
+
+// Superuser returns how the superuser connects to the server's own database.
+func Superuser(t testing.TB, s *postgres.Server) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(s.Dir(), "passwords.json"))
+	require.NoError(t, err)
+	var passwords map[string]string
+	require.NoError(t, json.Unmarshal(content, &passwords))
+	const role = "omni_superuser"
+	return As(t, s, role, passwords[role])
+}
+
+// SeeingAll has sessions begin with a view of every organization, for SQL of a
+// test's own: row level security binds the owner too.
 func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
 // Option changes how a database is opened.
