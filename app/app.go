@@ -78,6 +78,7 @@ func New(d Dependencies) (*App, error) {
 	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{

@@ -33,9 +33,6 @@ var needNoCaller = map[string]string{
 	"rbac.Sweep":                     "the program's own, in all organizations",
 	"rbac.KeepKeyUses":               "the program's own: when keys were used, in all organizations",
 	"rbac.HasUsers":                  "at the start, when nobody can be signed in yet",
-	"rbac.Learn":                     "the program's own, of all organizations",
-	"rbac.Sweep":                     "the program's own, in all organizations",
-	"rbac.KeepKeyUses":               "the program's own, in all organizations",
 	"rbac.SignIns":                   "at the start: whether the demo's published password lets anybody in",
 }
 

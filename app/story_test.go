@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/openapi"
@@ -62,7 +64,7 @@ func playStory(t *testing.T) *story {
 	t.Helper()
 	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now)}
+	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now), settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL}}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "example")
 	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
@@ -93,7 +95,7 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		}
 	}
 	if b != nil {
-		request, err := json.Marshal(b)
+		request, err := json.Marshal(asSent(operation, b))
 		require.NoError(s.t, err)
 		e.Request = request
 	}
@@ -114,6 +116,18 @@ var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
 
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
+// asSent leaves out of a request what is another each time.
+func asSent(operation string, b body) body {
+	b = maps.Clone(b)
+	switch operation {
+	case "setIdentityProvider":
+		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
+	case "exchangeSignInCode":
+		b["code"] = "AZdZ1x…"
+	}
+	return b
+}
+
 // asShown leaves out of an answer what is secret, or long and not interesting.
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
@@ -122,6 +136,12 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
+	case "exchangeSignInCode":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "getIdentityProvider", "setIdentityProvider":
+		a.body["issuer"] = "https://login.example.org"
 	case "createApiKey":
 		if a.body["key"] != nil {
 			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
@@ -180,6 +200,7 @@ func (s *story) play() {
 	s.playAudit(admin)
 	s.playEvents(admin)
 	s.playKeys(admin)
+	s.playProvider(admin)
 	s.playSignOut()
 }
 
@@ -188,6 +209,22 @@ func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
 	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+}
+
+// playProvider has the scheduler sign in with an identity provider.
+func (s *story) playProvider(admin caller) {
+	c := s.c
+	p := openidtest.Start(s.t, redirectURI, openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true})
+	s.tell(admin, "setIdentityProvider", "The practice has one", provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
+	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
+	start := "/auth/oidc/" + c.own.id.String() + "/start"
+	s.tell(c.as(""), "startProviderSignIn", "Sent to the provider", start+"?challenge="+challengeOf(verifier), nil)
+	j := c.begin(s.t)
+	back := p.SignIn(s.t, j.sentTo, "s-1")
+	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn", "Back from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
+	code := codeIn(s.t, returned)
+	s.tell(c.as(""), "exchangeSignInCode", "The page exchanges its code", "/auth/oidc/token", body{"code": code, "verifier": verifier})
+	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
 }
 
 func (s *story) playKeys(admin caller) {

@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.reachRoutes(), s.apiKeyRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -79,12 +79,16 @@ func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBod
 	if err != nil {
 		return signInBody{}, err
 	}
+	return s.signInBodyOf(signed), nil
+}
+
+func (s *Service) signInBodyOf(signed SignedIn) signInBody {
 	return signInBody{
 		AccessToken: signed.Token,
 		ExpiresIn:   int(signed.Expires / time.Second),
 		TokenType:   "Bearer",
 		User:        s.bodyOf(signed.User, names(signed.User.Roles)),
-	}, nil
+	}
 }
 
 // handleMe answers with the roles of the token, not of the row: what the caller

@@ -76,6 +76,8 @@ const (
 
 	apiKeyManage identity.Permission = "api-key:manage"
 
+	identityProviderManage identity.Permission = "identity-provider:manage"
+
 	caseloadRead   identity.Permission = "caseload:read"
 	caseloadChange identity.Permission = "caseload:change"
 	guardianRead   identity.Permission = "guardian:read"
@@ -188,6 +190,8 @@ var shipped = []grant{
 	{permission: userGrant, roles: []Role{Admin}},
 
 	{permission: apiKeyManage, roles: []Role{Admin}},
+
+	{permission: identityProviderManage, roles: []Role{Admin}},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
 	{permission: caseloadChange, roles: []Role{Admin}},

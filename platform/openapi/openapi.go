@@ -182,7 +182,7 @@ var parameterWords = map[string]string{
 }
 
 func (b *builder) parameter(o Operation, f field) Object {
-	in := map[string]string{"param": "path", "query": "query", "header": "header"}[f.from]
+	in := map[string]string{"param": "path", "query": "query", "header": "header", "cookie": "cookie"}[f.from]
 	schema := b.schemas.member(f, sent)
 	description := cmp.Or(parameterWords[f.name], text(schema.Get("description")))
 	schema = slices.DeleteFunc(schema, func(m member) bool { return m.name == "description" })
@@ -255,9 +255,12 @@ func (b *builder) success(o Operation) Object {
 	if o.Method == http.MethodPost && !o.ReadOnly {
 		headers.Set("Idempotency-Replayed", header("`true` where this is the answer to an earlier request with the same key."))
 	}
+	if o.Endpoint.Status == http.StatusFound {
+		headers.Set("Location", header("Where the browser goes."))
+	}
 	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
 	switch {
-	case o.Endpoint.Status == http.StatusNoContent:
+	case o.Endpoint.Status == http.StatusNoContent, o.Endpoint.Status == http.StatusFound:
 	case o.Endpoint.Downloads:
 		answer.Set("content", Object{
 			{"application/jsonl", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})},
