@@ -21,6 +21,7 @@ import (
 	"omnirapeutic/app"
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
@@ -69,6 +70,7 @@ func TestContract(t *testing.T) {
 			"insurances":        "Coverages of patients by payers.",
 			"service-codes":     "Services as payers name them.",
 			"identity-provider": "Signing in with an identity provider of the organization.",
+			"emergency-grants":  "Breaking the glass: reading what is out of reach, on record.",
 			"api-keys":          "Access for other systems.",
 			"users":             "Those who can sign in, and what they may do.",
 			"admin":             "For those who run the program.",
@@ -76,6 +78,9 @@ func TestContract(t *testing.T) {
 	}
 	for _, kind := range appointments.EventTypes() {
 		document.Events[kind] = reflect.TypeFor[appointments.AppointmentChange]()
+	}
+	for _, kind := range emergency.EventTypes() {
+		document.Events[kind] = reflect.TypeFor[emergency.GrantChange]()
 	}
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
@@ -85,7 +90,7 @@ func TestContract(t *testing.T) {
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
-	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes()), slices.Collect(maps.Keys(document.Events)))
+	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()), slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))

@@ -36,7 +36,7 @@ func cors(origins []string) echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool { return isProbe(c.Path()) },
 		// Methods are those of the address, as the router says.
 		AllowHeaders: []string{
-			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", echo.HeaderXRequestID,
+			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", headerGlass, echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
 			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor, echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,

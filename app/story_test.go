@@ -192,6 +192,7 @@ func (s *story) play() {
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
 	s.playCalendars(admin, scheduler)
+	s.playEmergency(admin)
 	s.playReports(scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
@@ -409,6 +410,23 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(technician, "getSession", "A session", session, nil)
 	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
+}
+
+// playEmergency has a technician who reads what is out of reach, and somebody who looks
+// at that afterwards.
+func (s *story) playEmergency(admin caller) {
+	c := s.c
+	technician := c.as(c.own.tokens[rbac.Technician])
+	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).created(s.t)
+	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", body{
+		"patientId": stranger, "reason": "The session is about to begin and the assigned technician is ill.", "durationMinutes": 120,
+	})
+	path := "/emergency-grants/" + grant.created(s.t).String()
+	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency grant", "/patients/"+stranger.String(), nil)
+	s.tell(technician, "revokeEmergencyGrant", "It is not needed any more", path+"/revoke", body{})
+	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
+	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review", body{"justified": true, "note": "The family confirms it."})
+	s.tell(admin, "getEmergencyGrant", "A grant that was reviewed", path, nil)
 }
 
 // playCalendars has a series, hours and openings, and links for calendar programs.

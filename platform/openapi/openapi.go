@@ -167,12 +167,21 @@ func (b *builder) parameters(o Operation) []Object {
 			{"schema", Object{{"type", "string"}, {"maxLength", 255}, {"pattern", `^[\x20-\x7e]*$`}}},
 		})
 	}
+	if o.Limited && (o.Method == http.MethodGet || o.ReadOnly) {
+		all = append(all, Object{
+			{"name", "Break-Glass"},
+			{"in", "header"},
+			{"description", parameterWords["Break-Glass"]},
+			{"schema", Object{{"type", "string"}, {"format", "uuid"}}},
+		})
+	}
 	return all
 }
 
 // parameterWords describe the parameters that are the same everywhere.
 var parameterWords = map[string]string{
 	"Idempotency-Key": "Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention.",
+	"Break-Glass":     "The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well.",
 	"If-Match":        "The `ETag` of the version that the change is meant for. Another version is there by now: 412.",
 	"limit":           "How many items a page has at most; 20 where it is not given.",
 	"cursor":          "The `nextCursor` of the page before; together with the same filters.",
