@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,21 +18,27 @@ import (
 // administrationCalls are all calls by which an organization is administered, with
 // the roles that may make them in their own.
 var administrationCalls = []struct {
-	method, path string // :id is a technician
-	body         body
+	method, path string // /users/:id is a technician and guardian, /practitioners/:id a practitioner, :patientId a patient
+	body         body   // without patientId
 	allowed      []rbac.Role
 }{
 	{http.MethodGet, "/users", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodGet, "/users/:id", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/users/:id/patients", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
+	{http.MethodPost, "/users/:id/patients", body{"relation": "GUARDIAN"}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/patients/:patientId", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/practitioners/:id/caseload", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "AUDITOR"}},
+	{http.MethodPost, "/practitioners/:id/caseload", body{}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/practitioners/:id/caseload/:patientId", nil, []rbac.Role{"ADMIN"}},
 }
 
 func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range open(t).app.Routes() {
-		if strings.HasPrefix(r.Path, "/users") {
+		if strings.HasPrefix(r.Path, "/users") || strings.Contains(r.Path, "/caseload") {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -60,30 +67,42 @@ func (c *clinic) enter(t testing.TB, email string) caller {
 func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
+	who, patient := "/practitioners/"+c.employ(t).String(), c.own.patient.String()
 	for _, role := range rbac.Roles() {
 		for i, call := range administrationCalls {
 			t.Run(fmt.Sprintf("%s, %s %s", role, call.method, call.path), func(t *testing.T) {
-				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician)
-				path := strings.Replace(call.path, "/users/:id", user, 1)
-				before := string(c.admin().get(t, user).ok(t).raw)
-				foreign := c.as(c.other.tokens[role]).send(t, call.method, path, call.body)
-				require.Equal(t, before, string(c.admin().get(t, user).raw), "another practice's call changes nothing")
+				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician, rbac.Patient)
+				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
+				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
+				stored := func() string {
+					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw)
+				}
+				path := strings.NewReplacer("/users/:id", user, "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
+				b := call.body
+				if call.method == http.MethodPost {
+					b = maps.Clone(b)
+					b["patientId"] = patient
+				}
+				before := stored()
+				foreign := c.as(c.other.tokens[role]).send(t, call.method, path, b)
+				require.Equal(t, before, stored(), "another practice's call changes nothing")
 				if !slices.Contains(call.allowed, role) {
 					foreign.refused(t, http.StatusForbidden, "forbidden")
-					c.as(c.own.tokens[role]).send(t, call.method, path, call.body).refused(t, http.StatusForbidden, "forbidden")
-					require.Equal(t, before, string(c.admin().get(t, user).raw), "a refusal changes nothing")
+					c.as(c.own.tokens[role]).send(t, call.method, path, b).refused(t, http.StatusForbidden, "forbidden")
+					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				if strings.Contains(call.path, ":id") {
-					nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.Replace(call.path, ":id", uuid.NewString(), 1), call.body)
-					foreign.refused(t, http.StatusNotFound, nowhere.text("code"))
-					require.Equal(t, foreign.text("detail"), nowhere.text("detail"), "whether it exists elsewhere does not show")
-				} else {
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient).Replace(call.path), b)
+				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
+				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
+				if foreign.status != http.StatusNotFound {
+					require.Equal(t, http.MethodGet, call.method)
 					require.NotContains(t, string(foreign.ok(t).raw), idOf(user))
+					require.NotContains(t, string(foreign.ok(t).raw), patient)
 				}
-				own := c.as(c.own.tokens[role]).send(t, call.method, path, call.body)
+				own := c.as(c.own.tokens[role]).send(t, call.method, path, b)
 				require.Less(t, own.status, 300, "%s", own.raw)
-				c.as("").send(t, call.method, path, call.body).refused(t, http.StatusUnauthorized, "unauthenticated")
+				c.as("").send(t, call.method, path, b).refused(t, http.StatusUnauthorized, "unauthenticated")
 			})
 		}
 	}

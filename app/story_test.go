@@ -157,6 +157,7 @@ func (s *story) play() {
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
+	s.playReach(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
@@ -180,6 +181,20 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+}
+
+// playReach says whose records somebody reaches.
+func (s *story) playReach(admin caller) {
+	c := s.c
+	who := c.employ(s.t, "RBT")
+	caseload := "/practitioners/" + who.String() + "/caseload"
+	s.tell(admin, "assignPatient", "A patient", caseload, body{"patientId": c.own.patient})
+	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
+	s.tell(admin, "unassignPatient", "Somebody else takes over", caseload+"/"+c.own.patient.String(), nil)
+	family := c.userWith(s.t, admin, rbac.Patient) + "/patients"
+	s.tell(admin, "addUserPatient", "A guardian", family, body{"patientId": c.own.patient, "relation": "GUARDIAN"})
+	s.tell(admin, "listUserPatients", "Whose records a guardian sees", family, nil)
+	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.own.patient.String(), nil)
 }
 
 func (s *story) playDirectory(admin caller) {

@@ -71,6 +71,11 @@ const (
 	userChange identity.Permission = "user:change"
 	userGrant  identity.Permission = "user:grant"
 
+	caseloadRead   identity.Permission = "caseload:read"
+	caseloadChange identity.Permission = "caseload:change"
+	guardianRead   identity.Permission = "guardian:read"
+	guardianChange identity.Permission = "guardian:change"
+
 	auditRead   identity.Permission = "audit:read"
 	auditExport identity.Permission = "audit:export"
 
@@ -161,6 +166,11 @@ var shipped = []grant{
 	{permission: userRead, roles: []Role{Admin, Auditor}},
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
+
+	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
+	{permission: caseloadChange, roles: []Role{Admin}},
+	{permission: guardianRead, roles: []Role{Admin, Auditor}},
+	{permission: guardianChange, roles: []Role{Admin}},
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},

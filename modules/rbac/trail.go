@@ -51,6 +51,18 @@ func (s *Service) recordChange(ctx context.Context, action string, before, after
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
+// recordReach keeps who was given, or lost, the records of a patient.
+func (s *Service) recordReach(ctx context.Context, about trail.Event) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = about.Action, about.SubjectType, about.SubjectID, about.PatientID, about.OccurredAt
+	e.Before, e.After = about.Before, about.After
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // recordUser keeps that a user was made, by the caller or, where nobody is signed
 // in, by the program.
 func (s *Service) recordUser(ctx context.Context, u User) error {

@@ -1,0 +1,107 @@
+package rbac
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// The refusals of caseloads.
+var (
+	// ErrCaseloadOwnerNotFound: no such practitioner in the caller's organization.
+	ErrCaseloadOwnerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "There is no practitioner of that id who could have a caseload.")
+	// ErrNotAssigned: the patient is not on the caseload.
+	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.")
+)
+
+// Assignment says that a patient is on the caseload of a practitioner: whoever holds a
+// permission for the caseload holds it for the patient's records.
+type Assignment struct {
+	OrganizationID uuid.UUID `json:"-"`
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	PatientID      uuid.UUID `json:"patientId"`
+	AssignedAt     time.Time `json:"assignedAt"`
+	AssignedBy     uuid.UUID `json:"assignedBy"` // a user
+}
+
+// Caseload returns who is assigned to the practitioner, in the order of the patients'
+// ids; to one that there is not, nobody is.
+func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assignment, error) {
+	return db.Snapshot(ctx, s.database, "caseload.get", func(ctx context.Context) ([]Assignment, error) {
+		found, err := caseloadOf(ctx, practitioner)
+		for _, a := range found {
+			trail.Show(ctx, trail.Subject{Type: subjectCaseload, ID: practitioner, PatientID: a.PatientID})
+		}
+		return found, err
+	})
+}
+
+// Assign puts a patient on the caseload of a practitioner. Who is on it already stays
+// as they are. Errors: [ErrCaseloadOwnerNotFound], [fault.ErrInvalid] where there is no
+// such patient, [ErrBeyondOwn] for callers who may not read all patients.
+func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (Assignment, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Assignment{}, err
+	}
+	made := Assignment{
+		OrganizationID: caller.OrganizationID, PractitionerID: practitioner, PatientID: patient, AssignedAt: s.now(), AssignedBy: caller.UserID,
+	}
+	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+	return db.Serializable(ctx, s.database, "caseload.assign", func(ctx context.Context) (Assignment, error) {
+		if err := s.mayOpen(ctx, caseloadChange); err != nil {
+			return Assignment{}, err
+		}
+		there, err := assignmentOf(ctx, practitioner, patient)
+		if err != nil || there != nil {
+			return deref(there), err
+		}
+		if err := insertAssignment(ctx, made); err != nil {
+			return Assignment{}, err
+		}
+		return made, s.recordReach(ctx, trail.Event{
+			Action: "caseload.assign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: made.AssignedAt,
+		})
+	}, db.RetryConstraint("caseloads_pkey")) // somebody else has assigned the same patient meanwhile
+}
+
+// Unassign takes a patient from the caseload of a practitioner. The error is
+// [ErrNotAssigned].
+func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID) error {
+	_, err := db.Serializable(ctx, s.database, "caseload.unassign", func(ctx context.Context) (struct{}, error) {
+		if _, err := s.callerHolds(ctx, caseloadChange); err != nil {
+			return struct{}{}, err
+		}
+		if err := deleteAssignment(ctx, practitioner, patient); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordReach(ctx, trail.Event{
+			Action: "caseload.unassign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: s.now(),
+		})
+	})
+	return err
+}
+
+// mayOpen says whether the caller may open records of patients to others, or to
+// themselves: for that they need the permission, and to see all patients anyway.
+func (s *Service) mayOpen(ctx context.Context, need identity.Permission) error {
+	mine, err := s.callerHolds(ctx, need)
+	if err != nil {
+		return err
+	}
+	return mine.covers(held{patientRead: identity.Organization})
+}
+
+func deref[T any](found *T) T {
+	var none T
+	if found == nil {
+		return none
+	}
+	return *found
+}
