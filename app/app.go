@@ -77,7 +77,7 @@ func New(d Dependencies) (*App, error) {
 	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
+		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -93,7 +94,11 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		}
 	}
 	if b != nil {
-		request, err := json.Marshal(b)
+		shown := maps.Clone(b)
+		if operation == "acceptInvitation" { // each is another
+			shown["token"] = sampleToken
+		}
+		request, err := json.Marshal(shown)
 		require.NoError(s.t, err)
 		e.Request = request
 	}
@@ -112,6 +117,8 @@ func nameOf(summary string) string {
 
 var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
 
+const sampleToken = "kUvWq0…"
+
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
 // asShown leaves out of an answer what is secret, or long and not interesting.
@@ -121,6 +128,11 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	case "signIn":
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "inviteUser":
+		if a.body["token"] != nil {
+			a.body = maps.Clone(a.body) // it is used after this
+			a.body["token"] = sampleToken
 		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
@@ -157,6 +169,7 @@ func (s *story) play() {
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
+	s.playInvitations(admin)
 	s.playReach(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
@@ -181,6 +194,20 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+}
+
+// playInvitations has somebody become a user, and another not.
+func (s *story) playInvitations(admin caller) {
+	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations", body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
+	s.tell(admin, "inviteUser", "More than one holds oneself", "/users/invitations", body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "inviteUser", "There is such a user", "/users/invitations", body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
+	accept := body{"token": made.text("token"), "password": "an allotment at dusk"}
+	s.tell(s.c.as(""), "acceptInvitation", "With a password of one's own", "/auth/invitations/accept", accept)
+	s.tell(s.c.as(""), "acceptInvitation", "The token is good once", "/auth/invitations/accept", accept)
+	other := admin.post(s.t, "/users/invitations", body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
+	s.tell(admin, "revokeInvitation", "It went to the wrong address", "/users/invitations/"+other.String(), nil)
+	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
+	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
 }
 
 // playReach says whose records somebody reaches.

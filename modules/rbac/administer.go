@@ -116,6 +116,11 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 		if err := updateUser(ctx, before, after); err != nil {
 			return User{}, err
 		}
+		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) {
+			if err := s.withdraw(ctx, invitationsBy(id)); err != nil { // which they could not make any more, perhaps
+				return User{}, err
+			}
+		}
 		return after, s.recordChange(ctx, action, before, after)
 	})
 }

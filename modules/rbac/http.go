@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.reachRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.reachRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {

@@ -70,6 +70,7 @@ const (
 	userRead   identity.Permission = "user:read"
 	userChange identity.Permission = "user:change"
 	userGrant  identity.Permission = "user:grant"
+	userInvite identity.Permission = "user:invite"
 
 	caseloadRead   identity.Permission = "caseload:read"
 	caseloadChange identity.Permission = "caseload:change"
@@ -166,6 +167,7 @@ var shipped = []grant{
 	{permission: userRead, roles: []Role{Admin, Auditor}},
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
+	{permission: userInvite, roles: []Role{Admin}},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
 	{permission: caseloadChange, roles: []Role{Admin}},

@@ -3,6 +3,7 @@
 package rbac
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -61,6 +62,8 @@ type Service struct {
 	logger    logrus.FieldLogger
 	passwords *hasher
 	tokens    *tokens
+	// invitations is how long an invitation can be accepted.
+	invitations time.Duration
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
@@ -75,6 +78,8 @@ type Dependencies struct {
 	Secret []byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
+	// Invitations is how long an invitation can be accepted; 0: for seven days.
+	Invitations time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -83,6 +88,9 @@ type Dependencies struct {
 // wants for HS256 a key at least as long as its hash.
 const MinSecret = 32
 
+// weekOfInvitations is how long an invitation can be accepted unless somebody says otherwise.
+const weekOfInvitations = 7 * 24 * time.Hour
+
 // New returns the service. It panics where the secret is too short or the
 // lifetime is not positive: configuration must have refused that.
 func New(d Dependencies) *Service {
@@ -90,13 +98,14 @@ func New(d Dependencies) *Service {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
 	return &Service{
-		database:  d.Database,
-		clock:     d.Clock,
-		newID:     d.NewID,
-		audit:     d.Audit,
-		logger:    d.Logger,
-		passwords: newHasher(d.Quick),
-		tokens:    newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		database:    d.Database,
+		clock:       d.Clock,
+		newID:       d.NewID,
+		audit:       d.Audit,
+		logger:      d.Logger,
+		passwords:   newHasher(d.Quick),
+		tokens:      newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		invitations: cmp.Or(d.Invitations, weekOfInvitations),
 	}
 }
 

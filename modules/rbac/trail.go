@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -48,6 +49,25 @@ func (s *Service) recordChange(ctx context.Context, action string, before, after
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", after.ID, after.UpdatedAt
 	e.Before = userTold{before.Roles, before.Disabled, before.PractitionerID, before.Version, nil}
 	e.After = userTold{after.Roles, after.Disabled, after.PractitionerID, after.Version, changed}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// invitedTo is what the trail keeps of an invitation: not to whom it went.
+type invitedTo struct {
+	Roles     []Role     `json:"roles"`
+	ExpiresAt time.Time  `json:"expiresAt"`
+	UserID    *uuid.UUID `json:"userId,omitempty"` // who it became
+}
+
+// recordInvitation keeps that the caller has made, revoked or accepted an invitation.
+func (s *Service) recordInvitation(ctx context.Context, action string, i Invitation, now time.Time) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "invitation", i.ID, now
+	e.After = invitedTo{i.Roles, i.ExpiresAt, i.UserID}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
