@@ -59,6 +59,7 @@ type App struct {
 	database *db.DB
 	keys     *idempotency.Keys
 	logger   logrus.FieldLogger
+	registry *prometheus.Registry
 	server   *Server
 	routes   []httpx.Route
 }
@@ -71,7 +72,7 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
-	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger}
+	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
 	watchTrail(registry, a.Audit)
 	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
@@ -115,7 +116,7 @@ func New(d Dependencies) (*App, error) {
 		a.routes = append(a.routes, module...)
 	}
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server
@@ -127,6 +128,10 @@ func (a *App) Routes() []httpx.Route { return a.routes }
 
 // Handler returns the whole API as a handler, for tests and for Serve.
 func (a *App) Handler() http.Handler { return a.server.Handler() }
+
+// Instruments returns metrics and profiles as a handler: for those who run the
+// program, and not for the API's address.
+func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }
 
 // ready checks that the database answers, then whatever else there is to check.
 func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) error {

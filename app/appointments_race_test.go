@@ -285,7 +285,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	book(0)()
 	alone := statements(func() { book(1)() })
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
+		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
 	}, alone)
@@ -305,7 +305,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		})
 	}
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
+		"LOCK unit_lane", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions", "INSERT session_patients",

@@ -22,8 +22,8 @@ var appointmentCalls = []struct {
 }{
 	{http.MethodPost, "/appointments", body{}, bookers},
 	{http.MethodPost, "/appointments/preview", body{}, bookers},
-	{http.MethodGet, "/appointments", nil, everybody},
-	{http.MethodGet, "/appointments/:id", nil, everybody},
+	{http.MethodGet, "/appointments", nil, family},
+	{http.MethodGet, "/appointments/:id", nil, family},
 	{http.MethodPatch, "/appointments/:id", body{"notes": "seen"}, bookers},
 	{http.MethodPost, "/appointments/:id/start", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/complete", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
@@ -54,6 +54,7 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	c := open(t)
 	path := c.authorize(t, 100_000)
 	who := c.employ(t)
+	c.link(t, c.own, who, c.own.patient)
 	next := c.hour(t, -20, "00:00")
 	booking := func() body {
 		b := c.booking(path, who, next, 15*time.Minute)

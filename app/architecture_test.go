@@ -139,8 +139,9 @@ func violations(files map[string]string) ([]string, error) {
 	return found, nil
 }
 
-func TestArchitecture(t *testing.T) {
-	t.Parallel()
+// sources returns the program's own files, without tests, by their paths.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
 	files := map[string]string{}
 	root := os.DirFS("..")
 	err := fs.WalkDir(root, ".", func(p string, entry fs.DirEntry, err error) error {
@@ -153,7 +154,12 @@ func TestArchitecture(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Greater(t, len(files), 50, "the whole module is looked at")
-	found, err := violations(files)
+	return files
+}
+
+func TestArchitecture(t *testing.T) {
+	t.Parallel()
+	found, err := violations(sources(t))
 	require.NoError(t, err)
 	require.Empty(t, found)
 }

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -131,19 +130,12 @@ func TestStatementsOfABatch(t *testing.T) {
 	}
 	last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT authorizations", "SELECT unit_reservations",
+		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations",
 	}, all[last:])
 	c.requireClean(t)
 	stranger.requireClean(t)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/metrics", http.NoBody)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	metrics, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(metrics), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
+	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
 }
 
 func reversed(all []string) []string {

@@ -8,6 +8,7 @@ import (
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
@@ -64,7 +65,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
 	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
-		all = append(all, identity.ErrUnauthenticated)
+		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
 	}
 	if r.Permission != httpx.Public && r.Permission != httpx.SignedIn {
 		all = append(all, identity.ErrForbidden)

@@ -68,6 +68,7 @@ func TestContract(t *testing.T) {
 			"payers":         "Those who authorize and pay.",
 			"insurances":     "Coverages of patients by payers.",
 			"service-codes":  "Services as payers name them.",
+			"api-keys":       "Access for other systems.",
 			"users":          "Those who can sign in, and what they may do.",
 			"admin":          "For those who run the program.",
 		},

@@ -101,9 +101,7 @@ func TestDemoPractice(t *testing.T) {
 	})
 	t.Run("its books agree", func(t *testing.T) {
 		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
-		metrics := c.as("")
-		metrics.url = c.url
-		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, string(metrics.text(t, "/metrics")))
+		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, c.metrics(t))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {
 		again, err := demo.Load(t.Context(), practice)

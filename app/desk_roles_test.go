@@ -21,7 +21,8 @@ type deskCall struct {
 	method, path, query string
 	allowed             []rbac.Role
 	body                func(c *clinic, s desk) body
-	foreign             string // the code of what another practice is told; "": an empty list
+	foreign             string      // the code of what another practice is told; "": an empty list
+	beyond              []rbac.Role // hold the permission, for other records only: they are told the same
 }
 
 // desk is what the calls are about.
@@ -32,6 +33,9 @@ type desk struct {
 	feed          uuid.UUID
 	next          time.Time // a time that is free
 }
+
+// deliverers may do what concerns their own appointments.
+var deliverers = append(slices.Clone(bookers), "TECHNICIAN")
 
 var anyParameter = regexp.MustCompile(`:[A-Za-z]+`)
 
@@ -45,22 +49,22 @@ func series(c *clinic, s desk) body {
 // deskCalls are all of them, with the roles that may make them in their own
 // organization.
 var deskCalls = []deskCall{
-	{http.MethodGet, "/practitioners/:id/availability", "", bookers, nil, "availability-practitioner-not-found"},
+	{http.MethodGet, "/practitioners/:id/availability", "", deliverers, nil, "availability-practitioner-not-found", nil},
 	{http.MethodPut, "/practitioners/:id/availability", "", bookers, func(*clinic, desk) body {
 		return body{"weekly": everyDay("09:00", "13:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15}
-	}, "availability-practitioner-not-found"},
-	{http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", bookers, nil, "availability-practitioner-not-found"},
-	{http.MethodPost, "/practitioners/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found"},
-	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found"},
-	{http.MethodGet, "/calendar-feeds", "", bookers, nil, ""},
-	{http.MethodDelete, "/calendar-feeds/:id", "", bookers, nil, "calendar-feed-not-found"},
+	}, "availability-practitioner-not-found", nil},
+	{http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", deliverers, nil, "availability-practitioner-not-found", nil},
+	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, nothing, "calendar-owner-not-found", nil},
+	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found", []rbac.Role{"TECHNICIAN"}},
+	{http.MethodGet, "/calendar-feeds", "", deliverers, nil, "", nil},
+	{http.MethodDelete, "/calendar-feeds/:id", "", deliverers, nil, "calendar-feed-not-found", nil},
 
-	{http.MethodPost, "/appointments", "", bookers, series, "validation-failed"},
-	{http.MethodPost, "/appointments/preview", "", bookers, series, "validation-failed"},
+	{http.MethodPost, "/appointments", "", bookers, series, "validation-failed", nil},
+	{http.MethodPost, "/appointments/preview", "", bookers, series, "validation-failed", nil},
 	{http.MethodPatch, "/appointments/:id", "?scope=all", bookers, func(_ *clinic, s desk) body {
 		return body{"startTime": s.next.Add(15 * time.Minute).UTC(), "endTime": s.next.Add(30 * time.Minute).UTC()}
-	}, "appointment-not-found"},
-	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, nothing, "appointment-not-found"},
+	}, "appointment-not-found", nil},
+	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, nothing, "appointment-not-found", nil},
 }
 
 func (call deskCall) target(c *clinic, s desk) string {
@@ -85,6 +89,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %s %s%s", role, call.method, call.path, call.query), func(t *testing.T) {
 				s := desk{authorization: path, practitioner: c.employ(t), next: c.hour(t, 1+slot/32*4, "00:00").Add(time.Duration(slot%32) * 45 * time.Minute)}
 				slot++
+				c.link(t, c.own, s.practitioner)
 				s.appointment = c.book(t, series(c, s))
 				s.feed = c.admin().post(t, "/practitioners/"+s.practitioner.String()+"/calendar-feed", body{}).created(t)
 				s.next = s.next.Add(15 * time.Minute)
@@ -106,6 +111,12 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				c.as("").send(t, call.method, target, b).refused(t, http.StatusUnauthorized, "unauthenticated")
 				require.Equal(t, before, stored(), "neither another practice's call nor a stranger's changes anything")
 				own := func() answer { return c.as(c.own.tokens[role]).send(t, call.method, target, b) }
+				if slices.Contains(call.beyond, role) {
+					require.Equal(t, call.foreign, foreign.text("code"), "%s", foreign.raw)
+					require.Equal(t, call.foreign, own().text("code"))
+					require.Equal(t, before, stored(), "a refusal changes nothing")
+					return
+				}
 				if !slices.Contains(call.allowed, role) {
 					foreign.refused(t, http.StatusForbidden, "forbidden")
 					own().refused(t, http.StatusForbidden, "forbidden")

@@ -333,7 +333,7 @@ func (c *clinic) count(t testing.TB, query string, args ...any) int {
 
 func (c *clinic) run(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	role, err := sql.Open("pgx", c.database.AppURL) // it may end the program's connections
+	role, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL)) // it may end the program's connections
 	require.NoError(t, err)
 	defer role.Close()
 	_, err = role.ExecContext(t.Context(), statement, args...)

@@ -73,7 +73,7 @@ func compress() echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool {
 			path := c.Request().URL.Path
 			return path == pathEvents || strings.HasPrefix(path, pathSignIn) ||
-				path == pathMetrics || strings.HasPrefix(path, pathDocs) || // which compress by themselves
+				strings.HasPrefix(path, pathDocs) || // which compresses by itself
 				refusesGzip(c.Request().Header)
 		},
 	})

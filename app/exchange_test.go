@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -108,9 +107,9 @@ func TestCORS(t *testing.T) {
 		require.Equal(t, "*", h.Get("Access-Control-Allow-Origin"))
 		require.Empty(t, h.Get("Access-Control-Allow-Credentials"))
 	})
-	t.Run("it keeps pages from metrics and probes", func(t *testing.T) {
+	t.Run("it keeps pages from probes", func(t *testing.T) {
 		t.Parallel()
-		for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		for _, path := range []string{"/healthz", "/readyz"} {
 			require.Empty(t, allowed(s.do(t, http.MethodGet, path, "", "Origin", page).Header()))
 		}
 	})
@@ -172,16 +171,6 @@ func TestCompress(t *testing.T) {
 			require.Equal(t, code, codeOf(t, w))
 		}
 	})
-	t.Run("it compresses metrics once", func(t *testing.T) {
-		t.Parallel()
-		w := s.do(t, http.MethodGet, "/metrics", "", "Accept-Encoding", "gzip")
-		require.Equal(t, []string{"gzip"}, w.Header().Values("Content-Encoding"))
-		unpacked, err := gzip.NewReader(w.Body)
-		require.NoError(t, err)
-		text, err := io.ReadAll(unpacked)
-		require.NoError(t, err)
-		require.Contains(t, string(text), "omnirapeutic_http_requests_in_flight")
-	})
 }
 
 func TestStreams(t *testing.T) {
@@ -233,7 +222,6 @@ func TestCaching(t *testing.T) {
 			{http.MethodGet, "/api/v1/nowhere", ""},
 			{http.MethodGet, "/healthz", ""},
 			{http.MethodGet, "/readyz", ""},
-			{http.MethodGet, "/metrics", ""},
 		} {
 			w := s.do(t, request[0], request[1], "", "Authorization", "Bearer "+request[2])
 			require.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"), request)

@@ -137,6 +137,15 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	c.url = server.URL
 }
 
+// metrics returns what the program's metrics show.
+func (c *clinic) metrics(t testing.TB) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	c.app.Instruments().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
+}
+
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // found makes an organization with a user of every role, a patient and a service code.
@@ -161,6 +170,18 @@ func (c *clinic) found(t testing.TB, name string) practice {
 		"code": "97153", "description": "Treatment by protocol", "unitMinutes": 15,
 	}).created(t)
 	return p
+}
+
+// link says who the practice's users are: its TECHNICIAN is the practitioner, and has
+// the patients on the caseload; its PATIENT is the guardian of the same.
+func (c *clinic) link(t testing.TB, p practice, practitioner uuid.UUID, patients ...uuid.UUID) {
+	t.Helper()
+	const user = "(SELECT u.id FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id WHERE u.organization_id = $1 AND r.role = "
+	c.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = "+user+"'TECHNICIAN')", p.id, practitioner)
+	for _, patient := range patients {
+		c.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", p.id, practitioner, patient)
+		c.run(t, "INSERT INTO guardians VALUES ($1, "+user+"'PATIENT'), $2, 'GUARDIAN', now(), $2)", p.id, patient)
+	}
 }
 
 // signIn returns an access token of the user who has the role in the practice.

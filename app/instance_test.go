@@ -20,9 +20,10 @@ const runMain = "OMNI_TEST_RUN_MAIN"
 // instance is the program in a process of its own, which tests stop and kill. Its
 // practices and their tokens are those of a clinic on the same database.
 type instance struct {
-	clinic  clinic
-	process *exec.Cmd
-	out     *printed
+	clinic      clinic
+	instruments string // the URL of its metrics
+	process     *exec.Cmd
+	out         *printed
 }
 
 // launch starts the program on a database, which may lie behind a proxy, with
@@ -33,7 +34,7 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	require.NoError(t, err)
 	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}}
 	p.process.Env = append([]string{
-		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + databaseURL,
+		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_METRICS_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + databaseURL,
 		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
 		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),
 	}, settings...)
@@ -44,7 +45,10 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 		_ = p.process.Wait()
 	})
 	p.out.await(t, "Stop with Ctrl-C")
-	p.clinic.url = regexp.MustCompile(`listens on (http://\S+)`).FindStringSubmatch(p.out.all())[1]
+	p.clinic.url = regexp.MustCompile(`listens on (https?://\S+)`).FindStringSubmatch(p.out.all())[1]
+	if told := regexp.MustCompile(`profiles: (http://\S+)`).FindStringSubmatch(p.out.all()); told != nil {
+		p.instruments = told[1]
+	}
 	return p
 }
 

@@ -80,3 +80,13 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
 	)
 }
+
+// watchExpiry has the metrics tell when the certificate ends, where there is one.
+func (a *App) watchExpiry(l *Listeners) error {
+	if l.certificate == nil {
+		return nil
+	}
+	return a.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate that new connections get ends, in seconds since 1970.",
+	}, l.certificate.expires))
+}

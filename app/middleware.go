@@ -33,7 +33,7 @@ import (
 func (s *Server) middleware() []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
 		identify,                   // a request id
-		locate,                     // the address of the connection
+		locate,                     // the address of who asks
 		secureHeaders,              // on every answer
 		s.observe,                  // access log and metrics; errors become problem documents here
 		cors(s.limits.CORSOrigins), // preflights are answered here
@@ -74,20 +74,6 @@ func isRequestID(id string) bool {
 		}
 	}
 	return true
-}
-
-// secureHeaders keeps every answer out of caches, whatever becomes of the request.
-// What is no health data, such as a page of documentation, may say otherwise: a
-// handler that sets Cache-Control or Content-Security-Policy anew has its way.
-func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		h.Set(echo.HeaderCacheControl, "no-store")
-		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-		return next(c)
-	}
 }
 
 // observe logs and counts every request once, by the pattern of its route.
@@ -168,18 +154,17 @@ func rescue(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 const (
-	pathAlive   = "/healthz"
-	pathReady   = "/readyz"
-	pathMetrics = "/metrics"
+	pathAlive = "/healthz"
+	pathReady = "/readyz"
 )
 
-func isProbe(path string) bool { return path == pathAlive || path == pathReady || path == pathMetrics }
+func isProbe(path string) bool { return path == pathAlive || path == pathReady }
 
 // turnAway answers 503 to what comes after the server was told to stop. That it
-// is alive, and its metrics, are still told.
+// is alive is still told.
 func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if s.stopping.Load() && c.Path() != pathAlive && c.Path() != pathMetrics {
+		if s.stopping.Load() && c.Path() != pathAlive {
 			return errShuttingDown
 		}
 		return next(c)
@@ -225,7 +210,8 @@ func (s *Server) isStream(c echo.Context) bool {
 }
 
 // Authenticate checks an access token and returns whom it stands for. The error
-// is identity.ErrUnauthenticated where the token is not valid.
+// is identity.ErrUnauthenticated where the token is not valid, and another one where
+// that cannot be told.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
 // authenticate puts the caller into the context. No database is asked.
@@ -246,6 +232,24 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// While returns a context that ends when the caller's access token is revoked.
+type While func(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc)
+
+// untilRevoked ends an answer that goes on when the access token is revoked by which
+// it was asked for.
+func (s *Server) untilRevoked(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		caller, err := identity.From(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		ctx, stop := s.while(c.Request().Context(), caller)
+		defer stop()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
 // bearerToken returns the token of the one Authorization header.
 func bearerToken(h http.Header) (string, bool) {
 	given := h.Values(echo.HeaderAuthorization)
@@ -257,20 +261,27 @@ func bearerToken(h http.Header) (string, bool) {
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// permit lets only callers through who hold the permission. A caller without an
-// organization holds none.
-func permit(permission identity.Permission) echo.MiddlewareFunc {
+// permit lets only callers through who hold the permission that the route needs: for
+// the whole organization, where the route does not keep to the reach of its caller.
+// From there on they act under it. A caller without an organization holds none.
+func permit(r httpx.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			caller, err := identity.From(c.Request().Context())
 			if err != nil {
 				return err
 			}
-			if permission != httpx.SignedIn {
-				if err := caller.Require(permission); err != nil {
-					return err
-				}
+			switch {
+			case r.Permission == httpx.SignedIn:
+			case r.Limited:
+				err = caller.Require(r.Permission)
+			default:
+				err = caller.RequireWhole(r.Permission)
 			}
+			if err != nil {
+				return err
+			}
+			c.SetRequest(c.Request().WithContext(identity.With(c.Request().Context(), caller.Acts(r.Permission))))
 			return next(c)
 		}
 	}

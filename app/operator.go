@@ -79,5 +79,5 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 			return rbac.User{}, err
 		}
 		return p.Access.CreateUser(ctx, made.ID, u.NewUser)
-	})
+	}, db.AllOrganizations())
 }

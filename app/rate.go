@@ -160,7 +160,7 @@ func (s *Server) limitCaller(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // limitAddress holds those who need not be signed in to the rate of their network
-// address: of the connection, as anybody can write a header.
+// address, see addressBehind.
 func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.rates.address.rate == 0 {

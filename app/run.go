@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,16 +86,6 @@ func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	})
 }
 
-// Listen takes the configured address, so that one that is taken is told before
-// a database is started for it.
-func Listen(ctx context.Context, c config.Config) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s (choose another address with OMNI_ADDR): %w", c.Addr, err)
-	}
-	return listener, nil
-}
-
 // DemoError says that production would serve a database in which people can sign
 // in whose password is published.
 type DemoError struct{ Emails []string }
@@ -125,19 +113,25 @@ func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
 	return p.Access.SignIns(ctx, demo.Emails())
 }
 
-// Serve answers on the listener, which it closes, until the context ends, then
+// Serve answers on the listeners, which it closes, until the context ends, then
 // stops gracefully: requests under way finish within the grace time, new ones get
 // 503. The error says why it stopped by itself.
-func (p *Program) Serve(ctx context.Context, listener net.Listener) error {
-	if p.config.Token.Secret == config.DevelopmentSecret && !isLoopback(listener.Addr()) {
-		p.logger.WithFields(logrus.Fields{"event": "development_secret", "address": listener.Addr().String()}).
-			Warn("tokens are signed with a secret that everybody knows, and other machines can reach this address: set OMNI_TOKEN_SECRET")
+func (p *Program) Serve(ctx context.Context, l *Listeners) error {
+	defer l.Close()
+	l.warn(p.config, p.logger)
+	if err := p.watchExpiry(l); err != nil {
+		return err
 	}
+	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // told to stop already, it stops as it does later
+		return fmt.Errorf("learn which access tokens were revoked: %w", err)
+	}
+	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
 	defer p.work(ctx)()
+	defer p.serveInstruments(l.metrics)()
 
 	served := make(chan error, 1)
-	go func() { served <- p.server.Serve(listener) }()
-	p.logger.WithFields(logrus.Fields{"event": "listening", "address": listener.Addr().String()}).Info("ready to serve")
+	go func() { served <- p.server.Serve(l.api) }()
+	p.logger.WithFields(logrus.Fields{"event": "listening", "address": l.api.Addr().String()}).Info("ready to serve")
 
 	var ended error
 	select {
@@ -166,6 +160,8 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.Audit.Run(ctx) })
+	background.Go(func() { a.Access.Run(ctx) })
+	background.Go(func() { a.Access.RunKeyUses(ctx) })
 	background.Go(func() { a.forgetRequests(ctx) })
 	if len(a.config.Reminders) > 0 {
 		background.Go(func() { a.remind(ctx) })
@@ -173,35 +169,24 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	return func() { cancel(); background.Wait() }
 }
 
-func isLoopback(a net.Addr) bool {
-	tcp, ok := a.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
-}
-
 // Greet prints where the program listens and, where the demo practice is loaded,
 // who can sign in, and what to try next.
-func (p *Program) Greet(ctx context.Context, out io.Writer, listener net.Listener) error {
+func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error {
 	emails, err := p.demoSignIns(ctx)
 	if err != nil {
 		return err
 	}
-	address := "http://" + reachable(listener.Addr())
+	address := l.url()
 	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
+	if l.metrics != nil {
+		fmt.Fprintf(out, "Metrics and profiles: http://%s\n", reachable(l.metrics.Addr()))
+	}
 	fmt.Fprintf(out, "Data: %s\n", p.Storage.Place)
 	if len(emails) > 0 {
 		greetDemo(out, address, emails)
 	}
 	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
 	return nil
-}
-
-// reachable returns an address that a browser on this machine can open: 0.0.0.0
-// and [::] are all of the machine's.
-func reachable(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
-	}
-	return a.String()
 }
 
 func greetDemo(out io.Writer, address string, emails []string) {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
@@ -41,8 +40,9 @@ const (
 type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
+	While        While
 	Ready        func(ctx context.Context) error // nil where the program can serve
-	Registry     *prometheus.Registry            // what /metrics shows; the server adds its own
+	Registry     *prometheus.Registry            // the server adds its own metrics
 	Trail        Trail                           // keeps who read what and who was denied what
 	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
 	Cursors      *httpx.CursorKey                // seals the cursors of lists
@@ -51,7 +51,7 @@ type ServerOptions struct {
 	Clock        func() time.Time // of the rates and of the trail
 }
 
-// Server speaks HTTP: routes under /api/v1, and /healthz, /readyz and /metrics.
+// Server speaks HTTP: routes under /api/v1, and /healthz and /readyz.
 // Safe for concurrent use.
 type Server struct {
 	echo     *echo.Echo
@@ -65,6 +65,7 @@ type Server struct {
 	// operations are the routes of the API, by method and pattern.
 	operations map[string]httpx.Route
 	check      Authenticate
+	while      While
 	trail      Trail
 	clock      func() time.Time
 	keys       *idempotency.Keys
@@ -85,12 +86,12 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		check: o.Authenticate, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+		check: o.Authenticate, while: o.While, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
 	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
-	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.IPExtractor = addressBehind(o.HTTP.TrustedProxies)
 	s.echo.HTTPErrorHandler = s.answerProblem
 	s.echo.Use(s.middleware()...)
 	if err := s.mount(o.Routes); err != nil {
@@ -100,8 +101,6 @@ func NewServer(o ServerOptions) (*Server, error) {
 		s.echo.Add(method, pathAlive, s.handleAlive)
 		s.echo.Add(method, pathReady, s.handleReady)
 	}
-	s.echo.GET(pathMetrics, echo.WrapHandler(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{ErrorLog: errorLog(o.Logger)})))
-
 	s.mountContract()
 
 	for _, r := range s.echo.Routes() {
@@ -141,7 +140,10 @@ func (s *Server) mount(routes []httpx.Route) error {
 		}
 		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r.Permission)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r)}
+			if r.Endpoint.Streams {
+				chain = append(chain, s.untilRevoked)
+			}
 		}
 		if r.Endpoint.Takes("cursor") {
 			chain = append(chain, s.sealing)

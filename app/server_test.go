@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
@@ -29,7 +30,8 @@ const (
 	tokenReader  = "reader"  // holds thing:read
 	tokenNobody  = "nobody"  // holds nothing
 	tokenNowhere = "nowhere" // has no organization
-	tokenBroken  = "broken"  // cannot be checked at the moment
+	tokenBroken  = "broken"  // fails to be checked
+	tokenSilent  = "silent"  // cannot be checked at the moment
 )
 
 var someOrganization = uuid.MustParse("0198f0de-0000-7000-8000-000000000001")
@@ -46,16 +48,23 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization}}, nil
 	case tokenBroken:
 		return identity.Caller{}, errors.New("keys cannot be read")
+	case tokenSilent:
+		return identity.Caller{}, rbac.ErrTokenNotChecked
 	}
 	return identity.Caller{}, identity.ErrUnauthenticated
+}
+
+func whileTest(ctx context.Context, _ identity.Caller) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
 }
 
 // testServer is a server with its log.
 type testServer struct {
 	*Server
-	log   *safeBuffer
-	trail trailtest.Book
-	ready error
+	log      *safeBuffer
+	trail    trailtest.Book
+	registry *prometheus.Registry
+	ready    error
 }
 
 type safeBuffer struct {
@@ -85,11 +94,21 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 }
 
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
+	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
-		Registry: prometheus.NewRegistry(), Logger: telemetry.NewLogger(s.log, "debug", "json"),
+		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
+		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
 	}
+}
+
+// metrics returns what the server's registry shows.
+func (s *testServer) metrics(t testing.TB) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	instruments(s.registry, telemetry.NewLogger(s.log, "debug", "json")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
 }
 
 // do sends one request with headers, given as names and values.
@@ -280,7 +299,6 @@ func TestShutdown(t *testing.T) {
 		require.Equal(t, "1", w.Header().Get("Retry-After"))
 		require.Equal(t, http.StatusServiceUnavailable, r.do(t, http.MethodGet, "/readyz", "").Code)
 		require.Equal(t, http.StatusOK, r.do(t, http.MethodGet, "/healthz", "").Code)
-		require.Equal(t, http.StatusOK, r.do(t, http.MethodGet, "/metrics", "").Code)
 
 		close(r.release)
 		require.Contains(t, <-answer, `200 OK {"name":"done"}`)

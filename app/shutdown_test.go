@@ -98,7 +98,7 @@ func TestServersTakeTurnsUnderLoad(t *testing.T) {
 // of its own.
 func (p *instance) waiting(t testing.TB) int {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.clinic.url + "/metrics")
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.instruments + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {

@@ -134,6 +134,16 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			a.body = maps.Clone(a.body) // it is used after this
 			a.body["token"] = sampleToken
 		}
+	case "createApiKey":
+		if a.body["key"] != nil {
+			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
+		}
+	case "listApiKeys":
+		for _, each := range a.body["data"].([]any) {
+			each.(map[string]any)["begins"] = "omni_key_7Qx2"
+		}
+	case "getApiKey":
+		a.body["begins"] = "omni_key_7Qx2"
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -182,6 +192,27 @@ func (s *story) play() {
 	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
 	s.playAudit(admin)
 	s.playEvents(admin)
+	s.playKeys(admin)
+	s.playSignOut()
+}
+
+// playSignOut is the last of what the auditor does.
+func (s *story) playSignOut() {
+	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
+	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+}
+
+func (s *story) playKeys(admin caller) {
+	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
+	})
+	s.tell(admin, "createApiKey", "More than one holds", "/api-keys", body{"name": "Other practices", "permissions": []string{"organization:create"}})
+	key := "/api-keys/" + made.created(s.t).String()
+	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
+	s.tell(s.c.as(made.text("key")), "whoAmI", "A key is nobody", "/auth/me", nil)
+	s.tell(admin, "revokeApiKey", "It was found in a repository", key, nil)
+	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
 
 // playUsers has somebody change their work.
@@ -338,6 +369,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(scheduler, "listAppointments", "A practitioner's week", "/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
 	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
 	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	c.link(s.t, c.own, who, c.own.patient)
 	technician := c.as(c.own.tokens[rbac.Technician])
 	s.tell(technician, "startAppointment", "It begins", past+"/start", body{})
 	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{

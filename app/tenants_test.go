@@ -16,6 +16,7 @@ import (
 
 var (
 	everybody = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}
+	family    = append(slices.Clone(everybody), "PATIENT")
 	bookers   = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}
 )
 
@@ -30,22 +31,22 @@ type unitCall struct {
 // unitCalls are all of them, with the roles that may make them in their own
 // organization.
 var unitCalls = []unitCall{
-	{http.MethodGet, "/authorizations", nil, everybody, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
+	{http.MethodGet, "/authorizations", nil, family, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
 	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"}, []rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
 		a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}},
-	{http.MethodGet, "/authorizations/:id", nil, everybody, nil},
+	{http.MethodGet, "/authorizations/:id", nil, family, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"notes": "seen"}, []rbac.Role{"ADMIN", "BILLER"}, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"totalUnits": 1000}, []rbac.Role{"ADMIN"}, nil},
 	{http.MethodDelete, "/authorizations/:id", nil, []rbac.Role{"ADMIN", "BILLER"}, nil},
-	{http.MethodGet, "/authorizations/:id/available-units", nil, everybody, nil},
-	{http.MethodGet, "/authorizations/:id/entries", nil, everybody, nil},
-	{http.MethodGet, "/authorizations/:id/reservations", nil, everybody, nil},
+	{http.MethodGet, "/authorizations/:id/available-units", nil, family, nil},
+	{http.MethodGet, "/authorizations/:id/entries", nil, family, nil},
+	{http.MethodGet, "/authorizations/:id/reservations", nil, family, nil},
 	{http.MethodPost, "/authorizations/:id/preview", body{"units": 1}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/reserve", body{"units": 1}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/release", body{"units": 1}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/consume", body{"units": 1}, []rbac.Role{"ADMIN", "PRACTITIONER"}, nil},
-	{http.MethodPost, "/authorizations/:id/impact", body{"status": "CANCELLED"}, everybody, nil},
+	{http.MethodPost, "/authorizations/:id/impact", body{"status": "CANCELLED"}, family, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings", body{}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings/preview", body{}, bookers, nil},
 	{http.MethodPost, "/admin/verify", body{}, []rbac.Role{"ADMIN", "AUDITOR"}, func(t *testing.T, a answer) { require.Zero(t, a.number(t, "authorizations")) }},
@@ -76,6 +77,7 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	used, renewal := c.authorize(t, 1000), c.authorize(t, 1000)
+	c.link(t, c.own, c.employ(t), c.own.patient)
 	c.admin().post(t, used+"/reserve", body{"units": 100})
 	send := func(t *testing.T, from caller, call unitCall, path string) answer {
 		b := call.body
@@ -183,6 +185,10 @@ func TestPermissionsOfRoutesAreThoseOfRoles(t *testing.T) {
 	for _, route := range c.app.Routes() {
 		if !strings.HasPrefix(string(route.Permission), "*") { // public, or signed in
 			declared[string(route.Permission)] = true
+			for _, p := range route.Endpoint.Needs { // fields ask for them
+				declared[string(p)] = true
+				require.Contains(t, known, p, "%s %s", route.Method, route.Path)
+			}
 			require.Contains(t, known, route.Permission, "%s %s", route.Method, route.Path)
 		}
 	}

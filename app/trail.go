@@ -25,8 +25,8 @@ type Trail interface {
 // over already.
 const denialTimeout = 5 * time.Second
 
-// locate tells those below, and the audit trail, by which connection the request
-// came: what a header says can be made up.
+// locate tells those below, and the audit trail, from which address the request
+// came: see addressBehind.
 func locate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.SetRequest(c.Request().WithContext(trail.WithAddress(c.Request().Context(), c.RealIP())))

@@ -106,8 +106,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	root := caller{url: c.url}
-	require.NotContains(t, string(root.text(t, "/metrics")), "omnirapeutic_verify_problems{", "nobody knows yet")
+	require.NotContains(t, c.metrics(t), "omnirapeutic_verify_problems{", "nobody knows yet")
 	path := c.authorize(t, 10)
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
@@ -116,7 +115,7 @@ func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, false, c.admin().post(t, "/admin/verify", body{}).body["ok"])
 	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).post(t, "/admin/verify", body{}).body["ok"])
-	metrics := string(root.text(t, "/metrics"))
+	metrics := c.metrics(t)
 	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
 	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
 }

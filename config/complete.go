@@ -81,6 +81,14 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Database.MigrateURL != "" && c.Database.URL == "" {
 		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")
 	}
+	if name, other := "http.tls_certificate", "http.tls_key"; c.HTTP.TLS.Certificate == "" || c.HTTP.TLS.Key == "" {
+		if c.HTTP.TLS.Given() {
+			name, other = other, name
+		}
+		if c.HTTP.TLS != (TLS{}) {
+			l.problems.add(name, "", sources[name], "must be set beside "+other)
+		}
+	}
 	if c.Profile != Production {
 		return
 	}

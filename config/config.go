@@ -7,6 +7,7 @@ package config
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 )
 
@@ -23,6 +24,7 @@ const DevelopmentSecret Secret = "omnirapeutic development secret, known to ever
 // Config is the whole configuration, complete and valid once [Load] returned it.
 type Config struct {
 	Addr          string // host:port to listen on
+	MetricsAddr   string // host:port of the listener for metrics and profiles; "" for none
 	Profile       string // Development or Production
 	DataDir       string // absolute
 	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
@@ -77,9 +79,23 @@ type HTTP struct {
 	BodyLimit      int64         // in bytes
 	ShutdownGrace  time.Duration // for requests that are being served when the program is told to stop
 	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
-	UserRate       Rate          // of one user, over all sign-ins; and of one address where nobody is signed in
-	TokenRate      Rate          // of one access token
+	TLS            TLS           // how connections are encrypted; the zero value is not at all
+	// TrustedProxies are the networks whose X-Forwarded-For is believed; none by
+	// default, as anybody can write a header.
+	TrustedProxies []netip.Prefix
+	UserRate       Rate // of one user, over all sign-ins; and of one address where nobody is signed in
+	TokenRate      Rate // of one access token
 }
+
+// TLS names the PEM files of the certificate, with what is between it and the root
+// behind it, and of its private key. Both or neither.
+type TLS struct {
+	Certificate string
+	Key         string
+}
+
+// Given reports whether there is a certificate.
+func (t TLS) Given() bool { return t.Certificate != "" }
 
 // Rate is how often something may happen. The zero value is as often as one likes.
 type Rate struct {

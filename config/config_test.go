@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,6 +87,13 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "default", sources["log.level"])
 		require.Equal(t, "preset default", sources["retry.jitter"])
 	})
+	t.Run("it lets the environment take back what the file says", func(t *testing.T) {
+		t.Parallel()
+		c, err := load(t, "metrics_addr: :9090\nhttp: {tls_certificate: /t/c.pem, tls_key: /t/k.pem}\n", "OMNI_METRICS_ADDR=none", "OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none")
+		require.NoError(t, err)
+		require.Empty(t, c.MetricsAddr)
+		require.False(t, c.HTTP.TLS.Given())
+	})
 	t.Run("it takes an empty key in the file for not set", func(t *testing.T) {
 		t.Parallel()
 		c, err := load(t, "addr:\nlog:\n  level: ''\n")
@@ -96,7 +104,8 @@ func TestLoad(t *testing.T) {
 	t.Run("it has a variable for every key, and takes each", func(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
-			"OMNI_ADDR": "[::1]:9", "OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
+			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
+			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
@@ -118,14 +127,15 @@ func TestLoad(t *testing.T) {
 		}
 		c.settings = nil
 		require.Equal(t, Config{
-			Addr: "[::1]:9", Profile: Production, DataDir: "/d", PostgresBin: "/b",
+			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", PostgresBin: "/b",
 			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true, SlowQuery: time.Second},
 			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
 			Token:    Token{Secret: someSecret, Lifetime: time.Hour},
 			Log:      Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
-				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3},
+				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
+				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
 			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute}, EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour, Demo: false,
 		}, c)
@@ -228,6 +238,12 @@ func TestProblems(t *testing.T) {
 		"it refuses a burst of nothing":                 {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
 		"it refuses every origin in production":         {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"}, []string{"http.cors_origins"}},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
+		"it refuses an address of metrics without port": {"metrics_addr: localhost", nil, []string{"metrics_addr"}},
+		"it refuses a certificate without its key":      {"http: {tls_certificate: /t/c.pem}", nil, []string{"http.tls_key"}},
+		"it refuses a key without its certificate":      {"", []string{"OMNI_TLS_KEY=/t/k.pem"}, []string{"http.tls_certificate"}},
+		"it refuses a proxy that is no network":         {"http: {trusted_proxies: proxy.test}", nil, []string{"http.trusted_proxies"}},
+		"it refuses a network with bits beyond it":      {"http: {trusted_proxies: '10.0.0.0/16, 10.1.0.7/16'}", nil, []string{"http.trusted_proxies"}},
+		"it refuses to believe everybody":               {"http: {trusted_proxies: 0.0.0.0/0}", nil, []string{"http.trusted_proxies"}},
 		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
 		"it refuses what only looks like a database":    {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
 		"it refuses a setting that PostgreSQL has not":  {"database: {url: 'postgres://h/d?sslmode=bogus', migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},

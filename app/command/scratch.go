@@ -62,6 +62,7 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 	settings := []string{
 		"OMNI_PROFILE=development", "OMNI_DEMO=true", "OMNI_ADDR=127.0.0.1:0", "OMNI_LOG_LEVEL=warn",
 		"OMNI_DATABASE_URL=" + storage.URL, "OMNI_MIGRATE_URL=" + storage.OwnerURL,
+		"OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none", "OMNI_METRICS_ADDR=none",
 		"OMNI_DATABASE_URL_FILE=", "OMNI_MIGRATE_URL_FILE=", "OMNI_DB_AUTO_MIGRATE=true",
 		"OMNI_RATE_LIMIT=0", "OMNI_TOKEN_RATE_LIMIT=0", // a limit must not be what is measured
 		"OMNI_DB_SLOW_QUERY=0", // that is told by the latencies

@@ -87,7 +87,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 			FirstName: "Otto", LastName: "Elsewhere", DateOfBirth: calendar.NewDate(2018, time.May, 2),
 		})
 		return struct{}{}, err
-	})
+	}, db.AllOrganizations())
 	if err != nil {
 		return false, err
 	}

@@ -129,7 +129,7 @@ func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 	if err := fillDirectory(ctx, c, today); err != nil {
 		return err
 	}
-	restore, err := dropForeignKeys(ctx, c)
+	restore, err := dropWalls(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -170,14 +170,19 @@ func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
 	return nil
 }
 
-// dropForeignKeys drops those of the tables that are filled, and returns the
-// statements that make them again and check all rows.
-func dropForeignKeys(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
+// dropWalls drops the foreign keys of the tables that are filled, and has their
+// owner pass row level security, which COPY knows nothing of. It returns the
+// statements that put them up again and check all rows.
+func dropWalls(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
 	rows, err := c.Query(ctx, `
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
 			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
 		FROM pg_constraint
-		WHERE contype = 'f' AND conrelid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)`)
+		WHERE contype = 'f' AND conrelid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)
+		UNION ALL
+		SELECT format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', oid::regclass), format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', oid::regclass)
+		FROM pg_class
+		WHERE relforcerowsecurity AND oid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)`)
 	if err != nil {
 		return nil, err
 	}

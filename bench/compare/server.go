@@ -117,8 +117,14 @@ func (s *server) databaseURL(role string) string {
 
 func (s *server) socket() string { return filepath.Join(s.data, "postgres", "socket") }
 
+// connect connects as the owner, seeing every organization.
 func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, s.databaseURL(ownerRole))
+	settings, err := pgx.ParseConfig(s.databaseURL(ownerRole))
+	if err != nil {
+		return nil, err
+	}
+	settings.RuntimeParams["omni.organizations"] = "*"
+	return pgx.ConnectConfig(ctx, settings)
 }
 
 // call sends in as JSON, unless it is nil, and decodes the answer into out.

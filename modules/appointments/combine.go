@@ -161,6 +161,9 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []requ
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := asked()
+		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
+			return nil, err
+		}
 		d, err := s.open(ctx, requests)
 		if err != nil {
 			return nil, err
@@ -172,6 +175,14 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []requ
 		rows = d.rows
 		return results, s.write(ctx, d)
 	}, options...)
+}
+
+func organizationsOf(requests []request) []uuid.UUID {
+	organizations := make([]uuid.UUID, len(requests))
+	for i, r := range requests {
+		organizations[i] = r.caller.OrganizationID
+	}
+	return organizations
 }
 
 // open reads what the requests may meet, in a number of statements that does not
@@ -278,6 +289,9 @@ func (s *Service) proof(rows *[]doneOperation) db.Option {
 			return false, nil
 		}
 		ours := (*rows)[0]
+		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
+			return false, err
+		}
 		key := scheduling.Key{OrganizationID: ours.OrganizationID, ID: ours.ID}
 		found, err := s.store.done(ctx, []scheduling.Key{key})
 		there, ok := found[key]

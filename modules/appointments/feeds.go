@@ -76,6 +76,13 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		if !isPatient && !isPractitioner {
 			return Feed{}, ErrNoOwner
 		}
+		sees, err := sightOf(ctx, []uuid.UUID{key.ID}, []uuid.UUID{key.ID})
+		if err != nil {
+			return Feed{}, err
+		}
+		if !sees.everything && !(isPatient && sees.Patients[key.ID]) && !(isPractitioner && sees.Practitioners[key.ID]) {
+			return Feed{}, ErrNoOwner
+		}
 		if err := s.store.insertFeed(ctx, f); err != nil {
 			return Feed{}, err
 		}
@@ -95,7 +102,7 @@ func feedEvent(caller identity.Caller, action string, f Feed, at time.Time) trai
 	return e
 }
 
-// Feeds returns the organization's feeds, the oldest first.
+// Feeds returns the feeds within the caller's reach, the oldest first.
 func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
 	if _, err := identity.From(ctx); err != nil {
 		return nil, err
@@ -139,7 +146,7 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 			return nil, err
 		}
 		return s.store.calendar(ctx, f, feedWindow(s.now()))
-	})
+	}, db.AllOrganizations())
 	if err != nil {
 		return "", err
 	}

@@ -37,55 +37,55 @@ func (s *Service) Routes() []httpx.Route {
 	}, s.units.Refusals()...)
 	return append([]httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook,
+			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook, Limited: true,
 			Name: "bookAppointment", Summary: "Book an appointment",
 			Description: "Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking. With a `recurrenceRule` it books a series, at the same time of day in the organization's time zone also when clocks change, and answers with the first appointment and all `occurrences`: all or nothing, or with `allowPartial` those that nothing stands against.",
 			Refusals:    append([]*fault.Error{ErrSeries}, placing...),
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Reads: subjectAppointment,
+			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: true, Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
 			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Reads: subjectAppointment,
+			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Limited: true, Reads: subjectAppointment,
 			Name: "getAppointment", Summary: "Read an appointment",
 			Description: "One appointment with everybody who takes part, and the units that it holds.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule,
+			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule, Limited: true,
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
 			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those: each moves by as many days to the same time of day, all of them or none.",
 			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart,
+			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart, Limited: true,
 			Name: "startAppointment", Summary: "Start an appointment",
 			Description: "Notes that it has begun, now. Its units stay reserved until it is completed.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleStart),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete,
+			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete, Limited: true,
 			Name: "completeAppointment", Summary: "Complete an appointment",
 			Description: "Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleComplete),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel,
+			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel, Limited: true,
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
 			Description: "Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late. With `scope` it cancels this appointment and those of its series that are SCHEDULED and start later, or all those.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleCancel),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow,
+			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow, Limited: true,
 			Name: "noShowAppointment", Summary: "Note that the patient did not come",
 			Description: "Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
@@ -126,13 +126,13 @@ type appointmentBody struct {
 	ServiceDate     calendar.Date     `json:"serviceDate"` // of the start, in the organization's time zone
 	Patients        []participantBody `json:"patients"`
 	PractitionerIDs []uuid.UUID       `json:"practitionerIds"` // the first one leads
-	Notes           *string           `json:"notes"`
+	Notes           *string           `json:"notes" needs:"appointment:read-notes"`
 	SeriesID        *uuid.UUID        `json:"seriesId"`
 	SessionID       *uuid.UUID        `json:"sessionId"` // once it is completed
 	StartedAt       *time.Time        `json:"startedAt"`
 	CancelledAt     *time.Time        `json:"cancelledAt"` // or when it was found not to have taken place
 	CancelledBy     *uuid.UUID        `json:"cancelledBy"`
-	CancelReason    *string           `json:"cancelReason"`
+	CancelReason    *string           `json:"cancelReason" needs:"appointment:read-notes"`
 	LateCancel      bool              `json:"lateCancel"`
 	CreatedBy       uuid.UUID         `json:"createdBy"`
 	Version         int               `json:"version"`
@@ -324,7 +324,7 @@ type changeAppointmentRequest struct {
 	PractitionerID  patch.Field[uuid.UUID]   `json:"practitionerId"`
 	PractitionerIDs patch.Field[[]uuid.UUID] `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
 	AuthorizationID patch.Field[uuid.UUID]   `json:"authorizationId"` // of an appointment with one patient
-	Notes           patch.Clearable[string]  `json:"notes" validate:"omitempty,max=4000"`
+	Notes           patch.Clearable[string]  `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
 
 func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest) (appointmentBody, error) {

@@ -17,27 +17,27 @@ import (
 func (s *Service) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Reads: subjectSession,
+			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Limited: true, Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
 			Description: "What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
-			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Reads: subjectSession,
+			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Limited: true, Reads: subjectSession,
 			Name: "getSession", Summary: "Read a session",
 			Description: "One session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSession),
 		},
 		{
-			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession,
+			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession, Limited: true,
 			Name: "changeSession", Summary: "Change a session's narrative",
 			Description: "Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{
-			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession,
+			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession, Limited: true,
 			Name: "addAddendum", Summary: "Add a signed addendum to a session",
 			Description: "A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
@@ -60,7 +60,7 @@ type sessionPatientBody struct {
 // addendumBody is what was added to a session, and signed.
 type addendumBody struct {
 	ID       uuid.UUID `json:"id"`
-	Text     string    `json:"text"`
+	Text     *string   `json:"text" needs:"session:read-narrative"`
 	SignedBy uuid.UUID `json:"signedBy"`
 	SignedAt time.Time `json:"signedAt"`
 	Hash     string    `json:"hash"`
@@ -80,7 +80,7 @@ type sessionBody struct {
 	ServiceDate       calendar.Date        `json:"serviceDate"`
 	Patients          []sessionPatientBody `json:"patients"`
 	PractitionerIDs   []uuid.UUID          `json:"practitionerIds"`
-	Narrative         *string              `json:"narrative"`
+	Narrative         *string              `json:"narrative" needs:"session:read-narrative"`
 	Addenda           []addendumBody       `json:"addenda"` // the oldest first
 	CreatedBy         uuid.UUID            `json:"createdBy"`
 	Version           int                  `json:"version"`
@@ -106,7 +106,7 @@ func sessionBodyOf(s Session) sessionBody {
 		})
 	}
 	for _, a := range s.Addenda {
-		b.Addenda = append(b.Addenda, addendumBody{a.ID, a.Text, a.SignedBy, a.SignedAt, hex.EncodeToString(a.Hash)})
+		b.Addenda = append(b.Addenda, addendumBody{a.ID, &a.Text, a.SignedBy, a.SignedAt, hex.EncodeToString(a.Hash)})
 	}
 	if len(b.Patients) > 0 { // but for the answer of nothing
 		b.PatientID, b.PractitionerID, b.Units = b.Patients[0].PatientID, b.PractitionerIDs[0], b.Patients[0].Units
@@ -170,7 +170,7 @@ func (s *Service) handleSession(ctx context.Context, in byID) (sessionBody, erro
 type changeSessionRequest struct {
 	byID
 	matching
-	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000"`
+	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000" needs:"session:read-narrative"`
 }
 
 func (s *Service) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {

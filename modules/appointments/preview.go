@@ -38,6 +38,9 @@ func (s *Service) Preview(ctx context.Context, b Booking, rule *string) (Preview
 	for i := range r.parts {
 		r.parts[i].zone = r.zone
 	}
+	if _, err := s.admit(ctx, r); err != nil {
+		return Preview{}, err
+	}
 	v, err := db.Snapshot(ctx, s.database, "appointments.preview", func(ctx context.Context) (verdict, error) {
 		d, err := s.open(ctx, []request{r})
 		if err != nil {

@@ -50,7 +50,7 @@ func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "reminders.forget", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.forgetReminders(ctx, s.now().Add(-MaxLength))
-	})
+	}, db.AllOrganizations())
 	return told, err
 }
 
@@ -69,5 +69,5 @@ func (s *Service) remind(ctx context.Context, before time.Duration) (int, error)
 			}
 		}
 		return len(due), s.events.Publish(ctx, messages)
-	})
+	}, db.AllOrganizations())
 }

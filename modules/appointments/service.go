@@ -237,14 +237,23 @@ func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, ke
 }
 
 func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
+	sees, err := s.admit(ctx, r)
+	if err != nil {
+		return Outcome{}, err
+	}
 	v, err := s.carryOut(ctx, r)
 	if err != nil {
 		err = s.offering(ctx, r, err)
 	}
-	return Outcome{Appointment: v.appointment, Session: v.session, Replayed: v.replayed, Occurrences: v.occurrences}, err
+	o := Outcome{Appointment: sees.of(v.appointment), Replayed: v.replayed, Occurrences: v.occurrences}
+	if v.session != nil {
+		o.Session = new(sees.ofSession(*v.session))
+	}
+	return o, err
 }
 
-// Get returns an appointment. The error is [ErrNotFound] where there is none.
+// Get returns an appointment as the caller sees it. The error is [ErrNotFound] where
+// there is none within the caller's reach.
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -252,13 +261,20 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 	}
 	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: id}
 	return db.Snapshot(ctx, s.database, "appointments.get", func(ctx context.Context) (Appointment, error) {
-		found, err := s.store.several(ctx, []scheduling.Key{key})
-		a, ok := found[key]
-		if err == nil && !ok {
-			err = ErrNotFound
+		if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
+			return Appointment{}, err
 		}
-		showAppointments(ctx, a)
-		return a, err
+		found, err := s.store.several(ctx, []scheduling.Key{key})
+		if err != nil {
+			return Appointment{}, err
+		}
+		a, ok := found[key]
+		if !ok {
+			return Appointment{}, ErrNotFound
+		}
+		seen, err := s.within(ctx, []Appointment{a})
+		showAppointments(ctx, seen...)
+		return seen[0], err
 	})
 }
 
@@ -271,7 +287,8 @@ type Filter struct {
 	Page           db.Keyset // in the order of their starts
 }
 
-// List returns appointments that pass the filter.
+// List returns appointments that pass the filter, within the caller's reach and as
+// the caller sees them.
 func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -283,6 +300,10 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 	}
 	return db.Snapshot(ctx, s.database, "appointments.list", func(ctx context.Context) ([]Appointment, error) {
 		found, err := s.store.list(ctx, f, f.Days.in(zone))
+		if err != nil {
+			return nil, err
+		}
+		found, err = s.within(ctx, found)
 		showAppointments(ctx, found...)
 		return found, err
 	})
@@ -294,7 +315,7 @@ func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (in
 	before := s.now().Add(-older)
 	return db.ReadCommitted(ctx, s.database, "appointments.forget", func(ctx context.Context) (int64, error) {
 		return s.store.forgetOperations(ctx, before)
-	})
+	}, db.AllOrganizations())
 }
 
 // Holds returns what open appointments hold of the authorizations, by their own

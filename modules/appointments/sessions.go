@@ -29,6 +29,10 @@ type SessionFilter struct {
 func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return db.Snapshot(ctx, s.database, "sessions.get", func(ctx context.Context) (Session, error) {
 		found, err := s.store.session(ctx, id)
+		if err != nil {
+			return Session{}, err
+		}
+		found, err = s.sessionWithin(ctx, found)
 		showSessions(ctx, found)
 		return found, err
 	})
@@ -46,6 +50,10 @@ func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, err
 	}
 	return db.Snapshot(ctx, s.database, "sessions.list", func(ctx context.Context) ([]Session, error) {
 		found, err := s.store.sessions(ctx, f, f.Days.in(zone))
+		if err != nil {
+			return nil, err
+		}
+		found, err = s.sessionsWithin(ctx, found)
 		showSessions(ctx, found...)
 		return found, err
 	})
@@ -71,7 +79,7 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 		before := found
 		narrative.Apply(&found.Narrative)
 		if equal(found.Narrative, before.Narrative) {
-			return found, nil
+			return s.sessionWithin(ctx, found)
 		}
 		if err := s.checkUnlocked(ctx, found, now); err != nil {
 			return Session{}, err
@@ -81,7 +89,10 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 		if err := s.store.saveNarrative(ctx, found); err != nil {
 			return Session{}, err
 		}
-		return found, s.audit.Record(ctx, sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}}))
+		if err := s.audit.Record(ctx, sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}})); err != nil {
+			return Session{}, err
+		}
+		return s.sessionWithin(ctx, found)
 	})
 }
 
@@ -115,14 +126,17 @@ func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text strin
 		}
 		for _, there := range found.Addenda { // written by an attempt before this one
 			if there.ID == a.ID {
-				return found, nil
+				return s.sessionWithin(ctx, found)
 			}
 		}
 		if err := s.store.insertAddendum(ctx, found, a); err != nil {
 			return Session{}, err
 		}
 		found.Addenda = append(found.Addenda, a)
-		return found, s.audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID}))
+		if err := s.audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID})); err != nil {
+			return Session{}, err
+		}
+		return s.sessionWithin(ctx, found)
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasAddendum(ctx, session, a.ID) }))
 }
 

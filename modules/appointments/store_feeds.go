@@ -20,8 +20,9 @@ func (store) insertFeed(ctx context.Context, f Feed) error {
 	return tx.Create(&f).Error
 }
 
+// feeds returns those within the caller's reach.
 func (store) feeds(ctx context.Context) ([]Feed, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, feedOwners)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func (store) feeds(ctx context.Context) ([]Feed, error) {
 }
 
 func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, feedOwners)
 	if err != nil {
 		return Feed{}, err
 	}

@@ -41,7 +41,7 @@ func (s Span) begun(tx *gorm.DB) *gorm.DB {
 // list returns appointments in the order of their starts. Indexes:
 // appointments_by_start; of one practitioner or patient, theirs by start.
 func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
-	tx, organization, err := db.Tenant(ctx)
+	tx, organization, err := db.Reachable(ctx, appointmentOwners)
 	if err != nil {
 		return nil, err
 	}

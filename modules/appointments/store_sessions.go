@@ -12,9 +12,10 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// session returns a session with all that belongs to it. Index: the primary key.
+// session returns a session with all that belongs to it, within the caller's reach.
+// Index: the primary key.
 func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, sessionOwners)
 	if err != nil {
 		return Session{}, err
 	}
@@ -37,7 +38,7 @@ func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
 // sessions_unauthorized; of one patient session_patients_by_patient, of one
 // practitioner the primary key of appointment_practitioners.
 func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Session, error) {
-	tx, organization, err := db.Tenant(ctx)
+	tx, organization, err := db.Reachable(ctx, sessionOwners)
 	if err != nil {
 		return nil, err
 	}

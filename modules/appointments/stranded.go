@@ -82,7 +82,7 @@ func settlingOf(appointments []uuid.UUID) *settling {
 // joined carries out a request in the transaction of the context, which somebody
 // else has begun, and remembers: nobody can ask for it again.
 func (s *Service) joined(ctx context.Context, needed identity.Permission, r request) error {
-	if err := r.caller.Require(needed); err != nil {
+	if err := r.caller.RequireWhole(needed); err != nil {
 		return err
 	}
 	var err error

@@ -1,6 +1,7 @@
 package appointments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -46,6 +47,9 @@ func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable,
 	}
 	if _, ok := rules.Practitioners[key]; !ok {
 		return Timetable{}, ErrNoPractitioner
+	}
+	if reached, err := reachesPractitioner(ctx, key.ID); err != nil || !reached {
+		return Timetable{}, cmp.Or[error](err, ErrNoPractitioner)
 	}
 	found, err := s.store.availability(ctx, []scheduling.Key{key})
 	if t, ok := found[key]; ok {

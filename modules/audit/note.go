@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
 )
@@ -27,7 +29,11 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 	}, func(ctx context.Context, batch func() [][]trail.Event) ([]struct{}, error) {
 		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
 			requests := batch()
-			return make([]struct{}, len(requests)), s.Record(ctx, slices.Concat(requests...))
+			events := slices.Concat(requests...)
+			if err := db.Admit(ctx, organizationsOf(events)...); err != nil {
+				return nil, err
+			}
+			return make([]struct{}, len(requests)), s.Record(ctx, events)
 		})
 	})
 }
@@ -54,6 +60,14 @@ func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	// The cause is for the log: what it says of a change that may have been made is not
 	// true of what the caller has asked for.
 	return trail.ErrNotRecorded.Because(errors.New(err.Error()))
+}
+
+func organizationsOf(events []trail.Event) []uuid.UUID {
+	organizations := make([]uuid.UUID, len(events))
+	for i, e := range events {
+		organizations[i] = e.OrganizationID
+	}
+	return organizations
 }
 
 // Close waits for what is being noted, and refuses more.

@@ -35,7 +35,7 @@ type office struct {
 func open(t *testing.T) *office {
 	t.Helper()
 	place := dbtest.New(t)
-	o := &office{place: place, database: place.Open(t), owner: connect(t, place.OwnerURL), program: connect(t, place.AppURL), now: moment}
+	o := &office{place: place, database: place.Open(t), owner: connect(t, place.OwnerURL), program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment}
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	o.Service = audit.New(audit.Dependencies{Database: o.database, Clock: func() time.Time { return o.now }, Logger: logger})
@@ -59,7 +59,7 @@ func (o *office) record(t *testing.T, events ...trail.Event) {
 func (o *office) try(ctx context.Context, end error, events ...trail.Event) error {
 	_, err := db.Serializable(ctx, o.database, "test", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, errors.Join(o.Record(ctx, events), end)
-	})
+	}, db.AllOrganizations())
 	return err
 }
 

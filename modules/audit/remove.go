@@ -52,7 +52,7 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 	if n := len(r.By); n == 0 || n > maxRemovedBy {
 		return nil, fmt.Errorf("audit: who removes events must be told, in at most %d bytes", maxRemovedBy)
 	}
-	organizations, err := db.Snapshot(ctx, s.database, "audit.remove", s.store.organizations)
+	organizations, err := db.Snapshot(ctx, s.database, "audit.remove", s.store.organizations, db.AllOrganizations())
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +80,9 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 // the chain's row nothing is sealed.
 func (s *Service) removeFrom(ctx context.Context, organization uuid.UUID, r Removal) (*Checkpoint, error) {
 	return db.ReadCommitted(ctx, s.database, "audit.remove", func(ctx context.Context) (*Checkpoint, error) {
+		if err := db.Admit(ctx, organization); err != nil {
+			return nil, err
+		}
 		if err := s.store.lockChain(ctx, organization); err != nil {
 			return nil, err
 		}

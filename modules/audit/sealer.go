@@ -83,7 +83,7 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 			full = len(heads) == maxChains || len(waiting) >= maxBatch // what comes meanwhile wakes the sealer again
 			seals := extend(heads, waiting)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, s.now())
-		})
+		}, db.AllOrganizations())
 		total += sealed
 		if err != nil || !full {
 			return total, err
@@ -121,11 +121,11 @@ type Backlog struct {
 func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
 	return db.Snapshot(ctx, s.database, "audit.backlog", func(ctx context.Context) (Backlog, error) {
 		return s.store.backlog(ctx)
-	})
+	}, db.AllOrganizations())
 }
 
 func (s *Service) logHeads(ctx context.Context) {
-	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads)
+	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads, db.AllOrganizations())
 	if err != nil {
 		return // it is told again in an hour; what is wrong with the database others log
 	}

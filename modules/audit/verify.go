@@ -93,7 +93,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 	organizations := []uuid.UUID{organization}
 	if everything {
 		var err error
-		organizations, err = db.Snapshot(ctx, s.database, "audit.verify", s.store.organizations)
+		organizations, err = db.Snapshot(ctx, s.database, "audit.verify", s.store.organizations, db.AllOrganizations())
 		if err != nil {
 			return r, err
 		}
@@ -116,6 +116,9 @@ func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Fi
 	at := head{organization, 0, genesis(organization)}
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (part, error) {
+			if err := db.Admit(ctx, organization); err != nil {
+				return part{}, err
+			}
 			return s.store.part(ctx, organization, at.Position, verifyBatch)
 		})
 		if err != nil {
@@ -188,6 +191,9 @@ func (p part) checkHead(at head, r *Findings) {
 // verifyEvents looks for events without a seal.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) ([]looseEvent, error) {
+		if err := db.Admit(ctx, organization); err != nil {
+			return nil, err
+		}
 		return s.store.loose(ctx, organization, sealWithin)
 	})
 	for _, e := range loose {

@@ -78,9 +78,9 @@ func (n NewOperation) operation() Operation {
 // not do, and names it.
 func (b batch) permitted(caller identity.Caller) error {
 	for i, op := range b.ops {
-		if needed := permissions[op.Kind]; caller.Require(needed) != nil {
+		if needed := permissions[op.Kind]; caller.RequireWhole(needed) != nil {
 			return identity.ErrForbidden.With(identity.Denial{Permission: needed},
-				"operations[%d] needs the permission %s, which none of your roles holds.", i, needed)
+				"operations[%d] needs the permission %s for the whole organization, which none of your roles holds.", i, needed)
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		return View{}, err
 	}
 	if c.TotalUnits.Given {
-		if err := caller.Require(PermissionAdjust); err != nil {
+		if err := caller.RequireWhole(PermissionAdjust); err != nil {
 			return View{}, err
 		}
 	}

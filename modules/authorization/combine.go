@@ -104,6 +104,9 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []batc
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		batches := asked()
+		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
+			return nil, err
+		}
 		d, err := s.open(ctx, batches)
 		if err != nil {
 			return nil, err
@@ -115,6 +118,14 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []batc
 		rows = d.rows
 		return results, s.write(ctx, d)
 	}, options...)
+}
+
+func organizationsOf(batches []batch) []uuid.UUID {
+	organizations := make([]uuid.UUID, len(batches))
+	for i, b := range batches {
+		organizations[i] = b.organization
+	}
+	return organizations
 }
 
 // open reads what the batches may touch: in one statement the authorizations, and
@@ -236,6 +247,9 @@ func (s *Service) proof(rows *[]doneOperation) db.Option {
 			return false, nil
 		}
 		ours := (*rows)[0]
+		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
+			return false, err
+		}
 		there, err := s.store.doneOne(ctx, operationKey{ours.OrganizationID, ours.ID})
 		if err != nil || there == nil {
 			return false, err

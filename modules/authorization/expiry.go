@@ -22,6 +22,15 @@ const sweepBatch = 100
 // at once: whoever comes second finds nothing left to do.
 func (s *Service) SweepHolds(ctx context.Context) (int, error) { return s.sweep(ctx, uuid.Nil) }
 
+// across lets a transaction reach all organizations where it is about all, [uuid.Nil],
+// and nobody's otherwise but its caller's.
+func across(organization uuid.UUID) []db.Option {
+	if organization == uuid.Nil {
+		return []db.Option{db.AllOrganizations()}
+	}
+	return nil
+}
+
 // sweep sweeps one organization or, with [uuid.Nil], all.
 func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (int, error) {
 	written := 0
@@ -31,7 +40,7 @@ func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (int, error
 		limit := sweepBatch + len(stuck)
 		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
 			return s.store.due(ctx, organization, s.clock(), limit)
-		})
+		}, across(organization)...)
 		if err != nil {
 			return written, errors.Join(append(failed, err)...)
 		}

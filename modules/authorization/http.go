@@ -44,14 +44,14 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead,
+			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead, Limited: true,
 			Name: "listAuthorizations", Summary: "List authorizations",
 			Description: "Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.",
 			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead,
+			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead, Limited: true,
 			Name: "getAuthorization", Summary: "Read an authorization",
 			Description: "One authorization with its balance of this moment: units of holds that have run out count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -91,7 +91,7 @@ type authorizationBody struct {
 	EndDate        calendar.Date `json:"endDate"`
 	Status         Status        `json:"status"`
 	Caps           []capBody     `json:"caps"`
-	Notes          *string       `json:"notes"`
+	Notes          *string       `json:"notes" needs:"authorization:read-notes"`
 	Version        int           `json:"version"`
 	CreatedAt      time.Time     `json:"createdAt"`
 	UpdatedAt      time.Time     `json:"updatedAt"`
@@ -258,7 +258,7 @@ type changeAuthorizationRequest struct {
 	StartDate   patch.Field[calendar.Date] `json:"startDate"`
 	EndDate     patch.Field[calendar.Date] `json:"endDate"`
 	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
-	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000"`
+	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
 	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"`
 
 	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE"` // what becomes of bookings that the change would strand; not given: it is refused

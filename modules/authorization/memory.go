@@ -82,5 +82,5 @@ func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (in
 	before := s.clock().Add(-older)
 	return db.ReadCommitted(ctx, s.database, "units.forget", func(ctx context.Context) (int64, error) {
 		return s.store.forgetOperations(ctx, before)
-	})
+	}, db.AllOrganizations())
 }

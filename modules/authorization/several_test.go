@@ -52,7 +52,7 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 		var all []Authorization
 		err = tx.Order("initial_units").Find(&all).Error
 		return [2][]Authorization{several, all}, err
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 	require.Len(t, both[0], 2)
 	for _, found := range both {

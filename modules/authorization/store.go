@@ -16,6 +16,9 @@ import (
 // from the context; without either it fails.
 type store struct{}
 
+// owners say whose an authorization is.
+var owners = db.Owners{Patient: "authorizations.patient_id IN (%s)"}
+
 // Filter narrows a list of authorizations; zero values do not narrow it.
 type Filter struct {
 	PatientID     uuid.UUID
@@ -48,9 +51,9 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 }
 
 // get returns the authorization as its row says, holds that have expired
-// included in the scheduled units.
+// included in the scheduled units. Out of the caller's reach there is none.
 func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {
 		return Authorization{}, err
 	}
@@ -73,9 +76,10 @@ func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Author
 }
 
 // list returns authorizations as they count at the moment. Indexes: the primary
-// key, authorizations_by_end, authorizations_by_start.
+// key, authorizations_by_end, authorizations_by_start; for a limited reach
+// authorizations_by_patient.
 func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {
 		return nil, err
 	}

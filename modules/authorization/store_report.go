@@ -62,7 +62,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 
 // totals sums up authorizations that pass the filter, whatever its page says.
 func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {
 		return Totals{}, err
 	}

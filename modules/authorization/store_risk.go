@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,8 +15,8 @@ import (
 // What risk.go says of one authorization, in SQL: a is the authorization. A test
 // holds the two together.
 const (
-	// grantedSQL are those that are granted and have begun.
-	grantedSQL = `a.organization_id = @organization AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
+	// grantedSQL are those that are granted and have begun, within the caller's reach.
+	grantedSQL = `a.organization_id = @organization AND ` + withinReach + ` AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
 	// pagedSQL goes on after a position, runningSQL likewise, among those that have not
 	// ended. The scan of the index begins there, so that is never before the first day
 	// asked for.
@@ -49,6 +50,9 @@ const (
 		AND CAST(a.used_units AS bigint) * (a.end_date - a.start_date + 1) * 100
 			< CAST(a.total_units AS bigint) * (CAST(@today AS date) - a.start_date + 1) * 80`
 )
+
+// withinReach stands where [store.ask] puts the condition of the caller's reach.
+const withinReach = "{within reach}"
 
 // EndPosition is where a page of authorizations by their last days ended.
 type EndPosition struct {
@@ -159,7 +163,14 @@ func (store) ask(ctx context.Context, text string, q question, at Moment, found 
 	if err != nil {
 		return err
 	}
-	return tx.Raw(text, q.arguments(organization, at)).Scan(found).Error
+	reach, err := db.ReachOf(ctx)
+	if err != nil {
+		return err
+	}
+	arguments := q.arguments(organization, at)
+	maps.Copy(arguments, reach.Arguments())
+	text = strings.ReplaceAll(text, withinReach, reach.Condition(db.Owners{Patient: "a.patient_id IN (%s)"}))
+	return tx.Raw(text, arguments).Scan(found).Error
 }
 
 func pointersTo[T any](found []T, of func(*T) *Authorization) []*Authorization {

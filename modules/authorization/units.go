@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
@@ -118,6 +119,9 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 	if err := op.check(); err != nil {
 		return Outcome{}, err
 	}
+	if err := s.reachable(ctx, op.AuthorizationID); err != nil {
+		return Outcome{}, err
+	}
 	op = op.by(caller, s.operationID(caller, key, 0), s.newID(), key)
 	outcomes, err := s.carryOut(ctx, "units."+string(op.Kind), batch{organization: caller.OrganizationID, ops: []Operation{op}})
 	if err != nil {
@@ -127,6 +131,20 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 		return outcomes[0], outcomes[0].Refusal
 	}
 	return outcomes[0], nil
+}
+
+// reachable returns [ErrNotFound] where the authorization is out of the caller's reach.
+// It asks before anybody waits in the lane, and does not ask at all about callers whose
+// reach is the organization.
+func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
+	reach, err := db.ReachOf(ctx)
+	if err != nil || reach.Everything() {
+		return err
+	}
+	_, err = db.Snapshot(ctx, s.database, "authorization.reach", func(ctx context.Context) (Authorization, error) {
+		return s.store.get(ctx, id)
+	})
+	return err
 }
 
 // by fills in who asks for the operation, and what was chosen for it.
@@ -154,6 +172,9 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		made := d.bookings[b.key(op)]
 		if made == nil {
 			return Outcome{}, ErrNotFound
+		}
+		if err := s.reachable(ctx, op.AuthorizationID); err != nil {
+			return Outcome{}, err
 		}
 		show(ctx, made.before.ID, made.before.PatientID)
 		_, outcome := decide(made.before, op, at)

@@ -101,7 +101,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 				return nil, err
 			}
 			return found, s.addHolds(ctx, found)
-		})
+		}, across(organization)...)
 		if err != nil {
 			return report, err
 		}

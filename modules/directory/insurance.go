@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -47,7 +48,7 @@ type InsuranceFilter struct {
 }
 
 var insurances = kind[Insurance, *Insurance]{
-	name: "insurance", absent: ErrInsuranceNotFound, refer: referInsurance,
+	name: "insurance", absent: ErrInsuranceNotFound, owners: db.Owners{Patient: "insurances.patient_id IN (%s)"}, refer: referInsurance,
 	told: told{values: []string{"payerId", "startsOn", "endsOn"}}, whose: func(i Insurance) uuid.UUID { return i.PatientID },
 }
 

@@ -29,6 +29,8 @@ type kind[T any, P record[T]] struct {
 	absent *fault.Error // there is no such record in the caller's organization
 	blank  T            // passes settle: what is wrong with a change made to it is wrong with the change by itself
 
+	owners db.Owners // of its rows; the zero value: nobody, so that a limited reach leads to none
+
 	told told // to the audit trail; the zero value: names of fields only
 
 	// What is particular to the noun; each may be nil.
@@ -89,7 +91,7 @@ func (k kind[T, P]) get(ctx context.Context, s *Service, id uuid.UUID) (T, error
 // list reads the records of a page that match every condition.
 func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condition) ([]T, error) {
 	return db.Snapshot(ctx, s.database, k.name+".list", func(ctx context.Context) ([]T, error) {
-		found, err := find[T](ctx, p, where)
+		found, err := find[T](ctx, p, k.owners, where)
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +166,7 @@ func (k kind[T, P]) show(ctx context.Context, found ...T) {
 func (kind[T, P]) versionOf(record T) int { return P(&record).head().Version }
 
 func (k kind[T, P]) take(ctx context.Context, id uuid.UUID) (T, error) {
-	found, err := take[T](ctx, id)
+	found, err := take[T](ctx, id, k.owners)
 	if db.IsNotFound(err) {
 		return found, k.absent
 	}

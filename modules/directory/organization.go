@@ -86,6 +86,9 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 				return created, err
 			}
 		}
+		if err := db.Admit(ctx, created.ID); err != nil {
+			return Organization{}, err
+		}
 		if err := insert(ctx, &created); err != nil {
 			return Organization{}, err
 		}
@@ -112,7 +115,7 @@ func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization,
 	if err != nil {
 		return Organization{}, err
 	}
-	if id != caller.OrganizationID && caller.Require(PermissionOrganizationReadAll) != nil {
+	if id != caller.OrganizationID && caller.RequireWhole(PermissionOrganizationReadAll) != nil {
 		return Organization{}, ErrOrganizationNotFound
 	}
 	return db.Snapshot(ctx, s.database, "organization.get", func(ctx context.Context) (Organization, error) {
@@ -128,7 +131,7 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 		return nil, err
 	}
 	only := caller.OrganizationID
-	if caller.Require(PermissionOrganizationReadAll) == nil {
+	if caller.RequireWhole(PermissionOrganizationReadAll) == nil {
 		only = uuid.Nil
 	}
 	return db.Snapshot(ctx, s.database, "organization.list", func(ctx context.Context) ([]Organization, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -53,7 +54,7 @@ type PatientFilter struct {
 }
 
 var patients = kind[Patient, *Patient]{
-	name: "patient", absent: ErrPatientNotFound, blank: Patient{DateOfBirth: earliestBirth},
+	name: "patient", absent: ErrPatientNotFound, owners: db.Owners{Patient: "patients.id IN (%s)"}, blank: Patient{DateOfBirth: earliestBirth},
 	told: told{values: []string{"status"}}, whose: func(p Patient) uuid.UUID { return p.ID },
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -72,7 +73,7 @@ type PractitionerFilter struct {
 }
 
 var practitioners = kind[Practitioner, *Practitioner]{
-	name: "practitioner", absent: ErrPractitionerNotFound, load: loadCredentials, save: saveCredentials,
+	name: "practitioner", absent: ErrPractitionerNotFound, owners: db.Owners{Practitioner: "practitioners.id = (%s)"}, load: loadCredentials, save: saveCredentials,
 	told: told{values: []string{"status", "credentials"}},
 }
 

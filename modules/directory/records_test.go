@@ -407,7 +407,7 @@ func TestWhereWeeksStart(t *testing.T) {
 		return db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (time.Weekday, error) {
 			days, err := r.WeekStarts(ctx, []uuid.UUID{caller.OrganizationID}, []uuid.UUID{insurance})
 			return append(days, time.Sunday)[0], err
-		})
+		}, db.AllOrganizations())
 	}
 	var last uuid.UUID
 	for name, want := range map[string]time.Weekday{

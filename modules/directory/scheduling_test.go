@@ -75,7 +75,7 @@ func (r register) rules(t testing.TB, q scheduling.Question) scheduling.Rules {
 	t.Helper()
 	rules, err := db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (scheduling.Rules, error) {
 		return r.SchedulingRules(ctx, q)
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 	return rules
 }
@@ -227,7 +227,7 @@ func TestTheRulesOfBookingsLockNoTable(t *testing.T) {
 				SELECT virtualtransaction FROM pg_locks WHERE locktype = 'virtualxid' AND pid = pg_backend_pid())
 			ORDER BY 1`).Scan(&locked).Error
 		return locked, err
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 	require.Contains(t, locked, "page payer_rounding_rules_pkey", "they are there to be seen")
 	const tables = "organizations|service_codes|service_code_credentials|practitioners|practitioner_credentials|patients|" +

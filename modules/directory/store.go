@@ -55,9 +55,10 @@ func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
-func take[T any](ctx context.Context, id uuid.UUID) (T, error) {
+// take returns the record, unless it is out of the caller's reach.
+func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 	var found T
-	tx, _, err := db.Tenant(ctx)
+	tx, _, err := db.Reachable(ctx, of)
 	if err != nil {
 		return found, err
 	}
@@ -65,11 +66,11 @@ func take[T any](ctx context.Context, id uuid.UUID) (T, error) {
 	return found, err
 }
 
-// find lists records of a page. Index: the primary key, or one that begins like
+// find lists records of a page that are within the caller's reach. Index: the primary key, or one that begins like
 // it; a list in another order reads the organization's rows, of which there are
 // thousands and not millions.
-func find[T any](ctx context.Context, p Page, where []condition) ([]T, error) {
-	tx, _, err := db.Tenant(ctx)
+func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) ([]T, error) {
+	tx, _, err := db.Reachable(ctx, of)
 	if err != nil {
 		return nil, err
 	}

@@ -76,13 +76,16 @@ func (s *Service) deliver(ctx context.Context) {
 func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 	return db.Snapshot(ctx, s.database, "webhook.due", func(ctx context.Context) ([]dueWebhook, error) {
 		return s.store.dueWebhooks(ctx, s.now())
-	})
+	}, db.AllOrganizations())
 }
 
 // serve sends what is due to one webhook, some at a time, until nothing is.
 func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 	for ctx.Err() == nil {
 		claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) ([]claim, error) {
+			if err := db.Admit(ctx, w.OrganizationID); err != nil {
+				return nil, err
+			}
 			now := s.now()
 			return s.store.claim(ctx, w, now, now.Add(lease), maxClaims)
 		})
@@ -99,6 +102,9 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 			return nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
 		}
 		_, err = db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
+			if err := db.Admit(ctx, w.OrganizationID); err != nil {
+				return struct{}{}, err
+			}
 			for i, c := range claims {
 				if err := s.store.settle(ctx, w, c, results[i]); err != nil {
 					return struct{}{}, err

@@ -77,7 +77,7 @@ func (s *Service) Relay(ctx context.Context) (int, error) {
 			}
 			full = len(locked) == maxStreams
 			return s.store.move(ctx, locked, maxBatch, s.now())
-		})
+		}, db.AllOrganizations())
 		if err != nil || len(done) == 0 {
 			return n - 1, err
 		}
@@ -103,7 +103,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 	}
 	found, err := db.Snapshot(ctx, s.database, "events.heads", func(ctx context.Context) ([]head, error) {
 		return s.store.heads(ctx, watched)
-	})
+	}, db.AllOrganizations())
 	s.streams.advance(found...)
 	return err
 }
@@ -169,5 +169,5 @@ func (s *Service) sweep(ctx context.Context) {
 func (s *Service) Sweep(ctx context.Context) (int64, error) {
 	return db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (int64, error) {
 		return s.store.removeBefore(ctx, s.now().Add(-s.retention))
-	})
+	}, db.AllOrganizations())
 }

@@ -19,7 +19,7 @@ func (s *Service) Accept(ctx context.Context, token, password string) (User, err
 	hash := hashOfToken(token)
 	found, err := db.Snapshot(ctx, s.database, "invitation.find", func(ctx context.Context) (Invitation, error) {
 		return s.ifOpen(invitationWith(ctx, hash))
-	})
+	}, db.AllOrganizations())
 	if err != nil {
 		return User{}, err
 	}

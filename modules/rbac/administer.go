@@ -116,7 +116,10 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 		if err := updateUser(ctx, before, after); err != nil {
 			return User{}, err
 		}
-		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) {
+		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) { // tokens say what no longer holds
+			if after.epoch, err = s.revoke(ctx, after.OrganizationID, id); err != nil {
+				return User{}, err
+			}
 			if err := s.withdraw(ctx, invitationsBy(id)); err != nil { // which they could not make any more, perhaps
 				return User{}, err
 			}

@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.reachRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.reachRoutes(), s.apiKeyRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -31,7 +31,13 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
 			Name: "whoAmI", Summary: "Who am I",
 			Description: "The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleMe),
+			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn,
+			Name: "signOutEverywhere", Summary: "Sign out everywhere",
+			Description: "Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.",
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
 		},
 	}
 }
@@ -90,4 +96,8 @@ func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) 
 	}
 	caller, err := identity.From(ctx)
 	return s.bodyOf(me, caller.Roles), err
+}
+
+func (s *Service) handleSignOutEverywhere(ctx context.Context, _ httpx.None) (httpx.None, error) {
+	return httpx.None{}, s.SignOutEverywhere(ctx)
 }

@@ -70,13 +70,6 @@ func (s *Service) invitationBodyOf(i Invitation) invitationBody {
 	}
 }
 
-func inUTC(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC())
-}
-
 func (s *Service) handleInvite(ctx context.Context, in NewInvitation) (invitationWithToken, error) {
 	made, token, err := s.Invite(ctx, in)
 	return invitationWithToken{s.invitationBodyOf(made), httpx.Secret(token)}, err

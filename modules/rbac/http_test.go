@@ -73,7 +73,8 @@ func TestSigningInThroughHTTP(t *testing.T) {
 		"roles": []any{"TECHNICIAN"},
 		"permissions": []any{
 			"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
-			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "session:read", "session:change",
+			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "appointment:read-notes",
+			"availability:read", "calendar:manage", "session:read", "session:change", "session:read-narrative",
 		},
 	}
 	require.Equal(t, user, answer["user"])

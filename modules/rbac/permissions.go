@@ -44,6 +44,7 @@ const (
 	authorizationConsume identity.Permission = "authorization:consume"
 	authorizationPreview identity.Permission = "authorization:preview"
 	authorizationVerify  identity.Permission = "authorization:verify"
+	authorizationNotes   identity.Permission = "authorization:read-notes"
 
 	appointmentRead       identity.Permission = "appointment:read"
 	appointmentBook       identity.Permission = "appointment:book"
@@ -53,14 +54,16 @@ const (
 	appointmentStart      identity.Permission = "appointment:start"
 	appointmentComplete   identity.Permission = "appointment:complete"
 	appointmentNoShow     identity.Permission = "appointment:no-show"
+	appointmentNotes      identity.Permission = "appointment:read-notes"
 
 	availabilityRead   identity.Permission = "availability:read"
 	availabilityChange identity.Permission = "availability:change"
 
 	calendarManage identity.Permission = "calendar:manage"
 
-	sessionRead   identity.Permission = "session:read"
-	sessionChange identity.Permission = "session:change"
+	sessionRead      identity.Permission = "session:read"
+	sessionChange    identity.Permission = "session:change"
+	sessionNarrative identity.Permission = "session:read-narrative"
 
 	reportRead       identity.Permission = "report:read"
 	alertAcknowledge identity.Permission = "alert:acknowledge"
@@ -71,6 +74,8 @@ const (
 	userChange identity.Permission = "user:change"
 	userGrant  identity.Permission = "user:grant"
 	userInvite identity.Permission = "user:invite"
+
+	apiKeyManage identity.Permission = "api-key:manage"
 
 	caseloadRead   identity.Permission = "caseload:read"
 	caseloadChange identity.Permission = "caseload:change"
@@ -100,9 +105,21 @@ func (g grant) of(r Role) identity.Scope {
 	return g.limited[r]
 }
 
+// Who holds a permission for some records only.
+var (
+	// A technician looks after the patients of the caseload, and a patient or guardian
+	// after oneself and one's own: of their records, the units that there are, no texts.
+	caseloadAndFamily = map[Role]identity.Scope{Technician: identity.Caseload, Patient: identity.Child}
+	// A technician delivers appointments, and writes down what took place.
+	own          = map[Role]identity.Scope{Technician: identity.Self}
+	ownAndFamily = map[Role]identity.Scope{Technician: identity.Self, Patient: identity.Child}
+)
+
 // shipped says which roles hold a permission in an organization that has changed
-// nothing. A patient holds none until there are grants for one's own records
-// only; a super administrator sees no health data.
+// nothing. A behavior analyst holds what they hold for the organization: in a small
+// practice they stand in for each other, and plan for technicians whose patients are
+// not on their own caseload; a larger one narrows it. A super administrator sees no
+// health data.
 //
 // docs/roles.md shows this table; a test fails when they differ.
 var shipped = []grant{
@@ -111,7 +128,7 @@ var shipped = []grant{
 	{permission: organizationCreate, roles: []Role{SuperAdmin}},
 	{permission: organizationChange, roles: []Role{Admin}},
 
-	{permission: patientRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: patientRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},
 	{permission: patientCreate, roles: []Role{Admin, Scheduler}},
 	{permission: patientChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
@@ -131,7 +148,7 @@ var shipped = []grant{
 	{permission: serviceCodeCreate, roles: []Role{Admin, Biller}},
 	{permission: serviceCodeChange, roles: []Role{Admin, Biller}},
 
-	{permission: authorizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: authorizationRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},
 	{permission: authorizationCreate, roles: []Role{Admin, Biller}},
 	{permission: authorizationChange, roles: []Role{Admin, Biller}},
 	{permission: authorizationAdjust, roles: []Role{Admin}},
@@ -141,23 +158,26 @@ var shipped = []grant{
 	{permission: authorizationConsume, roles: []Role{Admin, Practitioner}},
 	{permission: authorizationPreview, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: authorizationVerify, roles: []Role{Admin, Auditor}},
+	{permission: authorizationNotes, roles: []Role{Admin, Practitioner, Biller, Auditor}},
 
-	{permission: appointmentRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: appointmentRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: ownAndFamily},
 	{permission: appointmentBook, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: appointmentPreview, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: appointmentReschedule, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: appointmentCancel, roles: []Role{Admin, Scheduler, Practitioner}},
-	{permission: appointmentStart, roles: []Role{Admin, Practitioner, Technician}},
-	{permission: appointmentComplete, roles: []Role{Admin, Practitioner, Technician}},
-	{permission: appointmentNoShow, roles: []Role{Admin, Scheduler, Practitioner, Technician}},
+	{permission: appointmentStart, roles: []Role{Admin, Practitioner}, limited: own},
+	{permission: appointmentComplete, roles: []Role{Admin, Practitioner}, limited: own},
+	{permission: appointmentNoShow, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
+	{permission: appointmentNotes, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: own},
 
-	{permission: availabilityRead, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: availabilityRead, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
 	{permission: availabilityChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
-	{permission: calendarManage, roles: []Role{Admin, Scheduler, Practitioner}},
+	{permission: calendarManage, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
 
-	{permission: sessionRead, roles: []Role{Admin, Practitioner, Technician, Biller, Auditor}},
-	{permission: sessionChange, roles: []Role{Admin, Practitioner, Technician}},
+	{permission: sessionRead, roles: []Role{Admin, Practitioner, Biller, Auditor}, limited: own},
+	{permission: sessionChange, roles: []Role{Admin, Practitioner}, limited: own},
+	{permission: sessionNarrative, roles: []Role{Admin, Practitioner, Auditor}, limited: own},
 
 	{permission: reportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: alertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},
@@ -168,6 +188,8 @@ var shipped = []grant{
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
 	{permission: userInvite, roles: []Role{Admin}},
+
+	{permission: apiKeyManage, roles: []Role{Admin}},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
 	{permission: caseloadChange, roles: []Role{Admin}},

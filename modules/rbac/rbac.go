@@ -26,6 +26,8 @@ type User struct {
 	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+
+	epoch int64 // of the tokens that hold
 }
 
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].
@@ -62,6 +64,8 @@ type Service struct {
 	logger    logrus.FieldLogger
 	passwords *hasher
 	tokens    *tokens
+	standing  standing
+	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
 }

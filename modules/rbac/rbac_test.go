@@ -31,6 +31,7 @@ type desk struct {
 	clock        *clock
 	organization uuid.UUID
 	log          *bytes.Buffer
+	logger       logrus.FieldLogger // of all instances
 }
 
 // clock is a time that tests set.
@@ -58,12 +59,18 @@ func open(t testing.TB) desk {
 	d := desk{database: dbtest.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
 	logger := logrus.New()
 	logger.SetOutput(d.log)
-	d.Service = rbac.New(rbac.Dependencies{
-		Database: d.database, Audit: &trailtest.Book{}, Clock: d.clock.now, NewID: newID, Logger: logger,
-		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
-	})
+	d.logger = logger
+	d.Service = d.instance(d.database)
 	d.organization = d.found(t)
 	return d
+}
+
+// instance starts the service on the database.
+func (d desk) instance(database *db.DB) *rbac.Service {
+	return rbac.New(rbac.Dependencies{
+		Database: database, Audit: &trailtest.Book{}, Clock: d.clock.now, NewID: newID, Logger: d.logger,
+		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
+	})
 }
 
 // found makes one more organization.
@@ -99,7 +106,7 @@ func (d desk) exec(t testing.TB, sql string, values ...any) {
 			return struct{}{}, err
 		}
 		return struct{}{}, tx.Exec(sql, values...).Error
-	})
+	}, db.AllOrganizations())
 	require.NoError(t, err)
 }
 
@@ -125,6 +132,6 @@ func (d desk) read(t testing.TB, into any, sql string) error {
 			return struct{}{}, err
 		}
 		return struct{}{}, tx.Raw(sql).Scan(into).Error
-	})
+	}, db.AllOrganizations())
 	return err
 }

@@ -35,8 +35,15 @@ func describe() string {
 	b.WriteString(`# Roles and permissions
 
 What each role may do in its own organization, as shipped. A user may hold several
-roles; permissions add up. This page is made from ` + "`modules/rbac/permissions.go`" + ` by
+roles; permissions add up, and so do their scopes. This page is made from
+` + "`modules/rbac/permissions.go`" + ` by
 ` + "`go test ./modules/rbac -run TestTheDocumentOfRoles -update`" + `; a test fails when they differ.
+
+● for all records of the organization · C for those of the **c**aseload: of the patients
+who are assigned to the user's practitioner · S for one's own (**s**elf): of the
+appointments that the user's practitioner delivers · F for the **f**amily: of the patients
+whose guardian the user is, or who they are. A user whom nothing links to a practitioner
+or a patient reaches nothing by C, S or F.
 
 | permission |`)
 	for _, role := range rbac.Roles() {
@@ -52,15 +59,17 @@ roles; permissions add up. This page is made from ` + "`modules/rbac/permissions
 	}
 	b.WriteString(`
 - ADMIN is an administrator of the practice, PRACTITIONER a behavior analyst (BCBA), TECHNICIAN a behavior technician (RBT), PATIENT a patient or guardian.
-- PATIENT may only sign in and see who they are, until there are grants for one's own records.
+- PATIENT sees the records of the family without texts: patients, authorizations with their units, appointments. Of a group they do not see who else belongs to it.
+- PRACTITIONER holds all for the organization, as analysts of a small practice stand in for each other and plan for technicians; a larger one narrows it to the caseload.
 - SUPER_ADMIN makes organizations and sees no health data.
 - ` + "`organization:read-all`" + ` adds the other organizations to what ` + "`organization:read`" + ` shows.
+- ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` are needed to see fields of what one may read otherwise: they are null without them, and cannot be changed.
 - ` + "`authorization:adjust`" + ` is needed beside ` + "`authorization:change`" + ` to change the total of an authorization.
 `)
 	return b.String()
 }
 
-// letters shows a scope: ● the organization's, else the first letters of its members.
+// letters shows a scope.
 func letters(s identity.Scope) string {
 	switch {
 	case s == 0:
@@ -68,11 +77,14 @@ func letters(s identity.Scope) string {
 	case s.Has(identity.Organization):
 		return "● "
 	}
-	var firsts []string
-	for _, name := range strings.Split(s.String(), "+") {
-		firsts = append(firsts, name[:1])
+	var letters []string
+	for letter, scope := range map[string]identity.Scope{"C": identity.Caseload, "S": identity.Self, "F": identity.Child} {
+		if s.Has(scope) {
+			letters = append(letters, letter)
+		}
 	}
-	return strings.Join(firsts, " ") + " "
+	slices.Sort(letters)
+	return strings.Join(letters, " ") + " "
 }
 
 func TestPermissions(t *testing.T) {
@@ -89,10 +101,16 @@ func TestPermissions(t *testing.T) {
 		require.Equal(t, !slices.Contains(across, p), slices.Contains(rbac.Admin.Permissions(), p),
 			"an administrator holds all that stays within the organization: %s", p)
 	}
-	require.Empty(t, rbac.Patient.Permissions())
+	require.Equal(t, []identity.Permission{"patient:read", "authorization:read", "appointment:read"}, rbac.Patient.Permissions())
+	for _, p := range rbac.Patient.Permissions() {
+		require.Equal(t, identity.Child, rbac.Patient.Scope(p), "of one's own and nobody else's")
+	}
+	for _, p := range all {
+		require.Equal(t, rbac.Admin.Scope(p) != 0, rbac.Admin.Scope(p).Has(identity.Organization), "%s", p)
+	}
 	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create"}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
-		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(string(p), ":")[1], "an auditor changes nothing")
+		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
 	}
 	require.Empty(t, rbac.Role("OWNER").Permissions())
 }

@@ -35,7 +35,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 	email = canonicalEmail(email)
 	known, err := db.Snapshot(ctx, s.database, "user.sign-in", func(ctx context.Context) (credentials, error) {
 		return credentialsOf(ctx, email)
-	})
+	}, db.AllOrganizations())
 	unknown := db.IsNotFound(err)
 	if unknown {
 		known, err = credentials{Hash: s.passwords.nobody}, nil
@@ -55,7 +55,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		}
 		return SignedIn{}, ErrWrongCredentials
 	}
-	token, err := s.tokens.issue(known.User)
+	token, err := s.tokens.issue(known.User, uuid.Nil)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
 	}
@@ -87,10 +87,14 @@ func userFields(event string, u User) logrus.Fields {
 }
 
 // Me returns the user who is signed in. The error is [identity.ErrUnauthenticated]
-// where there is none, or not any more.
+// where there is none, or not any more, and [identity.ErrPeopleOnly] where the
+// caller is another system.
 func (s *Service) Me(ctx context.Context) (User, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
+		return User{}, err
+	}
+	if err := caller.RequirePerson(); err != nil {
 		return User{}, err
 	}
 	me, err := db.Snapshot(ctx, s.database, "user.me", func(ctx context.Context) (User, error) {

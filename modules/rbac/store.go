@@ -21,6 +21,7 @@ type userRow struct {
 	PasswordHash   string
 	Status         string
 	PractitionerID *uuid.UUID
+	TokenEpoch     int64
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -75,6 +76,7 @@ func (f foundUser) user() User {
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
 		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		epoch: row.TokenEpoch,
 	}
 }
 

@@ -29,6 +29,8 @@ const maxToken = 4096
 type claims struct {
 	Organization uuid.UUID `json:"org"`
 	Roles        []string  `json:"roles"`
+	Epoch        int64     `json:"epoch"` // of the user's tokens: see users.token_epoch
+	SignIn       uuid.UUID `json:"sid"`   // of which it is
 	jwt.RegisteredClaims
 }
 
@@ -66,12 +68,14 @@ func newTokens(secret []byte, lifetime time.Duration, clock func() time.Time, ne
 	}
 }
 
-// issue signs a token for the user.
-func (t *tokens) issue(u User) (string, error) {
+// issue signs a token for the user, of a sign-in.
+func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
 	now := t.clock()
 	c := claims{
 		Organization: u.OrganizationID,
 		Roles:        names(u.Roles),
+		Epoch:        u.epoch,
+		SignIn:       signIn,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuer,
 			Subject:   u.ID.String(),
@@ -91,11 +95,22 @@ var (
 )
 
 // Authenticate returns who an access token was issued to, with the permissions
-// of the roles. It asks no database: a change of roles takes effect with the next
-// token. The error is [identity.ErrUnauthenticated]; its text says only whether
-// the token has expired.
-func (s *Service) Authenticate(_ context.Context, token string) (identity.Caller, error) {
-	return s.tokens.check(token)
+// of the roles. It asks no database: what was revoked is known, see [Service.Run].
+// An API key stands in the place of a token: see [Service.CreateKey]. Errors:
+// [identity.ErrUnauthenticated], whose text says only whether the token has
+// expired or was revoked; [ErrTokenNotChecked].
+func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
+	if isKey(token) {
+		return s.authenticateKey(ctx, token)
+	}
+	caller, err := s.tokens.check(token)
+	if err == nil {
+		err = s.standing.check(caller)
+	}
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	return caller, nil
 }
 
 func (t *tokens) check(token string) (identity.Caller, error) {
@@ -130,6 +145,8 @@ func (t *tokens) verify(token string) (*verified, error) {
 	return &verified{c, identity.Caller{
 		UserID:         user,
 		OrganizationID: c.Organization,
+		SignInID:       c.SignIn,
+		Epoch:          c.Epoch,
 		Roles:          c.Roles,
 		Permissions:    t.grants.of(combine(c.Roles)),
 		Until:          c.ExpiresAt.Time,

@@ -57,7 +57,7 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	tokens, _ := turnstile(testSecret)
 	u := someone(Scheduler, Auditor)
 	u.Email, u.Name = "ada@example.test", "Ada"
-	token, err := tokens.issue(u)
+	token, err := tokens.issue(u, uuid.Nil)
 	require.NoError(t, err)
 	caller, err := tokens.check(token)
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	require.NoError(t, err)
 	var says map[string]any
 	require.NoError(t, json.Unmarshal(payload, &says))
-	require.Len(t, says, 9, "and nothing about the person: %s", payload)
+	require.Len(t, says, 11, "and nothing about the person: %s", payload)
 	require.NotContains(t, string(payload), "ada")
 }
 
@@ -80,7 +80,7 @@ func TestATokenIsValidForItsLifetime(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	issued := *now
-	token, err := tokens.issue(someone(Admin))
+	token, err := tokens.issue(someone(Admin), uuid.Nil)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		after   time.Duration
@@ -203,7 +203,7 @@ func FuzzToken(f *testing.F) {
 	tokens, _ := turnstile(testSecret)
 	id := uuid.MustParse("01960000-0000-7000-8000-000000000001")
 	tokens.newID = func() uuid.UUID { return id } // every process that fuzzes makes the same token
-	good, err := tokens.issue(User{ID: id, OrganizationID: id, Roles: []Role{Admin}})
+	good, err := tokens.issue(User{ID: id, OrganizationID: id, Roles: []Role{Admin}}, id)
 	require.NoError(f, err)
 	f.Add(good)
 	f.Add("..")
@@ -218,7 +218,7 @@ func FuzzToken(f *testing.F) {
 func BenchmarkAuthenticate(b *testing.B) {
 	tokens, _ := turnstile(testSecret)
 	s := &Service{tokens: tokens}
-	token, err := tokens.issue(someone(Scheduler, Practitioner))
+	token, err := tokens.issue(someone(Scheduler, Practitioner), uuid.Nil)
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -234,7 +234,7 @@ func FuzzAuthenticate(f *testing.F) {
 	tokens, now := turnstile(testSecret)
 	u := User{ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000b"), Roles: []Role{Scheduler}}
 	tokens.newID = func() uuid.UUID { return u.ID } // the same token in every process
-	good, err := tokens.issue(u)
+	good, err := tokens.issue(u, uuid.Nil)
 	require.NoError(f, err)
 	header, rest, _ := strings.Cut(good, ".")
 	claims, signature, _ := strings.Cut(rest, ".")

@@ -96,6 +96,25 @@ func (s *Service) recordUser(ctx context.Context, u User) error {
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
+// grantedKey is the After of an API key that was made or revoked. Its name is left
+// out: people write there what they like.
+type grantedKey struct {
+	Permissions []identity.Permission `json:"permissions"`
+	ExpiresAt   *time.Time            `json:"expiresAt"`
+}
+
+// recordKey keeps that the caller has made or revoked an API key.
+func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at time.Time) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "api-key", k.ID, at
+	e.After = grantedKey{k.Permissions, k.ExpiresAt}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // refusedSignIn says why, to those who may read the trail.
 type refusedSignIn struct {
 	Reason string `json:"reason"`

@@ -41,12 +41,20 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 		ID: s.newID(), OrganizationID: organization, Email: n.Email, Name: n.Name,
 		Roles: inOrder(n.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	there := func(ctx context.Context) (bool, error) { return userExists(ctx, organization, created.ID) }
+	there := func(ctx context.Context) (bool, error) {
+		if err := db.Admit(ctx, organization); err != nil {
+			return false, err
+		}
+		return userExists(ctx, organization, created.ID)
+	}
 	return db.Serializable(ctx, s.database, "user.create", func(ctx context.Context) (User, error) {
 		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
 			if done, err := there(ctx); done || err != nil {
 				return created, err
 			}
+		}
+		if err := db.Admit(ctx, organization); err != nil {
+			return User{}, err
 		}
 		if err := insertUser(ctx, created, hash); err != nil {
 			return User{}, err
@@ -58,7 +66,7 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 // HasUsers reports whether there is any user in any organization. It needs no
 // caller in the context.
 func (s *Service) HasUsers(ctx context.Context) (bool, error) {
-	return db.Snapshot(ctx, s.database, "user.any", anyUser)
+	return db.Snapshot(ctx, s.database, "user.any", anyUser, db.AllOrganizations())
 }
 
 // SignIns returns those of the addresses with which somebody can sign in, in any
@@ -67,7 +75,7 @@ func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error) {
 	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]string, error) {
 		return activeEmails(ctx, emails)
-	})
+	}, db.AllOrganizations())
 }
 
 func (n NewUser) check() []fault.Field {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,7 +16,7 @@ func TestARememberedTokenIsCheckedForTime(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	issued := *now
-	token, err := tokens.issue(someone(Scheduler))
+	token, err := tokens.issue(someone(Scheduler), uuid.Nil)
 	require.NoError(t, err)
 	first, err := tokens.check(token)
 	require.NoError(t, err)

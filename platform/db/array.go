@@ -1,6 +1,8 @@
 package db
 
 import (
+	"strings"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -26,4 +28,14 @@ func NullableUUIDs(ids []*uuid.UUID) []pgtype.UUID {
 		}
 	}
 	return values
+}
+
+// uuidText writes ids as PostgreSQL reads an array: one argument of a statement that
+// names its arguments.
+func uuidText(ids []uuid.UUID) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return "{" + strings.Join(texts, ",") + "}"
 }

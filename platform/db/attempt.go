@@ -21,12 +21,13 @@ type attempt struct {
 
 	connection *sql.Conn // of the transaction
 
-	mu    sync.Mutex
-	tx    *gorm.DB // nil before it has begun and once it is over
-	over  bool     // the body has returned an error: what fails while rolling back is no cause
-	first error    // the first database error, as the driver saw it
-	lost  bool     // the connection broke
-	after []func(ctx context.Context)
+	mu      sync.Mutex
+	tenancy tenancy
+	tx      *gorm.DB // nil before it has begun and once it is over
+	over    bool     // the body has returned an error: what fails while rolling back is no cause
+	first   error    // the first database error, as the driver saw it
+	lost    bool     // the connection broke
+	after   []func(ctx context.Context)
 }
 
 type attemptKey struct{}
@@ -46,7 +47,7 @@ var ErrTransactionOver = errors.New("db: the transaction in the context is over"
 var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
 
 // join lets more work into the attempt. Of its options, the constraints count
-// for the whole attempt; the proof stays that of whoever began.
+// for the whole attempt; the proof and the reach stay those of whoever began.
 func (a *attempt) join(u unit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,6 +56,9 @@ func (a *attempt) join(u unit) error {
 	}
 	if a.unit.readOnly && !u.readOnly || u.isolation > a.unit.isolation {
 		return ErrIsolation
+	}
+	if u.all && !a.tenancy.all {
+		return ErrTenancy
 	}
 	a.unit.constraints = append(a.unit.constraints, u.constraints...)
 	return nil
@@ -116,8 +120,16 @@ func (a *attempt) end() {
 }
 
 // Handle returns the transaction in the context. Errors: [ErrNoTransaction],
-// [ErrTransactionOver].
+// [ErrTransactionOver], and the driver's where its reach was still to be told.
 func Handle(ctx context.Context) (*gorm.DB, error) {
+	tx, err := handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tx, tell(ctx)
+}
+
+func handle(ctx context.Context) (*gorm.DB, error) {
 	a := attemptIn(ctx)
 	if a == nil {
 		return nil, ErrNoTransaction
@@ -132,7 +144,8 @@ func Handle(ctx context.Context) (*gorm.DB, error) {
 
 // Tenant returns the transaction in the context narrowed to rows of the caller's
 // organization, and the organization. Besides the errors of [Handle] it fails
-// with [identity.ErrUnauthenticated] where there is no caller.
+// with [identity.ErrUnauthenticated] where there is no caller, and with [ErrTenancy]
+// where the transaction is about other organizations.
 func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	tx, err := Handle(ctx)
 	if err != nil {
@@ -141,6 +154,9 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, uuid.Nil, err
+	}
+	if !attemptIn(ctx).admits(caller.OrganizationID) {
+		return nil, uuid.Nil, ErrTenancy
 	}
 	narrowed := tx.Where("organization_id = ?", caller.OrganizationID)
 	// A session keeps what one query adds out of the next one made of the same handle.

@@ -71,7 +71,8 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
+	d := &DB{pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool)}), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
+	d.sql.SetMaxIdleConns(0) // the pool keeps them
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
 		SkipDefaultTransaction:   true,

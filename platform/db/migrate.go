@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -82,10 +82,15 @@ func (m Migrator) Status(ctx context.Context) ([]Migration, error) {
 }
 
 func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) error) error {
-	owner, err := sql.Open("pgx", m.OwnerURL)
+	settings, err := pgx.ParseConfig(m.OwnerURL)
 	if err != nil {
-		return err
+		return errURL
 	}
+	// Row level security binds the owner too, and migrations are about all organizations.
+	owner := stdlib.OpenDB(*settings, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET omni.organizations = '*'")
+		return err
+	}))
 	defer owner.Close()
 	if err := owner.PingContext(ctx); err != nil {
 		return &UnavailableError{Operation: "migrate", cause: err}

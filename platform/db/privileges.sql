@@ -25,3 +25,5 @@ REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
 -- Who was invited, and by whom, stays on record.
 REVOKE DELETE, TRUNCATE ON invitations FROM {{role}};
+-- Who may do no more what they could: told once, and deleted when no token is as old.
+REVOKE UPDATE, TRUNCATE ON access_changes FROM {{role}};

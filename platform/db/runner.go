@@ -43,6 +43,7 @@ type unit struct {
 	proof       func(ctx context.Context) (bool, error)
 	constraints []string
 	locks       []string // tables
+	all         bool     // see [AllOrganizations]
 }
 
 // Option changes how a unit of work is run.
@@ -136,7 +137,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u, number: number, inDoubt: inDoubt}
+	a = &attempt{unit: u, number: number, inDoubt: inDoubt, tenancy: tenancyOf(ctx, u)}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	lasting, release := outlive(ctx, rollbackGrace)
@@ -225,7 +226,7 @@ const proofAttempts = 12
 // ask asks once. As anything that follows a broken connection, it is not the
 // first attempt.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
-	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true}
+	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true, all: u.all}
 	_, _, err = d.attempt(ctx, question, 2, true, func(ctx context.Context) (err error) {
 		there, err = u.proof(ctx)
 		return err

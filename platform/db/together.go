@@ -3,10 +3,11 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
 )
 
 // Write executes a statement that must write exactly so many rows in the
@@ -43,16 +44,17 @@ func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 // Like [Write] it goes past gorm, for what every operation waits for. Errors:
 // [ErrNoTransaction], [ErrTransactionOver], those of fn, and the driver's.
 func Read(ctx context.Context, fn func(scan func(targets ...any) error) error, statement string, arguments ...any) error {
-	tx, err := Handle(ctx)
+	tx, err := handle(ctx)
 	if err != nil {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		began := time.Now()
-		rows, err := c.Query(ctx, statement, arguments...)
+		rows, done, err := query(ctx, tx, c, statement, arguments)
 		if err != nil {
 			return err
 		}
+		defer done()
 		defer rows.Close()
 		for err == nil && rows.Next() {
 			err = fn(rows.Scan)
@@ -64,6 +66,39 @@ func Read(ctx context.Context, fn func(scan func(targets ...any) error) error, s
 		tx.Logger.Trace(ctx, began, func() (string, int64) { return statement, rows.CommandTag().RowsAffected() }, err)
 		return err
 	})
+}
+
+// query runs a query, in one round trip with the reach where that is still to be told.
+func query(ctx context.Context, tx *gorm.DB, c *pgx.Conn, statement string, arguments []any) (_ pgx.Rows, done func(), _ error) {
+	first, untold := attemptIn(ctx).untold()
+	if !untold {
+		rows, err := c.Query(ctx, statement, arguments...)
+		return rows, func() {}, err
+	}
+	var batch pgx.Batch
+	batch.Queue(first.statement, first.arguments...)
+	batch.Queue(statement, arguments...)
+	began := time.Now()
+	results := c.SendBatch(ctx, &batch)
+	done = func() { _ = results.Close() } // what failed, the rows have told
+	tag, err := results.Exec()
+	tx.Logger.Trace(ctx, began, func() (string, int64) { return first.statement, tag.RowsAffected() }, err)
+	var rows pgx.Rows
+	if err == nil {
+		rows, err = results.Query()
+	}
+	if err != nil {
+		done()
+	}
+	return rows, done, err
+}
+
+// tell tells the database of the transaction's reach where it does not know yet.
+func tell(ctx context.Context) error {
+	if first, untold := attemptIn(ctx).untold(); untold {
+		return send(ctx, []write{first})
+	}
+	return nil
 }
 
 // RowsError says that a statement did not write the rows that it was to write.
@@ -91,9 +126,12 @@ type write struct {
 
 // send executes statements in one round trip.
 func send(ctx context.Context, writes []write) error {
-	tx, err := Handle(ctx)
+	tx, err := handle(ctx)
 	if err != nil {
 		return err
+	}
+	if first, untold := attemptIn(ctx).untold(); untold {
+		writes = slices.Insert(slices.Clone(writes), 0, first)
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		var batch pgx.Batch
@@ -126,7 +164,7 @@ func send(ctx context.Context, writes []write) error {
 // what is sent then would be committed by itself.
 func (a *attempt) driver(use func(c *pgx.Conn) error) error {
 	return a.connection.Raw(func(driver any) error {
-		c := driver.(*stdlib.Conn).Conn()
+		c := driver.(connection).Conn.Conn()
 		if c.PgConn().TxStatus() == idle {
 			return ErrTransactionOver
 		}

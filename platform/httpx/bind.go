@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 )
 
 // binder reads requests into one type. Read-only once made.
@@ -64,6 +65,17 @@ func (b *binder) params() []string {
 	return all
 }
 
+// needs returns the permissions that fields of merge patches need.
+func (b *binder) needs() []identity.Permission {
+	var all []identity.Permission
+	for _, m := range b.shape.members {
+		if m.needs != "" {
+			all = append(all, m.needs)
+		}
+	}
+	return all
+}
+
 // mustBeScalar panics on a parameter that cannot be written as one text, or as
 // several, repeated, in the query.
 func mustBeScalar(in reflect.Type, m member) {
@@ -83,7 +95,8 @@ func mustBeScalar(in reflect.Type, m member) {
 }
 
 // bind fills v from the request and checks it. The error is [fault.ErrInvalid] or
-// [ErrMalformed] with every wrong field, or says why the body cannot be read.
+// [ErrMalformed] with every wrong field, or says why the body cannot be read, or is
+// [identity.ErrForbidden] for a field that the caller may not change.
 //
 // A list in the query is written by repeating the parameter. Any other parameter
 // may be given once, and one that the endpoint does not have is malformed: a
@@ -109,7 +122,7 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	case len(r.wrong) > 0:
 		return fault.InvalidFields(r.wrong...)
 	}
-	return nil
+	return b.requireShown(request.Context(), v)
 }
 
 func names(fields []fault.Field) string {

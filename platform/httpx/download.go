@@ -38,6 +38,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
 	columns := columnsOf(reflect.TypeFor[Row]())
+	masked, needs := answerMask[[]Row]()
 	if _, ok := any(*new(In)).(interface{ download() DownloadQuery }); !ok {
 		panic(fmt.Sprintf("httpx: %s does not embed DownloadQuery", in))
 	}
@@ -50,6 +51,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 			return err
 		}
 		out := &Rows[Row]{
+			masked:  func(rows *[]Row) error { return masked(c.Request().Context(), rows) },
 			columns: columns, csv: any(request).(interface{ download() DownloadQuery }).download().Format == "csv",
 			response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience, name: path.Base(path.Dir(c.Path())),
 		}
@@ -63,12 +65,13 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		return err
 	}
 	return Endpoint{
-		In: in, Out: reflect.TypeFor[Row](), Status: http.StatusOK, Params: binder.params(), Streams: true, Downloads: true, serve: serve,
+		In: in, Out: reflect.TypeFor[Row](), Status: http.StatusOK, Params: binder.params(), Streams: true, Downloads: true, Needs: needs, serve: serve,
 	}
 }
 
 // Rows is the writing end of a [Download]. Not safe for concurrent use.
 type Rows[Row any] struct {
+	masked   func(rows *[]Row) error
 	columns  []column
 	csv      bool
 	response *echo.Response
@@ -79,8 +82,11 @@ type Rows[Row any] struct {
 	buffer   bytes.Buffer
 }
 
-// Send writes rows. The error is [ErrReaderGone] where they could not be written in time.
+// Send writes rows, of which it clears what the reader may not see. The error is [ErrReaderGone] where they could not be written in time.
 func (r *Rows[Row]) Send(rows ...Row) error {
+	if err := r.masked(&rows); err != nil {
+		return err
+	}
 	r.buffer.Reset()
 	if r.csv && !r.begun {
 		writeNames(&r.buffer, r.columns)

@@ -56,6 +56,10 @@ type Route struct {
 	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
+	// Limited: callers may be let in who hold the permission for some records only, as
+	// all that it reads and changes is kept to their reach (see the package db). Where
+	// it is not said, the permission is needed for the whole organization.
+	Limited bool
 	// Reads names what data of patients the answer shows, as "authorization". Who was
 	// shown it is recorded before the answer leaves. An operation that answers with a
 	// patientId names it, or does not mount.
@@ -73,9 +77,12 @@ type Endpoint struct {
 	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
 	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
 	Downloads bool
-	Tables    bool // the answer can be had as CSV as well: see [HandleTable]
-	serve     func(c echo.Context, before Before) error
-	prepare   func(c echo.Context) (Call, error)
+	// Needs are the permissions that fields of the request and of the answer need
+	// beside that of the route: see [Handle].
+	Needs   []identity.Permission
+	Tables  bool // the answer can be had as CSV as well: see [HandleTable]
+	serve   func(c echo.Context, before Before) error
+	prepare func(c echo.Context) (Call, error)
 }
 
 // Before is called when an answer is there, and before any of it is sent: a
@@ -161,10 +168,15 @@ type Headed interface{ Header(h http.Header) }
 // package (text). Rules of a patch.Field begin with omitempty. Out becomes the
 // JSON body; with status 204 there is none.
 //
+// A field of Out tagged needs:"session:read-narrative" is null for callers who do not
+// hold that permission beside the route's; a field of a merge patch tagged likewise
+// cannot be given by them. Such a field of Out is a pointer.
+//
 // Handle panics where In does not keep to this: at start, not in a request.
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder, secrets := newBinder(in), secretsOf(out)
+	masked, needs := answerMask[Out]()
 	prepare := func(c echo.Context) (Call, error) {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
@@ -173,6 +185,9 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		sealCursors(c, &request)
 		return Call{request, func(ctx context.Context) (Reply, error) {
 			answer, err := fn(ctx, request)
+			if err == nil {
+				err = masked(ctx, &answer)
+			}
 			if err != nil {
 				return Reply{}, err
 			}
@@ -196,6 +211,9 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if h, ok := any(answer).(Headed); ok {
 			h.Header(c.Response().Header())
 		}
+		if err == nil {
+			err = masked(c.Request().Context(), &answer)
+		}
 		if err != nil {
 			return err
 		}
@@ -210,7 +228,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		}
 		return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
 	}
-	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), prepare: prepare, serve: serve}
+	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), Needs: append(needs, binder.needs()...), prepare: prepare, serve: serve}
 }
 
 // sealCursors ties the cursors of a list to what makes it this list: its path, its

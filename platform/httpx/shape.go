@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
 
@@ -56,6 +57,7 @@ type member struct {
 	// omitempty and required take it for absent.
 	whenZero string
 	required bool
+	needs    identity.Permission // of a merge patch: without it, the field cannot be given
 }
 
 var (
@@ -170,6 +172,9 @@ func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 		m.whenZero, m.required = zeroRules(rules, m.shape.kind), isRequired(rules)
 		if m.shape.kind == kindPatch && rules != "" && rules != "-" && !strings.HasPrefix(rules, "omitempty") {
 			panic(fmt.Sprintf("httpx: the rules of %s.%s, a field of a merge patch, must begin with omitempty", t, f.Name))
+		}
+		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.shape.kind != kindPatch {
+			m.needs = "" // a field of an answer: see maskOf
 		}
 		all = append(all, m)
 	}

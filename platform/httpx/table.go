@@ -48,6 +48,7 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 	e := Handle(http.StatusOK, fn)
 	binder := newBinder(e.In)
 	columns := columnsOf(reflect.TypeFor[Row]())
+	masked, _ := answerMask[Page[Row]]()
 	if _, ok := any(new(In)).(interface{ table() *TableQuery }); !ok {
 		panic(fmt.Sprintf("httpx: %s does not embed TableQuery", e.In))
 	}
@@ -65,6 +66,9 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 		sealCursors(c, &request)
 		any(&request).(interface{ table() *TableQuery }).table().rows = MaxTableRows
 		page, err := fn(c.Request().Context(), request)
+		if err == nil {
+			err = masked(c.Request().Context(), &page)
+		}
 		if err != nil {
 			return err
 		}

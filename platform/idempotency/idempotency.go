@@ -139,5 +139,5 @@ func (k *Keys) Forget(ctx context.Context, older time.Duration) (int64, error) {
 	before := k.clock().Add(-older)
 	return db.ReadCommitted(ctx, k.database, "idempotency.forget", func(ctx context.Context) (int64, error) {
 		return forget(ctx, before)
-	})
+	}, db.AllOrganizations())
 }

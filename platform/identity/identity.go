@@ -16,17 +16,33 @@ import (
 // for example "authorization:reserve".
 type Permission string
 
-// Caller is an authenticated user, or the program itself, acting in one
-// organization.
+// Kind says what a caller is.
+type Kind uint8
+
+// The kinds of callers.
+const (
+	Person  Kind = iota // who has signed in, or the program itself
+	Machine             // another system, with an API key
+)
+
+// Caller is an authenticated user, another system, or the program itself, acting
+// in one organization.
 type Caller struct {
-	UserID         uuid.UUID
+	UserID         uuid.UUID // who acts: a user's id, or that of an API key
+	Kind           Kind
 	OrganizationID uuid.UUID
+	SignInID       uuid.UUID // of which the access token is; zero for work of the program's own
+	Epoch          int64     // of the user's access tokens: those of an earlier one hold no more
 	Roles          []string
 	Permissions    map[Permission]Scope // for which records each is held; shared: only read
 	RequestID      string               // the request that is being served; empty for work of the program's own
 	Until          time.Time            // when the access token expires; zero: never, for work of the program's own
 	Address        string               // of the connection that the request came by; empty for work of the program's own
-	GrantID        *uuid.UUID           // under which the glass was broken, where it is
+	// Acting is the permission under which a request is served: its scope is the reach
+	// of all that the request reads and changes. Empty: work of the program's own,
+	// which reaches all of the organization.
+	Acting  Permission
+	GrantID *uuid.UUID // under which the glass was broken, where it is
 }
 
 // ExpiredAt reports whether the caller's access token is over.
@@ -60,6 +76,35 @@ func (c Caller) Scope(p Permission) Scope { return c.Permissions[p] }
 // Holds reports whether the caller holds the permission, for whatever records.
 func (c Caller) Holds(p Permission) bool { return c.Permissions[p] != 0 }
 
+// Acts returns the caller at work under the permission.
+func (c Caller) Acts(under Permission) Caller {
+	c.Acting = under
+	return c
+}
+
+// Reach returns for which records the caller acts: none, where it is zero.
+func (c Caller) Reach() Scope {
+	if c.Acting == "" {
+		return Organization
+	}
+	return c.Scope(c.Acting)
+}
+
+// Shows reports whether a field that needs a permission of its own may be shown in
+// what the caller does: it has to be held for all records that this may be about.
+func (c Caller) Shows(p Permission) bool {
+	return c.Acting == "" || c.Reach() != 0 && c.Scope(p).Covers(c.Reach())
+}
+
+// RequireWhole returns [ErrForbidden] unless the caller holds the permission for the
+// whole organization.
+func (c Caller) RequireWhole(p Permission) error {
+	if err := c.Require(p); err != nil || c.Scope(p).Has(Organization) {
+		return err
+	}
+	return ErrForbidden.With(Denial{p}, "This needs the permission %s for the whole organization; you hold it for some records only.", p)
+}
+
 // Require returns [ErrForbidden] unless the caller holds the permission,
 // for whatever records: which ones, the queries say.
 func (c Caller) Require(p Permission) error {
@@ -67,6 +112,19 @@ func (c Caller) Require(p Permission) error {
 		return nil
 	}
 	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
+}
+
+// ErrPeopleOnly says that another system asked for what is about the person who
+// has signed in.
+var ErrPeopleOnly = fault.Define(fault.Forbidden, "people-only", "An API key cannot do this: it is for people who have signed in.").
+	Advising("Sign in as a person; an integration has no use for this.")
+
+// RequirePerson returns [ErrPeopleOnly] where the caller is a [Machine].
+func (c Caller) RequirePerson() error {
+	if c.Kind == Machine {
+		return ErrPeopleOnly
+	}
+	return nil
 }
 
 type callerKey struct{}

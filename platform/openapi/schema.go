@@ -208,10 +208,24 @@ func (s *schemas) member(f field, d direction) Object {
 	if nullable {
 		schema = orNull(schema)
 	}
-	if text := s.source.fieldComment(f.owner, f.field); text != "" {
+	text := s.source.fieldComment(f.owner, f.field)
+	if needed := f.field.Tag.Get("needs"); needed != "" && d == given {
+		text = sentences(text, "Null without the permission `"+needed+"` for all that the answer may be about.")
+	} else if needed != "" {
+		text = sentences(text, "Can only be given with the permission `"+needed+"`, as it changes what cannot be seen without it.")
+	}
+	if text != "" {
 		schema.Set("description", text)
 	}
 	return schema
+}
+
+// sentences joins what the source says of a field, and what is said besides.
+func sentences(text, more string) string {
+	if text == "" {
+		return more
+	}
+	return strings.TrimSuffix(text, ".") + ". " + more
 }
 
 func orNull(schema Object) Object {

@@ -23,7 +23,7 @@ var allowed = set(
 	"error", "stack", "cause", "reason", "signal",
 	"address", "dir", "package", "sql", "version", "profile", "data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
-	"webhook_id", "position", "hash",
+	"webhook_id", "position", "hash", "expires",
 )
 
 func set(names ...string) map[string]bool {

@@ -432,6 +432,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/logout-everywhere": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out everywhere
+         * @description Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.
+         *
+         *     For everybody who is signed in.
+         */
+        post: operations["signOutEverywhere"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/users": {
         parameters: {
             query?: never;
@@ -499,6 +521,162 @@ export interface paths {
         put: operations["setUserRoles"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/caseload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a practitioner's caseload
+         * @description Which patients are assigned to the practitioner. A permission that is held for the caseload is held for their records.
+         *
+         *     Permission: `caseload:read`.
+         */
+        get: operations["getCaseload"];
+        put?: never;
+        /**
+         * Put a patient on a caseload
+         * @description From now on the practitioner's user reaches the patient's records by what is held for the caseload. Who is on it already stays as they are. It needs the right to read all patients.
+         *
+         *     Permission: `caseload:change`.
+         */
+        post: operations["assignPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/caseload/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a patient from a caseload
+         * @description The patient's records are out of reach of the practitioner's user from now on, unless something else gives them.
+         *
+         *     Permission: `caseload:change`.
+         */
+        delete: operations["unassignPatient"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read whose records a patient or guardian may see
+         * @description The patients whose guardian the user is, or who they are.
+         *
+         *     Permission: `guardian:read`.
+         */
+        get: operations["listUserPatients"];
+        put?: never;
+        /**
+         * Let a patient or guardian see a patient's records
+         * @description `relation` is SELF where the user is the patient, of whom there is one at most, and GUARDIAN otherwise. The user needs the role PATIENT. It needs the right to read all patients.
+         *
+         *     Permission: `guardian:change`.
+         */
+        post: operations["addUserPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a patient's records from a patient or guardian
+         * @description The user sees them no more from now on.
+         *
+         *     Permission: `guardian:change`.
+         */
+        delete: operations["removeUserPatient"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys
+         * @description All API keys of the organization, the oldest first, without their texts; those that were revoked or have expired too, since the audit trail names them.
+         *
+         *     Permission: `api-key:manage`.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. The key is told in this answer and never again.
+         *
+         *     Permission: `api-key:manage`.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an API key
+         * @description One API key, without its text. Whoever `actorId` of an audit event names and is no user is here.
+         *
+         *     Permission: `api-key:manage`.
+         */
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description No request with the key is let in from now on, at any instance. The entry stays.
+         *
+         *     Permission: `api-key:manage`.
+         */
+        delete: operations["revokeApiKey"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1824,7 +2002,8 @@ export interface components {
         Addendum: {
             /** Format: uuid */
             id: string;
-            text: string;
+            /** @description Null without the permission `session:read-narrative` for all that the answer may be about. */
+            text: string | null;
             /** Format: uuid */
             signedBy: string;
             /** Format: date-time */
@@ -1908,6 +2087,22 @@ export interface components {
             /** @description Of the patient, for the service and the time that were asked for. */
             authorizations: components["schemas"]["AlternativeAuthorization"][];
         };
+        /** @description There is no such API key. */
+        ApiKeyNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "api-key-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description An appointment as clients see it. */
         Appointment: {
             /** Format: uuid */
@@ -1947,6 +2142,7 @@ export interface components {
             patients: components["schemas"]["Participant"][];
             /** @description The first one leads. */
             practitionerIds: string[];
+            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
             notes: string | null;
             /** Format: uuid */
             seriesId: string | null;
@@ -1964,6 +2160,7 @@ export interface components {
             cancelledAt: string | null;
             /** Format: uuid */
             cancelledBy: string | null;
+            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
             cancelReason: string | null;
             lateCancel: boolean;
             /** Format: uuid */
@@ -2165,6 +2362,40 @@ export interface components {
             to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
         };
+        AssignRequest: {
+            /** Format: uuid */
+            patientId: string;
+        };
+        /** @description Says that a patient is on the caseload of a practitioner: whoever holds a permission for the caseload holds it for the patient's records. */
+        Assignment: {
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: date-time */
+            assignedAt: string;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            assignedBy: string;
+        };
+        /** @description The patient is not on this caseload. */
+        AssignmentNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "assignment-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description The report of an authorization that runs out early, or is left over. */
         AtRisk: {
             /** Format: uuid */
@@ -2282,6 +2513,7 @@ export interface components {
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             caps: components["schemas"]["Cap"][];
+            /** @description Null without the permission `authorization:read-notes` for all that the answer may be about. */
             notes: string | null;
             version: number;
             /** Format: date-time */
@@ -2652,6 +2884,26 @@ export interface components {
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             units: number;
         };
+        /** @description All of a practitioner's caseload. */
+        Caseload: {
+            data: components["schemas"]["Assignment"][];
+        };
+        /** @description There is no practitioner of that id who could have a caseload. */
+        CaseloadOwnerNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "caseload-owner-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         ChangeAppointmentRequest: {
             /** Format: date-time */
             startTime?: string;
@@ -2665,6 +2917,7 @@ export interface components {
              * @description Of an appointment with one patient.
              */
             authorizationId?: string;
+            /** @description Can only be given with the permission `appointment:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
         };
         ChangeAuthorizationRequest: {
@@ -2679,6 +2932,7 @@ export interface components {
             endDate?: string;
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
+            /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
             reason?: string | null;
             /**
@@ -2693,6 +2947,7 @@ export interface components {
             moveToAuthorizationId?: string | null;
         };
         ChangeSessionRequest: {
+            /** @description Can only be given with the permission `session:read-narrative`, as it changes what cannot be seen without it. */
             narrative?: string | null;
         };
         CompleteAnswer: {
@@ -2878,6 +3133,12 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        EntrustRequest: {
+            /** Format: uuid */
+            patientId: string;
+            /** @enum {string} */
+            relation: "SELF" | "GUARDIAN";
+        };
         /** @description A line of the ledger as clients see it. */
         Entry: {
             sequence: number;
@@ -2896,6 +3157,7 @@ export interface components {
             /** Format: uuid */
             actorId: string;
             requestId: string;
+            /** @description Null without the permission `authorization:read-notes` for all that the answer may be about. */
             reason: string | null;
             totalUnitsAfter: number;
             usedUnitsAfter: number;
@@ -2999,6 +3261,10 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description All patients of a user. */
+        Family: {
+            data: components["schemas"]["Guardianship"][];
+        };
         /** @description A calendar feed as clients see it. */
         Feed: {
             /** Format: uuid */
@@ -3095,6 +3361,41 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
+        };
+        /** @description Guardianship lets a user with the role PATIENT see the records of a patient. */
+        Guardianship: {
+            /** Format: uuid */
+            userId: string;
+            /** Format: uuid */
+            patientId: string;
+            /**
+             * @description SELF: the user is the patient; GUARDIAN.
+             * @enum {string}
+             */
+            relation: "SELF" | "GUARDIAN";
+            /** Format: date-time */
+            grantedAt: string;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            grantedBy: string;
+        };
+        /** @description The patient is not one of this user's. */
+        GuardianshipNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "guardianship-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
         Head: {
@@ -3278,6 +3579,42 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description An API key as clients see it. */
+        Key: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description The first characters of the key, by which people recognize it. */
+            begins: string;
+            permissions: string[];
+            /** Format: uuid */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description Null: never.
+             */
+            expiresAt: string | null;
+            /**
+             * Format: date-time
+             * @description Null: not yet; about a minute late.
+             */
+            lastUsedAt: string | null;
+            /** Format: uuid */
+            revokedBy: string | null;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            revokedAt: string | null;
+        };
+        /** @description One page of a list. */
+        KeyPage: {
+            data: components["schemas"]["Key"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
         /** @description This is the last administrator of the organization. */
         LastAdministratorProblem: {
             type: string;
@@ -3423,6 +3760,43 @@ export interface components {
             startsOn: string;
             /** Format: date */
             endsOn?: string | null;
+        };
+        /** @description An API key that was just made. */
+        NewKey: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description The first characters of the key, by which people recognize it. */
+            begins: string;
+            permissions: string[];
+            /** Format: uuid */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description Null: never.
+             */
+            expiresAt: string | null;
+            /**
+             * Format: date-time
+             * @description Null: not yet; about a minute late.
+             */
+            lastUsedAt: string | null;
+            /** Format: uuid */
+            revokedBy: string | null;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            revokedAt: string | null;
+            key: string | null;
+        };
+        NewKeyRequest: {
+            name: string;
+            permissions: string[];
+            /** Format: date-time */
+            expiresAt?: string | null;
         };
         /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
         NewOrganization: {
@@ -3858,6 +4232,22 @@ export interface components {
             data: components["schemas"]["Payer"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
+        };
+        /** @description An API key cannot do this: it is for people who have signed in. */
+        PeopleOnlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "people-only";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Somebody who renders services. */
         Practitioner: {
@@ -4430,6 +4820,7 @@ export interface components {
             serviceDate: string;
             patients: components["schemas"]["SessionPatient"][];
             practitionerIds: string[];
+            /** @description Null without the permission `session:read-narrative` for all that the answer may be about. */
             narrative: string | null;
             /** @description The oldest first. */
             addenda: components["schemas"]["Addendum"][];
@@ -4630,6 +5021,25 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon. */
+        TokenNotCheckedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "token-not-checked";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description This user listens to too many streams of events at once. */
         TooManyStreamsProblem: {
             type: string;
@@ -4733,6 +5143,44 @@ export interface components {
             disabled?: boolean;
             /** Format: uuid */
             practitionerId?: string | null;
+        };
+        /** @description The user is another patient already. */
+        UserIsPatientProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "user-is-patient";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The user does not have the role PATIENT. */
+        UserNotFamilyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "user-not-family";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is no such user. */
         UserNotFoundProblem: {
@@ -5004,9 +5452,25 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
         Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict11: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5064,11 +5528,27 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `user-is-patient`: The user is another patient already.
+         *     - `user-not-family`: The user does not have the role PATIENT.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict5: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5083,7 +5563,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict6: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5108,7 +5588,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict7: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5123,22 +5603,6 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -5146,7 +5610,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
             };
         };
         /**
@@ -5167,10 +5631,25 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         */
+        Forbidden2: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PeopleOnlyProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
          *     - `forbidden`: You do not have the permission that this needs.
          */
-        Forbidden2: {
+        Forbidden3: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5216,9 +5695,70 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `appointment-not-found`: There is no such appointment.
+         *     - `guardianship-not-found`: The patient is not one of this user's.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["GuardianshipNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `api-key-not-found`: There is no such API key.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: There is no such authorization.
+         */
+        NotFound12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: There is no such authorization.
+         *     - `reservation-not-found`: There is no such reservation on this authorization.
+         */
+        NotFound13: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"] | components["schemas"]["ReservationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `appointment-not-found`: There is no such appointment.
+         */
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5233,7 +5773,7 @@ export interface components {
          *
          *     - `session-not-found`: There is no such session.
          */
-        NotFound11: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5248,7 +5788,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound12: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5263,7 +5803,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound13: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5278,7 +5818,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound14: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5293,7 +5833,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound15: {
+        NotFound19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5301,22 +5841,6 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
-         */
-        NotFound16: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -5332,6 +5856,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["PatientNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -5412,7 +5952,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
+         *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
          */
         NotFound8: {
             headers: {
@@ -5421,14 +5961,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CaseloadOwnerNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
-         *     - `reservation-not-found`: There is no such reservation on this authorization.
+         *     - `assignment-not-found`: The patient is not on this caseload.
          */
         NotFound9: {
             headers: {
@@ -5437,7 +5976,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"] | components["schemas"]["ReservationNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AssignmentNotFoundProblem"];
             };
         };
         /**
@@ -5480,6 +6019,7 @@ export interface components {
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
          */
         ServiceUnavailable: {
             headers: {
@@ -5490,7 +6030,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
@@ -5501,6 +6041,7 @@ export interface components {
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
          */
         ServiceUnavailable2: {
             headers: {
@@ -5511,7 +6052,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
@@ -5534,6 +6075,27 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+            };
+        };
+        /**
+         * @description Service Unavailable.
+         *
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         */
+        ServiceUnavailable4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
@@ -5648,6 +6210,7 @@ export type AlertPage = components['schemas']['AlertPage'];
 export type AlternativeAuthorization = components['schemas']['AlternativeAuthorization'];
 export type AlternativeTime = components['schemas']['AlternativeTime'];
 export type Alternatives = components['schemas']['Alternatives'];
+export type ApiKeyNotFoundProblem = components['schemas']['ApiKeyNotFoundProblem'];
 export type Appointment = components['schemas']['Appointment'];
 export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
 export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
@@ -5662,6 +6225,9 @@ export type AppointmentReminderEvent = components['schemas']['AppointmentReminde
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
+export type AssignRequest = components['schemas']['AssignRequest'];
+export type Assignment = components['schemas']['Assignment'];
+export type AssignmentNotFoundProblem = components['schemas']['AssignmentNotFoundProblem'];
 export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type AuditEvent = components['schemas']['AuditEvent'];
@@ -5693,6 +6259,8 @@ export type CancelRequest = components['schemas']['CancelRequest'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
 export type CapRequest = components['schemas']['CapRequest'];
+export type Caseload = components['schemas']['Caseload'];
+export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
@@ -5710,12 +6278,14 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
+export type Family = components['schemas']['Family'];
 export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
@@ -5723,6 +6293,8 @@ export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
 export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
+export type Guardianship = components['schemas']['Guardianship'];
+export type GuardianshipNotFoundProblem = components['schemas']['GuardianshipNotFoundProblem'];
 export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
@@ -5736,6 +6308,8 @@ export type InsuranceChange = components['schemas']['InsuranceChange'];
 export type InsuranceNotFoundProblem = components['schemas']['InsuranceNotFoundProblem'];
 export type InsurancePage = components['schemas']['InsurancePage'];
 export type InternalProblem = components['schemas']['InternalProblem'];
+export type Key = components['schemas']['Key'];
+export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
@@ -5746,6 +6320,8 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
+export type NewKey = components['schemas']['NewKey'];
+export type NewKeyRequest = components['schemas']['NewKeyRequest'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
@@ -5778,6 +6354,7 @@ export type Payer = components['schemas']['Payer'];
 export type PayerChange = components['schemas']['PayerChange'];
 export type PayerNotFoundProblem = components['schemas']['PayerNotFoundProblem'];
 export type PayerPage = components['schemas']['PayerPage'];
+export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -5831,6 +6408,7 @@ export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
+export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
 export type Totals = components['schemas']['Totals'];
@@ -5838,6 +6416,8 @@ export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProbl
 export type UnsupportedMediaTypeProblem = components['schemas']['UnsupportedMediaTypeProblem'];
 export type User = components['schemas']['User'];
 export type UserChange = components['schemas']['UserChange'];
+export type UserIsPatientProblem = components['schemas']['UserIsPatientProblem'];
+export type UserNotFamilyProblem = components['schemas']['UserNotFamilyProblem'];
 export type UserNotFoundProblem = components['schemas']['UserNotFoundProblem'];
 export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
@@ -5855,6 +6435,7 @@ export type WrongCredentialsProblem = components['schemas']['WrongCredentialsPro
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseConflict10 = components['responses']['Conflict10'];
+export type ResponseConflict11 = components['responses']['Conflict11'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -5865,6 +6446,7 @@ export type ResponseConflict8 = components['responses']['Conflict8'];
 export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
+export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseInternalServerError = components['responses']['InternalServerError'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseNotFound10 = components['responses']['NotFound10'];
@@ -5874,7 +6456,11 @@ export type ResponseNotFound13 = components['responses']['NotFound13'];
 export type ResponseNotFound14 = components['responses']['NotFound14'];
 export type ResponseNotFound15 = components['responses']['NotFound15'];
 export type ResponseNotFound16 = components['responses']['NotFound16'];
+export type ResponseNotFound17 = components['responses']['NotFound17'];
+export type ResponseNotFound18 = components['responses']['NotFound18'];
+export type ResponseNotFound19 = components['responses']['NotFound19'];
 export type ResponseNotFound2 = components['responses']['NotFound2'];
+export type ResponseNotFound20 = components['responses']['NotFound20'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
@@ -5887,6 +6473,7 @@ export type ResponseRequestEntityTooLarge = components['responses']['RequestEnti
 export type ResponseServiceUnavailable = components['responses']['ServiceUnavailable'];
 export type ResponseServiceUnavailable2 = components['responses']['ServiceUnavailable2'];
 export type ResponseServiceUnavailable3 = components['responses']['ServiceUnavailable3'];
+export type ResponseServiceUnavailable4 = components['responses']['ServiceUnavailable4'];
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
 export type ResponseUnauthorized = components['responses']['Unauthorized'];
@@ -6225,7 +6812,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000017
+                 * @example 019caed9-4300-7000-8000-000000000018
                  */
                 id: string;
             };
@@ -6267,7 +6854,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000017
+                 * @example 019caed9-4300-7000-8000-000000000018
                  */
                 id: string;
             };
@@ -6397,7 +6984,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000019
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 id: string;
             };
@@ -6439,7 +7026,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000019
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 id: string;
             };
@@ -6567,7 +7154,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 id: string;
             };
@@ -6609,7 +7196,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 id: string;
             };
@@ -6738,7 +7325,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000001c
                  */
                 id: string;
             };
@@ -6780,7 +7367,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000001c
                  */
                 id: string;
             };
@@ -6909,7 +7496,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000001d
                  */
                 id: string;
             };
@@ -6951,7 +7538,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000001d
                  */
                 id: string;
             };
@@ -7124,11 +7711,58 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Unauthorized.
+             *
+             *     - `unauthenticated`: Sign in first: this needs a valid access token.
+             */
+            401: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["UnauthenticatedProblem"];
+                };
+            };
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    signOutEverywhere: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     listUsers: {
@@ -7248,7 +7882,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound7"];
             /**
              * @description Conflict.
@@ -7333,6 +7967,418 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCaseload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caseload"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    assignPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unassignPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000016
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000012
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listUserPatients: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Family"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    addUserPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntrustRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guardianship"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    removeUserPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000012
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listApiKeys: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Where it can be read. */
+                    Location?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+             *     - `forbidden`: You do not have the permission that this needs.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["ForbiddenProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001c5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001c5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -7431,7 +8477,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7455,7 +8501,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -7487,7 +8533,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -7507,7 +8553,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -7541,7 +8587,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7570,7 +8616,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -7609,7 +8655,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7637,7 +8683,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -7675,7 +8721,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7703,8 +8749,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict5"];
+            404: components["responses"]["NotFound13"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7723,7 +8769,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7751,7 +8797,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound13"];
             /**
              * @description Conflict.
              *
@@ -7786,7 +8832,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7812,7 +8858,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -7828,7 +8874,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7850,7 +8896,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7872,7 +8918,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7894,7 +8940,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7914,7 +8960,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000001e
                  */
                 id: string;
             };
@@ -7936,7 +8982,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7976,7 +9022,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -7992,7 +9038,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -8018,7 +9064,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -8250,7 +9296,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bf.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001c0.under-used
                  */
                 id: string;
             };
@@ -8415,7 +9461,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -8439,7 +9485,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8460,7 +9506,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -8489,8 +9535,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict7"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict8"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8510,7 +9556,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -8536,8 +9582,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -8555,7 +9601,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -8583,7 +9629,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound14"];
             /**
              * @description Conflict.
              *
@@ -8620,7 +9666,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -8650,8 +9696,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8670,7 +9716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000134
+                 * @example 019caed9-4300-7000-8000-000000000135
                  */
                 id: string;
             };
@@ -8700,8 +9746,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound14"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8763,7 +9809,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -8787,7 +9833,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8805,7 +9851,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -8834,8 +9880,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound15"];
+            409: components["responses"]["Conflict11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8855,7 +9901,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a9
+                 * @example 019caed9-4300-7000-8000-0000000000aa
                  */
                 id: string;
             };
@@ -8887,7 +9933,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8941,7 +9987,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -8969,7 +10015,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             /**
              * @description Conflict.
              *
@@ -9000,7 +10046,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -9026,7 +10072,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9042,7 +10088,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9066,7 +10112,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9084,7 +10130,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9112,7 +10158,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9137,7 +10183,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9159,7 +10205,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9177,7 +10223,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000165
+                 * @example 019caed9-4300-7000-8000-000000000166
                  */
                 id: string;
             };
@@ -9201,7 +10247,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -9243,7 +10289,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -9287,7 +10333,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001bd
+                 * @example 019caed9-4300-7000-8000-0000000001be
                  */
                 id: string;
             };
@@ -9307,7 +10353,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9351,12 +10397,12 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
+            503: components["responses"]["ServiceUnavailable4"];
         };
     };
     listenToEvents: {
@@ -9481,7 +10527,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9505,7 +10551,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9523,7 +10569,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9543,7 +10589,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9562,7 +10608,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9591,7 +10637,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9613,7 +10659,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c2
+                 * @example 019caed9-4300-7000-8000-0000000001c3
                  */
                 id: string;
             };
@@ -9639,7 +10685,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9661,7 +10707,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001c4
                  */
                 id: string;
             };
@@ -9683,7 +10729,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9701,7 +10747,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001c4
                  */
                 id: string;
                 /**
@@ -9730,7 +10776,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];

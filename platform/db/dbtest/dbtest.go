@@ -50,7 +50,7 @@ func Main(m *testing.M, checks ...func() error) {
 // Database is a fresh, migrated database.
 type Database struct {
 	AppURL   string // as the program's role
-	OwnerURL string // as the tables' owner
+	OwnerURL string // as the tables' owner, seeing every organization: row level security binds the owner too
 }
 
 var cluster = sync.OnceValues(start)
@@ -161,7 +161,7 @@ func New(t testing.TB) Database {
 		_, err := s.owner.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		require.NoError(t, err)
 	})
-	return Database{AppURL: s.server.AppURL(name), OwnerURL: s.server.OwnerURL(name)}
+	return Database{AppURL: s.server.AppURL(name), OwnerURL: SeeingAll(s.server.OwnerURL(name))}
 }
 
 // Server starts a server of the test's own, for tests that stop or kill it, with
@@ -186,8 +186,12 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 
 // Of returns a server's own database.
 func Of(s *postgres.Server) Database {
-	return Database{AppURL: s.AppURL(s.Database()), OwnerURL: s.OwnerURL(s.Database())}
+	return Database{AppURL: s.AppURL(s.Database()), OwnerURL: SeeingAll(s.OwnerURL(s.Database()))}
 }
+
+// seeingAll has sessions of the owner begin with a view of every organization: row
+// level security binds the owner too.
+func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
 // Option changes how a database is opened.
 type Option func(*db.Config)

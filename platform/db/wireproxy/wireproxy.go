@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -77,6 +78,8 @@ type Proxy struct {
 	network  string
 	address  string
 
+	turns atomic.Int64
+
 	mu     sync.Mutex
 	faults []*Fault
 	open   map[net.Conn]struct{}
@@ -132,6 +135,10 @@ func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fau
 	p.faults = append(p.faults, f)
 	return f
 }
+
+// Turns returns how often a server has told its client that it is the client's turn
+// again: the round trips so far, one more for each connection.
+func (p *Proxy) Turns() int { return int(p.turns.Load()) }
 
 // faultAt returns what is to happen at a statement, given the one before it.
 func (p *Proxy) faultAt(before, sql string) *Fault {
@@ -301,7 +308,13 @@ func (l *link) forwardAnswers() {
 			}
 			return
 		}
-		if err != nil || f == nil && write(l.client, m) != nil {
+		if err != nil {
+			return
+		}
+		if m[0] == 'Z' {
+			l.proxy.turns.Add(1)
+		}
+		if f == nil && write(l.client, m) != nil {
 			return
 		}
 	}

@@ -1,0 +1,138 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// key makes an API key of the own practice and returns its path and its text.
+func (c *clinic) key(t testing.TB, permissions ...string) (path, text string) {
+	t.Helper()
+	a := c.admin().post(t, "/api-keys", body{"name": "Billing system", "permissions": permissions})
+	a.created(t)
+	path = strings.TrimPrefix(a.header.Get("Location"), "/api/v1")
+	require.Equal(t, "/api-keys/"+a.text("id"), path)
+	return path, a.text("key")
+}
+
+func TestAPIKeys(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	second := beside(t, c, c.database.Open(t))
+	authorization := c.authorize(t, 100)
+
+	t.Run("another system acts as itself", func(t *testing.T) {
+		path, text := c.key(t, "authorization:read", "authorization:reserve", "audit:read", "patient:read")
+		machine := c.as(text)
+		id := strings.TrimPrefix(path, "/api-keys/")
+		first := machine.with("Idempotency-Key", "k").with("X-Request-Id", "by-a-machine").post(t, authorization+"/reserve", body{"units": 5})
+		first.reservationID(t)
+		require.Equal(t, "true", second.as(text).with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5}).header.Get("Idempotency-Replayed"))
+		mine := c.admin().with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5})
+		require.Empty(t, mine.header.Get("Idempotency-Replayed"), "somebody else's key is another")
+		require.NotEqual(t, first.reservationID(t), mine.reservationID(t))
+		for _, raw := range [][]byte{
+			machine.get(t, "/admin/audit-events?actorId="+id+"&action=authorization.reserve").ok(t).raw,
+			machine.get(t, authorization+"/entries").ok(t).raw,
+		} {
+			require.Contains(t, string(raw), `"actorId":"`+id+`"`)
+		}
+		denied := machine.with("X-Request-Id", "denied-machine").post(t, authorization+"/consume", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
+		require.Equal(t, "authorization:consume", denied.body["permission"])
+		require.Contains(t, string(machine.get(t, "/admin/audit-events?outcome=denied").ok(t).raw), "denied-machine")
+		machine.get(t, "/auth/me").refused(t, http.StatusForbidden, "people-only")
+		machine.get(t, "/api-keys").refused(t, http.StatusForbidden, "forbidden")
+		machine.get(t, "/authorizations/"+uuid.NewString()).refused(t, http.StatusNotFound, "authorization-not-found")
+		machine.get(t, "/patients/"+c.own.patient.String()).ok(t)
+		machine.get(t, "/patients/"+c.other.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
+	})
+	t.Run("a revoked key is refused by every instance, from the moment of the answer", func(t *testing.T) {
+		path, text := c.key(t, "authorization:read")
+		for _, instance := range []*clinic{c, second} {
+			instance.as(text).get(t, authorization).ok(t)
+		}
+		require.Equal(t, http.StatusNoContent, c.admin().delete(t, path).status)
+		for _, instance := range []*clinic{c, second} {
+			refused := instance.as(text).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
+			require.Equal(t, "Bearer", refused.header.Get("WWW-Authenticate"))
+		}
+		require.Equal(t, http.StatusNoContent, second.admin().delete(t, path).status)
+		found := c.admin().get(t, path).ok(t)
+		require.NotNil(t, found.body["revokedAt"])
+		require.NotNil(t, found.body["revokedBy"])
+	})
+	t.Run("its text is told once, and kept nowhere", func(t *testing.T) {
+		_, text := c.key(t, "authorization:read")
+		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
+			require.NotContains(t, string(c.admin().get(t, place).ok(t).raw), text)
+		}
+		require.Zero(t, c.count(t, "SELECT count(*) FROM api_keys k WHERE k::text LIKE '%' || $1 || '%'", text))
+	})
+	t.Run("administrators manage those of their own organization", func(t *testing.T) {
+		path, _ := c.key(t, "authorization:read")
+		for _, role := range rbac.Roles() {
+			if role == rbac.Admin {
+				continue
+			}
+			for _, from := range []practice{c.own, c.other} {
+				who := c.as(from.tokens[role])
+				for _, a := range []answer{
+					who.get(t, "/api-keys"), who.get(t, path), who.delete(t, path), who.post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}),
+				} {
+					a.refused(t, http.StatusForbidden, "forbidden")
+				}
+			}
+		}
+		other := c.as(c.other.tokens[rbac.Admin])
+		require.Empty(t, other.get(t, "/api-keys").ok(t).body["data"])
+		nowhere := other.get(t, "/api-keys/"+uuid.NewString()).refused(t, http.StatusNotFound, "api-key-not-found")
+		require.Equal(t, nowhere.text("detail"), other.get(t, path).refused(t, http.StatusNotFound, "api-key-not-found").text("detail"))
+		other.delete(t, path).refused(t, http.StatusNotFound, "api-key-not-found")
+		require.Nil(t, c.admin().get(t, path).ok(t).body["revokedAt"])
+	})
+	t.Run("nobody gives more than they hold", func(t *testing.T) {
+		denied := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"organization:create"}}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		require.Equal(t, "organization:create", denied.body["exceeds"])
+		for _, wrong := range []body{
+			{"permissions": []string{"patient:read"}},
+			{"name": " ", "permissions": []string{"patient:read"}},
+			{"name": "x", "permissions": []string{}},
+			{"name": "x", "permissions": []string{"api-key:manage"}},
+			{"name": "x", "permissions": []string{"patient:read"}, "expiresAt": c.clock.now().Add(-time.Second).UTC()},
+			{"name": "x", "permissions": []string{"patient:read"}, "organizationId": c.other.id},
+		} {
+			c.admin().post(t, "/api-keys", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		}
+	})
+	t.Run("pages go on where the one before ended", func(t *testing.T) {
+		first := c.admin().get(t, "/api-keys?limit=1").ok(t)
+		require.Len(t, first.body["data"], 1)
+		rest := c.admin().get(t, "/api-keys?limit=200&cursor="+first.text("nextCursor")).ok(t)
+		require.NotEmpty(t, rest.body["data"])
+		require.NotContains(t, string(rest.raw), first.body["data"].([]any)[0].(map[string]any)["id"])
+	})
+	c.requireClean(t)
+}
+
+// TestEachKeyHasARateOfItsOwn has one key ask too often.
+func TestEachKeyHasARateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), "OMNI_RATE_LIMIT=0.01", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")
+	_, one := c.key(t, "payer:read")
+	_, two := c.key(t, "payer:read")
+	for range 100 {
+		c.as(one).get(t, "/payers").ok(t)
+	}
+	c.as(one).get(t, "/payers").refused(t, http.StatusTooManyRequests, "rate-limited")
+	c.as(two).get(t, "/payers").ok(t)
+	c.admin().get(t, "/payers").ok(t)
+}

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/httpx"
+)
+
+func TestSecurityHeaders(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t,
+		route(http.MethodPost, "/things", "thing:read", nothing),
+		public("/panicking", func(context.Context, httpx.None) (thing, error) { panic("x") }))
+	send := func(method, path, token string, encrypted bool) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		if encrypted {
+			r.TLS = &tls.ConnectionState{}
+		}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w
+	}
+	for name, c := range map[string]struct {
+		method, path, token string
+		status              int
+	}{
+		"what is answered":             {http.MethodPost, "/api/v1/things", tokenReader, 200},
+		"what is denied":               {http.MethodPost, "/api/v1/things", tokenNobody, 403},
+		"what nobody may ask":          {http.MethodPost, "/api/v1/things", "x", 401},
+		"what is not there":            {http.MethodGet, "/nowhere", "", 404},
+		"a method that is not there":   {http.MethodPut, "/api/v1/things", "", 405},
+		"what goes wrong on our side":  {http.MethodGet, "/api/v1/panicking", "", 500},
+		"a probe":                      {http.MethodGet, "/healthz", "", 200},
+		"a preflight that is not ours": {http.MethodOptions, "/api/v1/things", "", 204},
+	} {
+		t.Run(name+" has security headers", func(t *testing.T) {
+			t.Parallel()
+			for _, encrypted := range []bool{false, true} {
+				w := send(c.method, c.path, c.token, encrypted)
+				require.Equal(t, c.status, w.Code, w.Body.String())
+				for header, want := range map[string]string{
+					"X-Content-Type-Options":  "nosniff",
+					"X-Frame-Options":         "DENY",
+					"Cache-Control":           "no-store",
+					"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+					"Referrer-Policy":         "no-referrer",
+				} {
+					require.Equal(t, []string{want}, w.Header().Values(header), header)
+				}
+				require.Equal(t, encrypted, w.Header().Get("Strict-Transport-Security") == "max-age=31536000")
+			}
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package app_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/events"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// following has the instance learn what others revoke, as serve does, until the
+// test ends.
+func (c *clinic) following(t testing.TB) *clinic {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	require.NoError(t, c.app.Access.Learn(ctx))
+	go func() { defer close(ended); c.app.Access.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return c
+}
+
+// TestASignOutEverywhereIsOneOnEveryInstance asks one instance to end all sign-ins,
+// and looks at what another makes of their tokens and streams.
+func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	first := serve(t, database, database.Open(t)).following(t)
+	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the revocation ends a stream
+	second := beside(t, first, database.Open(t)).following(t)
+	token, other := first.own.tokens[rbac.Scheduler], first.own.tokens[rbac.Biller]
+	elsewhere := second.signIn(t, "own", rbac.Scheduler)
+	ours, theirs := second.as(token).stream(t, ""), second.as(other).stream(t, "")
+	require.Equal(t, "ready", ours.next(t).name)
+	require.Equal(t, "ready", theirs.next(t).name)
+	second.as(token).get(t, "/auth/me").ok(t)
+
+	require.Equal(t, http.StatusNoContent, first.as(elsewhere).post(t, "/auth/logout-everywhere", nil).status)
+	first.as(token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+	ours.ended(t)
+	for _, each := range []string{token, elsewhere} {
+		second.as(each).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+	}
+	second.as(other).get(t, "/auth/me").ok(t)
+	second.as(second.signIn(t, "own", rbac.Scheduler)).get(t, "/auth/me").ok(t)
+	path := first.authorize(t, 4)
+	first.live(t)
+	first.admin().post(t, path+"/reserve", body{"units": 1})
+	second.live(t)
+	require.Equal(t, "authorization.balance", theirs.next(t).name, "another's stream goes on")
+}
+
+// TestARoleThatWasTakenAwayHoldsNowhere has an administrator change a user's roles,
+// and disable the user, at one instance, and looks at both.
+func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	first := serve(t, database, database.Open(t)).following(t)
+	second := beside(t, first, database.Open(t)).following(t)
+	path := first.authorize(t, 8)
+	who := first.admin().get(t, "/users?role=SCHEDULER").ok(t).body["data"].([]any)[0].(map[string]any)["id"].(string)
+	gone := func(token string) {
+		t.Helper()
+		first.as(token).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
+		require.Eventually(t, func() bool { return second.as(token).get(t, path).status == http.StatusUnauthorized }, soon, time.Millisecond)
+		second.as(token).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
+	}
+	token := second.own.tokens[rbac.Scheduler]
+	second.as(token).post(t, path+"/reserve", body{"units": 1}).reservationID(t)
+	first.admin().send(t, http.MethodPut, "/users/"+who+"/roles", body{"roles": []string{"BILLER"}}).ok(t)
+	gone(token)
+	token = second.signIn(t, "own", rbac.Scheduler)
+	second.as(token).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
+
+	first.admin().patch(t, "/users/"+who, body{"name": "Another name"}).ok(t)
+	second.as(token).get(t, "/auth/me").ok(t)
+	first.admin().patch(t, "/users/"+who, body{"disabled": true}).ok(t)
+	gone(token)
+	first.requireBalance(t, path, 8, 0, 1)
+}

@@ -1,0 +1,234 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"omnirapeutic/platform/db"
+)
+
+// How values are read, each kind with what it tells of those that it refuses.
+
+const kib, mib = 1 << 10, 1 << 20
+
+func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		*field(c) = s
+		if !slices.Contains(allowed, s) {
+			return fmt.Errorf("must be one of %s", strings.Join(allowed, ", "))
+		}
+		return nil
+	}
+}
+
+// none takes back what a file says, or turns off what is on by default: an empty
+// value stands for not set.
+const none = "none"
+
+func setReminders(c *Config, s string) error {
+	const most, longest = 5, 30 * 24 * time.Hour
+	c.Reminders = nil
+	if s == none {
+		return nil
+	}
+	for text := range strings.SplitSeq(s, ",") {
+		d, err := time.ParseDuration(strings.TrimSpace(text))
+		if err != nil || d < time.Minute || d > longest || d%time.Minute != 0 || len(c.Reminders) == most || slices.Contains(c.Reminders, d) {
+			return fmt.Errorf("must be none, or up to %d different durations in whole minutes such as 24h, 1h30m, from 1m to %s", most, longest)
+		}
+		c.Reminders = append(c.Reminders, d)
+	}
+	return nil
+}
+
+func showReminders(c Config) string {
+	if len(c.Reminders) == 0 {
+		return none
+	}
+	texts := make([]string, len(c.Reminders))
+	for i, d := range c.Reminders {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+func orNone(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s != none {
+			*field(c) = s
+		}
+		return nil
+	}
+}
+
+func whole(field func(*Config) *int, least, most int) func(*Config, string) error { //nolint:unparam // a range is told by both of its ends
+	return func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("must be a whole number from %d to %d", least, most)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func span(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("must be a duration such as 250ms, 15s or 2m, from %s to %s", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func yesNo(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s != "true" && s != "false" {
+			return errors.New("must be true or false")
+		}
+		*field(c) = s == "true"
+		return nil
+	}
+}
+
+func fraction(field func(*Config) *float64) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(f >= 0 && f <= 1) { // not a number is neither
+			return errors.New("must be a number from 0 to 1")
+		}
+		*field(c) = f
+		return nil
+	}
+}
+
+// Bounds of rates. The least is one in some minutes, so that what is computed from
+// it stays a time that makes sense.
+const (
+	leastRate = 0.001
+	mostRate  = 1_000_000
+)
+
+func perSecond(field func(*Config) *float64) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || f != 0 && !(f >= leastRate && f <= mostRate) { // not a number is neither
+			return fmt.Errorf("must be 0 for no limit, or a number from %g to %d", leastRate, mostRate)
+		}
+		*field(c) = f
+		return nil
+	}
+}
+
+func numberText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+// setOrigins takes origins as browsers send them, so that comparing is enough: a
+// pattern or a path in a list of origins is how strangers get in.
+func setOrigins(c *Config, s string) error {
+	list := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	c.HTTP.CORSOrigins = list
+	if len(list) == 1 && list[0] == "*" {
+		return nil
+	}
+	for _, origin := range list {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*") ||
+			origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) || strings.HasSuffix(u.Host, ":") ||
+			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+			return errors.New("must be * alone, or origins as browsers send them, with commas in between: " +
+				"https://app.example.org, without path, slash, capitals or the usual port")
+		}
+	}
+	return nil
+}
+
+func setBodyLimit(c *Config, s string) error {
+	number, factor := s, int64(1)
+	if before, ok := strings.CutSuffix(s, "KiB"); ok {
+		number, factor = before, kib
+	} else if before, ok := strings.CutSuffix(s, "MiB"); ok {
+		number, factor = before, mib
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 32)
+	if limit := n * factor; err == nil && limit >= kib && limit <= 64*mib {
+		c.HTTP.BodyLimit = limit
+		return nil
+	}
+	return errors.New("must be a number of bytes, KiB or MiB from 1KiB to 64MiB")
+}
+
+func sizeText(n int64) string {
+	switch {
+	case n%mib == 0:
+		return strconv.FormatInt(n/mib, 10) + "MiB"
+	case n%kib == 0:
+		return strconv.FormatInt(n/kib, 10) + "KiB"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func checkAddr(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New("must be host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	return nil
+}
+
+func setMetricsAddr(c *Config, s string) error {
+	if s == none {
+		return nil
+	}
+	c.MetricsAddr = s
+	return checkAddr(s)
+}
+
+// setProxies takes networks, and single addresses as networks of one.
+func setProxies(c *Config, s string) error {
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		network, err := netip.ParsePrefix(text)
+		if address, addressErr := netip.ParseAddr(text); addressErr == nil && address.Zone() == "" {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil || network != network.Masked() || network.Bits() == 0 || network.Addr().Is4In6() {
+			return errors.New("must be the networks of proxies with commas in between, such as 10.0.3.0/24, 192.0.2.7, 2001:db8:7::/48, " +
+				"with no bits beyond the network's, and not all there is")
+		}
+		c.HTTP.TrustedProxies = append(c.HTTP.TrustedProxies, network)
+	}
+	return nil
+}
+
+func showProxies(c Config) string {
+	texts := make([]string, len(c.HTTP.TrustedProxies))
+	for i, network := range c.HTTP.TrustedProxies {
+		texts[i] = network.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+func checkDatabaseURL(s string) error {
+	_, err := db.RoleOf(s)
+	return err
+}
+
+const leastSecret = 32
+
+func checkSecret(s string) error {
+	if len(s) < leastSecret {
+		return fmt.Errorf("must have at least %d bytes: make one with `openssl rand -base64 48`", leastSecret)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// ErrKeyNotFound says that there is no such API key, or that it is not of the
+// caller's organization: nobody can tell these apart.
+var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "There is no such API key.")
+
+// APIKey lets another system act in an organization, as itself: in the audit trail
+// and in histories its id stands where a user's would. It belongs to the
+// organization and not to whoever made it, and goes on when they leave.
+type APIKey struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	Name           string // what it is for
+	Begins         string // with these characters, by which people recognize it
+	Permissions    []identity.Permission
+	CreatedBy      uuid.UUID
+	CreatedAt      time.Time
+	ExpiresAt      *time.Time // nil: never
+	LastUsedAt     *time.Time // nil: not yet; about a minute late
+	RevokedBy      *uuid.UUID
+	RevokedAt      *time.Time // nil: it was not
+}
+
+// NewAPIKey is what a person enters of an API key.
+type NewAPIKey struct {
+	Name        string                // 1 to 100 characters
+	Permissions []identity.Permission // at least one; each held by the caller
+	ExpiresAt   *time.Time            // in the future; nil: never
+}
+
+// personal are permissions that no API key can hold: with them, whoever steals a
+// key could make more of it, and outlive its revocation.
+var personal = []identity.Permission{apiKeyManage, userChange, userGrant, userInvite, caseloadChange, guardianChange}
+
+// CreateKey makes an API key of the caller's organization, and returns it with its
+// text, which is shown now and never again: what is kept is a hash. The key holds
+// its permissions for the whole organization, so the caller must. Errors:
+// [fault.ErrInvalid], [ErrBeyondOwn], [identity.ErrPeopleOnly],
+// [identity.ErrForbidden] where the caller may not any more.
+func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	if err := caller.RequirePerson(); err != nil {
+		return APIKey{}, "", err
+	}
+	now := s.now()
+	if wrong := n.check(now); len(wrong) > 0 {
+		return APIKey{}, "", fault.InvalidFields(wrong...)
+	}
+	text := newKey()
+	key := APIKey{
+		OrganizationID: caller.OrganizationID, ID: s.newID(), Name: n.Name, Begins: text[:keyBegins], Permissions: inDocumentOrder(n.Permissions),
+		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: inMicroseconds(n.ExpiresAt),
+	}
+	there := func(ctx context.Context) (bool, error) { return apiKeyExists(ctx, key.ID) }
+	_, err = db.Serializable(ctx, s.database, "api-key.create", func(ctx context.Context) (struct{}, error) {
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return struct{}{}, err
+			}
+		}
+		own, err := s.callerHolds(ctx, apiKeyManage)
+		if err == nil {
+			err = own.covers(key.holds())
+		}
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := insertAPIKey(ctx, key, hashOfKey(text)); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordKey(ctx, "api-key.create", key, now)
+	}, db.ProvenBy(there))
+	return key, text, err
+}
+
+func (n NewAPIKey) check(now time.Time) []fault.Field {
+	var wrong []fault.Field
+	refuse := func(field, code, message string) {
+		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
+	}
+	if len(n.Permissions) == 0 {
+		refuse("permissions", "required", "must have at least 1 entry")
+	}
+	for i, p := range n.Permissions {
+		field := fmt.Sprintf("permissions[%d]", i)
+		switch {
+		case !slices.Contains(Permissions(), p):
+			refuse(field, "permission", "is not a permission")
+		case slices.Contains(personal, p):
+			refuse(field, "personal", "is for people only: no API key can hold it")
+		case slices.Contains(n.Permissions[:i], p):
+			refuse(field, "unique", "must not be given twice")
+		}
+	}
+	if n.ExpiresAt != nil && !n.ExpiresAt.After(now) {
+		refuse("expiresAt", "future", "must be in the future")
+	}
+	return wrong
+}
+
+func inDocumentOrder(given []identity.Permission) []identity.Permission {
+	return slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return !slices.Contains(given, p) })
+}
+
+func inMicroseconds(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC().Truncate(time.Microsecond))
+}
+
+// Keys lists the organization's API keys in the order in which they were made,
+// those after an id: also those that are over, since the trail names them.
+func (s *Service) Keys(ctx context.Context, after uuid.UUID, limit int) ([]APIKey, error) {
+	return db.Snapshot(ctx, s.database, "api-key.list", func(ctx context.Context) ([]APIKey, error) {
+		return listAPIKeys(ctx, after, limit)
+	})
+}
+
+// Key returns an API key. The error is [ErrKeyNotFound] where there is none.
+func (s *Service) Key(ctx context.Context, id uuid.UUID) (APIKey, error) {
+	return db.Snapshot(ctx, s.database, "api-key.get", func(ctx context.Context) (APIKey, error) {
+		return takeAPIKey(ctx, id)
+	})
+}
+
+// RevokeKey takes an API key away: from the moment at which this returns, no
+// instance lets it in. One that was revoked before stays as it was. Errors:
+// [ErrKeyNotFound], [identity.ErrPeopleOnly].
+func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := caller.RequirePerson(); err != nil {
+		return err
+	}
+	_, err = db.Serializable(ctx, s.database, "api-key.revoke", func(ctx context.Context) (struct{}, error) {
+		key, err := takeAPIKey(ctx, id)
+		if err != nil || key.RevokedAt != nil {
+			return struct{}{}, err
+		}
+		key.RevokedBy, key.RevokedAt = new(caller.UserID), new(s.now())
+		if err := revokeAPIKey(ctx, key); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordKey(ctx, "api-key.revoke", key, *key.RevokedAt)
+	})
+	return err
+}

@@ -1,0 +1,169 @@
+package rbac_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// as returns a context of somebody who has signed in.
+func (d desk) as(t testing.TB, u rbac.User) context.Context {
+	t.Helper()
+	signed, err := d.SignIn(t.Context(), u.Email, password)
+	require.NoError(t, err)
+	caller, err := d.Authenticate(t.Context(), signed.Token)
+	require.NoError(t, err)
+	return identity.With(t.Context(), caller)
+}
+
+var reads = []identity.Permission{"patient:read", "authorization:read"}
+
+func TestAnAPIKey(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	maker := d.hire(t, "ada@example.test", rbac.Admin)
+	admin := d.as(t, maker)
+	inAnHour := d.clock.now().Add(time.Hour)
+
+	t.Run("it lets one in as itself, with what it holds", func(t *testing.T) {
+		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "Billing system", Permissions: reads})
+		require.NoError(t, err)
+		caller, err := d.Authenticate(t.Context(), text)
+		require.NoError(t, err)
+		require.Equal(t, identity.Caller{
+			UserID: key.ID, Kind: identity.Machine, OrganizationID: d.organization,
+			Permissions: map[identity.Permission]identity.Scope{"patient:read": identity.Organization, "authorization:read": identity.Organization},
+			Until:       d.clock.now().Add(15 * time.Minute),
+		}, caller)
+		require.Equal(t, text[:len(key.Begins)], key.Begins)
+		var stored string
+		require.NoError(t, d.read(t, &stored, "SELECT string_agg(k::text, ' ') FROM api_keys k"))
+		require.Contains(t, stored, key.ID.String())
+		require.NotContains(t, stored, text)
+		require.NotContains(t, stored, text[len(key.Begins):])
+	})
+	t.Run("nobody gives more than they hold, nor what is for people", func(t *testing.T) {
+		_, _, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"patient:read", "organization:create"}})
+		require.ErrorIs(t, err, rbac.ErrBeyondOwn)
+		f, _ := fault.From(err)
+		require.Equal(t, rbac.Excess{Exceeds: "organization:create"}, f.Details())
+		former := d.hire(t, "former@example.test", rbac.Admin)
+		stale := d.as(t, former)
+		d.exec(t, "UPDATE user_roles SET role = 'SCHEDULER' WHERE user_id = ?", former.ID)
+		_, _, err = d.CreateKey(stale, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"patient:read"}})
+		require.ErrorIs(t, err, identity.ErrForbidden, "what counts is what they hold now")
+		for field, n := range map[string]rbac.NewAPIKey{
+			"permissions":    {},
+			"permissions[0]": {Permissions: []identity.Permission{"user:grant"}},
+			"permissions[1]": {Permissions: []identity.Permission{"patient:read", "patient:read"}},
+			"permissions[2]": {Permissions: []identity.Permission{"patient:read", "authorization:read", "patient:everything"}},
+			"expiresAt":      {Permissions: reads, ExpiresAt: new(d.clock.now())},
+		} {
+			_, _, err := d.CreateKey(admin, n)
+			require.Equal(t, []string{field}, wrongFields(t, err))
+		}
+	})
+	t.Run("it makes no keys, and is nobody", func(t *testing.T) {
+		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+		require.NoError(t, err)
+		caller, err := d.Authenticate(t.Context(), text)
+		require.NoError(t, err)
+		machine := identity.With(t.Context(), caller)
+		_, _, err = d.CreateKey(machine, rbac.NewAPIKey{Name: "x", Permissions: reads})
+		require.ErrorIs(t, err, identity.ErrPeopleOnly)
+		require.ErrorIs(t, d.RevokeKey(machine, key.ID), identity.ErrPeopleOnly)
+		_, err = d.Me(machine)
+		require.ErrorIs(t, err, identity.ErrPeopleOnly)
+	})
+	t.Run("it ends at its time, and its stream with it", func(t *testing.T) {
+		_, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads, ExpiresAt: &inAnHour})
+		require.NoError(t, err)
+		d.clock.advance(50 * time.Minute)
+		caller, err := d.Authenticate(t.Context(), text)
+		require.NoError(t, err)
+		require.WithinDuration(t, inAnHour, caller.Until, 0)
+		d.clock.advance(10 * time.Minute)
+		_, err = d.Authenticate(t.Context(), text)
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+	})
+	t.Run("it ends with its revocation, once, and stays on the list", func(t *testing.T) {
+		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+		require.NoError(t, err)
+		require.NoError(t, d.RevokeKey(admin, key.ID))
+		_, err = d.Authenticate(t.Context(), text)
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+		revoked, err := d.Key(admin, key.ID)
+		require.NoError(t, err)
+		require.WithinDuration(t, d.clock.now(), *revoked.RevokedAt, 0)
+		require.Equal(t, maker.ID, *revoked.RevokedBy)
+		d.clock.advance(time.Minute)
+		require.NoError(t, d.RevokeKey(admin, key.ID))
+		again, err := d.Key(admin, key.ID)
+		require.NoError(t, err)
+		require.Equal(t, revoked, again)
+		all, err := d.Keys(admin, uuid.Nil, 100)
+		require.NoError(t, err)
+		require.Contains(t, all, revoked)
+	})
+	t.Run("it goes on when its maker does not", func(t *testing.T) {
+		other := d.hire(t, "gone@example.test", rbac.Admin)
+		_, text, err := d.CreateKey(d.as(t, other), rbac.NewAPIKey{Name: "x", Permissions: reads})
+		require.NoError(t, err)
+		d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", other.ID)
+		_, err = d.Authenticate(t.Context(), text)
+		require.NoError(t, err, "it is the organization's")
+	})
+	t.Run("it is not there for another organization", func(t *testing.T) {
+		key, _, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+		require.NoError(t, err)
+		elsewhere := identity.With(t.Context(), identity.Caller{UserID: maker.ID, OrganizationID: d.found(t)})
+		_, err = d.Key(elsewhere, key.ID)
+		require.ErrorIs(t, err, rbac.ErrKeyNotFound)
+		require.ErrorIs(t, d.RevokeKey(elsewhere, key.ID), rbac.ErrKeyNotFound)
+		none, err := d.Keys(elsewhere, uuid.Nil, 100)
+		require.NoError(t, err)
+		require.Empty(t, none)
+		_, err = d.Keys(t.Context(), uuid.Nil, 100)
+		require.ErrorIs(t, err, identity.ErrUnauthenticated)
+	})
+}
+
+func TestWhenAKeyWasLastUsed(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
+	key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+	require.NoError(t, err)
+	lastUsed := func() *time.Time {
+		found, err := d.Key(admin, key.ID)
+		require.NoError(t, err)
+		return found.LastUsedAt
+	}
+	for range 3 {
+		d.clock.advance(time.Second)
+		_, err := d.Authenticate(t.Context(), text)
+		require.NoError(t, err)
+	}
+	require.Nil(t, lastUsed(), "nothing is written while it is used")
+	used := d.clock.now()
+	d.clock.advance(time.Hour)
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Error(t, d.KeepKeyUses(ended), "what cannot be written is kept")
+	d.RunKeyUses(ended) // writes once more when it ends
+	require.WithinDuration(t, used, *lastUsed(), 0)
+
+	d.exec(t, "UPDATE api_keys SET last_used_at = ?", used.Add(2*time.Hour))
+	_, err = d.Authenticate(t.Context(), text)
+	require.NoError(t, err)
+	require.NoError(t, d.KeepKeyUses(t.Context()))
+	require.WithinDuration(t, used.Add(2*time.Hour), *lastUsed(), 0, "another instance has seen it later")
+}

@@ -1,0 +1,156 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// errKey is told of every key that is not good, whatever is wrong with it: one
+// that was revoked is, to whoever has it, as one that never was.
+var errKey = identity.ErrUnauthenticated.With(nil, "The API key is not valid: it was never made, or has expired, or was revoked.")
+
+var errKeyGarbled = errors.New("the checksum of the API key is wrong")
+
+// authenticateKey returns the caller that an API key stands for. What is no key of
+// this program by its form is refused without a look-up.
+func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Caller, error) {
+	if !isWhole(text) {
+		return identity.Caller{}, errKey.Because(errKeyGarbled)
+	}
+	key, err := s.keyOf(ctx, hashOfKey(text))
+	switch {
+	case errors.Is(err, ErrKeyNotFound):
+		return identity.Caller{}, errKey
+	case err != nil:
+		return identity.Caller{}, err
+	}
+	now := s.now()
+	if key.RevokedAt != nil || key.ExpiresAt != nil && !now.Before(*key.ExpiresAt) {
+		return identity.Caller{}, errKey
+	}
+	s.uses.note(key, now)
+	return key.caller(now.Add(s.tokens.lifetime)), nil
+}
+
+// keyOf finds the key of any organization that has the hash.
+func (s *Service) keyOf(ctx context.Context, hash digest) (APIKey, error) {
+	return db.Snapshot(ctx, s.database, "api-key.find", func(ctx context.Context) (APIKey, error) {
+		return apiKeyOf(ctx, hash)
+	}, db.AllOrganizations())
+}
+
+// caller returns what the key may do until it is looked at again: a stream that
+// was opened with it ends as one does that was opened with an access token.
+func (k APIKey) caller(until time.Time) identity.Caller {
+	if k.ExpiresAt != nil && k.ExpiresAt.Before(until) {
+		until = *k.ExpiresAt
+	}
+	return identity.Caller{UserID: k.ID, Kind: identity.Machine, OrganizationID: k.OrganizationID, Permissions: k.holds(), Until: until}
+}
+
+// holds returns what the key may do, for all records of the organization.
+func (k APIKey) holds() held {
+	all := make(held, len(k.Permissions))
+	for _, p := range k.Permissions {
+		if !slices.Contains(personal, p) { // there were fewer of them, perhaps, when the key was made
+			all[p] = identity.Organization
+		}
+	}
+	return all
+}
+
+// keepUses is how often the times at which keys were last used are written.
+const keepUses = time.Minute
+
+// keyName names a key among those of all organizations.
+type keyName struct{ organization, id uuid.UUID }
+
+// uses remembers when keys were last used, until that is written down. The zero
+// value is empty; safe for concurrent use.
+type uses struct {
+	mutex sync.Mutex
+	last  map[keyName]time.Time
+}
+
+func (u *uses) note(k APIKey, now time.Time) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	if u.last == nil {
+		u.last = map[keyName]time.Time{}
+	}
+	name := keyName{k.OrganizationID, k.ID}
+	if now.After(u.last[name]) {
+		u.last[name] = now
+	}
+}
+
+// take returns what was noted, and forgets it.
+func (u *uses) take() map[keyName]time.Time {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	taken := u.last
+	u.last = nil
+	return taken
+}
+
+// putBack notes what could not be written.
+func (u *uses) putBack(taken map[keyName]time.Time) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	if u.last == nil {
+		u.last = taken
+		return
+	}
+	maps.Copy(taken, u.last) // what came since is later
+	u.last = taken
+}
+
+// KeepKeyUses writes down when API keys were last used, in one statement for all
+// of them. What was not written is written the next time.
+func (s *Service) KeepKeyUses(ctx context.Context) error {
+	taken := s.uses.take()
+	if len(taken) == 0 {
+		return nil
+	}
+	_, err := db.ReadCommitted(ctx, s.database, "api-key.uses", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, updateKeyUses(ctx, taken)
+	}, db.AllOrganizations())
+	if err != nil {
+		s.uses.putBack(taken)
+	}
+	return err
+}
+
+// RunKeyUses keeps the uses of API keys once a minute until the context ends, and
+// then once more. A program that is killed forgets those of the last minute.
+func (s *Service) RunKeyUses(ctx context.Context) {
+	ticker := time.NewTicker(keepUses)
+	defer ticker.Stop()
+	keep := func(ctx context.Context) {
+		if err := s.KeepKeyUses(ctx); err != nil && ctx.Err() == nil {
+			s.logger.WithFields(logrus.Fields{"event": "key_uses_not_kept"}).WithError(err).Warn("when API keys were last used was not written; the next time it is")
+		}
+	}
+	for {
+		select {
+		case <-ticker.C:
+			keep(ctx)
+		case <-ctx.Done():
+			const last = 2 * time.Second
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
+			defer cancel()
+			keep(ending)
+			return
+		}
+	}
+}

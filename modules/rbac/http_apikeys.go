@@ -1,0 +1,116 @@
+package rbac
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+)
+
+const pathKeys = "/api-keys"
+
+func (s *Service) apiKeyRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: pathKeys, Permission: apiKeyManage,
+			Name: "createApiKey", Summary: "Make an API key",
+			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. The key is told in this answer and never again.",
+			Refusals:    []*fault.Error{ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateKey),
+		},
+		{
+			Method: http.MethodGet, Path: pathKeys, Permission: apiKeyManage,
+			Name: "listApiKeys", Summary: "List API keys",
+			Description: "All API keys of the organization, the oldest first, without their texts; those that were revoked or have expired too, since the audit trail names them.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleKeys),
+		},
+		{
+			Method: http.MethodGet, Path: pathKeys + "/:id", Permission: apiKeyManage,
+			Name: "getApiKey", Summary: "Read an API key",
+			Description: "One API key, without its text. Whoever `actorId` of an audit event names and is no user is here.",
+			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleKey),
+		},
+		{
+			Method: http.MethodDelete, Path: pathKeys + "/:id", Permission: apiKeyManage,
+			Name: "revokeApiKey", Summary: "Revoke an API key",
+			Description: "No request with the key is let in from now on, at any instance. The entry stays.",
+			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeKey),
+		},
+	}
+}
+
+// keyBody is an API key as clients see it.
+type keyBody struct {
+	ID          uuid.UUID             `json:"id"`
+	Name        string                `json:"name"`
+	Begins      string                `json:"begins"` // the first characters of the key, by which people recognize it
+	Permissions []identity.Permission `json:"permissions"`
+	CreatedBy   uuid.UUID             `json:"createdBy"`
+	CreatedAt   time.Time             `json:"createdAt"`
+	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never
+	LastUsedAt  *time.Time            `json:"lastUsedAt"` // null: not yet; about a minute late
+	RevokedBy   *uuid.UUID            `json:"revokedBy"`
+	RevokedAt   *time.Time            `json:"revokedAt"` // null: it was not
+}
+
+// newKeyBody is an API key that was just made.
+type newKeyBody struct {
+	keyBody
+	Key httpx.Secret `json:"key"`
+}
+
+// Location is where the key can be read.
+func (b newKeyBody) Location() string { return "/api/v1" + pathKeys + "/" + b.ID.String() }
+
+func keyBodyOf(k APIKey) keyBody {
+	return keyBody{
+		k.ID, k.Name, k.Begins, k.Permissions, k.CreatedBy, k.CreatedAt.UTC(), inUTC(k.ExpiresAt), inUTC(k.LastUsedAt), k.RevokedBy, inUTC(k.RevokedAt),
+	}
+}
+
+type newKeyRequest struct {
+	Name        string                `json:"name" validate:"required,max=100,text"`
+	Permissions []identity.Permission `json:"permissions" validate:"required,min=1,max=200"`
+	ExpiresAt   *time.Time            `json:"expiresAt"`
+}
+
+func (s *Service) handleCreateKey(ctx context.Context, in newKeyRequest) (newKeyBody, error) {
+	key, text, err := s.CreateKey(ctx, NewAPIKey(in))
+	if err != nil {
+		return newKeyBody{}, err
+	}
+	return newKeyBody{keyBodyOf(key), httpx.Secret(text)}, nil
+}
+
+func (s *Service) handleKeys(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[keyBody], error) {
+	var after uuid.UUID
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[keyBody]{}, err
+	}
+	found, err := s.Keys(ctx, after, in.Size()+1)
+	return httpx.PageOf(in.PageQuery, found, keyBodyOf, func(k APIKey) any { return k.ID }), err
+}
+
+type keyByID struct {
+	ID uuid.UUID `param:"id"`
+}
+
+func (s *Service) handleKey(ctx context.Context, in keyByID) (keyBody, error) {
+	key, err := s.Key(ctx, in.ID)
+	return keyBodyOf(key), err
+}
+
+func (s *Service) handleRevokeKey(ctx context.Context, in keyByID) (httpx.None, error) {
+	return httpx.None{}, s.RevokeKey(ctx, in.ID)
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}

@@ -1,0 +1,61 @@
+package rbac
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// key is one secret of the configuration, with what is made of it. Each purpose has
+// a key of its own (HKDF, RFC 5869): what one gives away says nothing of another.
+type key struct {
+	id      string // says which it is, and nothing of what it is
+	signs   []byte // access tokens
+	refresh []byte // makes refresh tokens from the ones before: see successor
+	places  []byte // stands for addresses of which attempts are counted
+	seals   []byte // the secrets of second factors
+}
+
+// keyring are the secrets of the configuration. The first is the one in use; the
+// others were, and what they have signed still holds.
+type keyring []key
+
+func newKeyring(secret []byte, former ...[]byte) keyring {
+	ring := keyring{newSigningKey(secret)}
+	for _, each := range former {
+		ring = append(ring, newSigningKey(each))
+	}
+	return ring
+}
+
+func newSigningKey(secret []byte) key {
+	const half, whole = sha256.Size / 4, sha256.Size
+	derive := func(purpose string, length int) []byte {
+		made, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)
+		if err != nil {
+			panic(err) // only of a length that is too long
+		}
+		return made
+	}
+	return key{
+		id: hex.EncodeToString(derive("key id", half)), signs: secret,
+		refresh: derive("refresh", whole), places: derive("places", whole), seals: derive("second factors", whole),
+	}
+}
+
+var errTokenKey = errors.New("the token names no key that is known")
+
+// verifying returns the key that a token's header names. What algorithm the token
+// says does not matter here: the parser takes one only.
+func (k keyring) verifying(token *jwt.Token) (any, error) {
+	id, _ := token.Header["kid"].(string)
+	for _, each := range k {
+		if each.id == id {
+			return each.signs, nil
+		}
+	}
+	return nil, errTokenKey
+}

@@ -1,0 +1,117 @@
+package rbac
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/identity"
+)
+
+// holder is a caller with a token of the epoch.
+func holder(epoch int64) identity.Caller {
+	return identity.Caller{UserID: uuid.New(), OrganizationID: uuid.New(), SignInID: uuid.New(), Epoch: epoch}
+}
+
+func TestLevelsOnlyRise(t *testing.T) {
+	t.Parallel()
+	var s standing
+	c := holder(3)
+	require.NoError(t, s.check(c), "nothing is known of anybody")
+	user := subject{ofUser, c.UserID}
+	s.apply(change{user, 3, time.Now()})
+	require.NoError(t, s.check(c), "it is the least that is good")
+	s.apply(change{user, 5, time.Now()}, change{user, 4, time.Now()})
+	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated)
+	c.Epoch = 4
+	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated, "what is heard later and says less changes nothing")
+	c.Epoch = 5
+	require.NoError(t, s.check(c))
+	require.NoError(t, s.check(holder(0)), "somebody else")
+
+	s.apply(change{subject{ofSignIn, c.SignInID}, 1, time.Now()})
+	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated)
+	c.SignInID = uuid.New()
+	require.NoError(t, s.check(c), "another sign-in of the same user")
+}
+
+func TestWhoHearsNothingLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s standing
+		c := holder(0)
+		time.Sleep(time.Hour)
+		require.NoError(t, s.check(c), "nobody looks")
+		s.follow(time.Now(), 1)
+		stream, stop := s.while(t.Context(), c)
+		defer stop()
+		time.Sleep(maxSilence)
+		require.NoError(t, s.check(c))
+		s.tidy(time.Time{})
+		require.NoError(t, stream.Err())
+		time.Sleep(time.Nanosecond)
+		require.ErrorIs(t, s.check(c), ErrTokenNotChecked)
+		s.tidy(time.Time{})
+		require.ErrorIs(t, stream.Err(), context.Canceled, "nobody knows whether it may go on")
+		s.follow(time.Now(), 1)
+		require.NoError(t, s.check(c), "once something is heard")
+	})
+}
+
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	t.Parallel()
+	var s standing
+	signedOut, disabled, other := holder(0), holder(0), holder(0)
+	begin := func(c identity.Caller) context.Context {
+		ctx, stop := s.while(t.Context(), c)
+		t.Cleanup(stop)
+		return ctx
+	}
+	first, second, third := begin(signedOut), begin(disabled), begin(other)
+	s.apply(change{subject{ofSignIn, signedOut.SignInID}, 1, time.Now()})
+	require.Error(t, first.Err())
+	require.NoError(t, second.Err())
+	s.apply(change{subject{ofUser, disabled.UserID}, 1, time.Now()})
+	require.Error(t, second.Err())
+	require.NoError(t, third.Err())
+	require.Error(t, begin(disabled).Err(), "one that begins too late")
+
+	ctx, stop := s.while(t.Context(), other)
+	require.Len(t, s.streams, 5)
+	stop()
+	require.Error(t, ctx.Err())
+	require.Len(t, s.streams, 4, "one that has ended is forgotten")
+}
+
+func TestWhoWantsToKnowIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const sets kind = "permission-sets"
+		var s standing
+		var told []uuid.UUID
+		s.on(sets, func(id uuid.UUID) { told = append(told, id) })
+		id := uuid.New()
+		s.apply(change{subject{sets, id}, 1, time.Now()}, change{subject{ofUser, uuid.New()}, 1, time.Now()})
+		require.Equal(t, []uuid.UUID{id}, told)
+		s.follow(time.Now(), 1)
+		time.Sleep(keepChanges)
+		s.follow(time.Now(), 2)
+		require.Len(t, told, 1)
+		time.Sleep(keepChanges + 1)
+		s.follow(time.Now(), 3)
+		require.Equal(t, []uuid.UUID{id, uuid.Nil}, told, "anything may have changed meanwhile")
+	})
+}
+
+func TestWhatNoTokenIsOldEnoughForIsForgotten(t *testing.T) {
+	t.Parallel()
+	var s standing
+	now := time.Now()
+	s.apply(change{subject{ofUser, uuid.New()}, 1, now.Add(-keepChanges)}, change{subject{ofUser, uuid.New()}, 1, now})
+	s.tidy(now.Add(-keepChanges + 1))
+	require.Len(t, s.least, 1)
+}

@@ -1,0 +1,105 @@
+package rbac
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+)
+
+// raiseEpoch returns the user's next epoch. Index: the primary key.
+func raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Raw(`
+		UPDATE users SET token_epoch = token_epoch + 1 WHERE organization_id = ? AND id = ?
+		RETURNING token_epoch`, organization, user).Scan(&epoch)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return 0, gorm.ErrRecordNotFound
+	}
+	return epoch, result.Error
+}
+
+// epochOf returns the epoch of the user's tokens that hold.
+func epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Model(&userRow{}).Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
+	return epoch, err
+}
+
+// changeRow is a row of access_changes; its sequence and transaction the database gives.
+type changeRow struct {
+	OrganizationID uuid.UUID
+	Kind           kind
+	SubjectID      uuid.UUID
+	Level          int64
+	ChangedAt      time.Time
+}
+
+// TableName names the table for gorm.
+func (changeRow) TableName() string { return "access_changes" }
+
+// insertChanges also tells other instances, once the transaction commits.
+func insertChanges(ctx context.Context, organization uuid.UUID, changes []change) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]changeRow, len(changes))
+	for i, c := range changes {
+		rows[i] = changeRow{organization, c.kind, c.id, c.level, c.at}
+	}
+	if err := tx.Create(&rows).Error; err != nil {
+		return err
+	}
+	return tx.Exec("SELECT pg_notify(?, '')", accessChannel).Error
+}
+
+// selectChanges returns the changes by transactions from the given one on, and the
+// oldest transaction that was still open: those are to be asked for the next time,
+// together with what began later. Index: access_changes_by_transaction.
+func selectChanges(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	var rows []struct {
+		UpTo      string
+		Kind      *kind
+		SubjectID uuid.UUID
+		Level     int64
+		ChangedAt time.Time
+	}
+	err = tx.Raw(`
+		SELECT now.up_to, c.kind, c.subject_id, c.level, c.changed_at
+		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS up_to) now
+		LEFT JOIN access_changes c ON c.transaction >= ?::text::xid8`, strconv.FormatUint(since, 10)).Scan(&rows).Error
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, r := range rows { // at least one: where nothing has changed, one of up_to alone
+		if r.Kind != nil {
+			found = append(found, change{subject{*r.Kind, r.SubjectID}, r.Level, r.ChangedAt})
+		}
+	}
+	upTo, err = strconv.ParseUint(rows[0].UpTo, 10, 64)
+	return found, upTo, err
+}
+
+// removeChanges reads the whole table, which is small.
+func removeChanges(ctx context.Context, before time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("DELETE FROM access_changes WHERE changed_at < ?", before).Error
+}

@@ -1,0 +1,163 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/db/wireproxy"
+	"omnirapeutic/platform/identity"
+)
+
+// setting reads what the policies compare with, by the driver and by gorm.
+func setting(t *testing.T, ctx context.Context) string { //nolint:revive // t comes first, as everywhere
+	t.Helper()
+	var byDriver, byGorm string
+	require.NoError(t, db.Read(ctx, func(scan func(...any) error) error { return scan(&byDriver) }, "SELECT current_setting('omni.organizations')"))
+	tx, err := db.Handle(ctx)
+	require.NoError(t, err)
+	require.NoError(t, tx.Raw("SELECT current_setting('omni.organizations')").Scan(&byGorm).Error)
+	require.Equal(t, byDriver, byGorm)
+	return byDriver
+}
+
+func TestReach(t *testing.T) {
+	t.Parallel()
+	a, b := uuid.MustParse("00000000-0000-7000-8000-00000000000a"), uuid.MustParse("00000000-0000-7000-8000-00000000000b")
+	of := func(t *testing.T, organization uuid.UUID) context.Context {
+		t.Helper()
+		return identity.With(t.Context(), identity.Caller{OrganizationID: organization})
+	}
+	// in runs a transaction and returns what fn did.
+	in := func(ctx context.Context, d *db.DB, fn func(ctx context.Context) (string, error), options ...db.Option) (string, error) {
+		return db.Serializable(ctx, d, "reach", fn, options...)
+	}
+	just := func(t *testing.T) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) { return setting(t, ctx), nil }
+	}
+	for name, c := range map[string]struct {
+		ctx     func(t *testing.T) context.Context
+		options []db.Option
+		want    string
+	}{
+		"it is the caller's organization":          {func(t *testing.T) context.Context { return of(t, a) }, nil, "{" + a.String() + "}"},
+		"it is nothing without a caller":           {func(t *testing.T) context.Context { return t.Context() }, nil, ""},
+		"it is nothing for one of no organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) }, nil, ""},
+		"it is everything where that is said":      {func(t *testing.T) context.Context { return of(t, a) }, []db.Option{db.AllOrganizations()}, "*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := dbtest.Open(t)
+			for begin, run := range map[string]func(context.Context, *db.DB, string, func(context.Context) (string, error), ...db.Option) (string, error){
+				"serializable": db.Serializable[string], "snapshot": db.Snapshot[string], "read committed": db.ReadCommitted[string],
+			} {
+				got, err := run(c.ctx(t), d, "reach", just(t), c.options...)
+				require.NoError(t, err, begin)
+				require.Equal(t, c.want, got, begin)
+			}
+		})
+	}
+	t.Run("it ends with its transaction", func(t *testing.T) {
+		t.Parallel()
+		d := dbtest.Open(t, dbtest.WithMaxConns(1))
+		for _, ctx := range []context.Context{of(t, a), t.Context(), of(t, b), t.Context()} {
+			got, err := in(ctx, d, just(t))
+			require.NoError(t, err)
+			caller, _ := identity.From(ctx)
+			require.Equal(t, caller.OrganizationID != uuid.Nil, got != "", got)
+		}
+	})
+	t.Run("it is nothing without a caller also where the session has a default", func(t *testing.T) {
+		t.Parallel()
+		got, err := in(t.Context(), dbtest.Open(t, dbtest.Through(dbtest.SeeingAll)), just(t))
+		require.NoError(t, err)
+		require.Empty(t, got)
+	})
+	t.Run("it grows by those that are named", func(t *testing.T) {
+		t.Parallel()
+		d := dbtest.Open(t)
+		got, err := in(t.Context(), d, func(ctx context.Context) (string, error) {
+			require.NoError(t, db.Admit(ctx, b, a, b))
+			first := setting(t, ctx)
+			require.NoError(t, db.Admit(ctx, a))
+			require.Equal(t, first, setting(t, ctx))
+			return first, nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, "{"+a.String()+","+b.String()+"}", got)
+		for name, each := range map[string]func(ctx context.Context) error{
+			"a write": func(ctx context.Context) error {
+				return db.Write(ctx, 1, "SELECT 1 WHERE current_setting('omni.organizations') <> ''")
+			},
+			"together": func(ctx context.Context) error {
+				return db.Together(ctx, func(ctx context.Context) error {
+					return db.Write(ctx, 1, "SELECT 1 WHERE current_setting('omni.organizations') <> ''")
+				})
+			},
+		} {
+			_, err := in(t.Context(), d, func(ctx context.Context) (string, error) {
+				require.NoError(t, db.Admit(ctx, a))
+				return "", each(ctx)
+			})
+			require.NoError(t, err, "%s is told first", name)
+		}
+	})
+	t.Run("it stays that of whoever began", func(t *testing.T) {
+		t.Parallel()
+		d := dbtest.Open(t)
+		got, err := in(of(t, a), d, func(ctx context.Context) (string, error) {
+			_, err := in(ctx, d, just(t), db.AllOrganizations())
+			require.ErrorIs(t, err, db.ErrTenancy, "what is about all cannot join what is about one")
+			_, err = in(identity.With(ctx, identity.System(b)), d, func(ctx context.Context) (string, error) {
+				_, _, err := db.Tenant(ctx)
+				return "", err
+			})
+			require.ErrorIs(t, err, db.ErrTenancy, "nor what is about another")
+			return in(ctx, d, just(t))
+		})
+		require.NoError(t, err)
+		require.Equal(t, "{"+a.String()+"}", got)
+		got, err = in(t.Context(), d, func(ctx context.Context) (string, error) {
+			require.NoError(t, db.Admit(ctx, b))
+			return in(identity.With(ctx, identity.System(b)), d, func(ctx context.Context) (string, error) {
+				_, _, err := db.Tenant(ctx)
+				return setting(t, ctx), err
+			})
+		}, db.AllOrganizations())
+		require.NoError(t, err)
+		require.Equal(t, "*", got)
+	})
+	t.Run("it needs a transaction", func(t *testing.T) {
+		t.Parallel()
+		require.ErrorIs(t, db.Admit(t.Context(), a), db.ErrNoTransaction)
+	})
+}
+
+// TestReachTakesNoRoundTrip counts how often the program waits for the server.
+func TestReachTakesNoRoundTrip(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	proxy := wireproxy.Start(t, database.AppURL)
+	d := database.Open(t, dbtest.Through(proxy.URL), dbtest.WithMaxConns(1))
+	turns := func(ctx context.Context, reach ...uuid.UUID) int {
+		t.Helper()
+		before := proxy.Turns()
+		_, err := db.Serializable(ctx, d, "reach", func(ctx context.Context) (int, error) {
+			if err := db.Admit(ctx, reach...); err != nil {
+				return 0, err
+			}
+			n := 0
+			return n, db.Read(ctx, func(scan func(...any) error) error { return scan(&n) }, "SELECT count(*) FROM patients WHERE organization_id = $1", uuid.Nil)
+		}, db.Locking("unit_lane"))
+		require.NoError(t, err)
+		return proxy.Turns() - before
+	}
+	turns(t.Context(), uuid.New()) // has the statements prepared
+	require.Equal(t, 4, turns(t.Context()), "BEGIN, LOCK, SELECT, COMMIT")
+	require.Equal(t, 4, turns(identity.With(t.Context(), identity.System(uuid.New()))), "the caller's goes with BEGIN")
+	require.Equal(t, 4, turns(t.Context(), uuid.New(), uuid.New()), "that of a batch with the first read")
+}

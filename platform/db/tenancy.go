@@ -1,0 +1,167 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"omnirapeutic/platform/identity"
+)
+
+// ErrTenancy says that work was asked to join a transaction that may not see what
+// the work is about: rows of another organization, or of all of them.
+var ErrTenancy = errors.New("db: the transaction does not reach these organizations")
+
+// tenancy is whose rows a transaction sees and writes. Row level security holds it
+// to that, whatever its statements ask for: of an organization that is not named
+// there are no rows, and none can be added.
+//
+// A transaction that somebody begins reaches the organization of the caller in
+// its context, and one with [AllOrganizations] everything. One that is nobody's
+// reaches nothing until [Admit] names whose it is.
+type tenancy struct {
+	all           bool
+	organizations []uuid.UUID // sorted
+	untold        bool        // the database does not know of it yet
+}
+
+// AllOrganizations lets the transaction see and write rows of every organization:
+// for work of the program's own that is about all of them, and for the look-up
+// that finds out whose something is. Each use is listed, with its reason, in
+// TestWhatReachesAllOrganizations.
+func AllOrganizations() Option {
+	return func(u *unit) { u.all = true }
+}
+
+func tenancyOf(ctx context.Context, u unit) tenancy {
+	if u.all {
+		return tenancy{all: true}
+	}
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return tenancy{}
+	}
+	return tenancy{organizations: []uuid.UUID{caller.OrganizationID}}
+}
+
+// Admit names organizations that the transaction in the context is about, beside
+// its caller's: those of a batch that requests of several share, or one that is just
+// being made. They must be the program's own finding, never what a request holds.
+// The database is told in the round trip of the next statement. The error is
+// [ErrNoTransaction].
+func Admit(ctx context.Context, organizations ...uuid.UUID) error {
+	a := attemptIn(ctx)
+	if a == nil {
+		return ErrNoTransaction
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := &a.tenancy
+	missing := slices.DeleteFunc(slices.Clone(organizations), r.includes)
+	if len(missing) == 0 {
+		return nil
+	}
+	all := append(r.organizations, missing...)
+	slices.SortFunc(all, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
+	r.organizations, r.untold = slices.Compact(all), true
+	return nil
+}
+
+func (r *tenancy) includes(organization uuid.UUID) bool {
+	return r.all || slices.Contains(r.organizations, organization)
+}
+
+// String is what the policies of the tables compare with: an array of uuids, or an
+// asterisk, or nothing.
+func (r *tenancy) String() string {
+	switch {
+	case r.all:
+		return "*"
+	case len(r.organizations) == 0:
+		return ""
+	}
+	var text strings.Builder
+	for i, id := range r.organizations {
+		text.WriteByte("{,"[min(i, 1)])
+		text.WriteString(id.String())
+	}
+	text.WriteByte('}')
+	return text.String()
+}
+
+// reaches reports whether the attempt sees rows of the organization.
+func (a *attempt) admits(organization uuid.UUID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tenancy.includes(organization)
+}
+
+// untold returns the statement that tells the database of the attempt's reach,
+// where it does not know yet. Whoever asks sends it before anything else.
+func (a *attempt) untold() (write, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.tenancy.untold {
+		return write{}, false
+	}
+	a.tenancy.untold = false
+	return write{1, "SELECT set_config('omni.organizations', $1, true)", []any{a.tenancy.String()}}, true
+}
+
+// connector has transactions begin with their reach.
+type connector struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	made, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connection{made.(*stdlib.Conn)}, nil
+}
+
+// connection is the driver's, but for how a transaction begins.
+type connection struct{ *stdlib.Conn }
+
+// BeginTx sends BEGIN and the reach in one round trip. It is set for the
+// transaction alone, as a pooler in transaction mode asks, and also where it is
+// nothing: no default of a role's may widen it. SET takes no snapshot, so a lock
+// can still be waited for.
+func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	a := attemptIn(ctx)
+	if a == nil {
+		return nil, ErrNoTransaction
+	}
+	if c.Conn.Conn().IsClosed() {
+		return nil, driver.ErrBadConn
+	}
+	begin := "begin isolation level " + strings.ToLower(sql.IsolationLevel(o.Isolation).String())
+	if o.ReadOnly {
+		begin += " read only"
+	}
+	tx, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; set local omni.organizations = '" + a.tenancy.String() + "'"})
+	if err != nil {
+		return nil, err
+	}
+	return transaction{ctx, tx}, nil
+}
+
+// transaction is ended on the context that it began with.
+type transaction struct {
+	ctx context.Context
+	tx  pgx.Tx
+}
+
+// Commit implements driver.Tx.
+func (t transaction) Commit() error { return t.tx.Commit(t.ctx) }
+
+// Rollback implements driver.Tx.
+func (t transaction) Rollback() error { return t.tx.Rollback(t.ctx) }
