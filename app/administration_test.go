@@ -29,6 +29,9 @@ var administrationCalls = []struct {
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/permission-sets", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
+	{http.MethodPut, "/permission-sets/:role", body{"permissions": []any{}}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/permission-sets/:role", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/:id/patients", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/:id/patients", body{"relation": "GUARDIAN"}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/patients/:patientId", nil, []rbac.Role{"ADMIN"}},
@@ -41,7 +44,7 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range open(t).app.Routes() {
-		if strings.HasPrefix(r.Path, "/users") || strings.Contains(r.Path, "/caseload") {
+		if strings.HasPrefix(r.Path, "/users") || strings.HasPrefix(r.Path, "/permission-sets") || strings.Contains(r.Path, "/caseload") {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -81,9 +84,9 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
 					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
-						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw)
+						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
 				}
-				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
+				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER", "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
 				b := call.body
 				switch {
 				case call.path == "/users/invitations" && b != nil:
@@ -94,6 +97,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					b["patientId"] = patient
 				}
 				before := stored()
+				defer c.admin().delete(t, "/permission-sets/BILLER")
 				foreign := c.as(c.other.tokens[role]).send(t, call.method, path, b)
 				require.Equal(t, before, stored(), "another practice's call changes nothing")
 				if !slices.Contains(call.allowed, role) {
@@ -102,7 +106,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient).Replace(call.path), b)
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
 				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {

@@ -144,6 +144,11 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getApiKey":
 		a.body["begins"] = "omni_key_7Qx2"
+	case "listPermissionSets":
+		for _, each := range a.body["data"].([]any) {
+			set := each.(map[string]any)
+			set["permissions"] = set["permissions"].([]any)[:1]
+		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -180,6 +185,7 @@ func (s *story) play() {
 
 	s.playUsers(admin)
 	s.playInvitations(admin)
+	s.playSets(admin)
 	s.playReach(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
@@ -239,6 +245,18 @@ func (s *story) playInvitations(admin caller) {
 	s.tell(admin, "revokeInvitation", "It went to the wrong address", "/users/invitations/"+other.String(), nil)
 	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
 	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
+}
+
+// playSets narrows what a role may do, and widens it again.
+func (s *story) playSets(admin caller) {
+	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT", body{"permissions": []any{
+		body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
+	}})
+	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN", body{"permissions": []any{
+		body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
+	}})
+	s.tell(admin, "listPermissionSets", "What each role may do", "/permission-sets", nil)
+	s.tell(admin, "restorePermissionSet", "As it was shipped", "/permission-sets/PATIENT", nil)
 }
 
 // playReach says whose records somebody reaches.

@@ -100,7 +100,11 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 			return before, nil
 		}
 		for _, each := range []User{before, after} {
-			if err := mine.covers(s.heldBy(each.OrganizationID, each.Roles)); err != nil {
+			theirs, err := heldBy(ctx, each.Roles)
+			if err != nil {
+				return User{}, err
+			}
+			if err := mine.covers(theirs); err != nil {
 				return User{}, err
 			}
 		}

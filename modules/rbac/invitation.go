@@ -112,7 +112,11 @@ func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, stri
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := mine.covers(s.heldBy(made.OrganizationID, made.Roles)); err != nil {
+		theirs, err := heldBy(ctx, made.Roles)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := mine.covers(theirs); err != nil {
 			return struct{}{}, err
 		}
 		if taken, err := emailIsColleagues(ctx, made.Email); err != nil {

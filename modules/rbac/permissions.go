@@ -75,6 +75,9 @@ const (
 	userGrant  identity.Permission = "user:grant"
 	userInvite identity.Permission = "user:invite"
 
+	permissionSetRead   identity.Permission = "permission-set:read"
+	permissionSetChange identity.Permission = "permission-set:change"
+
 	apiKeyManage identity.Permission = "api-key:manage"
 
 	caseloadRead   identity.Permission = "caseload:read"
@@ -188,6 +191,9 @@ var shipped = []grant{
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
 	{permission: userInvite, roles: []Role{Admin}},
+
+	{permission: permissionSetRead, roles: []Role{Admin, Auditor}},
+	{permission: permissionSetChange, roles: []Role{Admin}},
 
 	{permission: apiKeyManage, roles: []Role{Admin}},
 

@@ -65,6 +65,7 @@ type Service struct {
 	passwords *hasher
 	tokens    *tokens
 	standing  standing
+	sets      sets
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
@@ -101,7 +102,7 @@ func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
-	return &Service{
+	s := &Service{
 		database:    d.Database,
 		clock:       d.Clock,
 		newID:       d.NewID,
@@ -111,6 +112,9 @@ func New(d Dependencies) *Service {
 		tokens:      newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
 	}
+	s.sets.load = s.changedSets
+	s.standing.on(ofPermissions, s.sets.forget)
+	return s
 }
 
 // now is the moment as the database can keep it: in whole microseconds.

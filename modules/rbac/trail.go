@@ -71,6 +71,27 @@ func (s *Service) recordInvitation(ctx context.Context, action string, i Invitat
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
+// setTold is what the trail keeps of a permission set: all of it.
+type setTold struct {
+	Role        Role                           `json:"role"`
+	Shipped     bool                           `json:"shipped"`
+	Version     int                            `json:"version"`
+	Permissions map[identity.Permission]string `json:"permissions"` // scopes by name
+}
+
+// recordSet keeps what a role could do before the caller's change, and can after it.
+func (s *Service) recordSet(ctx context.Context, before, after PermissionSet) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "permission-set.change", "organization", caller.OrganizationID, *after.ChangedAt
+	e.Before = setTold{before.Role, before.Shipped, before.Version, before.Held.texts()}
+	e.After = setTold{after.Role, after.Shipped, after.Version, after.Held.texts()}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // recordReach keeps who was given, or lost, the records of a patient.
 func (s *Service) recordReach(ctx context.Context, about trail.Event) error {
 	caller, err := identity.From(ctx)
