@@ -218,6 +218,30 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 	c.requireClean(t)
 }
 
+// TestAppointmentUnitsOfEveryMinute has every length from a minute to eight hours
+// previewed by every rule. The units are counted up minute by minute: nothing is
+// divided.
+func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	who := c.employ(t)
+	start := c.hour(t, 1, "09:00")
+	// The minutes of the first unit's, by the rule.
+	for method, first := range map[string]int{"CEIL": 1, "FLOOR": 15, "MIDPOINT": 8, "CMS_TOTAL": 8} {
+		path := c.authorize(t, 100, body{"insuranceId": c.insuredBy(t, method)})
+		units, next := 0, first
+		for minutes := 1; minutes <= 480; minutes++ {
+			if minutes == next {
+				units++
+				next += 15
+			}
+			told := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, time.Duration(minutes)*time.Minute)).ok(t)
+			require.Equal(t, true, told.body["bookable"], "%s", told.raw)
+			require.Equal(t, units, told.occurrences(t)[0].number(t, "units"), "%d minutes by %s", minutes, method)
+		}
+	}
+}
+
 func TestAppointmentWithoutUnitsIsCompletedWithSome(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // stranded returns the appointments of an impact, as id and cause.
@@ -76,6 +78,85 @@ func TestImpactIsCancelled(t *testing.T) {
 	c.admin().patch(t, path, body{"status": "CANCELLED", "strandedBookings": "CANCEL"}).ok(t)
 	c.requireBalance(t, path, 4, 0, 0)
 	c.requireClean(t)
+}
+
+// TestImpactOfACancellation: an authorization on which something is booked is not
+// cancelled before it is said what becomes of that.
+func TestImpactOfACancellation(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 40)
+	who := c.employ(t)
+	all := c.daily(t, path, who, -1, 1, 2)
+	cancel := func(more body) body {
+		b := body{"status": "CANCELLED"}
+		for k, v := range more {
+			b[k] = v
+		}
+		return b
+	}
+	before := c.admin().get(t, path).raw
+	refused := c.admin().patch(t, path, cancel(nil)).refused(t, http.StatusConflict, "bookings-stranded")
+	require.Equal(t, []string{idOf(all[1]) + " CANCELLED", idOf(all[2]) + " CANCELLED"}, refused.stranded(t), "those of today and later")
+	require.Equal(t, c.admin().post(t, path+"/impact", cancel(nil)).ok(t).body["bookings"], refused.body["bookings"])
+	require.Equal(t, 8, refused.number(t, "units"))
+	require.Equal(t, string(before), string(c.admin().get(t, path).raw))
+
+	// A biller may not cancel appointments, and may say that the payer has cancelled.
+	biller := c.as(c.own.tokens["BILLER"])
+	require.Equal(t, "CANCELLED", biller.patch(t, path, cancel(body{"strandedBookings": "KEEP"})).ok(t).text("status"))
+	c.requireBalance(t, path, 40, 0, 12)
+	require.Equal(t, "CANCELLED", biller.patch(t, path, cancel(body{"notes": "see the letter"})).ok(t).text("status"), "nothing new is stranded")
+	c.requireClean(t)
+
+	// What was kept is worked off, moved or cancelled; it does not come back.
+	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
+	c.admin().post(t, path+"/move-bookings", move(c.authorize(t, 4), body{"from": c.day(t, 2)})).ok(t)
+	c.admin().patch(t, all[1], body{"endTime": c.hour(t, 1, "17:00").UTC()}).refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 5, "09:00"), hour)).refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().post(t, all[1]+"/cancel", body{}).ok(t)
+	c.requireBalance(t, path, 40, 4, 0)
+	c.admin().patch(t, path, body{"status": "ACTIVE"}).ok(t)
+	c.admin().patch(t, path, cancel(nil)).ok(t)
+	c.requireClean(t)
+
+	// KEEP is no way around dates and totals.
+	short := c.authorize(t, 8)
+	c.daily(t, short, who, 5, 6)
+	c.admin().patch(t, short, body{"endDate": c.day(t, 5), "strandedBookings": "KEEP"}).refused(t, http.StatusConflict, "reservations-outside-dates")
+	c.admin().patch(t, short, body{"totalUnits": 4, "strandedBookings": "KEEP"}).refused(t, http.StatusConflict, "total-below-booked")
+	c.requireClean(t)
+}
+
+// TestImpactOfACancellationWhileOthersBook: nothing is booked unseen while an
+// authorization is cancelled.
+func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
+	t.Parallel()
+	bothModes(t, func(t *testing.T, mode string) {
+		database := dbtest.New(t)
+		c := serve(t, database, database.Open(t), mode)
+		who := c.employ(t)
+		for round := range 5 {
+			path := c.authorize(t, 40)
+			var cancelled, booked answer
+			together(2, func(i int) {
+				if i == 0 {
+					cancelled = c.admin().patch(t, path, body{"status": "CANCELLED"})
+					return
+				}
+				booked = c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 1+round, "15:00"), hour))
+			})
+			if cancelled.status == http.StatusOK {
+				booked.refused(t, http.StatusConflict, "authorization-not-active")
+				c.requireBalance(t, path, 40, 0, 0)
+				continue
+			}
+			cancelled.refused(t, http.StatusConflict, "bookings-stranded")
+			require.Equal(t, []string{booked.created(t).String() + " CANCELLED"}, cancelled.stranded(t))
+			c.requireBalance(t, path, 40, 0, 4)
+		}
+		c.requireClean(t)
+	})
 }
 
 func TestImpactIsMoved(t *testing.T) {

@@ -82,10 +82,18 @@ func TestSeries(t *testing.T) {
 	}
 	require.Len(t, offsets, 2, "clocks did change in between")
 	c.requireBalance(t, path, 20, 0, 16)
+	c.book(t, c.booking(path, c.employ(t), start.AddDate(0, 0, 1), hour)) // of no series
+	listed := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3").ok(t)
+	rest := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
+	for i, each := range append(listed.body["data"].([]any), rest.body["data"].([]any)...) {
+		require.Equal(t, made.occurrences(t)[i].text("appointmentId"), each.(map[string]any)["id"])
+	}
+	require.Len(t, rest.body["data"], 1)
+	require.Empty(t, c.as(c.other.tokens["ADMIN"]).get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"])
 	again := c.admin().with("Idempotency-Key", "a series").post(t, "/appointments", b)
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 	require.JSONEq(t, string(made.raw), string(again.raw))
-	c.requireBalance(t, path, 20, 0, 16)
+	c.requireBalance(t, path, 20, 0, 20)
 	c.requireClean(t)
 }
 

@@ -401,6 +401,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	old := "/authorizations/" + authorization.String()
 	s.tell(admin, "previewAuthorizationChange", "What a shorter authorization would strand", old+"/impact", body{"endDate": "2026-03-04"})
 	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "Something is booked on what is cancelled", old, body{"status": "CANCELLED"})
 	s.tell(scheduler, "previewMoveBookings", "What a renewal would come to", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
 	short := admin.post(s.t, "/authorizations", body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 2, "startDate": "2026-03-05", "endDate": "2026-09-04",

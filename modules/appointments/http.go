@@ -46,7 +46,7 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: true, Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
-			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.",
+			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, a series, in certain states.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -284,6 +284,7 @@ type listRequest struct {
 	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
+	SeriesID       uuid.UUID `query:"seriesId"`
 	Status         []string  `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
 }
 
@@ -302,7 +303,7 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[ap
 	if err != nil {
 		return httpx.Page[appointmentBody]{}, err
 	}
-	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, Days: in.days(), Page: page}
+	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(), Page: page}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))
 	}

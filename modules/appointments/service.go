@@ -282,6 +282,7 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 type Filter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
+	SeriesID       uuid.UUID
 	Statuses       []Status
 	Days           Days
 	Page           db.Keyset // in the order of their starts

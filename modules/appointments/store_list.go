@@ -39,13 +39,17 @@ func (s Span) begun(tx *gorm.DB) *gorm.DB {
 }
 
 // list returns appointments in the order of their starts. Indexes:
-// appointments_by_start; of one practitioner or patient, theirs by start.
+// appointments_by_start; of one practitioner or patient, theirs by start; of a series,
+// appointments_by_series.
 func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
 	tx, organization, err := db.Reachable(ctx, appointmentOwners)
 	if err != nil {
 		return nil, err
 	}
 	tx = within.begun(tx).Where("version > 0") // as the index says
+	if f.SeriesID != uuid.Nil {
+		tx = tx.Where("series_id = ?", f.SeriesID)
+	}
 	if len(f.Statuses) > 0 {
 		tx = tx.Where("status IN ?", f.Statuses)
 	}

@@ -28,13 +28,13 @@ type Change struct {
 	Notes       patch.Clearable[string]
 	Reason      *string // why the total is adjusted, and appointments are settled
 
-	Stranded Policy     // what becomes of appointments that the change would strand; empty: it is refused
+	Stranded Policy     // what becomes of appointments that the change would strand; empty: see [Policy]
 	MoveTo   *uuid.UUID // the authorization that they move to, by [MoveStranded]
 }
 
 // Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
 // [patch.ErrStale], [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
-// [fault.ErrInvalid], [identity.ErrForbidden]; and where appointments are to be settled,
+// [ErrBookingsStranded], [fault.ErrInvalid], [identity.ErrForbidden]; and where appointments are to be settled,
 // those of [Calendar].
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	caller, err := identity.From(ctx)
@@ -79,7 +79,7 @@ func (c Change) onlyTotal() bool {
 // first. Appointments of an organization queue in a lane of its own.
 func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
 	all := []uuid.UUID{id}
-	if c.Stranded != "" {
+	if c.Stranded != "" || c.Status.Given && c.Status.Value == Cancelled {
 		all = append(all, organization)
 	}
 	if c.MoveTo != nil && *c.MoveTo != id {
@@ -123,10 +123,8 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 		if err := c.Match.Check(before.Version); err != nil {
 			return View{}, err
 		}
-		if c.Stranded != "" {
-			if before, err = s.settleStranded(ctx, before, c, at); err != nil {
-				return View{}, err
-			}
+		if before, err = s.settleStranded(ctx, before, c, at); err != nil {
+			return View{}, err
 		}
 		after, err := s.changeTerms(ctx, before, c, at)
 		if err != nil {

@@ -47,6 +47,9 @@ var (
 	// ErrReservationsOutsideDates comes with [Stranded].
 	ErrReservationsOutsideDates = fault.Define(fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.").Carrying(Stranded{}).
 					Advising("Settle the reservations between `firstDate` and `lastDate` first. `POST /authorizations/{id}/impact` lists the bookings among them; `strandedBookings` says what becomes of those.")
+	// ErrBookingsStranded comes with [StrandedBookings].
+	ErrBookingsStranded = fault.Define(fault.Conflict, "bookings-stranded", "Appointments are still booked on the authorization.").Carrying(StrandedBookings{}).
+				Advising("Show `bookings` and ask what is to become of them; say it in `strandedBookings`: CANCEL, MOVE or KEEP.")
 	// ErrHasHistory: it has reservations or entries, which are kept.
 	ErrHasHistory = fault.Define(fault.Conflict, "authorization-has-history", "An authorization with reservations or entries cannot be deleted; cancel it instead.").
 			Advising("Set its status to CANCELLED.")
@@ -129,6 +132,12 @@ type Transition struct {
 	From    Status   `json:"from"`
 	To      Status   `json:"to"`
 	Allowed []Status `json:"allowed"`
+}
+
+// StrandedBookings are the details of [ErrBookingsStranded].
+type StrandedBookings struct {
+	Bookings []strandedBookingBody `json:"bookings"` // in the order of their times
+	Units    int                   `json:"units"`    // which they hold
 }
 
 // Stranded are the details of [ErrReservationsOutsideDates].

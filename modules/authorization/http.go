@@ -61,8 +61,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: PermissionChange,
 			Name: "changeAuthorization", Summary: "Change an authorization",
-			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `POST /authorizations/{id}/impact` lists them before.",
-			Refusals:    append([]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates}, s.strandedRefusals()...),
+			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `KEEP` leaves what is booked on an authorization that is cancelled, to be dealt with later: it can be cancelled, moved and completed. `POST /authorizations/{id}/impact` lists them before.",
+			Refusals:    append([]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates, ErrBookingsStranded}, s.strandedRefusals()...),
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
@@ -261,8 +261,8 @@ type changeAuthorizationRequest struct {
 	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
 	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"`
 
-	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE"` // what becomes of bookings that the change would strand; not given: it is refused
-	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`                                   // where MOVE moves them
+	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"` // what becomes of bookings that the change would strand; not given: it is refused
+	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`                                        // where MOVE moves them
 }
 
 func (s *Service) handleChange(ctx context.Context, in changeAuthorizationRequest) (authorizationBody, error) {

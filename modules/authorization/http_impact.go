@@ -56,13 +56,16 @@ type impactBody struct {
 func (s *Service) handleImpact(ctx context.Context, in impactRequest) (impactBody, error) {
 	i, err := s.Impact(ctx, in.ID, Change{TotalUnits: in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status})
 	b := impactBody{
-		Bookings: []strandedBookingBody{}, Units: i.Units, TotalUnits: i.Total, UsedUnits: i.Used, ScheduledUnits: i.Scheduled,
+		Bookings: i.bookings(), Units: i.Units, TotalUnits: i.Total, UsedUnits: i.Used, ScheduledUnits: i.Scheduled,
 		MissingUnits: i.MissingUnits, OtherReservations: i.OtherOutside,
 	}
-	for _, each := range i.Bookings {
-		b.Bookings = append(b.Bookings, strandedBookingBody{
-			each.ID, each.Start, each.End, each.ServiceDate, each.Units, each.PractitionerIDs, each.Cause,
-		})
-	}
 	return b, err
+}
+
+func (i Impact) bookings() []strandedBookingBody {
+	all := make([]strandedBookingBody, len(i.Bookings))
+	for n, each := range i.Bookings {
+		all[n] = strandedBookingBody{each.ID, each.Start, each.End, each.ServiceDate, each.Units, each.PractitionerIDs, each.Cause}
+	}
+	return all
 }

@@ -110,11 +110,20 @@ func impactOf(a Authorization, scheduled []BookedAppointment, today calendar.Dat
 // Policy says what becomes of the appointments that a change would strand.
 type Policy string
 
-// The policies; without one, a change that would strand units is refused.
+// The policies; without one, a change that would strand bookings is refused.
 const (
 	CancelStranded Policy = "CANCEL"
 	MoveStranded   Policy = "MOVE" // to another authorization
+	// KeepStranded leaves them as they are, to be dealt with later. It helps where an
+	// authorization is cancelled: units that are held fit every total and lie within
+	// every authorization's dates.
+	KeepStranded Policy = "KEEP"
 )
+
+// cancels reports whether the change is what takes the authorization back.
+func (c Change) cancels(a Authorization) bool {
+	return c.Status.Given && c.Status.Value == Cancelled && a.Decision != Cancelled
+}
 
 // strandedRefusals are what may stand against a policy.
 func (s *Service) strandedRefusals() []*fault.Error {
@@ -125,8 +134,13 @@ func (s *Service) strandedRefusals() []*fault.Error {
 }
 
 // settleStranded does with the appointments that the change would strand what it
-// says, and returns the authorization as that has left it.
+// says, and returns the authorization as that has left it. Where it says nothing, an
+// authorization with appointments from today on is not cancelled: the error is
+// [ErrBookingsStranded]. Dates and totals have refusals of their own.
 func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change, at Moment) (Authorization, error) {
+	if c.Stranded == KeepStranded || c.Stranded == "" && !c.cancels(a) {
+		return a, nil
+	}
 	counted := a
 	if err := s.store.freeExpired(ctx, []*Authorization{&counted}, at.Now); err != nil {
 		return a, err
@@ -134,6 +148,13 @@ func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change,
 	i, err := s.impactOn(ctx, counted, c, at)
 	if err != nil || len(i.Bookings) == 0 {
 		return a, err
+	}
+	if c.Stranded == "" {
+		if !slices.ContainsFunc(i.Bookings, func(b StrandedBooking) bool { return b.Cause == CauseStatus }) {
+			return a, nil
+		}
+		return a, ErrBookingsStranded.With(StrandedBookings{i.bookings(), i.Units},
+			"%d appointments with %d units are still booked on the authorization; say what becomes of them.", len(i.Bookings), i.Units)
 	}
 	resettlement := Resettlement{AuthorizationID: a.ID, Reason: c.Reason}
 	if c.Stranded == MoveStranded {

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/postgres"
 )
@@ -251,4 +253,21 @@ func sampleOf(t *testing.T, column, kind string) string {
 	}
 	require.True(t, strings.HasSuffix(kind, "[]"), "a sample of the type %s (column %s) is missing here", kind, column)
 	return "'{}'"
+}
+
+// TestMigrationsSeeEveryOrganization: the policies bind the owner too, and a step
+// that changes data must not pass over rows without a word.
+func TestMigrationsSeeEveryOrganization(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	owner := connect(t, database.OwnerURL)
+	owner.run(t, `INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
+		SELECT gen_random_uuid(), name, 'UTC', now(), now() FROM unnest('{A,B}'::text[]) AS name`)
+	owner.run(t, `INSERT INTO payers (organization_id, id, name, created_at, updated_at)
+		SELECT id, gen_random_uuid(), 'before', now(), now() FROM organizations`)
+	m := db.Migrator{OwnerURL: strings.Replace(database.OwnerURL, "omni.organizations", "omni.something", 1), FS: fstest.MapFS{
+		"90000_rename.sql": {Data: []byte("-- +goose Up\nUPDATE payers SET name = 'after';\n")},
+	}}
+	require.NoError(t, m.Up(t.Context()))
+	require.Equal(t, []string{"after", "after"}, owner.texts(t, "SELECT name FROM payers"))
 }
