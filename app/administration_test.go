@@ -18,14 +18,20 @@ import (
 // administrationCalls are all calls by which an organization is administered, with
 // the roles that may make them in their own.
 var administrationCalls = []struct {
-	method, path string // /users/:id is a technician and guardian, /practitioners/:id a practitioner, :patientId a patient
-	body         body   // without patientId
+	method, path string // /users/:id is a technician and guardian, :role BILLER; each other :id or :patientId is one of its kind
+	body         body   // without patientId, and without the e-mail address
 	allowed      []rbac.Role
 }{
 	{http.MethodGet, "/users", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodGet, "/users/:id", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
+	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/permission-sets", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
+	{http.MethodPut, "/permission-sets/:role", body{"permissions": []any{}}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/permission-sets/:role", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/:id/patients", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/:id/patients", body{"relation": "GUARDIAN"}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/patients/:patientId", nil, []rbac.Role{"ADMIN"}},
@@ -38,7 +44,7 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range open(t).app.Routes() {
-		if strings.HasPrefix(r.Path, "/users") || strings.Contains(r.Path, "/caseload") {
+		if strings.HasPrefix(r.Path, "/users") || strings.HasPrefix(r.Path, "/permission-sets") || strings.Contains(r.Path, "/caseload") {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -74,16 +80,24 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician, rbac.Patient)
 				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
+				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
+				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
-					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw)
+					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
+						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
 				}
-				path := strings.NewReplacer("/users/:id", user, "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
+				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER", "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
 				b := call.body
-				if call.method == http.MethodPost {
+				switch {
+				case call.path == "/users/invitations" && b != nil:
+					b = maps.Clone(b)
+					b["email"] = email
+				case call.method == http.MethodPost:
 					b = maps.Clone(b)
 					b["patientId"] = patient
 				}
 				before := stored()
+				defer c.admin().delete(t, "/permission-sets/BILLER")
 				foreign := c.as(c.other.tokens[role]).send(t, call.method, path, b)
 				require.Equal(t, before, stored(), "another practice's call changes nothing")
 				if !slices.Contains(call.allowed, role) {
@@ -92,11 +106,10 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient).Replace(call.path), b)
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
 				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
-				if foreign.status != http.StatusNotFound {
-					require.Equal(t, http.MethodGet, call.method)
+				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {
 					require.NotContains(t, string(foreign.ok(t).raw), idOf(user))
 					require.NotContains(t, string(foreign.ok(t).raw), patient)
 				}

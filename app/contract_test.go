@@ -72,6 +72,7 @@ func TestContract(t *testing.T) {
 			"identity-provider": "Signing in with an identity provider of the organization.",
 			"emergency-grants":  "Breaking the glass: reading what is out of reach, on record.",
 			"api-keys":          "Access for other systems.",
+			"permission-sets":   "What each role may do.",
 			"users":             "Those who can sign in, and what they may do.",
 			"admin":             "For those who run the program.",
 		},

@@ -29,9 +29,6 @@ var needNoCaller = map[string]string{
 	"audit.Seal":                     "the program's own, in all organizations",
 	"audit.Backlog":                  "a count, for metrics",
 	"audit.Verify":                   "of the organization that it is given; the caller decides",
-	"rbac.Learn":                     "the program's own: what was revoked, in all organizations",
-	"rbac.Sweep":                     "the program's own, in all organizations",
-	"rbac.KeepKeyUses":               "the program's own: when keys were used, in all organizations",
 	"rbac.HasUsers":                  "at the start, when nobody can be signed in yet",
 	"rbac.SignIns":                   "at the start: whether the demo's published password lets anybody in",
 }

@@ -25,6 +25,7 @@ func TestASecretIsToldOnceAndKeptNowhere(t *testing.T) {
 		{"/patients/" + c.own.patient.String() + "/calendar-feed", "path", body{}},
 		{"/admin/webhooks", "secret", body{"url": "https://example.com/hook"}},
 		{hook + "/rotate-secret", "secret", body{}},
+		{"/users/invitations", "token", body{"email": "new@example.test", "name": "New", "roles": []string{"BILLER"}}},
 	} {
 		t.Run("POST "+call.path, func(t *testing.T) {
 			keyed := c.admin().with("Idempotency-Key", "k"+call.path)

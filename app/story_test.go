@@ -114,6 +114,8 @@ func nameOf(summary string) string {
 
 var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
 
+const sampleToken = "kUvWq0…"
+
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
 // asSent leaves out of a request what is another each time.
@@ -122,6 +124,8 @@ func asSent(operation string, b body) body {
 	switch operation {
 	case "setIdentityProvider":
 		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
+	case "acceptInvitation":
+		b["token"] = sampleToken
 	case "exchangeSignInCode":
 		b["code"] = "AZdZ1x…"
 	}
@@ -142,6 +146,11 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getIdentityProvider", "setIdentityProvider":
 		a.body["issuer"] = "https://login.example.org"
+	case "inviteUser":
+		if a.body["token"] != nil {
+			a.body = maps.Clone(a.body) // it is used after this
+			a.body["token"] = sampleToken
+		}
 	case "createApiKey":
 		if a.body["key"] != nil {
 			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
@@ -152,6 +161,11 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getApiKey":
 		a.body["begins"] = "omni_key_7Qx2"
+	case "listPermissionSets":
+		for _, each := range a.body["data"].([]any) {
+			set := each.(map[string]any)
+			set["permissions"] = set["permissions"].([]any)[:1]
+		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -187,6 +201,8 @@ func (s *story) play() {
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
+	s.playInvitations(admin)
+	s.playSets(admin)
 	s.playReach(admin)
 	s.playDirectory(admin)
 	s.playAuthorizations(admin, scheduler)
@@ -250,6 +266,32 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+}
+
+// playInvitations has somebody become a user, and another not.
+func (s *story) playInvitations(admin caller) {
+	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations", body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
+	s.tell(admin, "inviteUser", "More than one holds oneself", "/users/invitations", body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "inviteUser", "There is such a user", "/users/invitations", body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
+	accept := body{"token": made.text("token"), "password": "an allotment at dusk"}
+	s.tell(s.c.as(""), "acceptInvitation", "With a password of one's own", "/auth/invitations/accept", accept)
+	s.tell(s.c.as(""), "acceptInvitation", "The token is good once", "/auth/invitations/accept", accept)
+	other := admin.post(s.t, "/users/invitations", body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
+	s.tell(admin, "revokeInvitation", "It went to the wrong address", "/users/invitations/"+other.String(), nil)
+	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
+	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
+}
+
+// playSets narrows what a role may do, and widens it again.
+func (s *story) playSets(admin caller) {
+	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT", body{"permissions": []any{
+		body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
+	}})
+	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN", body{"permissions": []any{
+		body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
+	}})
+	s.tell(admin, "listPermissionSets", "What each role may do", "/permission-sets", nil)
+	s.tell(admin, "restorePermissionSet", "As it was shipped", "/permission-sets/PATIENT", nil)
 }
 
 // playReach says whose records somebody reaches.

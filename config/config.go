@@ -44,7 +44,9 @@ type Config struct {
 	IdempotencyRetention time.Duration
 	// EventRetention is how long events are kept for readers who come back.
 	EventRetention time.Duration
-	Demo           bool // load the demo practice into an empty database
+	// InvitationLifetime is how long somebody who was invited can accept.
+	InvitationLifetime time.Duration
+	Demo               bool // load the demo practice into an empty database
 
 	settings []Setting
 }

@@ -185,6 +185,10 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },
 	},
 	{
+		name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
+		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
+	},
+	{
 		name: "demo", env: "OMNI_DEMO",
 		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},

@@ -100,7 +100,11 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 			return before, nil
 		}
 		for _, each := range []User{before, after} {
-			if err := mine.covers(s.heldBy(each.OrganizationID, each.Roles)); err != nil {
+			theirs, err := heldBy(ctx, each.Roles)
+			if err != nil {
+				return User{}, err
+			}
+			if err := mine.covers(theirs); err != nil {
 				return User{}, err
 			}
 		}
@@ -118,6 +122,9 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 		}
 		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) { // tokens say what no longer holds
 			if after.epoch, err = s.revoke(ctx, after.OrganizationID, id); err != nil {
+				return User{}, err
+			}
+			if err := s.withdraw(ctx, invitationsBy(id)); err != nil { // which they could not make any more, perhaps
 				return User{}, err
 			}
 		}

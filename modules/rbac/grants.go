@@ -3,8 +3,6 @@ package rbac
 import (
 	"context"
 
-	"github.com/google/uuid"
-
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 )
@@ -30,9 +28,16 @@ func (h held) covers(other held) error {
 	return nil
 }
 
-// heldBy returns what the roles may do together in an organization.
-func (s *Service) heldBy(_ uuid.UUID, roles []Role) held {
-	return s.tokens.grants.of(combine(names(roles)))
+// heldBy returns what the roles may do together in the caller's organization. It reads
+// the permission sets in the transaction of the context, so that what is decided by
+// them holds when it commits; see [sets] for those that requests are let in by.
+func heldBy(ctx context.Context, roles []Role) (held, error) {
+	changed, err := permissionSets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := grants{changed: changedIn(changed)}
+	return g.of(combine(names(roles))), nil
 }
 
 // callerHolds returns what the caller may do at this moment, read in the transaction
@@ -52,6 +57,10 @@ func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (he
 	if err != nil {
 		return nil, err
 	}
-	caller.Permissions = s.heldBy(me.OrganizationID, me.Roles)
-	return caller.Permissions, caller.Require(need)
+	mine, err := heldBy(ctx, me.Roles)
+	if err != nil {
+		return nil, err
+	}
+	caller.Permissions = mine
+	return mine, caller.Require(need)
 }

@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -64,13 +64,12 @@ type userBody struct {
 	Permissions    []identity.Permission `json:"permissions"`
 }
 
-// bodyOf describes a user with the roles that an access token holds.
-func (s *Service) bodyOf(u User, roles []string) userBody {
-	held := s.tokens.grants.of(combine(roles))
+// bodyOf describes a user with the roles that an access token holds, and what they may do by them.
+func bodyOf(u User, roles []string, may held) userBody {
 	return userBody{
 		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
 		Roles:       roles,
-		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return held[p] == 0 }),
+		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return may[p] == 0 }),
 	}
 }
 
@@ -79,16 +78,21 @@ func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBod
 	if err != nil {
 		return signInBody{}, err
 	}
-	return s.signInBodyOf(signed), nil
+	return s.signInBodyOf(ctx, signed)
 }
 
-func (s *Service) signInBodyOf(signed SignedIn) signInBody {
+func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody, error) {
+	roles := names(signed.User.Roles)
+	may, err := s.sets.of(ctx, signed.User.OrganizationID, combine(roles))
+	if err != nil {
+		return signInBody{}, err
+	}
 	return signInBody{
 		AccessToken: signed.Token,
 		ExpiresIn:   int(signed.Expires / time.Second),
 		TokenType:   "Bearer",
-		User:        s.bodyOf(signed.User, names(signed.User.Roles)),
-	}
+		User:        bodyOf(signed.User, roles, may),
+	}, nil
 }
 
 // handleMe answers with the roles of the token, not of the row: what the caller
@@ -99,7 +103,7 @@ func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) 
 		return userBody{}, err
 	}
 	caller, err := identity.From(ctx)
-	return s.bodyOf(me, caller.Roles), err
+	return bodyOf(me, caller.Roles, caller.Permissions), err
 }
 
 func (s *Service) handleSignOutEverywhere(ctx context.Context, _ httpx.None) (httpx.None, error) {

@@ -120,7 +120,7 @@ func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (signI
 	if err != nil {
 		return signInBody{}, err
 	}
-	return s.signInBodyOf(signed), nil
+	return s.signInBodyOf(ctx, signed)
 }
 
 // providerBody is an identity provider as clients see it.

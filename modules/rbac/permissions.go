@@ -78,6 +78,10 @@ const (
 	userRead   identity.Permission = "user:read"
 	userChange identity.Permission = "user:change"
 	userGrant  identity.Permission = "user:grant"
+	userInvite identity.Permission = "user:invite"
+
+	permissionSetRead   identity.Permission = "permission-set:read"
+	permissionSetChange identity.Permission = "permission-set:change"
 
 	apiKeyManage identity.Permission = "api-key:manage"
 
@@ -200,6 +204,10 @@ var shipped = []grant{
 	{permission: userRead, roles: []Role{Admin, Auditor}},
 	{permission: userChange, roles: []Role{Admin}},
 	{permission: userGrant, roles: []Role{Admin}},
+	{permission: userInvite, roles: []Role{Admin}},
+
+	{permission: permissionSetRead, roles: []Role{Admin, Auditor}},
+	{permission: permissionSetChange, roles: []Role{Admin}},
 
 	{permission: apiKeyManage, roles: []Role{Admin}},
 

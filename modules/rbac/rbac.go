@@ -3,6 +3,7 @@
 package rbac
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -65,7 +66,10 @@ type Service struct {
 	passwords *hasher
 	tokens    *tokens
 	standing  standing
+	sets      sets
 	uses      uses
+	// invitations is how long an invitation can be accepted.
+	invitations time.Duration
 
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
@@ -90,6 +94,8 @@ type Dependencies struct {
 	PublicURL, FrontendURL string
 	// AnyAddress lets identity providers have private addresses and speak http.
 	AnyAddress bool
+	// Invitations is how long an invitation can be accepted; 0: for seven days.
+	Invitations time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -98,26 +104,33 @@ type Dependencies struct {
 // wants for HS256 a key at least as long as its hash.
 const MinSecret = 32
 
+// weekOfInvitations is how long an invitation can be accepted unless somebody says otherwise.
+const weekOfInvitations = 7 * 24 * time.Hour
+
 // New returns the service. It panics where the secret is too short or the
 // lifetime is not positive: configuration must have refused that.
 func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
-	return &Service{
+	s := &Service{
 		openid:    openid.New(d.Clock, d.AnyAddress),
 		cookies:   newSealer(d.Secret, "sign-ins under way"),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
 		providerSecrets: newSealer(d.Secret, "secrets at identity providers"),
 
-		database:  d.Database,
-		clock:     d.Clock,
-		newID:     d.NewID,
-		audit:     d.Audit,
-		logger:    d.Logger,
-		passwords: newHasher(d.Quick),
-		tokens:    newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		database:    d.Database,
+		clock:       d.Clock,
+		newID:       d.NewID,
+		audit:       d.Audit,
+		logger:      d.Logger,
+		passwords:   newHasher(d.Quick),
+		tokens:      newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		invitations: cmp.Or(d.Invitations, weekOfInvitations),
 	}
+	s.sets.load = s.changedSets
+	s.standing.on(ofPermissions, s.sets.forget)
+	return s
 }
 
 // now is the moment as the database can keep it: in whole microseconds.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-
-	"omnirapeutic/platform/identity"
 )
 
 // Role is a named set of permissions that a user holds in an organization.
@@ -51,29 +49,32 @@ func combine(names []string) combination {
 	return c
 }
 
-// grants remembers what each combination of roles may do. There are at most 256
-// combinations, and few are ever used. The zero value is ready; safe for
-// concurrent use.
+// grants remembers what each combination of roles may do in an organization. There are
+// at most 256 combinations, and few are ever used. The zero value is of one that has
+// changed nothing; safe for concurrent use.
 type grants struct {
-	known sync.Map // combination → map[identity.Permission]identity.Scope
+	changed map[Role]held // what the organization has changed
+	known   sync.Map      // combination → held
 }
 
 // of returns what the roles may do together, and for which records. The map is shared: it is only read.
-func (g *grants) of(c combination) map[identity.Permission]identity.Scope {
-	if held, ok := g.known.Load(c); ok {
-		return held.(map[identity.Permission]identity.Scope)
+func (g *grants) of(c combination) held {
+	if known, ok := g.known.Load(c); ok {
+		return known.(held)
 	}
-	held := map[identity.Permission]identity.Scope{}
+	together := held{}
 	for i, r := range roles {
 		if c&(1<<i) == 0 {
 			continue
 		}
-		for _, row := range shipped {
-			if scope := row.of(r); scope != 0 {
-				held[row.permission] |= scope
-			}
+		set, ok := g.changed[r]
+		if !ok {
+			set = shippedTo(r)
+		}
+		for p, scope := range set {
+			together[p] |= scope
 		}
 	}
-	first, _ := g.known.LoadOrStore(c, held)
-	return first.(map[identity.Permission]identity.Scope)
+	first, _ := g.known.LoadOrStore(c, together)
+	return first.(held)
 }

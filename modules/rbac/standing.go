@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type kind string
 const (
 	ofUser   kind = "user"    // the level is the least epoch of tokens that is good
 	ofSignIn kind = "sign-in" // at level 1 it is over
+	// ofPermissions: what roles may do in an organization. Tokens hold on, and are worth
+	// something else; the level counts the changes.
+	ofPermissions kind = "permissions"
 )
 
 // subject is what changes are of.
@@ -110,9 +114,11 @@ func (s *standing) apply(changes ...change) {
 	if s.least == nil {
 		s.least = map[subject]change{}
 	}
+	var news []change
 	for _, c := range changes {
 		if c.level > s.least[c.subject].level {
 			s.least[c.subject] = c
+			news = append(news, c)
 		}
 	}
 	for st := range s.streams {
@@ -126,6 +132,25 @@ func (s *standing) apply(changes ...change) {
 			fn(c.id)
 		}
 	}
+	s.endChanged(news)
+}
+
+// endChanged ends the streams of those who may do something else now, once whoever
+// comes back is let in by that.
+func (s *standing) endChanged(news []change) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for st := range s.streams {
+		if isMeant(st.caller, news) {
+			st.end()
+		}
+	}
+}
+
+// isMeant reports whether what the caller may do is among the changes: a stream was
+// opened by what they could do before.
+func isMeant(c identity.Caller, changes []change) bool {
+	return slices.ContainsFunc(changes, func(each change) bool { return each.kind == ofPermissions && each.id == c.OrganizationID })
 }
 
 // follow says from when on somebody looks: at the time given everything was known

@@ -43,7 +43,6 @@ type tokens struct {
 	parser   *jwt.Parser
 	times    *jwt.Validator // of claims that were read before
 	key      jwt.Keyfunc
-	grants   grants
 	known    memory
 }
 
@@ -95,7 +94,8 @@ var (
 )
 
 // Authenticate returns who an access token was issued to, with the permissions
-// of the roles. It asks no database: what was revoked is known, see [Service.Run].
+// of the roles. It asks no database, but for the permission sets of an
+// organization once after each change: what was revoked is known, see [Service.Run].
 // An API key stands in the place of a token: see [Service.CreateKey]. Errors:
 // [identity.ErrUnauthenticated], whose text says only whether the token has
 // expired or was revoked; [ErrTokenNotChecked].
@@ -106,6 +106,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	caller, err := s.tokens.check(token)
 	if err == nil {
 		err = s.standing.check(caller)
+	}
+	if err == nil {
+		caller.Permissions, err = s.sets.of(ctx, caller.OrganizationID, combine(caller.Roles))
 	}
 	if err != nil {
 		return identity.Caller{}, err
@@ -148,7 +151,6 @@ func (t *tokens) verify(token string) (*verified, error) {
 		SignInID:       c.SignIn,
 		Epoch:          c.Epoch,
 		Roles:          c.Roles,
-		Permissions:    t.grants.of(combine(c.Roles)),
 		Until:          c.ExpiresAt.Time,
 	}}, nil
 }

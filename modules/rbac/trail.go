@@ -52,6 +52,46 @@ func (s *Service) recordChange(ctx context.Context, action string, before, after
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
+// invitedTo is what the trail keeps of an invitation: not to whom it went.
+type invitedTo struct {
+	Roles     []Role     `json:"roles"`
+	ExpiresAt time.Time  `json:"expiresAt"`
+	UserID    *uuid.UUID `json:"userId,omitempty"` // who it became
+}
+
+// recordInvitation keeps that the caller has made, revoked or accepted an invitation.
+func (s *Service) recordInvitation(ctx context.Context, action string, i Invitation, now time.Time) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "invitation", i.ID, now
+	e.After = invitedTo{i.Roles, i.ExpiresAt, i.UserID}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// setTold is what the trail keeps of a permission set: all of it.
+type setTold struct {
+	Role        Role                           `json:"role"`
+	Shipped     bool                           `json:"shipped"`
+	Version     int                            `json:"version"`
+	Permissions map[identity.Permission]string `json:"permissions"` // scopes by name
+}
+
+// recordSet keeps what a role could do before the caller's change, and can after it.
+func (s *Service) recordSet(ctx context.Context, before, after PermissionSet) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "permission-set.change", "organization", caller.OrganizationID, *after.ChangedAt
+	e.Before = setTold{before.Role, before.Shipped, before.Version, before.Held.texts()}
+	e.After = setTold{after.Role, after.Shipped, after.Version, after.Held.texts()}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
 // recordReach keeps who was given, or lost, the records of a patient.
 func (s *Service) recordReach(ctx context.Context, about trail.Event) error {
 	caller, err := identity.From(ctx)
