@@ -78,7 +78,8 @@ func New(d Dependencies) (*App, error) {
 	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Quick: d.QuickPasswords,
+		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
+		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -121,6 +122,14 @@ func New(d Dependencies) (*App, error) {
 	})
 	a.server = server
 	return a, err
+}
+
+func revealed(secrets []config.Secret) [][]byte {
+	texts := make([][]byte, len(secrets))
+	for i, each := range secrets {
+		texts[i] = []byte(each.Reveal())
+	}
+	return texts
 }
 
 // Routes returns every operation of the API.

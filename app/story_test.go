@@ -93,6 +93,9 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		}
 	}
 	if b != nil {
+		if b["refreshToken"] != nil {
+			b = body{"refreshToken": sampleRefresh}
+		}
 		request, err := json.Marshal(b)
 		require.NoError(s.t, err)
 		e.Request = request
@@ -118,9 +121,10 @@ const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e1
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
 	switch operation {
-	case "signIn":
+	case "signIn", "refreshSignIn":
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+			a.body["refreshToken"] = sampleRefresh
 		}
 	case "createApiKey":
 		if a.body["key"] != nil {
@@ -159,6 +163,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	return text
 }
 
+const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
+
 func (s *story) play() {
 	c := s.c
 	admin, scheduler := c.admin(), c.as(c.own.tokens[rbac.Scheduler])
@@ -186,6 +192,16 @@ func (s *story) play() {
 // playSignOut is the last of what the auditor does.
 func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
+	login := body{"email": "AUDITOR@example.test", "password": password}
+	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh", body{"refreshToken": first.text("refreshToken")}).ok(s.t)
+	s.tell(s.c.as(""), "refreshSignIn", "It holds no more", "/auth/refresh", body{"refreshToken": "omr_nobody-has-issued-this"})
+	here := s.c.as(refreshed.text("accessToken"))
+	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
+	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
+	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
 	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }

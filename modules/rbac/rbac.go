@@ -3,6 +3,7 @@
 package rbac
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -62,9 +63,12 @@ type Service struct {
 	audit     Audit
 	logger    logrus.FieldLogger
 	passwords *hasher
+	keys      keyring
 	tokens    *tokens
 	standing  standing
 	uses      uses
+	idle      time.Duration
+	longest   time.Duration
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
@@ -77,8 +81,13 @@ type Dependencies struct {
 	Logger   logrus.FieldLogger
 	// Secret signs access tokens: at least [MinSecret] bytes.
 	Secret []byte
+	// Former secrets sign nothing any more, and what they have signed still holds.
+	Former [][]byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
+	// Idle is how long a sign-in lasts that nobody refreshes, and Longest how long any
+	// lasts. Zero values stand for an hour and a day.
+	Idle, Longest time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -93,6 +102,7 @@ func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
+	keys := newKeyring(d.Secret, d.Former...)
 	return &Service{
 		database:  d.Database,
 		clock:     d.Clock,
@@ -100,7 +110,10 @@ func New(d Dependencies) *Service {
 		audit:     d.Audit,
 		logger:    d.Logger,
 		passwords: newHasher(d.Quick),
-		tokens:    newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		keys:      keys,
+		tokens:    newTokens(keys, d.Lifetime, d.Clock, d.NewID),
+		idle:      cmp.Or(d.Idle, time.Hour),
+		longest:   cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 	}
 }
 
