@@ -136,6 +136,10 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getApiKey":
 		a.body["begins"] = "omni_key_7Qx2"
+	case "changeMyPassword":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
@@ -201,9 +205,16 @@ func (s *story) playSignOut() {
 	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
 	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
 	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	const another = "a-meadow-of-red-clover"
+	s.tell(here, "changeMyPassword", "It is not the current one", "/auth/password", body{"currentPassword": "wrong", "newPassword": another})
+	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password", body{"currentPassword": password, "newPassword": another}).ok(s.t)
+	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	here = s.c.as(changed.text("accessToken"))
 	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
-	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).text("accessToken"))
+	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	again.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
 
 func (s *story) playKeys(admin caller) {

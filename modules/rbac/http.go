@@ -43,6 +43,14 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOut),
 		},
 		{
+			Method: http.MethodPut, Path: "/auth/password", Permission: httpx.SignedIn,
+			Name: "changeMyPassword", Summary: "Change one's own password",
+			Description: "Needs the current password. A new one has 12 characters or more, of any kind, and is not among those that attackers try first. " +
+				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
+			Refusals: []*fault.Error{ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),
+		},
+		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
 			Name: "listMySessions", Summary: "Where am I signed in",
 			Description: "One's own sign-ins that go on, the newest first. `current` is the one that asks.",
@@ -167,4 +175,18 @@ func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (sessionsBod
 
 func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.EndSession(ctx, in.ID)
+}
+
+type changedPasswordBody struct {
+	AccessToken string `json:"accessToken"` // in place of the one that was sent
+	ExpiresIn   int    `json:"expiresIn"`   // in seconds
+	TokenType   string `json:"tokenType"`
+}
+
+func (s *Service) handleChangePassword(ctx context.Context, in PasswordChange) (changedPasswordBody, error) {
+	signed, err := s.ChangePassword(ctx, in)
+	if err != nil {
+		return changedPasswordBody{}, err
+	}
+	return changedPasswordBody{signed.Token, int(signed.Expires / time.Second), "Bearer"}, nil
 }
