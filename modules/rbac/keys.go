@@ -41,7 +41,7 @@ func newSigningKey(secret []byte) key {
 	}
 	return key{
 		id: hex.EncodeToString(derive("key id", idBytes)), signs: secret,
-		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes), seals: derive("second factors", keyBytes),
+		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes),
 	}
 }
 
