@@ -138,6 +138,7 @@ func asSent(operation string, b body) body {
 // asShown leaves out of an answer what is secret, or long and not interesting.
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
+	a.body = maps.Clone(a.body) // it is used after this
 	switch operation {
 	case "signIn", "refreshSignIn", "exchangeSignInCode":
 		if a.body["accessToken"] != nil {
@@ -148,7 +149,6 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		a.body["issuer"] = "https://login.example.org"
 	case "inviteUser":
 		if a.body["token"] != nil {
-			a.body = maps.Clone(a.body) // it is used after this
 			a.body["token"] = sampleToken
 		}
 	case "createApiKey":
