@@ -168,13 +168,13 @@ func (s *Service) handleSignOut(ctx context.Context, _ httpx.None) (httpx.None, 
 	return httpx.None{}, s.SignOut(ctx)
 }
 
-type sessionsBody struct {
-	Data []Session `json:"data"`
+type mySessionsBody struct {
+	Data []MySession `json:"data"`
 }
 
-func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (sessionsBody, error) {
+func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (mySessionsBody, error) {
 	found, err := s.Sessions(ctx)
-	return sessionsBody{found}, err
+	return mySessionsBody{found}, err
 }
 
 func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, error) {

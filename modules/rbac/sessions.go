@@ -77,8 +77,8 @@ func (s *Service) endSignIn(ctx context.Context, in signIn, now time.Time) error
 	return s.announce(ctx, in.OrganizationID, change{subject{ofSignIn, in.ID}, 1, now})
 }
 
-// Session is a sign-in that goes on, as its user sees it.
-type Session struct {
+// MySession is a sign-in that goes on, as its user sees it.
+type MySession struct {
 	ID        uuid.UUID `json:"id"`
 	StartedAt time.Time `json:"startedAt"`
 	UsedAt    time.Time `json:"usedAt"`    // when it was refreshed last
@@ -89,7 +89,7 @@ type Session struct {
 }
 
 // Sessions returns the caller's sign-ins that go on, the newest first.
-func (s *Service) Sessions(ctx context.Context) ([]Session, error) {
+func (s *Service) Sessions(ctx context.Context) ([]MySession, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
@@ -100,9 +100,9 @@ func (s *Service) Sessions(ctx context.Context) ([]Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := make([]Session, len(found))
+	sessions := make([]MySession, len(found))
 	for i, in := range found {
-		sessions[i] = Session{in.ID, in.StartedAt, in.UsedAt, in.IdleUntil, in.EndsAt, in.Address, in.ID == caller.SignInID}
+		sessions[i] = MySession{in.ID, in.StartedAt, in.UsedAt, in.IdleUntil, in.EndsAt, in.Address, in.ID == caller.SignInID}
 	}
 	return sessions, nil
 }
