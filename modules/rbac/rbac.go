@@ -65,6 +65,8 @@ type Service struct {
 	passwords *hasher
 	tokens    *tokens
 	standing  standing
+	keys      memory        // API keys that were looked up
+	lookUps   chan struct{} // takes as many as may be under way
 	uses      uses
 
 	openid                 *openid.Client
@@ -106,6 +108,7 @@ func New(d Dependencies) *Service {
 	}
 	return &Service{
 		openid:    openid.New(d.Clock, d.AnyAddress),
+		lookUps:   make(chan struct{}, maxLookUps),
 		cookies:   newSealer(d.Secret, "sign-ins under way"),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
 		providerSecrets: newSealer(d.Secret, "secrets at identity providers"),

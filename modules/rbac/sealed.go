@@ -45,4 +45,3 @@ func (s sealer) open(sealed, about []byte) ([]byte, error) {
 	}
 	return text, nil
 }
-
