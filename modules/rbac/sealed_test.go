@@ -26,8 +26,11 @@ func TestWhatIsSealed(t *testing.T) {
 			sealed []byte
 			about  []byte
 		}{
-			{s, changed, about}, {s, sealed[:at], about}, {s, sealed, append([]byte{1}, about...)},
-			{newSealer([]byte("another secret"), "one purpose"), sealed, about}, {newSealer([]byte("one secret"), "another purpose"), sealed, about},
+			{s, changed, about},
+			{s, sealed[:at], about},
+			{s, sealed, append([]byte{1}, about...)},
+			{newSealer([]byte("another secret"), "one purpose"), sealed, about},
+			{newSealer([]byte("one secret"), "another purpose"), sealed, about},
 		} {
 			_, err := test.s.open(test.sealed, test.about)
 			require.ErrorIs(t, err, errSeal)
