@@ -215,7 +215,8 @@ type prober struct {
 // needed is what an operation cannot be asked without, beside what its example says
 // and the id: a query.
 var needed = map[string]string{
-	"listOpenings": "?from=2026-03-10&to=2026-03-10&minutes=45",
+	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
+	"startProviderSignIn": "?challenge=" + challengeOf(verifier),
 }
 
 // probe asks an operation with somebody else's id and with nobody's, at one place.

@@ -140,8 +140,9 @@ func (s *Service) Key(ctx context.Context, id uuid.UUID) (APIKey, error) {
 	})
 }
 
-// RevokeKey takes an API key away: from the moment at which this returns, no
-// instance lets it in. One that was revoked before stays as it was. Errors:
+// RevokeKey takes an API key away: from the moment at which this returns, this
+// instance does not let it in, nor does any other once it has heard of it, as of
+// access tokens (see [Service.Run]); streams that were opened with it end. One that was revoked before stays as it was. Errors:
 // [ErrKeyNotFound], [identity.ErrPeopleOnly].
 func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
@@ -158,6 +159,10 @@ func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
 		}
 		key.RevokedBy, key.RevokedAt = new(caller.UserID), new(s.now())
 		if err := revokeAPIKey(ctx, key); err != nil {
+			return struct{}{}, err
+		}
+		// A key stands where a user does: all of its one epoch is over.
+		if err := s.announce(ctx, key.OrganizationID, change{subject{ofUser, key.ID}, 1, *key.RevokedAt}); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordKey(ctx, "api-key.revoke", key, *key.RevokedAt)

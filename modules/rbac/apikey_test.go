@@ -167,3 +167,35 @@ func TestWhenAKeyWasLastUsed(t *testing.T) {
 	require.NoError(t, d.KeepKeyUses(t.Context()))
 	require.WithinDuration(t, used.Add(2*time.Hour), *lastUsed(), 0, "another instance has seen it later")
 }
+
+func TestAKeyIsRememberedUntilItIsRevoked(t *testing.T) {
+	t.Parallel()
+	first := open(t).run(t)
+	second := first.beside(t).run(t)
+	admin := first.as(t, first.hire(t, "ada@example.test", rbac.Admin))
+	key, text, err := first.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+	require.NoError(t, err)
+	other, otherText, err := first.CreateKey(admin, rbac.NewAPIKey{Name: "y", Permissions: reads})
+	require.NoError(t, err)
+	for _, d := range []desk{first, second} {
+		d.requireIn(t, text)
+		d.requireIn(t, otherText)
+	}
+	listens, stop := second.While(t.Context(), identity.Caller{UserID: key.ID, Kind: identity.Machine, OrganizationID: first.organization})
+	defer stop()
+
+	require.NoError(t, first.RevokeKey(admin, key.ID))
+	first.requireOut(t, text)
+	require.Eventually(t, func() bool {
+		_, err := second.Authenticate(t.Context(), text)
+		return err != nil
+	}, soon, time.Millisecond, "the other instance has heard of it")
+	second.requireOut(t, text)
+	require.ErrorIs(t, listens.Err(), context.Canceled, "its streams have ended")
+
+	// The row is gone from where it is looked up, and nobody looks.
+	first.exec(t, "UPDATE api_keys SET hash = sha256('another') WHERE id = ?", other.ID)
+	first.requireIn(t, otherText)
+	first.clock.advance(15 * time.Minute)
+	first.requireOut(t, otherText)
+}

@@ -22,24 +22,65 @@ var errKey = identity.ErrUnauthenticated.With(nil, "The API key is not valid: it
 var errKeyGarbled = errors.New("the checksum of the API key is wrong")
 
 // authenticateKey returns the caller that an API key stands for. What is no key of
-// this program by its form is refused without a look-up.
+// this program by its form is refused without a look-up, and a key that was looked up
+// is remembered for as long as an access token lives: that it was revoked meanwhile
+// is known as it is of tokens, see [Service.RevokeKey].
 func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Caller, error) {
 	if !isWhole(text) {
 		return identity.Caller{}, errKey.Because(errKeyGarbled)
 	}
-	key, err := s.keyOf(ctx, hashOfKey(text))
+	now, hash := s.now(), hashOfKey(text)
+	caller, known := s.rememberedKey(hash, now)
+	if !known {
+		var err error
+		if caller, err = s.lookUpKey(ctx, hash, now); err != nil {
+			return identity.Caller{}, err
+		}
+	}
+	if err := s.standing.check(caller); err != nil {
+		if errors.Is(err, identity.ErrUnauthenticated) {
+			err = errKey
+		}
+		return identity.Caller{}, err
+	}
+	s.uses.note(caller, now)
+	return caller, nil
+}
+
+// rememberedKey finds a key that was looked up before. Where nobody follows what is
+// revoked, as in a command, nothing is remembered.
+func (s *Service) rememberedKey(hash digest, now time.Time) (identity.Caller, bool) {
+	v := s.apiKeys.find(hash)
+	if v == nil || v.caller.ExpiredAt(now) || !s.standing.isFollowed() {
+		return identity.Caller{}, false
+	}
+	return v.caller, true
+}
+
+// maxLookUps is how many keys are looked up at once: a flood of keys that are made
+// up, each with a right checksum, takes no more connections than that.
+const maxLookUps = 4
+
+// lookUpKey asks the database.
+func (s *Service) lookUpKey(ctx context.Context, hash digest, now time.Time) (identity.Caller, error) {
+	select {
+	case s.lookUps <- struct{}{}:
+		defer func() { <-s.lookUps }()
+	case <-ctx.Done():
+		return identity.Caller{}, ctx.Err()
+	}
+	key, err := s.keyOf(ctx, hash)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return identity.Caller{}, errKey
 	case err != nil:
 		return identity.Caller{}, err
-	}
-	now := s.now()
-	if key.RevokedAt != nil || key.ExpiresAt != nil && !now.Before(*key.ExpiresAt) {
+	case key.RevokedAt != nil, key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):
 		return identity.Caller{}, errKey
 	}
-	s.uses.note(key, now)
-	return key.caller(now.Add(s.tokens.lifetime)), nil
+	caller := key.caller(now.Add(s.tokens.lifetime))
+	s.apiKeys.keep(hash, &verified{caller: caller})
+	return caller, nil
 }
 
 // keyOf finds the key of any organization that has the hash.
@@ -82,13 +123,13 @@ type uses struct {
 	last  map[keyName]time.Time
 }
 
-func (u *uses) note(k APIKey, now time.Time) {
+func (u *uses) note(key identity.Caller, now time.Time) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
 	if u.last == nil {
 		u.last = map[keyName]time.Time{}
 	}
-	name := keyName{k.OrganizationID, k.ID}
+	name := keyName{key.OrganizationID, key.UserID}
 	if now.After(u.last[name]) {
 		u.last[name] = now
 	}

@@ -83,7 +83,7 @@ func (s *Service) cookie(value string, life time.Duration) *http.Cookie {
 	if age == 0 {
 		age = -1 // it goes
 	}
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // secure wherever the program is reached by https, which production asks for
 		Name: cookieName, Value: value, Path: base + pathOpenID, MaxAge: age,
 		HttpOnly: true, Secure: strings.HasPrefix(s.publicURL, "https://"), SameSite: http.SameSiteLaxMode,
 	}

@@ -68,6 +68,8 @@ type Service struct {
 	tokens    *tokens
 	standing  standing
 	sets      sets
+	apiKeys   memory        // API keys that were looked up
+	lookUps   chan struct{} // takes as many as may be under way
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
@@ -124,6 +126,7 @@ func New(d Dependencies) *Service {
 	keys := newKeyring(d.Secret, d.Former...)
 	s := &Service{
 		openid:    openid.New(d.Clock, d.AnyAddress),
+		lookUps:   make(chan struct{}, maxLookUps),
 		cookies:   newSealer("sign-ins under way", d.Secret, d.Former...),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
 		providerSecrets: newSealer("secrets at identity providers", d.Secret, d.Former...),

@@ -31,8 +31,11 @@ func TestWhatIsSealed(t *testing.T) {
 			sealed []byte
 			about  []byte
 		}{
-			{s, changed, about}, {s, sealed[:at], about}, {s, sealed, append([]byte{1}, about...)},
-			{newSealer("one purpose", []byte("another secret")), sealed, about}, {newSealer("another purpose", []byte("one secret")), sealed, about},
+			{s, changed, about},
+			{s, sealed[:at], about},
+			{s, sealed, append([]byte{1}, about...)},
+			{newSealer("one purpose", []byte("another secret")), sealed, about},
+			{newSealer("another purpose", []byte("one secret")), sealed, about},
 		} {
 			_, err := test.s.open(test.sealed, test.about)
 			require.ErrorIs(t, err, errSeal)

@@ -99,6 +99,13 @@ func (s *standing) check(c identity.Caller) error {
 	return nil
 }
 
+// isFollowed reports whether somebody looks for what was changed.
+func (s *standing) isFollowed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.follows
+}
+
 // isSilent reports whether nothing was heard for too long. Of real time: whatever
 // the clock says, it goes on.
 func (s *standing) isSilent() bool { return s.follows && time.Since(s.heard) > maxSilence }

@@ -15,9 +15,9 @@ type Redirect struct {
 	Cookie *http.Cookie // to be set, or removed; nil: none
 }
 
-// AnyQuery, embedded in the In of an endpoint, lets a request have query parameters
-// that the endpoint does not know, and ignores them: for addresses that somebody
-// else's server leads to, who may add what they like.
+// AnyQuery lets a request have query parameters that the endpoint, in whose In it is
+// embedded, does not know, and ignores them: for addresses that somebody else's
+// server leads to, who may add what they like.
 type AnyQuery struct{}
 
 func (AnyQuery) takesAnyQuery() {}
