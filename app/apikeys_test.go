@@ -70,7 +70,12 @@ func TestAPIKeys(t *testing.T) {
 		require.NotNil(t, found.body["revokedBy"])
 	})
 	t.Run("its text is told once, and kept nowhere", func(t *testing.T) {
-		_, text := c.key(t, "authorization:read")
+		keyed, wanted := c.admin().with("Idempotency-Key", "one-key"), body{"name": "x", "permissions": []string{"authorization:read"}}
+		first, again := keyed.post(t, "/api-keys", wanted), keyed.post(t, "/api-keys", wanted)
+		require.Equal(t, first.created(t), again.created(t))
+		require.Nil(t, again.body["key"])
+		text := first.text("key")
+		require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys k WHERE position($1::bytea IN k.body) > 0", []byte(text)))
 		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
 			require.NotContains(t, string(c.admin().get(t, place).ok(t).raw), text)
 		}

@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
@@ -53,6 +54,7 @@ type App struct {
 	AppointmentsAt func(at time.Time) *appointments.Service
 	Audit          *audit.Service
 	Events         *events.Service
+	Emergency      *emergency.Service
 
 	books    *bookMetrics
 	config   config.Config
@@ -78,16 +80,18 @@ func New(d Dependencies) (*App, error) {
 	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes()),
+		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
+	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
 	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -111,12 +115,12 @@ func New(d Dependencies) (*App, error) {
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server

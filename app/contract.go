@@ -8,6 +8,7 @@ import (
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 
+	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -66,6 +67,11 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
+		if readsOnly(r) {
+			all = append(all, emergency.ErrNotOpen)
+		} else {
+			all = append(all, emergency.ErrReadOnly)
+		}
 	}
 	if r.Permission != httpx.Public && r.Permission != httpx.SignedIn {
 		all = append(all, identity.ErrForbidden)

@@ -21,6 +21,7 @@ import (
 	"omnirapeutic/app"
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
@@ -52,30 +53,35 @@ func TestContract(t *testing.T) {
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
 		},
 		Tags: map[string]string{
-			"auth":            "Signing in, and who one is.",
-			"authorizations":  "What payers authorized, and its units: the account book.",
-			"units":           "Many operations on units at once.",
-			"appointments":    "Bookings, and what becomes of them.",
-			"sessions":        "What really took place.",
-			"calendar-feeds":  "Links for calendar programs.",
-			"calendars":       "What calendar programs read.",
-			"reports":         "How units are used, and what may be expected of them.",
-			"alerts":          "What needs attention.",
-			"events":          "What changes, as it changes.",
-			"organizations":   "Practices: the owners of everything else.",
-			"patients":        "Those who are cared for.",
-			"practitioners":   "Those who render services.",
-			"payers":          "Those who authorize and pay.",
-			"insurances":      "Coverages of patients by payers.",
-			"service-codes":   "Services as payers name them.",
-			"api-keys":        "Access for other systems.",
-			"permission-sets": "What each role may do.",
-			"users":           "Those who can sign in, and what they may do.",
-			"admin":           "For those who run the program.",
+			"auth":              "Signing in, and who one is.",
+			"authorizations":    "What payers authorized, and its units: the account book.",
+			"units":             "Many operations on units at once.",
+			"appointments":      "Bookings, and what becomes of them.",
+			"sessions":          "What really took place.",
+			"calendar-feeds":    "Links for calendar programs.",
+			"calendars":         "What calendar programs read.",
+			"reports":           "How units are used, and what may be expected of them.",
+			"alerts":            "What needs attention.",
+			"events":            "What changes, as it changes.",
+			"organizations":     "Practices: the owners of everything else.",
+			"patients":          "Those who are cared for.",
+			"practitioners":     "Those who render services.",
+			"payers":            "Those who authorize and pay.",
+			"insurances":        "Coverages of patients by payers.",
+			"service-codes":     "Services as payers name them.",
+			"identity-provider": "Signing in with an identity provider of the organization.",
+			"emergency-grants":  "Breaking the glass: reading what is out of reach, on record.",
+			"api-keys":          "Access for other systems.",
+			"permission-sets":   "What each role may do.",
+			"users":             "Those who can sign in, and what they may do.",
+			"admin":             "For those who run the program.",
 		},
 	}
 	for _, kind := range appointments.EventTypes() {
 		document.Events[kind] = reflect.TypeFor[appointments.AppointmentChange]()
+	}
+	for _, kind := range emergency.EventTypes() {
+		document.Events[kind] = reflect.TypeFor[emergency.GrantChange]()
 	}
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
@@ -85,7 +91,7 @@ func TestContract(t *testing.T) {
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
-	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes()), slices.Collect(maps.Keys(document.Events)))
+	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()), slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))

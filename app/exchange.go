@@ -25,8 +25,9 @@ const preflightAge = 10 * time.Minute
 // preflights by itself, as they carry no token. Without origins it says nothing,
 // and browsers refuse every page of another origin.
 //
-// Cookies mean nothing here, so credentials are not allowed: a page must hold an
-// access token to see anything.
+// Cookies mean nothing to pages, so credentials are not allowed: a page must hold an
+// access token to see anything. The one cookie that there is goes with a browser to an
+// identity provider and back.
 func cors(origins []string) echo.MiddlewareFunc {
 	if len(origins) == 0 {
 		return func(next echo.HandlerFunc) echo.HandlerFunc { return next }
@@ -35,7 +36,7 @@ func cors(origins []string) echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool { return isProbe(c.Path()) },
 		// Methods are those of the address, as the router says.
 		AllowHeaders: []string{
-			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", echo.HeaderXRequestID,
+			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", headerGlass, echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
 			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor, echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,

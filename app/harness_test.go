@@ -278,11 +278,14 @@ func (c caller) sendRaw(t testing.TB, method, path string, content io.Reader) an
 	return c.exchange(t, request, path)
 }
 
+// browser follows no redirects: they are answers of the API like others.
+var browser = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 // exchange sends a request as it is, and holds the answer against the contract.
 func (c caller) exchange(t testing.TB, request *http.Request, path string) answer {
 	t.Helper()
 	keepOutOfLogs(t, request)
-	response, err := http.DefaultClient.Do(request)
+	response, err := browser.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	return c.answered(t, request.Method, path, response)

@@ -99,6 +99,7 @@ type links struct {
 	practitioner uuid.UUID // none: uuid.Nil
 	caseload     []uuid.UUID
 	children     []uuid.UUID
+	glass        uuid.UUID // the patient of an emergency grant; none: uuid.Nil
 }
 
 // put writes the links in the place of those that are there.
@@ -128,7 +129,16 @@ func (w *reached) put(t testing.TB, l links) {
 func (l links) reaches(s identity.Scope, patient uuid.UUID) bool {
 	return s.Has(identity.Organization) ||
 		s.Has(identity.Caseload) && l.practitioner != uuid.Nil && slices.Contains(l.caseload, patient) ||
-		s.Has(identity.Child) && slices.Contains(l.children, patient)
+		s.Has(identity.Child) && slices.Contains(l.children, patient) ||
+		s != 0 && l.glass == patient
+}
+
+// broken is the patient for whom the glass is broken, where it is.
+func (l links) broken() *uuid.UUID {
+	if l.glass == uuid.Nil {
+		return nil
+	}
+	return &l.glass
 }
 
 func (l links) delivers(s identity.Scope, staff []uuid.UUID) bool {
@@ -156,10 +166,11 @@ func TestAListIsWhatSingleReadsAllow(t *testing.T) {
 		}
 		scope := identity.Scope(rapid.IntRange(0, 15).Draw(r, "scope"))
 		asked := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
+		l.glass = rapid.SampledFrom([]uuid.UUID{uuid.Nil, uuid.Nil, w.patients[0], w.patients[4]}).Draw(r, "glass")
 		w.put(t, l)
 		for _, each := range w.lists(asked) {
 			ctx := identity.With(t.Context(), identity.Caller{
-				UserID: l.user, OrganizationID: w.own.id, Acting: each.permission,
+				UserID: l.user, OrganizationID: w.own.id, Acting: each.permission, GrantPatientID: l.broken(),
 				Permissions: map[identity.Permission]identity.Scope{each.permission: scope},
 			})
 			var modelled, alone []uuid.UUID
@@ -195,7 +206,7 @@ func TestAListIsWhatSingleReadsAllow(t *testing.T) {
 // requireParts checks who is seen of those who take part in appointments and sessions.
 func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
 	caller := identity.Caller{
-		UserID: l.user, OrganizationID: w.own.id, Acting: appointments.PermissionRead,
+		UserID: l.user, OrganizationID: w.own.id, Acting: appointments.PermissionRead, GrantPatientID: l.broken(),
 		Permissions: map[identity.Permission]identity.Scope{appointments.PermissionRead: scope},
 	}
 	seen := func(o owned) []uuid.UUID {

@@ -41,6 +41,7 @@ type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
 	While        While
+	Glass        Glass                           // says under which emergency grant a request reads
 	Ready        func(ctx context.Context) error // nil where the program can serve
 	Registry     *prometheus.Registry            // the server adds its own metrics
 	Trail        Trail                           // keeps who read what and who was denied what
@@ -66,6 +67,7 @@ type Server struct {
 	operations map[string]httpx.Route
 	check      Authenticate
 	while      While
+	glass      Glass
 	trail      Trail
 	clock      func() time.Time
 	keys       *idempotency.Keys
@@ -86,7 +88,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		check: o.Authenticate, while: o.While, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+		check: o.Authenticate, while: o.While, glass: o.Glass, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
 	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
@@ -140,7 +142,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 		}
 		chain := []echo.MiddlewareFunc{s.limitAddress}
 		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r)}
+			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r), s.breakGlass(r)}
 			if r.Endpoint.Streams {
 				chain = append(chain, s.untilRevoked)
 			}

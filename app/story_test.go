@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/openapi"
@@ -63,7 +64,7 @@ func playStory(t *testing.T) *story {
 	t.Helper()
 	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now)}
+	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now), settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL}}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "example")
 	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
@@ -94,11 +95,7 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		}
 	}
 	if b != nil {
-		shown := maps.Clone(b)
-		if operation == "acceptInvitation" { // each is another
-			shown["token"] = sampleToken
-		}
-		request, err := json.Marshal(shown)
+		request, err := json.Marshal(asSent(operation, b))
 		require.NoError(s.t, err)
 		e.Request = request
 	}
@@ -121,6 +118,20 @@ const sampleToken = "kUvWq0…"
 
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
+// asSent leaves out of a request what is another each time.
+func asSent(operation string, b body) body {
+	b = maps.Clone(b)
+	switch operation {
+	case "setIdentityProvider":
+		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
+	case "acceptInvitation":
+		b["token"] = sampleToken
+	case "exchangeSignInCode":
+		b["code"] = "AZdZ1x…"
+	}
+	return b
+}
+
 // asShown leaves out of an answer what is secret, or long and not interesting.
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
@@ -134,6 +145,12 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			a.body = maps.Clone(a.body) // it is used after this
 			a.body["token"] = sampleToken
 		}
+	case "exchangeSignInCode":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "getIdentityProvider", "setIdentityProvider":
+		a.body["issuer"] = "https://login.example.org"
 	case "createApiKey":
 		if a.body["key"] != nil {
 			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
@@ -191,6 +208,7 @@ func (s *story) play() {
 	s.playAuthorizations(admin, scheduler)
 	s.playAppointments(admin, scheduler)
 	s.playCalendars(admin, scheduler)
+	s.playEmergency(admin)
 	s.playReports(scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
@@ -199,6 +217,7 @@ func (s *story) play() {
 	s.playAudit(admin)
 	s.playEvents(admin)
 	s.playKeys(admin)
+	s.playProvider(admin)
 	s.playSignOut()
 }
 
@@ -207,6 +226,22 @@ func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
 	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+}
+
+// playProvider has the scheduler sign in with an identity provider.
+func (s *story) playProvider(admin caller) {
+	c := s.c
+	p := openidtest.Start(s.t, redirectURI, openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true})
+	s.tell(admin, "setIdentityProvider", "The practice has one", provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
+	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
+	start := "/auth/oidc/" + c.own.id.String() + "/start"
+	s.tell(c.as(""), "startProviderSignIn", "Sent to the provider", start+"?challenge="+challengeOf(verifier), nil)
+	j := c.begin(s.t)
+	back := p.SignIn(s.t, j.sentTo, "s-1")
+	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn", "Back from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
+	code := codeIn(s.t, returned)
+	s.tell(c.as(""), "exchangeSignInCode", "The page exchanges its code", "/auth/oidc/token", body{"code": code, "verifier": verifier})
+	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
 }
 
 func (s *story) playKeys(admin caller) {
@@ -417,6 +452,23 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(technician, "getSession", "A session", session, nil)
 	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
+}
+
+// playEmergency has a technician who reads what is out of reach, and somebody who looks
+// at that afterwards.
+func (s *story) playEmergency(admin caller) {
+	c := s.c
+	technician := c.as(c.own.tokens[rbac.Technician])
+	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).created(s.t)
+	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", body{
+		"patientId": stranger, "reason": "The session is about to begin and the assigned technician is ill.", "durationMinutes": 120,
+	})
+	path := "/emergency-grants/" + grant.created(s.t).String()
+	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency grant", "/patients/"+stranger.String(), nil)
+	s.tell(technician, "revokeEmergencyGrant", "It is not needed any more", path+"/revoke", body{})
+	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
+	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review", body{"justified": true, "note": "The family confirms it."})
+	s.tell(admin, "getEmergencyGrant", "A grant that was reviewed", path, nil)
 }
 
 // playCalendars has a series, hours and openings, and links for calendar programs.

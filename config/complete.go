@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 )
 
 // productionRate is far above what a person with a busy page asks for in a
@@ -102,6 +103,11 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	}
 	if c.Demo {
 		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
+	}
+	for _, known := range []struct{ key, address string }{{"http.public_url", c.HTTP.PublicURL}, {"http.frontend_url", c.HTTP.FrontendURL}} {
+		if known.address != "" && !strings.HasPrefix(known.address, "https://") {
+			l.problems.add(known.key, known.address, sources[known.key], "must begin with https:// in production")
+		}
 	}
 	if slices.Contains(c.HTTP.CORSOrigins, "*") {
 		l.problems.add("http.cors_origins", "*", sources["http.cors_origins"], "must name the origins in production, not every one")

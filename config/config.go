@@ -79,6 +79,8 @@ type HTTP struct {
 	BodyLimit      int64         // in bytes
 	ShutdownGrace  time.Duration // for requests that are being served when the program is told to stop
 	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
+	PublicURL      string        // the origin under which browsers reach this program; "" where it is not told
+	FrontendURL    string        // the page to which people return from an identity provider; "" where there is none
 	TLS            TLS           // how connections are encrypted; the zero value is not at all
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; none by
 	// default, as anybody can write a header.

@@ -110,7 +110,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
+			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -134,6 +134,7 @@ func TestLoad(t *testing.T) {
 			Log:      Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
+				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in",
 				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
@@ -232,6 +233,9 @@ func TestProblems(t *testing.T) {
 		"it refuses an origin with the usual port":      {"http: {cors_origins: 'https://a.test:443'}", nil, []string{"http.cors_origins"}},
 		"it refuses an origin without scheme":           {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
 		"it refuses an origin of another kind":          {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
+		"it refuses an address with a path":             {"http: {public_url: 'https://api.a.test/omni'}", nil, []string{"http.public_url"}},
+		"it refuses a page that is none":                {"http: {frontend_url: 'https://a.test/#/signed-in'}", nil, []string{"http.frontend_url"}},
+		"it refuses addresses in the open":              {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_PUBLIC_URL=http://a.test", "OMNI_FRONTEND_URL=http://a.test/x"}, []string{"http.public_url", "http.frontend_url"}},
 		"it refuses a rate below nothing":               {"http: {rate_limit: -1}", nil, []string{"http.rate_limit"}},
 		"it refuses a rate that is no number":           {"", []string{"OMNI_RATE_LIMIT=NaN"}, []string{"http.rate_limit"}},
 		"it refuses a rate of next to nothing":          {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},

@@ -120,6 +120,14 @@ var keys = []key{
 		set: setOrigins, show: func(c Config) string { return strings.Join(c.HTTP.CORSOrigins, ", ") },
 	},
 	{
+		name: "http.public_url", env: "OMNI_PUBLIC_URL",
+		set: setPublicURL, show: func(c Config) string { return c.HTTP.PublicURL },
+	},
+	{
+		name: "http.frontend_url", env: "OMNI_FRONTEND_URL",
+		set: setFrontendURL, show: func(c Config) string { return c.HTTP.FrontendURL },
+	},
+	{
 		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
 		set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
 	},

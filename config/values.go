@@ -140,13 +140,34 @@ func setOrigins(c *Config, s string) error {
 		return nil
 	}
 	for _, origin := range list {
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*") ||
-			origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) || strings.HasSuffix(u.Host, ":") ||
-			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+		if !isOrigin(origin) {
 			return errors.New("must be * alone, or origins as browsers send them, with commas in between: " +
 				"https://app.example.org, without path, slash, capitals or the usual port")
 		}
+	}
+	return nil
+}
+
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.Contains(u.Host, "*") &&
+		text == u.Scheme+"://"+u.Host && text == strings.ToLower(text) && !strings.HasSuffix(u.Host, ":") &&
+		(u.Scheme != "https" || u.Port() != "443") && (u.Scheme != "http" || u.Port() != "80")
+}
+
+func setPublicURL(c *Config, s string) error {
+	c.HTTP.PublicURL = s
+	if !isOrigin(s) {
+		return errors.New("must be an origin as browsers send it: https://api.example.org, without path, slash, capitals or the usual port")
+	}
+	return nil
+}
+
+func setFrontendURL(c *Config, s string) error {
+	c.HTTP.FrontendURL = s
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Contains(s, "#") {
+		return errors.New("must be the URL of a page, such as https://app.example.org/signed-in, without a fragment")
 	}
 	return nil
 }

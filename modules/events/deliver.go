@@ -18,6 +18,13 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/outbound"
+)
+
+// Bounds of one attempt at a delivery.
+const (
+	attemptTimeout = 10 * time.Second
+	maxAnswer      = 64 << 10 // bytes that are read of an answer
 )
 
 const (
@@ -181,8 +188,8 @@ const maxReason = 200
 // secret of the receiver's.
 func reason(err error) string {
 	switch {
-	case errors.Is(err, errNotPublic):
-		return errNotPublic.Error()
+	case errors.Is(err, outbound.ErrNotPublic):
+		return outbound.ErrNotPublic.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer within " + attemptTimeout.String()
 	}

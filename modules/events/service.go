@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/outbox"
 )
 
@@ -84,7 +85,7 @@ func New(d Dependencies) *Service {
 	}
 	return &Service{
 		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, logger: d.Logger, types: d.Types,
-		retention: d.Retention, open: d.AnyAddress, tuning: t, client: newClient(d.AnyAddress),
+		retention: d.Retention, open: d.AnyAddress, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
 		outbox: make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}
 }

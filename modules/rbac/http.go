@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes())
+	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -78,6 +78,10 @@ func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBod
 	if err != nil {
 		return signInBody{}, err
 	}
+	return s.signInBodyOf(ctx, signed)
+}
+
+func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody, error) {
 	roles := names(signed.User.Roles)
 	may, err := s.sets.of(ctx, signed.User.OrganizationID, combine(roles))
 	if err != nil {

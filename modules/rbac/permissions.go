@@ -68,6 +68,11 @@ const (
 	reportRead       identity.Permission = "report:read"
 	alertAcknowledge identity.Permission = "alert:acknowledge"
 
+	emergencyTake   identity.Permission = "emergency:take"
+	emergencyRead   identity.Permission = "emergency:read"
+	emergencyRevoke identity.Permission = "emergency:revoke"
+	emergencyReview identity.Permission = "emergency:review"
+
 	webhookManage identity.Permission = "webhook:manage"
 
 	userRead   identity.Permission = "user:read"
@@ -79,6 +84,8 @@ const (
 	permissionSetChange identity.Permission = "permission-set:change"
 
 	apiKeyManage identity.Permission = "api-key:manage"
+
+	identityProviderManage identity.Permission = "identity-provider:manage"
 
 	caseloadRead   identity.Permission = "caseload:read"
 	caseloadChange identity.Permission = "caseload:change"
@@ -114,7 +121,9 @@ var (
 	// after oneself and one's own: of their records, the units that there are, no texts.
 	caseloadAndFamily = map[Role]identity.Scope{Technician: identity.Caseload, Patient: identity.Child}
 	// A technician delivers appointments, and writes down what took place.
-	own          = map[Role]identity.Scope{Technician: identity.Self}
+	own = map[Role]identity.Scope{Technician: identity.Self}
+	// A clinician looks after the emergency grants that they have taken.
+	takers       = map[Role]identity.Scope{Practitioner: identity.Self, Technician: identity.Self}
 	ownAndFamily = map[Role]identity.Scope{Technician: identity.Self, Patient: identity.Child}
 )
 
@@ -185,6 +194,11 @@ var shipped = []grant{
 	{permission: reportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: alertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},
 
+	{permission: emergencyTake, roles: []Role{Admin, Practitioner, Technician}},
+	{permission: emergencyRead, roles: []Role{Admin, Auditor}, limited: takers},
+	{permission: emergencyRevoke, roles: []Role{Admin}, limited: takers},
+	{permission: emergencyReview, roles: []Role{Admin}},
+
 	{permission: webhookManage, roles: []Role{Admin}},
 
 	{permission: userRead, roles: []Role{Admin, Auditor}},
@@ -196,6 +210,8 @@ var shipped = []grant{
 	{permission: permissionSetChange, roles: []Role{Admin}},
 
 	{permission: apiKeyManage, roles: []Role{Admin}},
+
+	{permission: identityProviderManage, roles: []Role{Admin}},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
 	{permission: caseloadChange, roles: []Role{Admin}},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
+	"omnirapeutic/modules/rbac/openid"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 )
@@ -69,6 +70,11 @@ type Service struct {
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
+
+	openid                 *openid.Client
+	cookies                sealer // of sign-ins that are under way
+	providerSecrets        sealer
+	publicURL, frontendURL string
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
@@ -85,6 +91,11 @@ type Dependencies struct {
 	Lifetime time.Duration
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
+	// PublicURL is the origin under which browsers reach the program, and FrontendURL
+	// the page to which they return from an identity provider; empty: there are none.
+	PublicURL, FrontendURL string
+	// AnyAddress lets identity providers have private addresses and speak http.
+	AnyAddress bool
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -103,6 +114,11 @@ func New(d Dependencies) *Service {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
 	s := &Service{
+		openid:    openid.New(d.Clock, d.AnyAddress),
+		cookies:   newSealer(d.Secret, "sign-ins under way"),
+		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
+		providerSecrets: newSealer(d.Secret, "secrets at identity providers"),
+
 		database:    d.Database,
 		clock:       d.Clock,
 		newID:       d.NewID,

@@ -41,7 +41,8 @@ roles; permissions add up, and so do their scopes. This page is made from
 
 ● for all records of the organization · C for those of the **c**aseload: of the patients
 who are assigned to the user's practitioner · S for one's own (**s**elf): of the
-appointments that the user's practitioner delivers · F for the **f**amily: of the patients
+appointments that the user's practitioner delivers, and of emergency grants those that
+the user took · F for the **f**amily: of the patients
 whose guardian the user is, or who they are. A user whom nothing links to a practitioner
 or a patient reaches nothing by C, S or F.
 
@@ -61,6 +62,7 @@ or a patient reaches nothing by C, S or F.
 - ADMIN is an administrator of the practice, PRACTITIONER a behavior analyst (BCBA), TECHNICIAN a behavior technician (RBT), PATIENT a patient or guardian.
 - PATIENT sees the records of the family without texts: patients, authorizations with their units, appointments. Of a group they do not see who else belongs to it.
 - PRACTITIONER holds all for the organization, as analysts of a small practice stand in for each other and plan for technicians; a larger one narrows it to the caseload.
+- ` + "`emergency:take`" + ` is for clinicians; an administrator holds it as nobody gives a role that they do not hold themselves.
 - SUPER_ADMIN makes organizations and sees no health data.
 - ` + "`organization:read-all`" + ` adds the other organizations to what ` + "`organization:read`" + ` shows.
 - ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` are needed to see fields of what one may read otherwise: they are null without them, and cannot be changed.

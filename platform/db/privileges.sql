@@ -27,3 +27,5 @@ REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
 REVOKE DELETE, TRUNCATE ON invitations FROM {{role}};
 -- Who may do no more what they could: told once, and deleted when no token is as old.
 REVOKE UPDATE, TRUNCATE ON access_changes FROM {{role}};
+-- Who broke the glass stays on record.
+REVOKE DELETE, TRUNCATE ON emergency_grants FROM {{role}};

@@ -24,6 +24,9 @@ type Reach struct{ caller identity.Caller }
 type Owners struct {
 	Patient      string
 	Practitioner string
+	// User is of what users have made for themselves, with %s in the place of the user's
+	// id: such as "emergency_grants.user_id = %s".
+	User string
 }
 
 // ReachOf returns the reach of the caller in the context. The error is
@@ -64,11 +67,17 @@ func (r Reach) Condition(of Owners) string {
 	if scope.Has(identity.Child) {
 		patients = append(patients, childrenSQL)
 	}
+	if scope != 0 && r.caller.GrantPatientID != nil {
+		patients = append(patients, "SELECT CAST(@reach_grant AS uuid)")
+	}
 	if of.Patient != "" && len(patients) > 0 {
 		any = append(any, strings.ReplaceAll(of.Patient, "%s", strings.Join(patients, " UNION ALL ")))
 	}
 	if of.Practitioner != "" && scope.Has(identity.Self) {
 		any = append(any, strings.ReplaceAll(of.Practitioner, "%s", ownPractitionerSQL))
+	}
+	if of.User != "" && scope.Has(identity.Self) {
+		any = append(any, strings.ReplaceAll(of.User, "%s", "@reach_user"))
 	}
 	if len(any) == 0 {
 		return never
@@ -78,7 +87,11 @@ func (r Reach) Condition(of Owners) string {
 
 // Arguments returns the values of the names in [Reach.Condition].
 func (r Reach) Arguments() map[string]any {
-	return map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
+	arguments := map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
+	if r.caller.GrantPatientID != nil {
+		arguments["reach_grant"] = *r.caller.GrantPatientID
+	}
+	return arguments
 }
 
 // Narrow leaves the rows of a query that are within the reach.

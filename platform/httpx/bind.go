@@ -23,11 +23,14 @@ import (
 type binder struct {
 	shape     *shape
 	queries   map[string]int // index into members by name
-	others    []int          // members from path and headers
+	others    []int          // members from path, headers and cookies
+	anyQuery  bool           // unknown parameters are ignored: see AnyQuery
 	hasBody   bool           // some member comes from the body
 	needsBody bool           // and one is required there
 	rules     *rules
 }
+
+var takesAnyQuery = reflect.TypeFor[interface{ takesAnyQuery() }]()
 
 // newBinder panics where the type does not keep to what [Handle] says.
 func newBinder(in reflect.Type) *binder {
@@ -35,7 +38,7 @@ func newBinder(in reflect.Type) *binder {
 		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
 	}
 	plans := &shapes{done: map[reflect.Type]*shape{}}
-	b := &binder{shape: plans.of(in), queries: map[string]int{}}
+	b := &binder{shape: plans.of(in), queries: map[string]int{}, anyQuery: in.Implements(takesAnyQuery)}
 	for i, m := range b.shape.members {
 		switch m.from {
 		case "json":
@@ -145,7 +148,7 @@ func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []f
 		return nil, ErrMalformed.With(nil, "The query of the URL is not encoded correctly.").Because(err)
 	}
 	for name := range given {
-		if _, ok := b.queries[name]; !ok {
+		if _, ok := b.queries[name]; !ok && !b.anyQuery {
 			unknown = append(unknown, fault.Field{Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown", Message: wordsUnknown})
 		}
 	}
@@ -165,9 +168,17 @@ func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []f
 
 func (b *binder) bindOther(r *reading, c echo.Context, m *member, v reflect.Value) {
 	var values []string
-	if m.from == "param" {
+	switch m.from {
+	case "param":
 		values = []string{c.Param(m.name)}
-	} else if values = c.Request().Header.Values(m.name); len(values) == 0 {
+	case "cookie":
+		for _, each := range c.Request().CookiesNamed(m.name) {
+			values = append(values, each.Value)
+		}
+	default:
+		values = c.Request().Header.Values(m.name)
+	}
+	if len(values) == 0 {
 		return
 	}
 	r.parameter(m, values, v.FieldByIndex(m.index))

@@ -163,7 +163,7 @@ type Headed interface{ Header(h http.Header) }
 // Handle adapts a function to an [Endpoint] that answers with the status.
 //
 // In is a struct. Each exported field says with exactly one tag where it comes
-// from: param, query, header or json; embedded structs count as their fields.
+// from: param, query, header, cookie or json; embedded structs count as their fields.
 // Rules stand in validate, in the words of validator v10 and those of this
 // package (text). Rules of a patch.Field begin with omitempty. Out becomes the
 // JSON body; with status 204 there is none.

@@ -49,7 +49,7 @@ type shape struct {
 type member struct {
 	name   string
 	goName string
-	from   string // json, param, query or header
+	from   string // json, param, query, header or cookie
 	index  []int  // through embedded structs
 	shape  *shape
 	rules  string
@@ -151,7 +151,7 @@ func isPatchStruct(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.NumField() == 2 && t.Field(0).Name == "Given" && t.Field(1).Name == "Value"
 }
 
-var sources = []string{"json", "param", "query", "header"}
+var sources = []string{"json", "param", "query", "header", "cookie"}
 
 // membersOf lists the fields of a struct, those of embedded structs included. It
 // panics on what could only surprise: a field without a source, a name twice.
@@ -209,7 +209,7 @@ func sourceOf(t reflect.Type, f reflect.StructField) (from, name string) {
 	case f.Anonymous && f.Type.Kind() == reflect.Struct:
 		return "", ""
 	}
-	panic(fmt.Sprintf("httpx: %s.%s does not say where it comes from: tag it json, param, query or header", t, f.Name))
+	panic(fmt.Sprintf("httpx: %s.%s does not say where it comes from: tag it json, param, query, header or cookie", t, f.Name))
 }
 
 func mustBeUnique(t reflect.Type, all []member) {

@@ -41,8 +41,9 @@ type Caller struct {
 	// Acting is the permission under which a request is served: its scope is the reach
 	// of all that the request reads and changes. Empty: work of the program's own,
 	// which reaches all of the organization.
-	Acting  Permission
-	GrantID *uuid.UUID // under which the glass was broken, where it is
+	Acting         Permission
+	GrantID        *uuid.UUID // under which the glass was broken, where it is
+	GrantPatientID *uuid.UUID // whose records may be read under it; only in requests that change nothing
 }
 
 // ExpiredAt reports whether the caller's access token is over.

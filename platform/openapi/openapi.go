@@ -167,12 +167,21 @@ func (b *builder) parameters(o Operation) []Object {
 			{"schema", Object{{"type", "string"}, {"maxLength", 255}, {"pattern", `^[\x20-\x7e]*$`}}},
 		})
 	}
+	if o.Limited && (o.Method == http.MethodGet || o.ReadOnly) {
+		all = append(all, Object{
+			{"name", "Break-Glass"},
+			{"in", "header"},
+			{"description", parameterWords["Break-Glass"]},
+			{"schema", Object{{"type", "string"}, {"format", "uuid"}}},
+		})
+	}
 	return all
 }
 
 // parameterWords describe the parameters that are the same everywhere.
 var parameterWords = map[string]string{
 	"Idempotency-Key": "Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention.",
+	"Break-Glass":     "The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well.",
 	"If-Match":        "The `ETag` of the version that the change is meant for. Another version is there by now: 412.",
 	"limit":           "How many items a page has at most; 20 where it is not given.",
 	"cursor":          "The `nextCursor` of the page before; together with the same filters.",
@@ -182,7 +191,7 @@ var parameterWords = map[string]string{
 }
 
 func (b *builder) parameter(o Operation, f field) Object {
-	in := map[string]string{"param": "path", "query": "query", "header": "header"}[f.from]
+	in := map[string]string{"param": "path", "query": "query", "header": "header", "cookie": "cookie"}[f.from]
 	schema := b.schemas.member(f, sent)
 	description := cmp.Or(parameterWords[f.name], text(schema.Get("description")))
 	schema = slices.DeleteFunc(schema, func(m member) bool { return m.name == "description" })
@@ -255,9 +264,12 @@ func (b *builder) success(o Operation) Object {
 	if o.Method == http.MethodPost && !o.ReadOnly {
 		headers.Set("Idempotency-Replayed", header("`true` where this is the answer to an earlier request with the same key."))
 	}
+	if o.Endpoint.Status == http.StatusFound {
+		headers.Set("Location", header("Where the browser goes."))
+	}
 	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
 	switch {
-	case o.Endpoint.Status == http.StatusNoContent:
+	case o.Endpoint.Status == http.StatusNoContent, o.Endpoint.Status == http.StatusFound:
 	case o.Endpoint.Downloads:
 		answer.Set("content", Object{
 			{"application/jsonl", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})},

@@ -38,7 +38,7 @@ type schemas struct {
 type field struct {
 	owner    reflect.Type
 	field    reflect.StructField
-	from     string // json, param, query, header
+	from     string // json, param, query, header, cookie
 	name     string
 	rules    []rule
 	required bool // where it is sent
@@ -54,7 +54,7 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		found := false
-		for _, from := range []string{"json", "param", "query", "header"} {
+		for _, from := range []string{"json", "param", "query", "header", "cookie"} {
 			tag, ok := f.Tag.Lookup(from)
 			if !ok || !f.IsExported() {
 				continue

@@ -1,4 +1,6 @@
-package events
+// Package outbound calls other people's servers, whose addresses somebody has
+// entered: it must not become a way into networks that only this machine reaches.
+package outbound
 
 import (
 	"errors"
@@ -10,34 +12,32 @@ import (
 	"time"
 )
 
-// Bounds of one attempt at a delivery.
 const (
-	attemptTimeout = 10 * time.Second
-	dialTimeout    = 5 * time.Second
-	maxAnswer      = 64 << 10 // bytes that are read of an answer
-	maxHeaders     = 16 << 10
+	dialTimeout = 5 * time.Second
+	maxHeaders  = 16 << 10
 )
 
-// errNotPublic says that a webhook's name leads to an address inside some network.
-var errNotPublic = errors.New("the address is not a public one")
+// ErrNotPublic says that a name leads to an address inside some network.
+var ErrNotPublic = errors.New("the address is not a public one")
 
-// newClient returns what sends webhooks. It follows no redirects, uses no proxy,
-// and, unless any address will do, connects to public addresses only. That is
-// checked once the name is resolved and for every connection: a name can lead to
-// a public address now and to a private one the next moment.
-func newClient(anyAddress bool) *http.Client {
+// NewClient returns what sends requests, each within the timeout. It follows no
+// redirects, uses no proxy, and, unless any address will do, connects to public
+// addresses only. That is checked once the name is resolved and for every
+// connection: a name can lead to a public address now and to a private one the next
+// moment. Refused connections fail with an error that is [ErrNotPublic].
+func NewClient(timeout time.Duration, anyAddress bool) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if !anyAddress {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
 			if err != nil || !isPublic(to.Addr()) {
-				return errNotPublic
+				return ErrNotPublic
 			}
 			return nil
 		}
 	}
 	return &http.Client{
-		Timeout: attemptTimeout,
+		Timeout: timeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
 			MaxResponseHeaderBytes: maxHeaders, MaxIdleConns: 100, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,

@@ -1,0 +1,165 @@
+package rbac
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+)
+
+const (
+	pathOpenID   = "/auth/oidc"
+	pathCallback = pathOpenID + "/callback"
+	pathProvider = "/identity-provider"
+	cookieName   = "omni_sign_in"
+)
+
+func (s *Service) openIDRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
+			Name: "startProviderSignIn", Summary: "Begin a sign-in with an identity provider",
+			Description: "For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…`, which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.",
+			Refusals:    []*fault.Error{ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleStart),
+		},
+		{
+			Method: http.MethodGet, Path: pathCallback, Permission: httpx.Public,
+			Name: "finishProviderSignIn", Summary: "Come back from an identity provider",
+			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI.",
+			Refusals:    []*fault.Error{ErrSignInLost, ErrNotRecognized, ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleCallback),
+		},
+		{
+			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
+			Name: "exchangeSignInCode", Summary: "Sign in with a code",
+			Description: "Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives.",
+			Refusals:    []*fault.Error{ErrCodeUsed}, ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
+		},
+		{
+			Method: http.MethodGet, Path: pathProvider, Permission: identityProviderManage,
+			Name: "getIdentityProvider", Summary: "Read the identity provider",
+			Description: "With which identity provider the people of the organization can sign in, without the client's secret.",
+			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusOK, s.handleProvider),
+		},
+		{
+			Method: http.MethodPut, Path: pathProvider, Permission: identityProviderManage,
+			Name: "setIdentityProvider", Summary: "Enter or change the identity provider",
+			Description: "The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown.",
+			Refusals:    []*fault.Error{ErrNoAddress}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
+		},
+		{
+			Method: http.MethodDelete, Path: pathProvider, Permission: identityProviderManage,
+			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
+			Description: "People sign in with e-mail and password from now on, if they have one.",
+			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
+		},
+	}
+}
+
+type startRequest struct {
+	OrganizationID uuid.UUID `param:"organizationId"`
+	Challenge      string    `query:"challenge" validate:"required,min=43,max=43,printascii"` // SHA-256 in base64url
+}
+
+func (s *Service) handleStart(ctx context.Context, in startRequest) (httpx.Redirect, error) {
+	to, carried, err := s.BeginOpenID(ctx, in.OrganizationID, in.Challenge)
+	if err != nil {
+		return httpx.Redirect{}, err
+	}
+	return httpx.Redirect{URL: to, Cookie: s.cookie(carried, attemptTime)}, nil
+}
+
+// cookie carries a sign-in. Lax: the browser comes from another site with it, and by
+// following a link only.
+func (s *Service) cookie(value string, life time.Duration) *http.Cookie {
+	age := int(life / time.Second)
+	if age == 0 {
+		age = -1 // it goes
+	}
+	return &http.Cookie{
+		Name: cookieName, Value: value, Path: base + pathOpenID, MaxAge: age,
+		HttpOnly: true, Secure: strings.HasPrefix(s.publicURL, "https://"), SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// callbackRequest is what a provider sends people back with, and what else it likes.
+type callbackRequest struct {
+	httpx.AnyQuery
+	State   string `query:"state" validate:"max=200"`
+	Code    string `query:"code" validate:"max=4000"`
+	Issuer  string `query:"iss" validate:"max=2000"`
+	Error   string `query:"error" validate:"max=200"`
+	Carried string `cookie:"omni_sign_in" validate:"max=4000"`
+}
+
+func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
+	gone := httpx.Redirect{Cookie: s.cookie("", 0)}
+	code, err := s.FinishOpenID(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
+	if err != nil {
+		return gone, err
+	}
+	// Behind the #, so that it reaches neither the page's server nor its logs.
+	gone.URL = s.frontendURL + "#code=" + url.QueryEscape(code)
+	return gone, nil
+}
+
+type exchangeRequest struct {
+	Code     string `json:"code" validate:"required,max=200"`
+	Verifier string `json:"verifier" validate:"required,min=43,max=128"` // RFC 7636, section 4.1
+}
+
+func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (signInBody, error) {
+	signed, err := s.ExchangeCode(ctx, in.Code, in.Verifier)
+	if err != nil {
+		return signInBody{}, err
+	}
+	return s.signInBodyOf(ctx, signed)
+}
+
+// providerBody is an identity provider as clients see it.
+type providerBody struct {
+	Issuer      string    `json:"issuer"`
+	ClientID    string    `json:"clientId"`
+	CallbackURL string    `json:"callbackUrl"` // to be entered at the provider as redirect URI
+	Version     int       `json:"version"`     // counts every change, starting with 1
+	CreatedAt   time.Time `json:"createdAt"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+// Revision returns the version, which the API gives as ETag.
+func (b providerBody) Revision() int { return b.Version }
+
+func (s *Service) providerBodyOf(p IdentityProvider) providerBody {
+	return providerBody{p.Issuer, p.ClientID, s.callbackURL(), p.Version, p.CreatedAt.UTC(), p.UpdatedAt.UTC()}
+}
+
+func (s *Service) handleProvider(ctx context.Context, _ httpx.None) (providerBody, error) {
+	p, err := s.Provider(ctx)
+	return s.providerBodyOf(p), err
+}
+
+type providerRequest struct {
+	Match        patch.Match `header:"If-Match"`
+	Issuer       string      `json:"issuer" validate:"required,max=500"` // its name for itself, to the letter: an https URL
+	ClientID     string      `json:"clientId" validate:"required,max=500,text"`
+	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"`
+}
+
+func (s *Service) handleSetProvider(ctx context.Context, in providerRequest) (providerBody, error) {
+	p, err := s.SetProvider(ctx, ProviderSettings(in))
+	return s.providerBodyOf(p), err
+}
+
+func (s *Service) handleRemoveProvider(ctx context.Context, in struct {
+	Match patch.Match `header:"If-Match"`
+},
+) (httpx.None, error) {
+	return httpx.None{}, s.RemoveProvider(ctx, in.Match)
+}

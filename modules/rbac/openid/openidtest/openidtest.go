@@ -1,0 +1,185 @@
+// Package openidtest starts a real identity provider within a test: the OpenID
+// provider of zitadel, over HTTP, with people who can sign in there. What it signs
+// can be changed on its way, as an attacker would.
+package openidtest
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// Person is somebody whom the provider knows.
+type Person struct {
+	Subject  string
+	Email    string
+	Verified bool
+}
+
+// What the provider calls the program, and what the program shows it.
+const (
+	ClientID     = "omnirapeutic"
+	ClientSecret = "known to the provider"
+)
+
+// Provider is a running provider. Safe for concurrent use.
+type Provider struct {
+	Issuer   string
+	redirect string
+	people   people
+	server   *httptest.Server
+
+	mutex   sync.Mutex
+	storage *storage.Storage
+	handler http.Handler
+	rewrite func(claims jwt.MapClaims) string
+	silent  chan struct{}
+}
+
+// people is the provider's store of users.
+type people map[string]*storage.User
+
+// GetUserByID implements storage.UserStore.
+func (p people) GetUserByID(id string) *storage.User { return p[id] }
+
+// GetUserByUsername implements storage.UserStore.
+func (p people) GetUserByUsername(name string) *storage.User { return p[name] }
+
+// ExampleClientID implements storage.UserStore.
+func (people) ExampleClientID() string { return storage.ServiceUserID }
+
+// Start starts a provider that sends people back to an address.
+func Start(t testing.TB, redirect string, known ...Person) *Provider {
+	t.Helper()
+	p := &Provider{redirect: redirect, people: people{}}
+	for _, each := range known {
+		p.people[each.Subject] = &storage.User{ID: each.Subject, Username: each.Subject, Password: "pass", Email: each.Email, EmailVerified: each.Verified}
+	}
+	p.server = httptest.NewServer(p)
+	t.Cleanup(p.server.Close)
+	p.Issuer = p.server.URL
+	p.Rotate(t)
+	return p
+}
+
+// Rotate gives the provider new keys to sign with; those from before are gone.
+func (p *Provider) Rotate(t testing.TB) {
+	t.Helper()
+	kept := storage.NewStorageWithClients(p.people, map[string]*storage.Client{ClientID: storage.WebClient(ClientID, ClientSecret, p.redirect)})
+	provider, err := op.NewProvider(&op.Config{
+		CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test", CodeMethodS256: true,
+	}, kept, op.StaticIssuer(p.Issuer), op.WithAllowInsecure())
+	require.NoError(t, err)
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.storage, p.handler = kept, provider
+}
+
+// Stop ends the provider: nobody can connect any more.
+func (p *Provider) Stop() { p.server.Close() }
+
+// Silence has the provider take requests and answer none, until the test ends.
+func (p *Provider) Silence(t testing.TB) {
+	t.Helper()
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	silent := make(chan struct{})
+	p.silent = silent
+	t.Cleanup(func() { close(silent) })
+}
+
+// Rewrite has the provider answer with another id token than the one it has made of
+// the claims; nil: no more.
+func (p *Provider) Rewrite(by func(claims jwt.MapClaims) string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.rewrite = by
+}
+
+// Sign signs claims as the provider does, whatever they say.
+func (p *Provider) Sign(t testing.TB, claims jwt.MapClaims) string {
+	t.Helper()
+	key, err := p.storage.SigningKey(context.Background())
+	require.NoError(t, err)
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
+	token.Header["kid"] = key.ID()
+	text, err := token.SignedString(key.Key())
+	require.NoError(t, err)
+	return text
+}
+
+// PublicKey returns what the provider's signatures are checked with.
+func (p *Provider) PublicKey(t testing.TB) *rsa.PublicKey {
+	t.Helper()
+	key, err := p.storage.SigningKey(context.Background())
+	require.NoError(t, err)
+	return &key.Key().(*rsa.PrivateKey).PublicKey
+}
+
+// ServeHTTP serves the provider.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mutex.Lock()
+	handler, rewrite, silent := p.handler, p.rewrite, p.silent
+	p.mutex.Unlock()
+	if silent != nil {
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+		return
+	}
+	if rewrite == nil || r.URL.Path != "/oauth/token" {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, r)
+	var tokens map[string]any
+	if json.Unmarshal(answer.Body.Bytes(), &tokens) == nil && tokens["id_token"] != nil {
+		claims := jwt.MapClaims{}
+		if _, _, err := jwt.NewParser().ParseUnverified(tokens["id_token"].(string), claims); err == nil {
+			tokens["id_token"] = rewrite(claims)
+		}
+	}
+	text, _ := json.Marshal(tokens)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(text)
+}
+
+// SignIn goes where a browser is sent, signs the person in there, and returns where
+// the browser is sent back to, which it does not follow.
+func (p *Provider) SignIn(t testing.TB, sentTo, subject string) *url.URL {
+	t.Helper()
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	follow := func(address string) *url.URL {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		require.NoError(t, err)
+		response, err := browser.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		require.Equal(t, http.StatusFound, response.StatusCode)
+		to, err := response.Location()
+		require.NoError(t, err)
+		return to
+	}
+	login := follow(sentTo)
+	if strings.HasPrefix(login.String(), p.redirect) {
+		return login // it was refused at once
+	}
+	id := login.Query().Get("authRequestID")
+	require.NoError(t, p.storage.CheckUsernamePassword(subject, "pass", id), "what the form of the page asks for")
+	return follow(p.Issuer + "/authorize/callback?id=" + id)
+}

@@ -1,0 +1,244 @@
+package rbac
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// The refusals of a sign-in with an identity provider.
+var (
+	// ErrProviderUnavailable: the identity provider does not answer.
+	ErrProviderUnavailable = fault.Define(fault.Unavailable, "identity-provider-unavailable", "The identity provider does not answer. Try again soon.").
+				Advising("Begin the sign-in again after a while.")
+	// ErrSignInLost: the browser that comes back is not the one that was sent, or comes
+	// too late.
+	ErrSignInLost = fault.Define(fault.Unauthenticated, "sign-in-lost", "This sign-in was begun in another browser or tab, or too long ago.").
+			Advising("Begin the sign-in again.")
+	// ErrNotRecognized: the provider does not say who it is, or what it says is not
+	// valid, or it is nobody who may sign in here. Which of these, the audit trail says.
+	ErrNotRecognized = fault.Define(fault.Unauthenticated, "not-recognized", "The identity provider has not said who you are, or you have no account here.").
+				Advising("Let the person try again, or ask an administrator for an invitation.")
+	// ErrCodeUsed: there is no such code, or it was used before, or is over, or was
+	// asked for by another page.
+	ErrCodeUsed = fault.Define(fault.Unauthenticated, "sign-in-code", "The code of this sign-in is not valid, or not any more.").
+			Advising("Begin the sign-in again.")
+)
+
+const (
+	attemptTime = 10 * time.Minute // for the person at the provider
+	codeTime    = time.Minute      // for the page to exchange its code
+)
+
+// begun is what the browser carries, sealed, while the person is at the provider.
+type begun struct {
+	Organization uuid.UUID
+	Attempt      openid.Attempt
+	Challenge    string
+	Until        time.Time
+}
+
+// cookiePurpose is what the seal of a cookie is about.
+var cookiePurpose = []byte("sign-in")
+
+// BeginOpenID begins a sign-in with the identity provider of an organization. It
+// returns where to send the browser, and what the browser must carry meanwhile. Who
+// exchanges the code in the end must know what the challenge is the SHA-256 of, in
+// base64url (RFC 7636, S256). It needs no caller. Errors: [ErrNoProvider],
+// [ErrProviderUnavailable].
+//
+// The state is in the browser and not in a table: whoever is nobody yet writes
+// nothing, every instance can finish what another began, and it goes by itself.
+func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
+	_, settings, err := s.providerOf(ctx, organization)
+	if err != nil {
+		return "", "", err
+	}
+	url, attempt, err := s.openid.Begin(ctx, settings)
+	if err != nil {
+		s.logProvider(organization, err)
+		return "", "", ErrProviderUnavailable.Because(err)
+	}
+	text, err := json.Marshal(begun{organization, attempt, challenge, s.now().Add(attemptTime)})
+	if err != nil {
+		return "", "", fmt.Errorf("write down a sign-in: %w", err)
+	}
+	return url, base64.RawURLEncoding.EncodeToString(s.cookies.seal(text, cookiePurpose)), nil
+}
+
+// FinishOpenID takes back a browser that comes from the identity provider, and
+// returns a code for [Service.ExchangeCode]. It needs no caller. The user is whom
+// the provider has recognized before by the same subject, or, the first time, who
+// has the address that the provider has verified; only of that organization, and
+// never a new one. Errors: [ErrSignInLost], [ErrNotRecognized], [ErrNoProvider],
+// [ErrProviderUnavailable].
+func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+	b, ok := s.readBegun(carried)
+	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
+		return "", ErrSignInLost
+	}
+	provider, settings, err := s.providerOf(ctx, b.Organization)
+	if err != nil {
+		return "", err
+	}
+	person, err := s.openid.Finish(ctx, settings, b.Attempt, with)
+	switch {
+	case errors.Is(err, openid.ErrUnavailable):
+		s.logProvider(b.Organization, err)
+		return "", ErrProviderUnavailable.Because(err)
+	case err != nil:
+		s.logProvider(b.Organization, err)
+		return "", s.refuse(ctx, User{OrganizationID: b.Organization}, "provider", ErrNotRecognized)
+	}
+	user, reason, code, err := s.recognize(ctx, provider, person, b.Challenge)
+	if err != nil {
+		return "", err
+	}
+	if reason != "" {
+		user.OrganizationID = b.Organization // also where it is nobody
+		return "", s.refuse(ctx, user, reason, ErrNotRecognized)
+	}
+	return code, nil
+}
+
+// refuse keeps that somebody is not let in, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
+	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	if err := s.noteOpenID(ctx, u, reason); err != nil {
+		return err
+	}
+	return refusal
+}
+
+func (s *Service) readBegun(carried string) (b begun, ok bool) {
+	sealed, err := base64.RawURLEncoding.DecodeString(carried)
+	if err != nil {
+		return begun{}, false
+	}
+	text, err := s.cookies.open(sealed, cookiePurpose)
+	return b, err == nil && json.Unmarshal(text, &b) == nil
+}
+
+// providerOf returns the identity provider of any organization, for somebody who is
+// nobody yet.
+func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (IdentityProvider, openid.Settings, error) {
+	if organization == uuid.Nil || s.publicURL == "" || s.frontendURL == "" {
+		return IdentityProvider{}, openid.Settings{}, ErrNoProvider
+	}
+	p, err := s.Provider(identity.With(ctx, identity.System(organization)))
+	if err != nil {
+		return IdentityProvider{}, openid.Settings{}, err
+	}
+	settings, err := s.settings(p)
+	if err != nil {
+		s.logProvider(organization, err)
+		return IdentityProvider{}, openid.Settings{}, ErrProviderUnavailable.Because(err)
+	}
+	return p, settings, nil
+}
+
+// recognize finds the user and makes a code, or says why nobody is let in.
+func (s *Service) recognize(ctx context.Context, p IdentityProvider, person openid.Person, challenge string) (u User, reason, code string, err error) {
+	ctx = identity.With(ctx, identity.System(p.OrganizationID))
+	random := rand.Text()
+	now := s.now()
+	reason, err = db.Serializable(ctx, s.database, "user.open-id", func(ctx context.Context) (string, error) {
+		known := true
+		u, err = userOfSubject(ctx, p.Issuer, person.Subject)
+		if db.IsNotFound(err) {
+			known = false
+			if !person.Verified {
+				return "unverified", nil
+			}
+			u, err = userOfAddress(ctx, p.Issuer, canonicalEmail(person.Email))
+		}
+		switch {
+		case db.IsNotFound(err):
+			return "unknown", nil
+		case err != nil:
+			return "", err
+		case u.Disabled:
+			return "disabled", nil
+		case slices.Contains(u.Roles, SuperAdmin):
+			// An organization's administrators choose its provider, which could say of
+			// anybody that they are this one.
+			return "super-admin", nil
+		}
+		if !known {
+			if err := insertSubject(ctx, subjectRow{p.OrganizationID, p.Issuer, person.Subject, u.ID, now}); err != nil {
+				return "", err
+			}
+			if err := s.recordLink(ctx, u, now); err != nil {
+				return "", err
+			}
+		}
+		hash := sha256.Sum256([]byte(random))
+		return "", insertCode(ctx, codeRow{p.OrganizationID, hash[:], u.ID, challenge, now.Add(codeTime)}, now)
+	})
+	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
+}
+
+// ExchangeCode gives what a sign-in gives for a code of [Service.FinishOpenID], once,
+// to whoever knows what the challenge of the sign-in was made of. It needs no caller.
+// The error is [ErrCodeUsed].
+func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (SignedIn, error) {
+	const ofOrganization = 22 // base64 of 16 bytes
+	if len(code) <= ofOrganization {
+		return SignedIn{}, ErrCodeUsed
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(code[:ofOrganization])
+	organization, idErr := uuid.FromBytes(raw)
+	if err != nil || idErr != nil || organization == uuid.Nil {
+		return SignedIn{}, ErrCodeUsed
+	}
+	inside := identity.With(ctx, identity.System(organization))
+	hash := digest(sha256.Sum256([]byte(code[ofOrganization:])))
+	user, err := db.Serializable(inside, s.database, "user.exchange-code", func(ctx context.Context) (*User, error) {
+		row, err := takeCode(ctx, hash)
+		made := sha256.Sum256([]byte(verifier))
+		challenge := base64.RawURLEncoding.EncodeToString(made[:])
+		if err != nil || !s.now().Before(row.ExpiresAt) || subtle.ConstantTimeCompare([]byte(challenge), []byte(row.Challenge)) != 1 {
+			return nil, err // the code is gone in either case
+		}
+		u, err := takeUser(ctx, row.UserID)
+		if err != nil || u.Disabled {
+			return nil, err
+		}
+		return &u, nil
+	})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if user == nil {
+		// In no organization's trail: anybody can name one.
+		return SignedIn{}, s.refuse(ctx, User{}, "code", ErrCodeUsed)
+	}
+	token, err := s.tokens.issue(*user, uuid.Nil)
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
+	}
+	if err := s.noteOpenID(ctx, *user, ""); err != nil {
+		return SignedIn{}, err
+	}
+	s.logger.WithFields(userFields("signed_in", *user)).Info("a user has signed in")
+	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: *user}, nil
+}
+
+func (s *Service) logProvider(organization uuid.UUID, err error) {
+	s.logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).Warn("an identity provider could not be asked, or its answer is not valid")
+}

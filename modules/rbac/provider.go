@@ -1,0 +1,159 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// The refusals of identity providers' settings.
+var (
+	// ErrNoProvider: the organization has no identity provider, or there is no such
+	// organization: nobody can tell these apart.
+	ErrNoProvider = fault.Define(fault.NotFound, "no-identity-provider", "There is no identity provider here.").
+			Advising("Offer e-mail and password instead.")
+	// ErrNoAddress: it is not configured where browsers find this program and its page.
+	ErrNoAddress = fault.Define(fault.Conflict, "addresses-not-configured", "It is not configured under which addresses people reach this program and its page.").
+			Advising("The operator sets `OMNI_PUBLIC_URL` and `OMNI_FRONTEND_URL`.")
+)
+
+// IdentityProvider is where the people of an organization prove who they are, by
+// OpenID Connect.
+type IdentityProvider struct {
+	OrganizationID uuid.UUID
+	Issuer         string // its name for itself, to the letter, an https URL
+	ClientID       string // its name for this program
+	Version        int    // counts every change, starting with 1
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+
+	sealedSecret []byte
+}
+
+// Revision returns the version, which the API gives as ETag.
+func (p IdentityProvider) Revision() int { return p.Version }
+
+// ProviderSettings are what an administrator enters of an identity provider.
+type ProviderSettings struct {
+	Match        patch.Match
+	Issuer       string
+	ClientID     string
+	ClientSecret string
+}
+
+// Provider returns the identity provider of the caller's organization. The error is
+// [ErrNoProvider] where it has none.
+func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
+	return db.Snapshot(ctx, s.database, "identity-provider.get", takeProvider)
+}
+
+// SetProvider enters the identity provider of the caller's organization, or changes
+// it, once it has answered: the provider is asked before anything is written. Whoever
+// a former provider has recognized, the next one must recognize anew. Errors:
+// [fault.ErrInvalid], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
+func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return IdentityProvider{}, err
+	}
+	if err := caller.RequirePerson(); err != nil {
+		return IdentityProvider{}, err
+	}
+	if s.publicURL == "" || s.frontendURL == "" {
+		return IdentityProvider{}, ErrNoAddress
+	}
+	if err := s.checkProvider(ctx, p.Issuer); err != nil {
+		return IdentityProvider{}, err
+	}
+	set := IdentityProvider{
+		OrganizationID: caller.OrganizationID, Issuer: p.Issuer, ClientID: p.ClientID,
+		sealedSecret: s.providerSecrets.seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
+	}
+	return db.Serializable(ctx, s.database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
+		if _, err := s.callerHolds(ctx, identityProviderManage); err != nil {
+			return IdentityProvider{}, err
+		}
+		before, err := takeProvider(ctx)
+		if err != nil && !errors.Is(err, ErrNoProvider) {
+			return IdentityProvider{}, err
+		}
+		if err := p.Match.Check(before.Version); err != nil {
+			return IdentityProvider{}, err
+		}
+		after := set
+		after.Version, after.UpdatedAt = before.Version+1, s.now()
+		after.CreatedAt = before.CreatedAt
+		if before.Version == 0 {
+			after.CreatedAt = after.UpdatedAt
+		}
+		if err := putProvider(ctx, after); err != nil {
+			return IdentityProvider{}, err
+		}
+		return after, s.recordProvider(ctx, "identity-provider.set", before, after)
+	})
+}
+
+// checkProvider asks whether there is a provider.
+func (s *Service) checkProvider(ctx context.Context, issuer string) error {
+	err := s.openid.Check(ctx, issuer)
+	if err == nil {
+		return nil
+	}
+	s.logger.WithFields(logrus.Fields{"event": "identity_provider_not_found", "cause": err}).Warn("an identity provider that was entered does not answer as one")
+	message := "must be an https URL at which an OpenID provider says that this is its issuer, to the letter"
+	if errors.Is(err, openid.ErrUnavailable) {
+		message = "names an OpenID provider that does not answer"
+	}
+	return fault.InvalidFields(fault.Field{Field: "issuer", Code: "provider", Message: message}).Because(err)
+}
+
+// RemoveProvider takes the identity provider away: people sign in with passwords, if
+// they have one. Errors: [ErrNoProvider], [patch.ErrStale], [identity.ErrPeopleOnly].
+func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := caller.RequirePerson(); err != nil {
+		return err
+	}
+	_, err = db.Serializable(ctx, s.database, "identity-provider.remove", func(ctx context.Context) (struct{}, error) {
+		before, err := takeProvider(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := match.Check(before.Version); err != nil {
+			return struct{}{}, err
+		}
+		if err := deleteProvider(ctx); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordProvider(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
+		_, err := takeProvider(ctx)
+		if errors.Is(err, ErrNoProvider) {
+			return true, nil
+		}
+		return false, err
+	}))
+	return err
+}
+
+// settings are what the provider and this program have agreed on. The error says
+// that the secret was sealed with another secret of the configuration.
+func (s *Service) settings(p IdentityProvider) (openid.Settings, error) {
+	secret, err := s.providerSecrets.open(p.sealedSecret, p.OrganizationID[:])
+	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
+}
+
+// callbackURL is where providers send people back to.
+func (s *Service) callbackURL() string { return s.publicURL + base + pathCallback }

@@ -1,0 +1,72 @@
+package rbac
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail"
+)
+
+// providerTold is what the trail keeps of an identity provider: it is nobody's data.
+type providerTold struct {
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"clientId"`
+	Version  int    `json:"version"`
+}
+
+// recordProvider keeps that the caller has entered a provider (before has no
+// version), changed it, or removed it (after has none).
+func (s *Service) recordProvider(ctx context.Context, action string, before, after IdentityProvider) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	told := func(p IdentityProvider) any {
+		if p.Version == 0 {
+			return nil
+		}
+		return providerTold{p.Issuer, p.ClientID, p.Version}
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "organization", after.OrganizationID, s.now()
+	e.Before, e.After = told(before), told(after)
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// signedInBy is the After of a sign-in.
+type signedInBy struct {
+	Method string `json:"method"`
+	Reason string `json:"reason,omitempty"` // why it was refused
+}
+
+const methodOpenID = "oidc"
+
+// recordLink keeps that a provider has recognized a user for the first time.
+func (s *Service) recordLink(ctx context.Context, u User, at time.Time) error {
+	return s.audit.Record(ctx, []trail.Event{{
+		OrganizationID: u.OrganizationID, ActorID: u.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "user.link-provider", SubjectType: "user", SubjectID: u.ID, OccurredAt: at,
+	}})
+}
+
+// noteOpenID keeps that somebody has signed in with a provider, or was refused for
+// the reason.
+func (s *Service) noteOpenID(ctx context.Context, u User, refused string) error {
+	e := trail.Event{
+		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.now(), After: signedInBy{methodOpenID, refused},
+	}
+	if refused == "" {
+		e.ActorID = u.ID
+	} else {
+		e.Outcome = trail.Denied
+	}
+	if u.ID == uuid.Nil {
+		e.SubjectType = ""
+	}
+	return s.audit.Note(ctx, []trail.Event{e})
+}
