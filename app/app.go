@@ -81,7 +81,8 @@ func New(d Dependencies) (*App, error) {
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: []byte(d.Config.Token.Secret.Reveal()), Lifetime: d.Config.Token.Lifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
+		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
+		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
 	})
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -125,6 +126,14 @@ func New(d Dependencies) (*App, error) {
 	})
 	a.server = server
 	return a, err
+}
+
+func revealed(secrets []config.Secret) [][]byte {
+	texts := make([][]byte, len(secrets))
+	for i, each := range secrets {
+		texts[i] = []byte(each.Reveal())
+	}
+	return texts
 }
 
 // Routes returns every operation of the API.

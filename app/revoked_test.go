@@ -83,3 +83,29 @@ func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
 	gone(token)
 	first.requireBalance(t, path, 8, 0, 1)
 }
+
+// TestTooManyAttempts are met with a delay, whoever it is that they are made for.
+func TestTooManyAttempts(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := &clinic{database: database, clock: &clock{fixed: time.Now()}, newID: newID} // time stands still
+	c.listen(t, database.Open(t))
+	c.own = c.found(t, "own")
+	token := c.own.tokens[rbac.Biller]
+	for range 10 {
+		for _, email := range []string{"SCHEDULER@own.test", "nobody@own.test"} {
+			c.as("").post(t, "/auth/login", body{"email": email, "password": "wrong"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		}
+		c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": "wrong", "newPassword": "a-meadow-of-red-clover"}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	unknown := c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	require.Equal(t, "1", known.header.Get("Retry-After"))
+	require.Equal(t, known.header.Get("Retry-After"), unknown.header.Get("Retry-After"))
+	require.Equal(t, known.text("detail"), unknown.text("detail"))
+	c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).
+		refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	c.as(token).delete(t, "/auth/sessions/"+newID().String()).refused(t, http.StatusNotFound, "sign-in-not-found")
+	c.as(token).get(t, "/auth/me").ok(t)
+}

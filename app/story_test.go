@@ -121,6 +121,9 @@ const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e1
 // asSent leaves out of a request what is another each time.
 func asSent(operation string, b body) body {
 	b = maps.Clone(b)
+	if b["refreshToken"] != nil {
+		b["refreshToken"] = sampleRefresh
+	}
 	switch operation {
 	case "setIdentityProvider":
 		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
@@ -136,21 +139,18 @@ func asSent(operation string, b body) body {
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
 	switch operation {
-	case "signIn":
+	case "signIn", "refreshSignIn", "exchangeSignInCode":
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+			a.body["refreshToken"] = sampleRefresh
 		}
+	case "getIdentityProvider", "setIdentityProvider":
+		a.body["issuer"] = "https://login.example.org"
 	case "inviteUser":
 		if a.body["token"] != nil {
 			a.body = maps.Clone(a.body) // it is used after this
 			a.body["token"] = sampleToken
 		}
-	case "exchangeSignInCode":
-		if a.body["accessToken"] != nil {
-			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
-		}
-	case "getIdentityProvider", "setIdentityProvider":
-		a.body["issuer"] = "https://login.example.org"
 	case "createApiKey":
 		if a.body["key"] != nil {
 			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
@@ -165,6 +165,10 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		for _, each := range a.body["data"].([]any) {
 			set := each.(map[string]any)
 			set["permissions"] = set["permissions"].([]any)[:1]
+		}
+	case "changeMyPassword":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
 	case "createWebhook", "rotateWebhookSecret":
 		a.body["secret"] = "whsec_…"
@@ -192,6 +196,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	require.NoError(t, err)
 	return text
 }
+
+const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
 
 func (s *story) play() {
 	c := s.c
@@ -224,8 +230,25 @@ func (s *story) play() {
 // playSignOut is the last of what the auditor does.
 func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
-	s.tell(auditor, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	login := body{"email": "AUDITOR@example.test", "password": password}
+	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh", body{"refreshToken": first.text("refreshToken")}).ok(s.t)
+	s.tell(s.c.as(""), "refreshSignIn", "It holds no more", "/auth/refresh", body{"refreshToken": "omr_nobody-has-issued-this"})
+	here := s.c.as(refreshed.text("accessToken"))
+	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
+	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
+	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	const another = "a-meadow-of-red-clover"
+	s.tell(here, "changeMyPassword", "It is not the current one", "/auth/password", body{"currentPassword": "wrong", "newPassword": another})
+	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password", body{"currentPassword": password, "newPassword": another}).ok(s.t)
+	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	here = s.c.as(changed.text("accessToken"))
+	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).text("accessToken"))
+	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	again.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
 
 // playProvider has the scheduler sign in with an identity provider.

@@ -61,10 +61,13 @@ type Database struct {
 	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
 }
 
-// Token says how access tokens are signed.
+// Token says how access tokens are signed, and how long people stay signed in.
 type Token struct {
-	Secret   Secret // at least 32 bytes
-	Lifetime time.Duration
+	Secret         Secret   // at least 32 bytes
+	Former         []Secret // those before it, likewise: what they have signed still holds
+	Lifetime       time.Duration
+	SignInIdle     time.Duration // how long a sign-in lasts that nobody refreshes
+	SignInLifetime time.Duration // how long any lasts
 }
 
 // Log says how much is logged and how it looks.

@@ -108,7 +108,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
-			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
+			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
 			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
 		}
@@ -130,8 +130,11 @@ func TestLoad(t *testing.T) {
 			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", PostgresBin: "/b",
 			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true, SlowQuery: time.Second},
 			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
-			Token:    Token{Secret: someSecret, Lifetime: time.Hour},
-			Log:      Log{Level: "debug", Format: "text"},
+			Token: Token{
+				Secret: someSecret, Former: []Secret{"another" + someSecret, "a-third" + someSecret}, Lifetime: time.Hour,
+				SignInIdle: 8 * time.Hour, SignInLifetime: 168 * time.Hour,
+			},
+			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
 				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in",
@@ -257,6 +260,8 @@ func TestProblems(t *testing.T) {
 		"it refuses a list where a value is":            {"addr: [a, b]", nil, []string{"addr"}},
 		"it refuses a file that is no YAML":             {"addr: [", nil, []string{"--config"}},
 		"it refuses a key that stands twice":            {"addr: :1\naddr: :2", nil, []string{"--config"}},
+		"it refuses a former secret that is short":      {"", []string{"OMNI_TOKEN_SECRETS_FORMER=" + someSecret + " short"}, []string{"token.former_secrets"}},
+		"it refuses a sign-in of no time":               {"token: {sign_in_idle: 1s, sign_in_lifetime: 0s}", nil, []string{"token.sign_in_idle", "token.sign_in_lifetime"}},
 		"it refuses a file and a value of one secret":   {"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"}},
 		"it refuses a secret's file that is not there":  {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
 		"it refuses a file for what is not secret":      {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},

@@ -96,6 +96,18 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour), show: func(c Config) string { return c.Token.Lifetime.String() },
 	},
 	{
+		name: "token.former_secrets", env: "OMNI_TOKEN_SECRETS_FORMER", secret: true,
+		set: setFormer, show: showFormer,
+	},
+	{
+		name: "token.sign_in_idle", env: "OMNI_SIGN_IN_IDLE", preset: "1h",
+		set: span(func(c *Config) *time.Duration { return &c.Token.SignInIdle }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInIdle.String() },
+	},
+	{
+		name: "token.sign_in_lifetime", env: "OMNI_SIGN_IN_LIFETIME", preset: "24h",
+		set: span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInLifetime.String() },
+	},
+	{
 		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
 		set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
 	},

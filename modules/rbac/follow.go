@@ -112,10 +112,19 @@ func (s *Service) sweep(ctx context.Context) {
 	}
 }
 
+// keepPlaces is for how long it is remembered from where somebody has signed in.
+const keepPlaces = 30 * 24 * time.Hour
+
 // Sweep removes what no token is old enough to need any more.
 func (s *Service) Sweep(ctx context.Context) error {
 	_, err := db.ReadCommitted(ctx, s.database, "access.sweep", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, removeChanges(ctx, s.now().Add(-keepChanges))
+		if err := removeChanges(ctx, s.now().Add(-keepChanges)); err != nil {
+			return struct{}{}, err
+		}
+		if err := removeAttempts(ctx, s.now().Add(-forgetAfter)); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, removeSignIns(ctx, s.now(), s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
 	return err
 }

@@ -23,9 +23,45 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
-			Description: "Exchanges e-mail address and password for an access token. Send it with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds.",
-			Refusals:    []*fault.Error{ErrWrongCredentials, ErrSignInBusy}, ReadOnly: true,
-			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
+			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both.",
+			Refusals:    []*fault.Error{ErrWrongCredentials, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSignIn),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/refresh", Permission: httpx.Public,
+			Name: "refreshSignIn", Summary: "Go on being signed in",
+			Description: "Exchanges a refresh token for an access token with the roles of this moment, and for the next refresh token. The one that is given is used up: keep the new one in its place. " +
+				"A client that has lost the answer may ask again within 30 seconds and gets the same refresh token. To use one later that was used before ends the sign-in: two have it. " +
+				"A sign-in ends by itself when it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` whatever is done.",
+			Refusals: []*fault.Error{ErrRefreshRefused},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleRefresh),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn,
+			Name: "signOut", Summary: "Sign out",
+			Description: "Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.",
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOut),
+		},
+		{
+			Method: http.MethodPut, Path: "/auth/password", Permission: httpx.SignedIn,
+			Name: "changeMyPassword", Summary: "Change one's own password",
+			Description: "Needs the current password. A new one has 12 characters or more, of any kind, and is not among those that attackers try first. " +
+				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
+			Refusals: []*fault.Error{ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),
+		},
+		{
+			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
+			Name: "listMySessions", Summary: "Where am I signed in",
+			Description: "One's own sign-ins that go on, the newest first. `current` is the one that asks.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
+		},
+		{
+			Method: http.MethodDelete, Path: "/auth/sessions/:id", Permission: httpx.SignedIn,
+			Name: "endMySession", Summary: "Sign out somewhere else",
+			Description: "Ends one of one's own sign-ins: its access tokens hold no more from this moment on, and nothing refreshes it.",
+			Refusals:    []*fault.Error{ErrSignInNotFound},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleEndSession),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
@@ -47,11 +83,18 @@ type signInRequest struct {
 	Password string `json:"password" validate:"required"`
 }
 
+type refreshRequest struct {
+	RefreshToken string `json:"refreshToken" validate:"required,max=100"`
+}
+
 type signInBody struct {
-	AccessToken string   `json:"accessToken"`
-	ExpiresIn   int      `json:"expiresIn"` // in seconds
-	TokenType   string   `json:"tokenType"`
-	User        userBody `json:"user"`
+	AccessToken      string    `json:"accessToken"`
+	ExpiresIn        int       `json:"expiresIn"`        // in seconds
+	RefreshToken     string    `json:"refreshToken"`     // good once, for /auth/refresh
+	RefreshExpiresIn int       `json:"refreshExpiresIn"` // in seconds
+	EndsAt           time.Time `json:"endsAt"`           // when the sign-in ends, however often it is refreshed
+	TokenType        string    `json:"tokenType"`
+	User             userBody  `json:"user"`
 }
 
 // userBody is a user as clients see it.
@@ -81,6 +124,14 @@ func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBod
 	return s.signInBodyOf(ctx, signed)
 }
 
+func (s *Service) handleRefresh(ctx context.Context, in refreshRequest) (signInBody, error) {
+	signed, err := s.Refresh(ctx, in.RefreshToken)
+	if err != nil {
+		return signInBody{}, err
+	}
+	return s.signInBodyOf(ctx, signed)
+}
+
 func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody, error) {
 	roles := names(signed.User.Roles)
 	may, err := s.sets.of(ctx, signed.User.OrganizationID, combine(roles))
@@ -88,10 +139,13 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 		return signInBody{}, err
 	}
 	return signInBody{
-		AccessToken: signed.Token,
-		ExpiresIn:   int(signed.Expires / time.Second),
-		TokenType:   "Bearer",
-		User:        bodyOf(signed.User, roles, may),
+		AccessToken:      signed.Token,
+		ExpiresIn:        int(signed.Expires / time.Second),
+		RefreshToken:     signed.Refresh,
+		RefreshExpiresIn: int(signed.RefreshExpires / time.Second),
+		EndsAt:           signed.Ends,
+		TokenType:        "Bearer",
+		User:             bodyOf(signed.User, roles, may),
 	}, nil
 }
 
@@ -108,4 +162,35 @@ func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) 
 
 func (s *Service) handleSignOutEverywhere(ctx context.Context, _ httpx.None) (httpx.None, error) {
 	return httpx.None{}, s.SignOutEverywhere(ctx)
+}
+
+func (s *Service) handleSignOut(ctx context.Context, _ httpx.None) (httpx.None, error) {
+	return httpx.None{}, s.SignOut(ctx)
+}
+
+type sessionsBody struct {
+	Data []Session `json:"data"`
+}
+
+func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (sessionsBody, error) {
+	found, err := s.Sessions(ctx)
+	return sessionsBody{found}, err
+}
+
+func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.EndSession(ctx, in.ID)
+}
+
+type changedPasswordBody struct {
+	AccessToken string `json:"accessToken"` // in place of the one that was sent
+	ExpiresIn   int    `json:"expiresIn"`   // in seconds
+	TokenType   string `json:"tokenType"`
+}
+
+func (s *Service) handleChangePassword(ctx context.Context, in PasswordChange) (changedPasswordBody, error) {
+	signed, err := s.ChangePassword(ctx, in)
+	if err != nil {
+		return changedPasswordBody{}, err
+	}
+	return changedPasswordBody{signed.Token, int(signed.Expires / time.Second), "Bearer"}, nil
 }

@@ -16,7 +16,6 @@ type key struct {
 	signs   []byte // access tokens
 	refresh []byte // makes refresh tokens from the ones before: see successor
 	places  []byte // stands for addresses of which attempts are counted
-	seals   []byte // the secrets of second factors
 }
 
 // keyring are the secrets of the configuration. The first is the one in use; the
@@ -32,7 +31,7 @@ func newKeyring(secret []byte, former ...[]byte) keyring {
 }
 
 func newSigningKey(secret []byte) key {
-	const half, whole = sha256.Size / 4, sha256.Size
+	const idBytes, keyBytes = 8, sha256.Size
 	derive := func(purpose string, length int) []byte {
 		made, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)
 		if err != nil {
@@ -41,8 +40,8 @@ func newSigningKey(secret []byte) key {
 		return made
 	}
 	return key{
-		id: hex.EncodeToString(derive("key id", half)), signs: secret,
-		refresh: derive("refresh", whole), places: derive("places", whole), seals: derive("second factors", whole),
+		id: hex.EncodeToString(derive("key id", idBytes)), signs: secret,
+		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes),
 	}
 }
 

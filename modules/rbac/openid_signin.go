@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // The refusals of a sign-in with an identity provider.
@@ -103,7 +104,7 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 		return "", ErrProviderUnavailable.Because(err)
 	case err != nil:
 		s.logProvider(b.Organization, err)
-		return "", s.refuse(ctx, User{OrganizationID: b.Organization}, "provider", ErrNotRecognized)
+		return "", s.refuseOpenID(ctx, User{OrganizationID: b.Organization}, "provider", ErrNotRecognized)
 	}
 	user, reason, code, err := s.recognize(ctx, provider, person, b.Challenge)
 	if err != nil {
@@ -111,13 +112,13 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 	}
 	if reason != "" {
 		user.OrganizationID = b.Organization // also where it is nobody
-		return "", s.refuse(ctx, user, reason, ErrNotRecognized)
+		return "", s.refuseOpenID(ctx, user, reason, ErrNotRecognized)
 	}
 	return code, nil
 }
 
-// refuse keeps that somebody is not let in, and returns the refusal.
-func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
+// refuseOpenID keeps that somebody is not let in, and returns the refusal.
+func (s *Service) refuseOpenID(ctx context.Context, u User, reason string, refusal error) error {
 	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
 	if err := s.noteOpenID(ctx, u, reason); err != nil {
 		return err
@@ -208,6 +209,8 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 	}
 	inside := identity.With(ctx, identity.System(organization))
 	hash := digest(sha256.Sum256([]byte(code[ofOrganization:])))
+	refresh := newRefreshToken()
+	var in signIn
 	user, err := db.Serializable(inside, s.database, "user.exchange-code", func(ctx context.Context) (*User, error) {
 		row, err := takeCode(ctx, hash)
 		made := sha256.Sum256([]byte(verifier))
@@ -219,24 +222,21 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 		if err != nil || u.Disabled {
 			return nil, err
 		}
-		return &u, nil
+		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))
+		return &u, insertSignIn(ctx, in, refresh)
 	})
 	if err != nil {
 		return SignedIn{}, err
 	}
 	if user == nil {
 		// In no organization's trail: anybody can name one.
-		return SignedIn{}, s.refuse(ctx, User{}, "code", ErrCodeUsed)
-	}
-	token, err := s.tokens.issue(*user, uuid.Nil)
-	if err != nil {
-		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
+		return SignedIn{}, s.refuseOpenID(ctx, User{}, "code", ErrCodeUsed)
 	}
 	if err := s.noteOpenID(ctx, *user, ""); err != nil {
 		return SignedIn{}, err
 	}
 	s.logger.WithFields(userFields("signed_in", *user)).Info("a user has signed in")
-	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: *user}, nil
+	return s.issue(*user, in, refresh)
 }
 
 func (s *Service) logProvider(organization uuid.UUID, err error) {

@@ -64,12 +64,15 @@ type Service struct {
 	audit     Audit
 	logger    logrus.FieldLogger
 	passwords *hasher
+	keys      keyring
 	tokens    *tokens
 	standing  standing
 	sets      sets
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
+	idle        time.Duration
+	longest     time.Duration
 
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
@@ -87,15 +90,20 @@ type Dependencies struct {
 	Logger   logrus.FieldLogger
 	// Secret signs access tokens: at least [MinSecret] bytes.
 	Secret []byte
+	// Former secrets sign nothing any more, and what they have signed still holds.
+	Former [][]byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
-	// Invitations is how long an invitation can be accepted; 0: for seven days.
-	Invitations time.Duration
+	// Idle is how long a sign-in lasts that nobody refreshes, and Longest how long any
+	// lasts. Zero values stand for an hour and a day.
+	Idle, Longest time.Duration
 	// PublicURL is the origin under which browsers reach the program, and FrontendURL
 	// the page to which they return from an identity provider; empty: there are none.
 	PublicURL, FrontendURL string
 	// AnyAddress lets identity providers have private addresses and speak http.
 	AnyAddress bool
+	// Invitations is how long an invitation can be accepted; 0: for seven days.
+	Invitations time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -113,11 +121,12 @@ func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
+	keys := newKeyring(d.Secret, d.Former...)
 	s := &Service{
 		openid:    openid.New(d.Clock, d.AnyAddress),
-		cookies:   newSealer(d.Secret, "sign-ins under way"),
+		cookies:   newSealer("sign-ins under way", d.Secret, d.Former...),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
-		providerSecrets: newSealer(d.Secret, "secrets at identity providers"),
+		providerSecrets: newSealer("secrets at identity providers", d.Secret, d.Former...),
 
 		database:    d.Database,
 		clock:       d.Clock,
@@ -125,7 +134,10 @@ func New(d Dependencies) *Service {
 		audit:       d.Audit,
 		logger:      d.Logger,
 		passwords:   newHasher(d.Quick),
-		tokens:      newTokens(d.Secret, d.Lifetime, d.Clock, d.NewID),
+		keys:        keys,
+		tokens:      newTokens(keys, d.Lifetime, d.Clock, d.NewID),
+		idle:        cmp.Or(d.Idle, time.Hour),
+		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
 	}
 	s.sets.load = s.changedSets

@@ -68,10 +68,21 @@ func open(t testing.TB) desk {
 
 // instance starts the service on the database.
 func (d desk) instance(database *db.DB) *rbac.Service {
-	return rbac.New(rbac.Dependencies{
+	return rbac.New(d.dependencies(database))
+}
+
+func (d desk) dependencies(database *db.DB) rbac.Dependencies {
+	return rbac.Dependencies{
 		Database: database, Audit: &trailtest.Book{}, Clock: d.clock.now, NewID: newID, Logger: d.logger,
 		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
-	})
+	}
+}
+
+// with starts the service with other secrets.
+func (d desk) with(secret []byte, former ...[]byte) *rbac.Service {
+	all := d.dependencies(d.database)
+	all.Secret, all.Former = secret, former
+	return rbac.New(all)
 }
 
 // found makes one more organization.

@@ -13,10 +13,19 @@ var errSeal = errors.New("rbac: the seal is broken")
 
 // sealer encrypts what must be kept or carried by others and not be read or changed
 // by them: AES-256-GCM with a key of its own for each purpose, which the
-// configuration's secret gives by HKDF (RFC 5869). Safe for concurrent use.
-type sealer struct{ aead cipher.AEAD }
+// configuration's secret gives by HKDF (RFC 5869). The first key seals; what former
+// ones have sealed can still be opened. Safe for concurrent use.
+type sealer []cipher.AEAD
 
-func newSealer(secret []byte, purpose string) sealer {
+func newSealer(purpose string, secret []byte, former ...[]byte) sealer {
+	s := sealer{aeadOf(secret, purpose)}
+	for _, each := range former {
+		s = append(s, aeadOf(each, purpose))
+	}
+	return s
+}
+
+func aeadOf(secret []byte, purpose string) cipher.AEAD {
 	const bits256 = 32
 	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, bits256)
 	if err != nil {
@@ -30,18 +39,19 @@ func newSealer(secret []byte, purpose string) sealer {
 	if err != nil {
 		panic(err) // only for blocks of another size
 	}
-	return sealer{aead}
+	return aead
 }
 
 // seal encrypts the text. It can be opened only together with what it is about: a
 // row of one organization cannot be made another's.
-func (s sealer) seal(text, about []byte) []byte { return s.aead.Seal(nil, nil, text, about) }
+func (s sealer) seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) }
 
 // open returns the text. The error is errSeal.
 func (s sealer) open(sealed, about []byte) ([]byte, error) {
-	text, err := s.aead.Open(nil, nil, sealed, about)
-	if err != nil {
-		return nil, errSeal
+	for _, each := range s {
+		if text, err := each.Open(nil, nil, sealed, about); err == nil {
+			return text, nil
+		}
 	}
-	return text, nil
+	return nil, errSeal
 }

@@ -11,12 +11,17 @@ func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text, about := rapid.SliceOf(rapid.Byte()).Draw(t, "text"), rapid.SliceOf(rapid.Byte()).Draw(t, "about")
-		s := newSealer([]byte("one secret"), "one purpose")
+		s := newSealer("one purpose", []byte("one secret"))
 		sealed := s.seal(text, about)
 		opened, err := s.open(sealed, about)
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(opened))
 		require.NotEqual(t, sealed, s.seal(text, about), "nobody can tell that two are the same")
+
+		rotated := newSealer("one purpose", []byte("another secret"), []byte("one secret"))
+		opened, err = rotated.open(sealed, about)
+		require.NoError(t, err, "what a former secret has sealed")
+		require.Equal(t, string(text), string(opened))
 
 		at, bit := rapid.IntRange(0, len(sealed)-1).Draw(t, "byte"), rapid.IntRange(0, 7).Draw(t, "bit")
 		changed := append([]byte{}, sealed...)
@@ -27,7 +32,7 @@ func TestWhatIsSealed(t *testing.T) {
 			about  []byte
 		}{
 			{s, changed, about}, {s, sealed[:at], about}, {s, sealed, append([]byte{1}, about...)},
-			{newSealer([]byte("another secret"), "one purpose"), sealed, about}, {newSealer([]byte("one secret"), "another purpose"), sealed, about},
+			{newSealer("one purpose", []byte("another secret")), sealed, about}, {newSealer("another purpose", []byte("one secret")), sealed, about},
 		} {
 			_, err := test.s.open(test.sealed, test.about)
 			require.ErrorIs(t, err, errSeal)

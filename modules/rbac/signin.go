@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,21 +12,26 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // SignedIn is what a successful sign-in gives.
 type SignedIn struct {
-	Token   string        // to be sent with every request, see [Service.Authenticate]
-	Expires time.Duration // how long it is valid
-	User    User
+	Token          string        // to be sent with every request, see [Service.Authenticate]
+	Expires        time.Duration // how long it is valid
+	Refresh        string        // to be exchanged for the next token, once, see [Service.Refresh]
+	RefreshExpires time.Duration // unless it is exchanged before
+	Ends           time.Time     // when the sign-in ends, whatever is done
+	User           User
 }
 
-// SignIn checks an e-mail address and a password, and issues an access token. It
-// needs no caller in the context, and holds no connection while it hashes.
+// SignIn checks an e-mail address and a password, and issues an access token and a
+// refresh token. It needs no caller in the context, and holds no connection while it hashes.
 //
 // An unknown address, a wrong password and a disabled user take the same time and
-// get the same [ErrWrongCredentials]. Further errors: [fault.ErrInvalid] for a
-// password of more than 128 bytes, [ErrSignInBusy].
+// get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
+// them. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
+// [ErrSignInBusy].
 func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn, error) {
 	if len(password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
@@ -33,8 +39,9 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		})
 	}
 	email = canonicalEmail(email)
-	known, err := db.Snapshot(ctx, s.database, "user.sign-in", func(ctx context.Context) (credentials, error) {
-		return credentialsOf(ctx, email)
+	here, anywhere := s.keys[0].place(email, trail.Address(ctx)), s.keys[0].place(email, "")
+	known, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (credentials, error) {
+		return credentialsOf(ctx, email, here, s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
 	unknown := db.IsNotFound(err)
 	if unknown {
@@ -43,27 +50,62 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 	if err != nil {
 		return SignedIn{}, err
 	}
+	counted := anywhere
+	if known.AtHome { // strangers who fail elsewhere do not keep somebody from signing in at their usual place
+		counted = here
+	}
+	if err := s.attempt(ctx, counted); err != nil {
+		if errors.Is(err, ErrSignInDelayed) {
+			return SignedIn{}, s.refuse(ctx, known.User, "delayed", err)
+		}
+		return SignedIn{}, err
+	}
 	matches, err := s.passwords.matches(ctx, password, known.Hash)
 	if err != nil {
 		return SignedIn{}, err
 	}
 	if unknown || !matches || known.User.Disabled {
-		reason := reasonOf(unknown, matches)
-		s.logger.WithFields(userFields("sign_in_refused", known.User)).WithField("reason", reason).Warn("a sign-in was refused")
-		if err := s.noteSignIn(ctx, known.User, reason); err != nil {
-			return SignedIn{}, err
+		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches), ErrWrongCredentials)
+	}
+	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
+	there := func(ctx context.Context) (bool, error) {
+		if err := db.Admit(ctx, in.OrganizationID); err != nil {
+			return false, err
 		}
-		return SignedIn{}, ErrWrongCredentials
+		_, err := takeRefreshToken(ctx, refresh.hash())
+		return err == nil, ignoreNotFound(err)
 	}
-	token, err := s.tokens.issue(known.User, uuid.Nil)
+	_, err = db.Serializable(ctx, s.database, "user.sign-in", func(ctx context.Context) (struct{}, error) {
+		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
+			if done, err := there(ctx); done || err != nil {
+				return struct{}{}, err
+			}
+		}
+		if err := db.Admit(ctx, in.OrganizationID); err != nil {
+			return struct{}{}, err
+		}
+		if err := insertSignIn(ctx, in, refresh); err != nil {
+			return struct{}{}, err
+		}
+		if err := forgetAttempts(ctx, counted); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordSignIn(ctx, known.User)
+	}, db.ProvenBy(there))
 	if err != nil {
-		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
-	}
-	if err := s.noteSignIn(ctx, known.User, ""); err != nil {
 		return SignedIn{}, err
 	}
 	s.logger.WithFields(userFields("signed_in", known.User)).Info("a user has signed in")
-	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: known.User}, nil
+	return s.issue(known.User, in, refresh)
+}
+
+// refuse keeps that a sign-in was refused for the reason, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
+	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	if err := s.noteRefusal(ctx, u, reason); err != nil {
+		return err
+	}
+	return refusal
 }
 
 // reasonOf tells administrators what the answer does not. The address that was

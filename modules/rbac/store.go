@@ -48,8 +48,9 @@ const (
 
 // credentials are a user with what proves that it is them.
 type credentials struct {
-	User User
-	Hash string
+	User   User
+	Hash   string
+	AtHome bool // they have signed in from there of late
 }
 
 // foundUser is a user with the roles, read in one statement: a known address
@@ -92,15 +93,31 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 	return rows[0], nil
 }
 
-// credentialsOf finds a user of any organization by the e-mail address.
-// Index: users_email_once.
-func credentialsOf(ctx context.Context, email string) (credentials, error) {
+// credentialsOf finds a user of any organization by the e-mail address, and tells
+// whether they have signed in at the place since the given time.
+// Index: users_email_once, sign_ins_by_user.
+func credentialsOf(ctx context.Context, email string, place []byte, since time.Time) (credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return credentials{}, err
 	}
-	found, err := takeFound(tx, "u.email = ?", email)
-	return credentials{User: found.user(), Hash: found.Row.PasswordHash}, err
+	var rows []struct {
+		Found  foundUser `gorm:"embedded"`
+		AtHome bool
+	}
+	err = tx.Raw(`
+		SELECT `+userColumns+`, EXISTS (
+			SELECT FROM sign_ins i
+			WHERE i.organization_id = u.organization_id AND i.user_id = u.id AND i.place = ? AND i.used_at >= ?
+		) AS at_home
+		FROM users u WHERE u.email = ?`, place, since, email).Scan(&rows).Error
+	if err == nil && len(rows) == 0 {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		return credentials{}, err
+	}
+	return credentials{User: rows[0].Found.user(), Hash: rows[0].Found.Row.PasswordHash, AtHome: rows[0].AtHome}, nil
 }
 
 // takeUser returns a user of the caller's organization.

@@ -36,17 +36,16 @@ type claims struct {
 
 // tokens signs and checks access tokens. Safe for concurrent use.
 type tokens struct {
-	secret   []byte
+	keys     keyring
 	lifetime time.Duration
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	parser   *jwt.Parser
 	times    *jwt.Validator // of claims that were read before
-	key      jwt.Keyfunc
 	known    memory
 }
 
-func newTokens(secret []byte, lifetime time.Duration, clock func() time.Time, newID func() uuid.UUID) *tokens {
+func newTokens(keys keyring, lifetime time.Duration, clock func() time.Time, newID func() uuid.UUID) *tokens {
 	options := []jwt.ParserOption{
 		// The token's own header must not choose how it is checked.
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
@@ -60,10 +59,9 @@ func newTokens(secret []byte, lifetime time.Duration, clock func() time.Time, ne
 		jwt.WithStrictDecoding(),
 	}
 	return &tokens{
-		secret: secret, lifetime: lifetime, clock: clock, newID: newID,
+		keys: keys, lifetime: lifetime, clock: clock, newID: newID,
 		parser: jwt.NewParser(options...),
 		times:  jwt.NewValidator(options...),
-		key:    func(*jwt.Token) (any, error) { return secret, nil },
 	}
 }
 
@@ -85,7 +83,9 @@ func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
 			ID:        t.newID().String(),
 		},
 	}
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(t.secret)
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
+	token.Header["kid"] = t.keys[0].id
+	return token.SignedString(t.keys[0].signs)
 }
 
 var (
@@ -138,7 +138,7 @@ func (t *tokens) check(token string) (identity.Caller, error) {
 // verify checks a token that is not remembered.
 func (t *tokens) verify(token string) (*verified, error) {
 	var c claims
-	if _, err := t.parser.ParseWithClaims(token, &c, t.key); err != nil {
+	if _, err := t.parser.ParseWithClaims(token, &c, t.keys.verifying); err != nil {
 		return nil, err
 	}
 	user, err := uuid.Parse(c.Subject)

@@ -24,7 +24,7 @@ const testSecret = "a secret of exactly 32 bytes, ok"
 // turnstile issues and checks tokens at a time that tests set.
 func turnstile(secret string) (*tokens, *time.Time) {
 	now := time.Date(2026, time.March, 2, 15, 0, 0, 500_000_000, time.UTC)
-	return newTokens([]byte(secret), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
+	return newTokens(newKeyring([]byte(secret)), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
 }
 
 func someone(roles ...Role) User {
@@ -37,6 +37,16 @@ func claimsOf(u User, now time.Time) jwt.MapClaims {
 		"iss": issuer, "aud": audience, "sub": u.ID.String(), "org": u.OrganizationID.String(), "roles": []string{"ADMIN"},
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(15 * time.Minute).Unix(), "jti": uuid.NewString(),
 	}
+}
+
+// signed writes a token by hand, as of the key with the id.
+func signed(t *testing.T, method jwt.SigningMethod, key any, c jwt.MapClaims, id any) string {
+	t.Helper()
+	token := jwt.NewWithClaims(method, c)
+	token.Header["kid"] = id
+	text, err := token.SignedString(key)
+	require.NoError(t, err)
+	return text
 }
 
 func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
@@ -109,9 +119,7 @@ func TestATokenIsRefused(t *testing.T) {
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		c := claimsOf(u, *now)
 		change(c)
-		token, err := jwt.NewWithClaims(method, c).SignedString(key)
-		require.NoError(t, err)
-		return token
+		return signed(t, method, key, c, tokens.keys[0].id)
 	}
 	hs256 := func(change func(jwt.MapClaims)) string {
 		return sign(jwt.SigningMethodHS256, []byte(testSecret), change)
@@ -143,6 +151,9 @@ func TestATokenIsRefused(t *testing.T) {
 		"when what it says was changed":            parts[0] + "." + tampered + "." + parts[2],
 		"when its signature was changed":           parts[0] + "." + parts[1] + "." + encode(make([]byte, 32)),
 		"when something follows it":                good + ".x",
+		"when it names no key":                     signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), nil),
+		"when it names an unknown key":             signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), "0011223344556677"),
+		"when its key is no text":                  signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), 7),
 		"when its encoding is loose":               loosened(good),
 		"when it is from another issuer":           set("iss", "somebody-else"),
 		"when it has no issuer":                    without("iss"),
@@ -191,8 +202,7 @@ func TestRolesThatThereAreNotGrantNothing(t *testing.T) {
 	tokens, now := turnstile(testSecret)
 	c := claimsOf(someone(), *now)
 	c["roles"] = []string{"OWNER", "admin", ""}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(testSecret))
-	require.NoError(t, err)
+	token := signed(t, jwt.SigningMethodHS256, []byte(testSecret), c, tokens.keys[0].id)
 	caller, err := tokens.check(token)
 	require.NoError(t, err)
 	require.Empty(t, unchanged.of(combine(caller.Roles)))

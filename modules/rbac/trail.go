@@ -141,21 +141,28 @@ type refusedSignIn struct {
 	Reason string `json:"reason"`
 }
 
-// noteSignIn keeps that somebody has signed in, or was refused for the reason.
-// Of an address that nobody has it keeps that this happened, and in no
-// organization: what was typed may be a password.
-func (s *Service) noteSignIn(ctx context.Context, u User, refused string) error {
-	e := trail.Event{
-		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.now(),
-	}
-	if refused == "" {
-		e.ActorID = u.ID
-	} else {
-		e.Outcome, e.After = trail.Denied, refusedSignIn{refused}
-	}
+// recordSignIn keeps, with the sign-in, that somebody has signed in.
+func (s *Service) recordSignIn(ctx context.Context, u User) error {
+	e := s.signInEvent(ctx, u)
+	e.ActorID = u.ID
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// noteRefusal keeps that somebody was refused for the reason. Of an address that
+// nobody has it keeps that this happened, and in no organization: what was typed may
+// be a password.
+func (s *Service) noteRefusal(ctx context.Context, u User, reason string) error {
+	e := s.signInEvent(ctx, u)
+	e.Outcome, e.After = trail.Denied, refusedSignIn{reason}
 	if u.ID == uuid.Nil {
 		e.SubjectType = ""
 	}
 	return s.audit.Note(ctx, []trail.Event{e})
+}
+
+func (s *Service) signInEvent(ctx context.Context, u User) trail.Event {
+	return trail.Event{
+		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.now(),
+	}
 }

@@ -1,0 +1,67 @@
+package rbac
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"net/netip"
+	"time"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// ErrSignInDelayed says that too many attempts have failed. It is the same for
+// addresses that nobody has.
+var ErrSignInDelayed = fault.Define(fault.TooMany, "sign-in-delayed", "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.").
+	Carrying(delayed{}).Advising("Tell the person to wait as `Retry-After` says.")
+
+// delayed are the details of [ErrSignInDelayed].
+type delayed struct{ wait time.Duration }
+
+// RetryAfter says when the next attempt is looked at.
+func (d delayed) RetryAfter() time.Duration { return d.wait }
+
+// place stands for an e-mail address, and for the network address from which somebody
+// signs in with it; "" for anywhere. It can be compared and says nothing: most of what
+// is typed into the field is an address, and some of it a password.
+func (k key) place(email, address string) []byte {
+	mac := hmac.New(sha256.New, k.places)
+	mac.Write([]byte(email + "\n" + network(address)))
+	return mac.Sum(nil)
+}
+
+// network is what one holder of an address has: an IPv6 address is its /64.
+func network(address string) string {
+	const ofOneHolder = 64
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, err := ip.Prefix(ofOneHolder)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
+}
+
+// attempt counts an attempt of the place before anything is looked at. It is taken
+// back by [forgetAttempts] where it leads to a sign-in. The error is [ErrSignInDelayed].
+func (s *Service) attempt(ctx context.Context, place []byte) error {
+	now := s.now()
+	wait, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (time.Duration, error) {
+		before, err := lockAttempts(ctx, place, now)
+		if err != nil {
+			return 0, err
+		}
+		after, wait := before.try(now)
+		if wait > 0 {
+			return wait, nil
+		}
+		return 0, updateAttempts(ctx, place, after)
+	})
+	if err == nil && wait > 0 {
+		err = ErrSignInDelayed.With(delayed{wait}, "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.")
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package rbac
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDelaysGrow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
+	var a attempts
+	var wait time.Duration
+	for range freeAttempts {
+		a, wait = a.try(now)
+		require.Zero(t, wait)
+	}
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
+		same, wait := a.try(now)
+		require.Equal(t, want*time.Second, wait)
+		require.Equal(t, a, same, "one that comes too early is not counted")
+		_, wait = a.try(now.Add(want*time.Second - time.Millisecond))
+		require.Equal(t, time.Millisecond, wait)
+		now = now.Add(want * time.Second)
+		a, wait = a.try(now)
+		require.Zero(t, wait)
+	}
+}
+
+// TestNoMoreThanAHundredAttempts are taken within the days that they take, however
+// patient somebody is.
+func TestNoMoreThanAHundredAttempts(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
+	now := start
+	var a attempts
+	for range maxAttempts {
+		var wait time.Duration
+		if a, wait = a.try(now); wait > 0 {
+			now = now.Add(wait)
+			a, wait = a.try(now)
+			require.Zero(t, wait)
+		}
+	}
+	require.Equal(t, maxAttempts, a.failures)
+	require.Greater(t, now.Sub(start), 20*time.Hour)
+	_, wait := a.try(now)
+	require.Equal(t, forgetAfter, wait)
+	_, wait = a.try(now.Add(forgetAfter - 1))
+	require.EqualValues(t, 1, wait)
+	a, wait = a.try(now.Add(forgetAfter))
+	require.Zero(t, wait)
+	require.Equal(t, 1, a.failures, "forgotten")
+}
+
+func TestAPlaceIsOneHoldersNetwork(t *testing.T) {
+	t.Parallel()
+	k := newSigningKey([]byte(testSecret))
+	at := func(address string) []byte { return k.place("ada@example.test", address) }
+	require.Equal(t, at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"))
+	require.NotEqual(t, at("2001:db8:1:2::1"), at("2001:db8:1:3::1"))
+	require.NotEqual(t, at("192.0.2.1"), at("192.0.2.2"))
+	require.NotEqual(t, at("192.0.2.1"), at(""))
+	require.NotEqual(t, at("192.0.2.1"), k.place("bo@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).place("ada@example.test", "192.0.2.1"))
+	require.NotContains(t, string(at("192.0.2.1")), "ada")
+}

@@ -1,0 +1,173 @@
+package rbac
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/trail"
+)
+
+// ErrRefreshRefused is the same for a refresh token that nobody has issued, one that
+// was used before, and one whose sign-in is over.
+var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "The refresh token does not hold, or not any more. Sign in again.").
+	Advising("Let the person sign in again.")
+
+// refreshGrace is for how long a refresh token that was used gives the same answer
+// again, as long as nobody has used what that answer held: for a client that has lost
+// it, or that asked twice at once.
+const refreshGrace = 30 * time.Second
+
+// refreshToken is what refreshes a sign-in, once: 256 bits that say nothing.
+type refreshToken [32]byte
+
+func newRefreshToken() (t refreshToken) {
+	_, _ = rand.Read(t[:]) // never fails: see crypto/rand
+	return t
+}
+
+const refreshPrefix = "omr_" // so that a token that lies somewhere can be recognized
+
+// String writes the token as clients get it.
+func (t refreshToken) String() string {
+	return refreshPrefix + base64.RawURLEncoding.EncodeToString(t[:])
+}
+
+// Format keeps the token out of logs: as nothing but a text that is asked for.
+func (t refreshToken) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
+
+func parseRefreshToken(text string) (t refreshToken, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cutPrefix(text))
+	if err != nil || len(raw) != len(t) {
+		return t, false
+	}
+	copy(t[:], raw)
+	return t, true
+}
+
+func cutPrefix(text string) string {
+	if len(text) < len(refreshPrefix) || text[:len(refreshPrefix)] != refreshPrefix {
+		return ""
+	}
+	return text[len(refreshPrefix):]
+}
+
+// hash stands for the token in the database. It needs no salt: there is nothing to
+// be guessed.
+func (t refreshToken) hash() []byte {
+	sum := sha256.Sum256(t[:])
+	return sum[:]
+}
+
+// successor is the token that this one is exchanged for. It follows from it, so that
+// whoever exchanges it twice gets the same one twice, and none has to be kept.
+func (k key) successor(t refreshToken) (next refreshToken) {
+	mac := hmac.New(sha256.New, k.refresh)
+	mac.Write(t[:])
+	copy(next[:], mac.Sum(nil))
+	return next
+}
+
+// Refresh exchanges a refresh token for an access token with the roles of this
+// moment, and for the next refresh token. The one that is given is used up: whoever
+// uses it again gives away that two have it, and the sign-in is over for both of them;
+// only for half a minute, as long as nobody has used its successor, does it give the
+// same answer again. It needs no caller in the context. The error is
+// [ErrRefreshRefused].
+func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
+	given, ok := parseRefreshToken(token)
+	if !ok {
+		return SignedIn{}, ErrRefreshRefused
+	}
+	next := s.keys[0].successor(given)
+	now := s.now()
+	there := func(ctx context.Context) (bool, error) {
+		found, err := takeRefreshToken(ctx, next.hash())
+		return err == nil && found.UsedAt == nil, ignoreNotFound(err)
+	}
+	type outcome struct {
+		user    User
+		signIn  signIn
+		refused string // why, for the trail; empty: it was not
+	}
+	done, err := db.Serializable(ctx, s.database, "user.refresh", func(ctx context.Context) (outcome, error) {
+		found, err := takeRefreshToken(ctx, given.hash())
+		if db.IsNotFound(err) {
+			return outcome{refused: "unknown"}, nil
+		}
+		if err != nil {
+			return outcome{}, err
+		}
+		out := outcome{user: found.Found.user(), signIn: found.In}
+		if reason := out.signIn.overAt(now, out.user); reason != "" {
+			out.refused = reason
+			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, reason)
+		}
+		if found.UsedAt == nil {
+			out.signIn.use(now, s.idle)
+			if err := rotate(ctx, out.signIn, given, next, now); err != nil {
+				return outcome{}, err
+			}
+			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
+		}
+		if now.Sub(*found.UsedAt) <= refreshGrace {
+			if same, err := there(ctx); same || err != nil {
+				return out, err
+			}
+		}
+		out.refused = "reused"
+		if err := s.endSignIn(ctx, out.signIn, now); err != nil {
+			return outcome{}, err
+		}
+		return out, s.recordRefresh(ctx, out.user, out.signIn.ID, out.refused)
+	}, db.ProvenBy(there), db.AllOrganizations())
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if done.refused != "" {
+		s.logger.WithFields(userFields("refresh_refused", done.user)).WithField("reason", done.refused).Warn("a refresh token was refused")
+		return SignedIn{}, ErrRefreshRefused
+	}
+	return s.issue(done.user, done.signIn, next)
+}
+
+// issue makes what somebody gets who has signed in, or goes on.
+func (s *Service) issue(u User, in signIn, refresh refreshToken) (SignedIn, error) {
+	u.epoch = in.Epoch // a sign-in that has been overtaken must not get what holds
+	token, err := s.tokens.issue(u, in.ID)
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
+	}
+	return SignedIn{
+		Token: token, Expires: s.tokens.lifetime, User: u,
+		Refresh: refresh.String(), RefreshExpires: in.IdleUntil.Sub(in.UsedAt), Ends: in.EndsAt,
+	}, nil
+}
+
+func ignoreNotFound(err error) error {
+	if db.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// recordRefresh keeps that a sign-in was refreshed, or why it was not.
+func (s *Service) recordRefresh(ctx context.Context, u User, id uuid.UUID, refused string) error {
+	e := trail.Event{
+		OrganizationID: u.OrganizationID, ActorID: u.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "sign-in.refresh", SubjectType: "sign-in", SubjectID: id, OccurredAt: s.now(),
+	}
+	if refused != "" {
+		e.ActorID, e.Outcome, e.After = uuid.Nil, trail.Denied, refusedSignIn{refused}
+	}
+	return s.audit.Record(ctx, []trail.Event{e})
+}

@@ -1,0 +1,260 @@
+package rbac_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/identity"
+)
+
+func (d desk) enter(t testing.TB, email string) rbac.SignedIn {
+	t.Helper()
+	signed, err := d.SignIn(t.Context(), email, password)
+	require.NoError(t, err)
+	return signed
+}
+
+func (d desk) refresh(t testing.TB, token string) rbac.SignedIn {
+	t.Helper()
+	signed, err := d.Refresh(t.Context(), token)
+	require.NoError(t, err)
+	return signed
+}
+
+func (d desk) requireNoRefresh(t testing.TB, token string) {
+	t.Helper()
+	signed, err := d.Refresh(t.Context(), token)
+	require.ErrorIs(t, err, rbac.ErrRefreshRefused)
+	require.Equal(t, "The refresh token does not hold, or not any more. Sign in again.", err.Error())
+	require.Zero(t, signed)
+}
+
+func TestARefreshTokenIsGoodOnce(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	first := d.enter(t, u.Email)
+	require.Regexp(t, `^omr_[A-Za-z0-9_-]{43}$`, first.Refresh)
+	require.Equal(t, time.Hour, first.RefreshExpires)
+	require.Equal(t, d.clock.now().Add(24*time.Hour), first.Ends)
+
+	d.clock.advance(20 * time.Minute)
+	d.requireOut(t, first.Token)
+	second := d.refresh(t, first.Refresh)
+	require.NotEqual(t, first.Refresh, second.Refresh)
+	require.Equal(t, u.ID, second.User.ID)
+	require.Equal(t, first.Ends, second.Ends.UTC())
+	d.requireIn(t, second.Token)
+	other := d.enter(t, u.Email)
+
+	d.clock.advance(time.Minute)
+	d.requireNoRefresh(t, first.Refresh) // it was used a minute ago: two have it
+	d.requireOut(t, second.Token)
+	d.requireNoRefresh(t, second.Refresh)
+	d.requireIn(t, other.Token)
+	d.refresh(t, other.Refresh)
+	require.Contains(t, d.log.String(), "reason=reused")
+}
+
+// TestAnAnswerThatWasLost asks again with the token that was used, soon enough.
+func TestAnAnswerThatWasLost(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	first := d.enter(t, u.Email)
+	second := d.refresh(t, first.Refresh)
+	d.clock.advance(30 * time.Second)
+	again := d.refresh(t, first.Refresh)
+	require.Equal(t, second.Refresh, again.Refresh)
+	d.requireIn(t, again.Token)
+
+	third := d.refresh(t, second.Refresh)
+	d.requireNoRefresh(t, first.Refresh) // somebody has had the answer after all
+	d.requireNoRefresh(t, third.Refresh)
+	d.requireOut(t, third.Token)
+}
+
+// TestManyRefreshesOfOneTokenAtOnce: all get the same, and one token lives on.
+func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	instances := []desk{d, d.beside(t)}
+	first := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	const n = 10
+	got := make([]rbac.SignedIn, n)
+	errs := make([]error, n)
+	barrier, done := make(chan struct{}), make(chan struct{})
+	for i := range n {
+		go func() {
+			<-barrier
+			got[i], errs[i] = instances[i%2].Refresh(t.Context(), first.Refresh)
+			done <- struct{}{}
+		}()
+	}
+	close(barrier)
+	for range n {
+		<-done
+	}
+	for i := range n {
+		require.NoError(t, errs[i])
+		require.Equal(t, got[0].Refresh, got[i].Refresh)
+		d.requireIn(t, got[i].Token)
+	}
+	var living int
+	require.NoError(t, d.read(t, &living, "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL"))
+	require.Equal(t, 1, living)
+	d.refresh(t, got[0].Refresh)
+}
+
+func TestASignInEnds(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+
+	t.Run("when nobody refreshes it for too long", func(t *testing.T) {
+		signed := d.enter(t, u.Email)
+		d.clock.advance(time.Hour - time.Second)
+		signed = d.refresh(t, signed.Refresh)
+		d.clock.advance(time.Hour)
+		d.requireNoRefresh(t, signed.Refresh)
+	})
+	t.Run("when it has lasted for long enough", func(t *testing.T) {
+		signed := d.enter(t, u.Email)
+		for range 26 {
+			d.clock.advance(55 * time.Minute)
+			signed = d.refresh(t, signed.Refresh)
+		}
+		require.Equal(t, 10*time.Minute, signed.RefreshExpires, "not past its end")
+		d.clock.advance(10 * time.Minute)
+		d.requireNoRefresh(t, signed.Refresh)
+	})
+	t.Run("when the user signs out", func(t *testing.T) {
+		signed, other := d.enter(t, u.Email), d.enter(t, u.Email)
+		caller, err := d.Authenticate(t.Context(), signed.Token)
+		require.NoError(t, err)
+		me := identity.With(t.Context(), caller)
+		require.NoError(t, d.SignOut(me))
+		d.requireOut(t, signed.Token)
+		d.requireNoRefresh(t, signed.Refresh)
+		require.ErrorIs(t, d.SignOut(me), identity.ErrUnauthenticated, "it is over already")
+		d.requireIn(t, other.Token)
+		d.refresh(t, other.Refresh)
+	})
+	t.Run("when the user signs out everywhere", func(t *testing.T) {
+		signed, other := d.enter(t, u.Email), d.enter(t, u.Email)
+		caller, err := d.Authenticate(t.Context(), signed.Token)
+		require.NoError(t, err)
+		require.NoError(t, d.SignOutEverywhere(identity.With(t.Context(), caller)))
+		d.requireNoRefresh(t, signed.Refresh)
+		d.requireNoRefresh(t, other.Refresh)
+	})
+	t.Run("when what the user may do is changed", func(t *testing.T) {
+		signed := d.enter(t, u.Email)
+		require.NoError(t, d.change(t, u, "UPDATE user_roles SET role = 'BILLER' WHERE user_id = ?", false))
+		d.requireNoRefresh(t, signed.Refresh)
+	})
+	t.Run("when the user is disabled", func(t *testing.T) {
+		signed := d.enter(t, u.Email)
+		d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
+		d.requireNoRefresh(t, signed.Refresh)
+	})
+}
+
+func TestWhatIsNoRefreshToken(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	for _, token := range []string{
+		"", "omr_", "nonsense", signed.Token, signed.Refresh[4:], signed.Refresh + "A", signed.Refresh[:len(signed.Refresh)-1],
+		"omr_" + strings.Repeat("A", 43), strings.ToUpper(signed.Refresh),
+	} {
+		d.requireNoRefresh(t, token)
+	}
+	d.refresh(t, signed.Refresh)
+}
+
+func TestARefreshTokenIsKeptNowhere(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	next := d.refresh(t, signed.Refresh)
+	var kept []string
+	require.NoError(t, d.read(t, &kept, "SELECT t::text FROM refresh_tokens t UNION ALL SELECT i::text FROM sign_ins i"))
+	require.Len(t, kept, 3)
+	for _, secret := range []string{signed.Refresh[4:], next.Refresh[4:], signed.Token, next.Token} {
+		require.NotContains(t, fmt.Sprint(kept), secret)
+		require.NotContains(t, d.log.String(), secret)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u, other := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "bo@example.test", rbac.Scheduler)
+	gone := d.enter(t, u.Email)
+	d.clock.advance(2 * time.Hour)
+	first := d.enter(t, u.Email)
+	d.clock.advance(time.Minute)
+	second := d.enter(t, u.Email)
+	foreign := d.enter(t, other.Email)
+	caller, err := d.Authenticate(t.Context(), second.Token)
+	require.NoError(t, err)
+	me := identity.With(t.Context(), caller)
+
+	list, err := d.Sessions(me)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.True(t, list[0].Current)
+	require.Equal(t, caller.SignInID, list[0].ID)
+	require.False(t, list[1].Current)
+	require.Equal(t, d.clock.now().Add(-time.Minute), list[1].StartedAt.UTC())
+
+	foreigner, err := d.Authenticate(t.Context(), foreign.Token)
+	require.NoError(t, err)
+	require.ErrorIs(t, d.EndSession(me, foreigner.SignInID), rbac.ErrSignInNotFound)
+	d.requireIn(t, foreign.Token)
+	require.NoError(t, d.EndSession(me, list[1].ID))
+	d.requireOut(t, first.Token)
+	d.requireNoRefresh(t, first.Refresh)
+	require.ErrorIs(t, d.EndSession(me, list[1].ID), rbac.ErrSignInNotFound)
+	d.requireIn(t, second.Token)
+	list, err = d.Sessions(me)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	d.requireNoRefresh(t, gone.Refresh)
+
+	var n int
+	require.NoError(t, d.Sweep(t.Context()))
+	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM refresh_tokens"))
+	require.Equal(t, 2, n, "of those that go on")
+	d.refresh(t, second.Refresh)
+	d.clock.advance(31 * 24 * time.Hour)
+	require.NoError(t, d.Sweep(t.Context()))
+	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM sign_ins"))
+	require.Zero(t, n)
+}
+
+// TestSigningKeysRotate has an instance with the next secret check what the former
+// one signed, and one without it refuse that.
+func TestSigningKeysRotate(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	email := d.hire(t, "ada@example.test", rbac.Scheduler).Email
+	old := d.enter(t, email)
+	next, last := d, d
+	fresh := []byte("the next secret has 32 bytes too")
+	next.Service, last.Service = d.with(fresh, secret), d.with(fresh)
+
+	next.requireIn(t, old.Token)
+	last.requireOut(t, old.Token)
+	renewed := next.refresh(t, old.Refresh)
+	next.requireIn(t, renewed.Token)
+	last.requireIn(t, renewed.Token)
+	d.requireOut(t, renewed.Token)
+	last.refresh(t, renewed.Refresh)
+}

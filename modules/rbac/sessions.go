@@ -1,0 +1,151 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// ErrSignInNotFound says that the caller has no such sign-in, or not any more.
+var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "You have no such sign-in, or not any more.")
+
+// signIn is one sign-in on one device, from the password on: the family of its
+// refresh tokens.
+type signIn struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	ID             uuid.UUID `gorm:"primaryKey"`
+	UserID         uuid.UUID
+	Epoch          int64 // of the user; once theirs is another, this is over
+	StartedAt      time.Time
+	UsedAt         time.Time // when it was refreshed last
+	IdleUntil      time.Time // unless it is refreshed before
+	EndsAt         time.Time // whatever is done
+	EndedAt        *time.Time
+	Address        string
+	Place          []byte // stands for user and address together
+}
+
+// TableName names the table for gorm.
+func (signIn) TableName() string { return "sign_ins" }
+
+// overAt returns why the sign-in does not go on, "" where it does.
+func (in signIn) overAt(now time.Time, u User) string {
+	switch {
+	case u.Disabled:
+		return "disabled"
+	case in.EndedAt != nil || in.Epoch != u.epoch:
+		return "revoked"
+	case !now.Before(in.EndsAt):
+		return "ended"
+	case !now.Before(in.IdleUntil):
+		return "idle"
+	}
+	return ""
+}
+
+// use has the sign-in last for the idle time from now on, and not past its end.
+func (in *signIn) use(now time.Time, idle time.Duration) {
+	in.UsedAt, in.IdleUntil = now, now.Add(idle)
+	if in.IdleUntil.After(in.EndsAt) {
+		in.IdleUntil = in.EndsAt
+	}
+}
+
+// begin makes a sign-in of a user who has proven who they are.
+func (s *Service) begin(u User, address string, place []byte) signIn {
+	now := s.now()
+	in := signIn{
+		OrganizationID: u.OrganizationID, ID: s.newID(), UserID: u.ID, Epoch: u.epoch,
+		StartedAt: now, EndsAt: now.Add(s.longest), Address: address, Place: place,
+	}
+	in.use(now, s.idle)
+	return in
+}
+
+// endSignIn ends a sign-in in the transaction of the context: nothing refreshes it,
+// and its access tokens hold no more.
+func (s *Service) endSignIn(ctx context.Context, in signIn, now time.Time) error {
+	if err := markEnded(ctx, in.OrganizationID, in.ID, now); err != nil {
+		return err
+	}
+	return s.announce(ctx, in.OrganizationID, change{subject{ofSignIn, in.ID}, 1, now})
+}
+
+// Session is a sign-in that goes on, as its user sees it.
+type Session struct {
+	ID        uuid.UUID `json:"id"`
+	StartedAt time.Time `json:"startedAt"`
+	UsedAt    time.Time `json:"usedAt"`    // when it was refreshed last
+	IdleUntil time.Time `json:"idleUntil"` // it ends then, unless it is refreshed before
+	EndsAt    time.Time `json:"endsAt"`    // it ends then, whatever is done
+	Address   string    `json:"address"`   // of the connection that it began by
+	Current   bool      `json:"current"`   // the one that asks
+}
+
+// Sessions returns the caller's sign-ins that go on, the newest first.
+func (s *Service) Sessions(ctx context.Context) ([]Session, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := db.Snapshot(ctx, s.database, "sign-in.list", func(ctx context.Context) ([]signIn, error) {
+		return signInsOf(ctx, caller.OrganizationID, caller.UserID, s.now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]Session, len(found))
+	for i, in := range found {
+		sessions[i] = Session{in.ID, in.StartedAt, in.UsedAt, in.IdleUntil, in.EndsAt, in.Address, in.ID == caller.SignInID}
+	}
+	return sessions, nil
+}
+
+// EndSession ends one of the caller's sign-ins. The error is [ErrSignInNotFound].
+func (s *Service) EndSession(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	return s.end(ctx, caller, id, "sign-in.end")
+}
+
+// SignOut ends the caller's sign-in. The error is [identity.ErrUnauthenticated] where
+// nobody is signed in.
+func (s *Service) SignOut(ctx context.Context) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.end(ctx, caller, caller.SignInID, "user.sign-out")
+	if errors.Is(err, ErrSignInNotFound) {
+		return identity.ErrUnauthenticated // it was over when this was asked
+	}
+	return err
+}
+
+// end ends one of the caller's sign-ins, and records it as the action. Without
+// [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+func (s *Service) end(ctx context.Context, caller identity.Caller, id uuid.UUID, action string) error {
+	now := s.now()
+	_, err := db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
+		found, err := takeSignIn(ctx, caller.OrganizationID, caller.UserID, id, now)
+		if db.IsNotFound(err) {
+			return struct{}{}, ErrSignInNotFound
+		}
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := s.endSignIn(ctx, found, now); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.recordSignOut(ctx, caller, action, "sign-in", id)
+	})
+	return err
+}

@@ -1,0 +1,147 @@
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+)
+
+// refreshRow is a row of refresh_tokens.
+type refreshRow struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	Hash           []byte    `gorm:"primaryKey"`
+	SignInID       uuid.UUID
+	IssuedAt       time.Time
+	UsedAt         *time.Time
+}
+
+// TableName names the table for gorm.
+func (refreshRow) TableName() string { return "refresh_tokens" }
+
+// foundRefresh is a refresh token with its sign-in and its user.
+type foundRefresh struct {
+	Found  foundUser  `gorm:"embedded"`
+	In     signIn     `gorm:"embedded;embeddedPrefix:in_"`
+	UsedAt *time.Time // the token's
+}
+
+// takeRefreshToken finds a token of any organization by its hash.
+// Index: refresh_tokens_once, and primary keys.
+func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return foundRefresh{}, err
+	}
+	var rows []foundRefresh
+	err = tx.Raw(`
+		SELECT `+userColumns+`, t.used_at,
+			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
+			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
+			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place
+		FROM refresh_tokens t
+		JOIN sign_ins i ON i.organization_id = t.organization_id AND i.id = t.sign_in_id
+		JOIN users u ON u.organization_id = i.organization_id AND u.id = i.user_id
+		WHERE t.hash = ?`, hash).Scan(&rows).Error
+	if err == nil && len(rows) == 0 {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		return foundRefresh{}, err
+	}
+	return rows[0], nil
+}
+
+// insertSignIn enters a sign-in with its first refresh token.
+func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.Create(&in).Error; err != nil {
+		return err
+	}
+	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
+}
+
+// rotate uses a token up and enters its successor, together with how long the sign-in
+// lasts now. Index: primary keys.
+func rotate(ctx context.Context, in signIn, used, next refreshToken, now time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	result := tx.Exec("UPDATE refresh_tokens SET used_at = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL", now, in.OrganizationID, used.hash())
+	if result.Error == nil && result.RowsAffected != 1 {
+		return fmt.Errorf("rbac: the use of one refresh token touched %d rows", result.RowsAffected)
+	}
+	if result.Error != nil {
+		return result.Error
+	}
+	err = tx.Exec("UPDATE sign_ins SET used_at = ?, idle_until = ? WHERE organization_id = ? AND id = ?", in.UsedAt, in.IdleUntil, in.OrganizationID, in.ID).Error
+	if err != nil {
+		return err
+	}
+	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
+}
+
+// markEnded ends a sign-in that was not ended before. Index: the primary key.
+func markEnded(ctx context.Context, organization, id uuid.UUID, now time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL", now, organization, id).Error
+}
+
+// goingOn are the conditions under which a sign-in of a user goes on.
+const goingOn = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND i.epoch = (
+	SELECT u.token_epoch FROM users u WHERE u.organization_id = i.organization_id AND u.id = i.user_id)`
+
+// signInsOf returns those of a user that go on, the newest first. Index: sign_ins_by_user.
+func signInsOf(ctx context.Context, organization, user uuid.UUID, now time.Time) (found []signIn, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Raw(`
+		SELECT i.* FROM sign_ins i
+		WHERE i.organization_id = ? AND i.user_id = ? AND `+goingOn+`
+		ORDER BY i.started_at DESC, i.id DESC`, organization, user, now, now).Scan(&found).Error
+	return found, err
+}
+
+// takeSignIn returns one of a user's that goes on. Index: the primary key.
+func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (found signIn, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return signIn{}, err
+	}
+	result := tx.Raw(`
+		SELECT i.* FROM sign_ins i
+		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+goingOn, organization, user, id, now, now).Scan(&found)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return signIn{}, gorm.ErrRecordNotFound
+	}
+	return found, result.Error
+}
+
+// removeSignIns removes the refresh tokens of sign-ins that are over, and such
+// sign-ins as nobody has used since the given time. It reads the whole table.
+func removeSignIns(ctx context.Context, now, unused time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	err = tx.Exec(`
+		DELETE FROM refresh_tokens t USING sign_ins i
+		WHERE i.organization_id = t.organization_id AND i.id = t.sign_in_id AND (i.ended_at <= $1 OR i.idle_until <= $1 OR i.ends_at <= $1)`, now).Error
+	if err != nil {
+		return err
+	}
+	return tx.Exec("DELETE FROM sign_ins WHERE used_at < $1 AND (ended_at <= $2 OR idle_until <= $2 OR ends_at <= $2)", unused, now).Error
+}
