@@ -40,12 +40,12 @@ func (s *Service) setRoutes() []httpx.Route {
 
 // permissionSetBody is a permission set as clients see it.
 type permissionSetBody struct {
-	Role        Role        `json:"role"`
-	Shipped     bool        `json:"shipped"`
+	Role        Role           `json:"role"`
+	Shipped     bool           `json:"shipped"`
 	Permissions []setGrantBody `json:"permissions"` // in the order of the document of roles
-	Version     int         `json:"version"`     // counts the organization's changes; 0: none
-	ChangedAt   *time.Time  `json:"changedAt"`   // null: never
-	ChangedBy   *uuid.UUID  `json:"changedBy"`   // a user
+	Version     int            `json:"version"`     // counts the organization's changes; 0: none
+	ChangedAt   *time.Time     `json:"changedAt"`   // null: never
+	ChangedBy   *uuid.UUID     `json:"changedBy"`   // a user
 }
 
 // Revision returns the version, which the API gives as ETag.
@@ -90,8 +90,8 @@ func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsB
 }
 
 type changeSetRequest struct {
-	Role        string      `param:"role" validate:"max=100"`
-	Match       patch.Match `header:"If-Match"`
+	Role        string         `param:"role" validate:"max=100"`
+	Match       patch.Match    `header:"If-Match"`
 	Permissions []setGrantBody `json:"permissions" validate:"required,max=200,dive"`
 }
 
