@@ -40,31 +40,31 @@ func (s *Service) setRoutes() []httpx.Route {
 
 // permissionSetBody is a permission set as clients see it.
 type permissionSetBody struct {
-	Role        Role        `json:"role"`
-	Shipped     bool        `json:"shipped"`
-	Permissions []grantBody `json:"permissions"` // in the order of the document of roles
-	Version     int         `json:"version"`     // counts the organization's changes; 0: none
-	ChangedAt   *time.Time  `json:"changedAt"`   // null: never
-	ChangedBy   *uuid.UUID  `json:"changedBy"`   // a user
+	Role        Role           `json:"role"`
+	Shipped     bool           `json:"shipped"`
+	Permissions []setGrantBody `json:"permissions"` // in the order of the document of roles
+	Version     int            `json:"version"`     // counts the organization's changes; 0: none
+	ChangedAt   *time.Time     `json:"changedAt"`   // null: never
+	ChangedBy   *uuid.UUID     `json:"changedBy"`   // a user
 }
 
 // Revision returns the version, which the API gives as ETag.
 func (b permissionSetBody) Revision() int { return b.Version }
 
-// grantBody is a permission, and for which records it is held.
-type grantBody struct {
+// setGrantBody is a permission, and for which records it is held.
+type setGrantBody struct {
 	Permission identity.Permission `json:"permission" validate:"required,max=100"`
 	Scopes     []string            `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
 }
 
 func permissionSetBodyOf(set PermissionSet) permissionSetBody {
-	b := permissionSetBody{set.Role, set.Shipped, []grantBody{}, set.Version, inUTC(set.ChangedAt), set.ChangedBy}
+	b := permissionSetBody{set.Role, set.Shipped, []setGrantBody{}, set.Version, inUTC(set.ChangedAt), set.ChangedBy}
 	for _, p := range Permissions() {
 		scope := set.Held[p]
 		if scope == 0 {
 			continue
 		}
-		g := grantBody{Permission: p}
+		g := setGrantBody{Permission: p}
 		for _, each := range identity.Scopes() {
 			if scope.Has(each) {
 				g.Scopes = append(g.Scopes, each.String())
@@ -90,9 +90,9 @@ func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsB
 }
 
 type changeSetRequest struct {
-	Role        string      `param:"role" validate:"max=100"`
-	Match       patch.Match `header:"If-Match"`
-	Permissions []grantBody `json:"permissions" validate:"required,max=200,dive"`
+	Role        string         `param:"role" validate:"max=100"`
+	Match       patch.Match    `header:"If-Match"`
+	Permissions []setGrantBody `json:"permissions" validate:"required,max=200,dive"`
 }
 
 func (s *Service) handleChangeSet(ctx context.Context, in changeSetRequest) (permissionSetBody, error) {

@@ -75,6 +75,7 @@ func TestSigningInThroughHTTP(t *testing.T) {
 			"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
 			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "appointment:read-notes",
 			"availability:read", "calendar:manage", "session:read", "session:change", "session:read-narrative",
+			"emergency:take", "emergency:read", "emergency:revoke",
 		},
 	}
 	require.Equal(t, user, answer["user"])
