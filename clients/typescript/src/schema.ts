@@ -401,10 +401,118 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token. Send it with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both.
          */
         post: operations["signIn"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on being signed in
+         * @description Exchanges a refresh token for an access token with the roles of this moment, and for the next refresh token. The one that is given is used up: keep the new one in its place. A client that has lost the answer may ask again within 30 seconds and gets the same refresh token. To use one later that was used before ends the sign-in: two have it. A sign-in ends by itself when it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` whatever is done.
+         */
+        post: operations["refreshSignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out
+         * @description Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.
+         *
+         *     For everybody who is signed in.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change one's own password
+         * @description Needs the current password. A new one has 12 characters or more, of any kind, and is not among those that attackers try first. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
+         *
+         *     For everybody who is signed in.
+         */
+        put: operations["changeMyPassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where am I signed in
+         * @description One's own sign-ins that go on, the newest first. `current` is the one that asks.
+         *
+         *     For everybody who is signed in.
+         */
+        get: operations["listMySessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Sign out somewhere else
+         * @description Ends one of one's own sign-ins: its access tokens hold no more from this moment on, and nothing refreshes it.
+         *
+         *     For everybody who is signed in.
+         */
+        delete: operations["endMySession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -521,6 +629,126 @@ export interface paths {
         put: operations["setUserRoles"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List invitations
+         * @description All invitations of the organization, in the order in which they were made, without their tokens; those that are over too.
+         *
+         *     Permission: `user:read`.
+         */
+        get: operations["listInvitations"];
+        put?: never;
+        /**
+         * Invite somebody to become a user
+         * @description Gives a token that makes a user of whoever has it, once, until `expiresAt`: put it into a link of your own, behind a `#`, so that it stays out of logs. It is told in this answer and never again. It takes the place of an open invitation to the same address. Nobody invites to a role whose permissions they do not all hold themselves.
+         *
+         *     Permission: `user:invite`.
+         */
+        post: operations["inviteUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/invitations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an invitation
+         * @description Its token is worth nothing from now on. The entry stays. Invitations are revoked by themselves when whoever made them is disabled or gets other roles.
+         *
+         *     Permission: `user:invite`.
+         */
+        delete: operations["revokeInvitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept an invitation
+         * @description Makes a user with the password that one chooses, at least 12 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.
+         */
+        post: operations["acceptInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/permission-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what each role may do
+         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with.
+         *
+         *     Permission: `permission-set:read`.
+         */
+        get: operations["listPermissionSets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/permission-sets/{role}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say what a role may do
+         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A set that was changed does not get what later versions of the program ship.
+         *
+         *     Permission: `permission-set:change`.
+         */
+        put: operations["changePermissionSet"];
+        post?: never;
+        /**
+         * Give a role back what is shipped
+         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship.
+         *
+         *     Permission: `permission-set:change`.
+         */
+        delete: operations["restorePermissionSet"];
         options?: never;
         head?: never;
         patch?: never;
@@ -682,6 +910,100 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/oidc/{organizationId}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Begin a sign-in with an identity provider
+         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…`, which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
+         */
+        get: operations["startProviderSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Come back from an identity provider
+         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI.
+         */
+        get: operations["finishProviderSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/oidc/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with a code
+         * @description Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives.
+         */
+        post: operations["exchangeSignInCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the identity provider
+         * @description With which identity provider the people of the organization can sign in, without the client's secret.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        get: operations["getIdentityProvider"];
+        /**
+         * Enter or change the identity provider
+         * @description The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        put: operations["setIdentityProvider"];
+        post?: never;
+        /**
+         * Remove the identity provider
+         * @description People sign in with e-mail and password from now on, if they have one.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        delete: operations["removeIdentityProvider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/authorizations": {
         parameters: {
             query?: never;
@@ -737,7 +1059,7 @@ export interface paths {
         head?: never;
         /**
          * Change an authorization
-         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `POST /authorizations/{id}/impact` lists them before.
+         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `KEEP` leaves what is booked on an authorization that is cancelled, to be dealt with later: it can be cancelled, moved and completed. `POST /authorizations/{id}/impact` lists them before.
          *
          *     Permission: `authorization:change`.
          */
@@ -1083,7 +1405,7 @@ export interface paths {
         };
         /**
          * List appointments
-         * @description Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, in certain states.
+         * @description Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, a series, in certain states.
          *
          *     Permission: `appointment:read`.
          */
@@ -1708,6 +2030,100 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/emergency-grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List emergency grants
+         * @description The newest first: all of the organization, or those that one took oneself. `reviewed=false` is the worklist of reviewers.
+         *
+         *     Permission: `emergency:read`.
+         */
+        get: operations["listEmergencyGrants"];
+        put?: never;
+        /**
+         * Break the glass
+         * @description Takes the right to read the records of one patient who is out of one's reach, at once, alone, and for a while. Send the grant's id as `Break-Glass` with each request that is to read under it: it widens what one may read anyway to that patient, and changes nothing. Administrators are told at once, everything that is read carries the grant's id in the audit trail, and somebody else reviews it.
+         *
+         *     Permission: `emergency:take`.
+         */
+        post: operations["takeEmergencyGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emergency-grants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an emergency grant
+         * @description One emergency grant with its reason, how it ended and what the reviewer said. What was read under it is in the audit trail.
+         *
+         *     Permission: `emergency:read`.
+         */
+        get: operations["getEmergencyGrant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emergency-grants/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke an emergency grant
+         * @description Ends it before its time, from the next request on. Whoever took it can give it back so.
+         *
+         *     Permission: `emergency:revoke`.
+         */
+        post: operations["revokeEmergencyGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emergency-grants/{id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Review an emergency grant
+         * @description Says whether it was justified, once it is over, and once. Nobody reviews what they took themselves.
+         *
+         *     Permission: `emergency:review`.
+         */
+        post: operations["reviewEmergencyGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/retry-metrics": {
         parameters: {
             query?: never;
@@ -1966,9 +2382,76 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "emergency.reviewed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onEmergencyReviewed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "emergency.revoked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onEmergencyRevoked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "emergency.taken": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onEmergencyTaken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
+        AcceptRequest: {
+            token: string;
+            password: string;
+        };
         /** @description A user as administrators see them. */
         Account: {
             /** Format: uuid */
@@ -2012,6 +2495,22 @@ export interface components {
         };
         AddendumRequest: {
             text: string;
+        };
+        /** @description It is not configured under which addresses people reach this program and its page. */
+        AddressesNotConfiguredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "addresses-not-configured";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An item of the worklist. */
         Alert: {
@@ -2727,6 +3226,29 @@ export interface components {
             /** Format: uuid */
             authorizationId: string;
         };
+        /** @description Appointments are still booked on the authorization. */
+        BookingsStrandedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "bookings-stranded";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description In the order of their times. */
+            bookings: components["schemas"]["StrandedBooking"][];
+            /** @description Which they hold. */
+            units: number;
+        };
         /** @description The books of this authorization do not agree; nothing is booked on it until that is repaired. */
         BooksDamagedProblem: {
             type: string;
@@ -2939,7 +3461,7 @@ export interface components {
              * @description What becomes of bookings that the change would strand; not given: it is refused.
              * @enum {string}
              */
-            strandedBookings?: "CANCEL" | "MOVE";
+            strandedBookings?: "CANCEL" | "MOVE" | "KEEP";
             /**
              * Format: uuid
              * @description Where MOVE moves them.
@@ -2949,6 +3471,16 @@ export interface components {
         ChangeSessionRequest: {
             /** @description Can only be given with the permission `session:read-narrative`, as it changes what cannot be seen without it. */
             narrative?: string | null;
+        };
+        ChangeSetRequest: {
+            permissions: components["schemas"]["SetGrantInput"][];
+        };
+        ChangedPassword: {
+            /** @description In place of the one that was sent. */
+            accessToken: string;
+            /** @description In seconds. */
+            expiresIn: number;
+            tokenType: string;
         };
         CompleteAnswer: {
             session: components["schemas"]["Session"];
@@ -3135,6 +3667,194 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description There is already a user with this e-mail address. */
+        EmailTakenProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "email-taken";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description There is no such emergency grant. */
+        EmergencyGrantNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "emergency-grant-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description You hold no emergency grant of this id: there is none, it is somebody else's, or it is over. */
+        EmergencyGrantNotOpenProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "emergency-grant-not-open";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The emergency grant is not over: what is read under it is still to come. */
+        EmergencyGrantOpenProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "emergency-grant-open";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The emergency grant is over. */
+        EmergencyGrantOverProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "emergency-grant-over";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The emergency grant has been reviewed. */
+        EmergencyGrantReviewedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "emergency-grant-reviewed";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description Nobody reviews an emergency grant that they took themselves. */
+        EmergencyOwnReviewProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "emergency-own-review";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description An emergency grant is for reading only. */
+        EmergencyReadOnlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "emergency-read-only";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        EmergencyReviewedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "emergency.reviewed";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["GrantChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        EmergencyRevokedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "emergency.revoked";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["GrantChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        EmergencyTakenEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "emergency.taken";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["GrantChange"];
+        };
         EntrustRequest: {
             /** Format: uuid */
             patientId: string;
@@ -3197,6 +3917,11 @@ export interface components {
              */
             endDate: string;
             hours?: components["schemas"]["HoursInput"][];
+        };
+        ExchangeRequest: {
+            code: string;
+            /** @description RFC 7636, section 4.1. */
+            verifier: string;
         };
         /** @description The report of an authorization that ends soon. */
         Expiring: {
@@ -3343,6 +4068,56 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             permission: string;
         };
+        /** @description An emergency grant as clients see it. */
+        Grant: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description Who took it.
+             */
+            userId: string;
+            /** Format: uuid */
+            patientId: string;
+            reason: string;
+            /** Format: date-time */
+            grantedAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /** @description At this moment. */
+            open: boolean;
+            /** Format: date-time */
+            revokedAt: string | null;
+            /** Format: uuid */
+            revokedBy: string | null;
+            /** Format: date-time */
+            reviewedAt: string | null;
+            /** Format: uuid */
+            reviewedBy: string | null;
+            /** @description Null: it was not reviewed. */
+            justified: boolean | null;
+            reviewNote: string | null;
+        };
+        /** @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both. */
+        GrantChange: {
+            /** Format: uuid */
+            grantId: string;
+            /**
+             * Format: uuid
+             * @description Who took it.
+             */
+            userId: string;
+            /** Format: date-time */
+            expiresAt: string;
+            revoked: boolean;
+            reviewed: boolean;
+        };
+        /** @description One page of a list. */
+        GrantPage: {
+            data: components["schemas"]["Grant"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
         /** @description The appointment is a group's, and is not cancelled for the sake of one patient. */
         GroupAppointmentProblem: {
             type: string;
@@ -3433,6 +4208,25 @@ export interface components {
              * @enum {string}
              */
             code: "idempotency-key-reused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The identity provider does not answer. Try again soon. */
+        IdentityProviderUnavailableProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "identity-provider-unavailable";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
@@ -3580,6 +4374,114 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description An invitation as clients see it. */
+        Invitation: {
+            /** Format: uuid */
+            id: string;
+            email: string;
+            name: string;
+            roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
+            /**
+             * @description OPEN, ACCEPTED, REVOKED or EXPIRED.
+             * @enum {string}
+             */
+            state: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
+            /** Format: uuid */
+            invitedBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            acceptedAt: string | null;
+            /**
+             * Format: uuid
+             * @description Who it became.
+             */
+            userId: string | null;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            revokedAt: string | null;
+        };
+        /** @description The invitation was accepted: there is a user now. */
+        InvitationAcceptedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "invitation-accepted";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description There is no such invitation, or it holds no more. */
+        InvitationNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "invitation-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One page of a list. */
+        InvitationPage: {
+            data: components["schemas"]["Invitation"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description An invitation that was just made. */
+        InvitationWithToken: {
+            /** Format: uuid */
+            id: string;
+            email: string;
+            name: string;
+            roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
+            /**
+             * @description OPEN, ACCEPTED, REVOKED or EXPIRED.
+             * @enum {string}
+             */
+            state: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
+            /** Format: uuid */
+            invitedBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            acceptedAt: string | null;
+            /**
+             * Format: uuid
+             * @description Who it became.
+             */
+            userId: string | null;
+            /**
+             * Format: date-time
+             * @description Null: it was not.
+             */
+            revokedAt: string | null;
+            /** @description Is a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then invite again. */
+            token: string | null;
         };
         /** @description An API key as clients see it. */
         Key: {
@@ -3730,6 +4632,35 @@ export interface components {
             /** @description Each of them, in the order of their times. */
             occurrences: components["schemas"]["Occurrence"][];
         };
+        /** @description A sign-in that goes on, as its user sees it. */
+        MySession: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            startedAt: string;
+            /**
+             * Format: date-time
+             * @description When it was refreshed last.
+             */
+            usedAt: string;
+            /**
+             * Format: date-time
+             * @description It ends then, unless it is refreshed before.
+             */
+            idleUntil: string;
+            /**
+             * Format: date-time
+             * @description It ends then, whatever is done.
+             */
+            endsAt: string;
+            /** @description Of the connection that it began by. */
+            address: string;
+            /** @description The one that asks. */
+            current: boolean;
+        };
+        MySessions: {
+            data: components["schemas"]["MySession"][];
+        };
         /** @description A calendar feed that was just made. */
         NewFeed: {
             /** Format: uuid */
@@ -3762,6 +4693,12 @@ export interface components {
             startsOn: string;
             /** Format: date */
             endsOn?: string | null;
+        };
+        /** @description What is told of somebody who is invited. */
+        NewInvitation: {
+            email: string;
+            name: string;
+            roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
         };
         /** @description An API key that was just made. */
         NewKey: {
@@ -3871,6 +4808,22 @@ export interface components {
             /** @description Nil: true. */
             active?: boolean | null;
         };
+        /** @description There is no identity provider here. */
+        NoIdentityProviderProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "no-identity-provider";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         NoOpAnswer: {
             /** @description As asked for. */
             units: number;
@@ -3884,6 +4837,25 @@ export interface components {
         };
         NoShowRequest: {
             reason?: string | null;
+        };
+        /** @description The identity provider has not said who you are, or you have no account here. */
+        NotRecognizedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "not-recognized";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon. */
         NotRecordedProblem: {
@@ -4084,6 +5056,11 @@ export interface components {
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
+        /** @description The caller's password as it is, and as it is to be. */
+        PasswordChange: {
+            currentPassword: string;
+            newPassword: string;
+        };
         /** @description Somebody who is, or was, in the organization's care. */
         Patient: {
             /** Format: uuid */
@@ -4243,13 +5220,40 @@ export interface components {
             status: 403;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "people-only";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description A permission set as clients see it. */
+        PermissionSet: {
+            /** @enum {string} */
+            role: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
+            shipped: boolean;
+            /** @description In the order of the document of roles. */
+            permissions: components["schemas"]["SetGrant"][];
+            /** @description Counts the organization's changes; 0: none. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description Null: never.
+             */
+            changedAt: string | null;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            changedBy: string | null;
+        };
+        /** @description All permission sets of an organization. */
+        PermissionSets: {
+            data: components["schemas"]["PermissionSet"][];
         };
         /** @description Somebody who renders services. */
         Practitioner: {
@@ -4443,6 +5447,25 @@ export interface components {
             expected: string;
             found: string;
         };
+        /** @description An identity provider as clients see it. */
+        Provider: {
+            issuer: string;
+            clientId: string;
+            /** @description To be entered at the provider as redirect URI. */
+            callbackUrl: string;
+            /** @description Counts every change, starting with 1. */
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        ProviderRequest: {
+            /** @description Its name for itself, to the letter: an https URL. */
+            issuer: string;
+            clientId: string;
+            clientSecret: string;
+        };
         /** @description Too many requests wait for the database at the moment. Nothing has been changed; try again soon. */
         QueueFullProblem: {
             type: string;
@@ -4489,6 +5512,25 @@ export interface components {
             detail: string;
             /** @description As in the problem document of that code. */
             details: unknown;
+        };
+        /** @description The refresh token does not hold, or not any more. Sign in again. */
+        RefreshRefusedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "refresh-refused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        RefreshRequest: {
+            refreshToken: string;
         };
         /** @description What the problem document would say. */
         Refusal: {
@@ -4659,6 +5701,26 @@ export interface components {
             sqlState: string;
             phase: string;
             count: number;
+        };
+        ReviewRequest: {
+            justified: boolean;
+            note?: string | null;
+        };
+        /** @description There is no such role whose permissions could be changed. */
+        RoleNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "role-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description RolesChange replaces all roles of a user. */
         RolesChange: {
@@ -4888,6 +5950,16 @@ export interface components {
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
+        /** @description A permission, and for which records it is held. */
+        SetGrant: {
+            permission: string;
+            scopes: string[];
+        };
+        /** @description A permission, and for which records it is held. */
+        SetGrantInput: {
+            permission: string;
+            scopes: ("ORGANIZATION" | "CASELOAD" | "SELF" | "CHILD")[];
+        };
         /** @description One key of the effective configuration. */
         Setting: {
             key: string;
@@ -4918,6 +5990,15 @@ export interface components {
             accessToken: string;
             /** @description In seconds. */
             expiresIn: number;
+            /** @description Good once, for /auth/refresh. */
+            refreshToken: string;
+            /** @description In seconds. */
+            refreshExpiresIn: number;
+            /**
+             * Format: date-time
+             * @description When the sign-in ends, however often it is refreshed.
+             */
+            endsAt: string;
             tokenType: string;
             user: components["schemas"]["User"];
         };
@@ -4934,6 +6015,76 @@ export interface components {
              * @enum {string}
              */
             code: "sign-in-busy";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The code of this sign-in is not valid, or not any more. */
+        SignInCodeProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "sign-in-code";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at. */
+        SignInDelayedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 429;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "sign-in-delayed";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description This sign-in was begun in another browser or tab, or too long ago. */
+        SignInLostProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "sign-in-lost";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description You have no such sign-in, or not any more. */
+        SignInNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "sign-in-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
@@ -5003,6 +6154,14 @@ export interface components {
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
+        };
+        TakeRequest: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description Why care cannot wait. */
+            reason: string;
+            /** @description Default 60. */
+            durationMinutes?: number;
         };
         /** @description The request took too long and was given up. Nothing has been changed; try again. */
         TimeoutProblem: {
@@ -5455,9 +6614,49 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `authorization-not-active`: The authorization is not active.
+         *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
+         *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
+         *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
+         *     - `insufficient-units`: The authorization has not enough units available.
+         *     - `outside-authorization-dates`: The service date is not within the authorization.
+         *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
         Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
+         */
+        Conflict12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5472,7 +6671,7 @@ export interface components {
          *
          *     - `session-locked`: The session cannot be changed any more.
          */
-        Conflict11: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5480,6 +6679,37 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["SessionLockedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `emergency-grant-over`: The emergency grant is over.
+         */
+        Conflict14: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
+         *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
+         */
+        Conflict15: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantOpenProblem"] | components["schemas"]["EmergencyGrantReviewedProblem"];
             };
         };
         /**
@@ -5530,10 +6760,25 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `email-taken`: There is already a user with this e-mail address.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `user-is-patient`: The user is another patient already.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict5: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5546,11 +6791,26 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `addresses-not-configured`: It is not configured under which addresses people reach this program and its page.
+         */
+        Conflict7: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict6: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5565,7 +6825,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict7: {
+        Conflict9: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5576,48 +6836,9 @@ export interface components {
             };
         };
         /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `authorization-not-active`: The authorization is not active.
-         *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
-         *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
-         *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
-         *     - `insufficient-units`: The authorization has not enough units available.
-         *     - `outside-authorization-dates`: The service date is not within the authorization.
-         *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
-         */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         */
-        Conflict9: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
-            };
-        };
-        /**
          * @description Forbidden.
          *
+         *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
          */
         Forbidden: {
@@ -5627,13 +6848,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `forbidden`: You do not have the permission that this needs.
          */
         Forbidden2: {
             headers: {
@@ -5642,14 +6864,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
          */
         Forbidden3: {
             headers: {
@@ -5658,7 +6879,74 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         */
+        Forbidden4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         */
+        Forbidden5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         */
+        Forbidden6: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         */
+        Forbidden7: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
             };
         };
         /**
@@ -5697,9 +6985,54 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `guardianship-not-found`: The patient is not one of this user's.
+         *     - `role-not-found`: There is no such role whose permissions could be changed.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CaseloadOwnerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `assignment-not-found`: The patient is not on this caseload.
+         */
+        NotFound12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AssignmentNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `guardianship-not-found`: The patient is not one of this user's.
+         */
+        NotFound13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5714,7 +7047,7 @@ export interface components {
          *
          *     - `api-key-not-found`: There is no such API key.
          */
-        NotFound11: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5727,9 +7060,24 @@ export interface components {
         /**
          * @description Not Found.
          *
+         *     - `no-identity-provider`: There is no identity provider here.
+         */
+        NotFound15: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
          *     - `authorization-not-found`: There is no such authorization.
          */
-        NotFound12: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5745,7 +7093,7 @@ export interface components {
          *     - `authorization-not-found`: There is no such authorization.
          *     - `reservation-not-found`: There is no such reservation on this authorization.
          */
-        NotFound13: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5760,7 +7108,7 @@ export interface components {
          *
          *     - `appointment-not-found`: There is no such appointment.
          */
-        NotFound14: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5775,66 +7123,6 @@ export interface components {
          *
          *     - `session-not-found`: There is no such session.
          */
-        NotFound15: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SessionNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
-         */
-        NotFound16: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
-         */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `calendar-feed-not-found`: There is no such calendar feed.
-         */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `webhook-not-found`: There is no such webhook.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -5842,7 +7130,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SessionNotFoundProblem"];
             };
         };
         /**
@@ -5863,8 +7151,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
         NotFound20: {
             headers: {
@@ -5873,7 +7160,83 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                "application/problem+json": components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
+         */
+        NotFound21: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-feed-not-found`: There is no such calendar feed.
+         */
+        NotFound22: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound23: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound24: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
                 "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: There is no such emergency grant.
+         */
+        NotFound25: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotFoundProblem"];
             };
         };
         /**
@@ -5939,9 +7302,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: There is no such user.
+         *     - `sign-in-not-found`: You have no such sign-in, or not any more.
          */
         NotFound7: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `user-not-found`: There is no such user.
+         */
+        NotFound8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -5954,22 +7332,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
-         */
-        NotFound8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CaseloadOwnerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `assignment-not-found`: The patient is not on this caseload.
+         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
          */
         NotFound9: {
             headers: {
@@ -5978,7 +7341,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AssignmentNotFoundProblem"];
+                "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
             };
         };
         /**
@@ -6062,6 +7425,8 @@ export interface components {
          *
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
@@ -6076,7 +7441,77 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+            };
+        };
+        /**
+         * @description Service Unavailable.
+         *
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         */
+        ServiceUnavailable4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+            };
+        };
+        /**
+         * @description Service Unavailable.
+         *
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         */
+        ServiceUnavailable5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+            };
+        };
+        /**
+         * @description Service Unavailable.
+         *
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         */
+        ServiceUnavailable6: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
@@ -6088,7 +7523,7 @@ export interface components {
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
-        ServiceUnavailable4: {
+        ServiceUnavailable7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6121,9 +7556,27 @@ export interface components {
          * @description Too Many Requests.
          *
          *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
-         *     - `too-many-streams`: This user listens to too many streams of events at once.
+         *     - `sign-in-delayed`: Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.
          */
         TooManyRequests2: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateLimitedProblem"] | components["schemas"]["SignInDelayedProblem"];
+            };
+        };
+        /**
+         * @description Too Many Requests.
+         *
+         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
+         *     - `too-many-streams`: This user listens to too many streams of events at once.
+         */
+        TooManyRequests3: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6148,6 +7601,37 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["UnauthenticatedProblem"];
+            };
+        };
+        /**
+         * @description Unauthorized.
+         *
+         *     - `not-recognized`: The identity provider has not said who you are, or you have no account here.
+         *     - `sign-in-lost`: This sign-in was begun in another browser or tab, or too long ago.
+         */
+        Unauthorized2: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NotRecognizedProblem"] | components["schemas"]["SignInLostProblem"];
+            };
+        };
+        /**
+         * @description Unauthorized.
+         *
+         *     - `sign-in-code`: The code of this sign-in is not valid, or not any more.
+         */
+        Unauthorized3: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInCodeProblem"];
             };
         };
         /**
@@ -6202,10 +7686,12 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AcceptRequest = components['schemas']['AcceptRequest'];
 export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
 export type AlertPage = components['schemas']['AlertPage'];
@@ -6249,6 +7735,7 @@ export type BeyondOwnPermissionsProblem = components['schemas']['BeyondOwnPermis
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
 export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
+export type BookingsStrandedProblem = components['schemas']['BookingsStrandedProblem'];
 export type BooksDamagedProblem = components['schemas']['BooksDamagedProblem'];
 export type BulkAnswer = components['schemas']['BulkAnswer'];
 export type BulkItemInput = components['schemas']['BulkItemInput'];
@@ -6266,6 +7753,8 @@ export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerN
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
+export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
+export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -6280,11 +7769,23 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
+export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
+export type EmergencyGrantNotOpenProblem = components['schemas']['EmergencyGrantNotOpenProblem'];
+export type EmergencyGrantOpenProblem = components['schemas']['EmergencyGrantOpenProblem'];
+export type EmergencyGrantOverProblem = components['schemas']['EmergencyGrantOverProblem'];
+export type EmergencyGrantReviewedProblem = components['schemas']['EmergencyGrantReviewedProblem'];
+export type EmergencyOwnReviewProblem = components['schemas']['EmergencyOwnReviewProblem'];
+export type EmergencyReadOnlyProblem = components['schemas']['EmergencyReadOnlyProblem'];
+export type EmergencyReviewedEvent = components['schemas']['EmergencyReviewedEvent'];
+export type EmergencyRevokedEvent = components['schemas']['EmergencyRevokedEvent'];
+export type EmergencyTakenEvent = components['schemas']['EmergencyTakenEvent'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
+export type ExchangeRequest = components['schemas']['ExchangeRequest'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
 export type Family = components['schemas']['Family'];
@@ -6294,6 +7795,9 @@ export type Field = components['schemas']['Field'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
+export type Grant = components['schemas']['Grant'];
+export type GrantChange = components['schemas']['GrantChange'];
+export type GrantPage = components['schemas']['GrantPage'];
 export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
 export type Guardianship = components['schemas']['Guardianship'];
 export type GuardianshipNotFoundProblem = components['schemas']['GuardianshipNotFoundProblem'];
@@ -6301,6 +7805,7 @@ export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
+export type IdentityProviderUnavailableProblem = components['schemas']['IdentityProviderUnavailableProblem'];
 export type Impact = components['schemas']['Impact'];
 export type ImpactRequest = components['schemas']['ImpactRequest'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
@@ -6310,6 +7815,11 @@ export type InsuranceChange = components['schemas']['InsuranceChange'];
 export type InsuranceNotFoundProblem = components['schemas']['InsuranceNotFoundProblem'];
 export type InsurancePage = components['schemas']['InsurancePage'];
 export type InternalProblem = components['schemas']['InternalProblem'];
+export type Invitation = components['schemas']['Invitation'];
+export type InvitationAcceptedProblem = components['schemas']['InvitationAcceptedProblem'];
+export type InvitationNotFoundProblem = components['schemas']['InvitationNotFoundProblem'];
+export type InvitationPage = components['schemas']['InvitationPage'];
+export type InvitationWithToken = components['schemas']['InvitationWithToken'];
 export type Key = components['schemas']['Key'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
@@ -6320,8 +7830,11 @@ export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
+export type MySession = components['schemas']['MySession'];
+export type MySessions = components['schemas']['MySessions'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
+export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewKeyRequest = components['schemas']['NewKeyRequest'];
 export type NewOrganization = components['schemas']['NewOrganization'];
@@ -6330,9 +7843,11 @@ export type NewPayer = components['schemas']['NewPayer'];
 export type NewPractitioner = components['schemas']['NewPractitioner'];
 export type NewServiceCode = components['schemas']['NewServiceCode'];
 export type NewWebhook = components['schemas']['NewWebhook'];
+export type NoIdentityProviderProblem = components['schemas']['NoIdentityProviderProblem'];
 export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NotRecognizedProblem = components['schemas']['NotRecognizedProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
@@ -6346,6 +7861,7 @@ export type OrganizationPage = components['schemas']['OrganizationPage'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type Participant = components['schemas']['Participant'];
+export type PasswordChange = components['schemas']['PasswordChange'];
 export type Patient = components['schemas']['Patient'];
 export type PatientChange = components['schemas']['PatientChange'];
 export type PatientNotFoundProblem = components['schemas']['PatientNotFoundProblem'];
@@ -6357,6 +7873,8 @@ export type PayerChange = components['schemas']['PayerChange'];
 export type PayerNotFoundProblem = components['schemas']['PayerNotFoundProblem'];
 export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
+export type PermissionSet = components['schemas']['PermissionSet'];
+export type PermissionSets = components['schemas']['PermissionSets'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -6369,9 +7887,13 @@ export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmen
 export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
+export type Provider = components['schemas']['Provider'];
+export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
 export type Reason = components['schemas']['Reason'];
+export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
+export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
@@ -6385,6 +7907,8 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
+export type ReviewRequest = components['schemas']['ReviewRequest'];
+export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
 export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
@@ -6401,14 +7925,21 @@ export type SessionLockedProblem = components['schemas']['SessionLockedProblem']
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SetGrant = components['schemas']['SetGrant'];
+export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
 export type ShuttingDownProblem = components['schemas']['ShuttingDownProblem'];
 export type SignIn = components['schemas']['SignIn'];
 export type SignInBusyProblem = components['schemas']['SignInBusyProblem'];
+export type SignInCodeProblem = components['schemas']['SignInCodeProblem'];
+export type SignInDelayedProblem = components['schemas']['SignInDelayedProblem'];
+export type SignInLostProblem = components['schemas']['SignInLostProblem'];
+export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
+export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
@@ -6438,6 +7969,10 @@ export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseConflict10 = components['responses']['Conflict10'];
 export type ResponseConflict11 = components['responses']['Conflict11'];
+export type ResponseConflict12 = components['responses']['Conflict12'];
+export type ResponseConflict13 = components['responses']['Conflict13'];
+export type ResponseConflict14 = components['responses']['Conflict14'];
+export type ResponseConflict15 = components['responses']['Conflict15'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -6449,6 +7984,10 @@ export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
+export type ResponseForbidden4 = components['responses']['Forbidden4'];
+export type ResponseForbidden5 = components['responses']['Forbidden5'];
+export type ResponseForbidden6 = components['responses']['Forbidden6'];
+export type ResponseForbidden7 = components['responses']['Forbidden7'];
 export type ResponseInternalServerError = components['responses']['InternalServerError'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseNotFound10 = components['responses']['NotFound10'];
@@ -6463,6 +8002,11 @@ export type ResponseNotFound18 = components['responses']['NotFound18'];
 export type ResponseNotFound19 = components['responses']['NotFound19'];
 export type ResponseNotFound2 = components['responses']['NotFound2'];
 export type ResponseNotFound20 = components['responses']['NotFound20'];
+export type ResponseNotFound21 = components['responses']['NotFound21'];
+export type ResponseNotFound22 = components['responses']['NotFound22'];
+export type ResponseNotFound23 = components['responses']['NotFound23'];
+export type ResponseNotFound24 = components['responses']['NotFound24'];
+export type ResponseNotFound25 = components['responses']['NotFound25'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
@@ -6476,9 +8020,15 @@ export type ResponseServiceUnavailable = components['responses']['ServiceUnavail
 export type ResponseServiceUnavailable2 = components['responses']['ServiceUnavailable2'];
 export type ResponseServiceUnavailable3 = components['responses']['ServiceUnavailable3'];
 export type ResponseServiceUnavailable4 = components['responses']['ServiceUnavailable4'];
+export type ResponseServiceUnavailable5 = components['responses']['ServiceUnavailable5'];
+export type ResponseServiceUnavailable6 = components['responses']['ServiceUnavailable6'];
+export type ResponseServiceUnavailable7 = components['responses']['ServiceUnavailable7'];
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
+export type ResponseTooManyRequests3 = components['responses']['TooManyRequests3'];
 export type ResponseUnauthorized = components['responses']['Unauthorized'];
+export type ResponseUnauthorized2 = components['responses']['Unauthorized2'];
+export type ResponseUnauthorized3 = components['responses']['Unauthorized3'];
 export type ResponseUnprocessableEntity = components['responses']['UnprocessableEntity'];
 export type ResponseUnprocessableEntity2 = components['responses']['UnprocessableEntity2'];
 export type ResponseUnsupportedMediaType = components['responses']['UnsupportedMediaType'];
@@ -6513,7 +8063,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -6595,7 +8145,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -6664,7 +8214,10 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 status?: "ACTIVE" | "INACTIVE";
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6683,7 +8236,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -6775,7 +8328,10 @@ export interface operations {
                 /** @description The order; a minus sign turns it around. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6798,7 +8354,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -6810,11 +8366,14 @@ export interface operations {
     getPatient: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000018
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -6837,7 +8396,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -6856,7 +8415,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000018
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -6907,7 +8466,10 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 status?: "ACTIVE" | "INACTIVE";
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6926,7 +8488,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -6982,11 +8544,14 @@ export interface operations {
     getPractitioner: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -7009,7 +8574,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound3"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -7028,7 +8593,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -7097,7 +8662,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7156,7 +8721,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000002a
                  */
                 id: string;
             };
@@ -7179,7 +8744,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound4"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -7198,7 +8763,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
+                 * @example 019caed9-4300-7000-8000-00000000002a
                  */
                 id: string;
             };
@@ -7249,7 +8814,10 @@ export interface operations {
                 patientId?: string;
                 payerId?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7268,7 +8836,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7323,11 +8891,14 @@ export interface operations {
     getInsurance: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -7350,7 +8921,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound5"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -7369,7 +8940,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001c
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -7438,7 +9009,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7498,7 +9069,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -7521,7 +9092,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound6"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -7540,7 +9111,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001d
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -7602,7 +9173,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -7647,7 +9218,10 @@ export interface operations {
     signIn: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7662,6 +9236,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7687,9 +9263,208 @@ export interface operations {
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
+            429: components["responses"]["TooManyRequests2"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable3"];
+        };
+    };
+    refreshSignIn: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefreshRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignIn"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            /**
+             * @description Unauthorized.
+             *
+             *     - `refresh-refused`: The refresh token does not hold, or not any more. Sign in again.
+             */
+            401: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["RefreshRefusedProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable4"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    changeMyPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedPassword"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable5"];
+        };
+    };
+    listMySessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MySessions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden4"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    endMySession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001de
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     whoAmI: {
@@ -7713,22 +9488,23 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
             /**
-             * @description Unauthorized.
+             * @description Forbidden.
              *
-             *     - `unauthenticated`: Sign in first: this needs a valid access token.
+             *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+             *     - `people-only`: An API key cannot do this: it is for people who have signed in.
              */
-            401: {
+            403: {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UnauthenticatedProblem"];
+                    "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
                 };
             };
-            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -7760,6 +9536,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -7799,7 +9576,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7814,7 +9591,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000008
+                 * @example 019caed9-4300-7000-8000-00000000000b
                  */
                 id: string;
             };
@@ -7837,8 +9614,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -7856,7 +9633,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000008
+                 * @example 019caed9-4300-7000-8000-00000000000b
                  */
                 id: string;
             };
@@ -7884,8 +9661,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            403: components["responses"]["Forbidden5"];
+            404: components["responses"]["NotFound8"];
             /**
              * @description Conflict.
              *
@@ -7921,7 +9698,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000008
+                 * @example 019caed9-4300-7000-8000-00000000000b
                  */
                 id: string;
             };
@@ -7952,6 +9729,7 @@ export interface operations {
              * @description Forbidden.
              *
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+             *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
              */
             403: {
@@ -7961,14 +9739,359 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
                 };
             };
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict4"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listInvitations: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                state?: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    inviteUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationWithToken"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+             *     - `emergency-read-only`: An emergency grant is for reading only.
+             *     - `forbidden`: You do not have the permission that this needs.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                };
+            };
+            /**
+             * @description Conflict.
+             *
+             *     - `email-taken`: There is already a user with this e-mail address.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["EmailTakenProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revokeInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000024
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound9"];
+            /**
+             * @description Conflict.
+             *
+             *     - `invitation-accepted`: The invitation was accepted: there is a user now.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InvitationAcceptedProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    acceptInvitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description Where it can be read. */
+                    Location?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            /**
+             * @description Not Found.
+             *
+             *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
+                };
+            };
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable3"];
+        };
+    };
+    listPermissionSets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PermissionSets"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changePermissionSet: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example PATIENT
+                 */
+                role: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeSetRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PermissionSet"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden5"];
+            404: components["responses"]["NotFound10"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    restorePermissionSet: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example PATIENT
+                 */
+                role: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -7982,7 +10105,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000016
+                 * @example 019caed9-4300-7000-8000-000000000025
                  */
                 id: string;
             };
@@ -8003,8 +10126,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8022,7 +10145,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000016
+                 * @example 019caed9-4300-7000-8000-000000000025
                  */
                 id: string;
             };
@@ -8050,7 +10173,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8066,12 +10189,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000016
+                 * @example 019caed9-4300-7000-8000-000000000025
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000012
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 patientId: string;
             };
@@ -8091,7 +10214,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8106,7 +10229,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000e
+                 * @example 019caed9-4300-7000-8000-000000000014
                  */
                 id: string;
             };
@@ -8127,8 +10250,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8146,7 +10269,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000e
+                 * @example 019caed9-4300-7000-8000-000000000014
                  */
                 id: string;
             };
@@ -8174,8 +10297,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict5"];
+            404: components["responses"]["NotFound8"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8191,12 +10314,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000e
+                 * @example 019caed9-4300-7000-8000-000000000014
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000012
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 patientId: string;
             };
@@ -8216,7 +10339,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8251,7 +10374,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8296,6 +10419,7 @@ export interface operations {
              * @description Forbidden.
              *
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+             *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
              */
             403: {
@@ -8305,7 +10429,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -8323,7 +10447,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c5
+                 * @example 019caed9-4300-7000-8000-0000000001d7
                  */
                 id: string;
             };
@@ -8344,8 +10468,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8360,7 +10484,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c5
+                 * @example 019caed9-4300-7000-8000-0000000001d7
                  */
                 id: string;
             };
@@ -8380,7 +10504,223 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    startProviderSignIn: {
+        parameters: {
+            query: {
+                /** @description SHA-256 in base64url. */
+                challenge: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000001
+                 */
+                organizationId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            302: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Where the browser goes. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound15"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable6"];
+        };
+    };
+    finishProviderSignIn: {
+        parameters: {
+            query?: {
+                state?: string;
+                code?: string;
+                iss?: string;
+                error?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                omni_sign_in?: string;
+            };
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            302: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Where the browser goes. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized2"];
+            404: components["responses"]["NotFound15"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable6"];
+        };
+    };
+    exchangeSignInCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExchangeRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignIn"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized3"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable7"];
+        };
+    };
+    getIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound15"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProviderRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict7"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    removeIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound15"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8402,7 +10742,10 @@ export interface operations {
                 insuranceId?: string;
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8421,7 +10764,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8476,11 +10819,14 @@ export interface operations {
     getAuthorization: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8503,8 +10849,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -8536,7 +10882,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000003e
                  */
                 id: string;
             };
@@ -8556,7 +10902,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
@@ -8590,7 +10936,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8619,10 +10965,11 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
+             *     - `bookings-stranded`: Appointments are still booked on the authorization.
              *     - `group-appointment`: The appointment is a group's, and is not cancelled for the sake of one patient.
              *     - `move-refused`: Not every booking can move to the other authorization, so none does.
              *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
@@ -8636,7 +10983,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["GroupAppointmentProblem"] | components["schemas"]["MoveRefusedProblem"] | components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
+                    "application/problem+json": components["schemas"]["BookingsStrandedProblem"] | components["schemas"]["GroupAppointmentProblem"] | components["schemas"]["MoveRefusedProblem"] | components["schemas"]["ReservationsOutsideDatesProblem"] | components["schemas"]["StatusTransitionNotAllowedProblem"] | components["schemas"]["TotalBelowBookedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -8658,7 +11005,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8686,7 +11033,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
@@ -8724,7 +11071,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8752,8 +11099,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
-            409: components["responses"]["Conflict6"];
+            404: components["responses"]["NotFound17"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -8772,7 +11119,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8800,7 +11147,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -8831,11 +11178,14 @@ export interface operations {
     previewOperation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8860,8 +11210,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -8873,11 +11223,14 @@ export interface operations {
     getBalance: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8898,8 +11251,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8917,11 +11270,14 @@ export interface operations {
                 /** @description Only those that hold units. */
                 open?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8942,8 +11298,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -8959,11 +11315,14 @@ export interface operations {
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001e
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -8984,8 +11343,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9025,7 +11384,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9037,11 +11396,14 @@ export interface operations {
     previewAuthorizationChange: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-00000000003f
                  */
                 id: string;
             };
@@ -9066,8 +11428,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9096,7 +11458,10 @@ export interface operations {
                 /** @description The order; a minus sign turns it around. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9118,7 +11483,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9138,7 +11503,10 @@ export interface operations {
                 /** @description A day within the dates. */
                 inForceOn?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9157,7 +11525,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9179,7 +11547,10 @@ export interface operations {
                 /** @description Only those that have a renewal, or only those that have none. */
                 renewed?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9201,7 +11572,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9221,7 +11592,10 @@ export interface operations {
                 /** @description Narrows the report to these; all of them where it is not given. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9243,7 +11617,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9262,7 +11636,10 @@ export interface operations {
                 /** @description Only those that somebody has taken note of, or only those that nobody has. */
                 acknowledged?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9281,7 +11658,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9299,7 +11676,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c0.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001d2.under-used
                  */
                 id: string;
             };
@@ -9360,9 +11737,13 @@ export interface operations {
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
+                seriesId?: string;
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9381,7 +11762,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9460,11 +11841,14 @@ export interface operations {
     getAppointment: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000041
                  */
                 id: string;
             };
@@ -9487,8 +11871,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9509,7 +11893,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000041
                  */
                 id: string;
             };
@@ -9538,8 +11922,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound18"];
+            409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9559,7 +11943,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-000000000059
                  */
                 id: string;
             };
@@ -9585,8 +11969,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound18"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -9604,7 +11988,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-000000000059
                  */
                 id: string;
             };
@@ -9632,7 +12016,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound18"];
             /**
              * @description Conflict.
              *
@@ -9669,7 +12053,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000041
                  */
                 id: string;
             };
@@ -9699,8 +12083,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound18"];
+            409: components["responses"]["Conflict12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9719,7 +12103,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000135
+                 * @example 019caed9-4300-7000-8000-000000000145
                  */
                 id: string;
             };
@@ -9749,8 +12133,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound18"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9778,7 +12162,10 @@ export interface operations {
                 /** @description Only those with units that no authorization covers. */
                 unauthorized?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9797,7 +12184,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9808,11 +12195,14 @@ export interface operations {
     getSession: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000aa
+                 * @example 019caed9-4300-7000-8000-0000000000b9
                  */
                 id: string;
             };
@@ -9835,8 +12225,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9854,7 +12244,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000aa
+                 * @example 019caed9-4300-7000-8000-0000000000b9
                  */
                 id: string;
             };
@@ -9883,8 +12273,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
-            409: components["responses"]["Conflict11"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict13"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9904,7 +12294,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000aa
+                 * @example 019caed9-4300-7000-8000-0000000000b9
                  */
                 id: string;
             };
@@ -9936,7 +12326,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9948,7 +12338,10 @@ export interface operations {
     previewAppointment: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9971,7 +12364,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9990,7 +12383,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-00000000003f
                  */
                 id: string;
             };
@@ -10018,7 +12411,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
@@ -10049,7 +12442,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-00000000003f
                  */
                 id: string;
             };
@@ -10074,8 +12467,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10087,11 +12480,14 @@ export interface operations {
     getAvailability: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000166
+                 * @example 019caed9-4300-7000-8000-000000000176
                  */
                 id: string;
             };
@@ -10114,8 +12510,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10133,7 +12529,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000166
+                 * @example 019caed9-4300-7000-8000-000000000176
                  */
                 id: string;
             };
@@ -10161,7 +12557,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10182,11 +12578,14 @@ export interface operations {
                 /** @description Default 15. */
                 step?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000166
+                 * @example 019caed9-4300-7000-8000-000000000176
                  */
                 id: string;
             };
@@ -10207,8 +12606,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10226,7 +12625,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000166
+                 * @example 019caed9-4300-7000-8000-000000000176
                  */
                 id: string;
             };
@@ -10250,7 +12649,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -10268,7 +12667,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000012
+                 * @example 019caed9-4300-7000-8000-00000000001a
                  */
                 id: string;
             };
@@ -10292,7 +12691,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -10303,7 +12702,10 @@ export interface operations {
     listCalendarFeeds: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -10322,7 +12724,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10336,7 +12738,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001be
+                 * @example 019caed9-4300-7000-8000-0000000001ce
                  */
                 id: string;
             };
@@ -10356,7 +12758,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10400,12 +12802,12 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable4"];
+            503: components["responses"]["ServiceUnavailable7"];
         };
     };
     listenToEvents: {
@@ -10437,9 +12839,10 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden4"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests2"];
+            429: components["responses"]["TooManyRequests3"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
         };
@@ -10471,7 +12874,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10530,7 +12933,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001d5
                  */
                 id: string;
             };
@@ -10553,8 +12956,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10572,7 +12975,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001d5
                  */
                 id: string;
             };
@@ -10592,7 +12995,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10611,7 +13014,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001d5
                  */
                 id: string;
             };
@@ -10640,7 +13043,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10662,7 +13065,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c3
+                 * @example 019caed9-4300-7000-8000-0000000001d5
                  */
                 id: string;
             };
@@ -10688,7 +13091,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -10710,7 +13113,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c4
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
             };
@@ -10731,8 +13134,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10750,7 +13153,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c4
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
                 /**
@@ -10779,7 +13182,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -10822,7 +13225,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10864,12 +13267,230 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listEmergencyGrants: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+                patientId?: string;
+                /** @description Who took it. */
+                userId?: string;
+                /** @description False: those that somebody still has to review. */
+                reviewed?: boolean;
+                /** @description Only those that hold at this moment, or only the others. */
+                open?: boolean;
+            };
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    takeEmergencyGrant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakeRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Where it can be read. */
+                    Location?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grant"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden6"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getEmergencyGrant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grant"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound25"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    revokeEmergencyGrant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grant"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict14"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    reviewEmergencyGrant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grant"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden7"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict15"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     getRetryMetrics: {
@@ -10894,7 +13515,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10927,7 +13548,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10958,7 +13579,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10987,7 +13608,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11159,6 +13780,72 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AuthorizationBalanceEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onEmergencyReviewed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmergencyReviewedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onEmergencyRevoked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmergencyRevokedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onEmergencyTaken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmergencyTakenEvent"];
             };
         };
         responses: {
