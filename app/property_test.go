@@ -76,7 +76,7 @@ func TestEveryOperation(t *testing.T) {
 					return
 				}
 				require.NotContains(t, []int{400, 413, 415}, a.status, "it does not understand what the contract allows: %s", about)
-				require.True(t, a.status != http.StatusUnauthorized || slices.Contains([]string{"signIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
+				require.True(t, a.status != http.StatusUnauthorized || slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
 				if a.status < 300 {
 					succeeded[op.name] = true
 					w.learn(op, a)
