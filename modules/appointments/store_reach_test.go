@@ -1,0 +1,81 @@
+package appointments
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/identity"
+)
+
+// TestPlansOfWhatIsWithinReach looks at how the lists of limited callers are read in a
+// practice with years of appointments: the days that are asked for, and who takes part
+// in them, by indexes.
+func TestPlansOfWhatIsWithinReach(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	owner, err := sql.Open("pgx", database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	owner.SetMaxOpenConns(1) // what is set holds for all that follows
+	run := func(statement string, values ...any) {
+		_, err := owner.ExecContext(t.Context(), statement, values...)
+		require.NoError(t, err, statement)
+	}
+	organization, user := uuid.New(), uuid.New()
+	run("SET omni.organizations = '*'")
+	run(`DO $$ DECLARE each record; BEGIN -- what rows refer to is not the question here
+		FOR each IN SELECT conrelid::regclass AS tab, conname FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text = ANY
+			(ARRAY['users', 'caseloads', 'appointments', 'appointment_practitioners', 'appointment_patients'])
+		LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', each.tab, each.conname); END LOOP; END $$`)
+	run(`INSERT INTO users (organization_id, id, email, name, password_hash, status, version, created_at, updated_at, practitioner_id)
+		SELECT $1, CASE n WHEN 1 THEN $2 ELSE gen_random_uuid() END, n || '@a.test', 'A', 'x', 'ACTIVE', 1, now(), now(), md5('staff' || n)::uuid
+		FROM generate_series(1, 40) n`, organization, user)
+	run(`INSERT INTO caseloads (organization_id, practitioner_id, patient_id, assigned_at, assigned_by)
+		SELECT $1, md5('staff' || n % 40)::uuid, md5('patient' || n)::uuid, now(), $2 FROM generate_series(1, 400) n`, organization, user)
+	run(`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
+		SELECT $1, md5('appointment' || n)::uuid, gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, $2, at, at
+		FROM generate_series(1, 40000) n, LATERAL (SELECT '2024-01-01Z'::timestamptz + n * interval '25 minutes' AS at) a`, organization, user)
+	run(`INSERT INTO appointment_practitioners (organization_id, appointment_id, place, practitioner_id, starts_at, ends_at, occupies)
+		SELECT $1, id, 0, md5('staff' || n % 40)::uuid, starts_at, ends_at, false
+		FROM generate_series(1, 40000) n JOIN appointments ON id = md5('appointment' || n)::uuid`, organization)
+	run(`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes,
+			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+		SELECT $1, id, md5('patient' || n % 400)::uuid, 0, gen_random_uuid(), 4, 60, 15, 'CEIL', '2024-01-01', '97153', '97153', starts_at, ends_at, false
+		FROM generate_series(1, 40000) n JOIN appointments ON id = md5('appointment' || n)::uuid`, organization)
+	run("ANALYZE users, caseloads, appointments, appointment_practitioners, appointment_patients")
+
+	for _, scope := range []identity.Scope{identity.Self, identity.Caseload} {
+		t.Run(scope.String(), func(t *testing.T) {
+			caller := identity.Caller{
+				UserID: user, OrganizationID: organization, Acting: PermissionRead,
+				Permissions: map[identity.Permission]identity.Scope{PermissionRead: scope},
+			}
+			reach, err := db.ReachOf(identity.With(context.Background(), caller))
+			require.NoError(t, err)
+			within := strings.NewReplacer("@reach_organization", "'"+organization.String()+"'", "@reach_user", "'"+user.String()+"'").
+				Replace(reach.Condition(appointmentOwners))
+			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
+				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND starts_at >= '2026-05-04Z' AND starts_at < '2026-05-11Z' AND version > 0
+				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
+			require.NoError(t, err)
+			defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+			var plan []string
+			for rows.Next() {
+				var line string
+				require.NoError(t, rows.Scan(&line))
+				plan = append(plan, line)
+			}
+			require.NoError(t, rows.Err())
+			text := strings.Join(plan, "\n")
+			require.Contains(t, text, "Index Scan using appointments_by_start", "the days that are asked for")
+			require.NotContains(t, text, "Seq Scan on appointment", "and of those who take part, theirs")
+		})
+	}
+}
