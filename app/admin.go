@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -39,7 +40,7 @@ func (a *App) adminRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
 			Name: "getConfig", Summary: "Read the configuration, secrets hidden",
-			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment.",
+			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.",
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
 		},
 		{
@@ -74,10 +75,18 @@ func (a *App) handleRetryMetrics(context.Context, httpx.None) (db.MetricsSnapsho
 // configBody is the effective configuration, secrets hidden.
 type configBody struct {
 	Settings []config.Setting `json:"settings"`
+	// RowSecurityGap says how the program's database role could pass row level
+	// security; null where it cannot.
+	RowSecurityGap *string `json:"rowSecurityGap"`
 }
 
-func (a *App) handleConfig(context.Context, httpx.None) (configBody, error) {
-	return configBody{a.config.Settings()}, nil
+func (a *App) handleConfig(ctx context.Context, _ httpx.None) (configBody, error) {
+	shown := configBody{Settings: a.config.Settings()}
+	err := a.database.CheckRole(ctx)
+	if role, ok := errors.AsType[*db.RoleError](err); ok {
+		shown.RowSecurityGap, err = &role.Why, nil
+	}
+	return shown, err
 }
 
 // Verification says what was checked and found, in the unit ledger and in the audit trail.

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // Many at once, through HTTP, from behind a barrier. The numbers are those of the
@@ -391,7 +391,7 @@ func (c *clinic) tryAsOwner(t *testing.T, statement string, arguments ...any) er
 // statements the last transaction on units made while something ran.
 func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
-	logger, log := logtest.NewNullLogger()
+	logger, log := logtest.Recorder()
 	database := dbtest.New(t)
 	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
 	return c, func(run func()) []string {

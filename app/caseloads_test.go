@@ -38,6 +38,7 @@ func TestCaseloads(t *testing.T) {
 	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, caseload).ok(t)))
 	require.Empty(t, patients(c.admin().get(t, "/practitioners/"+c.employ(t).String()+"/caseload").ok(t)), "another's is another")
 
+	c.admin().get(t, "/practitioners/"+uuid.NewString()+"/caseload").refused(t, http.StatusNotFound, "caseload-owner-not-found")
 	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t, http.StatusNotFound, "caseload-owner-not-found")
 	for _, id := range []any{c.other.patient, uuid.New(), who} {
 		c.admin().post(t, caseload, body{"patientId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")

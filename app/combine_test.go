@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 const combining = "OMNI_COMBINE=true"
@@ -97,7 +97,7 @@ func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 // share one transaction: it takes no more statements than a single one.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
-	logger, log := logtest.NewNullLogger()
+	logger, log := logtest.Recorder()
 	database := dbtest.New(t)
 	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
 	stranger := *c

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -11,11 +10,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/demo"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // empty starts a clinic on a database without any rows.
@@ -25,8 +24,7 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 	opened := database.Open(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID}
 	c.listen(t, opened)
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
+	logger := logtest.Logger()
 	return c, demo.Practice{
 		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit, Appointments: c.app.AppointmentsAt,
 		NewID: newID, Now: time.Now(), Logger: logger,

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // runMain makes the test binary the program itself.
@@ -38,7 +40,7 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
 		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),
 	}, settings...)
-	p.process.Stdout, p.process.Stderr = p.out, p.out
+	p.process.Stdout, p.process.Stderr = p.out, logtest.Writer("a process", p.out)
 	require.NoError(t, p.process.Start())
 	t.Cleanup(func() {
 		_ = p.process.Process.Kill() // most tests have ended it

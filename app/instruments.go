@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/pprof" //nolint:gosec // what it adds to the default mux is served nowhere
+	"net/http/pprof" // what it adds to the default mux is served nowhere
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"

@@ -53,7 +53,7 @@ func TestServeEncrypts(t *testing.T) {
 	require.True(t, strings.HasPrefix(serving.clinic.url, "https://"), serving.clinic.url)
 	serial := func() int64 {
 		client := http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true, //nolint:gosec // told apart by its number
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true, // told apart by its number
 		}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serving.clinic.url+"/api/v1/auth/me", nil)
 		require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -140,7 +141,7 @@ func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
 	database := dbtest.New(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
-	c.listen(t, database.Open(t))
+	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // every statement is printed, and looked at
 	c.own, c.other = c.found(t, "own"), c.found(t, "other")
 	w := &propertyWorld{c, known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
 	for _, role := range rbac.Roles() {

@@ -57,6 +57,10 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		database.Close()
 		return nil, err
 	}
+	if err := warnOfRole(ctx, database, logger); err != nil {
+		database.Close()
+		return nil, err
+	}
 	a, err := New(Dependencies{
 		Config: c, Database: database, Logger: logger, Clock: time.Now, NewID: newID, Ready: database.CheckSchema,
 	})
@@ -65,6 +69,18 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		return nil, err
 	}
 	return &Program{App: a, Storage: storage}, nil
+}
+
+// warnOfRole tells whoever reads the log where the second wall between
+// organizations does not stand. Production does not serve without, see
+// [Program.CheckServable].
+func warnOfRole(ctx context.Context, database *db.DB, logger logrus.FieldLogger) error {
+	err := database.CheckRole(ctx)
+	if role, ok := errors.AsType[*db.RoleError](err); ok {
+		logger.WithFields(logrus.Fields{"event": "role_passes_row_security", "role": role.Role}).Warn(role.Error())
+		return nil
+	}
+	return err
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -96,10 +112,15 @@ func (e *DemoError) Error() string {
 }
 
 // CheckServable refuses what production must not serve, beside what the
-// configuration says by itself. The error is a *[DemoError].
+// configuration says by itself: the demo practice, and a database role that row
+// level security does not bind. Errors: *[DemoError], *[db.RoleError].
 func (p *Program) CheckServable(ctx context.Context) error {
 	if p.config.Profile != config.Production {
 		return nil
+	}
+	err := p.database.CheckRole(ctx)
+	if role, ok := errors.AsType[*db.RoleError](err); err != nil && (!ok || role.Unbound) {
+		return err
 	}
 	emails, err := p.demoSignIns(ctx)
 	if err == nil && len(emails) > 0 {

@@ -23,6 +23,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail/trailtest"
 )
 
@@ -75,6 +76,7 @@ type safeBuffer struct {
 func (s *safeBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	logtest.Look("log", p)
 	return s.b.Write(p)
 }
 

@@ -8,17 +8,17 @@ import (
 	"unicode"
 
 	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // TestStatementsOfAnOperation counts what an operation asks of the database: each
 // statement is a round trip while others wait for the same authorization.
 func TestStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
-	logger, log := logtest.NewNullLogger()
+	logger, log := logtest.Recorder()
 	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
 	// of returns the verbs and tables of the statements that a request makes.
 	of := func(path string, b body, status int) []string {

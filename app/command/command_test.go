@@ -27,6 +27,7 @@ import (
 
 	"omnirapeutic/app/command"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // TestMain runs the program itself where a test has asked for it, so that exit
@@ -46,6 +47,11 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 	self, err := os.Executable()
 	require.NoError(t, err)
 	c := exec.CommandContext(ctx, self, arguments...)
+	for _, variable := range environment {
+		if name, value, _ := strings.Cut(variable, "="); strings.HasSuffix(name, "_SECRET") {
+			logtest.Secret("the secret of tokens", value)
+		}
+	}
 	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
 	return c
 }
@@ -60,6 +66,8 @@ func runProgram(t *testing.T, environment []string, input string, arguments ...s
 	if c.ProcessState == nil {
 		require.NoError(t, err)
 	}
+	logtest.Secret("a password", input)
+	logtest.Look("standard error of "+strings.Join(arguments, " "), stderr.Bytes())
 	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
@@ -359,6 +367,7 @@ func TestLoadtestTellsSlowFromWrong(t *testing.T) {
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
 	require.Contains(t, log.String(), "event=development_secret", "other machines can reach it")
+	logtest.Look("standard error of serve", log.Bytes())
 }
 
 // readUntil reads what a program prints up to the text.

@@ -4,19 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // statements beside the program
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail"
 )
 
@@ -36,8 +35,7 @@ func open(t *testing.T) *office {
 	t.Helper()
 	place := dbtest.New(t)
 	o := &office{place: place, database: place.Open(t), owner: connect(t, place.OwnerURL), program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment}
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
+	logger := logtest.Logger()
 	o.Service = audit.New(audit.Dependencies{Database: o.database, Clock: func() time.Time { return o.now }, Logger: logger})
 	return o
 }

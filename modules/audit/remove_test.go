@@ -1,16 +1,15 @@
 package audit_test
 
 import (
-	"io"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // asOwner returns the trail as the tables' owner has it.
@@ -19,8 +18,7 @@ func (o *office) asOwner(t *testing.T) *audit.Service {
 	opened, err := db.Open(t.Context(), db.Config{URL: o.place.OwnerURL, MaxConns: 2})
 	require.NoError(t, err)
 	t.Cleanup(opened.Close)
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
+	logger := logtest.Logger()
 	return audit.New(audit.Dependencies{Database: opened, Clock: func() time.Time { return o.now }, Logger: logger})
 }
 

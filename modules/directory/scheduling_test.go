@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/directory"
@@ -15,6 +14,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // practice is what bookings of one organization refer to.
@@ -184,7 +184,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 
 func TestTheRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	t.Parallel()
-	logger, log := logtest.NewNullLogger()
+	logger, log := logtest.Recorder()
 	r := open(t, func(c *db.Config) { c.SlowQuery, c.Logger = 1, logger })
 	own, other := r.equip(t, r.own), r.equip(t, r.other)
 	q := scheduling.Question{}

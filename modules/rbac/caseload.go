@@ -31,10 +31,13 @@ type Assignment struct {
 }
 
 // Caseload returns who is assigned to the practitioner, in the order of the patients'
-// ids; to one that there is not, nobody is.
+// ids. The error is [ErrCaseloadOwnerNotFound].
 func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assignment, error) {
 	return db.Snapshot(ctx, s.database, "caseload.get", func(ctx context.Context) ([]Assignment, error) {
 		found, err := caseloadOf(ctx, practitioner)
+		if err == nil && len(found) == 0 {
+			err = practitionerExists(ctx, practitioner)
+		}
 		for _, a := range found {
 			trail.Show(ctx, trail.Subject{Type: subjectCaseload, ID: practitioner, PatientID: a.PatientID})
 		}

@@ -2,25 +2,23 @@ package rbac
 
 import (
 	"context"
-	"io"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	t.Parallel()
 	database := dbtest.Open(t, dbtest.WithMaxConns(1))
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
+	logger := logtest.Logger()
 	s := New(Dependencies{
 		Database: database, Audit: &trailtest.Book{}, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
 	})

@@ -23,7 +23,7 @@ func (s *Service) reachRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: caseload, Permission: caseloadRead, Reads: subjectCaseload,
 			Name: "getCaseload", Summary: "Read a practitioner's caseload",
 			Description: "Which patients are assigned to the practitioner. A permission that is held for the caseload is held for their records.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleCaseload),
+			Refusals:    []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleCaseload),
 		},
 		{
 			Method: http.MethodPost, Path: caseload, Permission: caseloadChange,

@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail/trailtest"
 )
 
@@ -58,7 +59,7 @@ func open(t testing.TB) desk {
 	t.Helper()
 	d := desk{database: dbtest.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
 	logger := logrus.New()
-	logger.SetOutput(d.log)
+	logger.SetOutput(logtest.Writer("log", d.log))
 	d.logger = logger
 	d.Service = d.instance(d.database)
 	d.organization = d.found(t)

@@ -27,6 +27,21 @@ func caseloadOf(ctx context.Context, practitioner uuid.UUID) ([]Assignment, erro
 	return found, err
 }
 
+// practitionerExists returns [ErrCaseloadOwnerNotFound] where the organization has no
+// such practitioner. Index: the primary key.
+func practitionerExists(ctx context.Context, practitioner uuid.UUID) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	var there int64
+	err = tx.Table("practitioners").Where("id = ?", practitioner).Count(&there).Error
+	if err == nil && there == 0 {
+		return ErrCaseloadOwnerNotFound
+	}
+	return err
+}
+
 // assignmentOf returns the assignment, nil where there is none.
 func assignmentOf(ctx context.Context, practitioner, patient uuid.UUID) (*Assignment, error) {
 	tx, _, err := db.Tenant(ctx)

@@ -76,7 +76,15 @@ func TestOpen(t *testing.T) {
 		require.NoError(t, err)
 		_, err = db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) { return 0, set(ctx, 2, -678987) })
 		require.Error(t, err)
+		_, err = db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) {
+			tx, err := db.Handle(ctx)
+			require.NoError(t, err)
+			var found int
+			return found, tx.Raw("SELECT n FROM counters WHERE n = ? OR id = ?", 123454321, -678987).Scan(&found).Error
+		})
+		require.NoError(t, err)
 		require.Contains(t, log.String(), "slow_statement")
+		require.Contains(t, log.String(), "SELECT n FROM counters WHERE n = $1")
 		require.NotContains(t, log.String(), "123454321")
 		require.NotContains(t, log.String(), "678987")
 	})

@@ -115,6 +115,10 @@ func (queryLog) ParamsFilter(_ context.Context, sql string, _ ...any) (string, [
 	return sql, nil
 }
 
+// Scan has its statement recorded by a logger of gorm's own, which keeps values in
+// unless it is told otherwise, for the whole process.
+func init() { logger.RecorderParamsFilter = queryLog{}.ParamsFilter }
+
 func (q queryLog) Trace(_ context.Context, begin time.Time, statement func() (sql string, rows int64), _ error) {
 	elapsed := time.Since(begin)
 	if q.logger == nil || q.slow == 0 || elapsed < q.slow {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/wireproxy"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // put writes a counter by db.Write.
@@ -27,7 +27,7 @@ func TestTogether(t *testing.T) {
 
 	t.Run("it sends what fn writes when fn has returned, in its order", func(t *testing.T) {
 		t.Parallel()
-		logger, log := logtest.NewNullLogger()
+		logger, log := logtest.Recorder()
 		c := newCounters(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
 			err := db.Together(ctx, func(ctx context.Context) error {

@@ -1761,7 +1761,7 @@ export interface paths {
         };
         /**
          * Read the configuration, secrets hidden
-         * @description Every setting that is in effect, and where its value came from: a default, the file, or the environment.
+         * @description Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.
          *
          *     Permission: `admin:config`.
          */
@@ -2967,6 +2967,8 @@ export interface components {
         /** @description The effective configuration, secrets hidden. */
         Config: {
             settings: components["schemas"]["Setting"][];
+            /** @description Says how the program's database role could pass row level security; null where it cannot. */
+            rowSecurityGap: string | null;
         };
         ConsumeAnswer: {
             reservations: components["schemas"]["Reservation"][];
@@ -8002,6 +8004,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];

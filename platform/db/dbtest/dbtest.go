@@ -25,16 +25,18 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
+	"omnirapeutic/platform/telemetry/logtest"
 )
 
 // Main runs a package's tests, checks what is to be checked once all of them have
-// passed, and stops the server. Call it from TestMain.
+// passed, and stops the server. What they have printed, and the server's own log,
+// must hold no secrets and no health data, see logtest. Call it from TestMain.
 func Main(m *testing.M, checks ...func() error) {
 	code := m.Run()
-	for _, check := range checks {
-		if code != 0 {
-			break
-		}
+	if code != 0 {
+		checks = nil
+	}
+	for _, check := range append(checks, readServerLog, logtest.Err) {
 		if err := check(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
@@ -140,6 +142,20 @@ func stop() error {
 	return errors.Join(s.owner.Close(), s.server.Stop(ctx), os.RemoveAll(filepath.Dir(s.dir)))
 }
 
+// readServerLog has what PostgreSQL has written looked at.
+func readServerLog() error {
+	if !used.Load() {
+		return nil
+	}
+	s, err := cluster()
+	if err == nil { // else the tests have told
+		text, err := os.ReadFile(filepath.Join(s.dir, "postgres.log"))
+		logtest.Look("PostgreSQL", text)
+		return err
+	}
+	return nil
+}
+
 // cloning lets one clone at a time be made: PostgreSQL refuses to copy a
 // template that somebody is connected to, and copies are quick.
 var cloning sync.Mutex
@@ -161,7 +177,14 @@ func New(t testing.TB) Database {
 		_, err := s.owner.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		require.NoError(t, err)
 	})
-	return Database{AppURL: s.server.AppURL(name), OwnerURL: SeeingAll(s.server.OwnerURL(name))}
+	return of(s.server, name)
+}
+
+func of(s *postgres.Server, name string) Database {
+	d := Database{AppURL: s.AppURL(name), OwnerURL: SeeingAll(s.OwnerURL(name))}
+	logtest.SecretIn(d.AppURL)
+	logtest.SecretIn(d.OwnerURL)
+	return d
 }
 
 // Server starts a server of the test's own, for tests that stop or kill it, with
@@ -186,10 +209,10 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 
 // Of returns a server's own database.
 func Of(s *postgres.Server) Database {
-	return Database{AppURL: s.AppURL(s.Database()), OwnerURL: SeeingAll(s.OwnerURL(s.Database()))}
+	return of(s, s.Database())
 }
 
-// seeingAll has sessions of the owner begin with a view of every organization: row
+// SeeingAll has sessions of the owner begin with a view of every organization: row
 // level security binds the owner too.
 func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
@@ -209,7 +232,8 @@ func Through(url func(string) string) Option { return func(c *db.Config) { c.URL
 // The pool has OMNI_TEST_MAX_CONNS connections, or 10.
 func (d Database) Open(t testing.TB, options ...Option) *db.DB {
 	t.Helper()
-	c := db.Config{URL: d.AppURL, MaxConns: 10}
+	logger := logtest.Logger()
+	c := db.Config{URL: d.AppURL, MaxConns: 10, Logger: logger, Observers: []db.Observer{db.LogTo(logger)}}
 	if text := os.Getenv("OMNI_TEST_MAX_CONNS"); text != "" {
 		n, err := strconv.Atoi(text)
 		require.NoError(t, err)
