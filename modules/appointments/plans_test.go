@@ -1,0 +1,213 @@
+package appointments
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // ids that SQL can make as well
+	"crypto/sha256"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/scheduling"
+)
+
+// idFrom is md5(text)::uuid.
+func idFrom(text string) uuid.UUID { return md5.Sum([]byte(text)) } //nolint:gosec // see above
+
+// filled is a database with years of appointments of five practices.
+func filled(t *testing.T) *db.DB {
+	t.Helper()
+	database := dbtest.New(t)
+	owner, err := sql.Open("pgx", database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	for _, statement := range []string{
+		`DO $$ DECLARE c record; BEGIN -- what is referred to is not there
+			FOR c IN SELECT conrelid::regclass AS name, conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 LOOP
+				EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
+			END LOOP; END $$`,
+		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at)
+			SELECT md5(n::text)::uuid, 'x', 'UTC', 1, now(), now() FROM generate_series(0, 4) n`,
+		`CREATE TEMP TABLE visits AS
+			SELECT n, md5((n % 5)::text)::uuid AS organization_id, md5('a' || n)::uuid AS id, md5('u' || n / 5 % 20)::uuid AS who,
+				md5('p' || n / 5 % 40)::uuid AS patient_id, md5('z' || n / 5 % 400)::uuid AS authorization_id, at, at + interval '1 hour' AS ends_at
+			FROM generate_series(1, 20000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a`,
+		`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, series_id, session_id, created_by, created_at, updated_at)
+			SELECT organization_id, id, id, CASE WHEN n % 3 = 0 THEN 'COMPLETED' ELSE 'SCHEDULED' END, at, ends_at, at::date, md5('s' || n / 50)::uuid,
+				CASE WHEN n % 3 = 0 THEN id END, id, at, at FROM visits`,
+		`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes, rounding,
+				rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+			SELECT organization_id, id, patient_id, 0, authorization_id, 4, 60, 15, 'CEIL', '0001-01-01', 'DIRECT', '97153', at, ends_at, true FROM visits`,
+		`INSERT INTO appointment_practitioners (organization_id, appointment_id, place, practitioner_id, starts_at, ends_at, occupies)
+			SELECT organization_id, id, 0, who, at, ends_at, true FROM visits`,
+		`INSERT INTO sessions (organization_id, id, appointment_id, starts_at, ends_at, service_date, unauthorized_units, created_by, created_at, updated_at)
+			SELECT organization_id, id, id, at, ends_at, at::date, (n % 60 = 0)::int, id, at, at FROM visits WHERE n % 3 = 0`,
+		`INSERT INTO session_patients SELECT (jsonb_populate_record(NULL::session_patients, jsonb_build_object(
+				'organization_id', organization_id, 'session_id', id, 'patient_id', patient_id, 'place', 0, 'authorization_id', authorization_id, 'units', 4,
+				'unauthorized_units', 0, 'minutes', 60, 'unit_minutes', 15, 'rounding', 'CEIL', 'rounding_starts_on', '0001-01-01', 'lane', 'DIRECT'))).*
+			FROM visits WHERE n % 3 = 0`,
+		`INSERT INTO calendar_feeds (organization_id, id, practitioner_id, token_hash, created_by, created_at)
+			SELECT organization_id, id, id, sha256(n::text::bytea), id, at FROM visits WHERE n <= 5000`,
+		`INSERT INTO practitioner_availability (organization_id, practitioner_id, rules, version, updated_at)
+			SELECT organization_id, id, '{}', 1, at FROM visits WHERE n <= 5000`,
+		`ANALYZE`,
+	} {
+		_, err = owner.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	return database.Open(t)
+}
+
+// TestReadsOfAFilledDatabase has every read of appointments carried out among years
+// of them, and asks PostgreSQL whether it went through a table from its first row to
+// its last.
+func TestReadsOfAFilledDatabase(t *testing.T) {
+	t.Parallel()
+	opened := filled(t)
+	s := store{}
+	organization, someday := idFrom("1"), time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	ctx := identity.With(t.Context(), identity.System(organization))
+	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Limit: 21}
+	next := page
+	next.After = &db.Position{Value: someday.Format(time.RFC3339Nano), ID: uuid.New()}
+	week, ever := Span{someday, someday.AddDate(0, 0, 7)}, Span{}
+	who, patient := idFrom("u7"), idFrom("p7")
+	key := scheduling.Key{OrganizationID: organization, ID: idFrom("a5001")}
+	list := func(f Filter, within Span) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
+	}
+	sessions := func(f SessionFilter, within Span) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within); return err }
+	}
+	for it, read := range map[string]func(context.Context) error{
+		"a week":                         list(Filter{Page: page}, week),
+		"the first page of all":          list(Filter{Page: page}, ever),
+		"the next page of all":           list(Filter{Page: next}, ever),
+		"what is still to come":          list(Filter{Page: page, Statuses: []Status{Scheduled}}, week),
+		"a practitioner's week":          list(Filter{Page: page, PractitionerID: who}, week),
+		"a patient's week":               list(Filter{Page: page, PatientID: patient}, week),
+		"a patient's appointments":       list(Filter{Page: page, PatientID: patient}, ever),
+		"a practitioner's and patient's": list(Filter{Page: page, PatientID: patient, PractitionerID: who}, week),
+		"a series":                       list(Filter{Page: page, SeriesID: idFrom("s100")}, ever),
+		"sessions of a week":             sessions(SessionFilter{Page: page}, week),
+		"the exceptions list":            sessions(SessionFilter{Page: page, Unauthorized: true}, ever),
+		"a patient's sessions":           sessions(SessionFilter{Page: page, PatientID: patient}, week),
+		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
+		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),
+		"a session": func(ctx context.Context) error {
+			_, err := s.session(ctx, idFrom("a5001"))
+			return err
+		},
+		"appointments by their ids": func(ctx context.Context) error {
+			_, err := s.several(ctx, []scheduling.Key{key})
+			return err
+		},
+		"a practitioner's feed": func(ctx context.Context) error {
+			_, err := s.calendar(ctx, Feed{OrganizationID: organization, PractitionerID: &who}, week)
+			return err
+		},
+		"a patient's feed": func(ctx context.Context) error {
+			_, err := s.calendar(ctx, Feed{OrganizationID: organization, PatientID: &patient}, week)
+			return err
+		},
+		"the feed of a token": func(ctx context.Context) error {
+			token := sha256.Sum256([]byte("1"))
+			_, err := s.feedOf(ctx, token[:])
+			return err
+		},
+		"a practitioner's hours": func(ctx context.Context) error {
+			_, err := s.availability(ctx, []scheduling.Key{{OrganizationID: organization, ID: idFrom("a1")}})
+			return err
+		},
+		"the series of an appointment": func(ctx context.Context) error {
+			_, err := s.seriesOf(ctx, []scheduling.Key{key})
+			return err
+		},
+		"what an authorization backs": func(ctx context.Context) error {
+			_, err := s.holds(ctx, []uuid.UUID{organization}, []uuid.UUID{idFrom("z7")})
+			return err
+		},
+		"what is to move from an authorization": func(ctx context.Context) error {
+			r := request{kind: transfer, caller: identity.System(organization), transfer: &Transfer{From: idFrom("z7")}}
+			_, err := s.backed(ctx, []request{r})
+			return err
+		},
+	} {
+		t.Run(it, func(t *testing.T) {
+			t.Parallel()
+			_, err := db.Snapshot(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+				require.Empty(t, wholly(t, ctx, read))
+				return struct{}{}, nil
+			})
+			require.NoError(t, err)
+		})
+	}
+	t.Run("reminders of all practices", func(t *testing.T) { // before the others, whose rows would count
+		_, err := db.ReadCommitted(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			require.NotContains(t, wholly(t, ctx, func(ctx context.Context) error {
+				_, err := s.takeReminders(ctx, someday, 24*time.Hour, 100)
+				return err
+			}), "appointments")
+			tx, err := db.Handle(ctx)
+			if err != nil {
+				return struct{}{}, err
+			}
+			var rows int
+			err = tx.Raw(`SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'appointments'`).Scan(&rows).Error
+			require.Less(t, rows, 1000, "a day's appointments, not all that there are")
+			return struct{}{}, err
+		})
+		require.NoError(t, err)
+	})
+	t.Run("it would be seen", func(t *testing.T) {
+		t.Parallel()
+		_, err := db.Snapshot(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			require.Equal(t, []string{"appointments"}, wholly(t, ctx, func(ctx context.Context) error {
+				tx, err := db.Handle(ctx)
+				if err != nil {
+					return err
+				}
+				var n int
+				return tx.Raw(`SELECT count(*) FROM appointments WHERE status = 'NO_SHOW'`).Scan(&n).Error
+			}))
+			return struct{}{}, nil
+		})
+		require.NoError(t, err)
+	})
+}
+
+// wholly returns the tables that a read goes through from end to end, in the
+// transaction of the context. Those counts are the connection's, so that what it has
+// read before is taken off. No addenda are there: their table is read as a whole.
+func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string { //nolint:revive // t first, as everywhere
+	t.Helper()
+	count := func() map[string]int64 {
+		tx, err := db.Handle(ctx)
+		require.NoError(t, err)
+		var rows []struct {
+			Relname string
+			SeqScan int64
+		}
+		require.NoError(t, tx.Raw(`SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE seq_scan > 0 AND relname <> 'session_addenda'`).Scan(&rows).Error)
+		counts := map[string]int64{}
+		for _, r := range rows {
+			counts[r.Relname] = r.SeqScan
+		}
+		return counts
+	}
+	before := count()
+	require.NoError(t, read(ctx))
+	var tables []string
+	for name, scans := range count() {
+		if scans > before[name] {
+			tables = append(tables, name)
+		}
+	}
+	return tables
+}
