@@ -350,7 +350,7 @@ func TestAppointmentOnAnAuthorizationThatIsNotActive(t *testing.T) {
 	who := c.employ(t)
 	at := c.hour(t, 1, "15:00")
 	booked := c.book(t, c.booking(path, who, at, hour))
-	c.admin().patch(t, path, body{"status": "CANCELLED"}).ok(t)
+	c.admin().patch(t, path, body{"status": "CANCELLED", "strandedBookings": "KEEP"}).ok(t)
 	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).refused(t, http.StatusConflict, "authorization-not-active")
 	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "authorization-not-active")
 	c.admin().patch(t, booked, body{"endTime": at.Add(30 * time.Minute)}).ok(t)

@@ -74,7 +74,7 @@ type documented struct {
 
 // numbered are parameters of paths that are no ids of their own: they count within
 // what the path names before them, or say what is meant of it.
-var numbered = []string{"deliveryId", "file"}
+var numbered = []string{"deliveryId", "file", "role"}
 
 // operations reads the document.
 func operations(t *testing.T) []documented {
@@ -155,7 +155,7 @@ var kinds = map[string]string{
 	"patientId": "patients", "practitionerId": "practitioners", "practitionerIds": "practitioners", "authorizationId": "authorizations",
 	"toAuthorizationId": "authorizations", "moveToAuthorizationId": "authorizations", "reservationId": "reservations",
 	"insuranceId": "insurances", "payerId": "payers", "serviceCodeId": "service-codes", "appointmentId": "appointments",
-	"actorId": "users", "subjectId": "authorizations",
+	"actorId": "users", "userId": "users", "subjectId": "authorizations", "seriesId": "series",
 }
 
 // belongings are a practice's records, one of each kind that requests name.
@@ -188,7 +188,7 @@ func recordsOf(t *testing.T, s *story) map[string]string {
 	for kind, table := range map[string]string{
 		"patients": "patients", "practitioners": "practitioners", "authorizations": "authorizations", "insurances": "insurances",
 		"payers": "payers", "service-codes": "service_codes", "appointments": "appointments", "reservations": "unit_reservations",
-		"users": "users",
+		"users": "users", "series": "appointment_series",
 	} {
 		query := "SELECT id::text FROM " + table + " WHERE organization_id = $1 ORDER BY id LIMIT 1"
 		var id string

@@ -182,9 +182,9 @@ func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, er
 }
 
 type changedPasswordBody struct {
-	AccessToken string `json:"accessToken"` // in place of the one that was sent
-	ExpiresIn   int    `json:"expiresIn"`   // in seconds
-	TokenType   string `json:"tokenType"`
+	AccessToken httpx.Secret `json:"accessToken"` // in place of the one that was sent
+	ExpiresIn   int          `json:"expiresIn"`   // in seconds
+	TokenType   string       `json:"tokenType"`
 }
 
 func (s *Service) handleChangePassword(ctx context.Context, in PasswordChange) (changedPasswordBody, error) {
@@ -192,5 +192,5 @@ func (s *Service) handleChangePassword(ctx context.Context, in PasswordChange) (
 	if err != nil {
 		return changedPasswordBody{}, err
 	}
-	return changedPasswordBody{signed.Token, int(signed.Expires / time.Second), "Bearer"}, nil
+	return changedPasswordBody{httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer"}, nil
 }

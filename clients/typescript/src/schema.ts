@@ -3477,7 +3477,7 @@ export interface components {
         };
         ChangedPassword: {
             /** @description In place of the one that was sent. */
-            accessToken: string;
+            accessToken: string | null;
             /** @description In seconds. */
             expiresIn: number;
             tokenType: string;

@@ -53,7 +53,7 @@ func (w *Watch) member(name string, value any, asked bool) {
 			w.member(name, each, asked)
 		}
 	case string:
-		if slices.Contains(keys, name) || asked && slices.Contains(stories, name) && !isCommon(v) {
+		if !asked && slices.Contains(keys, name) || asked && slices.Contains(slices.Concat(keys, stories), name) && !isCommon(v) {
 			w.Secret(name, v)
 		}
 	}
