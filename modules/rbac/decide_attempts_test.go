@@ -16,13 +16,14 @@ func TestDelaysGrow(t *testing.T) {
 		a, wait = a.try(now)
 		require.Zero(t, wait)
 	}
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
+	for _, seconds := range []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
+		want := time.Duration(seconds * float64(time.Second))
 		same, wait := a.try(now)
-		require.Equal(t, want*time.Second, wait)
+		require.Equal(t, want, wait)
 		require.Equal(t, a, same, "one that comes too early is not counted")
-		_, wait = a.try(now.Add(want*time.Second - time.Millisecond))
+		_, wait = a.try(now.Add(want - time.Millisecond))
 		require.Equal(t, time.Millisecond, wait)
-		now = now.Add(want * time.Second)
+		now = now.Add(want)
 		a, wait = a.try(now)
 		require.Zero(t, wait)
 	}
