@@ -30,6 +30,9 @@ var needNoCaller = map[string]string{
 	"audit.Backlog":                  "a count, for metrics",
 	"audit.Verify":                   "of the organization that it is given; the caller decides",
 	"rbac.HasUsers":                  "at the start, when nobody can be signed in yet",
+	"rbac.Learn":                     "the program's own, of all organizations",
+	"rbac.Sweep":                     "the program's own, in all organizations",
+	"rbac.KeepKeyUses":               "the program's own, in all organizations",
 	"rbac.SignIns":                   "at the start: whether the demo's published password lets anybody in",
 }
 

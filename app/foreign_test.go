@@ -74,7 +74,7 @@ type documented struct {
 
 // numbered are parameters of paths that are no ids of their own: they count within
 // what the path names before them, or say what is meant of it.
-var numbered = []string{"deliveryId", "file"}
+var numbered = []string{"deliveryId", "file", "role"}
 
 // operations reads the document.
 func operations(t *testing.T) []documented {
