@@ -96,7 +96,7 @@ func TestEveryOperation(t *testing.T) {
 		t.Logf("%4d × the schema allows it, and a rule does not: %s", notes[note], note)
 	}
 	if cases >= presetCases { // with fewer, chance decides
-		require.Greater(t, len(succeeded), len(operations)*3/4, "of most operations no request has succeeded: what is made for them is of no use")
+		require.Greater(t, len(succeeded), len(operations)*2/3, "of most operations no request has succeeded: what is made for them is of no use")
 	}
 	w.requireClean(t)
 }
