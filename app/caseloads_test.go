@@ -83,8 +83,12 @@ func TestGuardians(t *testing.T) {
 	require.Equal(t, "SELF", c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).ok(t).text("relation"))
 	c.admin().post(t, c.userWith(t, c.admin(), rbac.Biller)+"/patients", body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusConflict, "user-not-family")
 	for _, b := range []body{
-		{"patientId": c.other.patient, "relation": "GUARDIAN"}, {"patientId": uuid.New(), "relation": "GUARDIAN"}, {"patientId": ada, "relation": "PARENT"},
-		{"patientId": ada}, {"relation": "GUARDIAN"}, {"patientId": ada, "relation": "GUARDIAN", "userId": uuid.New()},
+		{"patientId": c.other.patient, "relation": "GUARDIAN"},
+		{"patientId": uuid.New(), "relation": "GUARDIAN"},
+		{"patientId": ada, "relation": "PARENT"},
+		{"patientId": ada},
+		{"relation": "GUARDIAN"},
+		{"patientId": ada, "relation": "GUARDIAN", "userId": uuid.New()},
 	} {
 		c.admin().post(t, family, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}

@@ -141,8 +141,11 @@ func TestNobodyInvitesToMoreThanTheyHold(t *testing.T) {
 	a.refused(t, http.StatusForbidden, "beyond-own-permissions")
 	c.admin().post(t, "/users/invitations", body{"email": "BILLER@own.test", "name": "Bo", "roles": []string{"BILLER"}}).refused(t, http.StatusConflict, "email-taken")
 	for _, wrong := range []body{
-		{"email": "nobody", "name": "A", "roles": []string{"BILLER"}}, {"email": "a@b.test", "name": " ", "roles": []string{"BILLER"}}, {"email": "a@b.test", "name": "A", "roles": []string{}},
-		{"email": "a@b.test", "name": "A", "roles": []string{"OWNER"}}, {"email": "a@b.test", "name": "A", "roles": []string{"BILLER"}, "expiresAt": "2030-01-01T00:00:00Z"},
+		{"email": "nobody", "name": "A", "roles": []string{"BILLER"}},
+		{"email": "a@b.test", "name": " ", "roles": []string{"BILLER"}},
+		{"email": "a@b.test", "name": "A", "roles": []string{}},
+		{"email": "a@b.test", "name": "A", "roles": []string{"OWNER"}},
+		{"email": "a@b.test", "name": "A", "roles": []string{"BILLER"}, "expiresAt": "2030-01-01T00:00:00Z"},
 		{"email": "a@b.test", "name": "A", "roles": []string{"BILLER"}, "organizationId": c.other.id},
 	} {
 		c.admin().post(t, "/users/invitations", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")

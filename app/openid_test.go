@@ -277,8 +277,11 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	}
 	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	for _, wrong := range []body{
-		{}, {"issuer": p.Issuer + "/", "clientId": "x", "clientSecret": "x"}, {"issuer": "nonsense", "clientId": "x", "clientSecret": "x"},
-		{"issuer": p.Issuer, "clientId": "x"}, {"issuer": p.Issuer, "clientId": "x", "clientSecret": "x", "organizationId": c.other.id},
+		{},
+		{"issuer": p.Issuer + "/", "clientId": "x", "clientSecret": "x"},
+		{"issuer": "nonsense", "clientId": "x", "clientSecret": "x"},
+		{"issuer": p.Issuer, "clientId": "x"},
+		{"issuer": p.Issuer, "clientId": "x", "clientSecret": "x", "organizationId": c.other.id},
 	} {
 		c.admin().send(t, http.MethodPut, provider, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}

@@ -53,8 +53,16 @@ func (s seriesCall) send(t *testing.T, c *clinic, start time.Time, occurrences [
 func TestSeriesTenChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	calls := []seriesCall{
-		{2, "", 15, false}, {2, "", 30, false}, {0, "all", 45, false}, {5, "all", 60, false}, {1, "following", 75, false},
-		{4, "following", 90, false}, {3, "", 0, true}, {6, "following", 0, true}, {3, "following", 105, false}, {3, "", 0, true},
+		{2, "", 15, false},
+		{2, "", 30, false},
+		{0, "all", 45, false},
+		{5, "all", 60, false},
+		{1, "following", 75, false},
+		{4, "following", 90, false},
+		{3, "", 0, true},
+		{6, "following", 0, true},
+		{3, "following", 105, false},
+		{3, "", 0, true},
 	}
 	bothModes(t, func(t *testing.T, mode string) {
 		database := dbtest.New(t)

@@ -2,7 +2,7 @@ package appointments
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // ids that SQL can make as well
+	"crypto/md5"
 	"crypto/sha256"
 	"database/sql"
 	"testing"
@@ -18,7 +18,7 @@ import (
 )
 
 // idFrom is md5(text)::uuid.
-func idFrom(text string) uuid.UUID { return md5.Sum([]byte(text)) } //nolint:gosec // see above
+func idFrom(text string) uuid.UUID { return md5.Sum([]byte(text)) }
 
 // filled is a database with years of appointments of five practices.
 func filled(t *testing.T) *db.DB {
@@ -185,7 +185,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 // wholly returns the tables that a read goes through from end to end, in the
 // transaction of the context. Those counts are the connection's, so that what it has
 // read before is taken off. No addenda are there: their table is read as a whole.
-func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string { //nolint:revive // t first, as everywhere
+func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string {
 	t.Helper()
 	count := func() map[string]int64 {
 		tx, err := db.Handle(ctx)

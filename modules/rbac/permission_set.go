@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// ErrRoleNotFound: no such role, or not one whose permissions an organization changes.
+// ErrRoleNotFound says that there is no such role, or not one whose permissions an organization changes.
 var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "There is no such role whose permissions could be changed.")
 
 // PermissionSet is what a role may do in an organization, and for which records.

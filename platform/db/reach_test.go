@@ -14,7 +14,7 @@ import (
 )
 
 // setting reads what the policies compare with, by the driver and by gorm.
-func setting(t *testing.T, ctx context.Context) string { //nolint:revive // t comes first, as everywhere
+func setting(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var byDriver, byGorm string
 	require.NoError(t, db.Read(ctx, func(scan func(...any) error) error { return scan(&byDriver) }, "SELECT current_setting('omni.organizations')"))

@@ -134,8 +134,15 @@ func TestRowsOfOthersAreNotThere(t *testing.T) {
 			value string
 			sees  int
 		}{
-			{"unset", 0}, {"", 0}, {"{}", 0}, {uuid.Nil.String(), 0}, {"{" + uuid.NewString() + "}", 0}, {"**", 0},
-			{"{" + theirs.String() + "}", 1}, {"{" + uuid.NewString() + "," + theirs.String() + "}", 1}, {"*", 2},
+			{"unset", 0},
+			{"", 0},
+			{"{}", 0},
+			{uuid.Nil.String(), 0},
+			{"{" + uuid.NewString() + "}", 0},
+			{"**", 0},
+			{"{" + theirs.String() + "}", 1},
+			{"{" + uuid.NewString() + "," + theirs.String() + "}", 1},
+			{"*", 2},
 		} {
 			for _, table := range tables {
 				t.Run(fmt.Sprintf("%s, %q, %s", name, setting.value, table), func(t *testing.T) {

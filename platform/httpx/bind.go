@@ -30,7 +30,10 @@ type binder struct {
 	rules     *rules
 }
 
-var takesAnyQuery = reflect.TypeFor[interface{ takesAnyQuery() }]()
+func takesAnyQuery(in reflect.Type) bool {
+	f, found := in.FieldByName("AnyQuery")
+	return found && f.Type == reflect.TypeFor[AnyQuery]()
+}
 
 // newBinder panics where the type does not keep to what [Handle] says.
 func newBinder(in reflect.Type) *binder {
@@ -38,7 +41,7 @@ func newBinder(in reflect.Type) *binder {
 		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
 	}
 	plans := &shapes{done: map[reflect.Type]*shape{}}
-	b := &binder{shape: plans.of(in), queries: map[string]int{}, anyQuery: in.Implements(takesAnyQuery)}
+	b := &binder{shape: plans.of(in), queries: map[string]int{}, anyQuery: takesAnyQuery(in)}
 	for i, m := range b.shape.members {
 		switch m.from {
 		case "json":

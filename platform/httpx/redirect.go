@@ -20,8 +20,6 @@ type Redirect struct {
 // server leads to, who may add what they like.
 type AnyQuery struct{}
 
-func (AnyQuery) takesAnyQuery() {}
-
 // HandleRedirect adapts a function to an [Endpoint] that answers with 302 Found, for
 // browsers that come to the address by themselves. In is read as by [Handle]. Errors
 // become problem documents as usual.
