@@ -215,3 +215,20 @@ func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	require.Contains(t, events, `"address":"127.0.0.1"`)
 	require.NotContains(t, events, "203.0.113.66")
 }
+
+// TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations: there, an administrator
+// granted themselves whatever they liked, of any organization, and nobody looked.
+func TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	foreign := body{"patientId": c.other.patient, "reason": emergencyReason}
+	c.admin().post(t, "/emergency-grants", foreign).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+
+	id := c.admin().post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": emergencyReason}).created(t).String()
+	under := c.admin().with("Break-Glass", id)
+	under.get(t, "/patients/"+c.other.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
+	c.as(c.other.tokens[rbac.Admin]).with("Break-Glass", id).get(t, "/patients/"+c.own.patient.String()).
+		refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	c.admin().post(t, "/emergency-grants/"+id+"/revoke", body{}).ok(t)
+	c.admin().post(t, "/emergency-grants/"+id+"/review", body{"justified": true}).refused(t, http.StatusForbidden, "emergency-own-review")
+}

@@ -1,4 +1,4 @@
--- Sign-ins of users, what ends them before their time, and what proves who it is beside the password.
+-- Sign-ins of users, and what ends them before their time.
 
 -- +goose Up
 -- Tokens of an epoch before this one hold no more: it is raised by whatever must end everything that the user has.
@@ -65,32 +65,7 @@ CREATE TABLE sign_in_failures (
     PRIMARY KEY (place)
 ) WITH (fillfactor = 50);
 
--- The second factor of a user: codes by time (RFC 6238).
-CREATE TABLE second_factors (
-    organization_id  uuid        NOT NULL,
-    user_id          uuid        NOT NULL,
-    secret           bytea       NOT NULL, -- encrypted under a key that the configuration's secret gives
-    key_id           text        NOT NULL, -- of that secret
-    confirmed_at     timestamptz,          -- none: the user has not shown yet that it works
-    last_step        bigint      NOT NULL DEFAULT 0, -- of the newest code that was taken; none is taken twice
-    created_at       timestamptz NOT NULL,
-    PRIMARY KEY (organization_id, user_id),
-    CONSTRAINT second_factors_user FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id)
-);
-
--- What stands in for a second factor that is lost, each good once.
-CREATE TABLE recovery_codes (
-    organization_id  uuid        NOT NULL,
-    user_id          uuid        NOT NULL,
-    hash             bytea       NOT NULL, -- SHA-256
-    used_at          timestamptz,
-    PRIMARY KEY (organization_id, user_id, hash),
-    CONSTRAINT recovery_codes_factor FOREIGN KEY (organization_id, user_id) REFERENCES second_factors (organization_id, user_id) ON DELETE CASCADE
-);
-
 -- +goose Down
-DROP TABLE recovery_codes;
-DROP TABLE second_factors;
 DROP TABLE sign_in_failures;
 DROP TABLE refresh_tokens;
 DROP TABLE sign_ins;
