@@ -18,6 +18,7 @@ const soon = 20 * time.Second
 // beside is another instance on the same database.
 func (d desk) beside(t testing.TB) desk {
 	t.Helper()
+	d.database = d.place.Open(t)
 	d.Service = d.instance(d.database)
 	return d
 }
@@ -153,7 +154,7 @@ func TestALookFindsWhatNobodyTold(t *testing.T) {
 func TestALookMissesNoTransaction(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	looker := d.beside(t)
+	looker, second := d.beside(t), d.beside(t)
 	slow, quick := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "bo@example.test", rbac.Scheduler)
 	slows, quicks := d.signIn(t, slow.Email), d.signIn(t, quick.Email)
 	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
@@ -161,8 +162,8 @@ func TestALookMissesNoTransaction(t *testing.T) {
 			return struct{}{}, err
 		}
 		alone := context.Background() // another transaction beside this one
-		_, err := db.Serializable(alone, d.database, "test", func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, rbac.Revoke(ctx, d.Service, quick)
+		_, err := db.Serializable(alone, second.database, "test", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, rbac.Revoke(ctx, second.Service, quick)
 		}, db.AllOrganizations())
 		if err != nil {
 			return struct{}{}, err

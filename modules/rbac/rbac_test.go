@@ -27,6 +27,7 @@ var secret = []byte("a secret of exactly 32 bytes, ok")
 
 // desk is where people sign in: the service, an organization, and what was logged.
 type desk struct {
+	place dbtest.Database
 	*rbac.Service
 	database     *db.DB
 	clock        *clock
@@ -57,7 +58,8 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 func open(t testing.TB) desk {
 	t.Helper()
-	d := desk{database: dbtest.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
+	place := dbtest.New(t)
+	d := desk{place: place, database: place.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
 	logger := logrus.New()
 	logger.SetOutput(logtest.Writer("log", d.log))
 	d.logger = logger
