@@ -1,0 +1,196 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// lead runs the member and those whom it takes along, and hands on the lane.
+func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
+	batch := []*member[Request, Verdict]{m}
+	defer func() { // also where a panic or runtime.Goexit ends this goroutine
+		lane.handOver()
+		for _, each := range batch {
+			if each != m {
+				close(each.wake)
+			}
+		}
+	}()
+	if m.alone != nil {
+		if m.err = m.ctx.Err(); m.err == nil {
+			m.err = errLeaderGone // until it is known better
+			m.alone()
+		}
+		return
+	}
+	begun := stillThere(batch)
+	// join takes along those who wait now, and returns who of them still does.
+	join := func() []*member[Request, Verdict] {
+		taken := c.take(lane, batch)
+		batch = append(batch, taken...)
+		joined := stillThere(taken)
+		begun = append(begun, joined...)
+		return joined
+	}
+	if join(); len(begun) == 0 {
+		return
+	}
+	ctx, cancel := c.bound(begun)
+	defer cancel()
+	began := time.Now()
+	c.carryOut(ctx, slices.Clone(begun), join)
+	c.report(begun, began)
+}
+
+// stillThere returns those of the members whose contexts have not ended; the others are
+// not carried out.
+func stillThere[Request, Verdict any](taken []*member[Request, Verdict]) []*member[Request, Verdict] {
+	begun := make([]*member[Request, Verdict], 0, len(taken))
+	for _, each := range taken {
+		if each.err = each.ctx.Err(); each.err == nil {
+			each.err = errLeaderGone // until it is known better
+			begun = append(begun, each)
+		}
+	}
+	return begun
+}
+
+// errLeaderGone is what members get whose batch was ended by runtime.Goexit.
+var errLeaderGone = errors.New("db: the goroutine that ran the batch has ended")
+
+// take returns as many of those who wait as fit into the batch.
+func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], batch []*member[Request, Verdict]) []*member[Request, Verdict] {
+	size := 0
+	for _, each := range batch {
+		size += c.options.Size(each.request)
+	}
+	var taken []*member[Request, Verdict]
+	lane.mu.Lock()
+	defer lane.mu.Unlock()
+	for {
+		next, ok := lane.waiting.peek()
+		if !ok {
+			break
+		}
+		if next.gone {
+			lane.waiting.pop()
+			continue
+		}
+		if next.alone != nil {
+			break
+		}
+		if size += c.options.Size(next.request); size > c.options.Limit {
+			break
+		}
+		next.taken = true
+		taken = append(taken, lane.waiting.pop())
+	}
+	return taken
+}
+
+// handOver has the next in the queue lead, or leaves the lane empty.
+func (l *combinerLane[Request, Verdict]) handOver() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.waiting.size > 0 {
+		if next := l.waiting.pop(); !next.gone {
+			next.taken, next.leads = true, true
+			close(next.wake)
+			return
+		}
+	}
+	l.busy = false
+}
+
+// bound returns the context of a batch: none of its members can end it, but it
+// ends with the last of their deadlines. It carries nobody's identity.
+func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(c.options.Timeout)
+	var last time.Time
+	for _, m := range batch {
+		deadline, ok := m.ctx.Deadline()
+		if !ok {
+			last = end
+			break
+		}
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	if last.Before(end) {
+		end = last
+	}
+	return context.WithDeadline(context.Background(), end)
+}
+
+// carryOut gives each member its verdict, and those who join when the batch is asked
+// for: all of them, in the order of their arrival.
+func (c *Combiner[Request, Verdict]) carryOut(
+	ctx context.Context, batch []*member[Request, Verdict], join func() []*member[Request, Verdict],
+) {
+	verdicts, err := c.attempt(ctx, func() []Request {
+		if join != nil {
+			batch = append(batch, join()...)
+			join = nil
+			slices.SortFunc(batch, func(a, b *member[Request, Verdict]) int { return cmp.Compare(a.order, b.order) })
+		}
+		requests := make([]Request, len(batch))
+		for i, m := range batch {
+			requests[i] = m.request
+		}
+		return requests
+	})
+	if err == nil && len(verdicts) != len(batch) {
+		err = fmt.Errorf("db: %s returned %d verdicts for %d requests", c.options.Name, len(verdicts), len(batch))
+	}
+	switch {
+	case err == nil:
+		for i, m := range batch {
+			m.verdict, m.err = verdicts[i], nil
+		}
+	case len(batch) == 1 || concernsAll(err):
+		for _, m := range batch {
+			m.err = err
+		}
+	default:
+		half := len(batch) / 2
+		c.carryOut(ctx, batch[:half], nil)
+		c.carryOut(ctx, batch[half:], nil)
+	}
+}
+
+func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch func() []Request) (verdicts []Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return c.run(ctx, batch)
+}
+
+// concernsAll reports whether an error has nothing to do with what was asked for:
+// a part of the batch would meet it too, or must not be run again.
+func concernsAll(err error) bool {
+	_, contention := errors.AsType[*ContentionError](err)
+	_, unavailable := errors.AsType[*UnavailableError](err)
+	_, ambiguous := errors.AsType[*AmbiguousCommitError](err)
+	return contention || unavailable || ambiguous ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// report tells the metrics of a batch that began at the time.
+func (c *Combiner[Request, Verdict]) report(batch []*member[Request, Verdict], began time.Time) {
+	if c.options.Metrics == nil {
+		return
+	}
+	waits := make([]time.Duration, len(batch))
+	for i, m := range batch {
+		waits[i] = max(0, began.Sub(m.since)) // who joined later has not waited
+	}
+	c.options.Metrics.combined(c.options.Name, waits, time.Since(began))
+}

@@ -1,0 +1,206 @@
+package openapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+)
+
+func (b *builder) responses(o Operation) Object {
+	all := Object{{strconv.Itoa(o.Endpoint.Status), b.success(o)}}
+	if o.Endpoint.Media != "" {
+		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "The client has it: see `If-None-Match`."}})
+	}
+	faults := map[int][]*fault.Error{}
+	for _, f := range o.Faults {
+		faults[b.Status(f)] = append(faults[b.Status(f)], f)
+	}
+	for _, status := range slices.Sorted(maps.Keys(faults)) {
+		all.Set(strconv.Itoa(status), b.shared(status, b.refusal(o, status, faults[status])))
+	}
+	return all
+}
+
+func (b *builder) success(o Operation) Object {
+	headers := Object{{"X-Request-Id", header("The id of this request: name it in questions.")}}
+	out := o.Endpoint.Out
+	if out.Implements(reflect.TypeFor[httpx.Versioned]()) {
+		headers.Set("ETag", header("The version, for `If-Match`."))
+	}
+	if out.Implements(reflect.TypeFor[httpx.Located]()) && o.Endpoint.Status == http.StatusCreated {
+		headers.Set("Location", header("Where it can be read."))
+	}
+	if o.Method == http.MethodPost && !o.ReadOnly {
+		headers.Set("Idempotency-Replayed", header("`true` where this is the answer to an earlier request with the same key."))
+	}
+	if o.Endpoint.Status == http.StatusFound {
+		headers.Set("Location", header("Where the browser goes."))
+	}
+	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
+	switch {
+	case o.Endpoint.Status == http.StatusNoContent, o.Endpoint.Status == http.StatusFound:
+	case o.Endpoint.Downloads:
+		answer.Set("content", Object{
+			{"application/jsonl", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})},
+			{"text/csv", Object{{"schema", Object{{"type", "string"}}}}},
+		})
+	case o.Endpoint.Streams:
+		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
+	case o.Endpoint.Media != "":
+		headers.Set("ETag", header("What is in it, for `If-None-Match`."))
+		answer.Set("headers", headers)
+		answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
+	default:
+		content := Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}}
+		if o.Endpoint.Tables {
+			content.Set("text/csv", Object{{"schema", Object{{"type", "string"}}}})
+			headers.Set(httpx.HeaderNextCursor, header("Of CSV: the `nextCursor`, where there are more rows."))
+			answer.Set("headers", headers)
+		}
+		answer.Set("content", content)
+	}
+	return answer
+}
+
+// shared keeps a response that other operations may have as well in one place.
+// What has examples is the operation's own.
+func (b *builder) shared(status int, response Object) Object {
+	text, err := response.MarshalJSON()
+	if err != nil {
+		panic(err)
+	}
+	if strings.Contains(string(text), `"examples":`) {
+		return response
+	}
+	name, ok := b.names[string(text)]
+	if !ok {
+		kind := strings.ReplaceAll(http.StatusText(status), " ", "")
+		name = kind
+		for n := 2; b.common.Get(name) != nil; n++ {
+			name = kind + strconv.Itoa(n)
+		}
+		b.names[string(text)] = name
+		b.common.Set(name, response)
+	}
+	return Object{{"$ref", "#/components/responses/" + name}}
+}
+
+// events are the events as they are posted to webhooks. OpenAPI 3.1 has no words
+// for what is in a stream; there they are the same.
+func (b *builder) events() Object {
+	all := Object{}
+	for _, kind := range slices.Sorted(maps.Keys(b.Events)) {
+		data := b.Events[kind]
+		all.Set(kind, Object{{"post", Object{
+			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
+			{"description", text(b.schemas.object(data, given).Get("description")) + "\n\nThe same is in the stream of `GET /events`."},
+			{"security", []Object{}},
+			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
+			{"responses", Object{{"2XX", Object{{"description", "It has arrived. Anything else is tried again."}}}}},
+		}}})
+	}
+	return all
+}
+
+// event is the schema of the events of one type.
+func (b *builder) event(kind string, data reflect.Type) string {
+	name := eventName(kind)
+	schema := b.schemas.object(b.Event, given)
+	properties, _ := schema.Get("properties").(Object)
+	properties.Set("type", Object{{"type", "string"}, {"const", kind}})
+	properties.Set("data", Object{{"$ref", b.schemas.structure(data, given)}})
+	schema.Set("properties", properties)
+	b.schemas.types[name] = b.Event
+	b.schemas.named.Set(name, schema)
+	return "#/components/schemas/" + name
+}
+
+func eventName(kind string) string { return joined(strings.ReplaceAll(kind, "-", "."), ".") + "Event" }
+
+func header(description string) Object {
+	return Object{{"description", description}, {"schema", Object{{"type", "string"}}}}
+}
+
+func (b *builder) media(o Operation, status int, schema Object) Object {
+	media := Object{{"schema", schema}}
+	examples := Object{}
+	for _, e := range o.Examples {
+		if e.Status == status && e.Response != nil {
+			examples.Set(e.Name, Object{{"summary", e.Summary}, {"value", e.Response}})
+		}
+	}
+	if len(examples) > 0 {
+		media.Set("examples", examples)
+	}
+	return media
+}
+
+func (b *builder) refusal(o Operation, status int, faults []*fault.Error) Object {
+	slices.SortFunc(faults, func(a, c *fault.Error) int { return cmp.Compare(a.Code(), c.Code()) })
+	faults = slices.CompactFunc(faults, func(a, c *fault.Error) bool { return a.Code() == c.Code() })
+	var words []string
+	var refs []Object
+	mapping := Object{}
+	for _, f := range faults {
+		ref := b.problem(f)
+		words = append(words, fmt.Sprintf("- `%s`: %s", f.Code(), f.Title()))
+		refs = append(refs, Object{{"$ref", ref}})
+		mapping.Set(f.Code(), ref)
+	}
+	schema := refs[0]
+	if len(refs) > 1 {
+		schema = Object{{"oneOf", refs}, {"discriminator", Object{{"propertyName", "code"}, {"mapping", mapping}}}}
+	}
+	headers := Object{{"X-Request-Id", header("The id of this request: name it in questions.")}}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusInternalServerError {
+		headers.Set("Retry-After", header("In how many seconds to try again."))
+	}
+	return Object{
+		{"description", http.StatusText(status) + ".\n\n" + strings.Join(words, "\n")},
+		{"headers", headers},
+		{"content", Object{{"application/problem+json", b.media(o, status, schema)}}},
+	}
+}
+
+// problem is the schema of the problem document of one code, with its details.
+func (b *builder) problem(f *fault.Error) string {
+	name := problemName(f.Code())
+	schema := Object{{"type", "object"}, {"description", f.Title()}}
+	b.schemas.types[name] = reflect.TypeFor[fault.Error]()
+	base := b.schemas.object(b.Problem, given)
+	properties, _ := base.Get("properties").(Object)
+	properties.Set("status", Object{{"type", "integer"}, {"const", b.Status(f)}})
+	properties.Set("code", Object{{"type", "string"}, {"const", f.Code()}})
+	required, _ := base.Get("required").([]string)
+	if details := f.Carries(); details != nil {
+		more := b.schemas.object(reflect.TypeOf(details), given)
+		also, _ := more.Get("properties").(Object)
+		properties = append(properties, also...)
+		names, _ := more.Get("required").([]string)
+		required = append(required, names...)
+	}
+	schema.Set("properties", properties)
+	schema.Set("required", required)
+	schema.Set("additionalProperties", false)
+	b.schemas.named.Set(name, schema)
+	return "#/components/schemas/" + name
+}
+
+func problemName(code string) string { return joined(code, "-") + "Problem" }
+
+// joined makes one name of several words.
+func joined(words, separator string) string {
+	var name strings.Builder
+	for word := range strings.SplitSeq(words, separator) {
+		name.WriteString(capital(word))
+	}
+	return name.String()
+}
