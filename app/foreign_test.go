@@ -23,7 +23,7 @@ import (
 
 // TestForeignIdsAreLikeIdsThatDoNotExist asks every operation of the document, at
 // every place where it takes an id (path, query, body), for one of another
-// practice and for one that nobody has. The answers are the same to the byte, and
+// practice and for one that nobody has. The answers are the same, once the id that was asked for and the numbers of the stranger's own trail are taken out, and
 // so are the statements that they took: that stands for the time, which a test
 // cannot hold still. A new operation is in it by being in the document.
 func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
