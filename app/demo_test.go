@@ -48,6 +48,12 @@ func TestDemoPractice(t *testing.T) {
 			}
 		})
 	}
+	t.Run("its technician sees a caseload, and its parent a child", func(t *testing.T) {
+		for email, patients := range map[string]int{"rbt@demo.test": 2, "parent@demo.test": 1, "bcba@demo.test": 3} {
+			token := c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password}).text("accessToken")
+			require.Len(t, c.as(token).get(t, "/patients").ok(t).body["data"], patients, email)
+		}
+	})
 	t.Run("it has authorizations in every state, with history", func(t *testing.T) {
 		states := map[string]bool{}
 		for _, item := range admin.get(t, "/authorizations?limit=200").body["data"].([]any) {

@@ -25,6 +25,9 @@ func (p Practice) history(own context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.links(own, staff, coverage); err != nil {
+		return err
+	}
 	codes, err := p.codes(own)
 	if err != nil {
 		return err
