@@ -2,32 +2,16 @@ package authorization
 
 import (
 	"crypto/sha256"
-	"database/sql/driver"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
 )
 
-// Hash is a SHA-256 sum.
-type Hash [sha256.Size]byte
-
-// String returns the hash in hexadecimal digits.
-func (h Hash) String() string { return hex.EncodeToString(h[:]) }
-
-// Value writes the hash to a column of type bytea.
-func (h Hash) Value() (driver.Value, error) { return h[:], nil }
-
-// Scan reads the hash from a column of type bytea.
-func (h *Hash) Scan(src any) error {
-	b, ok := src.([]byte)
-	if !ok || len(b) != len(h) {
-		return fmt.Errorf("authorization: cannot read a hash from %T of length %d", src, len(b))
-	}
-	copy(h[:], b)
-	return nil
-}
+// Hash is a link of the chain.
+type Hash = db.Hash
 
 // genesis is the hash before the first entry. It is bound to the authorization
 // and to what was granted at first, so that entries of one cannot be passed off

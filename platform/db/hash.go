@@ -1,0 +1,28 @@
+package db
+
+import (
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/hex"
+	"fmt"
+)
+
+// Hash is a SHA-256 sum, as columns of type bytea keep it: a link of a chain.
+type Hash [sha256.Size]byte
+
+// String returns the hash in hexadecimal digits.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Value writes the hash to a column of type bytea.
+func (h Hash) Value() (driver.Value, error) { return h[:], nil }
+
+// Scan reads the hash from a column of type bytea. The error says that there is
+// something else, or of another length.
+func (h *Hash) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(h) {
+		return fmt.Errorf("db: cannot read a hash from %T of length %d", src, len(b))
+	}
+	copy(h[:], b)
+	return nil
+}
