@@ -16,8 +16,9 @@ import (
 // that is done in it.
 type attempt struct {
 	unit    unit
-	number  int  // 1 for the first
-	inDoubt bool // see [InDoubt]
+	number  int             // 1 for the first
+	inDoubt bool            // see [InDoubt]
+	caller  context.Context // ends when nobody waits any more, before that of the transaction
 
 	connection *sql.Conn // of the transaction
 
