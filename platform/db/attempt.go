@@ -21,6 +21,8 @@ type attempt struct {
 	caller  context.Context // ends when nobody waits any more, before that of the transaction
 
 	connection *sql.Conn // of the transaction
+	last       []write   // what is to be sent with COMMIT; see [WritingLast]
+	stopped    bool      // the server has refused one of those, and so has not come to COMMIT
 
 	mu      sync.Mutex
 	tenancy tenancy

@@ -43,6 +43,7 @@ type unit struct {
 	constraints []string
 	locks       []string // tables
 	all         bool     // see [AllOrganizations]
+	writesLast  bool     // see [WritingLast]
 }
 
 // Option changes how a unit of work is run.
@@ -165,6 +166,9 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 			return nil
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
+	if a.stopped {
+		at = inBody
+	}
 	return a, at, err
 }
 

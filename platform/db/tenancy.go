@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"omnirapeutic/platform/identity"
@@ -167,7 +168,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if err != nil {
 		return nil, err
 	}
-	return transaction{ctx, tx}, nil
+	return transaction{ctx, tx, c.log}, nil
 }
 
 func lockOf(table string) string {
@@ -178,10 +179,27 @@ func lockOf(table string) string {
 type transaction struct {
 	ctx context.Context
 	tx  pgx.Tx
+	log queryLog
 }
 
-// Commit implements driver.Tx.
-func (t transaction) Commit() error { return t.tx.Commit(t.ctx) }
+// Commit implements driver.Tx. With COMMIT goes what was kept for it.
+func (t transaction) Commit() error {
+	a := attemptIn(t.ctx)
+	if len(a.last) == 0 {
+		return t.tx.Commit(t.ctx)
+	}
+	if t.tx.Conn().PgConn().TxStatus() == idle {
+		return ErrTransactionOver // as in [attempt.driver]
+	}
+	writes := append(a.last, write{anyRows, "commit", nil})
+	carriedOut, err := pipeline(t.ctx, t.tx.Conn(), t.log.Trace, writes)
+	if carriedOut < len(writes) {
+		var server *pgconn.PgError
+		a.stopped = carriedOut < len(a.last) && errors.As(err, &server)
+		_ = t.tx.Rollback(t.ctx) // a connection that stays in a transaction is not used again
+	}
+	return err
+}
 
 // Rollback implements driver.Tx.
 func (t transaction) Rollback() error { return t.tx.Rollback(t.ctx) }
