@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
+	return slices.Concat(s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -23,9 +23,10 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
-			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both.",
-			Refusals:    []*fault.Error{ErrWrongCredentials, ErrSignInDelayed, ErrSignInBusy},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSignIn),
+			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
+				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
+			Refusals: []*fault.Error{ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/refresh", Permission: httpx.Public,
@@ -81,6 +82,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 type signInRequest struct {
 	Email    string `json:"email" validate:"required,max=254"`
 	Password string `json:"password" validate:"required"`
+	Code     string `json:"code" validate:"max=40"` // of the second factor, where there is one
 }
 
 type refreshRequest struct {
@@ -95,6 +97,9 @@ type signInBody struct {
 	EndsAt           time.Time `json:"endsAt"`           // when the sign-in ends, however often it is refreshed
 	TokenType        string    `json:"tokenType"`
 	User             userBody  `json:"user"`
+	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
+	// null otherwise. With few, have the person make new ones.
+	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
 }
 
 // userBody is a user as clients see it.
@@ -117,7 +122,7 @@ func bodyOf(u User, roles []string, may held) userBody {
 }
 
 func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
-	signed, err := s.SignIn(ctx, in.Email, in.Password)
+	signed, err := s.SignIn(ctx, in.Email, in.Password, in.Code)
 	if err != nil {
 		return signInBody{}, err
 	}
@@ -146,6 +151,8 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 		EndsAt:           signed.Ends,
 		TokenType:        "Bearer",
 		User:             bodyOf(signed.User, roles, may),
+
+		RecoveryCodesLeft: signed.RecoveryCodesLeft,
 	}, nil
 }
 

@@ -79,6 +79,7 @@ type Service struct {
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
 	providerSecrets        sealer
+	factorSecrets          sealer
 	publicURL, frontendURL string
 }
 
@@ -130,6 +131,7 @@ func New(d Dependencies) *Service {
 		cookies:   newSealer("sign-ins under way", d.Secret, d.Former...),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
 		providerSecrets: newSealer("secrets at identity providers", d.Secret, d.Former...),
+		factorSecrets:   newSealer("secrets of second factors", d.Secret, d.Former...),
 
 		database:    d.Database,
 		clock:       d.Clock,

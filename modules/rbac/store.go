@@ -51,6 +51,7 @@ type credentials struct {
 	User   User
 	Hash   string
 	AtHome bool // they have signed in from there of late
+	Factor factor
 }
 
 // foundUser is a user with the roles, read in one statement: a known address
@@ -93,9 +94,10 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 	return rows[0], nil
 }
 
-// credentialsOf finds a user of any organization by the e-mail address, and tells
-// whether they have signed in at the place since the given time.
-// Index: users_email_once, sign_ins_by_user.
+// credentialsOf finds a user of any organization by the e-mail address, with their
+// second factor, and tells whether they have signed in at the place since the given time:
+// all of it in one statement, as for an address that nobody has.
+// Index: users_email_once, sign_ins_by_user, the primary key of second_factors.
 func credentialsOf(ctx context.Context, email string, place []byte, since time.Time) (credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -103,21 +105,26 @@ func credentialsOf(ctx context.Context, email string, place []byte, since time.T
 	}
 	var rows []struct {
 		Found  foundUser `gorm:"embedded"`
+		Factor factor    `gorm:"embedded;embeddedPrefix:f_"`
 		AtHome bool
 	}
 	err = tx.Raw(`
 		SELECT `+userColumns+`, EXISTS (
 			SELECT FROM sign_ins i
 			WHERE i.organization_id = u.organization_id AND i.user_id = u.id AND i.place = ? AND i.used_at >= ?
-		) AS at_home
-		FROM users u WHERE u.email = ?`, place, since, email).Scan(&rows).Error
+		) AS at_home,
+			f.organization_id AS f_organization_id, f.user_id AS f_user_id, f.secret AS f_secret, f.begun_at AS f_begun_at,
+			f.confirmed_at AS f_confirmed_at, f.last_step AS f_last_step, f.wrong_codes AS f_wrong_codes
+		FROM users u
+		LEFT JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id
+		WHERE u.email = ?`, place, since, email).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		err = gorm.ErrRecordNotFound
 	}
 	if err != nil {
 		return credentials{}, err
 	}
-	return credentials{User: rows[0].Found.user(), Hash: rows[0].Found.Row.PasswordHash, AtHome: rows[0].AtHome}, nil
+	return credentials{User: rows[0].Found.user(), Hash: rows[0].Found.Row.PasswordHash, AtHome: rows[0].AtHome, Factor: rows[0].Factor}, nil
 }
 
 // takeUser returns a user of the caller's organization.
