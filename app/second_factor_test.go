@@ -104,7 +104,7 @@ func TestASecondFactor(t *testing.T) {
 	biller := c.as(c.own.tokens[rbac.Biller])
 	elsewhere := c.login(t, rbac.Biller, "").ok(t)
 	require.Nil(t, elsewhere.body["recoveryCodesLeft"])
-	require.Equal(t, body{"on": false, "since": nil, "recoveryCodesLeft": 0.0, "confirmUntil": nil}, biller.get(t, factorPath).ok(t).body)
+	require.Equal(t, body{"on": false, "since": nil, "recoveryCodesLeft": 0.0, "confirmUntil": nil, "required": false}, biller.get(t, factorPath).ok(t).body)
 
 	begun := biller.put(t, factorPath, body{"password": password})
 	phone := c.scan(t, begun)

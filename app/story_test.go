@@ -242,7 +242,7 @@ func (s *story) play() {
 	s.playEvents(admin)
 	s.playKeys(admin)
 	s.playProvider(admin)
-	s.playSecondFactor()
+	s.playSecondFactor(admin)
 	s.playSignOut()
 }
 

@@ -71,7 +71,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	mine.User.epoch = in.Epoch
+	mine.User.epoch, mine.User.enrolOnly = in.Epoch, in.mustEnrol(mine.Asks, mine.Factor.isOn())
 	token, err := s.tokens.issue(mine.User, in.ID)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
+	return slices.Concat(s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes(), s.policyRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -38,7 +38,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRefresh),
 		},
 		{
-			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn,
+			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOut", Summary: "Sign out",
 			Description: "Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOut),
@@ -65,13 +65,13 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleEndSession),
 		},
 		{
-			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
+			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "whoAmI", Summary: "Who am I",
 			Description: "The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 		{
-			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn,
+			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOutEverywhere", Summary: "Sign out everywhere",
 			Description: "Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
@@ -110,6 +110,9 @@ type userBody struct {
 	OrganizationID uuid.UUID             `json:"organizationId"`
 	Roles          []string              `json:"roles"`
 	Permissions    []identity.Permission `json:"permissions"`
+	// EnrolOnly: the organization asks for a second factor. This sign-in can do nothing
+	// but set one up, and has no permissions until that is done.
+	EnrolOnly bool `json:"enrolOnly"`
 }
 
 // bodyOf describes a user with the roles that an access token holds, and what they may do by them.
@@ -118,6 +121,7 @@ func bodyOf(u User, roles []string, may held) userBody {
 		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
 		Roles:       roles,
 		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return may[p] == 0 }),
+		EnrolOnly:   u.enrolOnly,
 	}
 }
 
@@ -139,9 +143,12 @@ func (s *Service) handleRefresh(ctx context.Context, in refreshRequest) (signInB
 
 func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody, error) {
 	roles := names(signed.User.Roles)
-	may, err := s.sets.of(ctx, signed.User.OrganizationID, combine(roles))
-	if err != nil {
-		return signInBody{}, err
+	var may held
+	if !signed.User.enrolOnly {
+		var err error
+		if may, err = s.sets.of(ctx, signed.User.OrganizationID, combine(roles)); err != nil {
+			return signInBody{}, err
+		}
 	}
 	return signInBody{
 		AccessToken:      signed.Token,
@@ -164,6 +171,7 @@ func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) 
 		return userBody{}, err
 	}
 	caller, err := identity.From(ctx)
+	me.enrolOnly = caller.EnrolOnly
 	return bodyOf(me, caller.Roles, caller.Permissions), err
 }
 

@@ -18,19 +18,19 @@ const pathFactor = "/auth/second-factor"
 func (s *Service) secondFactorRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: pathFactor, Permission: httpx.SignedIn,
+			Method: http.MethodGet, Path: pathFactor, Permission: httpx.SignedIn, Enrolling: true,
 			Name: "getMySecondFactor", Summary: "Have I a second factor",
 			Description: "Whether one's sign-ins by password ask for a code, and how many recovery codes are left.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleSecondFactor),
 		},
 		{
-			Method: http.MethodPut, Path: pathFactor, Permission: httpx.SignedIn,
+			Method: http.MethodPut, Path: pathFactor, Permission: httpx.SignedIn, Enrolling: true,
 			Name: "beginMySecondFactor", Summary: "Begin to set up a second factor",
 			Description: "Gives a secret for an authenticator app (TOTP, RFC 6238): show `otpauth` as a QR code, and `secret` for people who type it. Both are told in this answer and never again. Nothing changes until `PUT /auth/second-factor/confirmation` has the app's first code, within 15 minutes; to begin anew makes another secret. Needs the password.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly, ErrSecondFactorOn, ErrSignInDelayed, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusOK, s.handleBeginFactor),
 		},
 		{
-			Method: http.MethodPut, Path: pathFactor + "/confirmation", Permission: httpx.SignedIn,
+			Method: http.MethodPut, Path: pathFactor + "/confirmation", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "confirmMySecondFactor", Summary: "Turn the second factor on",
 			Description: "Takes the code that the app shows. From now on a sign-in by password needs one. The recovery codes, each good once in the place of a code, are told in this answer and never again: have the person keep them elsewhere than on the telephone. " +
 				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",

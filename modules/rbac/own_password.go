@@ -9,13 +9,19 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ownCredentials are those of the caller, with the second factor. The error is
+// ownCredentials are those of the caller, with the second factor, and what
+// the organization asks for. The error is
 // [identity.ErrUnauthenticated] where the caller is nobody who may sign in.
 func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (credentials, error) {
 	mine, err := db.Snapshot(ctx, s.database, "user.password", func(ctx context.Context) (credentials, error) {
 		mine, err := credentialsOfCaller(ctx, caller.UserID)
 		if err == nil {
 			mine.Factor, err = takeFactor(ctx, caller.UserID)
+		}
+		if err == nil {
+			var policy SignInPolicy
+			policy, err = takePolicy(ctx)
+			mine.Asks = policy.SecondFactorRequired
 		}
 		return mine, err
 	})

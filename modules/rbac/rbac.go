@@ -24,11 +24,13 @@ type User struct {
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
 	PractitionerID *uuid.UUID // who they are in the directory; nil: no practitioner
+	SecondFactor   bool       // whether a sign-in by password asks for a code
 	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
-	epoch int64 // of the tokens that hold
+	epoch     int64 // of the tokens that hold
+	enrolOnly bool  // in the sign-in that this is about: see [identity.Caller]
 }
 
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].

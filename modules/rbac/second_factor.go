@@ -21,6 +21,9 @@ var (
 				Advising("Begin anew, and show the new QR code.")
 	// ErrNoSecondFactor: there is none that is on.
 	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "There is no second factor.")
+	// ErrOwnSecondFactor: one's own is turned off, which needs more than a token.
+	ErrOwnSecondFactor = fault.Define(fault.Forbidden, "own-second-factor", "Your own second factor is turned off with your password and a code, or taken away by somebody else.").
+				Advising("Lead to where the person turns it off: `PUT /auth/second-factor/off`.")
 )
 
 // SecondFactor is what a user sees of their own second factor.
@@ -29,6 +32,7 @@ type SecondFactor struct {
 	Since             *time.Time `json:"since"`             // null: it is not on
 	RecoveryCodesLeft int        `json:"recoveryCodesLeft"` // that are good
 	ConfirmUntil      *time.Time `json:"confirmUntil"`      // one was begun, and waits for its first code; null: none
+	Required          bool       `json:"required"`          // the organization asks for one of those who sign in by password
 }
 
 // MySecondFactor returns the caller's. Errors: [identity.ErrUnauthenticated],
@@ -43,7 +47,11 @@ func (s *Service) MySecondFactor(ctx context.Context) (SecondFactor, error) {
 		if err != nil {
 			return SecondFactor{}, err
 		}
-		mine := SecondFactor{On: f.isOn()}
+		policy, err := takePolicy(ctx)
+		if err != nil {
+			return SecondFactor{}, err
+		}
+		mine := SecondFactor{On: f.isOn(), Required: policy.SecondFactorRequired}
 		if f.isBegun(s.now()) {
 			mine.ConfirmUntil = new(f.BegunAt.Add(enrolmentTime).UTC())
 		}

@@ -16,7 +16,8 @@ type BothFactors struct {
 }
 
 // TurnOffSecondFactor takes the caller's second factor away, with its recovery codes.
-// Sign-ins go on. Errors: [identity.ErrPeopleOnly], [ErrNoSecondFactor],
+// Sign-ins go on; where the organization asks for one they are worth nothing else, once
+// they are refreshed, until there is another. Errors: [identity.ErrPeopleOnly], [ErrNoSecondFactor],
 // [fault.ErrInvalid] for a wrong password or code, [ErrSignInDelayed], [ErrSignInBusy].
 func (s *Service) TurnOffSecondFactor(ctx context.Context, b BothFactors) error {
 	return s.provenTwice(ctx, b, "second-factor.turn-off", func(ctx context.Context, f factor) error {

@@ -95,6 +95,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 // spentError where somebody else was quicker with the same code.
 func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted, here []byte) (SignedIn, error) {
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
+	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
 			return false, err

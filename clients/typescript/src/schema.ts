@@ -728,6 +728,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/{id}/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a user's second factor away
+         * @description For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["takeSecondFactor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/users/invitations": {
         parameters: {
             query?: never;
@@ -1093,6 +1115,34 @@ export interface paths {
          *     Permission: `identity-provider:manage`.
          */
         delete: operations["removeIdentityProvider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the sign-in policy
+         * @description What the organization asks of those who sign in with a password.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        get: operations["getSignInPolicy"];
+        /**
+         * Ask for a second factor, or not
+         * @description With `secondFactorRequired`, whoever signs in with a password and has no second factor gets a sign-in that can do nothing but set one up (`enrolOnly`), from the next sign-in and the next refresh on; an access token that was issued before goes on until it ends. It is the same for whoever turns this on. Not asked are those who come from the identity provider, and API keys.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        put: operations["setSignInPolicy"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2562,6 +2612,8 @@ export interface components {
              * @description Null: no practitioner.
              */
             practitionerId: string | null;
+            /** @description A sign-in by password asks for a code. */
+            secondFactor: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -4970,7 +5022,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "no-second-factor";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -5179,6 +5234,25 @@ export interface components {
             startDate: string;
             /** Format: date */
             endDate: string;
+        };
+        /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
+        OwnSecondFactorProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "own-second-factor";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A patient's part in an appointment. */
         Participant: {
@@ -5927,6 +6001,27 @@ export interface components {
              * @description One was begun, and waits for its first code; null: none.
              */
             confirmUntil: string | null;
+            /** @description The organization asks for one of those who sign in by password. */
+            required: boolean;
+        };
+        /** @description Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else. */
+        SecondFactorMissingProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "second-factor-missing";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description No second factor was begun that could be confirmed, or more than 15 minutes ago. */
         SecondFactorNotBegunProblem: {
@@ -6345,6 +6440,22 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description What an organization asks of those who sign in with a password. The zero value is what holds where nobody has decided anything. */
+        SignInPolicy: {
+            /** @description SecondFactorRequired: a sign-in by password of somebody who has no second factor can do nothing but set one up. Who comes from the identity provider is not asked. */
+            secondFactorRequired: boolean;
+            /** @description Counts every change; 0: none was made. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description Null: none was made.
+             */
+            updatedAt: string | null;
+        };
+        /** @description SignInPolicyChange replaces what an organization asks for. */
+        SignInPolicyChange: {
+            secondFactorRequired: boolean;
+        };
         SignInRequest: {
             email: string;
             password: string;
@@ -6553,6 +6664,8 @@ export interface components {
             organizationId: string;
             roles: string[];
             permissions: string[];
+            /** @description EnrolOnly: the organization asks for a second factor. This sign-in can do nothing but set one up, and has no permissions until that is done. */
+            enrolOnly: boolean;
         };
         /** @description UserChange changes what is given of a user. Roles have a change of their own. */
         UserChange: {
@@ -6607,7 +6720,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "user-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -7129,6 +7245,7 @@ export interface components {
          *
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden: {
             headers: {
@@ -7137,7 +7254,63 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `own-second-factor`: Your own second factor is turned off with your password and a code, or taken away by somebody else.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnSecondFactorProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -7145,6 +7318,7 @@ export interface components {
          *
          *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
          *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden2: {
             headers: {
@@ -7153,7 +7327,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -7174,7 +7348,8 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden4: {
             headers: {
@@ -7183,7 +7358,23 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -7192,7 +7383,7 @@ export interface components {
          *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
          *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          */
-        Forbidden5: {
+        Forbidden6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7208,7 +7399,7 @@ export interface components {
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          */
-        Forbidden6: {
+        Forbidden7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7221,26 +7412,9 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
          *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         */
-        Forbidden7: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
-            };
-        };
-        /**
-         * @description Forbidden.
-         *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
          *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden8: {
             headers: {
@@ -7249,16 +7423,16 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden9: {
             headers: {
@@ -7267,7 +7441,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8202,6 +8376,7 @@ export type OrganizationNotFoundProblem = components['schemas']['OrganizationNot
 export type OrganizationPage = components['schemas']['OrganizationPage'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
 export type Participant = components['schemas']['Participant'];
 export type PasswordChange = components['schemas']['PasswordChange'];
 export type Patient = components['schemas']['Patient'];
@@ -8257,6 +8432,7 @@ export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
 export type SecondFactor = components['schemas']['SecondFactor'];
+export type SecondFactorMissingProblem = components['schemas']['SecondFactorMissingProblem'];
 export type SecondFactorNotBegunProblem = components['schemas']['SecondFactorNotBegunProblem'];
 export type SecondFactorOnProblem = components['schemas']['SecondFactorOnProblem'];
 export type SecondFactorRequiredProblem = components['schemas']['SecondFactorRequiredProblem'];
@@ -8284,6 +8460,8 @@ export type SignInCodeProblem = components['schemas']['SignInCodeProblem'];
 export type SignInDelayedProblem = components['schemas']['SignInDelayedProblem'];
 export type SignInLostProblem = components['schemas']['SignInLostProblem'];
 export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem'];
+export type SignInPolicy = components['schemas']['SignInPolicy'];
+export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
@@ -8333,6 +8511,9 @@ export type ResponseConflict7 = components['responses']['Conflict7'];
 export type ResponseConflict8 = components['responses']['Conflict8'];
 export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
+export type ResponseForbidden10 = components['responses']['Forbidden10'];
+export type ResponseForbidden11 = components['responses']['Forbidden11'];
+export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -8590,7 +8771,23 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+             *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                };
+            };
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9737,7 +9934,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -9782,7 +9979,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
+            403: components["responses"]["Forbidden5"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -9796,7 +9993,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e1
+                 * @example 019caed9-4300-7000-8000-0000000001e6
                  */
                 id: string;
             };
@@ -9815,7 +10012,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden4"];
             404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9923,7 +10120,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden5"];
+            403: components["responses"]["Forbidden6"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -9956,7 +10153,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden7"];
             409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10006,7 +10203,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden7"];
             409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10056,7 +10253,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden8"];
             404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10090,7 +10287,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden8"];
             /**
              * @description Not Found.
              *
@@ -10231,7 +10428,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden7"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound9"];
             /**
              * @description Conflict.
@@ -10301,6 +10498,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -10309,7 +10507,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
             404: components["responses"]["NotFound9"];
@@ -10317,6 +10515,56 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    takeSecondFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden10"];
+            /**
+             * @description Not Found.
+             *
+             *     - `no-second-factor`: There is no second factor.
+             *     - `user-not-found`: There is no such user.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10396,6 +10644,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -10404,7 +10653,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
             /**
@@ -10604,7 +10853,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden7"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10991,6 +11240,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -10999,7 +11249,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -11292,6 +11542,78 @@ export interface operations {
             404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getSignInPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInPolicy"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setSignInPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInPolicyChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInPolicy"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13409,7 +13731,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
+            403: components["responses"]["Forbidden5"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests3"];
@@ -13923,7 +14245,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden8"];
+            403: components["responses"]["Forbidden11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14052,7 +14374,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
+            403: components["responses"]["Forbidden12"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
