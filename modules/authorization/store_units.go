@@ -181,8 +181,8 @@ func (s store) post(ctx context.Context, changed []*booking) error {
 // updateCounters writes the counters of authorizations. The rows are looked up
 // one by one and take their values by place: in a join with the values the planner
 // would read all of a small table, and SSI lock it. That the sequence number does
-// not fit cannot happen under SERIALIZABLE; it is there for the day when somebody
-// runs this on less. Index: the primary key.
+// not fit cannot happen under SERIALIZABLE; on the day when somebody runs this on
+// less, the primary key of the entries refuses the rest. Index: the primary key.
 func (store) updateCounters(ctx context.Context, changed []*booking) error {
 	n := len(changed)
 	keys := make([]authorizationKey, n)
