@@ -71,6 +71,7 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required") // who has one goes on with it
 	})
 	c.requireTold(t, "sign-in-policy.set", 2)
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw), `"after":{"enrolOnly":true}`)
 	c.requireClean(t)
 }
 

@@ -204,6 +204,33 @@ func TestACodeIsGoodOnce(t *testing.T) {
 	c.requireClean(t)
 }
 
+// TestOneOfManyConfirmationsCounts: the recovery codes that somebody was told are those
+// that hold, however many asked at once.
+func TestOneOfManyConfirmationsCounts(t *testing.T) {
+	t.Parallel()
+	c := openAt(t)
+	second := beside(t, c, c.database.Open(t))
+	token := c.own.tokens[rbac.Biller]
+	phone := c.scan(t, c.as(token).put(t, factorPath, body{"password": password}))
+	answers := make([]answer, 6)
+	together(len(answers), func(i int) {
+		answers[i] = []*clinic{c, second}[i%2].as(token).put(t, factorPath+"/confirmation", body{"code": phone.code(0)})
+	})
+	var told []answer
+	for _, a := range answers {
+		if a.status == http.StatusOK {
+			told = append(told, a)
+			continue
+		}
+		// It was confirmed, or the token was revoked by that, before the others were looked at.
+		require.Contains(t, []string{"second-factor-not-begun", "unauthenticated"}, a.text("code"), "%s", a.raw)
+	}
+	require.Len(t, told, 1)
+	c.as(told[0].text("accessToken")).get(t, "/auth/me").ok(t)
+	require.Equal(t, 9, c.login(t, rbac.Biller, recoveryCodesIn(t, told[0])[9]).ok(t).number(t, "recoveryCodesLeft"))
+	c.requireClean(t)
+}
+
 func TestAnEnrolmentIsOnesOwnAndEnds(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)

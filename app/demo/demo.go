@@ -21,7 +21,7 @@ import (
 )
 
 // Password is everybody's in the demo practice.
-const Password = "Omni-Demo-2026" //nolint:gosec // published, and refused in production
+const Password = "Omni-Demo-Practice-2026" //nolint:gosec // published, and refused in production
 
 // people are the demo practice's users. Guests are the other practice's.
 var (

@@ -165,7 +165,7 @@ func (s *server) call(ctx context.Context, token, method, path string, in, out a
 // The administrator of the demo practice.
 const (
 	adminEmail    = "admin@demo.test"
-	adminPassword = "Omni-Demo-2026" //nolint:gosec // published
+	adminPassword = "Omni-Demo-Practice-2026" //nolint:gosec // published
 )
 
 // signIn returns an access token of the demo practice's administrator.

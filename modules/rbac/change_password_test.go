@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
@@ -24,7 +25,7 @@ func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 	for _, c := range []struct{ current, next, field string }{
 		{"not the password", another, "currentPassword"},
 		{password, "short", "newPassword"},
-		{password, "password1234", "newPassword"},
+		{password, "password12345678", "newPassword"},
 	} {
 		_, err := first.ChangePassword(me, rbac.PasswordChange{Current: c.current, New: c.next})
 		require.Equal(t, []string{c.field}, wrongFields(t, err), c.next)
@@ -74,4 +75,22 @@ func TestWhoHasATokenOnlyDoesNotGuessThePassword(t *testing.T) {
 	d.clock.advance(time.Second)
 	_, err = d.ChangePassword(me, change)
 	require.NoError(t, err)
+}
+
+// TestAPasswordThatWasLongEnoughBeforeGoesOn: what is asked of new passwords is not asked
+// of old ones, until they are changed.
+func TestAPasswordThatWasLongEnoughBeforeGoesOn(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "ada@example.test", rbac.Scheduler)
+	const old = "twelve chars"
+	hash, err := argon2id.CreateHash(old, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	require.NoError(t, err)
+	d.exec(t, "UPDATE users SET password_hash = ? WHERE email = 'ada@example.test'", hash)
+	signed, err := d.SignIn(t.Context(), "ada@example.test", old, "")
+	require.NoError(t, err)
+	caller, err := d.Authenticate(t.Context(), signed.Token)
+	require.NoError(t, err)
+	_, err = d.ChangePassword(identity.With(t.Context(), caller), rbac.PasswordChange{Current: old, New: "thirteen char"})
+	require.Equal(t, []string{"newPassword"}, wrongFields(t, err))
 }

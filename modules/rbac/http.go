@@ -46,7 +46,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: "/auth/password", Permission: httpx.SignedIn,
 			Name: "changeMyPassword", Summary: "Change one's own password",
-			Description: "Needs the current password. A new one has 12 characters or more, of any kind, and is not among those that attackers try first. " +
+			Description: "Needs the current password. A new one has 15 characters or more, of any kind, and is not among those that attackers try first. " +
 				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
 			Refusals: []*fault.Error{ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),

@@ -35,7 +35,7 @@ func (s *Service) invitationRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/invitations/accept", Permission: httpx.Public,
 			Name: "acceptInvitation", Summary: "Accept an invitation",
-			Description: "Makes a user with the password that one chooses, at least 12 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.",
+			Description: "Makes a user with the password that one chooses, at least 15 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.",
 			Refusals:    []*fault.Error{ErrInvitationNotFound, ErrEmailTaken, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusCreated, s.handleAccept),
 		},
 	}

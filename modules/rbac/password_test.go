@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -13,18 +14,21 @@ import (
 func TestANewPassword(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ password, code string }{
-		"it may be long":                                {strings.Repeat("ab", 64), ""},
+		"it may be long":                                {strings.Repeat("ab", 63) + "cd", ""},
 		"it may be of any characters":                   {"ein schönes Täßchen 茶", ""},
-		"it is that of the demo practice":               {"Omni-Demo-2026", ""},
-		"it is not short":                               {"abcdefghij!", "min"},
-		"it is counted in characters":                   {"äöüäöüäöüäö", "min"},
+		"it is that of the demo practice":               {"Omni-Demo-Practice-2026", ""},
+		"it is not short":                               {"fourteen chars", "min"},
+		"it is counted in characters":                   {"schöne Grüße!!", "min"},
 		"it is bounded in bytes":                        {strings.Repeat("ä", 65), "max"},
 		"it is no text that is broken":                  {"broken \xff characters", "characters"},
-		"it is not common":                              {"password1234", "common"},
-		"it is not common in capital letters":           {"PassWord1234", "common"},
+		"it is not common":                              {"password12345678", "common"},
+		"it is not common in capital letters":           {"PassWord12345678", "common"},
+		"it may be of 15 characters":                    {"fifteen letters", ""},
+		"it is not a word twice":                        {"mywordofchoice!mywordofchoice!", "common"},
+		"it is not a word again and again":              {"Rosie7rosie7rosie7ro", "common"},
 		"it is not one character":                       {strings.Repeat("x", 20), "common"},
 		"it is not one character of more than one byte": {strings.Repeat("ä", 20), "common"},
-		"it does not contain the service's name":        {"omnirapeutic-1", "common"},
+		"it does not contain the service's name":        {"omnirapeutic-123", "common"},
 		"it does not contain the user's name":           {"grace-is-wonderful", "guessable"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,6 +50,8 @@ func TestTheListOfCommonPasswords(t *testing.T) {
 	require.Greater(t, len(isCommon), 100)
 	for password := range isCommon {
 		require.Equal(t, strings.ToLower(password), password)
+		require.GreaterOrEqual(t, utf8.RuneCountInString(password), minPassword, "%q is refused for its length", password)
+		require.False(t, isRepeated(password), "%q is refused for that", password)
 	}
 }
 

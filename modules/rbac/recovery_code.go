@@ -7,8 +7,9 @@ import (
 )
 
 // Recovery codes are look-up secrets of NIST SP 800-63B-4, section 3.1.2: random,
-// good once, and kept as a hash. With 112 bits or more an approved hash will do, as
-// nobody finds them from it; fewer would need one that is slow, ten times for each.
+// good once, and kept as a hash. With 112 bits or more an approved hash will do (SP
+// 800-63B of 2017, section 5.1.2.2), as nobody finds them from it; fewer would need one
+// that is slow, ten times for each.
 const (
 	recoveryCodes   = 10 // in a set
 	recoveryLetters = 24 // of 5 bits each: 120

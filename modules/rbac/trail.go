@@ -141,9 +141,11 @@ type refusedSignIn struct {
 	Reason string `json:"reason"`
 }
 
-// provenBy is the After of a sign-in with a second factor.
+// provenBy is the After of a sign-in with a second factor, or without one where the
+// organization asks for it.
 type provenBy struct {
-	SecondFactor string `json:"secondFactor"` // code, or recovery-code
+	SecondFactor string `json:"secondFactor,omitempty"` // code, or recovery-code
+	EnrolOnly    bool   `json:"enrolOnly,omitempty"`    // it can do nothing but set one up
 }
 
 // recordSignIn keeps, with the sign-in, that somebody has signed in, and by which
@@ -151,8 +153,8 @@ type provenBy struct {
 func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error {
 	e := s.signInEvent(ctx, u)
 	e.ActorID = u.ID
-	if by := proven.name(); by != "" {
-		e.After = provenBy{by}
+	if by := (provenBy{proven.name(), u.enrolOnly}); by != (provenBy{}) {
+		e.After = by
 	}
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -19,7 +19,7 @@ import (
 type NewUser struct {
 	Email    string // in any letters; unique among all organizations
 	Name     string // 1 to 100 characters
-	Password string // at least 12 characters, at most 128 bytes
+	Password string // at least 15 characters, at most 128 bytes
 	Roles    []Role // at least one
 }
 

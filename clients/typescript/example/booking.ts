@@ -11,7 +11,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createClient, isProblem, type AuthorizationBalanceEvent, type LiveEvent } from "../src/index.js";
 
-const { OMNI_URL = "http://127.0.0.1:8080", OMNI_EMAIL = "admin@demo.test", OMNI_PASSWORD = "Omni-Demo-2026" } = process.env;
+const { OMNI_URL = "http://127.0.0.1:8080", OMNI_EMAIL = "admin@demo.test", OMNI_PASSWORD = "Omni-Demo-Practice-2026" } = process.env;
 
 let token: string | undefined;
 const api = createClient({ baseUrl: `${OMNI_URL}/api/v1`, token: () => token, newKey: randomUUID });

@@ -462,7 +462,7 @@ export interface paths {
         get?: never;
         /**
          * Change one's own password
-         * @description Needs the current password. A new one has 12 characters or more, of any kind, and is not among those that attackers try first. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
+         * @description Needs the current password. A new one has 15 characters or more, of any kind, and is not among those that attackers try first. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
          *
          *     For everybody who is signed in.
          */
@@ -811,7 +811,7 @@ export interface paths {
         put?: never;
         /**
          * Accept an invitation
-         * @description Makes a user with the password that one chooses, at least 12 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.
+         * @description Makes a user with the password that one chooses, at least 15 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.
          */
         post: operations["acceptInvitation"];
         delete?: never;
