@@ -343,7 +343,9 @@ func (s *story) playDirectory(admin caller) {
 	id := func(a answer) string { return a.created(s.t).String() }
 	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
 	organization := "/organizations/" + s.c.own.id.String()
-	s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"})
+	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
+	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", body{"disabled": true})
+	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", body{"disabled": true})
 	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
 	s.tell(admin, "getOrganization", "One's own", organization, nil)
 	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization, body{"name": "Example ABA", "lateCancelHours": 48})

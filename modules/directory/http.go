@@ -20,6 +20,7 @@ const (
 	PermissionOrganizationRead    identity.Permission = "organization:read"
 	PermissionOrganizationReadAll identity.Permission = "organization:read-all" // also the others; asked for beside organization:read
 	PermissionOrganizationCreate  identity.Permission = "organization:create"
+	PermissionOrganizationDisable identity.Permission = "organization:disable" // any but the own one
 	PermissionOrganizationChange  identity.Permission = "organization:change"
 	PermissionPatientRead         identity.Permission = "patient:read"
 	PermissionPatientCreate       identity.Permission = "patient:create"
@@ -58,6 +59,9 @@ func (s *Service) Routes() []httpx.Route {
 		"Read an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
 		"Change an organization", "A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move.", ErrOrganizationNotFound)
+	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable, httpx.Handle(ok, s.SwitchOrganization),
+		"Disable an organization, or enable it", "`{\"disabled\": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.",
+		ErrOrganizationNotFound, ErrOwnOrganization)
 
 	add("createPatient", post, "/patients", PermissionPatientCreate, httpx.Handle(created, s.CreatePatient),
 		"Enter a patient", "A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.", ErrMedicalRecordNumberTaken)

@@ -173,8 +173,8 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 			return "unknown", nil
 		case err != nil:
 			return "", err
-		case u.Disabled:
-			return "disabled", nil
+		case u.out() != "":
+			return u.out(), nil
 		case slices.Contains(u.Roles, SuperAdmin):
 			// An organization's administrators choose its provider, which could say of
 			// anybody that they are this one.
@@ -219,7 +219,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 			return nil, err // the code is gone in either case
 		}
 		u, err := takeUser(ctx, row.UserID)
-		if err != nil || u.Disabled {
+		if err != nil || u.out() != "" {
 			return nil, err
 		}
 		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))

@@ -39,7 +39,7 @@ type PermissionSetChange struct {
 var essential = []identity.Permission{userRead, userChange, userGrant, userInvite, permissionSetRead, permissionSetChange}
 
 // across are what reaches beyond an organization: no organization gives it to anybody.
-var across = []identity.Permission{organizationReadAll, organizationCreate}
+var across = []identity.Permission{organizationReadAll, organizationCreate, organizationDisable}
 
 // changeable reports whether an organization may change what the role does.
 func (r Role) changeable() bool { return r != SuperAdmin && slices.Contains(roles, r) }

@@ -12,6 +12,7 @@ const (
 	organizationRead    identity.Permission = "organization:read"
 	organizationReadAll identity.Permission = "organization:read-all"
 	organizationCreate  identity.Permission = "organization:create"
+	organizationDisable identity.Permission = "organization:disable"
 	organizationChange  identity.Permission = "organization:change"
 
 	patientRead   identity.Permission = "patient:read"
@@ -138,6 +139,7 @@ var shipped = []grant{
 	{permission: organizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
 	{permission: organizationReadAll, roles: []Role{SuperAdmin}},
 	{permission: organizationCreate, roles: []Role{SuperAdmin}},
+	{permission: organizationDisable, roles: []Role{SuperAdmin}},
 	{permission: organizationChange, roles: []Role{Admin}},
 
 	{permission: patientRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},

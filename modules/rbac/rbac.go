@@ -28,13 +28,14 @@ type User struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
-	epoch int64 // of the tokens that hold
+	epoch                int64 // of the tokens that hold
+	organizationDisabled bool
 }
 
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].
 var (
 	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong
-	// password and a user who is disabled: sign-in does not tell who is there.
+	// password and a user who is disabled, or whose organization is: sign-in does not tell who is there.
 	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
 				Advising("Let the person try again.")
 	// ErrEmailTaken: addresses are unique among all organizations.

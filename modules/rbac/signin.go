@@ -28,7 +28,7 @@ type SignedIn struct {
 // SignIn checks an e-mail address and a password, and issues an access token and a
 // refresh token. It needs no caller in the context, and holds no connection while it hashes.
 //
-// An unknown address, a wrong password and a disabled user take the same time and
+// An unknown address, a wrong password, a disabled user and one of a disabled organization take the same time and
 // get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
 // them. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
 // [ErrSignInBusy].
@@ -64,8 +64,8 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if unknown || !matches || known.User.Disabled {
-		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches), ErrWrongCredentials)
+	if unknown || !matches || known.User.out() != "" {
+		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches, known.User), ErrWrongCredentials)
 	}
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
 	there := func(ctx context.Context) (bool, error) {
@@ -110,14 +110,14 @@ func (s *Service) refuse(ctx context.Context, u User, reason string, refusal err
 
 // reasonOf tells administrators what the answer does not. The address that was
 // typed is told to nobody: it may be a password typed into the wrong field.
-func reasonOf(unknown, matches bool) string {
+func reasonOf(unknown, matches bool, u User) string {
 	switch {
 	case unknown:
 		return "unknown"
 	case !matches:
 		return "password"
 	}
-	return "disabled"
+	return u.out()
 }
 
 func userFields(event string, u User) logrus.Fields {
@@ -142,7 +142,7 @@ func (s *Service) Me(ctx context.Context) (User, error) {
 	me, err := db.Snapshot(ctx, s.database, "user.me", func(ctx context.Context) (User, error) {
 		return takeUser(ctx, caller.UserID)
 	})
-	if db.IsNotFound(err) || err == nil && me.Disabled {
+	if db.IsNotFound(err) || err == nil && me.out() != "" {
 		return User{}, identity.ErrUnauthenticated
 	}
 	return me, err

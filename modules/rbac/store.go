@@ -58,13 +58,15 @@ type credentials struct {
 type foundUser struct {
 	Row       userRow `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
 	RoleNames string
+	// OrganizationDisabled comes with the user: nobody may come in who does not ask it.
+	OrganizationDisabled bool
 }
 
 const userColumns = `u.*, (
 		SELECT coalesce(string_agg(r.role, ' '), '')
 		FROM user_roles r
 		WHERE r.organization_id = u.organization_id AND r.user_id = u.id
-	) AS role_names`
+	) AS role_names, (SELECT o.disabled FROM organizations o WHERE o.id = u.organization_id) AS organization_disabled`
 
 const selectUser = `SELECT ` + userColumns + ` FROM users u`
 
@@ -77,7 +79,7 @@ func (f foundUser) user() User {
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
 		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		epoch: row.TokenEpoch,
+		epoch: row.TokenEpoch, organizationDisabled: f.OrganizationDisabled,
 	}
 }
 

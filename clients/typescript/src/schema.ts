@@ -60,6 +60,28 @@ export interface paths {
         patch: operations["changeOrganization"];
         trace?: never;
     };
+    "/organizations/{id}/disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Disable an organization, or enable it
+         * @description `{"disabled": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.
+         *
+         *     Permission: `organization:disable`.
+         */
+        put: operations["switchOrganization"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/patients": {
         parameters: {
             query?: never;
@@ -4956,6 +4978,8 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
+            /** @description Nobody comes in: no user, no key, no link. */
+            disabled: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -4992,6 +5016,10 @@ export interface components {
             data: components["schemas"]["Organization"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
+        };
+        /** @description OrganizationSwitch disables an organization, or enables it. */
+        OrganizationSwitch: {
+            disabled: boolean;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -5036,6 +5064,22 @@ export interface components {
             startDate: string;
             /** Format: date */
             endDate: string;
+        };
+        /** @description Nobody disables the organization that they belong to: they could not enable it any more. */
+        OwnOrganizationProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "own-organization";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A patient's part in an appointment. */
         Participant: {
@@ -7858,8 +7902,10 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
+export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
 export type Participant = components['schemas']['Participant'];
 export type PasswordChange = components['schemas']['PasswordChange'];
 export type Patient = components['schemas']['Patient'];
@@ -8194,6 +8240,69 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    switchOrganization: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganizationSwitch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /**
+             * @description Conflict.
+             *
+             *     - `own-organization`: Nobody disables the organization that they belong to: they could not enable it any more.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["OwnOrganizationProblem"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
