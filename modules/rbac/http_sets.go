@@ -60,17 +60,9 @@ type setGrantBody struct {
 func permissionSetBodyOf(set PermissionSet) permissionSetBody {
 	b := permissionSetBody{set.Role, set.Shipped, []setGrantBody{}, set.Version, inUTC(set.ChangedAt), set.ChangedBy}
 	for _, p := range Permissions() {
-		scope := set.Held[p]
-		if scope == 0 {
-			continue
+		if scope := set.Held[p]; scope != 0 {
+			b.Permissions = append(b.Permissions, setGrantBody{p, scope.Names()})
 		}
-		g := setGrantBody{Permission: p}
-		for _, each := range identity.Scopes() {
-			if scope.Has(each) {
-				g.Scopes = append(g.Scopes, each.String())
-			}
-		}
-		b.Permissions = append(b.Permissions, g)
 	}
 	return b
 }

@@ -549,7 +549,7 @@ export interface paths {
         };
         /**
          * Who am I
-         * @description The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.
+         * @description The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.
          *
          *     For everybody who is signed in.
          */
@@ -6341,6 +6341,10 @@ export interface components {
             organizationId: string;
             roles: string[];
             permissions: string[];
+            /** @description Are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD. */
+            scopes: {
+                [key: string]: string[];
+            };
         };
         /** @description UserChange changes what is given of a user. Roles have a change of their own. */
         UserChange: {
