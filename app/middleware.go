@@ -273,7 +273,7 @@ func permit(r httpx.Route) echo.MiddlewareFunc {
 			}
 			switch {
 			case r.Permission == httpx.SignedIn:
-			case r.Limited:
+			case r.Limited != 0:
 				err = caller.Require(r.Permission)
 			default:
 				err = caller.RequireWhole(r.Permission)

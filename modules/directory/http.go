@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -120,10 +119,12 @@ func (s *Service) Routes() []httpx.Route {
 		"Read which services may run together", "A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.")
 	add("replaceServicePairs", http.MethodPut, "/service-pairs", PermissionServiceCodeChange, httpx.Handle(ok, s.ReplaceServicePairs),
 		"Say which services may run together", "Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.")
+	limited := map[identity.Permission]db.Owners{
+		PermissionPatientRead: patients.owners, PermissionPatientChange: patients.owners,
+		PermissionInsuranceRead: insurances.owners, PermissionInsuranceChange: insurances.owners, PermissionPractitionerRead: practitioners.owners,
+	}
 	for i, r := range all {
-		all[i].Limited = slices.Contains([]identity.Permission{
-			PermissionPatientRead, PermissionPatientChange, PermissionInsuranceRead, PermissionInsuranceChange, PermissionPractitionerRead,
-		}, r.Permission)
+		all[i].Limited = limited[r.Permission].Scopes()
 	}
 	return all
 }

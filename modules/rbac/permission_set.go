@@ -140,6 +140,18 @@ func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, 
 	})
 }
 
+// Possible says for which records permissions can be held at all, beside the whole
+// organization: for those of the scopes to which some route keeps that asks for them.
+// Whoever knows the routes says it, before anything else is asked of the service.
+// Until then each can be held for the organization only. A scope that is not possible
+// would look in a set as if it gave something, and be refused by every route.
+func (s *Service) Possible(scopes map[identity.Permission]identity.Scope) { s.possible = scopes }
+
+// possibleOf returns for which records a permission can be held.
+func (s *Service) possibleOf(p identity.Permission) identity.Scope {
+	return s.possible[p] | identity.Organization
+}
+
 // check returns what is wrong with a set. Which permissions there are, and which
 // scopes, was checked before.
 func (c PermissionSetChange) check() []fault.Field {

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/rbac/openid"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 )
 
 // User is somebody who can sign in to one organization.
@@ -69,8 +70,9 @@ type Service struct {
 	tokens    *tokens
 	standing  standing
 	sets      sets
-	apiKeys   memory        // API keys that were looked up
-	lookUps   chan struct{} // takes as many as may be under way
+	possible  map[identity.Permission]identity.Scope // see [Service.Possible]
+	apiKeys   memory                                 // API keys that were looked up
+	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration

@@ -44,7 +44,8 @@ who are assigned to the user's practitioner · S for one's own (**s**elf): of th
 appointments that the user's practitioner delivers, and of emergency grants those that
 the user took · F for the **f**amily: of the patients
 whose guardian the user is, or who they are. A user whom nothing links to a practitioner
-or a patient reaches nothing by C, S or F.
+or a patient reaches nothing by C, S or F. [For which records](scopes.md) a permission
+can be held at all.
 
 | permission |`)
 	for _, role := range rbac.Roles() {

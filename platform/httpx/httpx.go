@@ -56,10 +56,10 @@ type Route struct {
 	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
-	// Limited: callers may be let in who hold the permission for some records only, as
-	// all that it reads and changes is kept to their reach (see the package db). Where
-	// it is not said, the permission is needed for the whole organization.
-	Limited bool
+	// Limited: callers may be let in who hold the permission for some records only, those
+	// of these scopes, as all that it reads and changes is kept to their reach (see the
+	// package db). Where none is said, the permission is needed for the whole organization.
+	Limited identity.Scope
 	// Reads names what data of patients the answer shows, as "authorization". Who was
 	// shown it is recorded before the answer leaves. An operation that answers with a
 	// patientId names it, or does not mount.

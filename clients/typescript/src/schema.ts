@@ -735,7 +735,7 @@ export interface paths {
         };
         /**
          * Read what each role may do
-         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with.
+         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with. `possible` tells for which of these records each permission can be held at all.
          *
          *     Permission: `permission-set:read`.
          */
@@ -758,7 +758,7 @@ export interface paths {
         get?: never;
         /**
          * Say what a role may do
-         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A set that was changed does not get what later versions of the program ship.
+         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
          *
          *     Permission: `permission-set:change`.
          */
@@ -5298,6 +5298,10 @@ export interface components {
         /** @description All permission sets of an organization. */
         PermissionSets: {
             data: components["schemas"]["PermissionSet"][];
+            /** @description Says for which records each permission can be held at all, widest first. */
+            possible: {
+                [key: string]: string[];
+            };
         };
         /** @description Somebody who renders services. */
         Practitioner: {
