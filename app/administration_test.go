@@ -26,6 +26,7 @@ var administrationCalls = []struct {
 	{http.MethodGet, "/users/:id", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
@@ -80,6 +81,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician, rbac.Patient)
 				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
+				c.run(t, "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {

@@ -73,6 +73,9 @@ func faultsOf(r httpx.Route) []*fault.Error {
 			all = append(all, emergency.ErrReadOnly)
 		}
 	}
+	if r.Permission != httpx.Public && !r.Enrolling {
+		all = append(all, identity.ErrEnrolFirst)
+	}
 	if r.Permission != httpx.Public && r.Permission != httpx.SignedIn {
 		all = append(all, identity.ErrForbidden)
 	}

@@ -263,7 +263,8 @@ func bearerToken(h http.Header) (string, bool) {
 
 // permit lets only callers through who hold the permission that the route needs: for
 // the whole organization, where the route does not keep to the reach of its caller.
-// From there on they act under it. A caller without an organization holds none.
+// From there on they act under it. A caller without an organization holds none. One
+// who must set up a second factor first is let through to where that is done.
 func permit(r httpx.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -272,6 +273,8 @@ func permit(r httpx.Route) echo.MiddlewareFunc {
 				return err
 			}
 			switch {
+			case caller.EnrolOnly && !r.Enrolling:
+				err = identity.ErrEnrolFirst
 			case r.Permission == httpx.SignedIn:
 			case r.Limited != 0:
 				err = caller.Require(r.Permission)

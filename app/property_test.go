@@ -60,6 +60,9 @@ func TestEveryOperation(t *testing.T) {
 				}
 				role, token := w.anybody(m)
 				a := w.send(t, tried, token)
+				if op.name == "setSignInPolicy" { // or nobody could do anything but set up a second factor
+					w.run(t, "DELETE FROM sign_in_policies")
+				}
 				if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.status < 300 {
 					w.signInAgain(t)
 				}

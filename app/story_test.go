@@ -116,6 +116,8 @@ var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
 
 const sampleToken = "kUvWq0…"
 
+const sampleCode = "492039"
+
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
 // asSent leaves out of a request what is another each time.
@@ -129,6 +131,10 @@ func asSent(operation string, b body) body {
 		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
 	case "acceptInvitation":
 		b["token"] = sampleToken
+	case "confirmMySecondFactor", "renewMyRecoveryCodes", "turnMySecondFactorOff", "signIn":
+		if b["code"] != nil {
+			b["code"] = sampleCode
+		}
 	case "exchangeSignInCode":
 		b["code"] = "AZdZ1x…"
 	}
@@ -167,6 +173,18 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			set["permissions"] = set["permissions"].([]any)[:1]
 		}
 	case "changeMyPassword":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "beginMySecondFactor":
+		if a.body["secret"] != nil {
+			a.body["secret"] = "GEZDGNBVGY3TQOJQ…"
+			a.body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…&issuer=Omnirapeutic&algorithm=SHA1&digits=6&period=30"
+		}
+	case "confirmMySecondFactor", "renewMyRecoveryCodes":
+		if a.body["recoveryCodes"] != nil {
+			a.body["recoveryCodes"] = []any{"WJ3QKD-7X2ANM-PLQ5RT-VHZC6B", "…"}
+		}
 		if a.body["accessToken"] != nil {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
@@ -224,6 +242,7 @@ func (s *story) play() {
 	s.playEvents(admin)
 	s.playKeys(admin)
 	s.playProvider(admin)
+	s.playSecondFactor(admin)
 	s.playSignOut()
 }
 

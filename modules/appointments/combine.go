@@ -158,7 +158,7 @@ func lanesOf(n needs, r request) []uuid.UUID {
 // context may be nobody's.
 func (s *Service) transact(ctx context.Context, name string, asked func() []request, options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
-	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
+	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast())
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := asked()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {

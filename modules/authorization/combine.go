@@ -101,8 +101,8 @@ func placeOf(organization, authorization uuid.UUID) db.Place {
 // may be nobody's.
 func (s *Service) transact(ctx context.Context, name string, asked func() []batch, options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
-	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce))
-	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
+	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast())
+	results, err := db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		batches := asked()
 		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
 			return nil, err
@@ -118,6 +118,7 @@ func (s *Service) transact(ctx context.Context, name string, asked func() []batc
 		rows = d.rows
 		return results, s.write(ctx, d)
 	}, options...)
+	return results, RefusalOf(err)
 }
 
 func organizationsOf(batches []batch) []uuid.UUID {
@@ -221,7 +222,7 @@ func (s *Service) loadWeeks(ctx context.Context, d *desk, asked map[authorizatio
 // write writes what was decided on the desk: a statement for each table, whatever
 // the number of rows, all of them in one round trip.
 func (s *Service) write(ctx context.Context, d *desk) error {
-	return RefusalOf(db.Together(ctx, func(ctx context.Context) error {
+	return db.Together(ctx, func(ctx context.Context) error {
 		if changed := d.changed(); len(changed) > 0 {
 			if err := s.store.post(ctx, changed); err != nil {
 				return err
@@ -234,7 +235,7 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 			return err
 		}
 		return s.store.remember(ctx, d.rows)
-	}))
+	})
 }
 
 // proof finds out after an ambiguous COMMIT whether the transaction that was to

@@ -43,7 +43,7 @@ type NewAPIKey struct {
 
 // personal are permissions that no API key can hold: with them, whoever steals a
 // key could make more of it, and outlive its revocation.
-var personal = []identity.Permission{apiKeyManage, userChange, userGrant, userInvite, permissionSetChange, caseloadChange, guardianChange, identityProviderManage}
+var personal = []identity.Permission{apiKeyManage, userChange, userGrant, userInvite, permissionSetChange, caseloadChange, guardianChange, identityProviderManage, signInPolicyManage}
 
 // CreateKey makes an API key of the caller's organization, and returns it with its
 // text, which is shown now and never again: what is kept is a hash. The key holds

@@ -21,7 +21,7 @@ func from(t testing.TB, address string) context.Context {
 func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
-		_, err := d.SignIn(ctx, email, "not the password")
+		_, err := d.SignIn(ctx, email, "not the password", "")
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	}
 }
@@ -29,7 +29,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 // requireDelayed returns when the next attempt is looked at.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
-	_, err := d.SignIn(ctx, email, password)
+	_, err := d.SignIn(ctx, email, password, "")
 	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
@@ -54,7 +54,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	}
 	require.Contains(t, d.log.String(), "reason=delayed")
 	d.clock.advance(2 * time.Second)
-	_, err := d.SignIn(away, "ada@example.test", password)
+	_, err := d.SignIn(away, "ada@example.test", password, "")
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
@@ -78,12 +78,12 @@ func TestAStrangerKeepsNobodyOut(t *testing.T) {
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)
 	clinic, stranger := from(t, "198.51.100.7"), from(t, "192.0.2.1")
-	_, err := d.SignIn(clinic, "ada@example.test", password)
+	_, err := d.SignIn(clinic, "ada@example.test", password, "")
 	require.NoError(t, err)
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
 		wait := d.requireDelayed(t, stranger, "ada@example.test", password)
-		_, err := d.SignIn(clinic, "ada@example.test", password)
+		_, err := d.SignIn(clinic, "ada@example.test", password, "")
 		require.NoError(t, err)
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
@@ -104,7 +104,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	for i := range n {
 		go func() {
 			<-barrier
-			_, errs[i] = d.SignIn(t.Context(), "ada@example.test", "not the password")
+			_, errs[i] = d.SignIn(t.Context(), "ada@example.test", "not the password", "")
 			done <- struct{}{}
 		}()
 	}

@@ -26,12 +26,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	mine, err := db.Snapshot(ctx, s.database, "user.password", func(ctx context.Context) (credentials, error) {
-		return credentialsOfCaller(ctx, caller.UserID)
-	})
-	if db.IsNotFound(err) {
-		return SignedIn{}, identity.ErrUnauthenticated
-	}
+	mine, err := s.ownCredentials(ctx, caller)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -39,23 +34,9 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 		wrong[0].Field = "newPassword"
 		return SignedIn{}, fault.InvalidFields(wrong...)
 	}
-	counted := s.keys[0].place(caller.UserID.String(), "") // no address has this form: whoever has a token only must not guess on
-	if err := s.attempt(ctx, counted); err != nil {
+	counted, err := s.provePassword(ctx, caller, mine, c.Current, "currentPassword", "user.change-password")
+	if err != nil {
 		return SignedIn{}, err
-	}
-	matches := len(c.Current) <= maxPassword
-	if matches {
-		if matches, err = s.passwords.matches(ctx, c.Current, mine.Hash); err != nil {
-			return SignedIn{}, err
-		}
-	}
-	if !matches {
-		e := s.passwordEvent(caller)
-		e.Outcome = trail.Denied
-		if err := s.audit.Note(ctx, []trail.Event{e}); err != nil {
-			return SignedIn{}, err
-		}
-		return SignedIn{}, fault.InvalidFields(fault.Field{Field: "currentPassword", Code: "wrong", Message: "is not your password"})
 	}
 	hash, err := s.passwords.hash(ctx, c.New) // before the transaction: no connection waits for it
 	if err != nil {
@@ -82,7 +63,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 		if err := forgetAttempts(ctx, counted); err != nil {
 			return signIn{}, err
 		}
-		return in, s.audit.Record(ctx, []trail.Event{s.passwordEvent(caller)})
+		return in, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, "user.change-password")})
 	})
 	if db.IsNotFound(err) { // somebody has changed the password in the meantime
 		return SignedIn{}, identity.ErrUnauthenticated
@@ -90,16 +71,10 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	mine.User.epoch = in.Epoch
+	mine.User.epoch, mine.User.enrolOnly = in.Epoch, in.mustEnrol(mine.Asks, mine.Factor.isOn())
 	token, err := s.tokens.issue(mine.User, in.ID)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
 	}
 	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: mine.User, Ends: in.EndsAt}, nil
-}
-
-func (s *Service) passwordEvent(caller identity.Caller) trail.Event {
-	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "user.change-password", "user", caller.UserID, s.now()
-	return e
 }

@@ -46,9 +46,9 @@ func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 	next := second.refresh(t, mine.Refresh)
 	second.requireIn(t, next.Token)
 
-	_, err = first.SignIn(t.Context(), u.Email, password)
+	_, err = first.SignIn(t.Context(), u.Email, password, "")
 	require.ErrorIs(t, err, rbac.ErrWrongCredentials)
-	_, err = second.SignIn(t.Context(), u.Email, another)
+	_, err = second.SignIn(t.Context(), u.Email, another, "")
 	require.NoError(t, err)
 	require.NotContains(t, first.log.String(), another)
 	_, err = first.ChangePassword(t.Context(), rbac.PasswordChange{Current: password, New: another})

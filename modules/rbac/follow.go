@@ -124,6 +124,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 		if err := removeAttempts(ctx, s.now().Add(-forgetAfter)); err != nil {
 			return struct{}{}, err
 		}
+		if err := removeUnconfirmed(ctx, s.now().Add(-enrolmentTime)); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, removeSignIns(ctx, s.now(), s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
 	return err

@@ -15,7 +15,7 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes())
+	return slices.Concat(s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes(), s.policyRoutes())
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -23,9 +23,10 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
-			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both.",
-			Refusals:    []*fault.Error{ErrWrongCredentials, ErrSignInDelayed, ErrSignInBusy},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSignIn),
+			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
+				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
+			Refusals: []*fault.Error{ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/refresh", Permission: httpx.Public,
@@ -37,7 +38,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRefresh),
 		},
 		{
-			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn,
+			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOut", Summary: "Sign out",
 			Description: "Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOut),
@@ -64,13 +65,13 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleEndSession),
 		},
 		{
-			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn,
+			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "whoAmI", Summary: "Who am I",
 			Description: "The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 		{
-			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn,
+			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOutEverywhere", Summary: "Sign out everywhere",
 			Description: "Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
@@ -81,6 +82,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 type signInRequest struct {
 	Email    string `json:"email" validate:"required,max=254"`
 	Password string `json:"password" validate:"required"`
+	Code     string `json:"code" validate:"max=40"` // of the second factor, where there is one
 }
 
 type refreshRequest struct {
@@ -95,6 +97,9 @@ type signInBody struct {
 	EndsAt           time.Time `json:"endsAt"`           // when the sign-in ends, however often it is refreshed
 	TokenType        string    `json:"tokenType"`
 	User             userBody  `json:"user"`
+	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
+	// null otherwise. With few, have the person make new ones.
+	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
 }
 
 // userBody is a user as clients see it.
@@ -107,6 +112,9 @@ type userBody struct {
 	Permissions    []identity.Permission `json:"permissions"`
 	// Scopes are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD.
 	Scopes map[identity.Permission][]string `json:"scopes"`
+	// EnrolOnly: the organization asks for a second factor. This sign-in can do nothing
+	// but set one up, and has no permissions until that is done.
+	EnrolOnly bool `json:"enrolOnly"`
 }
 
 // bodyOf describes a user with the roles that an access token holds, and what they may do by them.
@@ -116,6 +124,7 @@ func bodyOf(u User, roles []string, may held) userBody {
 		Roles:       roles,
 		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return may[p] == 0 }),
 		Scopes:      map[identity.Permission][]string{},
+		EnrolOnly:   u.enrolOnly,
 	}
 	for _, p := range b.Permissions {
 		b.Scopes[p] = may[p].Names()
@@ -124,7 +133,7 @@ func bodyOf(u User, roles []string, may held) userBody {
 }
 
 func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
-	signed, err := s.SignIn(ctx, in.Email, in.Password)
+	signed, err := s.SignIn(ctx, in.Email, in.Password, in.Code)
 	if err != nil {
 		return signInBody{}, err
 	}
@@ -141,9 +150,12 @@ func (s *Service) handleRefresh(ctx context.Context, in refreshRequest) (signInB
 
 func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody, error) {
 	roles := names(signed.User.Roles)
-	may, err := s.sets.of(ctx, signed.User.OrganizationID, combine(roles))
-	if err != nil {
-		return signInBody{}, err
+	var may held
+	if !signed.User.enrolOnly {
+		var err error
+		if may, err = s.sets.of(ctx, signed.User.OrganizationID, combine(roles)); err != nil {
+			return signInBody{}, err
+		}
 	}
 	return signInBody{
 		AccessToken:      signed.Token,
@@ -153,6 +165,8 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 		EndsAt:           signed.Ends,
 		TokenType:        "Bearer",
 		User:             bodyOf(signed.User, roles, may),
+
+		RecoveryCodesLeft: signed.RecoveryCodesLeft,
 	}, nil
 }
 
@@ -164,6 +178,7 @@ func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) 
 		return userBody{}, err
 	}
 	caller, err := identity.From(ctx)
+	me.enrolOnly = caller.EnrolOnly
 	return bodyOf(me, caller.Roles, caller.Permissions), err
 }
 

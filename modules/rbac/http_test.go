@@ -70,7 +70,7 @@ func TestSigningInThroughHTTP(t *testing.T) {
 	require.EqualValues(t, 900, answer["expiresIn"])
 	user := object{
 		"id": u.ID.String(), "email": "ada@example.test", "name": "Somebody", "organizationId": d.organization.String(),
-		"roles": []any{"TECHNICIAN"},
+		"roles": []any{"TECHNICIAN"}, "enrolOnly": false,
 		"permissions": []any{
 			"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
 			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "appointment:read-notes",

@@ -41,7 +41,17 @@ func (s *Service) userRoutes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},
+		{
+			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
+			Name: "takeSecondFactor", Summary: "Take a user's second factor away",
+			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
+		},
 	}
+}
+
+func (s *Service) handleTakeFactor(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.TakeSecondFactor(ctx, in.ID)
 }
 
 const base = "/api/v1"
@@ -55,6 +65,7 @@ type account struct {
 	Roles          []Role     `json:"roles"`
 	Disabled       bool       `json:"disabled"`       // cannot sign in
 	PractitionerID *uuid.UUID `json:"practitionerId"` // null: no practitioner
+	SecondFactor   bool       `json:"secondFactor"`   // a sign-in by password asks for a code
 	Version        int        `json:"version"`        // counts every change, starting with 1
 	CreatedAt      time.Time  `json:"createdAt"`
 	UpdatedAt      time.Time  `json:"updatedAt"`
@@ -69,7 +80,7 @@ func (a account) Location() string { return base + "/users/" + a.ID.String() }
 func accountOf(u User) account {
 	return account{
 		ID: u.ID, OrganizationID: u.OrganizationID, Email: u.Email, Name: u.Name, Roles: u.Roles, Disabled: u.Disabled,
-		PractitionerID: u.PractitionerID, Version: u.Version, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+		PractitionerID: u.PractitionerID, SecondFactor: u.SecondFactor, Version: u.Version, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
 }
 

@@ -223,6 +223,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 			return nil, err
 		}
 		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))
+		in.ByProvider = true
 		return &u, insertSignIn(ctx, in, refresh)
 	})
 	if err != nil {

@@ -87,6 +87,7 @@ const (
 	apiKeyManage identity.Permission = "api-key:manage"
 
 	identityProviderManage identity.Permission = "identity-provider:manage"
+	signInPolicyManage     identity.Permission = "sign-in-policy:manage"
 
 	caseloadRead   identity.Permission = "caseload:read"
 	caseloadChange identity.Permission = "caseload:change"
@@ -214,6 +215,7 @@ var shipped = []grant{
 	{permission: apiKeyManage, roles: []Role{Admin}},
 
 	{permission: identityProviderManage, roles: []Role{Admin}},
+	{permission: signInPolicyManage, roles: []Role{Admin}},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
 	{permission: caseloadChange, roles: []Role{Admin}},

@@ -25,11 +25,13 @@ type User struct {
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
 	PractitionerID *uuid.UUID // who they are in the directory; nil: no practitioner
+	SecondFactor   bool       // whether a sign-in by password asks for a code
 	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
 	epoch                int64 // of the tokens that hold
+	enrolOnly            bool  // in the sign-in that this is about: see [identity.Caller]
 	organizationDisabled bool
 }
 
@@ -82,6 +84,7 @@ type Service struct {
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
 	providerSecrets        sealer
+	factorSecrets          sealer
 	publicURL, frontendURL string
 }
 
@@ -133,6 +136,7 @@ func New(d Dependencies) *Service {
 		cookies:   newSealer("sign-ins under way", d.Secret, d.Former...),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
 		providerSecrets: newSealer("secrets at identity providers", d.Secret, d.Former...),
+		factorSecrets:   newSealer("secrets of second factors", d.Secret, d.Former...),
 
 		database:    d.Database,
 		clock:       d.Clock,

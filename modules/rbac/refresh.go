@@ -108,6 +108,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 			return outcome{}, err
 		}
 		out := outcome{user: found.Found.user(), signIn: found.In}
+		out.user.enrolOnly = found.In.mustEnrol(found.Asks, out.user.SecondFactor)
 		if reason := out.signIn.overAt(now, out.user); reason != "" {
 			out.refused = reason
 			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, reason)

@@ -48,10 +48,17 @@ func (s sealer) seal(text, about []byte) []byte { return s[0].Seal(nil, nil, tex
 
 // open returns the text. The error is errSeal.
 func (s sealer) open(sealed, about []byte) ([]byte, error) {
-	for _, each := range s {
+	text, _, err := s.openStale(sealed, about)
+	return text, err
+}
+
+// openStale is [sealer.open], and tells whether a former key has sealed it: then it is
+// to be sealed anew, before that key is forgotten.
+func (s sealer) openStale(sealed, about []byte) (text []byte, stale bool, err error) {
+	for i, each := range s {
 		if text, err := each.Open(nil, nil, sealed, about); err == nil {
-			return text, nil
+			return text, i > 0, nil
 		}
 	}
-	return nil, errSeal
+	return nil, false, errSeal
 }

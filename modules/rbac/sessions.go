@@ -29,6 +29,7 @@ type signIn struct {
 	EndedAt        *time.Time
 	Address        string
 	Place          []byte // stands for user and address together
+	ByProvider     bool   // an identity provider has said who it is
 }
 
 // TableName names the table for gorm.
@@ -48,6 +49,10 @@ func (in signIn) overAt(now time.Time, u User) string {
 	}
 	return ""
 }
+
+// mustEnrol reports whether the sign-in can do nothing but set up a second factor. Who
+// comes from an identity provider was asked there for whatever it wants.
+func (in signIn) mustEnrol(asks, has bool) bool { return asks && !has && !in.ByProvider }
 
 // use has the sign-in last for the idle time from now on, and not past its end.
 func (in *signIn) use(now time.Time, idle time.Duration) {

@@ -23,16 +23,21 @@ type SignedIn struct {
 	RefreshExpires time.Duration // unless it is exchanged before
 	Ends           time.Time     // when the sign-in ends, whatever is done
 	User           User
+	// RecoveryCodesLeft is how many are good, after a sign-in with a second factor.
+	RecoveryCodesLeft *int
 }
 
-// SignIn checks an e-mail address and a password, and issues an access token and a
-// refresh token. It needs no caller in the context, and holds no connection while it hashes.
+// SignIn checks an e-mail address, a password and, where the user has a second factor,
+// a code of it, and issues an access token and a refresh token. It needs no caller in
+// the context, and holds no connection while it hashes.
 //
 // An unknown address, a wrong password, a disabled user and one of a disabled organization take the same time and
 // get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
-// them. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
-// [ErrSignInBusy].
-func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn, error) {
+// them. Only whoever has the password learns that there is a second factor:
+// [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
+// them counts as a wrong password does until the sign-in succeeds. Further errors:
+// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy].
+func (s *Service) SignIn(ctx context.Context, email, password, code string) (SignedIn, error) {
 	if len(password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
 			Field: "password", Code: "max", Message: fmt.Sprintf("must have at most %d bytes", maxPassword),
@@ -67,7 +72,30 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 	if unknown || !matches || known.User.out() != "" {
 		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches, known.User), ErrWrongCredentials)
 	}
+	var proven proof
+	if known.Factor.isOn() {
+		var why verdict
+		if proven, why = s.judge(known.Factor, code); why != codeGood {
+			return SignedIn{}, s.refuseCode(ctx, known, why)
+		}
+	}
+	signed, err := s.enter(ctx, known, proven, counted, here)
+	if spent := (spentError{}); errors.As(err, &spent) {
+		err = s.refuseCode(ctx, known, spent.why)
+	}
+	if err != nil {
+		return SignedIn{}, err
+	}
+	s.logger.WithFields(userFields("signed_in", known.User)).Info("a user has signed in")
+	return signed, nil
+}
+
+// enter begins the sign-in of somebody who has proven who they are, uses up what the
+// second factor's code proves, and forgets the attempts that were counted. The error is a
+// spentError where somebody else was quicker with the same code.
+func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted, here []byte) (SignedIn, error) {
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
+	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
 			return false, err
@@ -75,7 +103,8 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		_, err := takeRefreshToken(ctx, refresh.hash())
 		return err == nil, ignoreNotFound(err)
 	}
-	_, err = db.Serializable(ctx, s.database, "user.sign-in", func(ctx context.Context) (struct{}, error) {
+	var left *int // recovery codes
+	_, err := db.Serializable(ctx, s.database, "user.sign-in", func(ctx context.Context) (struct{}, error) {
 		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
 			if done, err := there(ctx); done || err != nil {
 				return struct{}{}, err
@@ -84,19 +113,26 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (SignedIn,
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
 			return struct{}{}, err
 		}
+		if known.Factor.isOn() {
+			var err error
+			if left, err = s.spend(ctx, known.Factor, proven); err != nil {
+				return struct{}{}, err
+			}
+		}
 		if err := insertSignIn(ctx, in, refresh); err != nil {
 			return struct{}{}, err
 		}
 		if err := forgetAttempts(ctx, counted); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordSignIn(ctx, known.User)
+		return struct{}{}, s.recordSignIn(ctx, known.User, proven)
 	}, db.ProvenBy(there))
 	if err != nil {
 		return SignedIn{}, err
 	}
-	s.logger.WithFields(userFields("signed_in", known.User)).Info("a user has signed in")
-	return s.issue(known.User, in, refresh)
+	signed, err := s.issue(known.User, in, refresh)
+	signed.RecoveryCodesLeft = left
+	return signed, err
 }
 
 // refuse keeps that a sign-in was refused for the reason, and returns the refusal.

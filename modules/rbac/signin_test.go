@@ -20,7 +20,7 @@ func TestASignIn(t *testing.T) {
 	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'gone@example.test'")
 
 	t.Run("it gives a token for the user", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), " ADA@example.test", password)
+		signed, err := d.SignIn(t.Context(), " ADA@example.test", password, "")
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, signed.Expires)
 		require.Equal(t, u.ID, signed.User.ID)
@@ -42,7 +42,7 @@ func TestASignIn(t *testing.T) {
 			{"", ""},
 			{"ada@example.test' OR '1'='1", password},
 		} {
-			_, err := d.SignIn(t.Context(), c.email, c.password)
+			_, err := d.SignIn(t.Context(), c.email, c.password, "")
 			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 			f, _ := fault.From(err)
 			require.Nil(t, f.Details())
@@ -53,13 +53,13 @@ func TestASignIn(t *testing.T) {
 		}
 	})
 	t.Run("it refuses a password that is too long to be one", func(t *testing.T) {
-		_, err := d.SignIn(t.Context(), "ada@example.test", strings.Repeat("ä", 65))
+		_, err := d.SignIn(t.Context(), "ada@example.test", strings.Repeat("ä", 65), "")
 		require.Equal(t, []string{"password"}, wrongFields(t, err))
-		_, err = d.SignIn(t.Context(), "ada@example.test", strings.Repeat("x", 128))
+		_, err = d.SignIn(t.Context(), "ada@example.test", strings.Repeat("x", 128), "")
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	})
 	t.Run("it ends with the lifetime of the token", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), "ada@example.test", password)
+		signed, err := d.SignIn(t.Context(), "ada@example.test", password, "")
 		require.NoError(t, err)
 		d.clock.advance(16 * time.Minute)
 		_, err = d.Authenticate(t.Context(), signed.Token)

@@ -51,6 +51,8 @@ type credentials struct {
 	User   User
 	Hash   string
 	AtHome bool // they have signed in from there of late
+	Factor factor
+	Asks   bool // the organization asks for one
 }
 
 // foundUser is a user with the roles, read in one statement: a known address
@@ -60,13 +62,24 @@ type foundUser struct {
 	RoleNames string
 	// OrganizationDisabled comes with the user: nobody may come in who does not ask it.
 	OrganizationDisabled bool
+	SecondFactor         bool
 }
 
 const userColumns = `u.*, (
 		SELECT coalesce(string_agg(r.role, ' '), '')
 		FROM user_roles r
 		WHERE r.organization_id = u.organization_id AND r.user_id = u.id
-	) AS role_names, (SELECT o.disabled FROM organizations o WHERE o.id = u.organization_id) AS organization_disabled`
+	) AS role_names, EXISTS (
+		SELECT FROM second_factors s
+		WHERE s.organization_id = u.organization_id AND s.user_id = u.id AND s.confirmed_at IS NOT NULL
+	) AS second_factor, (
+		SELECT o.disabled FROM organizations o WHERE o.id = u.organization_id
+	) AS organization_disabled`
+
+// asksSQL is whether the organization of a user asks for a second factor.
+const asksSQL = `EXISTS (
+		SELECT FROM sign_in_policies p WHERE p.organization_id = u.organization_id AND p.second_factor_required
+	) AS asks`
 
 const selectUser = `SELECT ` + userColumns + ` FROM users u`
 
@@ -78,7 +91,7 @@ func (f foundUser) user() User {
 	row := f.Row
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
-		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 		epoch: row.TokenEpoch, organizationDisabled: f.OrganizationDisabled,
 	}
 }
@@ -95,9 +108,10 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 	return rows[0], nil
 }
 
-// credentialsOf finds a user of any organization by the e-mail address, and tells
-// whether they have signed in at the place since the given time.
-// Index: users_email_once, sign_ins_by_user.
+// credentialsOf finds a user of any organization by the e-mail address, with their
+// second factor, and tells whether they have signed in at the place since the given time:
+// all of it in one statement, as for an address that nobody has.
+// Index: users_email_once, sign_ins_by_user, the primary key of second_factors.
 func credentialsOf(ctx context.Context, email string, place []byte, since time.Time) (credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -105,21 +119,28 @@ func credentialsOf(ctx context.Context, email string, place []byte, since time.T
 	}
 	var rows []struct {
 		Found  foundUser `gorm:"embedded"`
+		Factor factor    `gorm:"embedded;embeddedPrefix:f_"`
 		AtHome bool
+		Asks   bool
 	}
 	err = tx.Raw(`
 		SELECT `+userColumns+`, EXISTS (
 			SELECT FROM sign_ins i
 			WHERE i.organization_id = u.organization_id AND i.user_id = u.id AND i.place = ? AND i.used_at >= ?
-		) AS at_home
-		FROM users u WHERE u.email = ?`, place, since, email).Scan(&rows).Error
+		) AS at_home, `+asksSQL+`,
+			f.organization_id AS f_organization_id, f.user_id AS f_user_id, f.secret AS f_secret, f.begun_at AS f_begun_at,
+			f.confirmed_at AS f_confirmed_at, f.last_step AS f_last_step, f.wrong_codes AS f_wrong_codes
+		FROM users u
+		LEFT JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id
+		WHERE u.email = ?`, place, since, email).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		err = gorm.ErrRecordNotFound
 	}
 	if err != nil {
 		return credentials{}, err
 	}
-	return credentials{User: rows[0].Found.user(), Hash: rows[0].Found.Row.PasswordHash, AtHome: rows[0].AtHome}, nil
+	r := rows[0]
+	return credentials{User: r.Found.user(), Hash: r.Found.Row.PasswordHash, AtHome: r.AtHome, Factor: r.Factor, Asks: r.Asks}, nil
 }
 
 // takeUser returns a user of the caller's organization.

@@ -28,6 +28,7 @@ type foundRefresh struct {
 	Found  foundUser  `gorm:"embedded"`
 	In     signIn     `gorm:"embedded;embeddedPrefix:in_"`
 	UsedAt *time.Time // the token's
+	Asks   bool       // the organization asks for a second factor
 }
 
 // takeRefreshToken finds a token of any organization by its hash.
@@ -39,10 +40,10 @@ func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	}
 	var rows []foundRefresh
 	err = tx.Raw(`
-		SELECT `+userColumns+`, t.used_at,
+		SELECT `+userColumns+`, t.used_at, `+asksSQL+`,
 			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
 			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
-			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place
+			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place, i.by_provider AS in_by_provider
 		FROM refresh_tokens t
 		JOIN sign_ins i ON i.organization_id = t.organization_id AND i.id = t.sign_in_id
 		JOIN users u ON u.organization_id = i.organization_id AND u.id = i.user_id

@@ -31,6 +31,7 @@ type claims struct {
 	Roles        []string  `json:"roles"`
 	Epoch        int64     `json:"epoch"` // of the user's tokens: see users.token_epoch
 	SignIn       uuid.UUID `json:"sid"`   // of which it is
+	EnrolOnly    bool      `json:"enrol,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -73,6 +74,7 @@ func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
 		Roles:        names(u.Roles),
 		Epoch:        u.epoch,
 		SignIn:       signIn,
+		EnrolOnly:    u.enrolOnly,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuer,
 			Subject:   u.ID.String(),
@@ -107,7 +109,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	if err == nil {
 		err = s.standing.check(caller)
 	}
-	if err == nil {
+	if err == nil && !caller.EnrolOnly { // who may nothing but enrol holds nothing
 		caller.Permissions, err = s.sets.of(ctx, caller.OrganizationID, combine(caller.Roles))
 	}
 	if err != nil {
@@ -151,6 +153,7 @@ func (t *tokens) verify(token string) (*verified, error) {
 		SignInID:       c.SignIn,
 		Epoch:          c.Epoch,
 		Roles:          c.Roles,
+		EnrolOnly:      c.EnrolOnly,
 		Until:          c.ExpiresAt.Time,
 	}}, nil
 }

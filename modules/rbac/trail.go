@@ -141,10 +141,19 @@ type refusedSignIn struct {
 	Reason string `json:"reason"`
 }
 
-// recordSignIn keeps, with the sign-in, that somebody has signed in.
-func (s *Service) recordSignIn(ctx context.Context, u User) error {
+// provenBy is the After of a sign-in with a second factor.
+type provenBy struct {
+	SecondFactor string `json:"secondFactor"` // code, or recovery-code
+}
+
+// recordSignIn keeps, with the sign-in, that somebody has signed in, and by which
+// second factor.
+func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error {
 	e := s.signInEvent(ctx, u)
 	e.ActorID = u.ID
+	if by := proven.name(); by != "" {
+		e.After = provenBy{by}
+	}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 

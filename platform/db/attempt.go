@@ -16,10 +16,13 @@ import (
 // that is done in it.
 type attempt struct {
 	unit    unit
-	number  int  // 1 for the first
-	inDoubt bool // see [InDoubt]
+	number  int             // 1 for the first
+	inDoubt bool            // see [InDoubt]
+	caller  context.Context // ends when nobody waits any more, before that of the transaction
 
 	connection *sql.Conn // of the transaction
+	last       []write   // what is to be sent with COMMIT; see [WritingLast]
+	stopped    bool      // the server has refused one of those, and so has not come to COMMIT
 
 	mu      sync.Mutex
 	tenancy tenancy

@@ -196,6 +196,32 @@ func TestContext(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, int64(1), c.operation(t, "waiter").Cancelled)
 	})
+
+	t.Run("it stops waiting for a lane's lock with its context", func(t *testing.T) {
+		t.Parallel()
+		c := newCounters(t, patient)
+		holder, err := c.outside.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer cancel()
+			for waiting := false; !waiting; {
+				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		_, err = db.Serializable(ctx, c.DB, "queue", func(context.Context) (int, error) {
+			t.Error("the lock is another's")
+			return 0, nil
+		}, db.Locking("unit_lane"))
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, int64(1), c.operation(t, "queue").Cancelled)
+		c.idle(t)
+	})
 }
 
 // waitUntilWaiting returns once the connection waits for a lock.

@@ -71,7 +71,8 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool)}), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
+	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
+	d := &DB{pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log}), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
 	d.sql.SetMaxIdleConns(0) // the pool keeps them
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
@@ -80,7 +81,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		DisableAutomaticPing:     true, // it knows no context; see Ping below
 		TranslateError:           true,
 		PrepareStmt:              false, // deadlocks with a bounded pool; pgx caches statements itself
-		Logger:                   queryLog{logger: c.Logger, slow: c.SlowQuery},
+		Logger:                   log,
 	})
 	if err == nil {
 		err = d.Ping(ctx)

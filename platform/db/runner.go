@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgerrcode"
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -44,6 +43,7 @@ type unit struct {
 	constraints []string
 	locks       []string // tables
 	all         bool     // see [AllOrganizations]
+	writesLast  bool     // see [WritingLast]
 }
 
 // Option changes how a unit of work is run.
@@ -137,7 +137,10 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u, number: number, inDoubt: inDoubt, tenancy: tenancyOf(ctx, u)}
+	a = &attempt{unit: u, number: number, inDoubt: inDoubt, caller: ctx, tenancy: tenancyOf(ctx, u)}
+	if !d.locks {
+		a.unit.locks = nil
+	}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	lasting, release := outlive(ctx, rollbackGrace)
@@ -149,10 +152,6 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
 			at = inBody
 			a.start(tx)
-			if err := d.lock(ctx, u); err != nil {
-				a.giveUp()
-				return err
-			}
 			if err := body(ctx); err != nil {
 				a.giveUp()
 				return err
@@ -167,20 +166,10 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 			return nil
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
+	if a.stopped {
+		at = inBody
+	}
 	return a, at, err
-}
-
-// lock waits for the unit's table locks.
-func (d *DB) lock(ctx context.Context, u unit) error {
-	if !d.locks {
-		return nil
-	}
-	for _, table := range u.locks {
-		if err := Write(ctx, 0, "LOCK TABLE "+pgx.Identifier{table}.Sanitize()+" IN EXCLUSIVE MODE"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"omnirapeutic/platform/identity"
@@ -117,7 +119,10 @@ func (a *attempt) untold() (write, bool) {
 }
 
 // connector has transactions begin with their reach.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	log queryLog
+}
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -125,16 +130,20 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connection{made.(*stdlib.Conn)}, nil
+	return connection{made.(*stdlib.Conn), c.log}, nil
 }
 
 // connection is the driver's, but for how a transaction begins.
-type connection struct{ *stdlib.Conn }
+type connection struct {
+	*stdlib.Conn
+	log queryLog
+}
 
-// BeginTx sends BEGIN and the reach in one round trip. It is set for the
-// transaction alone, as a pooler in transaction mode asks, and also where it is
-// nothing: no default of a role's may widen it. SET takes no snapshot, so a lock
-// can still be waited for.
+// BeginTx sends BEGIN, the reach and the locks that [Locking] asked for in one round
+// trip. The reach is set for the transaction alone, as a pooler in transaction mode
+// asks, and also where it is nothing: no default of a role's may widen it. Neither
+// SET nor LOCK TABLE takes a snapshot, so what is read after the wait is of after it.
+// Whoever waits for a lock waits no longer than the caller does.
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -147,21 +156,50 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if o.ReadOnly {
 		begin += " read only"
 	}
-	tx, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; set local omni.organizations = '" + a.tenancy.String() + "'"})
+	begin += "; set local omni.organizations = '" + a.tenancy.String() + "'"
+	for _, table := range a.unit.locks {
+		begin += "; " + lockOf(table)
+	}
+	began := time.Now()
+	tx, err := c.Conn.Conn().BeginTx(a.caller, pgx.TxOptions{BeginQuery: begin})
+	for _, table := range a.unit.locks {
+		c.log.Trace(ctx, began, func() (string, int64) { return lockOf(table), 0 }, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return transaction{ctx, tx}, nil
+	return transaction{ctx, tx, c.log}, nil
+}
+
+func lockOf(table string) string {
+	return "LOCK TABLE " + pgx.Identifier{table}.Sanitize() + " IN EXCLUSIVE MODE"
 }
 
 // transaction is ended on the context that it began with.
 type transaction struct {
 	ctx context.Context
 	tx  pgx.Tx
+	log queryLog
 }
 
-// Commit implements driver.Tx.
-func (t transaction) Commit() error { return t.tx.Commit(t.ctx) }
+// Commit implements driver.Tx. With COMMIT goes what was kept for it.
+func (t transaction) Commit() error {
+	a := attemptIn(t.ctx)
+	if len(a.last) == 0 {
+		return t.tx.Commit(t.ctx)
+	}
+	if t.tx.Conn().PgConn().TxStatus() == idle {
+		return ErrTransactionOver // as in [attempt.driver]
+	}
+	writes := append(a.last, write{anyRows, "commit", nil})
+	carriedOut, err := pipeline(t.ctx, t.tx.Conn(), t.log.Trace, writes)
+	if carriedOut < len(writes) {
+		var server *pgconn.PgError
+		a.stopped = carriedOut < len(a.last) && errors.As(err, &server)
+		_ = t.tx.Rollback(t.ctx) // a connection that stays in a transaction is not used again
+	}
+	return err
+}
 
 // Rollback implements driver.Tx.
 func (t transaction) Rollback() error { return t.tx.Rollback(t.ctx) }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,13 +22,14 @@ func Write(ctx context.Context, rows int, statement string, arguments ...any) er
 		t.writes = append(t.writes, w)
 		return nil
 	}
-	return send(ctx, []write{w})
+	return sendNowOrLast(ctx, []write{w})
 }
 
 // Together has everything that fn hands to [Write] executed in one round trip when
 // fn has returned nil, in its order, up to the first that fails, whose error it
 // returns. So fn does not see what it writes, and must not read it; where it fails
-// itself, nothing is sent. Inside another Together it joins that.
+// itself, nothing is sent. Inside another Together it joins that, and in a unit of
+// work that is [WritingLast] all waits for COMMIT.
 func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 	if _, joined := ctx.Value(togetherKey{}).(*together); joined {
 		return fn(ctx)
@@ -36,7 +38,20 @@ func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 	if err := fn(context.WithValue(ctx, togetherKey{}, &t)); err != nil || len(t.writes) == 0 {
 		return err
 	}
-	return send(ctx, t.writes)
+	return sendNowOrLast(ctx, t.writes)
+}
+
+// WritingLast has all that the transaction hands to [Write] sent with its COMMIT, in
+// one round trip: for work that reads, decides and writes, in that order, and so
+// loses nothing by not seeing what it has written. Statements that fail do so when
+// the body has returned, and the runner returns their errors; what the function gives
+// to the runner is theirs to map. Work that joins a transaction does as the one who
+// began it asked for.
+//
+// Where a statement writes other rows than it must, *[RowsError] comes after COMMIT: it
+// tells of a bug, and what must not be committed is to be held by the database.
+func WritingLast() Option {
+	return func(u *unit) { u.writesLast = true }
 }
 
 // Read runs a query in the transaction of the context and has each row read by fn,
@@ -124,41 +139,69 @@ type write struct {
 	arguments []any
 }
 
+// sendNowOrLast executes statements, or keeps them for COMMIT.
+func sendNowOrLast(ctx context.Context, writes []write) error {
+	if a := attemptIn(ctx); a != nil && a.unit.writesLast {
+		_, err := handle(ctx)
+		if err == nil {
+			a.last = append(a.last, writes...)
+		}
+		return err
+	}
+	return send(ctx, writes)
+}
+
 // send executes statements in one round trip.
 func send(ctx context.Context, writes []write) error {
 	tx, err := handle(ctx)
 	if err != nil {
 		return err
 	}
-	if first, untold := attemptIn(ctx).untold(); untold {
-		writes = slices.Insert(slices.Clone(writes), 0, first)
-	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
-		var batch pgx.Batch
-		for _, w := range writes {
-			batch.Queue(w.statement, w.arguments...)
-		}
-		began := time.Now()
-		results := c.SendBatch(ctx, &batch)
-		var failed error
-		for _, w := range writes {
-			tag, err := results.Exec()
-			tx.Logger.Trace(ctx, began, func() (string, int64) { return w.statement, tag.RowsAffected() }, err)
-			began = time.Now()
-			if err == nil && tag.RowsAffected() != int64(w.rows) {
-				err = &RowsError{Statement: w.statement, Want: int64(w.rows), Got: tag.RowsAffected()}
-			}
-			if err != nil {
-				failed = err
-				break
-			}
-		}
-		if err := results.Close(); failed == nil {
-			failed = err
-		}
-		return failed
+		_, err := pipeline(ctx, c, tx.Logger.Trace, writes)
+		return err
 	})
 }
+
+// pipeline executes statements in one round trip, and the reach before them where it
+// is still to be told. It returns how many of them were carried out before one failed.
+func pipeline(
+	ctx context.Context, c *pgx.Conn, trace func(context.Context, time.Time, func() (string, int64), error), writes []write,
+) (carriedOut int, failed error) {
+	if first, untold := attemptIn(ctx).untold(); untold {
+		writes = slices.Insert(slices.Clone(writes), 0, first)
+		carriedOut--
+	}
+	var batch pgx.Batch
+	for _, w := range writes {
+		batch.Queue(w.statement, w.arguments...)
+	}
+	began := time.Now()
+	results := c.SendBatch(ctx, &batch)
+	var miscounted error
+	for _, w := range writes {
+		tag, err := results.Exec()
+		if w.rows != anyRows {
+			trace(ctx, began, func() (string, int64) { return w.statement, tag.RowsAffected() }, err)
+		}
+		began = time.Now()
+		if err != nil {
+			failed = err
+			break
+		}
+		carriedOut++
+		if got := tag.RowsAffected(); miscounted == nil && w.rows != anyRows && got != int64(w.rows) {
+			miscounted = &RowsError{Statement: w.statement, Want: int64(w.rows), Got: got}
+		}
+	}
+	if err := results.Close(); failed == nil {
+		failed = err
+	}
+	return carriedOut, cmp.Or(failed, miscounted)
+}
+
+// anyRows is the number of rows of a statement that writes none, as COMMIT.
+const anyRows = -1
 
 // driver lends out the driver's connection, unless the transaction on it is over:
 // what is sent then would be committed by itself.

@@ -57,6 +57,7 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 	}
 	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: at}
 	switch {
+	case at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
 	case at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
 	case retryable(state):
@@ -78,9 +79,12 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 
 func judgeCommit(err error, state string) kind {
 	var server *pgconn.PgError
+	var rows *RowsError
 	switch {
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return refused // the server's own answer: it has rolled back
+	case errors.As(err, &rows):
+		return refused // committed, and not as was asked for: see [WritingLast]
 	case !errors.As(err, &server), server.SeverityUnlocalized != "ERROR", connectionLost(state),
 		state == pgerrcode.StatementCompletionUnknown:
 		return ambiguous

@@ -60,6 +60,8 @@ type Route struct {
 	// of these scopes, as all that it reads and changes is kept to their reach (see the
 	// package db). Where none is said, the permission is needed for the whole organization.
 	Limited identity.Scope
+	// Enrolling: also for callers who must set up a second factor before anything else.
+	Enrolling bool
 	// Reads names what data of patients the answer shows, as "authorization". Who was
 	// shown it is recorded before the answer leaves. An operation that answers with a
 	// patientId names it, or does not mount.

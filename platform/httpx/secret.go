@@ -31,7 +31,14 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(s))
 }
 
-var typeSecret = reflect.TypeFor[Secret]()
+// Secrets are several [Secret] that are told together, such as recovery codes; null
+// where there are none.
+type Secrets []Secret
+
+var (
+	typeSecret  = reflect.TypeFor[Secret]()
+	typeSecrets = reflect.TypeFor[Secrets]()
+)
 
 // secretsOf returns where the struct has secrets. It panics where one lies deeper
 // than [withoutSecrets] reaches.
@@ -46,7 +53,7 @@ func secretsOf(t reflect.Type) [][]int {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		switch {
-		case f.Type == typeSecret:
+		case f.Type == typeSecret || f.Type == typeSecrets:
 			found = append(found, []int{i})
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			for _, deeper := range secretsOf(f.Type) {

@@ -80,3 +80,17 @@ func run(t *testing.T, endpoint httpx.Endpoint) httpx.Reply {
 	require.NoError(t, err)
 	return reply
 }
+
+func TestSecretsThatAreToldTogether(t *testing.T) {
+	t.Parallel()
+	type keys struct {
+		Codes httpx.Secrets `json:"codes"`
+		None  httpx.Secrets `json:"none"`
+	}
+	reply := run(t, httpx.Handle(http.StatusOK, func(context.Context, httpx.None) (keys, error) {
+		return keys{Codes: httpx.Secrets{"open", "sesame"}}, nil
+	}))
+	require.JSONEq(t, `{"codes":["open","sesame"],"none":null}`, string(reply.Body))
+	require.JSONEq(t, `{"codes":null,"none":null}`, string(reply.Kept))
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}), "sesame")
+}

@@ -41,7 +41,10 @@ type Caller struct {
 	// Acting is the permission under which a request is served: its scope is the reach
 	// of all that the request reads and changes. Empty: work of the program's own,
 	// which reaches all of the organization.
-	Acting         Permission
+	Acting Permission
+	// EnrolOnly: the organization asks for a second factor that this user does not have,
+	// and until there is one they may do nothing but set it up.
+	EnrolOnly      bool
 	GrantID        *uuid.UUID // under which the glass was broken, where it is
 	GrantPatientID *uuid.UUID // whose records may be read under it; only in requests that change nothing
 }
@@ -114,6 +117,11 @@ func (c Caller) Require(p Permission) error {
 	}
 	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
 }
+
+// ErrEnrolFirst says that somebody has no second factor, and needs one: see
+// [Caller.EnrolOnly].
+var ErrEnrolFirst = fault.Define(fault.Forbidden, "second-factor-missing", "Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.").
+	Advising("Lead the person through setting one up, beginning with `PUT /auth/second-factor`.")
 
 // ErrPeopleOnly says that another system asked for what is about the person who
 // has signed in.

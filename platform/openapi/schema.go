@@ -89,6 +89,7 @@ var (
 	typeDate    = reflect.TypeFor[calendar.Date]()
 	typeRaw     = reflect.TypeFor[json.RawMessage]()
 	typeSecret  = reflect.TypeFor[httpx.Secret]()
+	typeSecrets = reflect.TypeFor[httpx.Secrets]()
 	typeText    = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
 	isPatch     = reflect.TypeFor[patch.Checker]()
 	isSchemer   = reflect.TypeFor[JSONSchemer]()
@@ -105,6 +106,8 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"type", "string"}, {"format", "date"}}, d == sent
 	case t == typeSecret:
 		return Object{{"type", "string"}}, true
+	case t == typeSecrets:
+		return Object{{"type", "array"}, {"items", Object{{"type", "string"}}}}, true
 	case t == typeRaw || t.Kind() == reflect.Interface:
 		return Object{}, false
 	case (d == sent || t.Kind() != reflect.Struct) && t.Implements(isSchemer):

@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
          */
         post: operations["signIn"];
         delete?: never;
@@ -584,6 +584,100 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Have I a second factor
+         * @description Whether one's sign-ins by password ask for a code, and how many recovery codes are left.
+         *
+         *     For everybody who is signed in.
+         */
+        get: operations["getMySecondFactor"];
+        /**
+         * Begin to set up a second factor
+         * @description Gives a secret for an authenticator app (TOTP, RFC 6238): show `otpauth` as a QR code, and `secret` for people who type it. Both are told in this answer and never again. Nothing changes until `PUT /auth/second-factor/confirmation` has the app's first code, within 15 minutes; to begin anew makes another secret. Needs the password.
+         *
+         *     For everybody who is signed in.
+         */
+        put: operations["beginMySecondFactor"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/second-factor/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Turn the second factor on
+         * @description Takes the code that the app shows. From now on a sign-in by password needs one. The recovery codes, each good once in the place of a code, are told in this answer and never again: have the person keep them elsewhere than on the telephone. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
+         *
+         *     For everybody who is signed in.
+         */
+        put: operations["confirmMySecondFactor"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/second-factor/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Make new recovery codes
+         * @description Gives ten new recovery codes, once; those of before are worth nothing from now on. Needs the password and a code, or one of the recovery codes.
+         *
+         *     For everybody who is signed in.
+         */
+        put: operations["renewMyRecoveryCodes"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/second-factor/off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Turn the second factor off
+         * @description Needs the password and a code, or a recovery code. For another app or telephone: turn it off, and begin anew.
+         *
+         *     For everybody who is signed in.
+         */
+        put: operations["turnMySecondFactorOff"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/users": {
         parameters: {
             query?: never;
@@ -651,6 +745,28 @@ export interface paths {
         put: operations["setUserRoles"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a user's second factor away
+         * @description For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["takeSecondFactor"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1021,6 +1137,34 @@ export interface paths {
          *     Permission: `identity-provider:manage`.
          */
         delete: operations["removeIdentityProvider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the sign-in policy
+         * @description What the organization asks of those who sign in with a password.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        get: operations["getSignInPolicy"];
+        /**
+         * Ask for a second factor, or not
+         * @description With `secondFactorRequired`, whoever signs in with a password and has no second factor gets a sign-in that can do nothing but set one up (`enrolOnly`), from the next sign-in and the next refresh on; an access token that was issued before goes on until it ends. It is the same for whoever turns this on. Not asked are those who come from the identity provider, and API keys.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        put: operations["setSignInPolicy"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2490,6 +2634,8 @@ export interface components {
              * @description Null: no practitioner.
              */
             practitionerId: string | null;
+            /** @description A sign-in by password asks for a code. */
+            secondFactor: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -3177,6 +3323,9 @@ export interface components {
              */
             operation: "reserve" | "release" | "expire" | "consume" | "adjust";
         };
+        BeginFactorRequest: {
+            password: string;
+        };
         /** @description This gives or concerns permissions that you do not hold yourself. */
         BeyondOwnPermissionsProblem: {
             type: string;
@@ -3289,6 +3438,12 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description What proves that it is the caller, and not somebody at their screen. */
+        BothFactors: {
+            password: string;
+            /** @description That the app shows, or a recovery code. */
+            code: string;
         };
         BulkAnswer: {
             results: components["schemas"]["BulkResult"][];
@@ -3523,6 +3678,19 @@ export interface components {
             settings: components["schemas"]["Setting"][];
             /** @description Says how the program's database role could pass row level security; null where it cannot. */
             rowSecurityGap: string | null;
+        };
+        ConfirmFactorRequest: {
+            /** @description That the app shows. */
+            code: string;
+        };
+        ConfirmedFactor: {
+            /** @description Each good once. */
+            recoveryCodes: string[] | null;
+            /** @description In place of the one that was sent. */
+            accessToken: string | null;
+            /** @description In seconds. */
+            expiresIn: number;
+            tokenType: string;
         };
         ConsumeAnswer: {
             reservations: components["schemas"]["Reservation"][];
@@ -3876,6 +4044,17 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["GrantChange"];
+        };
+        Enrolment: {
+            /** @description In base32, for people who type it. */
+            secret: string | null;
+            /** @description A URI, for an app that scans it as a QR code. */
+            otpauth: string | null;
+            /**
+             * Format: date-time
+             * @description After that it is void.
+             */
+            confirmUntil: string;
         };
         EntrustRequest: {
             /** Format: uuid */
@@ -4857,6 +5036,25 @@ export interface components {
             /** Format: date */
             serviceDate?: string | null;
         };
+        /** @description There is no second factor. */
+        NoSecondFactorProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "no-second-factor";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         NoShowRequest: {
             reason?: string | null;
         };
@@ -5075,6 +5273,25 @@ export interface components {
             instance: string;
             /** @constant */
             code: "own-organization";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
+        OwnSecondFactorProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "own-second-factor";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
             reasons?: components["schemas"]["Reason"][];
@@ -5561,6 +5778,29 @@ export interface components {
             /** @description As in the problem document of that code. */
             details: unknown;
         };
+        /** @description After too many wrong codes those of the app are not looked at any more. A recovery code is needed. */
+        RecoveryCodeRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "recovery-code-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        RecoveryCodes: {
+            /** @description Each good once. */
+            recoveryCodes: string[] | null;
+        };
         /** @description The refresh token does not hold, or not any more. Sign in again. */
         RefreshRefusedProblem: {
             type: string;
@@ -5793,6 +6033,113 @@ export interface components {
             startsOn: string;
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+        };
+        /** @description What a user sees of their own second factor. */
+        SecondFactor: {
+            on: boolean;
+            /**
+             * Format: date-time
+             * @description Null: it is not on.
+             */
+            since: string | null;
+            /** @description That are good. */
+            recoveryCodesLeft: number;
+            /**
+             * Format: date-time
+             * @description One was begun, and waits for its first code; null: none.
+             */
+            confirmUntil: string | null;
+            /** @description The organization asks for one of those who sign in by password. */
+            required: boolean;
+        };
+        /** @description Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else. */
+        SecondFactorMissingProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "second-factor-missing";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description No second factor was begun that could be confirmed, or more than 15 minutes ago. */
+        SecondFactorNotBegunProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "second-factor-not-begun";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description You have a second factor already. */
+        SecondFactorOnProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "second-factor-on";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The password is right. Now the code that the authenticator app shows is needed, or a recovery code. */
+        SecondFactorRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "second-factor-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The code is not right, or was used before: each is good once. */
+        SecondFactorWrongProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "second-factor-wrong";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Not every appointment of the series can be as asked, so none is. */
         SeriesRefusedProblem: {
@@ -6049,6 +6396,8 @@ export interface components {
             endsAt: string;
             tokenType: string;
             user: components["schemas"]["User"];
+            /** @description Says, after a sign-in with a second factor, how many are good; null otherwise. With few, have the person make new ones. */
+            recoveryCodesLeft: number | null;
         };
         /** @description Too many people are signing in at this moment. Try again in a few seconds. */
         SignInBusyProblem: {
@@ -6139,9 +6488,27 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description What an organization asks of those who sign in with a password. The zero value is what holds where nobody has decided anything. */
+        SignInPolicy: {
+            /** @description SecondFactorRequired: a sign-in by password of somebody who has no second factor can do nothing but set one up. Who comes from the identity provider is not asked. */
+            secondFactorRequired: boolean;
+            /** @description Counts every change; 0: none was made. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description Null: none was made.
+             */
+            updatedAt: string | null;
+        };
+        /** @description SignInPolicyChange replaces what an organization asks for. */
+        SignInPolicyChange: {
+            secondFactorRequired: boolean;
+        };
         SignInRequest: {
             email: string;
             password: string;
+            /** @description Of the second factor, where there is one. */
+            code?: string;
         };
         /** @description This was changed by somebody else in the meantime. */
         StaleVersionProblem: {
@@ -6349,6 +6716,8 @@ export interface components {
             scopes: {
                 [key: string]: string[];
             };
+            /** @description EnrolOnly: the organization asks for a second factor. This sign-in can do nothing but set one up, and has no permissions until that is done. */
+            enrolOnly: boolean;
         };
         /** @description UserChange changes what is given of a user. Roles have a change of their own. */
         UserChange: {
@@ -6403,7 +6772,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "user-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -6622,7 +6994,10 @@ export interface components {
             status: 401;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "wrong-credentials";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -6665,6 +7040,38 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
+         *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
+         *     - `reservation-closed`: The reservation holds no units any more.
+         */
+        Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InsufficientReservedUnitsProblem"] | components["schemas"]["ReservationBelongsToAppointmentProblem"] | components["schemas"]["ReservationClosedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
+         */
+        Conflict11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BulkRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `authorization-not-active`: The authorization is not active.
          *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
@@ -6677,7 +7084,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict10: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6692,7 +7099,7 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict11: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6708,7 +7115,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict12: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6723,7 +7130,7 @@ export interface components {
          *
          *     - `session-locked`: The session cannot be changed any more.
          */
-        Conflict13: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6738,7 +7145,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant is over.
          */
-        Conflict14: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6754,7 +7161,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict15: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6797,9 +7204,39 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `last-administrator`: This is the last administrator of the organization.
+         *     - `second-factor-on`: You have a second factor already.
          */
         Conflict4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SecondFactorOnProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `second-factor-not-begun`: No second factor was begun that could be confirmed, or more than 15 minutes ago.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SecondFactorNotBegunProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `last-administrator`: This is the last administrator of the organization.
+         */
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6814,7 +7251,7 @@ export interface components {
          *
          *     - `email-taken`: There is already a user with this e-mail address.
          */
-        Conflict5: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6830,7 +7267,7 @@ export interface components {
          *     - `user-is-patient`: The user is another patient already.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict6: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6845,7 +7282,7 @@ export interface components {
          *
          *     - `addresses-not-configured`: It is not configured under which addresses people reach this program and its page.
          */
-        Conflict7: {
+        Conflict9: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -6856,42 +7293,11 @@ export interface components {
             };
         };
         /**
-         * @description Conflict.
-         *
-         *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
-         *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
-         *     - `reservation-closed`: The reservation holds no units any more.
-         */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["InsufficientReservedUnitsProblem"] | components["schemas"]["ReservationBelongsToAppointmentProblem"] | components["schemas"]["ReservationClosedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
-         */
-        Conflict9: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["BulkRefusedProblem"];
-            };
-        };
-        /**
          * @description Forbidden.
          *
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden: {
             headers: {
@@ -6900,7 +7306,63 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `own-second-factor`: Your own second factor is turned off with your password and a code, or taken away by somebody else.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnSecondFactorProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden12: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -6908,6 +7370,7 @@ export interface components {
          *
          *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
          *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden2: {
             headers: {
@@ -6916,7 +7379,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -6937,7 +7400,8 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden4: {
             headers: {
@@ -6946,15 +7410,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden5: {
             headers: {
@@ -6963,14 +7426,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
          *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          */
         Forbidden6: {
@@ -6980,15 +7442,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
          *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
          *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          */
         Forbidden7: {
@@ -6998,7 +7458,42 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden8: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden9: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -7037,9 +7532,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `role-not-found`: There is no such role whose permissions could be changed.
+         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `role-not-found`: There is no such role whose permissions could be changed.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7054,7 +7564,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7069,7 +7579,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7084,7 +7594,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: The patient is not one of this user's.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7099,7 +7609,7 @@ export interface components {
          *
          *     - `api-key-not-found`: There is no such API key.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7114,7 +7624,7 @@ export interface components {
          *
          *     - `no-identity-provider`: There is no identity provider here.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7129,7 +7639,7 @@ export interface components {
          *
          *     - `authorization-not-found`: There is no such authorization.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7145,7 +7655,7 @@ export interface components {
          *     - `authorization-not-found`: There is no such authorization.
          *     - `reservation-not-found`: There is no such reservation on this authorization.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7160,21 +7670,6 @@ export interface components {
          *
          *     - `appointment-not-found`: There is no such appointment.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `session-not-found`: There is no such session.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -7182,7 +7677,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"];
             };
         };
         /**
@@ -7203,9 +7698,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
+         *     - `session-not-found`: There is no such session.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SessionNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7220,7 +7730,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7235,7 +7745,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7250,7 +7760,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7266,7 +7776,7 @@ export interface components {
          *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7281,7 +7791,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: There is no such emergency grant.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7369,7 +7879,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: There is no such user.
+         *     - `no-second-factor`: There is no second factor.
          */
         NotFound8: {
             headers: {
@@ -7378,13 +7888,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["NoSecondFactorProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+         *     - `user-not-found`: There is no such user.
          */
         NotFound9: {
             headers: {
@@ -7393,7 +7903,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -7783,12 +8293,14 @@ export type AvailabilityPractitionerNotFoundProblem = components['schemas']['Ava
 export type AvailabilityRequest = components['schemas']['AvailabilityRequest'];
 export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
+export type BeginFactorRequest = components['schemas']['BeginFactorRequest'];
 export type BeyondOwnPermissionsProblem = components['schemas']['BeyondOwnPermissionsProblem'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
 export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
 export type BookingsStrandedProblem = components['schemas']['BookingsStrandedProblem'];
 export type BooksDamagedProblem = components['schemas']['BooksDamagedProblem'];
+export type BothFactors = components['schemas']['BothFactors'];
 export type BulkAnswer = components['schemas']['BulkAnswer'];
 export type BulkItemInput = components['schemas']['BulkItemInput'];
 export type BulkRefusedProblem = components['schemas']['BulkRefusedProblem'];
@@ -7810,6 +8322,8 @@ export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
+export type ConfirmFactorRequest = components['schemas']['ConfirmFactorRequest'];
+export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
@@ -7832,6 +8346,7 @@ export type EmergencyReadOnlyProblem = components['schemas']['EmergencyReadOnlyP
 export type EmergencyReviewedEvent = components['schemas']['EmergencyReviewedEvent'];
 export type EmergencyRevokedEvent = components['schemas']['EmergencyRevokedEvent'];
 export type EmergencyTakenEvent = components['schemas']['EmergencyTakenEvent'];
+export type Enrolment = components['schemas']['Enrolment'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
@@ -7898,6 +8413,7 @@ export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoIdentityProviderProblem = components['schemas']['NoIdentityProviderProblem'];
 export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
+export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
 export type NotRecognizedProblem = components['schemas']['NotRecognizedProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
@@ -7914,6 +8430,7 @@ export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
+export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
 export type Participant = components['schemas']['Participant'];
 export type PasswordChange = components['schemas']['PasswordChange'];
 export type Patient = components['schemas']['Patient'];
@@ -7946,6 +8463,8 @@ export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
 export type Reason = components['schemas']['Reason'];
+export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeRequiredProblem'];
+export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
 export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
@@ -7966,6 +8485,12 @@ export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
 export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
+export type SecondFactor = components['schemas']['SecondFactor'];
+export type SecondFactorMissingProblem = components['schemas']['SecondFactorMissingProblem'];
+export type SecondFactorNotBegunProblem = components['schemas']['SecondFactorNotBegunProblem'];
+export type SecondFactorOnProblem = components['schemas']['SecondFactorOnProblem'];
+export type SecondFactorRequiredProblem = components['schemas']['SecondFactorRequiredProblem'];
+export type SecondFactorWrongProblem = components['schemas']['SecondFactorWrongProblem'];
 export type SeriesRefusedProblem = components['schemas']['SeriesRefusedProblem'];
 export type ServiceCode = components['schemas']['ServiceCode'];
 export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
@@ -7989,6 +8514,8 @@ export type SignInCodeProblem = components['schemas']['SignInCodeProblem'];
 export type SignInDelayedProblem = components['schemas']['SignInDelayedProblem'];
 export type SignInLostProblem = components['schemas']['SignInLostProblem'];
 export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem'];
+export type SignInPolicy = components['schemas']['SignInPolicy'];
+export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
@@ -8027,6 +8554,8 @@ export type ResponseConflict12 = components['responses']['Conflict12'];
 export type ResponseConflict13 = components['responses']['Conflict13'];
 export type ResponseConflict14 = components['responses']['Conflict14'];
 export type ResponseConflict15 = components['responses']['Conflict15'];
+export type ResponseConflict16 = components['responses']['Conflict16'];
+export type ResponseConflict17 = components['responses']['Conflict17'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -8036,12 +8565,17 @@ export type ResponseConflict7 = components['responses']['Conflict7'];
 export type ResponseConflict8 = components['responses']['Conflict8'];
 export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
+export type ResponseForbidden10 = components['responses']['Forbidden10'];
+export type ResponseForbidden11 = components['responses']['Forbidden11'];
+export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
 export type ResponseForbidden5 = components['responses']['Forbidden5'];
 export type ResponseForbidden6 = components['responses']['Forbidden6'];
 export type ResponseForbidden7 = components['responses']['Forbidden7'];
+export type ResponseForbidden8 = components['responses']['Forbidden8'];
+export type ResponseForbidden9 = components['responses']['Forbidden9'];
 export type ResponseInternalServerError = components['responses']['InternalServerError'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseNotFound10 = components['responses']['NotFound10'];
@@ -8061,6 +8595,7 @@ export type ResponseNotFound22 = components['responses']['NotFound22'];
 export type ResponseNotFound23 = components['responses']['NotFound23'];
 export type ResponseNotFound24 = components['responses']['NotFound24'];
 export type ResponseNotFound25 = components['responses']['NotFound25'];
+export type ResponseNotFound26 = components['responses']['NotFound26'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
@@ -8353,7 +8888,23 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+             *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                };
+            };
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9365,6 +9916,9 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
+             *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
+             *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
+             *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
              *     - `wrong-credentials`: The e-mail address or the password is not right.
              */
             401: {
@@ -9374,7 +9928,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["WrongCredentialsProblem"];
+                    "application/problem+json": components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -9497,7 +10051,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -9542,7 +10096,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
+            403: components["responses"]["Forbidden5"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -9556,7 +10110,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001de
+                 * @example 019caed9-4300-7000-8000-0000000001e6
                  */
                 id: string;
             };
@@ -9575,7 +10129,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden4"];
             404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -9661,6 +10215,219 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getMySecondFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondFactor"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden6"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    beginMySecondFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BeginFactorRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden7"];
+            409: components["responses"]["Conflict4"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable5"];
+        };
+    };
+    confirmMySecondFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmFactorRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConfirmedFactor"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden7"];
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    renewMyRecoveryCodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BothFactors"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden8"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable5"];
+        };
+    };
+    turnMySecondFactorOff: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BothFactors"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden8"];
+            /**
+             * @description Not Found.
+             *
+             *     - `no-second-factor`: There is no second factor.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoSecondFactorProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable5"];
+        };
+    };
     listUsers: {
         parameters: {
             query?: {
@@ -9732,7 +10499,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -9778,8 +10545,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden5"];
-            404: components["responses"]["NotFound8"];
+            403: components["responses"]["Forbidden9"];
+            404: components["responses"]["NotFound9"];
             /**
              * @description Conflict.
              *
@@ -9848,6 +10615,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -9856,14 +10624,64 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound8"];
-            409: components["responses"]["Conflict4"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict6"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    takeSecondFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden10"];
+            /**
+             * @description Not Found.
+             *
+             *     - `no-second-factor`: There is no second factor.
+             *     - `user-not-found`: There is no such user.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -9943,6 +10761,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -9951,7 +10770,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
             /**
@@ -10004,7 +10823,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             /**
              * @description Conflict.
              *
@@ -10076,7 +10895,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10151,8 +10970,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden5"];
-            404: components["responses"]["NotFound10"];
+            403: components["responses"]["Forbidden9"];
+            404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10206,7 +11025,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10244,7 +11063,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10290,7 +11109,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -10331,7 +11150,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10368,7 +11187,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10414,8 +11233,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
-            409: components["responses"]["Conflict6"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -10456,7 +11275,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10538,6 +11357,7 @@ export interface operations {
              *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
              *     - `emergency-read-only`: An emergency grant is for reading only.
              *     - `forbidden`: You do not have the permission that this needs.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
              */
             403: {
                 headers: {
@@ -10546,7 +11366,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"];
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10586,7 +11406,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10621,7 +11441,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10659,7 +11479,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10696,7 +11516,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized2"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10763,7 +11583,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10802,7 +11622,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10836,9 +11656,81 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getSignInPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInPolicy"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setSignInPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInPolicyChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInPolicy"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -10967,7 +11859,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -11019,7 +11911,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -11082,7 +11974,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -11150,7 +12042,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -11216,8 +12108,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound18"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -11264,7 +12156,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             /**
              * @description Conflict.
              *
@@ -11328,7 +12220,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -11369,7 +12261,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11416,7 +12308,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11461,7 +12353,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11501,7 +12393,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -11546,7 +12438,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -11989,7 +12881,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12039,8 +12931,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12086,8 +12978,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            409: components["responses"]["Conflict11"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -12133,7 +13025,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             /**
              * @description Conflict.
              *
@@ -12200,8 +13092,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12250,8 +13142,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            409: components["responses"]["Conflict11"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12343,7 +13235,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12390,8 +13282,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict13"];
+            404: components["responses"]["NotFound20"];
+            409: components["responses"]["Conflict15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12443,7 +13335,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12528,7 +13420,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -12585,7 +13477,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -12628,7 +13520,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12674,7 +13566,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12724,7 +13616,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12766,7 +13658,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -12808,7 +13700,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -12875,7 +13767,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12919,7 +13811,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12956,7 +13848,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
+            403: components["responses"]["Forbidden5"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests3"];
@@ -13074,7 +13966,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13112,7 +14004,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13160,7 +14052,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13208,7 +14100,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13252,7 +14144,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13299,7 +14191,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -13470,7 +14362,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13511,7 +14403,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13553,8 +14445,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -13599,9 +14491,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict15"];
+            403: components["responses"]["Forbidden12"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];

@@ -1,0 +1,56 @@
+package rbac
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// TakeSecondFactor takes the second factor of a user of the caller's organization
+// away, with its recovery codes, and ends all of their sign-ins. Errors:
+// [ErrUserNotFound], [ErrOwnSecondFactor], [ErrBeyondOwn] for somebody who may do more
+// than the caller, [ErrNoSecondFactor].
+func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	const action = "second-factor.take-away"
+	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
+		mine, err := s.callerHolds(ctx, userChange)
+		if err != nil {
+			return struct{}{}, err
+		}
+		u, err := userOf(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if id == caller.UserID {
+			return struct{}{}, ErrOwnSecondFactor
+		}
+		theirs, err := heldBy(ctx, u.Roles)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := mine.covers(theirs); err != nil {
+			return struct{}{}, err
+		}
+		if gone, err := deleteFactor(ctx, u.OrganizationID, id); err != nil {
+			return struct{}{}, err
+		} else if !gone {
+			return struct{}{}, ErrNoSecondFactor
+		}
+		if _, err := s.revoke(ctx, u.OrganizationID, id); err != nil {
+			return struct{}{}, err
+		}
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", id, s.now()
+		return struct{}{}, s.audit.Record(ctx, []trail.Event{e})
+	})
+	return err
+}

@@ -1,0 +1,150 @@
+package rbac
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
+
+	"omnirapeutic/platform/db"
+)
+
+// takeFactor returns the second factor of a user of the caller's organization, the
+// zero value where there is none. Index: the primary key.
+func takeFactor(ctx context.Context, user uuid.UUID) (found factor, err error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return factor{}, err
+	}
+	err = tx.Where("user_id = ?", user).Take(&found).Error
+	return found, ignoreNotFound(err)
+}
+
+// putFactor takes the place of one that is not confirmed. It reports whether it does:
+// what counts is taken away first.
+func putFactor(ctx context.Context, f factor) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	result := tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "user_id"}},
+		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "second_factors.confirmed_at IS NULL"}}},
+		DoUpdates: clause.AssignmentColumns([]string{"secret", "begun_at", "last_step", "wrong_codes"}),
+	}).Create(&f)
+	return result.RowsAffected == 1, result.Error
+}
+
+// confirmFactor turns on what was begun at that moment, once. Index: the primary key.
+func confirmFactor(ctx context.Context, f factor, step int64, now time.Time) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	result := tx.Exec(`
+		UPDATE second_factors SET confirmed_at = ?, last_step = ?, wrong_codes = 0
+		WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NULL AND begun_at = ?`,
+		now, step, f.OrganizationID, f.UserID, f.BegunAt)
+	return result.RowsAffected == 1, result.Error
+}
+
+// acceptStep notes that the code of a step was accepted, if none as late was before,
+// and keeps the secret as it is sealed now. Index: the primary key.
+func acceptStep(ctx context.Context, f factor, step int64, sealed []byte) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	result := tx.Exec(`
+		UPDATE second_factors SET last_step = ?, wrong_codes = 0, secret = ?
+		WHERE organization_id = ? AND user_id = ? AND confirmed_at = ? AND last_step < ?`,
+		step, sealed, f.OrganizationID, f.UserID, f.ConfirmedAt, step)
+	return result.RowsAffected == 1, result.Error
+}
+
+// useRecoveryCode uses a recovery code up, and forgives wrong codes. Index: primary keys.
+func useRecoveryCode(ctx context.Context, f factor, hash []byte, now time.Time) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	result := tx.Exec(`
+		UPDATE recovery_codes SET used_at = ? WHERE organization_id = ? AND user_id = ? AND hash = ? AND used_at IS NULL`,
+		now, f.OrganizationID, f.UserID, hash)
+	if result.Error != nil || result.RowsAffected != 1 {
+		return false, result.Error
+	}
+	result = tx.Exec(`
+		UPDATE second_factors SET wrong_codes = 0 WHERE organization_id = ? AND user_id = ? AND confirmed_at = ?`,
+		f.OrganizationID, f.UserID, f.ConfirmedAt)
+	return result.RowsAffected == 1, result.Error
+}
+
+// countWrongCode counts one more. Index: the primary key.
+func countWrongCode(ctx context.Context, f factor) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error
+}
+
+// recoveryCodesLeft counts those that are good. Index: the primary key.
+func recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (left int, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Raw("SELECT count(*) FROM recovery_codes WHERE organization_id = ? AND user_id = ? AND used_at IS NULL", organization, user).Scan(&left).Error
+	return left, err
+}
+
+// recoveryRow is a row of recovery_codes.
+type recoveryRow struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	UserID         uuid.UUID `gorm:"primaryKey"`
+	Hash           []byte    `gorm:"primaryKey"`
+	UsedAt         *time.Time
+}
+
+// TableName names the table for gorm.
+func (recoveryRow) TableName() string { return "recovery_codes" }
+
+// replaceRecoveryCodes has a new set take the place of all that there were.
+// Index: the primary key.
+func replaceRecoveryCodes(ctx context.Context, f factor, hashes [][]byte) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.Exec("DELETE FROM recovery_codes WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error; err != nil {
+		return err
+	}
+	rows := make([]recoveryRow, len(hashes))
+	for i, each := range hashes {
+		rows[i] = recoveryRow{OrganizationID: f.OrganizationID, UserID: f.UserID, Hash: each}
+	}
+	return tx.Create(&rows).Error
+}
+
+// deleteFactor removes a second factor that is on, with its recovery codes, and
+// reports whether there was one. Index: the primary key.
+func deleteFactor(ctx context.Context, organization, user uuid.UUID) (bool, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	result := tx.Exec("DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL", organization, user)
+	return result.RowsAffected == 1, result.Error
+}
+
+// removeUnconfirmed removes what was begun before and never confirmed. It reads the
+// whole table, which has one row for each user.
+func removeUnconfirmed(ctx context.Context, begunBefore time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("DELETE FROM second_factors WHERE confirmed_at IS NULL AND begun_at < ?", begunBefore).Error
+}
