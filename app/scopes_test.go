@@ -73,16 +73,20 @@ func TestScopesPage(t *testing.T) {
 	b.WriteString(`# For which records a permission can be held
 
 Which [role](roles.md) holds a permission for which records is for organizations to decide, within this: a scope can be given where some operation that asks for the permission keeps to it, or shows fields by it. ` +
-		"`PUT /permission-sets/{role}`" + ` refuses all others (422), and ` + "`possible`" + ` of ` + "`GET /permission-sets`" + ` says the same. Written from the routes by ` +
+		"`PUT /permission-sets/{role}`" + ` refuses all others (422), and ` + "`possible`" + ` of ` + "`GET /permission-sets`" + ` says the same. An [API key](api.md#api-keys) holds what it holds for the organization; what has no ● there is for people only. Written from the routes by ` +
 		"`go test ./app -run TestScopesPage -update`" + `; a test fails when it is out of date.
 
-| permission | ORGANIZATION | CASELOAD | SELF | CHILD |
-| --- | :-: | :-: | :-: | :-: |
+| permission | ORGANIZATION | CASELOAD | SELF | CHILD | API key |
+| --- | :-: | :-: | :-: | :-: | :-: |
 `)
 	for _, p := range rbac.Permissions() {
 		fmt.Fprintf(&b, "| `%s` |", p)
+		columns := []bool{}
 		for _, scope := range identity.Scopes() {
-			if slices.Contains(possible[string(p)], scope.String()) {
+			columns = append(columns, slices.Contains(possible[string(p)], scope.String()))
+		}
+		for _, can := range append(columns, keysHold[p]) {
+			if can {
 				b.WriteString(" ● |")
 			} else {
 				b.WriteString(" |")

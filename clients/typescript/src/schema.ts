@@ -10110,7 +10110,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e6
+                 * @example 019caed9-4300-7000-8000-0000000001e5
                  */
                 id: string;
             };
@@ -11351,27 +11351,25 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             /**
-             * @description Forbidden.
+             * @description Unprocessable Entity.
              *
-             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-             *     - `emergency-read-only`: An emergency grant is for reading only.
-             *     - `forbidden`: You do not have the permission that this needs.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
+             *     - `validation-failed`: Some fields are not valid.
              */
-            403: {
+            422: {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
                 };
             };
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
