@@ -1057,7 +1057,7 @@ export interface paths {
         };
         /**
          * Begin a sign-in with an identity provider
-         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…`, which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
+         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…` (or `#error=…`), which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
          */
         get: operations["startProviderSignIn"];
         put?: never;
@@ -1077,7 +1077,7 @@ export interface paths {
         };
         /**
          * Come back from an identity provider
-         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI.
+         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.
          */
         get: operations["finishProviderSignIn"];
         put?: never;
@@ -5058,25 +5058,6 @@ export interface components {
         NoShowRequest: {
             reason?: string | null;
         };
-        /** @description The identity provider has not said who you are, or you have no account here. */
-        NotRecognizedProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "not-recognized";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-        };
         /** @description What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon. */
         NotRecordedProblem: {
             type: string;
@@ -6461,10 +6442,7 @@ export interface components {
             status: 401;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "sign-in-lost";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -8168,7 +8146,6 @@ export interface components {
         /**
          * @description Unauthorized.
          *
-         *     - `not-recognized`: The identity provider has not said who you are, or you have no account here.
          *     - `sign-in-lost`: This sign-in was begun in another browser or tab, or too long ago.
          */
         Unauthorized2: {
@@ -8178,7 +8155,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["NotRecognizedProblem"] | components["schemas"]["SignInLostProblem"];
+                "application/problem+json": components["schemas"]["SignInLostProblem"];
             };
         };
         /**
@@ -8415,7 +8392,6 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
-export type NotRecognizedProblem = components['schemas']['NotRecognizedProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
@@ -11514,12 +11490,11 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized2"];
-            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable6"];
+            503: components["responses"]["ServiceUnavailable7"];
         };
     };
     exchangeSignInCode: {
