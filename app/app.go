@@ -25,6 +25,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
+	"omnirapeutic/platform/identity"
 )
 
 // Dependencies are what the program is built on.
@@ -77,13 +78,13 @@ func New(d Dependencies) (*App, error) {
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
 	watchTrail(registry, a.Audit)
-	a.Directory = directory.New(d.Database, a.Audit, d.Clock, d.NewID)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
 	})
+	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()),
@@ -120,12 +121,26 @@ func New(d Dependencies) (*App, error) {
 	} {
 		a.routes = append(a.routes, module...)
 	}
+	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
 		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server
 	return a, err
+}
+
+// scopesOf says for which records permissions can be held, beside the organization's:
+// for those of the scopes to which some operation keeps that asks for them, or whose
+// fields do. What only services ask for is held for the organization.
+func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
+	possible := map[identity.Permission]identity.Scope{}
+	for _, r := range routes {
+		for _, p := range append([]identity.Permission{r.Permission}, r.Endpoint.Needs...) {
+			possible[p] |= r.Limited
+		}
+	}
+	return possible
 }
 
 func revealed(secrets []config.Secret) [][]byte {

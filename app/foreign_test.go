@@ -37,6 +37,9 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 
 	asked := 0
 	for _, o := range operations(t) {
+		if o.name == "switchOrganization" {
+			continue // for who administers all organizations, others are there; for nobody else: see TestWhoDisablesOrganizations
+		}
 		for _, place := range o.places {
 			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {
 				p.t = t

@@ -79,6 +79,18 @@ func codeIn(t testing.TB, a answer) string {
 	return code
 }
 
+// landed checks that the browser is sent to the frontend's page with the code of what
+// went wrong, and nothing else.
+func (a answer) landed(t testing.TB, code string) answer {
+	t.Helper()
+	require.Equal(t, http.StatusFound, a.status, "%s", a.raw)
+	require.Equal(t, frontendURL+"#error="+code, a.header.Get("Location"))
+	gone := (&http.Response{Header: a.header}).Cookies()
+	require.Len(t, gone, 1)
+	require.Negative(t, gone[0].MaxAge, "the browser need not carry it any more")
+	return a
+}
+
 func (c *clinic) exchange(t testing.TB, code, verifier string) answer {
 	t.Helper()
 	return c.as("").post(t, "/auth/oidc/token", body{"code": code, "verifier": verifier})
@@ -145,8 +157,8 @@ func TestWhomAProviderDoesNotLetIn(t *testing.T) {
 		if subject == "" {
 			continue // the provider itself lets nobody in without a name
 		}
-		refused := c.signInAs(t, p, subject).refused(t, http.StatusUnauthorized, "not-recognized")
-		told[refused.text("detail")] = true
+		refused := c.signInAs(t, p, subject).landed(t, "not-recognized")
+		told[refused.header.Get("Location")+string(refused.raw)] = true
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
 		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"`+reason+`"}`, subject)
 	}
@@ -155,7 +167,7 @@ func TestWhomAProviderDoesNotLetIn(t *testing.T) {
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'scheduler@own.test'")
 	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
-	c.signInAs(t, p, scheduler.Subject).refused(t, http.StatusUnauthorized, "not-recognized")
+	c.signInAs(t, p, scheduler.Subject).landed(t, "not-recognized")
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))
 	require.Equal(t, 2*len(rbac.Roles()), c.count(t, "SELECT count(*) FROM users"), "nobody is made a user")
 }
@@ -168,11 +180,11 @@ func TestAttacksOnASignIn(t *testing.T) {
 	back := p.SignIn(t, theirs.sentTo, scheduler.Subject)
 
 	t.Run("somebody else's way back, and none", func(t *testing.T) {
-		c.back(t, mine, back).refused(t, http.StatusUnauthorized, "sign-in-lost")
+		c.back(t, mine, back).landed(t, "sign-in-lost")
 		for _, cookie := range []string{"", "x", theirs.cookie.Value + "A", strings.Repeat("A", len(theirs.cookie.Value))} {
-			c.back(t, journey{cookie: &http.Cookie{Name: theirs.cookie.Name, Value: cookie}}, back).refused(t, http.StatusUnauthorized, "sign-in-lost")
+			c.back(t, journey{cookie: &http.Cookie{Name: theirs.cookie.Name, Value: cookie}}, back).landed(t, "sign-in-lost")
 		}
-		c.as("").get(t, "/auth/oidc/callback?"+back.RawQuery).refused(t, http.StatusUnauthorized, "sign-in-lost")
+		c.as("").get(t, "/auth/oidc/callback?"+back.RawQuery).landed(t, "sign-in-lost")
 	})
 	t.Run("the provider says no, and adds what it likes", func(t *testing.T) {
 		j := c.begin(t)
@@ -180,13 +192,24 @@ func TestAttacksOnASignIn(t *testing.T) {
 		require.NoError(t, err)
 		no, err := url.Parse(redirectURI + "?error=access_denied&session_state=1&hd=own.test&state=" + sent.Query().Get("state"))
 		require.NoError(t, err)
-		c.back(t, j, no).refused(t, http.StatusUnauthorized, "not-recognized")
+		c.back(t, j, no).landed(t, "sign-in-cancelled")
+		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
+		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"cancelled"}`)
+		other := c.begin(t)
+		odd, err := url.Parse(strings.Replace(no.String(), "access_denied", "Ada%20Example%20%3Cscript%3E", 1))
+		require.NoError(t, err)
+		c.back(t, other, odd).landed(t, "sign-in-lost")
+		sent, err = url.Parse(other.sentTo)
+		require.NoError(t, err)
+		odd, err = url.Parse(redirectURI + "?error=Ada%20Example&error_description=Ada&state=" + sent.Query().Get("state"))
+		require.NoError(t, err)
+		c.back(t, other, odd).landed(t, "not-recognized")
 	})
 	t.Run("another page, and too late", func(t *testing.T) {
 		code := codeIn(t, second.back(t, theirs, back)) // any instance can finish it
 		c.exchange(t, code, "what-another-page-of-the-frontend-thinks-it-is").refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
-		c.back(t, theirs, back).refused(t, http.StatusUnauthorized, "not-recognized")
+		c.back(t, theirs, back).landed(t, "not-recognized")
 		for _, made := range []string{"x", strings.Repeat("A", 60), base64.RawURLEncoding.EncodeToString(c.own.id[:]) + "made-up"} {
 			c.exchange(t, made, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		}
@@ -195,7 +218,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 		c.clock.advance(time.Minute)
 		c.exchange(t, late, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.clock.advance(9 * time.Minute)
-		c.back(t, slow, p.SignIn(t, slow.sentTo, scheduler.Subject)).refused(t, http.StatusUnauthorized, "sign-in-lost")
+		c.back(t, slow, p.SignIn(t, slow.sentTo, scheduler.Subject)).landed(t, "sign-in-lost")
 	})
 	t.Run("a code that is exchanged by many at once is exchanged once", func(t *testing.T) {
 		code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
@@ -218,7 +241,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 			claims["aud"], claims["azp"] = "somebody-else", "somebody-else"
 			return p.Sign(t, claims)
 		})
-		c.back(t, j, back).refused(t, http.StatusUnauthorized, "not-recognized")
+		c.back(t, j, back).landed(t, "not-recognized")
 		p.Rewrite(nil)
 	})
 	t.Run("the organization changes its provider meanwhile", func(t *testing.T) {
@@ -226,10 +249,10 @@ func TestAttacksOnASignIn(t *testing.T) {
 		back := p.SignIn(t, j.sentTo, scheduler.Subject)
 		other := openidtest.Start(t, redirectURI, openidtest.Person{Subject: scheduler.Subject, Email: "x@x.test", Verified: true})
 		c.signedInAdmin(t).send(t, http.MethodPut, provider, body{"issuer": other.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
-		c.back(t, j, back).refused(t, http.StatusUnauthorized, "not-recognized")
-		c.signInAs(t, other, scheduler.Subject).refused(t, http.StatusUnauthorized, "not-recognized")
+		c.back(t, j, back).landed(t, "not-recognized")
+		c.signInAs(t, other, scheduler.Subject).landed(t, "not-recognized")
 		require.Equal(t, http.StatusNoContent, c.signedInAdmin(t).delete(t, provider).status)
-		c.back(t, j, back).refused(t, http.StatusNotFound, "no-identity-provider")
+		c.back(t, j, back).landed(t, "no-identity-provider")
 	})
 }
 
@@ -245,8 +268,7 @@ func TestAProviderThatDoesNotAnswer(t *testing.T) {
 	j := c.begin(t)
 	back := p.SignIn(t, j.sentTo, scheduler.Subject)
 	p.Stop()
-	unavailable := c.back(t, j, back).refused(t, http.StatusServiceUnavailable, "identity-provider-unavailable")
-	require.NotEmpty(t, unavailable.header.Get("Retry-After"))
+	c.back(t, j, back).landed(t, "identity-provider-unavailable")
 	fresh := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	fresh.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start?challenge="+challengeOf(verifier)).
 		refused(t, http.StatusServiceUnavailable, "identity-provider-unavailable")
@@ -296,6 +318,7 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	bare := open(t)
+	bare.as("").get(t, "/auth/oidc/callback?state=x").refused(t, http.StatusUnauthorized, "sign-in-lost")
 	bare.admin().send(t, http.MethodPut, provider, settings).refused(t, http.StatusConflict, "addresses-not-configured")
 	bare.as("").get(t, "/auth/oidc/"+bare.own.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t, http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, provider).status)

@@ -168,6 +168,7 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	case "getApiKey":
 		a.body["begins"] = "omni_key_7Qx2"
 	case "listPermissionSets":
+		a.body["possible"] = map[string]any{"patient:read": a.body["possible"].(map[string]any)["patient:read"]}
 		for _, each := range a.body["data"].([]any) {
 			set := each.(map[string]any)
 			set["permissions"] = set["permissions"].([]any)[:1]
@@ -298,7 +299,7 @@ func (s *story) playKeys(admin caller) {
 	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
 		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
 	})
-	s.tell(admin, "createApiKey", "More than one holds", "/api-keys", body{"name": "Other practices", "permissions": []string{"organization:create"}})
+	s.tell(admin, "createApiKey", "What is for people only", "/api-keys", body{"name": "Invitations", "permissions": []string{"user:invite"}})
 	key := "/api-keys/" + made.created(s.t).String()
 	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
 	s.tell(s.c.as(made.text("key")), "whoAmI", "A key is nobody", "/auth/me", nil)
@@ -362,7 +363,9 @@ func (s *story) playDirectory(admin caller) {
 	id := func(a answer) string { return a.created(s.t).String() }
 	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
 	organization := "/organizations/" + s.c.own.id.String()
-	s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"})
+	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
+	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", body{"disabled": true})
+	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", body{"disabled": true})
 	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
 	s.tell(admin, "getOrganization", "One's own", organization, nil)
 	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization, body{"name": "Example ABA", "lateCancelHours": 48})

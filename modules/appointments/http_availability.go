@@ -23,21 +23,21 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 	const path = "/practitioners/:id/availability"
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: path, Permission: PermissionReadAvailability, Limited: true,
+			Method: http.MethodGet, Path: path, Permission: PermissionReadAvailability, Limited: identity.Self,
 			Name: "getAvailability", Summary: "Read when a practitioner can be booked",
 			Description: "Hours of the week, exceptions for certain dates, and the time that is kept free around appointments, in wall-clock time of the organization's time zone. Of a practitioner of whom nothing has been said all lists are empty and `version` is 0.",
 			Refusals:    []*fault.Error{ErrNoPractitioner},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailability),
 		},
 		{
-			Method: http.MethodPut, Path: path, Permission: PermissionChangeAvailability, Limited: true,
+			Method: http.MethodPut, Path: path, Permission: PermissionChangeAvailability, Limited: identity.Self,
 			Name: "setAvailability", Summary: "Say when a practitioner can be booked",
 			Description: "Replaces all that has been said. Hours go from a time of day to a later one; what goes on past midnight are hours of two days. An exception replaces the weekly hours of its dates by its own, or by none. Availability guides openings and warns at a booking; it refuses none, and appointments that are there stay.",
 			Refusals:    []*fault.Error{ErrNoPractitioner},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetAvailability),
 		},
 		{
-			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability, Limited: true,
+			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability, Limited: identity.Self,
 			Name: "listOpenings", Summary: "Find free times of a practitioner",
 			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start whenever clocks show a multiple of `step` minutes since midnight, and may overlap each other. Nothing is held: somebody else may be faster.",
 			Refusals:    []*fault.Error{ErrNoPractitioner},

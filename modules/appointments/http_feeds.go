@@ -23,25 +23,25 @@ func (s *Service) feedRoutes() []httpx.Route {
 	const told = " It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked."
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: true,
+			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "createPractitionerCalendarFeed", Summary: "Make a calendar link for a practitioner",
 			Description: "A secret link under which calendar programs read the practitioner's appointments as iCalendar." + told,
 			Refusals:    []*fault.Error{ErrNoOwner}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
-			Method: http.MethodPost, Path: "/patients/:id/calendar-feed", Permission: PermissionCalendars, Limited: true,
+			Method: http.MethodPost, Path: "/patients/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "createPatientCalendarFeed", Summary: "Make a calendar link for a patient",
 			Description: "A secret link under which calendar programs read the patient's appointments as iCalendar." + told,
 			Refusals:    []*fault.Error{ErrNoOwner}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
-			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Limited: true, Reads: subjectFeed,
+			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Limited: feedOwners.Scopes(), Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
 			Description: "All calendar feeds of the organization that were not revoked, the oldest first, without their links.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),
 		},
 		{
-			Method: http.MethodDelete, Path: "/calendar-feeds/:id", Permission: PermissionCalendars, Limited: true,
+			Method: http.MethodDelete, Path: "/calendar-feeds/:id", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "revokeCalendarFeed", Summary: "Revoke a calendar link",
 			Description: "Whoever has the link finds nothing from now on. Calendar programs may go on showing what they have read.",
 			Refusals:    []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeFeed),

@@ -13,7 +13,7 @@ const PermissionPreview identity.Permission = "appointment:preview"
 
 func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, Limited: true, ReadOnly: true,
+		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, Limited: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Tell what a booking would come to",
 		Description: "The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. Nothing is written and nothing is held: somebody else may be faster.",
 		Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),

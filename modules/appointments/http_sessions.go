@@ -17,27 +17,27 @@ import (
 func (s *Service) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Limited: true, Reads: subjectSession,
+			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
 			Description: "What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
-			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Limited: true, Reads: subjectSession,
+			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "getSession", Summary: "Read a session",
 			Description: "One session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSession),
 		},
 		{
-			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession, Limited: true,
+			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession, Limited: sessionOwners.Scopes(),
 			Name: "changeSession", Summary: "Change a session's narrative",
 			Description: "Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{
-			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession, Limited: true,
+			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession, Limited: sessionOwners.Scopes(),
 			Name: "addAddendum", Summary: "Add a signed addendum to a session",
 			Description: "A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},

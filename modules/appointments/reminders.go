@@ -28,8 +28,8 @@ type AppointmentReminder struct {
 // reminderBatch is how many reminders one transaction tells of.
 const reminderBatch = 500
 
-// Remind publishes the reminders that are due, of all organizations, and returns
-// how many those were. A reminder is due so long before the start of a SCHEDULED
+// Remind publishes the reminders that are due, of all organizations but those that are
+// disabled, and returns how many those were. A reminder is due so long before the start of a SCHEDULED
 // appointment, and until it starts: one that is booked later than that, or was due
 // while the program did not run, is told of at once. Each is told once for an
 // appointment, its start, and each of the times, by whichever instance is first;

@@ -47,14 +47,15 @@ func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 	return gone[0], nil
 }
 
-// feedOf returns the feed with the token. Index: calendar_feeds_token.
+// feedOf returns the feed with the token, of an organization that is not disabled.
+// Index: calendar_feeds_token.
 func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Feed{}, err
 	}
 	var found []Feed
-	err = tx.Where("token_hash = ?", tokenHash).Find(&found).Error
+	err = tx.Where("token_hash = ? AND NOT (SELECT o.disabled FROM organizations o WHERE o.id = organization_id)", tokenHash).Find(&found).Error
 	if err == nil && len(found) == 0 {
 		err = ErrFeedNotFound
 	}

@@ -18,7 +18,7 @@ type dueReminder struct {
 	MinutesBefore int
 }
 
-// takeReminders notes that reminders are told, of all organizations, and returns
+// takeReminders notes that reminders are told, of all organizations but disabled ones, and returns
 // those that were not before, at most so many. Who notes them at the same time
 // waits here for the other and then finds nothing left to tell. Indexes:
 // appointments_by_start, appointment_reminders_pkey.
@@ -34,7 +34,7 @@ func (store) takeReminders(ctx context.Context, now time.Time, before time.Durat
 			CROSS JOIN LATERAL (
 				SELECT * FROM appointments t
 				WHERE t.organization_id = o.id AND t.starts_at > $1 AND t.starts_at <= $2 AND t.status = 'SCHEDULED' AND t.version > 0 OFFSET 0) a
-			WHERE NOT EXISTS (
+			WHERE NOT o.disabled AND NOT EXISTS (
 				SELECT FROM appointment_reminders r WHERE r.organization_id = a.organization_id AND r.appointment_id = a.id
 					AND r.starts_at = a.starts_at AND r.minutes_before = $3)
 			ORDER BY a.organization_id, a.id LIMIT $4),

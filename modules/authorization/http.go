@@ -44,14 +44,14 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead, Limited: true,
+			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listAuthorizations", Summary: "List authorizations",
 			Description: "Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.",
 			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead, Limited: true,
+			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "getAuthorization", Summary: "Read an authorization",
 			Description: "One authorization with its balance of this moment: units of holds that have run out count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},

@@ -15,13 +15,13 @@ import (
 func (s *Service) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/alerts", Permission: PermissionReport, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/alerts", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
 			Name: "listAlerts", Summary: "List what needs attention",
 			Description: "The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAlerts),
 		},
 		{
-			Method: http.MethodPost, Path: "/alerts/:id/acknowledge", Permission: PermissionAcknowledge, Limited: true,
+			Method: http.MethodPost, Path: "/alerts/:id/acknowledge", Permission: PermissionAcknowledge, Limited: owners.Scopes(),
 			Name: "acknowledgeAlert", Summary: "Take note of an alert",
 			Description: "Notes that somebody is on it; who did so first stays. The alert remains until its reason is gone. The next one of the authorization, such as `expiring-30` after `expiring-60`, comes without a note, and so does the same one once the last day or the total has changed.",
 			Refusals:    []*fault.Error{ErrAlertNotFound},

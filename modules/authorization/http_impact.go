@@ -15,7 +15,7 @@ import (
 
 func (s *Service) impactRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: true, ReadOnly: true, Reads: subject,
+		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: owners.Scopes(), ReadOnly: true, Reads: subject,
 		Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
 		Description: "What a change of the dates, the total or the status would mean for SCHEDULED appointments on the authorization: those outside the new dates; from today on all of them, if it is cancelled; and where the total is not enough, the latest ones until the others fit. Nothing is written. `strandedBookings` of the change says what becomes of them.",
 		Refusals:    []*fault.Error{ErrNotFound},

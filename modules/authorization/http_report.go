@@ -13,25 +13,25 @@ import (
 func (s *Service) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
 			Name: "reportUtilization", Summary: "Report how authorizations are used",
 			Description: "One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleUtilization),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/utilization/totals", Permission: PermissionReport, Limited: true,
+			Method: http.MethodGet, Path: "/reports/utilization/totals", Permission: PermissionReport, Limited: owners.Scopes(),
 			Name: "reportTotals", Summary: "Sum up authorizations",
 			Description: "The units of all authorizations that the same filters of the report on utilization find. A call of its own: it reads every one of them, and takes longer the more there are.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
 			Name: "reportExpiring", Summary: "Report authorizations that end soon",
 			Description: "Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleExpiring),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
 			Name: "reportAtRisk", Summary: "Report authorizations that run out early, or are left over",
 			Description: "Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint:    httpx.HandleTable(s.handleAtRisk),

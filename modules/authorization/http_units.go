@@ -16,28 +16,28 @@ import (
 func (s *Service) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve, Limited: true,
+			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve, Limited: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
 			Description: "Holds units for something that has not happened yet, such as an appointment, until they are consumed or released; with `expiresInSeconds` for so long only. The answer has the reservation and the new balance. Where there are not enough units the refusal says how many there are.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease, Limited: true,
+			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease, Limited: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
 			Description: "Gives reserved units back: those of one reservation, all that it still holds or fewer; without `reservationId` those of the oldest open ones that belong to no appointment. Possible whatever the status of the authorization, so that nothing is stuck.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved, ErrBelongsToAppointment},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume, Limited: true,
+			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume, Limited: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
 			Description: "Turns reserved units into used ones, because the service was rendered; also after the authorization has ended, as documentation is late in real life. What was worked beyond the reservation is taken from what is available; what is not available is not booked, and told as `missingUnits`.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientUnits, ErrNotActive, ErrOutsideDates, ErrBelongsToAppointment},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleConsume),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview, Limited: true,
+			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview, Limited: owners.Scopes(),
 			Name: "previewOperation", Summary: "Tell what an operation on units would come to",
 			Description: "The decision that reserve, release or consume would get at this moment, and the balance afterwards. Nothing is written and nothing is held: somebody else may be faster.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -46,7 +46,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead, Limited: true,
+			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "getBalance", Summary: "Read an authorization's balance",
 			Description: "The counters alone, for a screen that shows them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -54,7 +54,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead, Limited: true,
+			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
 			Description: "What holds units, and what has held them, in the order of making.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -62,7 +62,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead, Limited: true,
+			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
 			Description: "Every movement of every unit: who, when, what, and the counters after it. Each entry carries the hash of the one before, so that a change past the program shows.",
 			Refusals:    []*fault.Error{ErrNotFound},

@@ -7,6 +7,7 @@
 package directory
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,15 +24,24 @@ import (
 type Service struct {
 	database *db.DB
 	audit    Audit
+	access   Access
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	zones    zones
 }
 
+// Access lets people and other systems in.
+type Access interface {
+	// Switched has nobody let into the organization from now on, or everybody again, on
+	// every instance, if and when the transaction of the context commits. The version
+	// is the organization's, which rises with each switch.
+	Switched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
+}
+
 // New returns the service. The clock and the ids are passed in so that tests
 // decide on both.
-func New(database *db.DB, audit Audit, clock func() time.Time, newID func() uuid.UUID) *Service {
-	return &Service{database: database, audit: audit, clock: clock, newID: newID}
+func New(database *db.DB, audit Audit, access Access, clock func() time.Time, newID func() uuid.UUID) *Service {
+	return &Service{database: database, audit: audit, access: access, clock: clock, newID: newID}
 }
 
 // now is the moment as the database can keep it: in whole microseconds.
@@ -72,6 +82,10 @@ var (
 	ErrPayerNotFound        = fault.Define(fault.NotFound, "payer-not-found", "There is no such payer.")
 	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "There is no such insurance.")
 	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "There is no such service code.")
+
+	// ErrOwnOrganization: whoever disables their own organization could not enable it.
+	ErrOwnOrganization = fault.Define(fault.Conflict, "own-organization", "Nobody disables the organization that they belong to: they could not enable it any more.").
+				Advising("Have somebody of another organization do it.")
 
 	// These come with [Taken].
 	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken", "Another patient has this medical record number.").Carrying(Taken{})

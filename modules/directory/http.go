@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -20,6 +19,7 @@ const (
 	PermissionOrganizationRead    identity.Permission = "organization:read"
 	PermissionOrganizationReadAll identity.Permission = "organization:read-all" // also the others; asked for beside organization:read
 	PermissionOrganizationCreate  identity.Permission = "organization:create"
+	PermissionOrganizationDisable identity.Permission = "organization:disable" // any but the own one
 	PermissionOrganizationChange  identity.Permission = "organization:change"
 	PermissionPatientRead         identity.Permission = "patient:read"
 	PermissionPatientCreate       identity.Permission = "patient:create"
@@ -58,6 +58,9 @@ func (s *Service) Routes() []httpx.Route {
 		"Read an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
 		"Change an organization", "A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move.", ErrOrganizationNotFound)
+	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable, httpx.Handle(ok, s.SwitchOrganization),
+		"Disable an organization, or enable it", "`{\"disabled\": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.",
+		ErrOrganizationNotFound, ErrOwnOrganization)
 
 	add("createPatient", post, "/patients", PermissionPatientCreate, httpx.Handle(created, s.CreatePatient),
 		"Enter a patient", "A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.", ErrMedicalRecordNumberTaken)
@@ -116,10 +119,12 @@ func (s *Service) Routes() []httpx.Route {
 		"Read which services may run together", "A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.")
 	add("replaceServicePairs", http.MethodPut, "/service-pairs", PermissionServiceCodeChange, httpx.Handle(ok, s.ReplaceServicePairs),
 		"Say which services may run together", "Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.")
+	limited := map[identity.Permission]db.Owners{
+		PermissionPatientRead: patients.owners, PermissionPatientChange: patients.owners,
+		PermissionInsuranceRead: insurances.owners, PermissionInsuranceChange: insurances.owners, PermissionPractitionerRead: practitioners.owners,
+	}
 	for i, r := range all {
-		all[i].Limited = slices.Contains([]identity.Permission{
-			PermissionPatientRead, PermissionPatientChange, PermissionInsuranceRead, PermissionInsuranceChange, PermissionPractitionerRead,
-		}, r.Permission)
+		all[i].Limited = limited[r.Permission].Scopes()
 	}
 	return all
 }

@@ -24,6 +24,7 @@ type Organization struct {
 	LateCancelHours  int       `json:"lateCancelHours"`  // an appointment is cancelled late when fewer hours are left until its start; 0 to 720
 	NoShowConsumes   bool      `json:"noShowConsumes"`   // whether units stay used when a patient does not come, for payers that pay for it
 	SessionEditHours int       `json:"sessionEditHours"` // how many hours after its end a session can be changed; later, addenda only; 0 to 8760
+	Disabled         bool      `json:"disabled"`         // nobody comes in: no user, no key, no link
 	Version          int       `json:"version"`          // counts every change, starting with 1
 	CreatedAt        time.Time `json:"createdAt"`
 	UpdatedAt        time.Time `json:"updatedAt"`
@@ -55,6 +56,13 @@ type OrganizationChange struct {
 	LateCancelHours  patch.Field[int]    `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	NoShowConsumes   patch.Field[bool]   `json:"noShowConsumes"`
 	SessionEditHours patch.Field[int]    `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
+}
+
+// OrganizationSwitch disables an organization, or enables it.
+type OrganizationSwitch struct {
+	ID       uuid.UUID   `param:"id"`
+	Match    patch.Match `header:"If-Match"`
+	Disabled *bool       `json:"disabled" validate:"required"`
 }
 
 // CreateOrganization makes an organization. It needs no caller in the context:
@@ -181,6 +189,42 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 			return Organization{}, err
 		}
 		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.forget(c.ID) })
+	})
+}
+
+// SwitchOrganization disables an organization, any but the caller's own, or enables it:
+// see [Access]. Nothing of it is changed by that or deleted. Errors:
+// [ErrOrganizationNotFound], [ErrOwnOrganization], [patch.ErrStale]. Without
+// [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+func (s *Service) SwitchOrganization(ctx context.Context, c OrganizationSwitch) (Organization, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Organization{}, err
+	}
+	if c.ID == caller.OrganizationID {
+		return Organization{}, ErrOwnOrganization
+	}
+	now := s.now()
+	return db.Serializable(ctx, s.database, "organization.switch", func(ctx context.Context) (Organization, error) {
+		before, err := organization(ctx, c.ID)
+		if err != nil {
+			return Organization{}, err
+		}
+		if err := c.Match.Check(before.Version); err != nil || before.Disabled == *c.Disabled {
+			return before, err
+		}
+		if err := db.Admit(ctx, c.ID); err != nil {
+			return Organization{}, err
+		}
+		after := before
+		after.Disabled, after.Version, after.UpdatedAt = *c.Disabled, before.Version+1, now
+		if err := updateOrganization(ctx, after); err != nil {
+			return Organization{}, err
+		}
+		if err := s.access.Switched(ctx, c.ID, after.Disabled, after.Version); err != nil {
+			return Organization{}, err
+		}
+		return after, s.recordOrganization(ctx, &before, &after, now)
 	})
 }
 

@@ -23,19 +23,19 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusCreated, s.handleTake),
 		},
 		{
-			Method: http.MethodGet, Path: "/emergency-grants", Permission: PermissionRead, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/emergency-grants", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all of the organization, or those that one took oneself. `reviewed=false` is the worklist of reviewers.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/emergency-grants/:id", Permission: PermissionRead, Limited: true, Reads: subject,
+			Method: http.MethodGet, Path: "/emergency-grants/:id", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Read an emergency grant",
 			Description: "One emergency grant with its reason, how it ended and what the reviewer said. What was read under it is in the audit trail.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke", Permission: PermissionRevoke, Limited: true,
+			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke", Permission: PermissionRevoke, Limited: owners.Scopes(),
 			Name: "revokeEmergencyGrant", Summary: "Revoke an emergency grant",
 			Description: "Ends it before its time, from the next request on. Whoever took it can give it back so.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOver}, Endpoint: httpx.Handle(http.StatusOK, s.handleRevoke),

@@ -139,6 +139,10 @@ type dueWebhook struct {
 	ID             uuid.UUID
 }
 
+// organizationOpen is the condition under which a webhook w is sent to: of a disabled
+// organization deliveries wait. Index: the primary key.
+const organizationOpen = "NOT (SELECT o.disabled FROM organizations o WHERE o.id = w.organization_id)"
+
 // dueWebhooks returns active webhooks of all organizations with deliveries that
 // are due. Index: webhook_deliveries_due, once for each webhook.
 func (store) dueWebhooks(ctx context.Context, now time.Time) ([]dueWebhook, error) {
@@ -149,7 +153,7 @@ func (store) dueWebhooks(ctx context.Context, now time.Time) ([]dueWebhook, erro
 	var due []dueWebhook
 	err = tx.Raw(`
 		SELECT w.organization_id, w.id FROM webhooks w
-		WHERE w.active AND EXISTS (
+		WHERE w.active AND `+organizationOpen+` AND EXISTS (
 			SELECT FROM webhook_deliveries d
 			WHERE d.organization_id = w.organization_id AND d.webhook_id = w.id
 			  AND d.state = 'PENDING' AND d.next_attempt_at <= ?)`, now).Scan(&due).Error
@@ -188,7 +192,7 @@ func (store) claim(ctx context.Context, w dueWebhook, now, leaseEnd time.Time, l
 		UPDATE webhook_deliveries d
 		SET attempts = d.attempts + 1, last_attempt_at = ?, next_attempt_at = ?
 		FROM due JOIN events e USING (organization_id, position) JOIN webhooks w ON (w.organization_id, w.id) = (due.organization_id, due.webhook_id)
-		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position) AND w.active
+		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position) AND w.active AND `+organizationOpen+`
 		RETURNING d.position, d.attempts, e.type, e.subject_id, e.occurred_at, e.payload, w.url, w.secret`,
 		w.OrganizationID, w.ID, now, limit, now, leaseEnd).Scan(&claims).Error
 	return claims, err

@@ -41,10 +41,6 @@ type NewAPIKey struct {
 	ExpiresAt   *time.Time            // in the future; nil: never
 }
 
-// personal are permissions that no API key can hold: with them, whoever steals a
-// key could make more of it, and outlive its revocation.
-var personal = []identity.Permission{apiKeyManage, userChange, userGrant, userInvite, permissionSetChange, caseloadChange, guardianChange, identityProviderManage, signInPolicyManage}
-
 // CreateKey makes an API key of the caller's organization, and returns it with its
 // text, which is shown now and never again: what is kept is a hash. The key holds
 // its permissions for the whole organization, so the caller must. Errors:
@@ -102,8 +98,8 @@ func (n NewAPIKey) check(now time.Time) []fault.Field {
 		switch {
 		case !slices.Contains(Permissions(), p):
 			refuse(field, "permission", "is not a permission")
-		case slices.Contains(personal, p):
-			refuse(field, "personal", "is for people only: no API key can hold it")
+		case forPeople(p) != "":
+			refuse(field, "personal", "is for people only: no API key can hold it, as "+forPeople(p))
 		case slices.Contains(n.Permissions[:i], p):
 			refuse(field, "unique", "must not be given twice")
 		}

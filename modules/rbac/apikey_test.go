@@ -50,10 +50,19 @@ func TestAnAPIKey(t *testing.T) {
 		require.NotContains(t, stored, text[len(key.Begins):])
 	})
 	t.Run("nobody gives more than they hold, nor what is for people", func(t *testing.T) {
-		_, _, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"patient:read", "organization:create"}})
+		fewer := map[identity.Permission]identity.Scope{}
+		for _, p := range rbac.Admin.Permissions() {
+			if p != "payer:change" {
+				fewer[p] = identity.Organization
+			}
+		}
+		_, err := d.ChangePermissionSet(admin, rbac.PermissionSetChange{Role: rbac.Admin, Held: fewer})
+		require.NoError(t, err)
+		_, _, err = d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"patient:read", "payer:change"}})
 		require.ErrorIs(t, err, rbac.ErrBeyondOwn)
 		f, _ := fault.From(err)
-		require.Equal(t, rbac.Excess{Exceeds: "organization:create"}, f.Details())
+		require.Equal(t, rbac.Excess{Exceeds: "payer:change"}, f.Details())
+		require.NoError(t, d.RestorePermissionSet(admin, rbac.Admin, ""))
 		former := d.hire(t, "former@example.test", rbac.Admin)
 		stale := d.as(t, former)
 		d.exec(t, "UPDATE user_roles SET role = 'SCHEDULER' WHERE user_id = ?", former.ID)

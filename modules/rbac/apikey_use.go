@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -103,7 +102,7 @@ func (k APIKey) caller(until time.Time) identity.Caller {
 func (k APIKey) holds() held {
 	all := make(held, len(k.Permissions))
 	for _, p := range k.Permissions {
-		if !slices.Contains(personal, p) { // there were fewer of them, perhaps, when the key was made
+		if forPeople(p) == "" { // it was otherwise, perhaps, when the key was made
 			all[p] = identity.Organization
 		}
 	}

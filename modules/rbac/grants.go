@@ -51,7 +51,7 @@ func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (he
 		return nil, err
 	}
 	me, err := takeUser(ctx, caller.UserID)
-	if db.IsNotFound(err) || err == nil && me.Disabled {
+	if db.IsNotFound(err) || err == nil && me.out() != "" {
 		return nil, identity.ErrUnauthenticated
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "whoAmI", Summary: "Who am I",
-			Description: "The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.",
+			Description: "The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 		{
@@ -110,6 +110,8 @@ type userBody struct {
 	OrganizationID uuid.UUID             `json:"organizationId"`
 	Roles          []string              `json:"roles"`
 	Permissions    []identity.Permission `json:"permissions"`
+	// Scopes are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD.
+	Scopes map[identity.Permission][]string `json:"scopes"`
 	// EnrolOnly: the organization asks for a second factor. This sign-in can do nothing
 	// but set one up, and has no permissions until that is done.
 	EnrolOnly bool `json:"enrolOnly"`
@@ -117,12 +119,17 @@ type userBody struct {
 
 // bodyOf describes a user with the roles that an access token holds, and what they may do by them.
 func bodyOf(u User, roles []string, may held) userBody {
-	return userBody{
+	b := userBody{
 		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
 		Roles:       roles,
 		Permissions: slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return may[p] == 0 }),
+		Scopes:      map[identity.Permission][]string{},
 		EnrolOnly:   u.enrolOnly,
 	}
+	for _, p := range b.Permissions {
+		b.Scopes[p] = may[p].Names()
+	}
+	return b
 }
 
 func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {

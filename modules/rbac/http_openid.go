@@ -27,14 +27,14 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
 			Name: "startProviderSignIn", Summary: "Begin a sign-in with an identity provider",
-			Description: "For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…`, which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.",
+			Description: "For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…` (or `#error=…`), which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.",
 			Refusals:    []*fault.Error{ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleStart),
 		},
 		{
 			Method: http.MethodGet, Path: pathCallback, Permission: httpx.Public,
 			Name: "finishProviderSignIn", Summary: "Come back from an identity provider",
-			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI.",
-			Refusals:    []*fault.Error{ErrSignInLost, ErrNotRecognized, ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleCallback),
+			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.",
+			Refusals:    []*fault.Error{ErrSignInLost}, Endpoint: httpx.HandleRedirect(s.handleCallback),
 		},
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
@@ -102,6 +102,12 @@ type callbackRequest struct {
 func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
 	gone := httpx.Redirect{Cookie: s.cookie("", 0)}
 	code, err := s.FinishOpenID(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
+	if refusal, ok := fault.From(err); ok && s.frontendURL != "" {
+		// A person sits there, and problem documents are for programs. The code is one of
+		// ours, and nothing else is told: what the provider says may be anything.
+		gone.URL = s.frontendURL + "#error=" + url.QueryEscape(refusal.Code())
+		return gone, nil
+	}
 	if err != nil {
 		return gone, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,13 +21,13 @@ func (s *Service) setRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/permission-sets", Permission: permissionSetRead,
 			Name: "listPermissionSets", Summary: "Read what each role may do",
-			Description: "Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with.",
+			Description: "Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with. `possible` tells for which of these records each permission can be held at all.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSets),
 		},
 		{
 			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permissionSetChange,
 			Name: "changePermissionSet", Summary: "Say what a role may do",
-			Description: "Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A set that was changed does not get what later versions of the program ship.",
+			Description: "Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.",
 			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
@@ -60,17 +61,9 @@ type setGrantBody struct {
 func permissionSetBodyOf(set PermissionSet) permissionSetBody {
 	b := permissionSetBody{set.Role, set.Shipped, []setGrantBody{}, set.Version, inUTC(set.ChangedAt), set.ChangedBy}
 	for _, p := range Permissions() {
-		scope := set.Held[p]
-		if scope == 0 {
-			continue
+		if scope := set.Held[p]; scope != 0 {
+			b.Permissions = append(b.Permissions, setGrantBody{p, scope.Names()})
 		}
-		g := setGrantBody{Permission: p}
-		for _, each := range identity.Scopes() {
-			if scope.Has(each) {
-				g.Scopes = append(g.Scopes, each.String())
-			}
-		}
-		b.Permissions = append(b.Permissions, g)
 	}
 	return b
 }
@@ -78,11 +71,16 @@ func permissionSetBodyOf(set PermissionSet) permissionSetBody {
 // permissionSetsBody are all permission sets of an organization.
 type permissionSetsBody struct {
 	Data []permissionSetBody `json:"data"`
+	// Possible says for which records each permission can be held at all, widest first.
+	Possible map[identity.Permission][]string `json:"possible"`
 }
 
 func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsBody, error) {
 	found, err := s.PermissionSets(ctx)
-	b := permissionSetsBody{Data: []permissionSetBody{}}
+	b := permissionSetsBody{Data: []permissionSetBody{}, Possible: map[identity.Permission][]string{}}
+	for _, p := range Permissions() {
+		b.Possible[p] = s.possibleOf(p).Names()
+	}
 	for _, set := range found {
 		b.Data = append(b.Data, permissionSetBodyOf(set))
 	}
@@ -96,7 +94,7 @@ type changeSetRequest struct {
 }
 
 func (s *Service) handleChangeSet(ctx context.Context, in changeSetRequest) (permissionSetBody, error) {
-	set, wrong := in.held()
+	set, wrong := in.held(s.possibleOf)
 	if len(wrong) > 0 {
 		return permissionSetBody{}, fault.InvalidFields(wrong...)
 	}
@@ -105,7 +103,7 @@ func (s *Service) handleChangeSet(ctx context.Context, in changeSetRequest) (per
 }
 
 // held returns the set, and what cannot be in one.
-func (r changeSetRequest) held() (held, []fault.Field) {
+func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope) (held, []fault.Field) {
 	set, all := held{}, Permissions()
 	var wrong []fault.Field
 	for i, g := range r.Permissions {
@@ -116,10 +114,12 @@ func (r changeSetRequest) held() (held, []fault.Field) {
 		case set[g.Permission] != 0:
 			wrong = append(wrong, fault.Field{Field: field, Code: "unique", Message: "must not be given twice"})
 		}
-		for _, name := range g.Scopes {
+		for j, name := range g.Scopes {
 			scope, err := identity.ParseScope(name)
-			if err != nil {
-				wrong = append(wrong, fault.Field{Field: field, Code: "scope", Message: "has a scope that there is not"})
+			if can := possible(g.Permission); err != nil || !can.Has(scope) {
+				wrong = append(wrong, fault.Field{
+					Field: fmt.Sprintf("permissions[%d].scopes[%d]", i, j), Code: "scope", Message: "must be one of " + strings.Join(can.Names(), ", ") + " for this permission",
+				})
 			}
 			set[g.Permission] |= scope
 		}

@@ -78,6 +78,11 @@ func TestSigningInThroughHTTP(t *testing.T) {
 			"emergency:take", "emergency:read", "emergency:revoke",
 		},
 	}
+	scopes := object{}
+	for _, p := range rbac.Technician.Permissions() {
+		scopes[string(p)] = []any{rbac.Technician.Scope(p).String()}
+	}
+	user["scopes"] = map[string]any(scopes)
 	require.Equal(t, user, answer["user"])
 
 	status, me := call(answer["accessToken"].(string), "GET", "/auth/me", "")

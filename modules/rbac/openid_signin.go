@@ -35,6 +35,9 @@ var (
 	// valid, or it is nobody who may sign in here. Which of these, the audit trail says.
 	ErrNotRecognized = fault.Define(fault.Unauthenticated, "not-recognized", "The identity provider has not said who you are, or you have no account here.").
 				Advising("Let the person try again, or ask an administrator for an invitation.")
+	// ErrSignInCancelled: the person has told the provider not to say who they are.
+	ErrSignInCancelled = fault.Define(fault.Unauthenticated, "sign-in-cancelled", "The sign-in was cancelled at the identity provider.").
+				Advising("Show the ways to sign in again; it is no failure.")
 	// ErrCodeUsed: there is no such code, or it was used before, or is over, or was
 	// asked for by another page.
 	ErrCodeUsed = fault.Define(fault.Unauthenticated, "sign-in-code", "The code of this sign-in is not valid, or not any more.").
@@ -86,8 +89,8 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 // returns a code for [Service.ExchangeCode]. It needs no caller. The user is whom
 // the provider has recognized before by the same subject, or, the first time, who
 // has the address that the provider has verified; only of that organization, and
-// never a new one. Errors: [ErrSignInLost], [ErrNotRecognized], [ErrNoProvider],
-// [ErrProviderUnavailable].
+// never a new one. Errors: [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized],
+// [ErrNoProvider], [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	b, ok := s.readBegun(carried)
 	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
@@ -96,6 +99,10 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 	provider, settings, err := s.providerOf(ctx, b.Organization)
 	if err != nil {
 		return "", err
+	}
+	const cancelled = "access_denied" // RFC 6749, section 4.1.2.1
+	if with.Error == cancelled {
+		return "", s.refuseOpenID(ctx, User{OrganizationID: b.Organization}, "cancelled", ErrSignInCancelled)
 	}
 	person, err := s.openid.Finish(ctx, settings, b.Attempt, with)
 	switch {
@@ -173,8 +180,8 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 			return "unknown", nil
 		case err != nil:
 			return "", err
-		case u.Disabled:
-			return "disabled", nil
+		case u.out() != "":
+			return u.out(), nil
 		case slices.Contains(u.Roles, SuperAdmin):
 			// An organization's administrators choose its provider, which could say of
 			// anybody that they are this one.
@@ -219,7 +226,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 			return nil, err // the code is gone in either case
 		}
 		u, err := takeUser(ctx, row.UserID)
-		if err != nil || u.Disabled {
+		if err != nil || u.out() != "" {
 			return nil, err
 		}
 		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))

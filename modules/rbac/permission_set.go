@@ -39,7 +39,7 @@ type PermissionSetChange struct {
 var essential = []identity.Permission{userRead, userChange, userGrant, userInvite, permissionSetRead, permissionSetChange}
 
 // across are what reaches beyond an organization: no organization gives it to anybody.
-var across = []identity.Permission{organizationReadAll, organizationCreate}
+var across = []identity.Permission{organizationReadAll, organizationCreate, organizationDisable}
 
 // changeable reports whether an organization may change what the role does.
 func (r Role) changeable() bool { return r != SuperAdmin && slices.Contains(roles, r) }
@@ -138,6 +138,18 @@ func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, 
 		}
 		return after, s.announce(ctx, caller.OrganizationID, change{subject{ofPermissions, caller.OrganizationID}, level, now})
 	})
+}
+
+// Possible says for which records permissions can be held at all, beside the whole
+// organization: for those of the scopes to which some route keeps that asks for them.
+// Whoever knows the routes says it, before anything else is asked of the service.
+// Until then each can be held for the organization only. A scope that is not possible
+// would look in a set as if it gave something, and be refused by every route.
+func (s *Service) Possible(scopes map[identity.Permission]identity.Scope) { s.possible = scopes }
+
+// possibleOf returns for which records a permission can be held.
+func (s *Service) possibleOf(p identity.Permission) identity.Scope {
+	return s.possible[p] | identity.Organization
 }
 
 // check returns what is wrong with a set. Which permissions there are, and which

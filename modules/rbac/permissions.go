@@ -12,6 +12,7 @@ const (
 	organizationRead    identity.Permission = "organization:read"
 	organizationReadAll identity.Permission = "organization:read-all"
 	organizationCreate  identity.Permission = "organization:create"
+	organizationDisable identity.Permission = "organization:disable"
 	organizationChange  identity.Permission = "organization:change"
 
 	patientRead   identity.Permission = "patient:read"
@@ -106,6 +107,26 @@ type grant struct {
 	permission identity.Permission
 	roles      []Role                  // for the organization's
 	limited    map[Role]identity.Scope // for those of the scope
+	people     string                  // why no API key can hold it; empty: one can
+}
+
+// Why a permission is for people only. Whoever steals a key must not make more of it,
+// nor keep anything once it is revoked.
+const (
+	givesAccess = "it gives access to others, or takes it away"
+	outlives    = "what it makes goes on when the key is revoked"
+	beyond      = "it reaches beyond the organization of the key"
+	decides     = "it stands for what a person has decided"
+)
+
+// forPeople says why no API key can hold the permission; "" where one can.
+func forPeople(p identity.Permission) string {
+	for _, row := range shipped {
+		if row.permission == p {
+			return row.people
+		}
+	}
+	return ""
 }
 
 // of returns for which records the role holds the permission.
@@ -137,9 +158,10 @@ var (
 // docs/roles.md shows this table; a test fails when they differ.
 var shipped = []grant{
 	{permission: organizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
-	{permission: organizationReadAll, roles: []Role{SuperAdmin}},
-	{permission: organizationCreate, roles: []Role{SuperAdmin}},
-	{permission: organizationChange, roles: []Role{Admin}},
+	{permission: organizationReadAll, roles: []Role{SuperAdmin}, people: beyond},
+	{permission: organizationCreate, roles: []Role{SuperAdmin}, people: beyond},
+	{permission: organizationDisable, roles: []Role{SuperAdmin}, people: beyond},
+	{permission: organizationChange, roles: []Role{Admin}, people: decides},
 
 	{permission: patientRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},
 	{permission: patientCreate, roles: []Role{Admin, Scheduler}},
@@ -186,7 +208,7 @@ var shipped = []grant{
 	{permission: availabilityRead, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
 	{permission: availabilityChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
-	{permission: calendarManage, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
+	{permission: calendarManage, roles: []Role{Admin, Scheduler, Practitioner}, limited: own, people: outlives},
 
 	{permission: sessionRead, roles: []Role{Admin, Practitioner, Biller, Auditor}, limited: own},
 	{permission: sessionChange, roles: []Role{Admin, Practitioner}, limited: own},
@@ -195,30 +217,30 @@ var shipped = []grant{
 	{permission: reportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: alertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},
 
-	{permission: emergencyTake, roles: []Role{Admin, Practitioner, Technician}},
+	{permission: emergencyTake, roles: []Role{Admin, Practitioner, Technician}, people: decides},
 	{permission: emergencyRead, roles: []Role{Admin, Auditor}, limited: takers},
 	{permission: emergencyRevoke, roles: []Role{Admin}, limited: takers},
-	{permission: emergencyReview, roles: []Role{Admin}},
+	{permission: emergencyReview, roles: []Role{Admin}, people: decides},
 
-	{permission: webhookManage, roles: []Role{Admin}},
+	{permission: webhookManage, roles: []Role{Admin}, people: outlives},
 
 	{permission: userRead, roles: []Role{Admin, Auditor}},
-	{permission: userChange, roles: []Role{Admin}},
-	{permission: userGrant, roles: []Role{Admin}},
-	{permission: userInvite, roles: []Role{Admin}},
+	{permission: userChange, roles: []Role{Admin}, people: givesAccess},
+	{permission: userGrant, roles: []Role{Admin}, people: givesAccess},
+	{permission: userInvite, roles: []Role{Admin}, people: givesAccess},
 
 	{permission: permissionSetRead, roles: []Role{Admin, Auditor}},
-	{permission: permissionSetChange, roles: []Role{Admin}},
+	{permission: permissionSetChange, roles: []Role{Admin}, people: givesAccess},
 
-	{permission: apiKeyManage, roles: []Role{Admin}},
+	{permission: apiKeyManage, roles: []Role{Admin}, people: givesAccess},
 
-	{permission: identityProviderManage, roles: []Role{Admin}},
-	{permission: signInPolicyManage, roles: []Role{Admin}},
+	{permission: identityProviderManage, roles: []Role{Admin}, people: givesAccess},
+	{permission: signInPolicyManage, roles: []Role{Admin}, people: givesAccess},
 
 	{permission: caseloadRead, roles: []Role{Admin, Scheduler, Practitioner, Auditor}},
-	{permission: caseloadChange, roles: []Role{Admin}},
+	{permission: caseloadChange, roles: []Role{Admin}, people: givesAccess},
 	{permission: guardianRead, roles: []Role{Admin, Auditor}},
-	{permission: guardianChange, roles: []Role{Admin}},
+	{permission: guardianChange, roles: []Role{Admin}, people: givesAccess},
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/rbac/openid"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 )
 
 // User is somebody who can sign in to one organization.
@@ -29,14 +30,15 @@ type User struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
-	epoch     int64 // of the tokens that hold
-	enrolOnly bool  // in the sign-in that this is about: see [identity.Caller]
+	epoch                int64 // of the tokens that hold
+	enrolOnly            bool  // in the sign-in that this is about: see [identity.Caller]
+	organizationDisabled bool
 }
 
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].
 var (
 	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong
-	// password and a user who is disabled: sign-in does not tell who is there.
+	// password and a user who is disabled, or whose organization is: sign-in does not tell who is there.
 	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
 				Advising("Let the person try again.")
 	// ErrEmailTaken: addresses are unique among all organizations.
@@ -70,8 +72,9 @@ type Service struct {
 	tokens    *tokens
 	standing  standing
 	sets      sets
-	apiKeys   memory        // API keys that were looked up
-	lookUps   chan struct{} // takes as many as may be under way
+	possible  map[identity.Permission]identity.Scope // see [Service.Possible]
+	apiKeys   memory                                 // API keys that were looked up
+	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration

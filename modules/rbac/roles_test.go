@@ -44,7 +44,8 @@ who are assigned to the user's practitioner · S for one's own (**s**elf): of th
 appointments that the user's practitioner delivers, and of emergency grants those that
 the user took · F for the **f**amily: of the patients
 whose guardian the user is, or who they are. A user whom nothing links to a practitioner
-or a patient reaches nothing by C, S or F.
+or a patient reaches nothing by C, S or F. [For which records](scopes.md) a permission
+can be held at all.
 
 | permission |`)
 	for _, role := range rbac.Roles() {
@@ -63,7 +64,7 @@ or a patient reaches nothing by C, S or F.
 - PATIENT sees the records of the family without texts: patients, authorizations with their units, appointments. Of a group they do not see who else belongs to it.
 - PRACTITIONER holds all for the organization, as analysts of a small practice stand in for each other and plan for technicians; a larger one narrows it to the caseload.
 - ` + "`emergency:take`" + ` is for clinicians; an administrator holds it as nobody gives a role that they do not hold themselves.
-- SUPER_ADMIN makes organizations and sees no health data.
+- SUPER_ADMIN makes and disables organizations and sees no health data.
 - ` + "`organization:read-all`" + ` adds the other organizations to what ` + "`organization:read`" + ` shows.
 - ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` are needed to see fields of what one may read otherwise: they are null without them, and cannot be changed.
 - ` + "`authorization:adjust`" + ` is needed beside ` + "`authorization:change`" + ` to change the total of an authorization.
@@ -98,7 +99,7 @@ func TestPermissions(t *testing.T) {
 		require.NotContains(t, all[:i], p, "it is listed once")
 	}
 
-	across := []identity.Permission{"organization:create", "organization:read-all"}
+	across := []identity.Permission{"organization:create", "organization:disable", "organization:read-all"}
 	for _, p := range all {
 		require.Equal(t, !slices.Contains(across, p), slices.Contains(rbac.Admin.Permissions(), p),
 			"an administrator holds all that stays within the organization: %s", p)
@@ -110,7 +111,7 @@ func TestPermissions(t *testing.T) {
 	for _, p := range all {
 		require.Equal(t, rbac.Admin.Scope(p) != 0, rbac.Admin.Scope(p).Has(identity.Organization), "%s", p)
 	}
-	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create"}, rbac.SuperAdmin.Permissions())
+	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create", "organization:disable"}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
 		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
 	}

@@ -38,8 +38,8 @@ func (signIn) TableName() string { return "sign_ins" }
 // overAt returns why the sign-in does not go on, "" where it does.
 func (in signIn) overAt(now time.Time, u User) string {
 	switch {
-	case u.Disabled:
-		return "disabled"
+	case u.out() != "":
+		return u.out()
 	case in.EndedAt != nil || in.Epoch != u.epoch:
 		return "revoked"
 	case !now.Before(in.EndsAt):

@@ -31,7 +31,7 @@ type SignedIn struct {
 // a code of it, and issues an access token and a refresh token. It needs no caller in
 // the context, and holds no connection while it hashes.
 //
-// An unknown address, a wrong password and a disabled user take the same time and
+// An unknown address, a wrong password, a disabled user and one of a disabled organization take the same time and
 // get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
 // them. Only whoever has the password learns that there is a second factor:
 // [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
@@ -69,8 +69,8 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if unknown || !matches || known.User.Disabled {
-		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches), ErrWrongCredentials)
+	if unknown || !matches || known.User.out() != "" {
+		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches, known.User), ErrWrongCredentials)
 	}
 	var proven proof
 	if known.Factor.isOn() {
@@ -146,14 +146,14 @@ func (s *Service) refuse(ctx context.Context, u User, reason string, refusal err
 
 // reasonOf tells administrators what the answer does not. The address that was
 // typed is told to nobody: it may be a password typed into the wrong field.
-func reasonOf(unknown, matches bool) string {
+func reasonOf(unknown, matches bool, u User) string {
 	switch {
 	case unknown:
 		return "unknown"
 	case !matches:
 		return "password"
 	}
-	return "disabled"
+	return u.out()
 }
 
 func userFields(event string, u User) logrus.Fields {
@@ -178,7 +178,7 @@ func (s *Service) Me(ctx context.Context) (User, error) {
 	me, err := db.Snapshot(ctx, s.database, "user.me", func(ctx context.Context) (User, error) {
 		return takeUser(ctx, caller.UserID)
 	})
-	if db.IsNotFound(err) || err == nil && me.Disabled {
+	if db.IsNotFound(err) || err == nil && me.out() != "" {
 		return User{}, identity.ErrUnauthenticated
 	}
 	return me, err

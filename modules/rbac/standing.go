@@ -23,6 +23,9 @@ type kind string
 const (
 	ofUser   kind = "user"    // the level is the least epoch of tokens that is good
 	ofSignIn kind = "sign-in" // at level 1 it is over
+	// ofOrganization: whether anybody is let in. The level rises with each switch; while it
+	// is odd, nobody is. See [Service.Switched].
+	ofOrganization kind = "organization"
 	// ofPermissions: what roles may do in an organization. Tokens hold on, and are worth
 	// something else; the level counts the changes.
 	ofPermissions kind = "permissions"
@@ -40,6 +43,19 @@ type change struct {
 	subject
 	level int64
 	at    time.Time
+}
+
+// isShut reports whether the change is one of an organization that was disabled.
+func (c change) isShut() bool { return c.level%2 == 1 }
+
+// switchLevel is the level of an organization that was disabled, or enabled, by the
+// change that made it the version.
+func switchLevel(version int, disabled bool) int64 {
+	level := 2 * int64(version)
+	if disabled {
+		level++
+	}
+	return level
 }
 
 // Times of the knowledge of changes.
@@ -111,7 +127,8 @@ func (s *standing) isFollowed() bool {
 func (s *standing) isSilent() bool { return s.follows && time.Since(s.heard) > maxSilence }
 
 func (s *standing) isOver(c identity.Caller) bool {
-	return s.least[subject{ofUser, c.UserID}].level > c.Epoch || s.least[subject{ofSignIn, c.SignInID}].level > 0
+	return s.least[subject{ofUser, c.UserID}].level > c.Epoch || s.least[subject{ofSignIn, c.SignInID}].level > 0 ||
+		s.least[subject{ofOrganization, c.OrganizationID}].isShut()
 }
 
 // apply takes note of changes, ends the streams that they concern, and tells those

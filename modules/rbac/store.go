@@ -60,8 +60,9 @@ type credentials struct {
 type foundUser struct {
 	Row       userRow `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
 	RoleNames string
-
-	SecondFactor bool
+	// OrganizationDisabled comes with the user: nobody may come in who does not ask it.
+	OrganizationDisabled bool
+	SecondFactor         bool
 }
 
 const userColumns = `u.*, (
@@ -71,7 +72,9 @@ const userColumns = `u.*, (
 	) AS role_names, EXISTS (
 		SELECT FROM second_factors s
 		WHERE s.organization_id = u.organization_id AND s.user_id = u.id AND s.confirmed_at IS NOT NULL
-	) AS second_factor`
+	) AS second_factor, (
+		SELECT o.disabled FROM organizations o WHERE o.id = u.organization_id
+	) AS organization_disabled`
 
 // asksSQL is whether the organization of a user asks for a second factor.
 const asksSQL = `EXISTS (
@@ -89,7 +92,7 @@ func (f foundUser) user() User {
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
 		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		epoch: row.TokenEpoch,
+		epoch: row.TokenEpoch, organizationDisabled: f.OrganizationDisabled,
 	}
 }
 

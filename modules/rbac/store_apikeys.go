@@ -128,14 +128,14 @@ func revokeAPIKey(ctx context.Context, k APIKey) error {
 		Select("revoked_by", "revoked_at").UpdateColumns(&apiKeyRow{RevokedBy: k.RevokedBy, RevokedAt: k.RevokedAt}).Error
 }
 
-// apiKeyOf finds a key of any organization by its hash. Index: api_keys_by_hash.
+// apiKeyOf finds a key of any organization, which is not disabled, by its hash. Index: api_keys_by_hash.
 func apiKeyOf(ctx context.Context, hash digest) (APIKey, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return APIKey{}, err
 	}
 	var row apiKeyRow
-	err = tx.Where("hash = ?", hash[:]).Take(&row).Error
+	err = tx.Where("hash = ? AND "+organizationOpen, hash[:]).Take(&row).Error
 	if db.IsNotFound(err) {
 		return APIKey{}, ErrKeyNotFound
 	}

@@ -61,14 +61,14 @@ func takeInvitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
 	return oneInvitation(tx.Where("id = ?", id))
 }
 
-// invitationWith returns the invitation of any organization that has the token.
-// Index: invitations_token.
+// invitationWith returns the invitation of any organization, which is not disabled,
+// that has the token. Index: invitations_token.
 func invitationWith(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
-	return oneInvitation(tx.Where("token_hash = ?", tokenHash))
+	return oneInvitation(tx.Where("token_hash = ? AND "+organizationOpen, tokenHash))
 }
 
 // lockInvitation is invitationWith for whoever is about to accept: of several at once,
@@ -78,7 +78,7 @@ func lockInvitation(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	if err != nil {
 		return Invitation{}, err
 	}
-	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("token_hash = ?", tokenHash))
+	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("token_hash = ? AND "+organizationOpen, tokenHash))
 }
 
 func oneInvitation(tx *gorm.DB) (Invitation, error) {

@@ -29,6 +29,18 @@ type Owners struct {
 	User string
 }
 
+// Scopes returns the scopes that can reach rows of such a table, beside the
+// organization's: none, where it does not keep whose they are.
+func (o Owners) Scopes() (scopes identity.Scope) {
+	if o.Patient != "" {
+		scopes |= identity.Caseload | identity.Child
+	}
+	if o.Practitioner != "" || o.User != "" {
+		scopes |= identity.Self
+	}
+	return scopes
+}
+
 // ReachOf returns the reach of the caller in the context. The error is
 // [identity.ErrUnauthenticated] where there is none.
 func ReachOf(ctx context.Context) (Reach, error) {

@@ -56,10 +56,10 @@ type Route struct {
 	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
-	// Limited: callers may be let in who hold the permission for some records only, as
-	// all that it reads and changes is kept to their reach (see the package db). Where
-	// it is not said, the permission is needed for the whole organization.
-	Limited bool
+	// Limited: callers may be let in who hold the permission for some records only, those
+	// of these scopes, as all that it reads and changes is kept to their reach (see the
+	// package db). Where none is said, the permission is needed for the whole organization.
+	Limited identity.Scope
 	// Enrolling: also for callers who must set up a second factor before anything else.
 	Enrolling bool
 	// Reads names what data of patients the answer shows, as "authorization". Who was

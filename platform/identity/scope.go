@@ -41,14 +41,17 @@ func ParseScope(name string) (Scope, error) {
 }
 
 // String names the members of the set, as "CASELOAD+SELF"; "" where there is none.
-func (s Scope) String() string {
+func (s Scope) String() string { return strings.Join(s.Names(), "+") }
+
+// Names returns the names of the members, widest first, as ["CASELOAD", "SELF"].
+func (s Scope) Names() []string {
 	var names []string
 	for _, each := range scopeNames {
 		if s.Has(each.scope) {
 			names = append(names, each.name)
 		}
 	}
-	return strings.Join(names, "+")
+	return names
 }
 
 // Has reports whether the set holds all of the other's members.

@@ -32,6 +32,22 @@ function isProblemDocument(error: unknown): error is ProblemDocument {
   return typeof error === "object" && error !== null && "code" in error && "requestId" in error;
 }
 
+/** For which records a permission is held. */
+export type Scope = Schemas["SetGrantInput"]["scopes"][number];
+
+/**
+ * Tells whether somebody who has signed in holds a permission, for any records or for those of
+ * a scope: to offer what will work. The API decides all the same.
+ *
+ * @param user - of a sign-in, or of `GET /auth/me`
+ * @example
+ * if (may(user, "appointment:start", "SELF")) showStartButton();
+ */
+export function may(user: { scopes: Record<string, string[]> }, permission: string, scope?: Scope): boolean {
+  const held = Object.hasOwn(user.scopes, permission) ? user.scopes[permission] : undefined;
+  return held !== undefined && (scope === undefined || held.includes("ORGANIZATION") || held.includes(scope));
+}
+
 /** A refusal as an exception, where there is no other way to tell of it. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";

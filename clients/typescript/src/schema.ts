@@ -60,6 +60,28 @@ export interface paths {
         patch: operations["changeOrganization"];
         trace?: never;
     };
+    "/organizations/{id}/disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Disable an organization, or enable it
+         * @description `{"disabled": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.
+         *
+         *     Permission: `organization:disable`.
+         */
+        put: operations["switchOrganization"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/patients": {
         parameters: {
             query?: never;
@@ -527,7 +549,7 @@ export interface paths {
         };
         /**
          * Who am I
-         * @description The user to whom the access token belongs, with the roles and permissions that it carries: what a frontend needs to know to offer only what will work.
+         * @description The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.
          *
          *     For everybody who is signed in.
          */
@@ -829,7 +851,7 @@ export interface paths {
         };
         /**
          * Read what each role may do
-         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with.
+         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with. `possible` tells for which of these records each permission can be held at all.
          *
          *     Permission: `permission-set:read`.
          */
@@ -852,7 +874,7 @@ export interface paths {
         get?: never;
         /**
          * Say what a role may do
-         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A set that was changed does not get what later versions of the program ship.
+         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
          *
          *     Permission: `permission-set:change`.
          */
@@ -1035,7 +1057,7 @@ export interface paths {
         };
         /**
          * Begin a sign-in with an identity provider
-         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…`, which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
+         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…` (or `#error=…`), which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
          */
         get: operations["startProviderSignIn"];
         put?: never;
@@ -1055,7 +1077,7 @@ export interface paths {
         };
         /**
          * Come back from an identity provider
-         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI.
+         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.
          */
         get: operations["finishProviderSignIn"];
         put?: never;
@@ -5036,25 +5058,6 @@ export interface components {
         NoShowRequest: {
             reason?: string | null;
         };
-        /** @description The identity provider has not said who you are, or you have no account here. */
-        NotRecognizedProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "not-recognized";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-        };
         /** @description What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon. */
         NotRecordedProblem: {
             type: string;
@@ -5154,6 +5157,8 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
+            /** @description Nobody comes in: no user, no key, no link. */
+            disabled: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
             /** Format: date-time */
@@ -5190,6 +5195,10 @@ export interface components {
             data: components["schemas"]["Organization"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
+        };
+        /** @description OrganizationSwitch disables an organization, or enables it. */
+        OrganizationSwitch: {
+            disabled: boolean;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -5234,6 +5243,22 @@ export interface components {
             startDate: string;
             /** Format: date */
             endDate: string;
+        };
+        /** @description Nobody disables the organization that they belong to: they could not enable it any more. */
+        OwnOrganizationProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "own-organization";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
         OwnSecondFactorProblem: {
@@ -5471,6 +5496,10 @@ export interface components {
         /** @description All permission sets of an organization. */
         PermissionSets: {
             data: components["schemas"]["PermissionSet"][];
+            /** @description Says for which records each permission can be held at all, widest first. */
+            possible: {
+                [key: string]: string[];
+            };
         };
         /** @description Somebody who renders services. */
         Practitioner: {
@@ -6413,10 +6442,7 @@ export interface components {
             status: 401;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "sign-in-lost";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -6664,6 +6690,10 @@ export interface components {
             organizationId: string;
             roles: string[];
             permissions: string[];
+            /** @description Are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD. */
+            scopes: {
+                [key: string]: string[];
+            };
             /** @description EnrolOnly: the organization asks for a second factor. This sign-in can do nothing but set one up, and has no permissions until that is done. */
             enrolOnly: boolean;
         };
@@ -8116,7 +8146,6 @@ export interface components {
         /**
          * @description Unauthorized.
          *
-         *     - `not-recognized`: The identity provider has not said who you are, or you have no account here.
          *     - `sign-in-lost`: This sign-in was begun in another browser or tab, or too long ago.
          */
         Unauthorized2: {
@@ -8126,7 +8155,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["NotRecognizedProblem"] | components["schemas"]["SignInLostProblem"];
+                "application/problem+json": components["schemas"]["SignInLostProblem"];
             };
         };
         /**
@@ -8363,7 +8392,6 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
-export type NotRecognizedProblem = components['schemas']['NotRecognizedProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
@@ -8374,8 +8402,10 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
+export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
 export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
 export type Participant = components['schemas']['Participant'];
 export type PasswordChange = components['schemas']['PasswordChange'];
@@ -8729,6 +8759,69 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    switchOrganization: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganizationSwitch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /**
+             * @description Conflict.
+             *
+             *     - `own-organization`: Nobody disables the organization that they belong to: they could not enable it any more.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["OwnOrganizationProblem"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9993,7 +10086,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e6
+                 * @example 019caed9-4300-7000-8000-0000000001e5
                  */
                 id: string;
             };
@@ -11234,27 +11327,25 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             /**
-             * @description Forbidden.
+             * @description Unprocessable Entity.
              *
-             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-             *     - `emergency-read-only`: An emergency grant is for reading only.
-             *     - `forbidden`: You do not have the permission that this needs.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
+             *     - `validation-failed`: Some fields are not valid.
              */
-            403: {
+            422: {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
                 };
             };
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -11399,12 +11490,11 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized2"];
-            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable6"];
+            503: components["responses"]["ServiceUnavailable7"];
         };
     };
     exchangeSignInCode: {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createClient, isProblem, ProblemError, type LiveEvent, type Options } from "../src/index.js";
+import { createClient, isProblem, may, ProblemError, type LiveEvent, type Options } from "../src/index.js";
 
 type Answer = (request: Request) => Response | Promise<Response>;
 
@@ -46,6 +46,17 @@ const ready = (id: number) => `id: ${id}\nevent: ready\ndata: {"id":${id}}\n\n`;
 
 const path = { id: "a" };
 const reserve = { params: { path }, body: { units: 4 } };
+
+test("what somebody may do, and for which records", () => {
+  const user = { scopes: { "patient:read": ["CASELOAD", "CHILD"], "appointment:start": ["ORGANIZATION"] } };
+  assert(may(user, "patient:read"));
+  assert(may(user, "patient:read", "CHILD"));
+  assert(!may(user, "patient:read", "SELF"));
+  assert(!may(user, "patient:read", "ORGANIZATION"));
+  assert(may(user, "appointment:start", "SELF"), "the organization's is all there is");
+  assert(!may(user, "patient:change"));
+  assert(!may(user, "constructor"));
+});
 
 test("a booking carries the token and is repeated with its key", async () => {
   const { api, asked } = script([broken, problem(503, "shutting-down", { "Retry-After": "0" }), json(201, { reservation: { id: "r" } })], { token: () => "t" });

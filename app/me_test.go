@@ -1,0 +1,41 @@
+package app_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+)
+
+// TestWhoIAmSaysForWhichRecords asks as every role, with what is shipped and after a
+// change: what a frontend is told is what the role holds.
+func TestWhoIAmSaysForWhichRecords(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, role := range rbac.Roles() {
+		me := c.as(c.own.tokens[role]).get(t, "/auth/me").ok(t).body
+		want := map[string]any{}
+		var listed []any
+		for _, p := range role.Permissions() {
+			scopes := []any{}
+			for _, name := range role.Scope(p).Names() {
+				scopes = append(scopes, name)
+			}
+			want[string(p)] = scopes
+			listed = append(listed, string(p))
+		}
+		require.Equal(t, listed, me["permissions"], role)
+		require.Equal(t, want, me["scopes"], role)
+	}
+	c.admin().put(t, "/permission-sets/TECHNICIAN", body{"permissions": []any{
+		body{"permission": "patient:read", "scopes": []string{"CHILD", "CASELOAD"}},
+	}}).ok(t)
+	want := map[string]any{"patient:read": []any{"CASELOAD", "CHILD"}}
+	require.Equal(t, want, c.as(c.own.tokens[rbac.Technician]).get(t, "/auth/me").ok(t).body["scopes"], "from the next request on")
+	signed := c.as("").post(t, "/auth/login", body{"email": "technician@own.test", "password": password}).ok(t)
+	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in says the same")
+	both := c.hire(t, c.own, "both@own.test", rbac.Scheduler, rbac.Technician)
+	require.NotEmpty(t, both)
+	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").get(t, "/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
+}

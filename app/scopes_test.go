@@ -1,0 +1,103 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/identity"
+)
+
+// possible returns for which records each permission can be held, as the API tells it.
+func (c *clinic) possible(t testing.TB) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for p, names := range c.admin().get(t, "/permission-sets").ok(t).body["possible"].(map[string]any) {
+		for _, name := range names.([]any) {
+			found[p] = append(found[p], name.(string))
+		}
+	}
+	return found
+}
+
+// TestAScopeThatNothingKeepsToIsRefused puts every permission into a set with every
+// scope: what is possible is taken, and everything else refused by its place.
+func TestAScopeThatNothingKeepsToIsRefused(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	possible := c.possible(t)
+	require.Equal(t, []string{"ORGANIZATION"}, possible["user:invite"])
+	require.Equal(t, []string{"ORGANIZATION", "CASELOAD", "CHILD"}, possible["patient:read"])
+	require.Equal(t, []string{"ORGANIZATION", "CASELOAD", "SELF", "CHILD"}, possible["session:read-narrative"])
+	require.Equal(t, []string{"ORGANIZATION", "SELF"}, possible["emergency:read"])
+	for _, p := range rbac.Permissions() {
+		require.Contains(t, possible, string(p))
+		for _, role := range rbac.Roles() {
+			require.Subset(t, possible[string(p)], role.Scope(p).Names(), "what is shipped to %s is possible: %s", role, p)
+		}
+		if strings.HasPrefix(string(p), "organization:") {
+			continue // some reach beyond the organization, and one is the first entry
+		}
+		for _, scope := range identity.Scopes() {
+			// The first entry is right, so that the place is told of the second.
+			b := body{"permissions": []any{
+				body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}}, body{"permission": p, "scopes": []string{scope.String()}},
+			}}
+			a := c.admin().put(t, "/permission-sets/BILLER", b)
+			if slices.Contains(possible[string(p)], scope.String()) {
+				a.ok(t)
+				continue
+			}
+			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			wrong := a.body["errors"].([]any)[0].(map[string]any)
+			require.Equal(t, "permissions[1].scopes[0]", wrong["field"])
+			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission", wrong["message"], p)
+		}
+	}
+}
+
+const scopesFile = "../docs/scopes.md"
+
+// TestScopesPage keeps the page of what is possible: it comes from the routes.
+func TestScopesPage(t *testing.T) {
+	t.Parallel()
+	possible := open(t).possible(t)
+	var b strings.Builder
+	b.WriteString(`# For which records a permission can be held
+
+Which [role](roles.md) holds a permission for which records is for organizations to decide, within this: a scope can be given where some operation that asks for the permission keeps to it, or shows fields by it. ` +
+		"`PUT /permission-sets/{role}`" + ` refuses all others (422), and ` + "`possible`" + ` of ` + "`GET /permission-sets`" + ` says the same. An [API key](api.md#api-keys) holds what it holds for the organization; what has no ● there is for people only. Written from the routes by ` +
+		"`go test ./app -run TestScopesPage -update`" + `; a test fails when it is out of date.
+
+| permission | ORGANIZATION | CASELOAD | SELF | CHILD | API key |
+| --- | :-: | :-: | :-: | :-: | :-: |
+`)
+	for _, p := range rbac.Permissions() {
+		fmt.Fprintf(&b, "| `%s` |", p)
+		columns := []bool{}
+		for _, scope := range identity.Scopes() {
+			columns = append(columns, slices.Contains(possible[string(p)], scope.String()))
+		}
+		for _, can := range append(columns, keysHold[p]) {
+			if can {
+				b.WriteString(" ● |")
+			} else {
+				b.WriteString(" |")
+			}
+		}
+		b.WriteString("\n")
+	}
+	if *app.Update {
+		require.NoError(t, os.WriteFile(scopesFile, []byte(b.String()), 0o600))
+	}
+	got, err := os.ReadFile(scopesFile)
+	require.NoError(t, err)
+	require.Equal(t, b.String(), string(got), "it is out of date: go test ./app -run TestScopesPage -update")
+}
