@@ -215,7 +215,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 		return SignedIn{}, ErrCodeUsed
 	}
 	inside := identity.With(ctx, identity.System(organization))
-	hash := digest(sha256.Sum256([]byte(code[ofOrganization:])))
+	hash := db.Hash(sha256.Sum256([]byte(code[ofOrganization:])))
 	refresh := newRefreshToken()
 	var in signIn
 	user, err := db.Serializable(inside, s.database, "user.exchange-code", func(ctx context.Context) (*User, error) {
