@@ -2,6 +2,10 @@ package rbac
 
 import (
 	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -35,9 +39,7 @@ func (s *Service) Accept(ctx context.Context, token, password string) (User, err
 		ID: s.newID(), OrganizationID: found.OrganizationID, Email: found.Email, Name: found.Name,
 		Roles: inOrder(found.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	ctx = identity.With(ctx, identity.Caller{ // it is their own doing
-		UserID: created.ID, OrganizationID: created.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-	})
+	ctx = byThemselves(ctx, created)
 	there := func(ctx context.Context) (bool, error) { return userExists(ctx, created.OrganizationID, created.ID) }
 	return db.Serializable(ctx, s.database, "invitation.accept", func(ctx context.Context) (User, error) {
 		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
@@ -49,18 +51,51 @@ func (s *Service) Accept(ctx context.Context, token, password string) (User, err
 		if err != nil {
 			return User{}, err
 		}
-		if err := insertUser(ctx, created, hashed); err != nil {
-			return User{}, err
-		}
-		invited.AcceptedAt, invited.UserID = &now, &created.ID
-		if err := acceptInvitation(ctx, invited); err != nil {
-			return User{}, err
-		}
-		if err := s.recordInvitation(ctx, "invitation.accept", invited, now); err != nil {
-			return User{}, err
-		}
-		return created, s.recordUser(ctx, created)
+		return created, s.become(ctx, invited, created, hashed)
 	}, db.ProvenBy(there))
+}
+
+// become makes the user of an invitation that is open and locked, in the transaction
+// of the context.
+func (s *Service) become(ctx context.Context, invited Invitation, created User, hashed string) error {
+	if err := insertUser(ctx, created, hashed); err != nil {
+		return err
+	}
+	invited.AcceptedAt, invited.UserID = &created.CreatedAt, &created.ID
+	if err := acceptInvitation(ctx, invited); err != nil {
+		return err
+	}
+	if err := s.recordInvitation(ctx, "invitation.accept", invited, created.CreatedAt); err != nil {
+		return err
+	}
+	return s.recordUser(ctx, created)
+}
+
+// byThemselves is the context of what somebody does who becomes a user by it.
+func byThemselves(ctx context.Context, u User) context.Context {
+	return identity.With(ctx, identity.Caller{
+		UserID: u.ID, OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+	})
+}
+
+// acceptVerified makes a user of whoever has the address of an open invitation of the
+// caller's organization, as the organization's own identity provider has verified, in
+// the transaction of the context. They have no password that anybody knows. The error
+// is [ErrInvitationNotFound] where there is no such invitation; one that reaches
+// beyond the organization needs its token.
+func (s *Service) acceptVerified(ctx context.Context, id uuid.UUID, email string, now time.Time) (User, error) {
+	invited, err := lockInvitationTo(ctx, email, now)
+	if err == nil && slices.Contains(invited.Roles, SuperAdmin) {
+		err = ErrInvitationNotFound
+	}
+	if err != nil {
+		return User{}, err
+	}
+	created := User{
+		ID: id, OrganizationID: invited.OrganizationID, Email: invited.Email, Name: invited.Name,
+		Roles: inOrder(invited.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	return created, s.become(byThemselves(ctx, created), invited, created, s.passwords.nobody)
 }
 
 // ifOpen returns what was found where it can be accepted.

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"math/big"
 	"strings"
+
+	"omnirapeutic/platform/db"
 )
 
 // An API key is its prefix, by which scanners for secrets find it in code and in
@@ -48,7 +50,7 @@ func isWhole(key string) bool {
 
 // hashOfKey is what is kept of a key. It needs neither salt nor work: 256 random
 // bits cannot be guessed, however fast.
-func hashOfKey(key string) digest { return sha256.Sum256([]byte(key)) }
+func hashOfKey(key string) db.Hash { return sha256.Sum256([]byte(key)) }
 
 func checksum(text string) string {
 	return digits(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), keyChecksum)

@@ -48,7 +48,7 @@ func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Ca
 
 // rememberedKey finds a key that was looked up before. Where nobody follows what is
 // revoked, as in a command, nothing is remembered.
-func (s *Service) rememberedKey(hash digest, now time.Time) (identity.Caller, bool) {
+func (s *Service) rememberedKey(hash db.Hash, now time.Time) (identity.Caller, bool) {
 	v := s.apiKeys.find(hash)
 	if v == nil || v.caller.ExpiredAt(now) || !s.standing.isFollowed() {
 		return identity.Caller{}, false
@@ -61,7 +61,7 @@ func (s *Service) rememberedKey(hash digest, now time.Time) (identity.Caller, bo
 const maxLookUps = 4
 
 // lookUpKey asks the database.
-func (s *Service) lookUpKey(ctx context.Context, hash digest, now time.Time) (identity.Caller, error) {
+func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (identity.Caller, error) {
 	select {
 	case s.lookUps <- struct{}{}:
 		defer func() { <-s.lookUps }()
@@ -83,7 +83,7 @@ func (s *Service) lookUpKey(ctx context.Context, hash digest, now time.Time) (id
 }
 
 // keyOf finds the key of any organization that has the hash.
-func (s *Service) keyOf(ctx context.Context, hash digest) (APIKey, error) {
+func (s *Service) keyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.find", func(ctx context.Context) (APIKey, error) {
 		return apiKeyOf(ctx, hash)
 	}, db.AllOrganizations())

@@ -88,8 +88,8 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 // FinishOpenID takes back a browser that comes from the identity provider, and
 // returns a code for [Service.ExchangeCode]. It needs no caller. The user is whom
 // the provider has recognized before by the same subject, or, the first time, who
-// has the address that the provider has verified; only of that organization, and
-// never a new one. Errors: [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized],
+// has the address that the provider has verified; only of that organization. A new
+// one is made only where an invitation to that address is open, with its roles. Errors: [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized],
 // [ErrNoProvider], [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	b, ok := s.readBegun(carried)
@@ -164,7 +164,7 @@ func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (Ident
 func (s *Service) recognize(ctx context.Context, p IdentityProvider, person openid.Person, challenge string) (u User, reason, code string, err error) {
 	ctx = identity.With(ctx, identity.System(p.OrganizationID))
 	random := rand.Text()
-	now := s.now()
+	now, id := s.now(), s.newID()
 	reason, err = db.Serializable(ctx, s.database, "user.open-id", func(ctx context.Context) (string, error) {
 		known := true
 		u, err = userOfSubject(ctx, p.Issuer, person.Subject)
@@ -175,8 +175,11 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 			}
 			u, err = userOfAddress(ctx, p.Issuer, canonicalEmail(person.Email))
 		}
+		if db.IsNotFound(err) {
+			u, err = s.acceptVerified(ctx, id, canonicalEmail(person.Email), now)
+		}
 		switch {
-		case db.IsNotFound(err):
+		case errors.Is(err, ErrInvitationNotFound):
 			return "unknown", nil
 		case err != nil:
 			return "", err
@@ -198,6 +201,9 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 		hash := sha256.Sum256([]byte(random))
 		return "", insertCode(ctx, codeRow{p.OrganizationID, hash[:], u.ID, challenge, now.Add(codeTime)}, now)
 	})
+	if errors.Is(err, ErrEmailTaken) { // invited here, and a user elsewhere
+		u, reason, err = User{}, "email-taken", nil
+	}
 	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
 }
 
@@ -215,7 +221,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 		return SignedIn{}, ErrCodeUsed
 	}
 	inside := identity.With(ctx, identity.System(organization))
-	hash := digest(sha256.Sum256([]byte(code[ofOrganization:])))
+	hash := db.Hash(sha256.Sum256([]byte(code[ofOrganization:])))
 	refresh := newRefreshToken()
 	var in signIn
 	user, err := db.Serializable(inside, s.database, "user.exchange-code", func(ctx context.Context) (*User, error) {

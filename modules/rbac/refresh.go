@@ -86,7 +86,7 @@ func (k key) successor(t refreshToken) (next refreshToken) {
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	given, ok := parseRefreshToken(token)
 	if !ok {
-		return SignedIn{}, ErrRefreshRefused
+		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	next := s.keys[0].successor(given)
 	now := s.now()
@@ -102,7 +102,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	done, err := db.Serializable(ctx, s.database, "user.refresh", func(ctx context.Context) (outcome, error) {
 		found, err := takeRefreshToken(ctx, given.hash())
 		if db.IsNotFound(err) {
-			return outcome{refused: "unknown"}, nil
+			return outcome{refused: refusedUnknown}, nil
 		}
 		if err != nil {
 			return outcome{}, err
@@ -134,11 +134,29 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	if err != nil {
 		return SignedIn{}, err
 	}
+	if done.refused == refusedUnknown {
+		return SignedIn{}, s.refuseUnknownRefresh(ctx)
+	}
 	if done.refused != "" {
 		s.logger.WithFields(userFields("refresh_refused", done.user)).WithField("reason", done.refused).Warn("a refresh token was refused")
 		return SignedIn{}, ErrRefreshRefused
 	}
 	return s.issue(done.user, done.signIn, next)
+}
+
+const refusedUnknown = "unknown"
+
+// refuseUnknownRefresh keeps that somebody came with a refresh token that nobody has,
+// and returns the refusal. It names nobody, so it is in no organization's trail, as a
+// sign-in with an address that nobody has.
+func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
+	s.logger.WithFields(userFields("refresh_refused", User{})).WithField("reason", refusedUnknown).Warn("a refresh token was refused")
+	e := s.refreshEvent(ctx, User{}, uuid.Nil)
+	e.Outcome, e.After, e.SubjectType = trail.Denied, refusedSignIn{refusedUnknown}, ""
+	if err := s.audit.Note(ctx, []trail.Event{e}); err != nil {
+		return err
+	}
+	return ErrRefreshRefused
 }
 
 // issue makes what somebody gets who has signed in, or goes on.
@@ -163,12 +181,16 @@ func ignoreNotFound(err error) error {
 
 // recordRefresh keeps that a sign-in was refreshed, or why it was not.
 func (s *Service) recordRefresh(ctx context.Context, u User, id uuid.UUID, refused string) error {
-	e := trail.Event{
-		OrganizationID: u.OrganizationID, ActorID: u.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-		Action: "sign-in.refresh", SubjectType: "sign-in", SubjectID: id, OccurredAt: s.now(),
-	}
+	e := s.refreshEvent(ctx, u, id)
 	if refused != "" {
 		e.ActorID, e.Outcome, e.After = uuid.Nil, trail.Denied, refusedSignIn{refused}
 	}
 	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+func (s *Service) refreshEvent(ctx context.Context, u User, id uuid.UUID) trail.Event {
+	return trail.Event{
+		OrganizationID: u.OrganizationID, ActorID: u.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "sign-in.refresh", SubjectType: "sign-in", SubjectID: id, OccurredAt: s.now(),
+	}
 }

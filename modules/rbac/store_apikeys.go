@@ -46,7 +46,7 @@ type apiKeyRow struct {
 	ID             uuid.UUID `gorm:"primaryKey"`
 	Name           string
 	Begins         string
-	Hash           []byte
+	Hash           db.Hash
 	Permissions    permissionList
 	CreatedBy      uuid.UUID
 	CreatedAt      time.Time
@@ -67,13 +67,13 @@ func (r apiKeyRow) key() APIKey {
 	}
 }
 
-func insertAPIKey(ctx context.Context, k APIKey, hash digest) error {
+func insertAPIKey(ctx context.Context, k APIKey, hash db.Hash) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
 	return tx.Create(&apiKeyRow{
-		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Begins: k.Begins, Hash: hash[:], Permissions: k.Permissions,
+		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Begins: k.Begins, Hash: hash, Permissions: k.Permissions,
 		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
 	}).Error
 }
@@ -129,13 +129,13 @@ func revokeAPIKey(ctx context.Context, k APIKey) error {
 }
 
 // apiKeyOf finds a key of any organization, which is not disabled, by its hash. Index: api_keys_by_hash.
-func apiKeyOf(ctx context.Context, hash digest) (APIKey, error) {
+func apiKeyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return APIKey{}, err
 	}
 	var row apiKeyRow
-	err = tx.Where("hash = ? AND "+organizationOpen, hash[:]).Take(&row).Error
+	err = tx.Where("hash = ? AND "+organizationOpen, hash).Take(&row).Error
 	if db.IsNotFound(err) {
 		return APIKey{}, ErrKeyNotFound
 	}

@@ -81,6 +81,18 @@ func lockInvitation(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("token_hash = ? AND "+organizationOpen, tokenHash))
 }
 
+// lockInvitationTo locks the open invitation of the caller's organization, unless that
+// is disabled, to the address: there is one at most. Index: the primary key; an
+// organization has hundreds at most.
+func lockInvitationTo(ctx context.Context, email string, now time.Time) (Invitation, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return Invitation{}, err
+	}
+	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
+		Where("email = ? AND "+isOpen+" AND expires_at > ? AND "+organizationOpen, email, now))
+}
+
 func oneInvitation(tx *gorm.DB) (Invitation, error) {
 	var found []Invitation
 	err := tx.Find(&found).Error

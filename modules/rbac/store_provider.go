@@ -139,13 +139,13 @@ func insertCode(ctx context.Context, r codeRow, now time.Time) error {
 
 // takeCode removes a code of the caller's organization and returns it: nobody takes
 // it twice. The error is gorm's where there is none.
-func takeCode(ctx context.Context, hash digest) (codeRow, error) {
+func takeCode(ctx context.Context, hash db.Hash) (codeRow, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return codeRow{}, err
 	}
 	var gone []codeRow
-	err = tx.Clauses(clause.Returning{}).Where("hash = ?", hash[:]).Delete(&gone).Error
+	err = tx.Clauses(clause.Returning{}).Where("hash = ?", hash).Delete(&gone).Error
 	if err != nil || len(gone) == 0 {
 		return codeRow{}, err
 	}

@@ -1,14 +1,11 @@
 package rbac
 
 import (
-	"crypto/sha256"
 	"sync"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 )
-
-// digest stands for a token: what is kept of a secret must not be one.
-type digest [sha256.Size]byte
 
 // verified is a token whose signature was right, with what it says.
 type verified struct {
@@ -20,17 +17,17 @@ type verified struct {
 // kilobyte each.
 const maxVerified = 4096
 
-// memory remembers tokens whose signature was right, so that it is computed, and
+// memory remembers, by their hashes, since what is kept of a secret must not be one, tokens whose signature was right, so that it is computed, and
 // their JSON read, once and not for every request. When as many are new as may be
 // remembered, those that nobody has used since the last time are forgotten. The
 // zero value is empty. Safe for concurrent use.
 type memory struct {
 	mu          sync.RWMutex
-	recent, old map[digest]*verified
+	recent, old map[db.Hash]*verified
 }
 
 // find returns the token's, nil where it is not remembered.
-func (m *memory) find(d digest) *verified {
+func (m *memory) find(d db.Hash) *verified {
 	m.mu.RLock()
 	v := m.recent[d]
 	old := m.old[d]
@@ -42,11 +39,11 @@ func (m *memory) find(d digest) *verified {
 	return v
 }
 
-func (m *memory) keep(d digest, v *verified) {
+func (m *memory) keep(d db.Hash, v *verified) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.recent == nil || len(m.recent) >= maxVerified {
-		m.recent, m.old = make(map[digest]*verified), m.recent
+		m.recent, m.old = make(map[db.Hash]*verified), m.recent
 	}
 	m.recent[d] = v
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
 )
 
 // TestARememberedTokenIsCheckedForTime: what does not depend on time was checked
@@ -38,17 +40,17 @@ func TestARememberedTokenIsCheckedForTime(t *testing.T) {
 func TestTheMemoryOfTokensIsBounded(t *testing.T) {
 	t.Parallel()
 	var m memory
-	used := digest{}
+	used := db.Hash{}
 	m.keep(used, &verified{})
 	for n := uint64(1); n <= 5*maxVerified; n++ {
-		var d digest
+		var d db.Hash
 		binary.BigEndian.PutUint64(d[:], n)
 		m.keep(d, &verified{})
 		require.NotNil(t, m.find(d))
 		require.LessOrEqual(t, len(m.recent)+len(m.old), 2*maxVerified)
 		require.NotNil(t, m.find(used), "what is in use stays")
 	}
-	var forgotten digest
+	var forgotten db.Hash
 	binary.BigEndian.PutUint64(forgotten[:], 1)
 	require.Nil(t, m.find(forgotten))
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Hash is a SHA-256 sum, as columns of type bytea keep it: a link of a chain.
+// Hash is a SHA-256 sum, as columns of type bytea keep it: a link of a chain, or what is kept of a secret.
 type Hash [sha256.Size]byte
 
 // String returns the hash in hexadecimal digits.

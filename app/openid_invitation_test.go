@@ -1,0 +1,80 @@
+package app_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
+)
+
+// TestAnInvitationIsAcceptedByAProvider has somebody who was invited come from the
+// organization's provider, by two browsers and instances at once: one user is made,
+// with the roles of the invitation, and both are signed in.
+func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
+	t.Parallel()
+	rosa := openidtest.Person{Subject: "r-1", Email: "Rosa@Example.test", Verified: true}
+	c, p := openWithProvider(t, rosa)
+	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
+	instances := []*clinic{c, second}
+	_, token := c.admin().invite(t, "rosa@example.test", "TECHNICIAN", "BILLER")
+	before := c.count(t, "SELECT count(*) FROM users")
+
+	journeys := []journey{c.begin(t), second.begin(t)}
+	ways := []*url.URL{p.SignIn(t, journeys[0].sentTo, rosa.Subject), p.SignIn(t, journeys[1].sentTo, rosa.Subject)}
+	answers := make([]answer, len(journeys))
+	together(len(journeys), func(i int) { answers[i] = instances[i].back(t, journeys[i], ways[i]) })
+	ids := map[string]bool{}
+	for _, a := range answers {
+		signed := c.exchange(t, codeIn(t, a), verifier).ok(t).body["user"].(map[string]any)
+		require.Equal(t, []any{"TECHNICIAN", "BILLER"}, signed["roles"])
+		require.Equal(t, "Somebody New", signed["name"])
+		ids[signed["id"].(string)] = true
+	}
+	require.Len(t, ids, 1)
+	require.Equal(t, before+1, c.count(t, "SELECT count(*) FROM users"))
+	require.Equal(t, map[string]string{"rosa@example.test": "ACCEPTED"}, c.states(t, ""))
+	c.accept(t, token).refused(t, http.StatusNotFound, "invitation-not-found")
+	c.as("").post(t, "/auth/login", body{"email": "rosa@example.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	for id := range ids {
+		for _, action := range []string{"invitation.accept", "user.create", "user.link-provider"} {
+			require.Len(t, c.admin().get(t, "/admin/audit-events?actorId="+id+"&action="+action).ok(t).body["data"], 1, action)
+		}
+	}
+	c.requireClean(t)
+}
+
+// TestWhichInvitationsAProviderDoesNotAccept: those to addresses that it has not
+// verified, of other organizations, that are over, and what reaches beyond.
+func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
+	t.Parallel()
+	person := func(email string, verified bool) openidtest.Person {
+		return openidtest.Person{Subject: email, Email: email, Verified: verified}
+	}
+	c, p := openWithProvider(t, person("unverified@x.test", false), person("elsewhere@x.test", true), person("revoked@x.test", true),
+		person("root@x.test", true), person("BILLER@other.test", true), person("late@x.test", true))
+	c.admin().invite(t, "unverified@x.test", "ADMIN")
+	c.as(c.other.tokens[rbac.Admin]).invite(t, "elsewhere@x.test", "ADMIN")
+	revoked, _ := c.admin().invite(t, "revoked@x.test", "ADMIN")
+	require.Equal(t, http.StatusNoContent, c.admin().delete(t, revoked).status)
+	c.admin().invite(t, "root@x.test", "ADMIN")
+	c.run(t, "UPDATE invitations SET roles = '{SUPER_ADMIN}' WHERE email = 'root@x.test'")
+	c.admin().invite(t, "biller@other.test", "ADMIN")
+	c.admin().invite(t, "late@x.test", "ADMIN")
+	before := c.count(t, "SELECT count(*) FROM users")
+	for email, reason := range map[string]string{
+		"unverified@x.test": "unverified", "elsewhere@x.test": "unknown", "revoked@x.test": "unknown", "root@x.test": "unknown", "BILLER@other.test": "email-taken",
+	} {
+		c.signInAs(t, p, email).landed(t, "not-recognized")
+		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
+		require.Contains(t, string(last.raw), `"reason":"`+reason+`"`, email)
+	}
+	c.clock.advance(7*24*time.Hour + time.Second)
+	c.signInAs(t, p, "late@x.test").landed(t, "not-recognized")
+	require.Equal(t, before, c.count(t, "SELECT count(*) FROM users"), "nobody is made a user")
+	require.Zero(t, c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NOT NULL"))
+}
