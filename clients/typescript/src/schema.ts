@@ -699,7 +699,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
+         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
          *
          *     Permission: `user:change`.
          */
@@ -860,7 +860,7 @@ export interface paths {
         post?: never;
         /**
          * Give a role back what is shipped
-         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship.
+         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.
          *
          *     Permission: `permission-set:change`.
          */
@@ -10907,7 +10907,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
