@@ -1883,7 +1883,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a practitioner
-         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
          *
          *     Permission: `calendar:manage`.
          */
@@ -1905,7 +1905,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a patient
-         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
          *
          *     Permission: `calendar:manage`.
          */
