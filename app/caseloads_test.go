@@ -106,3 +106,26 @@ func TestGuardians(t *testing.T) {
 	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, texts(t, c.owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action = 'guardian.revoke'`, bo))
 }
+
+// TestNobodyLinksAUserToACaseloadThatTheyDoNotSee has a technician change users, as an
+// organization may allow: not who they are in the directory, which would open them
+// another caseload.
+func TestNobodyLinksAUserToACaseloadThatTheyDoNotSee(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	who := c.employ(t)
+	c.admin().post(t, "/practitioners/"+who.String()+"/caseload", body{"patientId": c.own.patient}).ok(t)
+	set := with(c.admin().set(t, rbac.Technician), "user:change", "ORGANIZATION")
+	c.admin().put(t, "/permission-sets/TECHNICIAN", set).ok(t)
+	user := c.hire(t, c.own, "cy@own.test", rbac.Technician)
+	cy := c.enter(t, "cy@own.test")
+
+	beyond := cy.patch(t, user, body{"practitionerId": who}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+	require.Equal(t, "patient:read", beyond.text("exceeds"))
+	cy.get(t, "/patients/"+c.own.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
+	cy.patch(t, user, body{"name": "Cy Example"}).ok(t)
+	c.admin().patch(t, user, body{"practitionerId": who}).ok(t)
+	cy.get(t, "/patients/"+c.own.patient.String()).ok(t)
+	cy.patch(t, user, body{"name": "Cyrus", "practitionerId": who}).ok(t)
+	cy.patch(t, user, body{"practitionerId": nil}).ok(t)
+}

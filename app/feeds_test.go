@@ -106,3 +106,22 @@ func TestCalendarFeeds(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{}).
 		refused(t, http.StatusNotFound, "calendar-owner-not-found")
 }
+
+// TestWhoHasLeftHasNoCalendarLinks has somebody make a link and be disabled.
+func TestWhoHasLeftHasNoCalendarLinks(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
+	ada := c.enter(t, "cy@own.test").post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	ada.created(t)
+	reads := func() {
+		t.Helper()
+		response, _ := c.subscribe(t, ada.text("path"))
+		require.Equal(t, http.StatusOK, response.StatusCode)
+	}
+	reads()
+	c.admin().patch(t, user, body{"disabled": true}).ok(t)
+	c.as("").get(t, strings.TrimPrefix(ada.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	c.admin().patch(t, user, body{"disabled": false}).ok(t)
+	reads()
+}

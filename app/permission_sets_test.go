@@ -138,6 +138,27 @@ func TestNobodyPutsIntoASetWhatTheyDoNotHold(t *testing.T) {
 	})
 }
 
+// TestWhoGivesBackWhatIsShipped has a biller change sets, as an organization may allow: what
+// was taken from a role that they have does not come back to them by their own hand.
+func TestWhoGivesBackWhatIsShipped(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.admin().put(t, "/permission-sets/BILLER", with(c.admin().set(t, rbac.Biller), "permission-set:change", "ORGANIZATION")).ok(t)
+	c.admin().put(t, "/permission-sets/AUDITOR", without(c.admin().set(t, rbac.Auditor), "audit:export")).ok(t)
+	c.hire(t, c.own, "cy@own.test", rbac.Biller, rbac.Auditor)
+	cy := c.enter(t, "cy@own.test")
+	beyond := cy.delete(t, "/permission-sets/AUDITOR").refused(t, http.StatusForbidden, "beyond-own-permissions")
+	require.Equal(t, "audit:export", beyond.text("exceeds"))
+	cy.get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
+	require.Equal(t, http.StatusNoContent, cy.delete(t, "/permission-sets/BILLER").status, "to give away is not to give")
+	for _, role := range rbac.Roles() {
+		if role != rbac.SuperAdmin && role != rbac.Admin {
+			c.admin().put(t, "/permission-sets/"+string(role), body{"permissions": []any{}}).ok(t)
+			require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/"+string(role)).status, "administrators hold what %s is shipped with", role)
+		}
+	}
+}
+
 // TestAPermissionSetHoldsOnEveryInstance changes a set at one instance, and looks at
 // what another makes of tokens that were issued before.
 func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {

@@ -52,6 +52,7 @@ func openReached(t *testing.T) *reached {
 		insurance := admin.post(t, "/insurances", body{"patientId": p, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
 		w.insurances[insurance] = owned{patients: []uuid.UUID{p}}
 		paths[p] = w.authorize(t, 1000, body{"patientId": p, "insuranceId": insurance})
+		admin.post(t, paths[p]+"/reserve", body{"units": 800}).reservationID(t) // so that it is at risk
 		w.authorizations[uuid.MustParse(strings.TrimPrefix(paths[p], "/authorizations/"))] = owned{patients: []uuid.UUID{p}}
 		feed := uuid.MustParse(admin.post(t, "/patients/"+p.String()+"/calendar-feed", body{}).text("id"))
 		w.feeds[feed] = owned{patients: []uuid.UUID{p}}
@@ -318,13 +319,25 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return idsOf(all, err, func(u authorization.Utilization) uuid.UUID { return u.ID })
 			}, true,
 		}, {
-			"reservations, and what is at risk", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
+			"reservations, and what ends soon", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) {
 				return found(units.Reservations(ctx, id, false, uuid.Nil, 1))
 			},
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.Expiring(ctx, 365, nil, nil, 100)
 				return idsOf(all, err, func(e authorization.Expiring) uuid.UUID { return e.ID })
+			}, false,
+		}, {
+			"what is at risk", authorization.PermissionReport, w.authorizations, nil, nil,
+			func(ctx context.Context) ([]uuid.UUID, error) {
+				all, err := units.AtRisk(ctx, []authorization.AlertKind{authorization.AlertUsed80}, nil, 100)
+				return idsOf(all, err, func(a authorization.AtRisk) uuid.UUID { return a.ID })
+			}, false,
+		}, {
+			"alerts", authorization.PermissionReport, w.authorizations, nil, nil,
+			func(ctx context.Context) ([]uuid.UUID, error) {
+				all, err := units.Alerts(ctx, authorization.AlertFilter{Limit: 100})
+				return idsOf(all, err, func(a authorization.Alert) uuid.UUID { return a.View.ID })
 			}, false,
 		}, {
 			"previews of units", authorization.PermissionPreview, w.authorizations, authorization.ErrNotFound,

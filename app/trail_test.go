@@ -138,6 +138,25 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	require.Equal(t, []string{`{"reason":"unknown"}`}, texts(t, c.owner(t), `SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`))
 }
 
+// TestRefreshesAreOnRecord: each answer with an access token, that which is given a second
+// time too, and why there was none.
+func TestRefreshesAreOnRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	refresh := func(token, request string) answer {
+		return c.as("").with("X-Request-Id", request).post(t, "/auth/refresh", body{"refreshToken": token})
+	}
+	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).text("refreshToken")
+	second := refresh(first, "refresh-1").ok(t).text("refreshToken")
+	require.Equal(t, second, refresh(first, "refresh-2").ok(t).text("refreshToken"), "its answer was lost, perhaps")
+	refresh(second, "refresh-3").ok(t)
+	refresh(first, "refresh-4").refused(t, http.StatusUnauthorized, "refresh-refused")
+	refresh(second, "refresh-5").refused(t, http.StatusUnauthorized, "refresh-refused")
+	require.Equal(t, []string{
+		"refresh-1 done ", "refresh-2 done ", "refresh-3 done ", `refresh-4 denied {"reason":"reused"}`, `refresh-5 denied {"reason":"revoked"}`,
+	}, texts(t, c.owner(t), `SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+}
+
 // TestWhatIsNotOnRecordDoesNotHappen has the database refuse to take events.
 func TestWhatIsNotOnRecordDoesNotHappen(t *testing.T) {
 	t.Parallel()

@@ -136,14 +136,19 @@ func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 }
 
 // Calendar returns the feed of the token as iCalendar, see [calendarOf]. It needs no
-// caller: the token is what lets one in. The error is [ErrFeedNotFound], whether
-// there has never been such a feed or it was revoked: both are one look-up of a hash
-// that is not there.
+// caller: the token is what lets one in, for as long as the user who made the feed may
+// come in: who has left has no links. The error is [ErrFeedNotFound], whether there has
+// never been such a feed or it was revoked or its maker was disabled.
 func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 	found, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) ([]Appointment, error) {
 		f, err := s.store.feedOf(ctx, hashOfToken(token))
 		if err != nil {
 			return nil, err
+		}
+		if left, err := s.store.makerHasLeft(ctx, f); err != nil {
+			return nil, err
+		} else if left {
+			return nil, ErrFeedNotFound
 		}
 		return s.store.calendar(ctx, f, feedWindow(s.now()))
 	}, db.AllOrganizations())

@@ -85,3 +85,15 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 	err = tx.Raw(query, f.OrganizationID, f.owner(), within.Start, within.End).Scan(&found).Error
 	return found, err
 }
+
+// makerHasLeft reports whether the user who made the feed is disabled. What an API key
+// has made is the organization's, and goes on. Index: users_pkey.
+func (store) makerHasLeft(ctx context.Context, f Feed) (left bool, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = tx.Raw(`SELECT EXISTS (SELECT FROM users u WHERE u.organization_id = $1 AND u.id = $2 AND u.status <> 'ACTIVE')`,
+		f.OrganizationID, f.CreatedBy).Scan(&left).Error
+	return left, err
+}

@@ -51,7 +51,8 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 }
 
 // ChangeUser changes a user. Errors: [ErrUserNotFound], [patch.ErrStale],
-// [fault.ErrInvalid], [ErrBeyondOwn] for somebody who may do more than the caller,
+// [fault.ErrInvalid], [ErrBeyondOwn] for somebody who may do more than the caller, and
+// where callers who may not read all patients say which practitioner somebody is,
 // [ErrLastAdministrator], [ErrPractitionerTaken].
 func (s *Service) ChangeUser(ctx context.Context, c UserChange) (User, error) {
 	if c.Name.Given {
@@ -105,6 +106,11 @@ func (s *Service) administer(ctx context.Context, action string, need identity.P
 				return User{}, err
 			}
 			if err := mine.covers(theirs); err != nil {
+				return User{}, err
+			}
+		}
+		if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) { // it opens that one's caseload
+			if err := mine.covers(seesAllPatients); err != nil {
 				return User{}, err
 			}
 		}

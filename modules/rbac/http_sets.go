@@ -33,8 +33,8 @@ func (s *Service) setRoutes() []httpx.Route {
 		{
 			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permissionSetChange,
 			Name: "restorePermissionSet", Summary: "Give a role back what is shipped",
-			Description: "From the next request on the role holds what every organization begins with, and what later versions of the program ship.",
-			Refusals:    []*fault.Error{ErrRoleNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
+			Description: "From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.",
+			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
 		},
 	}
 }

@@ -30,7 +30,7 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
 			Name: "changeUser", Summary: "Change or disable a user",
-			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
+			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},

@@ -74,24 +74,35 @@ func (s *Service) ChangePermissionSet(ctx context.Context, c PermissionSetChange
 		return PermissionSet{}, fault.InvalidFields(wrong...)
 	}
 	return s.replaceSet(ctx, c.Role, c.Match, func(mine held, before PermissionSet) (PermissionSet, error) {
-		added := held{}
-		for p, scope := range c.Held {
-			if !before.Held[p].Covers(scope) {
-				added[p] = scope
-			}
-		}
-		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(added)
+		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(before.lacks(c.Held))
 	})
 }
 
-// RestorePermissionSet gives a role back what is shipped, whoever holds how much of it.
-// Errors: [ErrRoleNotFound], [patch.ErrStale].
+// lacks returns what a set would have beyond what it has.
+func (p PermissionSet) lacks(wanted held) held {
+	added := held{}
+	for permission, scope := range wanted {
+		if !p.Held[permission].Covers(scope) {
+			added[permission] = scope
+		}
+	}
+	return added
+}
+
+// RestorePermissionSet gives a role back what is shipped: what that is beyond what is
+// there, the caller must hold, except for administrators' own. Whoever has taken too
+// much from them could not mend it otherwise, and they hold what all others are shipped
+// with. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
 func (s *Service) RestorePermissionSet(ctx context.Context, role Role, match patch.Match) error {
 	if !role.changeable() {
 		return ErrRoleNotFound
 	}
-	_, err := s.replaceSet(ctx, role, match, func(held, PermissionSet) (PermissionSet, error) {
-		return PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}, nil
+	_, err := s.replaceSet(ctx, role, match, func(mine held, before PermissionSet) (PermissionSet, error) {
+		shipped := PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}
+		if role == Admin {
+			return shipped, nil
+		}
+		return shipped, mine.covers(before.lacks(shipped.Held))
 	})
 	return err
 }

@@ -121,8 +121,10 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
 		}
 		if now.Sub(*found.UsedAt) <= refreshGrace {
-			if same, err := there(ctx); same || err != nil {
+			if same, err := there(ctx); err != nil {
 				return out, err
+			} else if same { // on record as well: somebody gets an access token, from elsewhere perhaps
+				return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
 			}
 		}
 		out.refused = "reused"

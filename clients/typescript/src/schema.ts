@@ -721,7 +721,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
+         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
          *
          *     Permission: `user:change`.
          */
@@ -882,7 +882,7 @@ export interface paths {
         post?: never;
         /**
          * Give a role back what is shipped
-         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship.
+         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.
          *
          *     Permission: `permission-set:change`.
          */
@@ -1905,7 +1905,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a practitioner
-         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
          *
          *     Permission: `calendar:manage`.
          */
@@ -1927,7 +1927,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a patient
-         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked.
+         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
          *
          *     Permission: `calendar:manage`.
          */
@@ -11000,7 +11000,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
