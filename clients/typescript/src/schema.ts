@@ -10086,7 +10086,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e5
+                 * @example 019caed9-4300-7000-8000-0000000001e6
                  */
                 id: string;
             };
