@@ -7309,9 +7309,9 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden11: {
@@ -7321,26 +7321,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
-            };
-        };
-        /**
-         * @description Forbidden.
-         *
-         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
-         */
-        Forbidden12: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["EmergencyOwnReviewProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8543,7 +8524,6 @@ export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseForbidden10 = components['responses']['Forbidden10'];
 export type ResponseForbidden11 = components['responses']['Forbidden11'];
-export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -14335,7 +14315,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14464,7 +14444,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden12"];
+            403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
