@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 		for _, token := range []string{scheduler, kept.token, key, unused, each.own.tokens[rbac.Admin], each.own.tokens[rbac.SuperAdmin]} {
 			each.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
-		for _, m := range append(meanwhile, kept) {
+		for _, m := range slices.Concat(meanwhile, []entered{kept}) {
 			if m.token != "" {
 				each.as(m.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 				each.refresh(t, m.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")

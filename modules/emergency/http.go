@@ -19,7 +19,7 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodPost, Path: "/emergency-grants", Permission: PermissionTake,
 			Name: "takeEmergencyGrant", Summary: "Break the glass",
 			Description: "Takes the right to read the records of one patient who is out of one's reach, at once, alone, and for a while. Send the grant's id as `Break-Glass` with each request that is to read under it: it widens what one may read anyway to that patient, and changes nothing. Administrators are told at once, everything that is read carries the grant's id in the audit trail, and somebody else reviews it.",
-			Endpoint: httpx.Handle(http.StatusCreated, s.handleTake),
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleTake),
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,

@@ -82,7 +82,7 @@ func TestSigningInThroughHTTP(t *testing.T) {
 	for _, p := range rbac.Technician.Permissions() {
 		scopes[string(p)] = []any{rbac.Technician.Scope(p).String()}
 	}
-	user["scopes"] = map[string]any(scopes)
+	user["scopes"] = scopes
 	require.Equal(t, user, answer["user"])
 
 	status, me := call(answer["accessToken"].(string), "GET", "/auth/me", "")
