@@ -10,6 +10,8 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/identity"
 )
 
 // TestVerifyFindsWhatWasChangedByHand changes rows as the tables' owner, with the
@@ -136,7 +138,7 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 
 	hold()
 	c.clock.advance(5 * time.Minute)
-	report, err := c.app.Authorizations.Verify(t.Context(), c.other.id)
+	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id)
 	require.NoError(t, err)
 	require.True(t, report.OK)
 	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for theirs")
