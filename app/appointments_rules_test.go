@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // service enters another service and returns its id.
@@ -431,6 +432,29 @@ func TestAppointmentNoShow(t *testing.T) {
 	missed = c.book(t, c.booking(path, who, at, hour))
 	c.admin().post(t, missed+"/no-show", body{}).ok(t)
 	c.requireBalance(t, path, 40, 4, 0)
+	c.requireClean(t)
+}
+
+// TestAppointmentNoShowBeforeTheStart is on a clock that stands still.
+func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := &clinic{database: database, clock: &clock{fixed: time.Now().UTC().Truncate(time.Minute)}, newID: newID}
+	c.listen(t, database.Open(t))
+	c.own = c.found(t, "own")
+	path := c.authorize(t, 40)
+	start := c.clock.fixed.Add(time.Minute)
+	booked := c.book(t, c.booking(path, c.employ(t), start, hour))
+	for _, ahead := range []time.Duration{0, time.Minute - time.Microsecond} {
+		c.clock.set(ahead)
+		early := c.admin().post(t, booked+"/no-show", body{}).refused(t, http.StatusConflict, "appointment-not-begun")
+		require.Equal(t, start.Format(time.RFC3339), early.text("startTime"))
+	}
+	require.Equal(t, "SCHEDULED", c.admin().get(t, booked).ok(t).text("status"))
+	c.requireBalance(t, path, 40, 0, 4)
+	c.clock.set(time.Minute)
+	require.Equal(t, "NO_SHOW", c.admin().post(t, booked+"/no-show", body{}).ok(t).text("status"))
+	c.requireBalance(t, path, 40, 0, 0)
 	c.requireClean(t)
 }
 

@@ -78,10 +78,10 @@ func TestContract(t *testing.T) {
 		},
 	}
 	for _, kind := range appointments.EventTypes() {
-		document.Events[kind] = reflect.TypeFor[appointments.AppointmentChange]()
+		document.Events[kind.Name] = reflect.TypeFor[appointments.AppointmentChange]()
 	}
 	for _, kind := range emergency.EventTypes() {
-		document.Events[kind] = reflect.TypeFor[emergency.GrantChange]()
+		document.Events[kind.Name] = reflect.TypeFor[emergency.GrantChange]()
 	}
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
@@ -91,7 +91,11 @@ func TestContract(t *testing.T) {
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
-	require.ElementsMatch(t, slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()), slices.Collect(maps.Keys(document.Events)))
+	var published []string
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()) {
+		published = append(published, kind.Name)
+	}
+	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))

@@ -270,3 +270,43 @@ func TestWebhooksAreManaged(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, path).status)
 	c.admin().get(t, path).refused(t, http.StatusNotFound, "webhook-not-found")
 }
+
+// TestAWebhookGetsNoMoreThanItsMakerReads lets a scheduler, who reads appointments and
+// balances but no emergencies, manage webhooks.
+func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, events.Tuning{})
+	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
+	scheduler := c.as(c.own.tokens[rbac.Scheduler])
+	const url = "https://example.com/hook"
+	beyond := func(a answer) {
+		t.Helper()
+		require.Equal(t, "emergency:read", a.refused(t, http.StatusForbidden, "beyond-own-permissions").text("exceeds"))
+	}
+	own, all := []string{"authorization.balance", "appointment.booked"}, []string{}
+	beyond(scheduler.post(t, webhooks, body{"url": url}))
+	beyond(scheduler.post(t, webhooks, body{"url": url, "types": all}))
+	beyond(scheduler.post(t, webhooks, body{"url": url, "types": append(own, "emergency.taken"), "active": false}))
+	require.Empty(t, scheduler.get(t, webhooks).ok(t).body["data"])
+	mine := webhooks + "/" + scheduler.post(t, webhooks, body{"url": url, "types": own}).created(t).String()
+	beyond(scheduler.patch(t, mine, body{"types": all}))
+	beyond(scheduler.patch(t, mine, body{"types": []string{"emergency.reviewed"}}))
+	scheduler.patch(t, mine, body{"types": own[:1], "url": url + "/2", "active": false}).ok(t)
+	scheduler.patch(t, mine, body{"active": true}).ok(t)
+
+	whole := webhooks + "/" + c.admin().post(t, webhooks, body{"url": url}).created(t).String()
+	beyond(scheduler.patch(t, whole, body{"url": "https://elsewhere.example.com"}))
+	beyond(scheduler.patch(t, whole, body{"types": []string{"emergency.taken"}}))
+	scheduler.patch(t, whole, body{"url": url, "active": true}).ok(t) // as they are
+	require.Equal(t, 1, c.admin().get(t, whole).ok(t).number(t, "version"), "what was refused changed nothing")
+	scheduler.patch(t, whole, body{"active": false}).ok(t)
+	beyond(scheduler.patch(t, whole, body{"active": true}))
+	scheduler.post(t, whole+"/rotate-secret", nil).ok(t)
+	c.admin().patch(t, whole, body{"active": true}).ok(t)
+	require.Equal(t, http.StatusNoContent, scheduler.delete(t, whole).status)
+
+	t.Run("a permission for some records only is not enough", func(t *testing.T) {
+		c.admin().put(t, "/permission-sets/PRACTITIONER", with(c.admin().set(t, rbac.Practitioner), "webhook:manage", "ORGANIZATION")).ok(t)
+		beyond(c.as(c.own.tokens[rbac.Practitioner]).post(t, webhooks, body{"url": url, "types": []string{"emergency.taken"}}))
+	})
+}

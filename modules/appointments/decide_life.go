@@ -21,6 +21,10 @@ func (d *draft) move() error {
 		d.refusal = refuseTransition(from, to)
 		return nil
 	}
+	if d.kind == noShow && d.now.Before(d.a.Start) {
+		d.refusal = ErrNotBegun.With(NotBegun{d.a.Start}, "The appointment begins at %s, so nobody has missed it yet.", d.a.Start.UTC().Format(time.RFC3339))
+		return nil
+	}
 	d.a.Status = to
 	d.touch()
 	switch d.kind {

@@ -457,6 +457,27 @@ func TestNoShowReleasesUnlessTheOrganizationConsumes(t *testing.T) {
 	}
 }
 
+func TestNoShowIsNotBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	for _, consumes := range []bool{false, true} {
+		s := newStage(scheduling.RoundUp)
+		s.rules.Organizations[clinic] = scheduling.Organization{NoShowConsumes: consumes}
+		a := s.made(t, bookingOf(therapy, wall(11, "09:00-10:00"), []uuid.UUID{jordan}, ada))
+		for _, early := range []time.Time{noon, a.Start.Add(-time.Microsecond)} {
+			s.now = early
+			refusal := s.decides(t, asked(noShow, a.ID)).refusal
+			require.ErrorIs(t, refusal, ErrNotBegun)
+			require.Equal(t, NotBegun{a.Start}, refusal.Details())
+			require.Equal(t, a, s.appointments[of(a.ID)], "it stays as it was")
+			require.Equal(t, 4, s.book.available[auth(ada, therapy)], "and so do its units")
+		}
+		s.now = a.Start
+		require.Equal(t, NoShow, s.made(t, asked(noShow, a.ID)).Status)
+		s.now = noon
+		require.ErrorIs(t, s.decides(t, asked(noShow, a.ID)).refusal, ErrTransition, "what its status says comes first")
+	}
+}
+
 func TestComplete(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

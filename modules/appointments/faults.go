@@ -20,6 +20,9 @@ var (
 	// ErrTransition comes with [Transition].
 	ErrTransition = fault.Define(fault.Conflict, "appointment-transition", "The appointment's status does not allow that.").Carrying(Transition{}).
 			Advising("Show the appointment anew: somebody else was faster. `allowed` lists where it can go from here.")
+	// ErrNotBegun comes with [NotBegun].
+	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun", "The appointment has not begun, so nobody has missed it yet.").Carrying(NotBegun{}).
+			Advising("Offer it from `startTime` on; until then an appointment can be cancelled.")
 	// ErrPractitionerOverlap comes with [PractitionerOverlap].
 	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap", "The practitioner has another appointment at that time.").Carrying(PractitionerOverlap{}).
 				Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
@@ -52,6 +55,11 @@ func refuseTransition(from, to Status) *fault.Error {
 		return ErrTransition.With(details, "The appointment is %s; only a SCHEDULED one can be changed.", from)
 	}
 	return ErrTransition.With(details, "The appointment is %s and cannot become %s.", from, to)
+}
+
+// NotBegun are the details of [ErrNotBegun].
+type NotBegun struct {
+	Start time.Time `json:"startTime"`
 }
 
 // Conflicting is an appointment that stands against another one.

@@ -87,8 +87,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow, Limited: appointmentOwners.Scopes(),
 			Name: "noShowAppointment", Summary: "Note that the patient did not come",
-			Description: "Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Description: "Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so. From its start on: until then it can be cancelled.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
 	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)

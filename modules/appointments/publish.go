@@ -22,8 +22,12 @@ const (
 )
 
 // EventTypes returns the types of all events that this module publishes.
-func EventTypes() []string {
-	return []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow, EventReminder}
+func EventTypes() []outbox.Type {
+	var all []outbox.Type
+	for _, name := range []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow, EventReminder} {
+		all = append(all, outbox.Type{Name: name, Permission: PermissionRead})
+	}
+	return all
 }
 
 var eventOf = map[kind]string{

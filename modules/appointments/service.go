@@ -189,7 +189,8 @@ func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scop
 }
 
 // NoShow notes that the patient did not come. What the appointment holds goes back,
-// unless the organization has it used up. Refusals: [ErrNotFound], [ErrTransition].
+// unless the organization has it used up. Refusals: [ErrNotFound], [ErrTransition],
+// [ErrNotBegun] before its start.
 func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key Key) (Outcome, error) {
 	return s.end(ctx, noShow, id, reason, ScopeOne, key)
 }

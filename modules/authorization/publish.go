@@ -11,7 +11,9 @@ import (
 const EventBalance = "authorization.balance"
 
 // EventTypes returns the types of all events that this module publishes.
-func EventTypes() []string { return []string{EventBalance} }
+func EventTypes() []outbox.Type {
+	return []outbox.Type{{Name: EventBalance, Permission: PermissionRead}}
+}
 
 // BalanceChange is an authorization's counters once an operation has changed
 // them. It leaves the system, so it names no patient.

@@ -21,7 +21,9 @@ const (
 )
 
 // EventTypes returns the types of all events that this module publishes.
-func EventTypes() []string { return []string{EventTaken, EventRevoked, EventReviewed} }
+func EventTypes() []outbox.Type {
+	return []outbox.Type{{Name: EventTaken, Permission: PermissionRead}, {Name: EventRevoked, Permission: PermissionRead}, {Name: EventReviewed, Permission: PermissionRead}}
+}
 
 // GrantChange is an emergency grant once something has changed it. It leaves the
 // system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.

@@ -29,7 +29,7 @@ import (
 )
 
 // PermissionWebhooks is what a caller needs to manage webhooks. Whoever holds it
-// decides where events go, and so sees all of them.
+// decides where events go, of those that they may read themselves: see [Service.CreateWebhook].
 const PermissionWebhooks identity.Permission = "webhook:manage"
 
 // Event is one thing that has happened, as readers and webhooks see it.

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
 
@@ -30,13 +31,14 @@ func (s *Service) Routes() []httpx.Route {
 		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
-		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again.")
+		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given.",
+		identity.ErrBeyondOwn)
 	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
 		"List webhooks", "All webhooks of the organization, without their secrets.")
 	add("getWebhook", http.MethodGet, webhooks+"/:id", httpx.Handle(ok, s.handleWebhook),
 		"Read a webhook", "One webhook, without its secret.", ErrWebhookNotFound)
 	add("changeWebhook", http.MethodPatch, webhooks+"/:id", httpx.Handle(ok, s.ChangeWebhook),
-		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later.", ErrWebhookNotFound)
+		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and making it active, take the permissions that its types need, as entering it does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("deleteWebhook", http.MethodDelete, webhooks+"/:id", httpx.Handle(gone, s.handleDeleteWebhook),
 		"Delete a webhook", "Nothing more is sent to it, what is waiting included.", ErrWebhookNotFound)
 	add("rotateWebhookSecret", http.MethodPost, webhooks+"/:id/rotate-secret", httpx.Handle(ok, s.handleRotateSecret),

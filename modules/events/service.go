@@ -25,7 +25,7 @@ type Service struct {
 	newID     func() uuid.UUID
 	audit     Audit
 	logger    logrus.FieldLogger
-	types     []string
+	types     []outbox.Type
 	retention time.Duration
 	open      bool // webhooks may go to addresses that are not public
 	tuning    Tuning
@@ -46,7 +46,7 @@ type Dependencies struct {
 	NewID     func() uuid.UUID
 	Audit     Audit
 	Logger    logrus.FieldLogger
-	Types     []string      // every type of event that modules publish
+	Types     []outbox.Type // every type of event that modules publish
 	Retention time.Duration // how long events are kept for those who come back
 	// AnyAddress lets webhooks go to http:// and to private addresses, as they do in development.
 	AnyAddress bool
@@ -103,8 +103,8 @@ func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error 
 	}
 	payloads := make([]string, len(messages))
 	for i, m := range messages {
-		if !slices.Contains(s.types, m.Type) {
-			return fmt.Errorf("events: the type %q was not declared", m.Type)
+		if !slices.Contains(s.types, outbox.Type{Name: m.Type, Permission: m.Permission}) {
+			return fmt.Errorf("events: the type %q was not declared, or not with the permission %q", m.Type, m.Permission)
 		}
 		data, err := json.Marshal(m.Payload)
 		if err != nil {

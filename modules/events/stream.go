@@ -156,11 +156,15 @@ func (s *Service) page(ctx context.Context, caller identity.Caller, types []stri
 // checkTypes refuses types of events that there are not: a filter that is
 // misspelt must not become silence.
 func (s *Service) checkTypes(types []string) error {
+	names := make([]string, len(s.types))
+	for i, t := range s.types {
+		names[i] = t.Name
+	}
 	var wrong []fault.Field
 	for i, t := range types {
-		if !slices.Contains(s.types, t) {
+		if !slices.Contains(names, t) {
 			wrong = append(wrong, fault.Field{
-				Field: fmt.Sprintf("types[%d]", i), Code: "oneof", Message: "must be one of " + strings.Join(s.types, ", "),
+				Field: fmt.Sprintf("types[%d]", i), Code: "oneof", Message: "must be one of " + strings.Join(names, ", "),
 			})
 		}
 	}

@@ -60,8 +60,9 @@ type WebhookChange struct {
 	Active patch.Field[bool]     `json:"active"`
 }
 
-// CreateWebhook enters a webhook, with a secret. The error is [fault.ErrInvalid]
-// where a field does not fit.
+// CreateWebhook enters a webhook, with a secret. Errors: [fault.ErrInvalid] where a
+// field does not fit, [identity.ErrBeyondOwn] where it would get events that the
+// caller may not read.
 func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithSecret, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -73,6 +74,9 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, Secret: newSecret(),
 	}
 	if err := s.checkWebhook(w); err != nil {
+		return WebhookWithSecret{}, err
+	}
+	if err := s.requireTypes(caller, w.Types); err != nil {
 		return WebhookWithSecret{}, err
 	}
 	there := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
@@ -105,7 +109,8 @@ func (s *Service) Webhooks(ctx context.Context, after uuid.UUID, limit int) ([]W
 }
 
 // ChangeWebhook changes a webhook. Errors: [ErrWebhookNotFound], [patch.ErrStale],
-// [fault.ErrInvalid].
+// [fault.ErrInvalid], [identity.ErrBeyondOwn] where more goes to it than before, or
+// elsewhere, that the caller may not read.
 func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, error) {
 	return s.changeWebhook(ctx, "webhook.change", c.ID, c.Match, func(w *Webhook) {
 		c.URL.Apply(&w.URL)
@@ -128,6 +133,10 @@ func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Ma
 // changeWebhook applies a change. Without [db.ProvenBy]: it can be sent again when
 // nobody knows whether it was committed.
 func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.UUID, match patch.Match, apply func(*Webhook)) (Webhook, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Webhook{}, err
+	}
 	return db.Serializable(ctx, s.database, operation, func(ctx context.Context) (Webhook, error) {
 		before, err := s.store.webhook(ctx, id)
 		if err != nil {
@@ -140,6 +149,11 @@ func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.U
 		apply(&after)
 		if err := s.checkWebhook(after); err != nil {
 			return Webhook{}, err
+		}
+		if after.URL != before.URL || !slices.Equal(after.Types, before.Types) || after.Active && !before.Active {
+			if err := s.requireTypes(caller, after.Types); err != nil {
+				return Webhook{}, err
+			}
 		}
 		if reflect.DeepEqual(before, after) {
 			return before, nil
@@ -180,6 +194,20 @@ func (s *Service) checkWebhook(w Webhook) error {
 		return fault.InvalidFields(fault.Field{Field: "url", Code: "url", Message: message})
 	}
 	return s.checkTypes(w.Types)
+}
+
+// requireTypes returns [identity.ErrBeyondOwn] unless the caller may read all events
+// of the types (none: of all types): what a webhook is sent, whoever manages it has.
+// For the whole organization, as an event says nothing of whose it is.
+func (s *Service) requireTypes(caller identity.Caller, types []string) error {
+	for _, t := range s.types {
+		if len(types) > 0 && !slices.Contains(types, t.Name) || caller.Scope(t.Permission).Has(identity.Organization) {
+			continue
+		}
+		return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: t.Permission},
+			"The webhook would get %s, which needs the permission %s, which you do not hold yourself, or not for the whole organization.", t.Name, t.Permission)
+	}
+	return nil
 }
 
 func (s *Service) wrongURL(text string) string {

@@ -10,18 +10,15 @@ import (
 // held is what somebody may do, and for which records. It is only read.
 type held map[identity.Permission]identity.Scope
 
-// Excess are the details of [ErrBeyondOwn]: the first permission that whoever gives
-// it does not hold, or not for as many records.
-type Excess struct {
-	Exceeds identity.Permission `json:"exceeds"`
-}
+// Excess are the details of [ErrBeyondOwn].
+type Excess = identity.Excess
 
 // covers returns [ErrBeyondOwn] unless whoever holds h holds all of the other's as
 // well, each for at least the same records.
 func (h held) covers(other held) error {
 	for _, row := range shipped { // in the order of [Permissions]
 		if !h[row.permission].Covers(other[row.permission]) {
-			return ErrBeyondOwn.With(Excess{row.permission},
+			return ErrBeyondOwn.With(Excess{Exceeds: row.permission},
 				"This gives or concerns the permission %s, which you do not hold yourself, or not for as many records.", row.permission)
 		}
 	}

@@ -53,8 +53,7 @@ var (
 	ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user", "Another user is this practitioner already.").
 				Advising("Take the practitioner from the other user first.")
 	// ErrBeyondOwn: nobody gives or takes away what they do not hold. It comes with [Excess].
-	ErrBeyondOwn = fault.Define(fault.Forbidden, "beyond-own-permissions", "This gives or concerns permissions that you do not hold yourself.").Carrying(Excess{}).
-			Advising("Do not offer it to this user; `exceeds` names the first permission that is missing.")
+	ErrBeyondOwn = identity.ErrBeyondOwn
 	// ErrSignInBusy: more sign-ins are waiting than can be served soon.
 	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.").
 			Advising("Wait a few seconds and sign in again.")

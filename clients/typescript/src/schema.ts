@@ -1695,7 +1695,7 @@ export interface paths {
         put?: never;
         /**
          * Note that the patient did not come
-         * @description Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so.
+         * @description Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so. From its start on: until then it can be cancelled.
          *
          *     Permission: `appointment:no-show`.
          */
@@ -2041,7 +2041,7 @@ export interface paths {
         put?: never;
         /**
          * Enter a webhook
-         * @description Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again.
+         * @description Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2079,7 +2079,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook
-         * @description A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later.
+         * @description A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and making it active, take the permissions that its types need, as entering it does.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2914,6 +2914,27 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description The appointment has not begun, so nobody has missed it yet. */
+        AppointmentNotBegunProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "appointment-not-begun";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** Format: date-time */
+            startTime: string;
         };
         /** @description There is no such appointment. */
         AppointmentNotFoundProblem: {
@@ -7106,9 +7127,25 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `appointment-not-begun`: The appointment has not begun, so nobody has missed it yet.
+         *     - `appointment-transition`: The appointment's status does not allow that.
          */
         Conflict15: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `session-locked`: The session cannot be changed any more.
+         */
+        Conflict16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7123,7 +7160,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant is over.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7139,7 +7176,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8225,6 +8262,7 @@ export type AppointmentCancelledEvent = components['schemas']['AppointmentCancel
 export type AppointmentChange = components['schemas']['AppointmentChange'];
 export type AppointmentCompletedEvent = components['schemas']['AppointmentCompletedEvent'];
 export type AppointmentNoShowEvent = components['schemas']['AppointmentNoShowEvent'];
+export type AppointmentNotBegunProblem = components['schemas']['AppointmentNotBegunProblem'];
 export type AppointmentNotFoundProblem = components['schemas']['AppointmentNotFoundProblem'];
 export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
@@ -8513,6 +8551,7 @@ export type ResponseConflict14 = components['responses']['Conflict14'];
 export type ResponseConflict15 = components['responses']['Conflict15'];
 export type ResponseConflict16 = components['responses']['Conflict16'];
 export type ResponseConflict17 = components['responses']['Conflict17'];
+export type ResponseConflict18 = components['responses']['Conflict18'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -13096,7 +13135,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict13"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13236,7 +13275,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound20"];
-            409: components["responses"]["Conflict15"];
+            409: components["responses"]["Conflict16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13879,7 +13918,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14004,7 +14043,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14399,7 +14438,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14446,7 +14485,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
