@@ -3,6 +3,8 @@ package rbac
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 )
@@ -60,4 +62,21 @@ func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (he
 	}
 	caller.Permissions = mine
 	return mine, caller.Require(need)
+}
+
+// Presently returns a user of the organization as they would be let in at this moment,
+// read in the transaction of the context: for what somebody has left behind, such as a
+// link, which is to reach no further than they do. The error is
+// [identity.ErrUnauthenticated] where nobody would be let in.
+func (s *Service) Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error) {
+	ctx = identity.With(ctx, identity.System(organization))
+	found, err := takeUser(ctx, user)
+	if db.IsNotFound(err) || err == nil && found.out() != "" {
+		return identity.Caller{}, identity.ErrUnauthenticated
+	}
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	permissions, err := heldBy(ctx, found.Roles)
+	return identity.Caller{UserID: user, OrganizationID: organization, Roles: names(found.Roles), Permissions: permissions}, err
 }
