@@ -207,3 +207,26 @@ func TestAnEmergencyIsReviewedBySomebodyElse(t *testing.T) {
 	}
 	require.ErrorContains(t, e.tryAsProgram(t, "DELETE FROM emergency_grants"), "permission denied")
 }
+
+// TestADenialSaysWhichGrantWasTried names grants that do not hold.
+func TestADenialSaysWhichGrantWasTried(t *testing.T) {
+	t.Parallel()
+	e := openEmergency(t)
+	path, under := e.take(t, 60)
+	owner := e.owner(t)
+	tried := func(request string) []string {
+		t.Helper()
+		return texts(t, owner, `SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, request)
+	}
+	nobodys := uuid.NewString()
+	e.as(e.own.tokens[rbac.Practitioner]).with("Break-Glass", idOf(path)).with("X-Request-Id", "glass-foreign").get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	e.technician.with("Break-Glass", nobodys).with("X-Request-Id", "glass-nobodys").get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	e.technician.with("Break-Glass", "none").with("X-Request-Id", "glass-none").get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	e.admin().post(t, path+"/revoke", body{}).ok(t)
+	under.with("X-Request-Id", "glass-revoked").get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	require.Equal(t, []string{"denied emergency-grant " + idOf(path)}, tried("glass-foreign"))
+	require.Equal(t, []string{"denied emergency-grant " + nobodys}, tried("glass-nobodys"))
+	require.Equal(t, []string{"denied emergency-grant " + idOf(path)}, tried("glass-revoked"))
+	require.Len(t, tried("glass-none"), 1)
+	require.NotContains(t, tried("glass-none")[0], "emergency-grant")
+}

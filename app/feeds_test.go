@@ -125,3 +125,36 @@ func TestWhoHasLeftHasNoCalendarLinks(t *testing.T) {
 	c.admin().patch(t, user, body{"disabled": false}).ok(t)
 	reads()
 }
+
+// TestReadsOfCalendarLinksAreOnRecord follows a patient's link as anybody could.
+func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
+	ada := c.enter(t, "cy@own.test").post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	ada.created(t)
+	owner := c.owner(t)
+	kept := func() []string {
+		t.Helper()
+		return texts(t, owner, `SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id, after->>'createdBy', request_id <> '', address <> '')
+			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
+	}
+	about := func(outcome string) string {
+		return strings.Join([]string{outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user), "t", "t"}, " ")
+	}
+	first, _ := c.subscribe(t, ada.text("path"))
+	require.Equal(t, []string{about("done")}, kept())
+	c.subscribe(t, ada.text("path"), "If-None-Match", first.Header.Get("ETag"))
+	require.Equal(t, []string{about("done"), about("done")}, kept(), "that nothing has changed is an answer too")
+	link := strings.TrimPrefix(ada.text("path"), "/api/v1")
+	c.admin().patch(t, user, body{"disabled": true}).ok(t)
+	c.as("").get(t, link).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	require.Equal(t, []string{about("done"), about("done"), about("denied")}, kept())
+	c.admin().patch(t, user, body{"disabled": false}).ok(t)
+
+	token := strings.TrimSuffix(strings.TrimPrefix(link, "/calendars/"), ".ics")
+	require.Empty(t, texts(t, owner, `SELECT action FROM audit_events e WHERE e::text LIKE '%' || $1 || '%'`, token))
+	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
+	require.NoError(t, err)
+	c.as("").get(t, link).refused(t, http.StatusServiceUnavailable, "not-recorded")
+}

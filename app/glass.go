@@ -23,6 +23,10 @@ type Glass interface {
 // so that nobody reads under it without meaning to.
 const headerGlass = "Break-Glass"
 
+// keyTried is where a request keeps which grant it names, for the trail: whether or not
+// there is such a grant.
+const keyTried = "emergency-grant"
+
 // breakGlass has a request that names an emergency grant read under it. It is asked
 // anew for each request, so that a grant ends at once.
 func (s *Server) breakGlass(r httpx.Route) echo.MiddlewareFunc {
@@ -33,11 +37,15 @@ func (s *Server) breakGlass(r httpx.Route) echo.MiddlewareFunc {
 			if len(given) == 0 {
 				return next(c)
 			}
+			id, err := uuid.Parse(given[0])
+			known := err == nil && len(given) == 1
+			if known {
+				c.Set(keyTried, id)
+			}
 			if !reads {
 				return emergency.ErrReadOnly
 			}
-			id, err := uuid.Parse(given[0])
-			if err != nil || len(given) > 1 {
+			if !known {
 				return emergency.ErrNotOpen
 			}
 			ctx := c.Request().Context()

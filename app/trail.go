@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"omnirapeutic/modules/emergency"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -104,6 +105,11 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil && strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
 			e.SubjectID = id
 		}
+	}
+	// Which grant was tried, of a request that was denied for it: an id and no more, as
+	// it may be of another organization or made up.
+	if tried, ok := c.Get(keyTried).(uuid.UUID); ok && (f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
+		e.SubjectType, e.SubjectID = keyTried, tried
 	}
 	if noteErr := s.trail.Note(ctx, []trail.Event{e}); noteErr != nil {
 		s.event(c, "denial_not_recorded").WithField("error", cause(faultOf(noteErr), noteErr)).Error("a denial could not be entered in the audit trail")

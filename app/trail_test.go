@@ -66,6 +66,9 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		if r.Reads != "" {
 			require.True(t, recorded(`action LIKE '%.read'`), "%s reads data of patients and does not record it", r.Name)
 		}
+		if r.Name == "readCalendar" {
+			require.True(t, recorded(`action = 'calendar.read'`), "a calendar link was read, and the trail does not say so")
+		}
 		shows := strings.HasPrefix(r.Path, "/authorizations/:id")
 		for _, person := range people {
 			shows = shows || strings.Contains(string(each.raw), person)

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/telemetry"
 	"omnirapeutic/platform/trail"
 )
 
@@ -135,25 +136,58 @@ func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+// feedRead is what a feed tells, or that whoever made it may not come in any more.
+type feedRead struct {
+	feed   Feed
+	closed bool
+	found  []Appointment
+}
+
 // Calendar returns the feed of the token as iCalendar, see [calendarOf]. It needs no
 // caller: the token is what lets one in, for as long as the user who made the feed may
-// come in: who has left has no links. The error is [ErrFeedNotFound], whether there has
-// never been such a feed or it was revoked or its maker was disabled.
+// come in: who has left has no links. Each look is on record before it is answered.
+// The error is [ErrFeedNotFound], whether there has never been such a feed or it was
+// revoked or its maker or organization was disabled, or [trail.ErrNotRecorded].
 func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
-	found, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) ([]Appointment, error) {
+	read, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) (feedRead, error) {
 		f, err := s.store.feedOf(ctx, hashOfToken(token))
 		if err != nil {
-			return nil, err
+			return feedRead{}, err
 		}
-		if left, err := s.store.makerHasLeft(ctx, f); err != nil {
-			return nil, err
-		} else if left {
-			return nil, ErrFeedNotFound
+		closed, err := s.store.isClosed(ctx, f)
+		if err != nil || closed {
+			return feedRead{feed: f, closed: closed}, err
 		}
-		return s.store.calendar(ctx, f, feedWindow(s.now()))
+		found, err := s.store.calendar(ctx, f, feedWindow(s.now()))
+		return feedRead{feed: f, found: found}, err
 	}, db.AllOrganizations())
 	if err != nil {
 		return "", err
 	}
-	return calendarOf(found)
+	if err := s.noteFeed(ctx, read); err != nil {
+		return "", err
+	}
+	if read.closed {
+		return "", ErrFeedNotFound
+	}
+	return calendarOf(read.found)
+}
+
+// feedShown are the After of a read by a link.
+type feedShown struct {
+	CreatedBy uuid.UUID `json:"createdBy"` // who has answered for the link since they made it
+}
+
+// noteFeed keeps that a link was followed. Nobody is its actor: whoever holds the link
+// may be anybody, and not the user who made it.
+func (s *Service) noteFeed(ctx context.Context, read feedRead) error {
+	e := trail.Event{
+		OrganizationID: read.feed.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		Action: "calendar.read", SubjectType: subjectFeed, SubjectID: read.feed.ID, PatientID: read.feed.PatientID,
+		After: feedShown{read.feed.CreatedBy}, OccurredAt: s.now(),
+	}
+	if read.closed {
+		e.Outcome = trail.Denied
+	}
+	return s.audit.Note(ctx, []trail.Event{e})
 }

@@ -32,6 +32,9 @@ type Events interface {
 type Audit interface {
 	// Record keeps the events if, and only if, the transaction commits.
 	Record(ctx context.Context, events []trail.Event) error
+	// Note keeps what changes nothing, and returns once that is committed. The error is
+	// [trail.ErrNotRecorded].
+	Note(ctx context.Context, events []trail.Event) error
 }
 
 // Service has the use cases of appointments and sessions. It is safe for

@@ -47,7 +47,7 @@ func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 	return gone[0], nil
 }
 
-// feedOf returns the feed with the token, of an organization that is not disabled.
+// feedOf returns the feed with the token.
 // Index: calendar_feeds_token.
 func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	tx, err := db.Handle(ctx)
@@ -55,7 +55,7 @@ func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 		return Feed{}, err
 	}
 	var found []Feed
-	err = tx.Where("token_hash = ? AND NOT (SELECT o.disabled FROM organizations o WHERE o.id = organization_id)", tokenHash).Find(&found).Error
+	err = tx.Where("token_hash = ?", tokenHash).Find(&found).Error
 	if err == nil && len(found) == 0 {
 		err = ErrFeedNotFound
 	}
@@ -86,14 +86,16 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 	return found, err
 }
 
-// makerHasLeft reports whether the user who made the feed is disabled. What an API key
-// has made is the organization's, and goes on. Index: users_pkey.
-func (store) makerHasLeft(ctx context.Context, f Feed) (left bool, err error) {
+// isClosed reports whether the feed's organization or the user who made it is disabled.
+// What an API key has made is the organization's, and goes on. Indexes: organizations_pkey,
+// users_pkey.
+func (store) isClosed(ctx context.Context, f Feed) (closed bool, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
 	}
-	err = tx.Raw(`SELECT EXISTS (SELECT FROM users u WHERE u.organization_id = $1 AND u.id = $2 AND u.status <> 'ACTIVE')`,
-		f.OrganizationID, f.CreatedBy).Scan(&left).Error
-	return left, err
+	err = tx.Raw(`SELECT (SELECT o.disabled FROM organizations o WHERE o.id = $1)
+		OR EXISTS (SELECT FROM users u WHERE u.organization_id = $1 AND u.id = $2 AND u.status <> 'ACTIVE')`,
+		f.OrganizationID, f.CreatedBy).Scan(&closed).Error
+	return closed, err
 }
