@@ -102,7 +102,7 @@ func New(d Dependencies) (*App, error) {
 		Lanes: lanes, AppointmentHolds: a.appointmentHolds, Calendar: bookedOn{a},
 	})
 	bookings := appointments.Dependencies{
-		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit,
+		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit, Callers: a.Access,
 		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
 	}
 	a.Appointments = appointments.New(bookings)

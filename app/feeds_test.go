@@ -126,6 +126,39 @@ func TestWhoHasLeftHasNoCalendarLinks(t *testing.T) {
 	reads()
 }
 
+// TestACalendarLinkReachesNoFurtherThanItsMaker takes from the makers of links what it
+// takes to make them.
+func TestACalendarLinkReachesNoFurtherThanItsMaker(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	link := func(email, of string) (open, closed func()) {
+		made := c.enter(t, email).post(t, of+"/calendar-feed", body{})
+		made.created(t)
+		return func() {
+				t.Helper()
+				response, _ := c.subscribe(t, made.text("path"))
+				require.Equal(t, http.StatusOK, response.StatusCode)
+			}, func() {
+				t.Helper()
+				c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+			}
+	}
+	scheduler := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
+	open, closed := link("cy@own.test", "/patients/"+c.own.patient.String())
+	open()
+	c.admin().put(t, scheduler+"/roles", body{"roles": []string{"BILLER"}}).ok(t)
+	closed()
+	c.admin().put(t, scheduler+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
+	open()
+
+	technician, who := c.hire(t, c.own, "tea@own.test", rbac.Technician), c.employ(t)
+	c.admin().patch(t, technician, body{"practitionerId": who}).ok(t)
+	open, closed = link("tea@own.test", "/practitioners/"+who.String())
+	open()
+	c.admin().patch(t, technician, body{"practitionerId": c.employ(t)}).ok(t)
+	closed()
+}
+
 // TestReadsOfCalendarLinksAreOnRecord follows a patient's link as anybody could.
 func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,11 +78,9 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		if !isPatient && !isPractitioner {
 			return Feed{}, ErrNoOwner
 		}
-		sees, err := sightOf(ctx, []uuid.UUID{key.ID}, []uuid.UUID{key.ID})
-		if err != nil {
+		if reached, err := f.reached(ctx); err != nil {
 			return Feed{}, err
-		}
-		if !sees.everything && !(isPatient && sees.Patients[key.ID]) && !(isPractitioner && sees.Practitioners[key.ID]) {
+		} else if !reached {
 			return Feed{}, ErrNoOwner
 		}
 		if err := s.store.insertFeed(ctx, f); err != nil {
@@ -90,6 +89,12 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		return f, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
 	})
 	return f, token, err
+}
+
+// reached reports whether the person whose feed it is is within the caller's reach.
+func (f Feed) reached(ctx context.Context) (bool, error) {
+	sees, err := sightOf(ctx, []uuid.UUID{f.owner()}, []uuid.UUID{f.owner()})
+	return sees.everything || f.PatientID != nil && sees.Patients[f.owner()] || f.PractitionerID != nil && sees.Practitioners[f.owner()], err
 }
 
 func hashOfToken(token string) []byte {
@@ -136,7 +141,7 @@ func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// feedRead is what a feed tells, or that whoever made it may not come in any more.
+// feedRead is what a feed tells, or that whoever made it could not make it any more.
 type feedRead struct {
 	feed   Feed
 	closed bool
@@ -144,17 +149,17 @@ type feedRead struct {
 }
 
 // Calendar returns the feed of the token as iCalendar, see [calendarOf]. It needs no
-// caller: the token is what lets one in, for as long as the user who made the feed may
-// come in: who has left has no links. Each look is on record before it is answered.
-// The error is [ErrFeedNotFound], whether there has never been such a feed or it was
-// revoked or its maker or organization was disabled, or [trail.ErrNotRecorded].
+// caller: the token is what lets one in, for as long as the user who made the feed could
+// make it anew. Each look is on record before it is answered. The error is
+// [ErrFeedNotFound], whether there has never been such a feed or it was revoked or its
+// maker has lost what it takes, or [trail.ErrNotRecorded].
 func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 	read, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) (feedRead, error) {
 		f, err := s.store.feedOf(ctx, hashOfToken(token))
 		if err != nil {
 			return feedRead{}, err
 		}
-		closed, err := s.store.isClosed(ctx, f)
+		closed, err := s.closed(ctx, f)
 		if err != nil || closed {
 			return feedRead{feed: f, closed: closed}, err
 		}
@@ -171,6 +176,21 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 		return "", ErrFeedNotFound
 	}
 	return calendarOf(read.found)
+}
+
+// closed reports whether whoever made the feed could not make it any more: they or their
+// organization are disabled, or a role, a caseload or a child is theirs no longer. What
+// an API key has made when one could is closed too.
+func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
+	maker, err := s.callers.Presently(ctx, f.OrganizationID, f.CreatedBy)
+	if errors.Is(err, identity.ErrUnauthenticated) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	reached, err := f.reached(identity.With(ctx, maker.Acts(PermissionCalendars)))
+	return !reached, err
 }
 
 // feedShown are the After of a read by a link.

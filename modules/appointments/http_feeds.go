@@ -20,7 +20,7 @@ const PermissionCalendars identity.Permission = "calendar:manage"
 const calendarFresh = 5 * time.Minute
 
 func (s *Service) feedRoutes() []httpx.Route {
-	const told = " It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled."
+	const told = " It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about."
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),

@@ -37,6 +37,14 @@ type Audit interface {
 	Note(ctx context.Context, events []trail.Event) error
 }
 
+// Callers knows the users of organizations.
+type Callers interface {
+	// Presently returns a user as they would be let in at this moment, read in the
+	// transaction of the context. The error is [identity.ErrUnauthenticated] where nobody
+	// would be let in.
+	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+}
+
 // Service has the use cases of appointments and sessions. It is safe for
 // concurrent use. Its methods act in the organization of the [identity.Caller] in
 // the context and fail without one, unless they say otherwise.
@@ -46,6 +54,7 @@ type Service struct {
 	units     Units
 	events    Events
 	audit     Audit
+	callers   Callers
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	store     store
@@ -63,6 +72,7 @@ type Dependencies struct {
 	Units     Units
 	Events    Events
 	Audit     Audit
+	Callers   Callers
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	// Combine has the requests that arrive while a transaction is under way share the
@@ -78,7 +88,7 @@ type Dependencies struct {
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
-		database: d.Database, directory: d.Directory, units: d.Units, events: d.Events, audit: d.Audit,
+		database: d.Database, directory: d.Directory, units: d.Units, events: d.Events, audit: d.Audit, callers: d.Callers,
 		clock: d.Clock, newID: d.NewID, lanes: d.Lanes,
 	}
 	if d.Combine {

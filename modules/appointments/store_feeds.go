@@ -85,17 +85,3 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 	err = tx.Raw(query, f.OrganizationID, f.owner(), within.Start, within.End).Scan(&found).Error
 	return found, err
 }
-
-// isClosed reports whether the feed's organization or the user who made it is disabled.
-// What an API key has made is the organization's, and goes on. Indexes: organizations_pkey,
-// users_pkey.
-func (store) isClosed(ctx context.Context, f Feed) (closed bool, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	err = tx.Raw(`SELECT (SELECT o.disabled FROM organizations o WHERE o.id = $1)
-		OR EXISTS (SELECT FROM users u WHERE u.organization_id = $1 AND u.id = $2 AND u.status <> 'ACTIVE')`,
-		f.OrganizationID, f.CreatedBy).Scan(&closed).Error
-	return closed, err
-}
