@@ -1905,7 +1905,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a practitioner
-         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
+         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about.
          *
          *     Permission: `calendar:manage`.
          */
@@ -1927,7 +1927,7 @@ export interface paths {
         put?: never;
         /**
          * Make a calendar link for a patient
-         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it is disabled.
+         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about.
          *
          *     Permission: `calendar:manage`.
          */
