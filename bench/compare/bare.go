@@ -55,7 +55,14 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 		}
 		const clients = 50
 		t.bare(run.name, clients, perSecond, failed, mean)
-		t.atLeast(run.scenario+" against pgbench with the same statements", t.measured[run.scenario].AcceptedPerSecond/perSecond, run.target)
+		combined, measured := t.measured[run.scenario]
+		if !measured {
+			if combined, err = b.load(ctx, run.scenario); err != nil {
+				return err
+			}
+			t.load(run.scenario+", combined", combined)
+		}
+		t.atLeast(run.scenario+" against pgbench with the same statements", combined.AcceptedPerSecond/perSecond, run.target)
 	}
 	return nil
 }
@@ -96,7 +103,7 @@ func (b *bench) pgbench(ctx context.Context, s *server, rows int) (perSecond flo
 	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, "--define", "rows="+strconv.Itoa(rows), //nolint:gosec // PostgreSQL's own
 		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
 		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
-	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off")
+	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")
 	out, err := command.CombinedOutput()
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("pgbench: %w\n%s", err, out)

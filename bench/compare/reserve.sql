@@ -12,6 +12,11 @@ INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, uni
     VALUES (:org, :auth, :seq, 'reserve', 1, :res, current_date, :op, :op, 'pgbench', 1, 0, 1, now(), sha256('a'), sha256('b'));
 INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
     VALUES (:org, 'bench', :auth, 'nobody', '{"authorizationId": "00000000-0000-7000-8000-000000000000", "totalUnits": 1, "usedUnits": 0}', now());
+WITH recorded AS (
+    INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, address, after)
+        VALUES (:org, now(), :op, 'pgbench', 'bench', 'done', 'authorization', :auth, '127.0.0.1', '{"units": 1}')
+        RETURNING organization_id, sequence, occurred_at)
+INSERT INTO audit_unsealed (organization_id, sequence, occurred_at) SELECT organization_id, sequence, occurred_at FROM recorded;
 INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
     VALUES (:org, :op, :auth, 'reserve', sha256('c'), '{"balance": {"Total": 1, "Used": 0, "Scheduled": 1}, "version": 1}', now());
 COMMIT;
