@@ -1,7 +1,10 @@
 package authorization
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -30,15 +33,20 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 
 	found := make([]books, len(authorizations))
 	at := make(map[uuid.UUID]*books, len(authorizations))
-	keys := make([][]any, len(authorizations))
+	keys := make([]authorizationKey, len(authorizations))
 	for i, a := range authorizations {
 		found[i].Authorization = a
 		at[a.ID] = &found[i]
-		keys[i] = []any{a.OrganizationID, a.ID}
+		keys[i] = a.key()
 	}
-
+	// Each is looked up by itself. Of a list of keys the planner makes a filter of as many
+	// conditions, tried on all rows, wherever it takes an index for its order.
+	organizations, ids := split(keys)
+	const ofEach = `FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
+			SELECT * FROM %s t
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id OFFSET 0) r`
 	var reservations []Reservation
-	err = tx.Where("(organization_id, authorization_id) IN ?", keys).Find(&reservations).Error
+	err = tx.Raw(fmt.Sprintf("SELECT r.* "+ofEach, "unit_reservations"), db.UUIDs(organizations), db.UUIDs(ids)).Scan(&reservations).Error
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +56,13 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 	}
 
 	var entries []Entry
-	err = tx.Where("(organization_id, authorization_id) IN ?", keys).
-		Order("organization_id, authorization_id, sequence").Find(&entries).Error
+	err = tx.Raw(fmt.Sprintf("SELECT r.* "+ofEach, "unit_entries"), db.UUIDs(organizations), db.UUIDs(ids)).Scan(&entries).Error
 	for _, e := range entries {
 		b := at[e.AuthorizationID]
 		b.entries = append(b.entries, e)
+	}
+	for i := range found {
+		slices.SortFunc(found[i].entries, func(x, y Entry) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	}
 	return found, err
 }
