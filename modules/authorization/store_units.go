@@ -22,8 +22,7 @@ func (Entry) TableName() string { return "unit_entries" }
 // several returns those of the authorizations that are there, as their rows say. Of
 // places there are as many as the planner is used to guess, one key or a hundred, so
 // that one plan serves for all: of two arrays it would make a plan each time, which
-// takes four times as long as the look-up.
-// OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
+// takes five times as long as the look-up. OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
 // small tables. Index: the primary key.
 func (store) several(ctx context.Context, keys []authorizationKey) ([]Authorization, error) {
 	organizations, ids := split(keys)

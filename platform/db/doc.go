@@ -44,6 +44,8 @@
 // if it was, the caller gets the value; if not, the function is run again.
 // Without, or where even that cannot be asked, the error is an
 // *[AmbiguousCommitError]: it stands in front of whatever else went wrong later.
+// Where writes are sent with COMMIT ([WritingLast]), that is so from the first of
+// them on, unless the server has said that one failed.
 //
 // # Time
 //
