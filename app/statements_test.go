@@ -14,8 +14,9 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestStatementsOfAnOperation counts what an operation asks of the database: each
-// statement is a round trip while others wait for the same authorization.
+// TestStatementsOfAnOperation counts what an operation asks of the database while others
+// wait for the same authorization. The first two statements go with BEGIN, and what is
+// written with COMMIT (TestReadingFirst and TestWritingLast in platform/db).
 func TestStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()
@@ -36,7 +37,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	}
 	before := []string{}
 	if c.combines {
-		before = laneThenTenancy
+		before = []string{"LOCK unit_lane"}
 	}
 	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
@@ -61,12 +62,6 @@ func TestStatementsOfAnOperation(t *testing.T) {
 		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
 	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
 }
-
-// laneThenTenancy is how a combined transaction begins: by waiting for the lane, and then,
-// when it is known who is in the batch, by naming the organizations that row level
-// security is to hold it to. That costs no round trip: it goes with the first read
-// (TestReachTakesNoRoundTrip in platform/db).
-var laneThenTenancy = []string{"LOCK unit_lane", "SELECT set_config"}
 
 // shortened returns a statement's verb and the first table that it names.
 func shortened(entry *logrus.Entry) string {

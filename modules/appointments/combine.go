@@ -32,7 +32,7 @@ func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
 	}
 	return db.NewCombiner(db.CombinerOptions[request]{
 		Name: "appointments", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout, Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, requests func() []request) ([]result, error) {
+	}, func(ctx context.Context, requests db.Batch[request]) ([]result, error) {
 		return s.transact(ctx, "appointments.combined", requests, db.Locking(unitLane))
 	})
 }
@@ -75,7 +75,7 @@ func (s *Service) byItself(ctx context.Context, r request) (result, error) {
 		return result{}, err
 	}
 	defer leave()
-	results, err := s.transact(ctx, "appointments."+string(r.kind), func() []request { return []request{r} })
+	results, err := s.transact(ctx, "appointments."+string(r.kind), db.BatchOf(r))
 	if err != nil {
 		return result{}, err
 	}
@@ -156,11 +156,11 @@ func lanesOf(n needs, r request) []uuid.UUID {
 // transaction, in their order. Which they are it asks once it has the lane's lock:
 // then those are among them that arrived while another transaction had it. The
 // context may be nobody's.
-func (s *Service) transact(ctx context.Context, name string, asked func() []request, options ...db.Option) ([]result, error) {
+func (s *Service) transact(ctx context.Context, name string, asked db.Batch[request], options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
 	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast())
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
-		requests := asked()
+		requests := asked.All()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
 			return nil, err
 		}

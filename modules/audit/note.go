@@ -26,9 +26,9 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 		Name: "audit", Limit: maxNoted, Queue: maxWaiting, Timeout: noteTimeout,
 		Size:    func(events []trail.Event) int { return len(events) },
 		Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, batch func() [][]trail.Event) ([]struct{}, error) {
+	}, func(ctx context.Context, batch db.Batch[[]trail.Event]) ([]struct{}, error) {
 		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
-			requests := batch()
+			requests := batch.All()
 			events := slices.Concat(requests...)
 			if err := db.Admit(ctx, organizationsOf(events)...); err != nil {
 				return nil, err

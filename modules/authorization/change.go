@@ -157,7 +157,7 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 // authorization as it is with them.
 func (s *Service) adjust(ctx context.Context, organization uuid.UUID, op Operation, at Moment) (Authorization, error) {
 	b := batch{organization: organization, ops: []Operation{op}}
-	d, err := s.open(ctx, []batch{b})
+	d, err := s.open(ctx, []batch{b}, &reading{})
 	if err != nil {
 		return Authorization{}, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +32,7 @@ func (s *Service) newCombiner(queue int) *db.Combiner[batch, result] {
 		Name: "units", Limit: maxCombined, Queue: queue, Timeout: combinedTimeout,
 		Size:    func(b batch) int { return len(b.ops) },
 		Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, batches func() []batch) ([]result, error) {
+	}, func(ctx context.Context, batches db.Batch[batch]) ([]result, error) {
 		return s.transact(ctx, "units.combined", batches, db.Locking(unitLane))
 	})
 }
@@ -65,7 +64,7 @@ func (s *Service) byItself(ctx context.Context, name string, b batch) (result, e
 		return result{}, err
 	}
 	defer leave()
-	results, err := s.transact(ctx, name, func() []batch { return []batch{b} })
+	results, err := s.transact(ctx, name, db.BatchOf(b))
 	if err != nil {
 		return result{}, err
 	}
@@ -97,17 +96,21 @@ func placeOf(organization, authorization uuid.UUID) db.Place {
 
 // transact carries out batches of any organizations in one SERIALIZABLE
 // transaction, in their order. Which they are it asks once it has the lane's lock:
-// then those are among them that arrived while another instance had it. The context
-// may be nobody's.
-func (s *Service) transact(ctx context.Context, name string, asked func() []batch, options ...db.Option) ([]result, error) {
+// then those are among them that arrived while another instance had it. What those who
+// have begun need is read in the round trip that waits for the lock. The context may be
+// nobody's.
+func (s *Service) transact(ctx context.Context, name string, asked db.Batch[batch], options ...db.Option) ([]result, error) {
 	var rows []doneOperation // of the last attempt
-	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast())
+	begun := asked.Begun()
+	first := &reading{keys: keysOf(begun)}
+	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast(),
+		db.ReadingFirst(organizationsOf(begun), func() db.Query { return s.store.several(first) }))
 	results, err := db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
-		batches := asked()
+		batches := asked.All()
 		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
 			return nil, err
 		}
-		d, err := s.open(ctx, batches)
+		d, err := s.open(ctx, batches, first)
 		if err != nil {
 			return nil, err
 		}
@@ -129,10 +132,21 @@ func organizationsOf(batches []batch) []uuid.UUID {
 	return organizations
 }
 
+func keysOf(batches []batch) []authorizationKey {
+	var keys []authorizationKey
+	for _, b := range batches {
+		for _, op := range b.ops {
+			keys = append(keys, b.key(op))
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	return slices.Compact(keys)
+}
+
 // open reads what the batches may touch: in one statement the authorizations, and
 // in one each, where they are needed at all, reservations, first days of weeks
 // and what was done before.
-func (s *Service) open(ctx context.Context, batches []batch) (*desk, error) {
+func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*desk, error) {
 	d := &desk{
 		now: s.now(), inDoubt: db.InDoubt(ctx),
 		bookings: map[authorizationKey]*booking{}, done: map[operationKey]doneOperation{},
@@ -149,16 +163,19 @@ func (s *Service) open(ctx context.Context, batches []batch) (*desk, error) {
 			return nil, err
 		}
 	}
-	return d, s.read(ctx, d, asked)
+	return d, s.read(ctx, d, asked, first)
 }
 
-// read puts the authorizations on the desk, with what the operations need to see.
-func (s *Service) read(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
-	found, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(asked), compareKeys))
-	if err != nil {
-		return err
+// read puts the authorizations on the desk, with what the operations need to see. Those
+// of the first reading are there already.
+func (s *Service) read(ctx context.Context, d *desk, asked map[authorizationKey][]Operation, first *reading) error {
+	rest := &reading{keys: first.missing(asked)}
+	if len(rest.keys) > 0 {
+		if err := db.Read(ctx, s.store.several(rest)); err != nil {
+			return err
+		}
 	}
-	for _, a := range found {
+	for _, a := range slices.Concat(first.rows, rest.rows) {
 		d.bookings[a.key()] = &booking{before: account{Authorization: a}}
 	}
 	if err := s.loadReservations(ctx, d, asked); err != nil {

@@ -47,7 +47,7 @@ func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*
 	if len(asked) == 0 {
 		return &Ledger{s, d}, nil
 	}
-	if err := s.read(ctx, d, asked); err != nil {
+	if err := s.read(ctx, d, asked, &reading{}); err != nil {
 		return nil, err
 	}
 	return &Ledger{s, d}, nil

@@ -41,8 +41,8 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	require.NoError(t, err)
 
 	both, err := db.Snapshot(t.Context(), database.Open(t), "test", func(ctx context.Context) ([2][]Authorization, error) {
-		several, err := store{}.several(ctx, []authorizationKey{{organization, bare}, {organization, uuid.New()}, {organization, full}})
-		if err != nil {
+		several := &reading{keys: []authorizationKey{{organization, bare}, {organization, uuid.New()}, {organization, full}}}
+		if err := db.Read(ctx, store{}.several(several)); err != nil {
 			return [2][]Authorization{}, err
 		}
 		tx, err := db.Handle(ctx)
@@ -51,7 +51,7 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 		}
 		var all []Authorization
 		err = tx.Order("initial_units").Find(&all).Error
-		return [2][]Authorization{several, all}, err
+		return [2][]Authorization{several.rows, all}, err
 	}, db.AllOrganizations())
 	require.NoError(t, err)
 	require.Len(t, both[0], 2)

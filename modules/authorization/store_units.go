@@ -3,6 +3,7 @@ package authorization
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,31 +20,49 @@ func (Reservation) TableName() string { return "unit_reservations" }
 // TableName names the table for gorm.
 func (Entry) TableName() string { return "unit_entries" }
 
+// reading is a look-up of authorizations.
+type reading struct {
+	keys []authorizationKey // sorted
+	done bool
+	rows []Authorization // those that are there
+}
+
+// missing returns which of the authorizations have not been looked up.
+func (r *reading) missing(asked map[authorizationKey][]Operation) []authorizationKey {
+	keys := slices.SortedFunc(maps.Keys(asked), compareKeys)
+	if !r.done {
+		return keys
+	}
+	return slices.DeleteFunc(keys, func(key authorizationKey) bool {
+		_, read := slices.BinarySearchFunc(r.keys, key, compareKeys)
+		return read
+	})
+}
+
 // several returns those of the authorizations that are there, as their rows say. Of
 // places there are as many as the planner is used to guess, one key or a hundred, so
 // that one plan serves for all: of two arrays it would make a plan each time, which
 // takes five times as long as the look-up. OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
 // small tables. Index: the primary key.
-func (store) several(ctx context.Context, keys []authorizationKey) ([]Authorization, error) {
-	organizations, ids := split(keys)
-	rows := make([]Authorization, 0, len(keys))
-	err := db.Read(ctx, func(scan func(targets ...any) error) error {
-		rows = append(rows, Authorization{})
-		a := &rows[len(rows)-1]
+func (store) several(r *reading) db.Query {
+	organizations, ids := split(r.keys)
+	r.done, r.rows = true, make([]Authorization, 0, len(r.keys))
+	row := func(scan func(targets ...any) error) error {
+		r.rows = append(r.rows, Authorization{})
+		a := &r.rows[len(r.rows)-1]
 		return scan(&a.OrganizationID, &a.ID, &a.PatientID, &a.InsuranceID, &a.ServiceCodeID, &a.AuthNumber,
 			&a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.Booked,
 			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
 			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
-	}, `
+	}
+	return db.Query{Row: row, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)}, Statement: `
 		SELECT a.* FROM generate_subscripts($1::uuid[], 1) AS k (place)
 		CROSS JOIN LATERAL (
 			SELECT t.organization_id, t.id, t.patient_id, t.insurance_id, t.service_code_id, t.auth_number,
 				t.total_units, t.used_units, t.scheduled_units, t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
 				t.start_date, t.end_date, t.status, t.notes, t.version, t.created_at, t.updated_at,
 				t.initial_units, t.last_sequence, t.last_hash, t.next_expiry
-			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.place] AND t.id = ($2::uuid[])[k.place] OFFSET 0) a`,
-		db.UUIDs(organizations), db.UUIDs(ids))
-	return rows, err
+			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.place] AND t.id = ($2::uuid[])[k.place] OFFSET 0) a`}
 }
 
 // wanted are the reservations that decisions need to see.

@@ -165,7 +165,7 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 	op.ID, op.NewID = s.newID(), s.newID()
 	return read(ctx, s, "units.preview", func(ctx context.Context, at Moment) (Outcome, error) {
 		b := batch{organization: caller.OrganizationID, ops: []Operation{op}}
-		d, err := s.open(ctx, []batch{b})
+		d, err := s.open(ctx, []batch{b}, &reading{})
 		if err != nil {
 			return Outcome{}, err
 		}

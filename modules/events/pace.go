@@ -26,8 +26,9 @@ type pace struct {
 // moved notes that this instance has moved events just now.
 func (p *pace) moved() { p.restFor(interval) }
 
-// movedElsewhere notes that another instance has.
-func (p *pace) movedElsewhere() { p.restFor(interval + interval/2) }
+// movedElsewhere notes that another instance has. What it does next may take as long again
+// as it rests, and must not find this one at it.
+func (p *pace) movedElsewhere() { p.restFor(2 * interval) }
 
 func (p *pace) restFor(d time.Duration) {
 	// Real time counts, whatever the service's clock says: it is about work.

@@ -25,7 +25,7 @@ func TestInstancesMoveAtOnePace(t *testing.T) {
 		for range 10 {
 			time.AfterFunc(interval, p.movedElsewhere)
 			p.movedElsewhere()
-			require.Equal(t, interval*5/2, waited(&p), "it leaves the next time to whoever moved before")
+			require.Equal(t, 3*interval, waited(&p), "it leaves the next time to whoever moved before")
 		}
 
 		time.Sleep(time.Hour)

@@ -18,11 +18,11 @@ type attempt struct {
 	unit    unit
 	number  int             // 1 for the first
 	inDoubt bool            // see [InDoubt]
+	at      phase           // how far it has come
 	caller  context.Context // ends when nobody waits any more, before that of the transaction
 
 	connection *sql.Conn // of the transaction
 	last       []write   // what is to be sent with COMMIT; see [WritingLast]
-	stopped    bool      // the server has refused one of those, and so has not come to COMMIT
 
 	mu      sync.Mutex
 	tenancy tenancy

@@ -36,12 +36,30 @@ import (
 // transaction, and is run by itself. Safe for concurrent use.
 type Combiner[Request, Verdict any] struct {
 	options CombinerOptions[Request]
-	run     func(ctx context.Context, batch func() []Request) ([]Verdict, error)
+	run     func(ctx context.Context, batch Batch[Request]) ([]Verdict, error)
 	lanes   []combinerLane[Request, Verdict]
 	under   sync.WaitGroup // requests that were let in
 	mu      sync.Mutex     // of closed, against under
 	closed  bool
 }
+
+// Batch is what one transaction is for.
+type Batch[Request any] struct {
+	begun []Request
+	all   func() []Request
+}
+
+// BatchOf returns the batch of the requests, whom nobody joins.
+func BatchOf[Request any](requests ...Request) Batch[Request] {
+	return Batch[Request]{requests, func() []Request { return requests }}
+}
+
+// Begun returns those who are in it already: there is at least one, and all of them stay.
+func (b Batch[Request]) Begun() []Request { return b.begun }
+
+// All settles who is in it, in the order of their arrival; nobody joins after the first
+// call. Best called once there is nothing more to wait for.
+func (b Batch[Request]) All() []Request { return b.all() }
 
 // CombinerOptions say how requests are combined.
 type CombinerOptions[Request any] struct {
@@ -89,12 +107,10 @@ func (e *PanicError) Error() string {
 }
 
 // NewCombiner returns a combiner. The function runs one transaction for all of
-// the batch's requests and returns as many verdicts, in their order. What the batch
-// holds is settled when it first asks for it, best within the transaction; asked
-// again, as by a retry, it is the same. The function may be called again with parts
-// of it if it fails.
+// the batch's requests and returns as many verdicts, in their order. It may be called
+// again with parts of it if it fails.
 func NewCombiner[Request, Verdict any](
-	o CombinerOptions[Request], run func(ctx context.Context, batch func() []Request) ([]Verdict, error),
+	o CombinerOptions[Request], run func(ctx context.Context, batch Batch[Request]) ([]Verdict, error),
 ) *Combiner[Request, Verdict] {
 	if o.Size == nil {
 		o.Size = func(Request) int { return 1 }
@@ -133,7 +149,7 @@ type member[Request, Verdict any] struct {
 // [ErrCombinerClosed], *[PanicError], or the context's, where that ended first.
 func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request Request) (Verdict, error) {
 	if attemptIn(ctx) != nil {
-		verdicts, err := c.run(ctx, func() []Request { return []Request{request} })
+		verdicts, err := c.run(ctx, BatchOf(request))
 		if err != nil {
 			var none Verdict
 			return none, err

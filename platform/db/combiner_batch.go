@@ -133,18 +133,14 @@ func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (c
 func (c *Combiner[Request, Verdict]) carryOut(
 	ctx context.Context, batch []*member[Request, Verdict], join func() []*member[Request, Verdict],
 ) {
-	verdicts, err := c.attempt(ctx, func() []Request {
+	verdicts, err := c.attempt(ctx, Batch[Request]{requestsOf(batch), func() []Request {
 		if join != nil {
 			batch = append(batch, join()...)
 			join = nil
 			slices.SortFunc(batch, func(a, b *member[Request, Verdict]) int { return cmp.Compare(a.order, b.order) })
 		}
-		requests := make([]Request, len(batch))
-		for i, m := range batch {
-			requests[i] = m.request
-		}
-		return requests
-	})
+		return requestsOf(batch)
+	}})
 	if err == nil && len(verdicts) != len(batch) {
 		err = fmt.Errorf("db: %s returned %d verdicts for %d requests", c.options.Name, len(verdicts), len(batch))
 	}
@@ -164,7 +160,15 @@ func (c *Combiner[Request, Verdict]) carryOut(
 	}
 }
 
-func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch func() []Request) (verdicts []Verdict, err error) {
+func requestsOf[Request, Verdict any](batch []*member[Request, Verdict]) []Request {
+	requests := make([]Request, len(batch))
+	for i, m := range batch {
+		requests[i] = m.request
+	}
+	return requests
+}
+
+func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch Batch[Request]) (verdicts []Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}

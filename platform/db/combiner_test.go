@@ -22,6 +22,7 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	batches [][]int
+	begun   [][]int // what was known of each before it was asked for
 	pass    chan struct{}
 	wrong   func(batch []int) error // nil: nothing is
 	enter   chan struct{}           // nil: the batch is asked for at once
@@ -29,12 +30,14 @@ type gate struct {
 
 func newGate() *gate { return &gate{pass: make(chan struct{})} }
 
-func (g *gate) run(ctx context.Context, asked func() []int) ([]int, error) {
+func (g *gate) run(ctx context.Context, asked db.Batch[int]) ([]int, error) {
+	begun := asked.Begun()
 	if g.enter != nil {
 		<-g.enter
 	}
-	batch := asked()
+	batch := asked.All()
 	g.mu.Lock()
+	g.begun = append(g.begun, begun)
 	g.batches = append(g.batches, slices.Clone(batch))
 	g.mu.Unlock()
 	select {
@@ -129,6 +132,8 @@ func TestCombiner(t *testing.T) {
 				synctest.Wait()
 			}
 			require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5}}, g.seen())
+			require.Equal(t, [][]int{{0}, {4, 5}}, g.begun, "who is in it for sure is known before")
+			require.Equal(t, g.seen()[1], db.BatchOf(g.begun[1]...).All())
 			for n, each := range asked {
 				require.Equal(t, answer{10 * n, nil}, <-each)
 			}
@@ -292,8 +297,8 @@ func TestCombinerUnderLoad(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var inside, sum atomic.Int64
 	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 16, Queue: 1000, Timeout: time.Minute},
-		func(_ context.Context, asked func() []int) ([]int, error) {
-			batch := asked()
+		func(_ context.Context, asked db.Batch[int]) ([]int, error) {
+			batch := asked.All()
 			if inside.Add(1) != 1 {
 				t.Error("two batches at once")
 			}
@@ -326,7 +331,7 @@ func TestCombinerUnderLoad(t *testing.T) {
 
 func BenchmarkCombiner(b *testing.B) {
 	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 256, Queue: 100_000, Timeout: time.Minute},
-		func(_ context.Context, batch func() []int) ([]int, error) { return batch(), nil })
+		func(_ context.Context, batch db.Batch[int]) ([]int, error) { return batch.All(), nil })
 	b.Run("alone", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -17,7 +17,7 @@ import (
 func setting(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var byDriver, byGorm string
-	require.NoError(t, db.Read(ctx, func(scan func(...any) error) error { return scan(&byDriver) }, "SELECT current_setting('omni.organizations')"))
+	require.NoError(t, db.Read(ctx, db.Query{Statement: "SELECT current_setting('omni.organizations')", Row: func(scan func(...any) error) error { return scan(&byDriver) }}))
 	tx, err := db.Handle(ctx)
 	require.NoError(t, err)
 	require.NoError(t, tx.Raw("SELECT current_setting('omni.organizations')").Scan(&byGorm).Error)
@@ -151,7 +151,10 @@ func TestReachTakesNoRoundTrip(t *testing.T) {
 				return 0, err
 			}
 			n := 0
-			return n, db.Read(ctx, func(scan func(...any) error) error { return scan(&n) }, "SELECT count(*) FROM patients WHERE organization_id = $1", uuid.Nil)
+			return n, db.Read(ctx, db.Query{
+				Statement: "SELECT count(*) FROM patients WHERE organization_id = $1", Arguments: []any{uuid.Nil},
+				Row: func(scan func(...any) error) error { return scan(&n) },
+			})
 		}, db.Locking("unit_lane"))
 		require.NoError(t, err)
 		return proxy.Turns() - before

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"gorm.io/gorm"
 )
@@ -41,9 +42,11 @@ type unit struct {
 	readOnly    bool
 	proof       func(ctx context.Context) (bool, error)
 	constraints []string
-	locks       []string // tables
-	all         bool     // see [AllOrganizations]
-	writesLast  bool     // see [WritingLast]
+	locks       []string     // tables
+	all         bool         // see [AllOrganizations]
+	writesLast  bool         // see [WritingLast]
+	reach       []uuid.UUID  // see [ReadingFirst]
+	first       func() Query // nil: nothing is read with BEGIN
 }
 
 // Option changes how a unit of work is run.
@@ -85,6 +88,17 @@ func Locking(table string) Option {
 	return func(u *unit) { u.locks = append(u.locks, table) }
 }
 
+// ReadingFirst has a query carried out in the round trip in which the transaction
+// begins, once it has its locks: for work that knows what it will read before it has to
+// wait. The transaction reaches the organizations that the query is about, which must be
+// what those of [Admit] are.
+//
+// The query is made for each attempt, and its rows are read before the body begins.
+// Work that joins a transaction has none made: its body must then read for itself.
+func ReadingFirst(organizations []uuid.UUID, query func() Query) Option {
+	return func(u *unit) { u.reach, u.first = organizations, query }
+}
+
 func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {
 	var value, none T
 	for _, o := range options {
@@ -112,8 +126,8 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	inDoubt := false
 	for {
 		r.attempts++
-		a, phase, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
-		verdict := a.judge(ctx, phase, err)
+		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
+		verdict := a.judge(ctx, err)
 		inDoubt = inDoubt || verdict.kind == ambiguous || verdict.taken
 		if verdict.kind == ambiguous {
 			r.ambiguities++
@@ -130,14 +144,14 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	}
 }
 
-// attempt makes one try at the transaction and says in which phase it ended.
+// attempt makes one try at the transaction.
 //
 // The connection is taken with the caller's context, so that waiting for one
 // ends when the caller gives up. The transaction begins and ends on a context
 // that outlives the caller's for a moment: database/sql rolls back with the
 // context that it began with, and a cancelled one destroys the connection.
-func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (a *attempt, at phase, err error) {
-	a = &attempt{unit: u, number: number, inDoubt: inDoubt, caller: ctx, tenancy: tenancyOf(ctx, u)}
+func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
+	a := &attempt{unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, tenancy: tenancyOf(ctx, u)}
 	if !d.locks {
 		a.unit.locks = nil
 	}
@@ -146,11 +160,10 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 	lasting, release := outlive(ctx, rollbackGrace)
 	defer release()
 
-	at = begin
-	err = d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
+	err := d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
 		a.connection = connection.Statement.ConnPool.(*sql.Conn) // as gorm says
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
-			at = inBody
+			a.at = inBody
 			a.start(tx)
 			if err := body(ctx); err != nil {
 				a.giveUp()
@@ -162,14 +175,11 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			at = commit
+			a.at = commit
 			return nil
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
-	if a.stopped {
-		at = inBody
-	}
-	return a, at, err
+	return a, err
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the
@@ -216,7 +226,7 @@ const proofAttempts = 12
 // first attempt.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true, all: u.all}
-	_, _, err = d.attempt(ctx, question, 2, true, func(ctx context.Context) (err error) {
+	_, err = d.attempt(ctx, question, 2, true, func(ctx context.Context) (err error) {
 		there, err = u.proof(ctx)
 		return err
 	})

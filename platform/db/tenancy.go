@@ -47,11 +47,12 @@ func tenancyOf(ctx context.Context, u unit) tenancy {
 	if u.all {
 		return tenancy{all: true}
 	}
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return tenancy{}
+	var t tenancy
+	if caller, err := identity.From(ctx); err == nil {
+		t.add(caller.OrganizationID)
 	}
-	return tenancy{organizations: []uuid.UUID{caller.OrganizationID}}
+	t.add(u.reach...)
+	return t
 }
 
 // Admit names organizations that the transaction in the context is about, beside
@@ -66,15 +67,22 @@ func Admit(ctx context.Context, organizations ...uuid.UUID) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := &a.tenancy
+	if a.tenancy.add(organizations...) {
+		a.tenancy.untold = true
+	}
+	return nil
+}
+
+// add reports whether any of the organizations is new.
+func (r *tenancy) add(organizations ...uuid.UUID) bool {
 	missing := slices.DeleteFunc(slices.Clone(organizations), r.includes)
 	if len(missing) == 0 {
-		return nil
+		return false
 	}
 	all := append(r.organizations, missing...)
 	slices.SortFunc(all, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
-	r.organizations, r.untold = slices.Compact(all), true
-	return nil
+	r.organizations = slices.Compact(all)
+	return true
 }
 
 func (r *tenancy) includes(organization uuid.UUID) bool {
@@ -115,8 +123,10 @@ func (a *attempt) untold() (write, bool) {
 		return write{}, false
 	}
 	a.tenancy.untold = false
-	return write{1, "SELECT set_config('omni.organizations', $1, true)", []any{a.tenancy.String()}}, true
+	return write{1, setReach, []any{a.tenancy.String()}}, true
 }
+
+const setReach = "SELECT set_config('omni.organizations', $1, true)"
 
 // connector has transactions begin with their reach.
 type connector struct {
@@ -139,11 +149,11 @@ type connection struct {
 	log queryLog
 }
 
-// BeginTx sends BEGIN, the reach and the locks that [Locking] asked for in one round
-// trip. The reach is set for the transaction alone, as a pooler in transaction mode
-// asks, and also where it is nothing: no default of a role's may widen it. Neither
-// SET nor LOCK TABLE takes a snapshot, so what is read after the wait is of after it.
-// Whoever waits for a lock waits no longer than the caller does.
+// BeginTx sends BEGIN, the locks that [Locking] asked for, the reach and what is
+// [ReadingFirst] in one round trip. The reach is set for the transaction alone, as a
+// pooler in transaction mode asks, and also where it is nothing: no default of a role's
+// may widen it. LOCK TABLE takes no snapshot, so what is read after the wait is of after
+// it. Whoever waits for a lock waits no longer than the caller does.
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -152,23 +162,46 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	begin := "begin isolation level " + strings.ToLower(sql.IsolationLevel(o.Isolation).String())
+	var batch pgx.Batch
+	options := pgx.TxOptions{IsoLevel: pgx.TxIsoLevel(strings.ToLower(sql.IsolationLevel(o.Isolation).String()))}
 	if o.ReadOnly {
-		begin += " read only"
+		options.AccessMode = pgx.ReadOnly
 	}
-	begin += "; set local omni.organizations = '" + a.tenancy.String() + "'"
+	batch.BeginTx(options)
 	for _, table := range a.unit.locks {
-		begin += "; " + lockOf(table)
+		batch.Queue(lockOf(table))
 	}
+	batch.Queue(setReach, a.tenancy.String())
+	var first Query
+	if a.unit.first != nil {
+		first = a.unit.first()
+		batch.Queue(first.Statement, first.Arguments...)
+	}
+
 	began := time.Now()
-	tx, err := c.Conn.Conn().BeginTx(a.caller, pgx.TxOptions{BeginQuery: begin})
+	results := c.Conn.Conn().SendBatch(a.caller, &batch)
+	_, err := results.Exec()
 	for _, table := range a.unit.locks {
-		c.log.Trace(ctx, began, func() (string, int64) { return lockOf(table), 0 }, err)
+		if err == nil {
+			_, err = results.Exec()
+			c.log.Trace(ctx, began, func() (string, int64) { return lockOf(table), 0 }, err)
+		}
+	}
+	if err == nil {
+		_, err = results.Exec() // the reach
+	}
+	if err == nil && a.unit.first != nil {
+		a.at = inBody
+		err = first.read(ctx, results.Query, c.log.Trace)
+	}
+	if closed := results.Close(); err == nil {
+		err = closed
 	}
 	if err != nil {
+		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
 		return nil, err
 	}
-	return transaction{ctx, tx, c.log}, nil
+	return transaction{ctx, results.Tx(), c.log}, nil
 }
 
 func lockOf(table string) string {
@@ -195,7 +228,9 @@ func (t transaction) Commit() error {
 	carriedOut, err := pipeline(t.ctx, t.tx.Conn(), t.log.Trace, writes)
 	if carriedOut < len(writes) {
 		var server *pgconn.PgError
-		a.stopped = carriedOut < len(a.last) && errors.As(err, &server)
+		if carriedOut < len(a.last) && errors.As(err, &server) {
+			a.at = inBody // the server has refused one of those, and so has not come to COMMIT
+		}
 		_ = t.tx.Rollback(t.ctx) // a connection that stays in a transaction is not used again
 	}
 	return err

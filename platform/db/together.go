@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"gorm.io/gorm"
 )
 
 // Write executes a statement that must write exactly so many rows in the
@@ -54,59 +53,65 @@ func WritingLast() Option {
 	return func(u *unit) { u.writesLast = true }
 }
 
-// Read runs a query in the transaction of the context and has each row read by fn,
-// which names a target for each column and does nothing else with the transaction.
-// Like [Write] it goes past gorm, for what every operation waits for. Errors:
-// [ErrNoTransaction], [ErrTransactionOver], those of fn, and the driver's.
-func Read(ctx context.Context, fn func(scan func(targets ...any) error) error, statement string, arguments ...any) error {
+// Query is a query whose arguments are numbered, $1, $2, …, and what becomes of the rows.
+type Query struct {
+	Statement string
+	Arguments []any
+
+	// Row reads a row: it names a target for each column and does nothing else with
+	// the transaction.
+	Row func(scan func(targets ...any) error) error
+}
+
+// Read runs a query in the transaction of the context. Like [Write] it goes past gorm,
+// for what every operation waits for. Errors: [ErrNoTransaction], [ErrTransactionOver],
+// those of Row, and the driver's.
+func Read(ctx context.Context, q Query) error {
 	tx, err := handle(ctx)
 	if err != nil {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
+		reach, untold := attemptIn(ctx).untold()
+		if !untold {
+			return q.read(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) }, tx.Logger.Trace)
+		}
+		var batch pgx.Batch
+		batch.Queue(reach.statement, reach.arguments...)
+		batch.Queue(q.Statement, q.Arguments...)
 		began := time.Now()
-		rows, done, err := query(ctx, tx, c, statement, arguments)
+		results := c.SendBatch(ctx, &batch)
+		defer func() { _ = results.Close() }() // what failed, the rows have told
+		tag, err := results.Exec()
+		tx.Logger.Trace(ctx, began, func() (string, int64) { return reach.statement, tag.RowsAffected() }, err)
 		if err != nil {
 			return err
 		}
-		defer done()
-		defer rows.Close()
-		for err == nil && rows.Next() {
-			err = fn(rows.Scan)
-		}
-		rows.Close()
-		if err == nil {
-			err = rows.Err()
-		}
-		tx.Logger.Trace(ctx, began, func() (string, int64) { return statement, rows.CommandTag().RowsAffected() }, err)
-		return err
+		return q.read(ctx, results.Query, tx.Logger.Trace)
 	})
 }
 
-// query runs a query, in one round trip with the reach where that is still to be told.
-func query(ctx context.Context, tx *gorm.DB, c *pgx.Conn, statement string, arguments []any) (_ pgx.Rows, done func(), _ error) {
-	first, untold := attemptIn(ctx).untold()
-	if !untold {
-		rows, err := c.Query(ctx, statement, arguments...)
-		return rows, func() {}, err
-	}
-	var batch pgx.Batch
-	batch.Queue(first.statement, first.arguments...)
-	batch.Queue(statement, arguments...)
+// read has the rows read that are asked for.
+func (q Query) read(ctx context.Context, ask func() (pgx.Rows, error), trace tracing) error {
 	began := time.Now()
-	results := c.SendBatch(ctx, &batch)
-	done = func() { _ = results.Close() } // what failed, the rows have told
-	tag, err := results.Exec()
-	tx.Logger.Trace(ctx, began, func() (string, int64) { return first.statement, tag.RowsAffected() }, err)
-	var rows pgx.Rows
-	if err == nil {
-		rows, err = results.Query()
-	}
+	rows, err := ask()
 	if err != nil {
-		done()
+		return err
 	}
-	return rows, done, err
+	defer rows.Close()
+	for err == nil && rows.Next() {
+		err = q.Row(rows.Scan)
+	}
+	rows.Close()
+	if err == nil {
+		err = rows.Err()
+	}
+	trace(ctx, began, func() (string, int64) { return q.Statement, rows.CommandTag().RowsAffected() }, err)
+	return err
 }
+
+// tracing is told of each statement; gorm's logger has it as Trace.
+type tracing func(ctx context.Context, began time.Time, statement func() (sql string, rows int64), err error)
 
 // tell tells the database of the transaction's reach where it does not know yet.
 func tell(ctx context.Context) error {
@@ -166,7 +171,7 @@ func send(ctx context.Context, writes []write) error {
 // pipeline executes statements in one round trip, and the reach before them where it
 // is still to be told. It returns how many of them were carried out before one failed.
 func pipeline(
-	ctx context.Context, c *pgx.Conn, trace func(context.Context, time.Time, func() (string, int64), error), writes []write,
+	ctx context.Context, c *pgx.Conn, trace tracing, writes []write,
 ) (carriedOut int, failed error) {
 	if first, untold := attemptIn(ctx).untold(); untold {
 		writes = slices.Insert(slices.Clone(writes), 0, first)

@@ -201,11 +201,13 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	c := newCounters(t, patient)
 	read := func(ctx context.Context, ids ...int) (values []int64, err error) {
-		err = db.Read(ctx, func(scan func(targets ...any) error) error {
-			values = append(values, 0)
-			return scan(&values[len(values)-1])
-		}, "SELECT n FROM counters WHERE id = ANY ($1::int[]) ORDER BY id", ids)
-		return values, err
+		return values, db.Read(ctx, db.Query{
+			Statement: "SELECT n FROM counters WHERE id = ANY ($1::int[]) ORDER BY id", Arguments: []any{ids},
+			Row: func(scan func(targets ...any) error) error {
+				values = append(values, 0)
+				return scan(&values[len(values)-1])
+			},
+		})
 	}
 	values, err := db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) ([]int64, error) {
 		if err := put(ctx, 2, 7); err != nil {
@@ -217,7 +219,10 @@ func TestRead(t *testing.T) {
 	require.Equal(t, []int64{0, 7}, values)
 
 	_, err = db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) (none, error) {
-		err := db.Read(ctx, func(func(targets ...any) error) error { return context.Canceled }, "SELECT n FROM counters WHERE id < $1", 3)
+		err := db.Read(ctx, db.Query{
+			Statement: "SELECT n FROM counters WHERE id < 3",
+			Row:       func(func(targets ...any) error) error { return context.Canceled },
+		})
 		require.ErrorIs(t, err, context.Canceled)
 		values, err := read(ctx, 2)
 		require.Equal(t, []int64{7}, values, "the connection is free again")
@@ -226,7 +231,7 @@ func TestRead(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) (none, error) {
-		_ = db.Read(ctx, func(func(targets ...any) error) error { return nil }, "SELECT 1 / n FROM counters WHERE id = $1", 1)
+		_ = db.Read(ctx, db.Query{Statement: "SELECT 1 / n FROM counters WHERE id = 1"})
 		return none{}, nil // swallowed
 	})
 	require.Equal(t, pgerrcode.DivisionByZero, db.SQLState(err))

@@ -16,8 +16,8 @@ import (
 type phase string
 
 const (
-	begin  phase = "begin"  // taking a connection, BEGIN
-	inBody phase = "body"   // the caller's function
+	begin  phase = "begin"  // taking a connection, BEGIN, locks
+	inBody phase = "body"   // what is read first, the caller's function
 	commit phase = "commit" // the function was content; COMMIT has perhaps been sent
 )
 
@@ -46,7 +46,7 @@ type verdict struct {
 // judge decides what becomes of the attempt. The first database error, as the
 // driver saw it, counts before the one that came back through gorm and the
 // caller's code, which may have been flattened, wrapped or swallowed.
-func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
+func (a *attempt) judge(ctx context.Context, err error) verdict {
 	if err == nil {
 		return verdict{kind: committed}
 	}
@@ -55,10 +55,10 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 	if state == "" {
 		state = SQLState(err)
 	}
-	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: at}
+	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: a.at}
 	switch {
-	case at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
-	case at == commit && !a.unit.readOnly: // what was only read can be read again
+	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
+	case a.at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
 	case retryable(state):
 		v.kind = again
@@ -68,7 +68,7 @@ func (a *attempt) judge(ctx context.Context, at phase, err error) verdict {
 		v.kind = unable
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
-	case at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
+	case a.at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
 		// Before the body it does not matter what it was: there is no transaction.
 		// In the body only the driver is asked, as its own errors may come from
 		// other networks than the database's.
