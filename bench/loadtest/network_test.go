@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,24 @@ func TestNetwork(t *testing.T) {
 		require.Empty(t, missed(r))
 		require.Equal(t, int64(800), r.Accepted+r.Refused)
 		require.LessOrEqual(t, connections.Load(), int64(20+sideCalls+2))
+	})
+
+	t.Run("it sends a request at once, headers and body", func(t *testing.T) {
+		t.Parallel()
+		server := httptest.NewServer(http.NotFoundHandler())
+		defer server.Close()
+		var sent writes
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			connection, err := new(net.Dialer).DialContext(ctx, network, address)
+			return countedConn{connection, &sent}, err
+		}}
+		defer transport.CloseIdleConnections()
+		address, err := url.Parse(server.URL)
+		require.NoError(t, err)
+		_, _, err = newCaller(t.Context(), newAPI(0, server.URL, transport)).post(address, reserveOne)
+		require.NoError(t, err)
+		require.Len(t, sent, 1)
+		require.Contains(t, sent[0], "\r\n\r\n"+string(reserveOne))
 	})
 
 	t.Run("it does not send a request again when the connection breaks", func(t *testing.T) {
@@ -93,4 +112,17 @@ func TestNetwork(t *testing.T) {
 		require.ErrorContains(t, err, "signing in to "+address)
 		require.ErrorContains(t, err, "connection refused")
 	})
+}
+
+// writes are what was given to a connection, each call by itself.
+type writes []string
+
+type countedConn struct {
+	net.Conn
+	sent *writes
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	*c.sent = append(*c.sent, string(b))
+	return c.Conn.Write(b)
 }
