@@ -23,7 +23,7 @@ type Config struct {
 	MaxConns  int           // at least 1
 	Retry     Policy        // the zero value is the preset "default"
 	NoLocks   bool          // do without the table locks that [Locking] asks for, as engines must that have none
-	ExecMode  string        // how pgx sends statements: "" (its default), "exec" or "cache_describe" for transaction-mode poolers
+	ExecMode  string        // how pgx sends statements: "cache_statement" (or "", its default), "exec" or "cache_describe" for transaction-mode poolers
 	SlowQuery time.Duration // statements that take longer are logged, without values; 0: none
 	Logger    logrus.FieldLogger
 	Observers []Observer
@@ -106,7 +106,7 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.P
 	settings.ConnConfig.Tracer = tracer{}
 	settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	if c.ExecMode == "" {
+	if mode == pgx.QueryExecModeCacheStatement {
 		// A small table is scanned where it has no index that fits better, and SSI then
 		// locks all of it: transactions on different rows abort each other. Poolers in
 		// transaction mode refuse the parameter; there it is set for the role.

@@ -44,6 +44,20 @@ func TestOpen(t *testing.T) {
 		})
 	}
 
+	for mode, scans := range map[string]string{"": "off", "cache_statement": "off", "cache_describe": "on", "describe_exec": "on", "exec": "on"} {
+		t.Run("it keeps the planner from reading whole tables, where poolers do not refuse that: "+mode, func(t *testing.T) {
+			t.Parallel()
+			d := dbtest.New(t).Open(t, func(c *db.Config) { c.ExecMode = mode })
+			set, err := db.Snapshot(t.Context(), d, "setting", func(ctx context.Context) (set string, err error) {
+				tx, err := db.Handle(ctx)
+				require.NoError(t, err)
+				return set, tx.Raw("SHOW enable_seqscan").Row().Scan(&set)
+			})
+			require.NoError(t, err)
+			require.Equal(t, scans, set)
+		})
+	}
+
 	for name, c := range map[string]db.Config{
 		"the simple protocol, which may run a statement twice": {MaxConns: 1, ExecMode: "simple_protocol"},
 		"a pool of none":         {},
