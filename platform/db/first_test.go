@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -57,7 +58,8 @@ func TestReadingFirst(t *testing.T) {
 		require.NoError(t, err)
 		_, err = holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
 		require.NoError(t, err)
-		go func() {
+		var released sync.WaitGroup
+		released.Go(func() {
 			for waiting := false; !waiting; {
 				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
 					t.Error(err)
@@ -67,10 +69,11 @@ func TestReadingFirst(t *testing.T) {
 			if _, err := holder.Exec(t.Context(), "UPDATE counters SET n = 7 WHERE id = 1; COMMIT"); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		var a ahead
 		_, err = db.Serializable(t.Context(), c.DB, "after", func(ctx context.Context) (int64, error) { return add(ctx, 1) },
 			a.first(firstTwo), db.Locking("unit_lane"))
+		released.Wait()
 		require.NoError(t, err)
 		require.Equal(t, []int64{7, 0}, a.values)
 		require.Empty(t, c.operation(t, "after").RetriedAttempts, "its snapshot is younger than its wait")
