@@ -397,12 +397,7 @@ func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	return c, func(run func()) []string {
 		log.Reset()
 		run()
-		var all []string
-		for _, entry := range log.AllEntries() {
-			if entry.Data["event"] == "slow_statement" {
-				all = append(all, shortened(entry))
-			}
-		}
+		all := statementsOf(log)
 		last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
 		return all[last:]
 	}

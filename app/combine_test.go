@@ -14,7 +14,6 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
-	"omnirapeutic/platform/telemetry/logtest"
 )
 
 const combining = "OMNI_COMBINE=true"
@@ -99,9 +98,7 @@ func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 // authorizations that were read already, there is nothing more to read.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
-	logger, log := logtest.Recorder()
-	database := dbtest.New(t)
-	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
+	c, of := counting(t)
 	stranger := *c
 	stranger.own = c.other
 	asking := []*clinic{c, &stranger}
@@ -120,18 +117,6 @@ func TestStatementsOfABatch(t *testing.T) {
 				t.Errorf("%s", answer.raw)
 			}
 		})
-	}
-	// of returns the statements of the last batch that was carried out in doing it.
-	of := func(do func()) []string {
-		log.Reset()
-		do()
-		var all []string
-		for _, entry := range log.AllEntries() {
-			if entry.Data["event"] == "slow_statement" {
-				all = append(all, shortened(entry))
-			}
-		}
-		return all[len(all)-1-slices.Index(reversed(all), "LOCK unit_lane"):]
 	}
 	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
 	require.Equal(t, append([]string{

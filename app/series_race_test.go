@@ -146,13 +146,7 @@ func TestSeriesOfAsManyAsThereMayBe(t *testing.T) {
 		during := func(run func()) []string {
 			log.Reset()
 			run()
-			var all []string
-			for _, entry := range log.AllEntries() {
-				if entry.Data["event"] == "slow_statement" {
-					all = append(all, shortened(entry))
-				}
-			}
-			return all
+			return statementsOf(log)
 		}
 		year := body{"endDate": c.clock.now().AddDate(1, 3, 0).Format(time.DateOnly)}
 		// live has a series booked, moved and cancelled, and returns what each step asked

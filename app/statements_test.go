@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
@@ -27,13 +28,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 		log.Reset()
 		answer := c.admin().post(t, path, b)
 		require.Equal(t, status, answer.status, "%s", answer.raw)
-		var all []string
-		for _, entry := range log.AllEntries() {
-			if entry.Data["event"] == "slow_statement" {
-				all = append(all, shortened(entry))
-			}
-		}
-		return all
+		return statementsOf(log)
 	}
 	before := []string{}
 	if c.combines {
@@ -61,6 +56,16 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
 		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
 	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
+}
+
+// statementsOf returns the verbs and tables of the statements that were logged.
+func statementsOf(log *test.Hook) (all []string) {
+	for _, entry := range log.AllEntries() {
+		if entry.Data["event"] == "slow_statement" {
+			all = append(all, shortened(entry))
+		}
+	}
+	return all
 }
 
 // shortened returns a statement's verb and the first table that it names.

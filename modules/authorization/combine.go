@@ -145,7 +145,7 @@ func keysOf(batches []batch) []authorizationKey {
 
 // open reads what the batches may touch: in one statement the authorizations, and
 // in one each, where they are needed at all, reservations, first days of weeks
-// and what was done before.
+// and what was done before. What the first reading has looked up is not read again.
 func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*desk, error) {
 	d := &desk{
 		now: s.now(), inDoubt: db.InDoubt(ctx),

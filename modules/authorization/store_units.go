@@ -39,7 +39,7 @@ func (r *reading) missing(asked map[authorizationKey][]Operation) []authorizatio
 	})
 }
 
-// several returns those of the authorizations that are there, as their rows say. Of
+// several looks authorizations up, those that are there, and reads their rows. Of
 // places there are as many as the planner is used to guess, one key or a hundred, so
 // that one plan serves for all: of two arrays it would make a plan each time, which
 // takes five times as long as the look-up. OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
