@@ -393,7 +393,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	const many = 20_000 // with a kilobyte each, more than sockets buffer
 	c.run(t, `INSERT INTO event_streams (organization_id, last_position) VALUES ($1, $2)`, c.own.id, many)
 	c.run(t, `INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
-		SELECT $1, n, 'authorization.balance', gen_random_uuid(), 'authorization:read', jsonb_build_object('filler', repeat('x', 1000)), now()
+		SELECT $1, n, 'authorization.balance', gen_random_uuid(), 'authorization:read', json_build_object('filler', repeat('x', 1000)), now()
 		FROM generate_series(1, $2::int) n`, c.own.id, many)
 
 	var last int64

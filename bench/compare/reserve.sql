@@ -16,7 +16,8 @@ WITH recorded AS (
     INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, address, after)
         VALUES (:org, now(), :op, 'pgbench', 'bench', 'done', 'authorization', :auth, '127.0.0.1', '{"units": 1}')
         RETURNING organization_id, sequence, occurred_at)
-INSERT INTO audit_unsealed (organization_id, sequence, occurred_at) SELECT organization_id, sequence, occurred_at FROM recorded;
+INSERT INTO audit_unsealed (organization_id, sequence, sequences, times)
+    SELECT organization_id, min(sequence), array_agg(sequence), array_agg(occurred_at) FROM recorded GROUP BY organization_id;
 INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
     VALUES (:org, :op, :auth, 'reserve', sha256('c'), '{"balance": {"Total": 1, "Used": 0, "Scheduled": 1}, "version": 1}', now());
 COMMIT;

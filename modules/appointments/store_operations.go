@@ -20,7 +20,7 @@ type doneOperation struct {
 	ID             uuid.UUID `gorm:"primaryKey"`
 	Kind           string
 	Fingerprint    []byte
-	Outcome        json.RawMessage `gorm:"type:jsonb"`
+	Outcome        json.RawMessage `gorm:"type:json"`
 	CreatedAt      time.Time
 }
 
@@ -62,7 +62,7 @@ func (store) remember(ctx context.Context, rows []doneOperation) error {
 	}
 	return db.Write(ctx, n, `
 		INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[]::jsonb[], $6::timestamptz[])`,
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[]::json[], $6::timestamptz[])`,
 		db.UUIDs(organizations), db.UUIDs(ids), kinds, fingerprints, outcomes, times)
 }
 

@@ -106,6 +106,51 @@ func TestSealersMeetWriters(t *testing.T) {
 	require.Zero(t, r.Waiting)
 }
 
+// What one statement records is sealed together, and what there is in several transactions.
+func TestSealGoesOnUntilNothingWaits(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	const statements, each = 9, 250
+	for range statements {
+		events := make([]trail.Event, each)
+		for i := range events {
+			events[i] = event(organization)
+		}
+		o.record(t, events...)
+	}
+	require.Equal(t, statements, o.count(t, `SELECT count(*) FROM audit_unsealed`), "a row for all that was recorded at once")
+	require.Equal(t, statements*each, o.verify(t, organization).Events)
+	require.Zero(t, o.count(t, `SELECT count(*) FROM audit_unsealed`))
+	require.Equal(t, statements*each, o.count(t, `SELECT count(*) FROM audit_seals s1 JOIN audit_seals s2
+		ON s2.position = s1.position + 1 AND s2.sequence > s1.sequence`)+1, "in the order of their sequence numbers")
+}
+
+// Somebody deletes an event before it has its seal: those that were recorded with it get none either, and that is told.
+func TestAnEventIsMissedBeforeItIsSealed(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	o.record(t, event(organization), event(organization), event(organization))
+	o.record(t, event(organization))
+	for _, statement := range []string{
+		`ALTER TABLE audit_events DISABLE TRIGGER USER`,
+		`DELETE FROM audit_events WHERE sequence = 2`,
+		`UPDATE audit_unsealed SET recorded_at = now() - interval '61 seconds'`,
+	} {
+		_, err := o.owner.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, o.seal(t), "what was recorded otherwise does not wait for it")
+	r := o.verify(t, organization)
+	require.Len(t, r.Problems, 2)
+	for i, sequence := range []int64{1, 3} {
+		require.Equal(t, "unsealed", r.Problems[i].Check)
+		require.Equal(t, sequence, r.Problems[i].Sequence)
+		require.Contains(t, r.Problems[i].Found, "none, since ")
+	}
+}
+
 func TestAnEventIsNotSealedBeforeItIsCommitted(t *testing.T) {
 	t.Parallel()
 	o := open(t)
@@ -113,7 +158,8 @@ func TestAnEventIsNotSealedBeforeItIsCommitted(t *testing.T) {
 	late, err := o.program.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	const insert = `WITH e AS (INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
-		VALUES ($1, $2, '', 'thing.change', 'done', '', '') RETURNING organization_id, sequence, occurred_at) INSERT INTO audit_unsealed SELECT * FROM e`
+		VALUES ($1, $2, '', 'thing.change', 'done', '', '') RETURNING organization_id, sequence, occurred_at)
+		INSERT INTO audit_unsealed (organization_id, sequence, sequences, times) SELECT organization_id, sequence, ARRAY[sequence], ARRAY[occurred_at] FROM e`
 	_, err = late.ExecContext(t.Context(), insert, organization, moment)
 	require.NoError(t, err)
 	o.record(t, event(organization))

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
@@ -13,7 +14,7 @@ import (
 // Bounds of one transaction of the sealer.
 const (
 	maxChains = 20
-	maxBatch  = 1000 // events of one chain
+	maxBatch  = 1000 // events of one chain, and what was recorded together with the last of them
 )
 
 // Times of the sealer.
@@ -81,8 +82,9 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 				return 0, err
 			}
 			full = len(heads) == maxChains || len(waiting) >= maxBatch // what comes meanwhile wakes the sealer again
-			seals := extend(heads, waiting)
-			return len(seals), s.store.insertSeals(ctx, heads, seals, s.now())
+			events, rows := whole(waiting)
+			seals := extend(heads, events)
+			return len(seals), s.store.insertSeals(ctx, heads, seals, rows, s.now())
 		}, db.AllOrganizations())
 		total += sealed
 		if err != nil || !full {
@@ -90,6 +92,36 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 		}
 	}
 	return total, nil
+}
+
+// unsealedRow names a row of audit_unsealed: what one statement has recorded of an
+// organization.
+type unsealedRow struct {
+	OrganizationID uuid.UUID
+	First          int64
+}
+
+// whole returns the events of those rows of which all are there, and these rows. Where
+// one is missing somebody has deleted it. Then the others of its row keep waiting, which
+// is reported: sealed, they would say that there were no more of them.
+func whole(waiting []noted) ([]row, []unsealedRow) {
+	there := map[unsealedRow]int{}
+	for _, w := range waiting {
+		there[unsealedRow{w.Event.OrganizationID, w.First}]++
+	}
+	events := make([]row, 0, len(waiting))
+	var rows []unsealedRow
+	for _, w := range waiting {
+		r := unsealedRow{w.Event.OrganizationID, w.First}
+		if there[r] != w.Size {
+			continue
+		}
+		events = append(events, w.Event)
+		if w.Event.Sequence == w.First {
+			rows = append(rows, r)
+		}
+	}
+	return events, rows
 }
 
 // extend gives the events the next positions of their chains, and moves the heads.

@@ -77,9 +77,16 @@ func (store) lockChains(ctx context.Context, limit int) ([]head, error) {
 const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome, e.subject_type,
 	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
 
-// unsealed returns what waits for the chains, at most so many of each, in the order
-// of their sequence numbers. Index: the primary keys.
-func (store) unsealed(ctx context.Context, chains []head, limit int) ([]row, error) {
+// noted is an event that waits for its seal, in a row of audit_unsealed.
+type noted struct {
+	First int64 // of the row: the sequence number of its first event
+	Size  int   // of the row, in events
+	Event row   `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
+}
+
+// unsealed returns what waits for the chains, in the order of their sequence numbers:
+// of each as many rows as make up so many events. Indexes: the primary keys.
+func (store) unsealed(ctx context.Context, chains []head, limit int) ([]noted, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -88,20 +95,26 @@ func (store) unsealed(ctx context.Context, chains []head, limit int) ([]row, err
 	for i, c := range chains {
 		organizations[i] = c.OrganizationID
 	}
-	var waiting []row
+	var waiting []noted
 	err = tx.Raw(`
-		SELECT `+eventColumns+`
+		SELECT w.sequence AS first, w.size, `+eventColumns+`
 		FROM unnest($1::uuid[]) AS c (organization_id)
 		CROSS JOIN LATERAL (
-			SELECT u.organization_id, u.sequence, u.occurred_at FROM audit_unsealed u
-			WHERE u.organization_id = c.organization_id ORDER BY u.sequence LIMIT $2) w
-		JOIN audit_events e ON (e.organization_id, e.occurred_at, e.sequence) = (w.organization_id, w.occurred_at, w.sequence)
+			SELECT u.organization_id, u.sequence, u.sequences, u.times, cardinality(u.sequences) AS size,
+				sum(cardinality(u.sequences)) OVER (ORDER BY u.sequence) AS so_far
+			FROM audit_unsealed u WHERE u.organization_id = c.organization_id ORDER BY u.sequence LIMIT $2) w
+		CROSS JOIN LATERAL unnest(w.sequences, w.times) AS k (sequence, occurred_at)
+		CROSS JOIN LATERAL (
+			SELECT * FROM audit_events a
+			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e
+		WHERE w.so_far - w.size < $2
 		ORDER BY e.organization_id, e.sequence`, db.UUIDs(organizations), limit).Scan(&waiting).Error
 	return waiting, err
 }
 
-// insertSeals writes seals, and how far their chains have come with them.
-func (store) insertSeals(ctx context.Context, heads []head, seals []seal, now time.Time) error {
+// insertSeals writes seals, and how far their chains have come with them. The rows that
+// said they were to come are deleted.
+func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows []unsealedRow, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -112,16 +125,19 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, now ti
 	for i, s := range seals {
 		organizations[i], positions[i], times[i], sequences[i], hashes[i] = s.OrganizationID, s.Position, s.OccurredAt, s.Sequence, s.Hash[:]
 	}
+	owners, firsts := make([]uuid.UUID, len(rows)), make([]int64, len(rows))
+	for i, r := range rows {
+		owners[i], firsts[i] = r.OrganizationID, r.First
+	}
 	err = tx.Exec(`
 		WITH sealed AS (
 			INSERT INTO audit_seals (organization_id, position, occurred_at, sequence, hash, sealed_at)
 			SELECT s.*, $6::timestamptz
 			FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bytea[]) AS s
-			RETURNING organization_id, sequence
 		)
-		DELETE FROM audit_unsealed u USING sealed s
-		WHERE u.organization_id = s.organization_id AND u.sequence = s.sequence`,
-		db.UUIDs(organizations), positions, times, sequences, hashes, now).Error
+		DELETE FROM audit_unsealed u USING unnest($7::uuid[], $8::bigint[]) AS r (organization_id, sequence)
+		WHERE u.organization_id = r.organization_id AND u.sequence = r.sequence`,
+		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(owners), firsts).Error
 	if err != nil {
 		return err
 	}
@@ -144,7 +160,7 @@ func (store) backlog(ctx context.Context) (Backlog, error) {
 		Waiting int
 		Seconds float64
 	}
-	err = tx.Raw("SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(recorded_at)), 0) AS seconds FROM audit_unsealed").
+	err = tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) AS waiting, coalesce(extract(epoch FROM now() - min(recorded_at)), 0) AS seconds FROM audit_unsealed").
 		Scan(&found).Error
 	return Backlog{found.Waiting, time.Duration(found.Seconds * float64(time.Second))}, err
 }

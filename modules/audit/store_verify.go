@@ -44,7 +44,7 @@ func (store) part(ctx context.Context, organization uuid.UUID, after int64, limi
 	for _, c := range chains {
 		p.noted = c.head()
 	}
-	if err := tx.Raw("SELECT count(*) FROM audit_unsealed WHERE organization_id = ?", organization).Scan(&p.waiting).Error; err != nil {
+	if err := tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) FROM audit_unsealed WHERE organization_id = ?", organization).Scan(&p.waiting).Error; err != nil {
 		return p, err
 	}
 	var checkpoints []struct {
@@ -89,7 +89,9 @@ func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Dura
 		SELECT e.sequence, u.sequence IS NOT NULL AS waits, coalesce(u.recorded_at, e.occurred_at) AS since
 		FROM audit_events e
 		LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
-		LEFT JOIN audit_unsealed u ON u.organization_id = e.organization_id AND u.sequence = e.sequence
+		LEFT JOIN (
+			SELECT unnest(w.sequences) AS sequence, w.recorded_at FROM audit_unsealed w WHERE w.organization_id = @organization
+		) u ON u.sequence = e.sequence
 		WHERE e.organization_id = @organization AND s.sequence IS NULL 
 		  AND (u.sequence IS NULL OR u.recorded_at < now() - make_interval(secs => @longer))
 		ORDER BY e.sequence

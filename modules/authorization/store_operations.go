@@ -20,7 +20,7 @@ type doneOperation struct {
 	AuthorizationID uuid.UUID
 	Kind            EntryKind
 	Fingerprint     []byte
-	Outcome         json.RawMessage `gorm:"type:jsonb"`
+	Outcome         json.RawMessage `gorm:"type:json"`
 	CreatedAt       time.Time
 }
 
@@ -90,7 +90,7 @@ func (store) remember(ctx context.Context, rows []doneOperation) error {
 	}
 	return db.Write(ctx, n, `
 		INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::jsonb[], $7::timestamptz[])`,
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`,
 		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(authorizations), kinds, fingerprints, outcomes, times)
 }
 

@@ -122,11 +122,32 @@ func TestRowsOfOneOrganizationDoNotPointAtAnothers(t *testing.T) {
 
 	reservation := uuid.New()
 	require.NoError(t, r.reserve(other, r.granted[1], reservation, 1, 0, 0))
-	_, err := r.database.ExecContext(t.Context(), `
+	requireViolates(t, "unit_entries_reservation", r.enter(own, r.granted[0], "reserve", &reservation))
+	requireViolates(t, "unit_entries_authorization", r.enter(own, r.granted[1], "adjust", nil))
+}
+
+// TestEveryEntryHasAnAuthorization: through its reservation, or, where it has none, by itself.
+func TestEveryEntryHasAnAuthorization(t *testing.T) {
+	t.Parallel()
+	r := insert(t)
+	organization, nobodys := r.organization[0], uuid.New()
+	requireViolates(t, "unit_entries_reservation", r.enter(organization, nobodys, "reserve", &nobodys))
+	requireViolates(t, "unit_entries_authorization", r.enter(organization, nobodys, "adjust", nil))
+
+	_, err := r.database.ExecContext(t.Context(), "DELETE FROM authorizations WHERE id = $1", r.granted[1])
+	require.NoError(t, err, "nothing was entered for it")
+	require.NoError(t, r.enter(organization, r.granted[0], "adjust", nil))
+	_, err = r.database.ExecContext(t.Context(), "DELETE FROM authorizations WHERE id = $1", r.granted[0])
+	requireViolates(t, "unit_entries_authorization", err)
+}
+
+// enter appends to the ledger of the authorization.
+func (r records) enter(organization, authorization uuid.UUID, kind string, reservation *uuid.UUID) error {
+	_, err := r.database.ExecContext(context.Background(), `
 		INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, reservation_id, operation_id, actor_id,
 			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
-		VALUES ($1, $2, 1, 'reserve', 1, $3, $3, $3, '', 10, 0, 1, now(), sha256(''), sha256(''))`, own, r.granted[0], reservation)
-	requireViolates(t, "unit_entries_reservation", err)
+		VALUES ($1, $2, 1, $3, 1, $4, $1, $1, '', 10, 0, 1, now(), sha256(''), sha256(''))`, organization, authorization, kind, reservation)
+	return err
 }
 
 // TestHotStatementsUseTheirIndexes guards against plans that scan: SSI would
@@ -151,6 +172,9 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
 		`INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
 			SELECT organization_id, id, authorization_id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
+		`INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, operation_id, actor_id,
+			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
+			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations, generate_series(1, 20) n`,
 		`ANALYZE`,
 	} {
 		_, err := owner.ExecContext(t.Context(), statement)
@@ -166,6 +190,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY sequence LIMIT 4`: "unit_reservations_open_oldest_first",
 		`SELECT organization_id, authorization_id FROM unit_reservations WHERE open AND expires_at IS NOT NULL AND expires_at <= now()
 			GROUP BY 1, 2 ORDER BY min(expires_at) LIMIT 100`: "unit_reservations_open_by_expiry",
+		`SELECT 1 FROM ONLY unit_entries x WHERE ` + organization + ` AND adjusts = '00000000-0000-7000-8000-00000000000b' FOR KEY SHARE OF x`: "unit_entries_adjusting",
 	} {
 		rows, err := owner.QueryContext(t.Context(), "EXPLAIN "+statement)
 		require.NoError(t, err)

@@ -36,7 +36,7 @@ func (store) publish(ctx context.Context, messages []outbox.Message, payloads []
 	}
 	return db.Write(ctx, n, `
 		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
-		SELECT organization_id, type, subject_id, permission, CAST(payload AS jsonb), occurred_at
+		SELECT organization_id, type, subject_id, permission, CAST(payload AS json), occurred_at
 		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
 			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, payload, occurred_at, place)
 		ORDER BY place`,

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,9 +16,42 @@ import (
 // back takes steps back until the schema has a version.
 func back(t testing.TB, m db.Migrator, version int) {
 	t.Helper()
-	for applied(t, m) > version {
+	for {
+		all, err := m.Status(t.Context())
+		require.NoError(t, err)
+		all = slices.DeleteFunc(all, func(step db.Migration) bool { return !step.Applied })
+		if int(all[len(all)-1].Version) <= version {
+			return
+		}
 		require.NoError(t, m.Down(t.Context()))
 	}
+}
+
+// before returns a database as it was before a step, and what runs and reads its
+// owner's statements.
+func before(t *testing.T, step int) (m db.Migrator, run func(statement string), read func(statement string) []string) {
+	t.Helper()
+	m = db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, AppRole: postgres.AppRole}
+	back(t, m, step-1)
+	owner, err := pgx.Connect(t.Context(), m.OwnerURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, owner.Close(context.Background())) })
+	_, err = owner.Exec(t.Context(), "SET omni.organizations = '*'")
+	require.NoError(t, err)
+	run = func(statement string) {
+		t.Helper()
+		_, err := owner.Exec(t.Context(), statement)
+		require.NoError(t, err, statement)
+	}
+	read = func(statement string) []string {
+		t.Helper()
+		rows, err := owner.Query(t.Context(), statement)
+		require.NoError(t, err)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return found
+	}
+	return m, run, read
 }
 
 // TestMigrationsKeepWhatIsThere fills tables as they were before a step.
@@ -25,24 +59,7 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 	t.Parallel()
 	t.Run("of payers and service codes, when rules for bookings come, and when they go", func(t *testing.T) {
 		t.Parallel()
-		m := db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, AppRole: postgres.AppRole}
-		back(t, m, 8)
-		owner, err := pgx.Connect(t.Context(), m.OwnerURL)
-		require.NoError(t, err)
-		defer owner.Close(context.Background())
-		run := func(statement string) {
-			t.Helper()
-			_, err := owner.Exec(t.Context(), statement)
-			require.NoError(t, err, statement)
-		}
-		read := func(statement string) []string {
-			t.Helper()
-			rows, err := owner.Query(t.Context(), statement)
-			require.NoError(t, err)
-			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			require.NoError(t, err)
-			return found
-		}
+		m, run, read := before(t, 9)
 		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
 			SELECT gen_random_uuid(), name, 'UTC', now(), now() FROM unnest('{A,B}'::text[]) AS name`)
 		run(`INSERT INTO payers (organization_id, id, name, rounding, created_at, updated_at)
@@ -68,5 +85,22 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 		back(t, m, 8)
 		require.Equal(t, []string{"CEIL FLOOR", "CMS_TOTAL CMS_TOTAL", "FLOOR FLOOR", "MIDPOINT MIDPOINT"},
 			read(`SELECT DISTINCT name || ' ' || rounding FROM payers ORDER BY 1`))
+	})
+	t.Run("of events that wait for their seal, when a row stands for several, and when each has its own again", func(t *testing.T) {
+		t.Parallel()
+		m, run, read := before(t, 25)
+		run(`INSERT INTO audit_unsealed (organization_id, sequence, occurred_at, recorded_at)
+			SELECT uuid_nil, n, timestamptz '2026-01-01' + n * interval '1 day', '2026-02-01'
+			FROM generate_series(1, 2) n, (VALUES ('00000000-0000-0000-0000-000000000000'::uuid)) AS nobody (uuid_nil)`)
+		each := `SELECT concat_ws(' ', sequence, occurred_at::date, recorded_at::date) FROM audit_unsealed ORDER BY 1`
+		were := read(each)
+
+		require.NoError(t, m.Up(t.Context()))
+		require.Equal(t, []string{"1 {1} 2026-01-02 2026-02-01", "2 {2} 2026-01-03 2026-02-01"},
+			read(`SELECT concat_ws(' ', sequence, sequences, times[1]::date, recorded_at::date) FROM audit_unsealed ORDER BY 1`))
+		run(`DELETE FROM audit_unsealed WHERE sequence = 2`)
+		run(`UPDATE audit_unsealed SET sequences = '{1,2}', times = times || timestamptz '2026-01-03'`)
+		back(t, m, 24)
+		require.Equal(t, were, read(each))
 	})
 }
