@@ -39,30 +39,45 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 		at[a.ID] = &found[i]
 		keys[i] = a.key()
 	}
-	// Each is looked up by itself. Of a list of keys the planner makes a filter of as many
-	// conditions, tried on all rows, wherever it takes an index for its order.
-	organizations, ids := split(keys)
-	const ofEach = `FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
-			SELECT * FROM %s t
-			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id OFFSET 0) r`
-	var reservations []Reservation
-	err = tx.Raw(fmt.Sprintf("SELECT r.* "+ofEach, "unit_reservations"), db.UUIDs(organizations), db.UUIDs(ids)).Scan(&reservations).Error
+	err = db.Read(ctx, ofEach(keys, `organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
+		service_date, expires_at, appointment_id, reference, created_at, updated_at`, "unit_reservations", func(scan func(targets ...any) error) error {
+		var r Reservation
+		err := scan(&r.OrganizationID, &r.AuthorizationID, &r.ID, &r.Sequence, &r.Units, &r.Consumed, &r.Released,
+			&r.ServiceDate, &r.ExpiresAt, &r.AppointmentID, &r.Reference, &r.CreatedAt, &r.UpdatedAt)
+		if err == nil {
+			b := at[r.AuthorizationID]
+			b.reservations = append(b.reservations, r)
+		}
+		return err
+	}))
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range reservations {
-		b := at[r.AuthorizationID]
-		b.reservations = append(b.reservations, r)
-	}
-
-	var entries []Entry
-	err = tx.Raw(fmt.Sprintf("SELECT r.* "+ofEach, "unit_entries"), db.UUIDs(organizations), db.UUIDs(ids)).Scan(&entries).Error
-	for _, e := range entries {
-		b := at[e.AuthorizationID]
-		b.entries = append(b.entries, e)
-	}
+	err = db.Read(ctx, ofEach(keys, `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
+		actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash`, "unit_entries", func(scan func(targets ...any) error) error {
+		var e Entry
+		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate, &e.OperationID,
+			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash, &e.Hash)
+		if err == nil {
+			b := at[e.AuthorizationID]
+			b.entries = append(b.entries, e)
+		}
+		return err
+	}))
 	for i := range found {
 		slices.SortFunc(found[i].entries, func(x, y Entry) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	}
 	return found, err
+}
+
+// ofEach returns a query for the columns of all rows of the authorizations in a table: there
+// may be a million of them, which gorm takes several times as long to read. Each authorization
+// is looked up by itself. Of a list of keys the planner makes a filter of as many
+// conditions, tried on all rows, wherever it takes an index for its order.
+func ofEach(keys []authorizationKey, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
+	organizations, ids := split(keys)
+	return db.Query{Row: row, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)}, Statement: fmt.Sprintf(`
+		SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
+			SELECT %s FROM %s t
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id OFFSET 0) r`, columns, table)}
 }
