@@ -327,10 +327,7 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 // ForgetOperations deletes what is remembered of requests that are older than the
 // given time, of all organizations, and returns how many those were.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
-	before := s.now().Add(-older)
-	return db.ReadCommitted(ctx, s.database, "appointments.forget", func(ctx context.Context) (int64, error) {
-		return s.store.forgetOperations(ctx, before)
-	}, db.AllOrganizations())
+	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
 }
 
 // Holds returns what open appointments hold of the authorizations, by their own
