@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/recent"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -61,7 +62,9 @@ type Service struct {
 	combiner  *db.Combiner[request, result] // nil: every request has a transaction of its own
 	lanes     *db.Lanes[uuid.UUID]
 
-	timetables timetables
+	// told has of which practitioners anything is said, so that a booking costs no
+	// statement where there is nothing to warn of.
+	told recent.Of[map[uuid.UUID]bool]
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
