@@ -171,6 +171,9 @@ func (s *Service) transact(ctx context.Context, name string, asked db.Batch[requ
 		}
 		results := make([]result, len(requests))
 		for i, r := range d.requests {
+			if d.overtaken(r) {
+				return nil, errOvertaken
+			}
 			results[i] = d.settle(r)
 		}
 		rows = d.rows
@@ -193,7 +196,7 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
 		inDoubt: db.InDoubt(ctx), done: map[operation.Key]operation.Done{}, written: map[uuid.UUID]Session{},
-		shrunk: map[scheduling.Key]bool{},
+		shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
 	}
 	named, err := s.readDone(ctx, d, requests)
 	if err != nil {

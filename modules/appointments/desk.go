@@ -3,6 +3,7 @@ package appointments
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -30,6 +31,22 @@ type desk struct {
 	events   []trail.Event
 	rows     []operation.Done
 	series   []Series
+	edited   map[scheduling.Key]bool // series of which some appointment was changed on this desk
+}
+
+// errOvertaken says that a request for several appointments of a series was read before
+// another one of the same batch changed that series. It never leaves the package: the
+// batch is halved until the two stand in different ones, and the request is read anew.
+var errOvertaken = errors.New("appointments: the series was changed by a request of the same batch")
+
+// overtaken reports whether the request's parts are of what its series no longer is.
+// Which appointments those are, and by how much they move, follows from all of them.
+func (d *desk) overtaken(r request) bool {
+	if _, known := d.done[r.operationKey()]; known || !r.scope.several() {
+		return false
+	}
+	series := d.appointments[r.key()].SeriesID
+	return series != nil && d.edited[scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: *series}]
 }
 
 // result is what a request came to, refusals included, or an error that is its own
@@ -122,6 +139,9 @@ func (d *desk) note(r request, v verdict) {
 	key := scheduling.Key{OrganizationID: v.appointment.OrganizationID, ID: v.appointment.ID}
 	if !d.isChanged(key) {
 		d.changed = append(d.changed, key)
+	}
+	if series := v.appointment.SeriesID; series != nil {
+		d.edited[scheduling.Key{OrganizationID: key.OrganizationID, ID: *series}] = true
 	}
 	if len(v.appointment.Practitioners) < len(v.before.Practitioners) {
 		d.shrunk[key] = true
