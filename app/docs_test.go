@@ -42,4 +42,25 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, document, `"openapi": "3.1.0"`)
 	require.Contains(t, header.Get("Content-Type"), "application/json")
 	require.Contains(t, page, "/api/openapi.json")
+	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "a telephone shows it in its own width")
+	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
+		response, err := http.Head(c.url + path)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, "HEAD %s", path)
+	}
+}
+
+// TestTheAddressThatIsPrintedLeadsSomewhere opens in a browser what the program
+// says it listens on.
+func TestTheAddressThatIsPrintedLeadsSomewhere(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, path := range []string{"", "/", "/api", "/api/"} {
+		response, err := http.Get(c.url + path) // follows redirects, as a browser does
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, path)
+		require.Equal(t, "/api/docs", response.Request.URL.Path)
+	}
 }

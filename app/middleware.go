@@ -214,12 +214,18 @@ func (s *Server) isStream(c echo.Context) bool {
 // that cannot be told.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
+// errNoBearer is for a header that was meant to sign somebody in.
+var errNoBearer = identity.ErrUnauthenticated.With(nil, "The Authorization header must be given once, as the word Bearer, a space and the access token.")
+
 // authenticate puts the caller into the context. No database is asked.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		token, ok := bearerToken(c.Request().Header)
-		if !ok {
+		switch {
+		case !ok && c.Request().Header.Values(echo.HeaderAuthorization) == nil:
 			return identity.ErrUnauthenticated
+		case !ok:
+			return errNoBearer
 		}
 		ctx := c.Request().Context()
 		caller, err := s.check(ctx, token)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,19 @@ func TestAccess(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenSilent)
 		require.Equal(t, "token-not-checked", codeOf(t, w))
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
+	})
+	t.Run("it tells a header that is written wrongly from one that is not there", func(t *testing.T) {
+		detail := func(headers ...string) string {
+			w := s.do(t, http.MethodPost, "/api/v1/read", "", headers...)
+			require.Equal(t, "unauthenticated", codeOf(t, w))
+			var problem struct{ Detail string }
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem))
+			return problem.Detail
+		}
+		require.Equal(t, "Sign in first: this needs a valid access token.", detail())
+		for _, value := range []string{tokenReader, "Basic " + tokenReader, "Bearer ", "Bearer"} {
+			require.Equal(t, "The Authorization header must be given once, as the word Bearer, a space and the access token.", detail("Authorization", value), value)
+		}
 	})
 	t.Run("it decides before the request is read", func(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read?unknown=1", "{not json", "Authorization", "Bearer "+tokenNobody)
