@@ -263,7 +263,7 @@ func TestAddresses(t *testing.T) {
 	s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public, nothing))
 	t.Run("it answers 404 where nothing is", func(t *testing.T) {
 		t.Parallel()
-		for _, path := range []string{"/", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
+		for _, path := range []string{"/else", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
 			w := s.do(t, http.MethodGet, path, "")
 			require.Equal(t, http.StatusNotFound, w.Code, path)
 			require.Equal(t, "route-not-found", codeOf(t, w))
