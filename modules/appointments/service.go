@@ -333,8 +333,8 @@ func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (in
 	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
 }
 
-// Holds returns what open appointments hold of the authorizations, by their own
-// account, each authorization being in the organization beside it. It works in the
+// Holds returns what open appointments hold of the authorizations, and what sessions have
+// used of them, by their own account, each authorization being in the organization beside it. It works in the
 // transaction of the context and needs no caller.
 func (s *Service) Holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
 	return s.store.holds(ctx, organizations, authorizations)
