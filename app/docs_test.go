@@ -3,11 +3,17 @@ package app_test
 import (
 	"io"
 	"net/http"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/emergency"
 )
 
 // TestTheAPIsPageNeedsNothingFromElsewhere follows every link of the page.
@@ -62,5 +68,19 @@ func TestTheAddressThatIsPrintedLeadsSomewhere(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
 		require.Equal(t, "/api/docs", response.Request.URL.Path)
+	}
+}
+
+// TestEveryEventIsInTheDocs holds the table of live events to what is published.
+func TestEveryEventIsInTheDocs(t *testing.T) {
+	t.Parallel()
+	conventions, err := os.ReadFile("../docs/api.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(conventions), "\n## Live events\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()) {
+		require.Contains(t, table, "`"+kind.Name+"`")
+		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
 	}
 }
