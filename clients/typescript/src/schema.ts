@@ -1077,7 +1077,7 @@ export interface paths {
         };
         /**
          * Come back from an identity provider
-         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.
+         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`, or that of a failure of ours, such as `database-unavailable`. Only where no page is configured is it refused here.
          */
         get: operations["finishProviderSignIn"];
         put?: never;
