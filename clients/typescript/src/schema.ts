@@ -874,7 +874,7 @@ export interface paths {
         get?: never;
         /**
          * Say what a role may do
-         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
+         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody changes a set that holds, before or after, what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
          *
          *     Permission: `permission-set:change`.
          */
@@ -882,7 +882,7 @@ export interface paths {
         post?: never;
         /**
          * Give a role back what is shipped
-         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.
+         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody does that to a role that holds, before or after, what they do not hold themselves; administrators can always have back what they are shipped with.
          *
          *     Permission: `permission-set:change`.
          */
