@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 )
 
 const emergencyReason = "The child is being taken to hospital, and the staff ask for the plan."
@@ -228,3 +231,26 @@ func TestADenialSaysWhichGrantWasTried(t *testing.T) {
 	e.admin().post(t, path+"/revoke", body{}).ok(t)
 	require.Equal(t, []string{"denied emergency-grant " + idOf(path)}, tried(under))
 }
+
+// TestNothingIsChangedUnderAGrant tries every operation that changes something, as an
+// administrator who may do nearly all of it.
+func TestNothingIsChangedUnderAGrant(t *testing.T) {
+	t.Parallel()
+	e := openEmergency(t)
+	id := e.admin().post(t, "/emergency-grants", body{"patientId": e.patient, "reason": emergencyReason}).created(t).String()
+	under, nobodys := e.admin().with("Break-Glass", id), uuid.NewString()
+	tried := 0
+	for _, r := range e.app.Routes() {
+		if r.Method == http.MethodGet || r.ReadOnly || r.Permission == httpx.Public || slices.Contains(beyondOrganizations, r.Permission) {
+			continue
+		}
+		path := anyParameter.ReplaceAllString(r.Path, nobodys)
+		under.send(t, r.Method, path, body{}).refused(t, http.StatusForbidden, "emergency-read-only")
+		tried++
+	}
+	require.Greater(t, tried, 60)
+	require.Equal(t, tried, e.count(t, "SELECT count(*) FROM audit_events WHERE outcome = 'denied' AND subject_type = 'emergency-grant' AND subject_id::text = $1", id))
+}
+
+// beyondOrganizations are what administrators of an organization do not hold.
+var beyondOrganizations = []identity.Permission{"organization:create", "organization:disable"}

@@ -79,25 +79,36 @@ type documented struct {
 // what the path names before them, or say what is meant of it.
 var numbered = []string{"deliveryId", "file", "role"}
 
-// operations reads the document.
-func operations(t *testing.T) []documented {
+// contractDocument is the document of the API as it is published.
+type contractDocument map[string]any
+
+func readDocument(t *testing.T) contractDocument {
 	t.Helper()
 	raw, err := os.ReadFile(contractFile)
 	require.NoError(t, err)
-	var document map[string]any
+	var document contractDocument
 	require.NoError(t, json.Unmarshal(raw, &document))
-	var resolve func(any) map[string]any
-	resolve = func(at any) map[string]any {
-		object, _ := at.(map[string]any)
-		if ref, ok := object["$ref"].(string); ok {
-			found := any(document)
-			for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
-				found = found.(map[string]any)[step]
-			}
-			return resolve(found)
+	return document
+}
+
+// resolve returns the object that stands there, or that is referred to.
+func (d contractDocument) resolve(at any) map[string]any {
+	object, _ := at.(map[string]any)
+	if ref, ok := object["$ref"].(string); ok {
+		found := any(map[string]any(d))
+		for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+			found = found.(map[string]any)[step]
 		}
-		return object
+		return d.resolve(found)
 	}
+	return object
+}
+
+// operations reads the document.
+func operations(t *testing.T) []documented {
+	t.Helper()
+	document := readDocument(t)
+	resolve := document.resolve
 	var places func(in string, schema any, steps []string) []place
 	places = func(in string, schema any, steps []string) (found []place) {
 		s := resolve(schema)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +18,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 type shortage struct {
@@ -165,4 +167,28 @@ func TestProblemLog(t *testing.T) {
 		require.Len(t, found, 1)
 		require.Equal(t, "thing:adjust", found[0]["permission"])
 	})
+}
+
+// TestEveryKindOfDenialIsOnRecord: whichever rule says no, by any of the codes of 403.
+func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
+	t.Parallel()
+	met := 0
+	for _, f := range fault.All() {
+		if statusOf(f) != http.StatusForbidden {
+			continue
+		}
+		met++
+		s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, f }))
+		require.Equal(t, http.StatusForbidden, s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenReader).Code)
+		kept := s.trail.Events()
+		require.Len(t, kept, 1, f.Code())
+		require.Equal(t, trail.Denied, kept[0].Outcome, f.Code())
+		require.Equal(t, someOrganization, kept[0].OrganizationID, f.Code())
+		require.NotEqual(t, uuid.Nil, kept[0].ActorID, f.Code())
+		require.NotEmpty(t, kept[0].RequestID, f.Code())
+		said, err := json.Marshal(kept[0].After)
+		require.NoError(t, err)
+		require.Contains(t, string(said), `"code":"`+f.Code()+`"`)
+	}
+	require.Greater(t, met, 5)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/httpx"
 )
 
 // owner connects to the database as the owner of the tables.
@@ -80,9 +81,29 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	for name := range s.routes {
 		require.True(t, met[name], "nobody has called %s", name)
 	}
+	requireWhole(t, s, owner)
 	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
 	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
 	s.c.requireClean(t)
+}
+
+// requireWhole checks that events of requests say who, from where and by which request,
+// and of what was changed, what it was before and is after, or, of what people wrote, which
+// fields were changed.
+func requireWhole(t *testing.T, s *story, owner *sql.DB) {
+	t.Helper()
+	for _, each := range s.told {
+		lacking := func(condition string) []string {
+			return texts(t, owner, `SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, each.request)
+		}
+		require.Empty(t, lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+		if each.route.Permission != httpx.Public {
+			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+		}
+		if each.route.Method == http.MethodPatch && each.status < http.StatusBadRequest {
+			require.Empty(t, lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), each.route.Name)
+		}
+	}
 }
 
 // TestTheTrailHoldsNothingOfPeople looks for what people are called, were given as
