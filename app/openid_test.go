@@ -15,7 +15,6 @@ import (
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/openid/openidtest"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 const (
@@ -37,7 +36,7 @@ func challengeOf(text string) string {
 // knows the people.
 func openWithProvider(t testing.TB, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
 	t.Helper()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	p := openidtest.Start(t, redirectURI, known...)
 	c.admin().send(t, http.MethodPut, provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
