@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"net/http"
@@ -27,6 +28,7 @@ import (
 type reached struct {
 	*clinic
 	patients, staff, users []uuid.UUID
+	writer                 *sql.DB // of links
 
 	authorizations, insurances, feeds, appointments, sessions map[uuid.UUID]owned
 }
@@ -91,6 +93,7 @@ func openReached(t *testing.T) *reached {
 	for _, role := range []rbac.Role{rbac.Technician, rbac.Patient, rbac.Practitioner} {
 		w.users = append(w.users, uuid.MustParse(w.as(w.own.tokens[role]).get(t, "/auth/me").text("id")))
 	}
+	w.writer = w.owner(t)
 	return w
 }
 
@@ -106,21 +109,25 @@ type links struct {
 // put writes the links in the place of those that are there.
 func (w *reached) put(t testing.TB, l links) {
 	t.Helper()
-	w.run(t, "DELETE FROM caseloads")
-	w.run(t, "DELETE FROM guardians")
-	w.run(t, "UPDATE users SET practitioner_id = NULL")
+	run := func(statement string, args ...any) {
+		_, err := w.writer.ExecContext(t.Context(), statement, args...)
+		require.NoError(t, err)
+	}
+	run("DELETE FROM caseloads")
+	run("DELETE FROM guardians")
+	run("UPDATE users SET practitioner_id = NULL")
 	if l.practitioner != uuid.Nil {
-		w.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = $1", l.user, l.practitioner)
+		run("UPDATE users SET practitioner_id = $2 WHERE id = $1", l.user, l.practitioner)
 	}
 	for n, p := range w.patients {
 		for m, who := range w.staff { // others have caseloads too
 			if who == l.practitioner && slices.Contains(l.caseload, p) || who != l.practitioner && (n+m)%2 == 0 {
-				w.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", w.own.id, who, p)
+				run("INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", w.own.id, who, p)
 			}
 		}
 		for _, user := range w.users {
 			if user == l.user && slices.Contains(l.children, p) || user != l.user && n%2 == 0 {
-				w.run(t, "INSERT INTO guardians VALUES ($1, $2, $3, 'GUARDIAN', now(), $2)", w.own.id, user, p)
+				run("INSERT INTO guardians VALUES ($1, $2, $3, 'GUARDIAN', now(), $2)", w.own.id, user, p)
 			}
 		}
 	}
