@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // key makes an API key of the own practice and returns its path and its text.
@@ -132,7 +131,7 @@ func TestAPIKeys(t *testing.T) {
 // TestEachKeyHasARateOfItsOwn has one key ask too often.
 func TestEachKeyHasARateOfItsOwn(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_RATE_LIMIT=0.01", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")
 	_, one := c.key(t, "payer:read")
 	_, two := c.key(t, "payer:read")

@@ -12,7 +12,6 @@ import (
 
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // switchPath is where the own practice is disabled.
@@ -39,7 +38,7 @@ func (c *clinic) refresh(t testing.TB, token string) answer {
 // people sign in at both, and tries every way into it at both.
 func TestADisabledOrganizationIsClosed(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the switch ends a stream
 	second := beside(t, first, database.Open(t)).following(t)
@@ -126,7 +125,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 // that was not there when it happened.
 func TestAnInstanceThatStartsLaterKnowsWhatIsDisabled(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t))
 	first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
 	second := beside(t, first, database.Open(t)).following(t)

@@ -37,7 +37,7 @@ func challengeOf(text string) string {
 // knows the people.
 func openWithProvider(t testing.TB, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
 	t.Helper()
-	return openWithProviderOn(t, dbtest.New(t), known...)
+	return openWithProviderOn(t, twoPractices.New(t), known...)
 }
 
 func openWithProviderOn(t testing.TB, database dbtest.Database, known ...openidtest.Person) (*clinic, *openidtest.Provider) {

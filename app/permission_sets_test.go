@@ -10,7 +10,6 @@ import (
 
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // set returns what a role may do, as the API tells it.
@@ -192,7 +191,7 @@ func TestNobodyTakesFromThoseWhoMayDoMore(t *testing.T) {
 // what another makes of tokens that were issued before.
 func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the change ends a stream
 	second := beside(t, first, database.Open(t)).following(t)
