@@ -568,6 +568,19 @@ func TestAppointmentVerifyFindsWhatWasChangedByHand(t *testing.T) {
 	}
 }
 
+// TestAuthorizationWithAnAppointmentThatHoldsNothingStays: it is too short for a unit, so
+// that there is neither a reservation nor an entry.
+func TestAuthorizationWithAnAppointmentThatHoldsNothingStays(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10, body{"insuranceId": c.insuredBy(t, "FLOOR")})
+	booked := c.book(t, c.booking(path, c.employ(t), c.hour(t, -1, "15:00"), 10*time.Minute))
+	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
+	c.admin().post(t, booked+"/complete", body{}).ok(t)
+	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
+	c.requireBalance(t, path, 10, 0, 0)
+}
+
 // TestAppointmentVerifyFindsASessionThatWasChangedByHand: what a session has used is what
 // is gone from the authorization.
 func TestAppointmentVerifyFindsASessionThatWasChangedByHand(t *testing.T) {

@@ -41,7 +41,10 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 		return v, err
 	}
 	v.appointment, v.occurrences = *m.Appointment, m.Occurrences
-	v.appointment.Notes, v.appointment.CancelReason = now.Notes, now.CancelReason
+	v.appointment.Notes = now.Notes
+	if v.appointment.CancelledAt != nil { // or it was cancelled after this
+		v.appointment.CancelReason = now.CancelReason
+	}
 	if v.session = m.Session; v.session != nil && session != nil {
 		v.session.Narrative = session.Narrative
 	}
