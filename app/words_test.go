@@ -24,7 +24,7 @@ func TestWhatReadsItselfSaysWhatItMustBe(t *testing.T) {
 	const clock, weekday = "must be a time of day written as HH:MM, from 00:00 to 24:00", "must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY"
 	require.Equal(t, map[string]string{"weekly[0].weekday": weekday, "weekly[0].from": clock, "weekly[1].weekday": weekday, "weekly[1].to": clock},
 		words(c.admin().put(t, who+"/availability", body{
-			"weekly": []body{{"weekday": "MON", "from": "9:00", "to": "10:00"}, {"weekday": 1, "from": "09:00", "to": 10}},
+			"weekly":     []body{{"weekday": "MON", "from": "9:00", "to": "10:00"}, {"weekday": 1, "from": "09:00", "to": 10}},
 			"exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 		})))
 	const credential, date = `must be a code such as "BCBA", or an object of code and expiresOn`, "must be a date written as YYYY-MM-DD"

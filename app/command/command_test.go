@@ -83,6 +83,8 @@ func TestCommandLine(t *testing.T) {
 		require.Contains(t, out, "omnirapeutic")
 	})
 	for arguments, explains := range map[string]string{
+		"help":                  "OMNI_",
+		"help migrate up":       "missing",
 		"--help":                "OMNI_",
 		"serve --help":          "OMNI_DATA_DIR",
 		"migrate --help":        "OMNI_MIGRATE_URL",
