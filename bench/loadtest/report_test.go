@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,12 +22,26 @@ import (
 //	go test -run TestReport -keep /tmp
 var keep = flag.String("keep", "", "write the reports that the tests make to this folder")
 
+// busy and calm are measured once, in virtual time, for all reports.
+var busyRun, calmRun measuredOnce
+
+type measuredOnce struct {
+	once   sync.Once
+	result Result
+}
+
+func (m *measuredOnce) run(t *testing.T, measure func(t *testing.T) Result) Result {
+	t.Helper()
+	m.once.Do(func() { synctest.Test(t, func(t *testing.T) { m.result = measure(t) }) })
+	require.NotZero(t, m.result.Seconds, "another test has failed to measure it")
+	return m.result
+}
+
 // busy is a result with something in every place: an overloaded server that
 // fails, refuses, retries and loses.
 func busy(t *testing.T) Result {
 	t.Helper()
-	var r Result
-	synctest.Test(t, func(t *testing.T) {
+	return busyRun.run(t, func(t *testing.T) Result {
 		f := newFake()
 		f.serial = make(chan struct{}, 8)
 		f.takes = func(n int64) time.Duration {
@@ -45,23 +60,21 @@ func busy(t *testing.T) Result {
 			return 0, ""
 		}
 		f.loses = every(3001)
-		r = runOn(t, f, Options{Scenario: "mixed", Rate: 1050, Mode: `<script>alert("no-combine")</script>`, Duration: 8 * time.Second})
+		return runOn(t, f, Options{Scenario: "mixed", Rate: 1050, Mode: `<script>alert("no-combine")</script>`, Duration: 8 * time.Second})
 	})
-	return r
 }
 
 func calm(t *testing.T) Result {
 	t.Helper()
-	var r Result
-	synctest.Test(t, func(t *testing.T) {
+	return calmRun.run(t, func(t *testing.T) Result {
 		f := newFake()
 		f.takes = func(n int64) time.Duration {
 			return time.Duration(4_000+n*7919%3_000+n*104729%2_000) * time.Microsecond
 		}
-		r = runOn(t, f, Options{Scenario: "high-contention", Mode: "combined", Duration: 5 * time.Second})
+		r := runOn(t, f, Options{Scenario: "high-contention", Mode: "combined", Duration: 5 * time.Second})
+		r.Retries, r.RetrySeries = Retries{Attempts: map[string]int64{}}, nil
+		return r
 	})
-	r.Retries, r.RetrySeries = Retries{Attempts: map[string]int64{}}, nil
-	return r
 }
 
 func write(t *testing.T, name string, by func(io.Writer) error) string {

@@ -26,10 +26,14 @@ func virtual(t *testing.T, name string, test func(t *testing.T)) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
+	most := 200 // clients: of a stampede, enough
+	if testing.Short() {
+		most = 50
+	}
 	for _, s := range Scenarios() {
 		virtual(t, "finds an honest server right in "+s.Name, func(t *testing.T) {
 			f := newFake()
-			s.Clients = min(s.Clients, 200) // of a stampede, enough
+			s.Clients = min(s.Clients, most)
 			r := runOn(t, f, Options{Scenario: s.Name, Clients: s.Clients, Duration: 2 * time.Second, Authorizations: min(s.Authorizations, 40)})
 
 			require.Empty(t, missed(r))
