@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 )
@@ -47,8 +48,8 @@ func (a *App) adminRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
 			Name: "verifyBooks", Summary: "Check the books of all authorizations, and the audit trail",
 			Description: "Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.",
-			ReadOnly:    true,
-			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerify),
+			ReadOnly:    true, Refusals: []*fault.Error{errVerifyUnfinished},
+			Endpoint: httpx.Handle(http.StatusOK, a.handleVerify),
 		},
 	}
 }
@@ -115,10 +116,19 @@ func (a *App) verify(ctx context.Context, organization uuid.UUID) (Verification,
 	}, err
 }
 
+// errVerifyUnfinished is told instead of "timeout", which says to try again.
+var errVerifyUnfinished = fault.Define(fault.Unavailable, "verify-unfinished",
+	"The books could not be checked in the time that a request has. Nothing has been found out or changed.").
+	Advising("Have the operator run the command `omnirapeutic verify`, which takes as long as it needs, or allow requests more time (`OMNI_REQUEST_TIMEOUT`).")
+
 func (a *App) handleVerify(ctx context.Context, _ httpx.None) (Verification, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Verification{}, err
 	}
-	return a.verify(ctx, caller.OrganizationID)
+	v, err := a.verify(ctx, caller.OrganizationID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Verification{}, errVerifyUnfinished.Because(err)
+	}
+	return v, err
 }

@@ -162,6 +162,7 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 	switch {
 	case status == http.StatusUnauthorized:
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+	case f.Is(errVerifyUnfinished): // again it would end as it did
 	case f.Kind() == fault.Contention, status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		header.Set(echo.HeaderRetryAfter, retryAfter(f))
 	}

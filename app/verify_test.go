@@ -11,6 +11,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
 
@@ -205,5 +206,28 @@ func TestEntriesAreNeverChanged(t *testing.T) {
 			require.Error(t, err, "%s: %s", role, statement)
 		}
 	}
+	c.requireClean(t)
+}
+
+// TestVerifyThatTakesTooLong has the books locked: what asks for them waits until its
+// time is over.
+func TestVerifyThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	c := serve(t, database, database.Open(t), "OMNI_REQUEST_TIMEOUT=1s")
+	c.authorize(t, 10)
+	owner, err := sql.Open("pgx", database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	busy, err := owner.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = busy.ExecContext(t.Context(), "LOCK TABLE unit_entries IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+
+	a := c.admin().post(t, "/admin/verify", body{})
+	a.refused(t, http.StatusServiceUnavailable, "verify-unfinished")
+	require.Empty(t, a.header.Get("Retry-After"), "again it would take as long")
+
+	require.NoError(t, busy.Rollback())
 	c.requireClean(t)
 }

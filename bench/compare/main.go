@@ -8,9 +8,10 @@
 //	go run ./bench/compare -large                # beside 1,000,000 authorizations with 10,000,000 entries
 //	go run ./bench/compare -stall                # how long a killed instance holds up another
 //	go run ./bench/compare -pairs                # one server against two on one database
+//	go run ./bench/compare -apart                # the same, each with a share of a processor of its own (Linux, root)
 //	go run ./bench/compare -pgbench              # combined, against PostgreSQL alone
 //
-// Several of the last five can be given at once; then the comparisons are left
+// Several of the last six can be given at once; then the comparisons are left
 // out. It needs PostgreSQL's programs, pgbench among them, and writes to a folder
 // of its own below the system's temporary one, which it removes.
 package main
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&b.keep, "keep", "", "the data folder for -large: it is kept, and used as it is where it is full already")
 	flag.BoolVar(&b.stalls, "stall", false, "measure how long a killed instance holds up another")
 	flag.BoolVar(&b.paired, "pairs", false, "measure one server against two on one database")
+	flag.BoolVar(&b.separate, "apart", false, "measure one server against two, each with a share of a processor of its own")
 	flag.BoolVar(&b.alone, "pgbench", false, "measure PostgreSQL alone with the same statements")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -54,7 +56,8 @@ func main() {
 type bench struct {
 	duration             time.Duration
 	curve, large, stalls bool
-	paired, alone        bool
+	paired, separate     bool
+	alone                bool
 	plots, keep          string
 
 	dir     string // of everything that is written and not kept
@@ -76,8 +79,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 	t := &table{}
 	// What was measured until something went wrong is worth reading, too.
 	defer func() { t.print(os.Stdout) }()
-	if !b.curve && !b.large && !b.stalls && !b.paired && !b.alone {
-		for _, part := range []func(context.Context, *table) error{b.modes, b.pairs, b.stall, b.noOp, b.bare} {
+	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone {
+		for _, part := range []func(context.Context, *table) error{b.modes, b.pairs, b.apart, b.stall, b.noOp, b.bare} {
 			if err := part(ctx, t); err != nil {
 				return err
 			}
@@ -86,7 +89,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		wanted  bool
 		measure func(context.Context, *table) error
-	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.alone, b.bare}, {b.large, b.beside}, {b.curve, b.clients}} {
+	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside}, {b.curve, b.clients}} {
 		if !part.wanted {
 			continue
 		}

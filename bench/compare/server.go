@@ -33,6 +33,7 @@ type server struct {
 	data    string
 	secrets map[string]string // the passwords of its PostgreSQL's roles
 	took    time.Duration     // from its start until it was ready
+	group   string            // the folder of its group, where it is held to a share
 }
 
 // serve starts the program on a data folder and a PostgreSQL of its own.
@@ -106,6 +107,9 @@ func (s *server) ready(ctx context.Context) error {
 func (s *server) stop() {
 	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	_ = s.command.Wait()                          // as above
+	if s.group != "" {
+		_ = os.Remove(s.group) // nobody is in it any more
+	}
 }
 
 // databaseURL is how a role connects to its PostgreSQL.

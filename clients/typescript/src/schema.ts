@@ -6873,6 +6873,25 @@ export interface components {
             checkedAt: string;
             audit: components["schemas"]["Findings"];
         };
+        /** @description The books could not be checked in the time that a request has. Nothing has been found out or changed. */
+        VerifyUnfinishedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "verify-unfinished";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description What a person should know of an appointment that nothing stands against. */
         Warning: {
             /** @description Outside-availability or within-buffer. */
@@ -8094,6 +8113,29 @@ export interface components {
             };
         };
         /**
+         * @description Service Unavailable.
+         *
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `verify-unfinished`: The books could not be checked in the time that a request has. Nothing has been found out or changed.
+         */
+        ServiceUnavailable8: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+            };
+        };
+        /**
          * @description Too Many Requests.
          *
          *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
@@ -8532,6 +8574,7 @@ export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
 export type Verification = components['schemas']['Verification'];
+export type VerifyUnfinishedProblem = components['schemas']['VerifyUnfinishedProblem'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -8607,6 +8650,7 @@ export type ResponseServiceUnavailable4 = components['responses']['ServiceUnavai
 export type ResponseServiceUnavailable5 = components['responses']['ServiceUnavailable5'];
 export type ResponseServiceUnavailable6 = components['responses']['ServiceUnavailable6'];
 export type ResponseServiceUnavailable7 = components['responses']['ServiceUnavailable7'];
+export type ResponseServiceUnavailable8 = components['responses']['ServiceUnavailable8'];
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
 export type ResponseTooManyRequests3 = components['responses']['TooManyRequests3'];
@@ -14614,7 +14658,7 @@ export interface operations {
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
+            503: components["responses"]["ServiceUnavailable8"];
         };
     };
     onAppointmentBooked: {
