@@ -109,7 +109,7 @@ func TestWritingLast(t *testing.T) {
 	})
 
 	for _, statement := range []string{"update", "insert", "commit"} {
-		for side, place := range map[string]wireproxy.Place{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer} {
+		for side, place := range map[string]wireproxy.Place{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "in the answer to": wireproxy.InAnswer} {
 			t.Run("it takes effect exactly once when the connection breaks "+side+" "+statement, func(t *testing.T) {
 				t.Parallel()
 				c, proxy := behindProxy(t, patient)

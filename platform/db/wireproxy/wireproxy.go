@@ -29,8 +29,8 @@ const (
 	BeforeServer Place = iota
 	// BeforeAnswer breaks both sides once the server has carried the statement out.
 	BeforeAnswer
-	// InAnswer breaks both sides once the server has carried the statement out, and the
-	// first row of its answer has reached the client.
+	// InAnswer breaks both sides once the server has carried the statement out, and its
+	// answer, or the first row of it, has reached the client, but not the end of all.
 	InAnswer
 	// InFlight breaks the client's side, and gives the statement, one without
 	// arguments, to the server when the fault is released.
@@ -327,6 +327,7 @@ func (l *link) forwardAnswers() {
 		if err != nil {
 			return
 		}
+		its := l.await(0) == 0 // the answer is that of the statement at which the link is to break
 		switch m[0] {
 		case 'C': // CommandComplete
 			l.await(-1)
@@ -336,7 +337,7 @@ func (l *link) forwardAnswers() {
 		if (f == nil || f.place == InAnswer) && write(l.client, m) != nil {
 			return
 		}
-		if f != nil && f.place == InAnswer && m[0] == 'D' && l.await(0) == 0 { // DataRow
+		if f != nil && f.place == InAnswer && its && (m[0] == 'D' || m[0] == 'C') { // DataRow
 			return
 		}
 	}
