@@ -104,6 +104,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		s.echo.Add(method, pathReady, s.handleReady)
 	}
 	s.mountContract()
+	s.mountRenamed()
 
 	for _, r := range s.echo.Routes() {
 		s.patterns[r.Path] = true
