@@ -224,6 +224,20 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 }
 
 // TestAppointmentCommitIsCut breaks the connection at the COMMIT of each step.
+// TestAppointmentStartIsRepeatedAfterItWasCancelled has the first answer given again, in
+// which nobody has cancelled yet.
+func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	booked := c.book(t, c.booking(c.authorize(t, 40), c.employ(t), c.hour(t, -1, "15:00"), hour, body{"notes": "n"}))
+	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
+	started := keyed("start").post(t, booked+"/start", body{}).ok(t)
+	cancelled := keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).ok(t)
+	require.Equal(t, "fell ill", cancelled.text("cancelReason"))
+	require.JSONEq(t, string(started.raw), string(keyed("start").post(t, booked+"/start", body{}).raw))
+	require.JSONEq(t, string(cancelled.raw), string(keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).raw))
+}
+
 func TestAppointmentCommitIsCut(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {

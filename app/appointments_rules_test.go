@@ -568,6 +568,55 @@ func TestAppointmentVerifyFindsWhatWasChangedByHand(t *testing.T) {
 	}
 }
 
+// TestAuthorizationWithAnAppointmentThatHoldsNothingStays: it is too short for a unit, so
+// that there is neither a reservation nor an entry.
+func TestAuthorizationWithAnAppointmentThatHoldsNothingStays(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10, body{"insuranceId": c.insuredBy(t, "FLOOR")})
+	booked := c.book(t, c.booking(path, c.employ(t), c.hour(t, -1, "15:00"), 10*time.Minute))
+	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
+	c.admin().post(t, booked+"/complete", body{}).ok(t)
+	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
+	c.requireBalance(t, path, 10, 0, 0)
+}
+
+// TestAppointmentVerifyFindsASessionThatWasChangedByHand: what a session has used is what
+// is gone from the authorization.
+func TestAppointmentVerifyFindsASessionThatWasChangedByHand(t *testing.T) {
+	t.Parallel()
+	for it, tamper := range map[string]string{
+		"more units":                   `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
+		"units that nobody pays for":   `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
+		"that the patient was there":   `DELETE FROM session_patients WHERE session_id = $1`,
+		"another authorization's":      `UPDATE session_patients SET authorization_id = gen_random_uuid() WHERE session_id = $1`,
+		"that it is of no appointment": `UPDATE appointments SET session_id = gen_random_uuid() WHERE session_id = $1`,
+		"that nothing was used": `UPDATE appointment_patients SET reservation_id = NULL
+			WHERE appointment_id = (SELECT appointment_id FROM sessions WHERE id = $1)`,
+	} {
+		t.Run("it finds "+it, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			path := c.authorize(t, 5)
+			who := c.employ(t)
+			short := c.book(t, c.booking(path, who, c.hour(t, -1, "11:00"), 5*time.Minute))
+			c.admin().post(t, short+"/complete", body{}).ok(t)
+			booked := c.book(t, c.booking(path, who, c.hour(t, -1, "15:00"), hour))
+			done := c.admin().post(t, booked+"/complete", body{"endTime": c.hour(t, -1, "16:30")}).ok(t)
+			require.Equal(t, 2, done.number(t, "session", "unauthorizedUnits"))
+			c.requireClean(t)
+			c.asOwner(t, tamper, done.body["session"].(map[string]any)["id"])
+			a := c.admin().post(t, "/admin/verify", body{}).ok(t)
+			require.Equal(t, false, a.body["ok"])
+			require.Len(t, a.body["problems"], 1, "%s", a.raw)
+			problem := a.body["problems"].([]any)[0].(map[string]any)
+			require.Equal(t, "session", problem["check"])
+			require.Equal(t, strings.TrimPrefix(path, "/authorizations/"), problem["authorizationId"])
+			require.Contains(t, problem["expected"], idOf(booked))
+		})
+	}
+}
+
 // TestAppointmentIsTold checks what leaves the program, and what is recorded.
 func TestAppointmentIsTold(t *testing.T) {
 	t.Parallel()

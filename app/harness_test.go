@@ -179,6 +179,12 @@ func (c caller) delete(t testing.TB, path string) answer {
 // text returns an answer that is no JSON.
 func (c caller) text(t testing.TB, path string) []byte {
 	t.Helper()
+	return c.fetch(t, path).raw
+}
+
+// fetch gets what is no JSON.
+func (c caller) fetch(t testing.TB, path string) answer {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
 	require.NoError(t, err)
 	if c.token != "" {
@@ -193,7 +199,7 @@ func (c caller) text(t testing.TB, path string) []byte {
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	return raw
+	return answer{status: response.StatusCode, header: response.Header, raw: raw}
 }
 
 func (c caller) send(t testing.TB, method, path string, b body) answer {
@@ -309,6 +315,9 @@ func (a answer) requireProblem(t testing.TB) {
 // program, and the words of what it is made of.
 var innards = regexp.MustCompile(`SQLSTATE|pgx|gorm|pq:|echo|duplicate key|violates|goroutine|panic|runtime error|nil pointer|` +
 	`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
+
+// request is the id under which the request is on record.
+func (a answer) request() string { return a.header.Get("X-Request-Id") }
 
 func (a answer) text(member string) string { s, _ := a.body[member].(string); return s }
 

@@ -62,6 +62,14 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"reservation", "reservations-scheduled"},
 		},
 		{
+			"finds that a reservation is for another day", `UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
+			[]string{"service-date"},
+		},
+		{
+			"finds that a reservation is older than it is", `UPDATE unit_reservations SET sequence = 7 WHERE authorization_id = $1`,
+			[]string{"age"},
+		},
+		{
 			"finds what caps count", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
 			[]string{"booked-by-date"},
 		},

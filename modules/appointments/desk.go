@@ -2,10 +2,13 @@ package appointments
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/idempotency"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
@@ -18,7 +21,7 @@ type desk struct {
 	requests []request // as they are for each appointment
 	// inDoubt: what is to be written may be there already, see [db.InDoubt].
 	inDoubt bool
-	done    map[scheduling.Key]doneOperation // carried out before, or on this desk
+	done    map[operation.Key]operation.Done // carried out before, or on this desk
 	written map[uuid.UUID]Session            // of requests that were carried out before, by their appointments
 
 	changed  []scheduling.Key        // appointments that are to be written, each once
@@ -26,8 +29,24 @@ type desk struct {
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
-	rows     []doneOperation
+	rows     []operation.Done
 	series   []Series
+	edited   map[scheduling.Key]bool // series of which some appointment was changed on this desk
+}
+
+// errOvertaken says that a request for several appointments of a series was read before
+// another one of the same batch changed that series. It never leaves the package: the
+// batch is halved until the two stand in different ones, and the request is read anew.
+var errOvertaken = errors.New("appointments: the series was changed by a request of the same batch")
+
+// overtaken reports whether the request's parts are of what its series no longer is.
+// Which appointments those are, and by how much they move, follows from all of them.
+func (d *desk) overtaken(r request) bool {
+	if _, known := d.done[r.operationKey()]; known || !r.scope.several() {
+		return false
+	}
+	series := d.appointments[r.key()].SeriesID
+	return series != nil && d.edited[scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: *series}]
 }
 
 // result is what a request came to, refusals included, or an error that is its own
@@ -61,8 +80,8 @@ func (d *desk) recall(r request) (verdict, bool, error) {
 	if !bytes.Equal(row.Fingerprint, r.fingerprint()) {
 		return verdict{refusal: idempotency.ErrReused}, true, nil
 	}
-	m, err := memoryFrom(row.Outcome)
-	if err != nil {
+	var m memory
+	if err := row.Recall(&m); err != nil {
 		return verdict{}, true, err
 	}
 	var now Appointment
@@ -87,16 +106,15 @@ func (d *desk) keep(r request, v verdict) error {
 		// way, and only the rows' keys make the two meet.
 		return nil
 	}
-	outcome, err := memoryOf(r, v).text()
+	outcome, err := json.Marshal(memoryOf(r, v))
 	if err != nil {
 		return err
 	}
-	row := doneOperation{
-		OrganizationID: r.caller.OrganizationID, ID: r.operation, Kind: string(r.kind),
-		Fingerprint: r.fingerprint(), Outcome: outcome, CreatedAt: d.now,
+	row := operation.Done{
+		Key: r.operationKey(), Kind: string(r.kind), Fingerprint: r.fingerprint(), Outcome: outcome, CreatedAt: d.now,
 	}
 	d.rows = append(d.rows, row)
-	d.done[r.operationKey()] = row
+	d.done[row.Key] = row
 	return nil
 }
 
@@ -121,6 +139,9 @@ func (d *desk) note(r request, v verdict) {
 	key := scheduling.Key{OrganizationID: v.appointment.OrganizationID, ID: v.appointment.ID}
 	if !d.isChanged(key) {
 		d.changed = append(d.changed, key)
+	}
+	if series := v.appointment.SeriesID; series != nil {
+		d.edited[scheduling.Key{OrganizationID: key.OrganizationID, ID: *series}] = true
 	}
 	if len(v.appointment.Practitioners) < len(v.before.Practitioners) {
 		d.shrunk[key] = true

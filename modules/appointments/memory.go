@@ -1,29 +1,21 @@
 package appointments
 
-import (
-	"encoding/json"
-	"fmt"
+import "omnirapeutic/platform/operation"
 
-	"github.com/google/uuid"
-
-	"omnirapeutic/platform/fault"
-)
+// operations is the memory of requests.
+var operations = operation.In("appointment_operations")
 
 // memory is what an operation's row keeps of its outcome: what a repetition must
 // answer. What people have written, such as notes, is not in it.
 type memory struct {
-	// Call tells the request that carried the operation out from others with the same
-	// key: after a COMMIT without an answer, only the one whose row it is may answer
-	// with what it had decided.
-	Call        uuid.UUID     `json:"call"`
-	Refusal     *fault.Frozen `json:"refusal,omitempty"`
-	Appointment *Appointment  `json:"appointment,omitempty"`
-	Session     *Session      `json:"session,omitempty"`
-	Occurrences []Occurrence  `json:"occurrences,omitempty"`
+	operation.Answer
+	Appointment *Appointment `json:"appointment,omitempty"`
+	Session     *Session     `json:"session,omitempty"`
+	Occurrences []Occurrence `json:"occurrences,omitempty"`
 }
 
 func memoryOf(r request, v verdict) memory {
-	m := memory{Call: r.call}
+	m := memory{Answer: operation.Answer{Call: r.call}}
 	if v.refusal != nil {
 		m.Refusal = v.refusal.Freeze()
 		return m
@@ -39,16 +31,6 @@ func memoryOf(r request, v verdict) memory {
 	return m
 }
 
-func (m memory) text() (json.RawMessage, error) { return json.Marshal(m) }
-
-func memoryFrom(text json.RawMessage) (memory, error) {
-	var m memory
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("appointments: the outcome of an operation cannot be read: %w", err)
-	}
-	return m, nil
-}
-
 // recall returns the verdict of the earlier request, with what people have written
 // as it stands now.
 func (m memory) recall(now Appointment, session *Session) (verdict, error) {
@@ -59,7 +41,10 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 		return v, err
 	}
 	v.appointment, v.occurrences = *m.Appointment, m.Occurrences
-	v.appointment.Notes, v.appointment.CancelReason = now.Notes, now.CancelReason
+	v.appointment.Notes = now.Notes
+	if v.appointment.CancelledAt != nil { // or it was cancelled after this
+		v.appointment.CancelReason = now.CancelReason
+	}
 	if v.session = m.Session; v.session != nil && session != nil {
 		v.session.Narrative = session.Narrative
 	}

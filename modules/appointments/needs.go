@@ -198,8 +198,8 @@ func (n *needs) addVisits(book Book, rules scheduling.Rules) {
 	}
 }
 
-// dayIn returns the span of a day in the zone, which is not always 24 hours long.
+// dayIn returns the span of a day in the zone, which is not always 24 hours long, nor
+// does it always begin at midnight.
 func dayIn(day calendar.Date, zone *time.Location) Span {
-	year, month, date := day.Time().Date()
-	return Span{time.Date(year, month, date, 0, 0, 0, 0, zone), time.Date(year, month, date+1, 0, 0, 0, 0, zone)}
+	return Span{place(day.Time(), zone), place(day.AddDays(1).Time(), zone)}
 }

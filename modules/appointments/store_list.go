@@ -74,7 +74,8 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
 }
 
-// Hold is what an open appointment holds of an authorization, by its own account.
+// Hold is what an open appointment holds of an authorization, or what the session of a
+// completed one has used of it, by its own account.
 type Hold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
@@ -82,10 +83,12 @@ type Hold struct {
 	ReservationID   *uuid.UUID // nil: it has never held anything
 	Units           int
 	ServiceDate     calendar.Date
+	Settled         bool // the session's: nothing is held any more
 }
 
-// holds returns what open appointments hold of the authorizations.
-// Index: appointment_patients_by_authorization.
+// holds returns what open appointments hold of the authorizations, and what sessions
+// have used of them: nothing, where there is no such session. Indexes:
+// appointment_patients_by_authorization, the primary keys.
 func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -93,10 +96,13 @@ func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUI
 	}
 	var rows []Hold
 	err = tx.Raw(`
-		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, p.units, a.service_date
+		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, a.service_date, a.status = 'COMPLETED' AS settled,
+			CASE a.status WHEN 'COMPLETED' THEN coalesce(s.units - s.unauthorized_units, 0) ELSE p.units END AS units
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies AND p.place >= 0
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
-		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS')`, db.UUIDs(organizations), db.UUIDs(authorizations)).Scan(&rows).Error
+		LEFT JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
+			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id
+		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS', 'COMPLETED')`, db.UUIDs(organizations), db.UUIDs(authorizations)).Scan(&rows).Error
 	return rows, err
 }

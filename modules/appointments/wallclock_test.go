@@ -90,3 +90,24 @@ func drawDate(t *rapid.T, zone *time.Location) calendar.Date {
 	}
 	return calendar.DateIn(change, zone).AddDays(rapid.IntRange(-1, 1).Draw(t, "beside the change"))
 }
+
+// TestADayHasWhatHasItsDate: also where clocks skip midnight, what begins in the last hour
+// before is of the day before, and of no other.
+func TestADayHasWhatHasItsDate(t *testing.T) {
+	t.Parallel()
+	santiago := zoneOf(t, "America/Santiago")
+	late := instant(t, "2026-09-06T03:30:00Z") // 23:30 on the 5th, half an hour before clocks show 01:00
+	for day, has := range map[calendar.Date]bool{calendar.NewDate(2026, 9, 5): true, calendar.NewDate(2026, 9, 6): false} {
+		span := dayIn(day, santiago)
+		require.Equal(t, has, !late.Before(span.Start) && late.Before(span.End), "%s is %v", day, span)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		zone, err := time.LoadLocation(rapid.SampledFrom(append(zoneNames, "America/Havana", "Atlantic/Azores", "Africa/Cairo")).Draw(t, "zone"))
+		require.NoError(t, err)
+		day := drawDate(t, zone)
+		span := dayIn(day, zone)
+		for at := span.Start.Add(-3 * time.Hour); at.Before(span.End.Add(3 * time.Hour)); at = at.Add(15 * time.Minute) {
+			require.Equal(t, calendar.DateIn(at, zone) == day, !at.Before(span.Start) && at.Before(span.End), "%s", at.In(zone))
+		}
+	})
+}

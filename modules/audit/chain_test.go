@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"sync"
@@ -143,11 +144,72 @@ func TestAnEventIsMissedBeforeItIsSealed(t *testing.T) {
 	}
 	require.Equal(t, 1, o.seal(t), "what was recorded otherwise does not wait for it")
 	r := o.verify(t, organization)
-	require.Len(t, r.Problems, 2)
+	require.Len(t, r.Problems, 3)
+	require.Equal(t, "event", r.Problems[0].Check)
+	require.EqualValues(t, 2, r.Problems[0].Sequence)
 	for i, sequence := range []int64{1, 3} {
-		require.Equal(t, "unsealed", r.Problems[i].Check)
-		require.Equal(t, sequence, r.Problems[i].Sequence)
-		require.Contains(t, r.Problems[i].Found, "none, since ")
+		require.Equal(t, "unsealed", r.Problems[1+i].Check)
+		require.Equal(t, sequence, r.Problems[1+i].Sequence)
+		require.Contains(t, r.Problems[1+i].Found, "none, since ")
+	}
+}
+
+// Likewise, of what was recorded alone: nothing is left that could say so but that it was to come.
+func TestAnEventIsMissedThatWasRecordedAlone(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	o.record(t, event(organization))
+	o.record(t, event(organization))
+	o.tamper(t, `DELETE FROM audit_events WHERE sequence = 2`)
+	require.Equal(t, 1, o.seal(t))
+	for _, scope := range []uuid.UUID{organization, uuid.Nil} {
+		r := o.verify(t, scope)
+		require.False(t, r.OK)
+		require.Len(t, r.Problems, 1)
+		require.Equal(t, "event", r.Problems[0].Check)
+		require.EqualValues(t, 2, r.Problems[0].Sequence)
+		require.Equal(t, organization, r.Problems[0].OrganizationID)
+	}
+}
+
+// However much can never be sealed, in however many organizations, the rest is, and the sealer rests.
+func TestWhatCannotBeSealedStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	const statements, each, damaged = 4, 300, 25
+	big := uuid.UUID{0: 1} // the first in the order of the sealer
+	for range statements {
+		events := make([]trail.Event, each)
+		for i := range events {
+			events[i] = event(big)
+		}
+		o.record(t, events...)
+	}
+	for i := range damaged {
+		o.record(t, event(uuid.UUID{0: 2, 1: byte(i)}))
+	}
+	o.tamper(t,
+		`DELETE FROM audit_events e USING audit_unsealed u WHERE e.organization_id = u.organization_id AND e.sequence = u.sequence`)
+	last := uuid.UUID{0: 3}
+	o.record(t, event(big))
+	o.record(t, event(last), event(last))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	n, err := o.Seal(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	require.True(t, o.verify(t, last).OK)
+	require.Equal(t, statements+damaged, o.verify(t, uuid.Nil).ProblemCount, "those that are gone")
+}
+
+// tamper changes rows as the tables' owner, with the walls in the database taken down first.
+func (o *office) tamper(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, statement := range append([]string{`ALTER TABLE audit_events DISABLE TRIGGER USER`}, statements...) {
+		_, err := o.owner.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
 	}
 }
 

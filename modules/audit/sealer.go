@@ -70,24 +70,28 @@ func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, ma
 
 // seal does so in at most that many transactions.
 func (s *Service) seal(ctx context.Context, transactions int) (total int, err error) {
+	var stuck []unsealedRow // they wait for ever, and must not keep others from their turn
 	for range transactions {
-		full := false
+		more, broken := false, []unsealedRow(nil)
 		sealed, err := db.ReadCommitted(ctx, s.database, "audit.seal", func(ctx context.Context) (int, error) {
-			heads, err := s.store.lockChains(ctx, maxChains)
+			more, broken = false, nil
+			heads, err := s.store.lockChains(ctx, maxChains, stuck)
 			if err != nil || len(heads) == 0 {
 				return 0, err
 			}
-			waiting, err := s.store.unsealed(ctx, heads, maxBatch)
+			waiting, err := s.store.unsealed(ctx, heads, maxBatch, stuck)
 			if err != nil {
 				return 0, err
 			}
-			full = len(heads) == maxChains || len(waiting) >= maxBatch // what comes meanwhile wakes the sealer again
-			events, rows := whole(waiting)
+			events, rows, missed := whole(waiting)
+			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0 // what comes meanwhile wakes the sealer again
+			broken = missed
 			seals := extend(heads, events)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, rows, s.now())
 		}, db.AllOrganizations())
 		total += sealed
-		if err != nil || !full {
+		stuck = append(stuck, broken...)
+		if err != nil || !more {
 			return total, err
 		}
 	}
@@ -101,19 +105,21 @@ type unsealedRow struct {
 	First          int64
 }
 
-// whole returns the events of those rows of which all are there, and these rows. Where
-// one is missing somebody has deleted it. Then the others of its row keep waiting, which
-// is reported: sealed, they would say that there were no more of them.
-func whole(waiting []noted) ([]row, []unsealedRow) {
-	there := map[unsealedRow]int{}
+// whole returns the events of those rows of which all are there, these rows, and those of
+// which one is missing: somebody has deleted it. Then the others of its row keep waiting,
+// which is reported: sealed, they would say that there were no more of them.
+func whole(waiting []noted) (events []row, rows, missed []unsealedRow) {
+	broken := map[unsealedRow]bool{}
 	for _, w := range waiting {
-		there[unsealedRow{w.Event.OrganizationID, w.First}]++
+		if r := w.row(); w.Event.Sequence == 0 && !broken[r] {
+			broken[r] = true
+			missed = append(missed, r)
+		}
 	}
-	events := make([]row, 0, len(waiting))
-	var rows []unsealedRow
+	events = make([]row, 0, len(waiting))
 	for _, w := range waiting {
-		r := unsealedRow{w.Event.OrganizationID, w.First}
-		if there[r] != w.Size {
+		r := w.row()
+		if broken[r] {
 			continue
 		}
 		events = append(events, w.Event)
@@ -121,7 +127,7 @@ func whole(waiting []noted) ([]row, []unsealedRow) {
 			rows = append(rows, r)
 		}
 	}
-	return events, rows
+	return events, rows, missed
 }
 
 // extend gives the events the next positions of their chains, and moves the heads.

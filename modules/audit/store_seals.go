@@ -38,10 +38,11 @@ func headsOf(rows []chainRow) []head {
 	return heads
 }
 
-// lockChains takes the chains for which events wait and which no other instance is
-// working on. What waits is read in a later statement: it must see what the one
-// who held the lock before has committed. Indexes: the primary keys.
-func (store) lockChains(ctx context.Context, limit int) ([]head, error) {
+// lockChains takes the chains for which events wait, beside those rows that cannot be
+// sealed, and which no other instance is working on. What waits is read in a later
+// statement: it must see what the one who held the lock before has committed. Indexes:
+// the primary keys.
+func (store) lockChains(ctx context.Context, limit int, but []unsealedRow) ([]head, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -66,11 +67,29 @@ func (store) lockChains(ctx context.Context, limit int) ([]head, error) {
 	var locked []chainRow
 	err = tx.Raw(`
 		SELECT organization_id, last_position, last_hash FROM audit_chains c
-		WHERE EXISTS (SELECT FROM audit_unsealed u WHERE u.organization_id = c.organization_id)
+		WHERE EXISTS (SELECT FROM audit_unsealed u WHERE u.organization_id = c.organization_id AND NOT EXISTS (
+			SELECT FROM unnest($2::uuid[], $3::bigint[]) AS b (organization_id, sequence)
+			WHERE b.organization_id = u.organization_id AND b.sequence = u.sequence))
 		ORDER BY organization_id
-		LIMIT ?
-		FOR UPDATE SKIP LOCKED`, limit).Scan(&locked).Error
+		LIMIT $1
+		FOR UPDATE SKIP LOCKED`, limit, db.UUIDs(ownersOf(but)), firstsOf(but)).Scan(&locked).Error
 	return headsOf(locked), err
+}
+
+func ownersOf(rows []unsealedRow) []uuid.UUID {
+	owners := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		owners[i] = r.OrganizationID
+	}
+	return owners
+}
+
+func firstsOf(rows []unsealedRow) []int64 {
+	firsts := make([]int64, len(rows))
+	for i, r := range rows {
+		firsts[i] = r.First
+	}
+	return firsts
 }
 
 // eventColumns are those of a [row]. As text, json is what was written, byte for byte.
@@ -79,14 +98,17 @@ const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, 
 
 // noted is an event that waits for its seal, in a row of audit_unsealed.
 type noted struct {
-	First int64 // of the row: the sequence number of its first event
-	Size  int   // of the row, in events
-	Event row   `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
+	Owner uuid.UUID // of the row
+	First int64     // of the row: the sequence number of its first event
+	Event row       `gorm:"embedded"` // zero where it is missing; named, since gorm passes over embedded types that are not exported
 }
 
-// unsealed returns what waits for the chains, in the order of their sequence numbers:
-// of each as many rows as make up so many events. Indexes: the primary keys.
-func (store) unsealed(ctx context.Context, chains []head, limit int) ([]noted, error) {
+func (n noted) row() unsealedRow { return unsealedRow{n.Owner, n.First} }
+
+// unsealed returns what waits for the chains, beside those rows that cannot be sealed, in
+// the order of their sequence numbers: of each as many rows as make up so many events.
+// Indexes: the primary keys.
+func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsealedRow) ([]noted, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -97,18 +119,21 @@ func (store) unsealed(ctx context.Context, chains []head, limit int) ([]noted, e
 	}
 	var waiting []noted
 	err = tx.Raw(`
-		SELECT w.sequence AS first, w.size, `+eventColumns+`
+		SELECT w.organization_id AS owner, w.sequence AS first, `+eventColumns+`
 		FROM unnest($1::uuid[]) AS c (organization_id)
 		CROSS JOIN LATERAL (
 			SELECT u.organization_id, u.sequence, u.sequences, u.times, cardinality(u.sequences) AS size,
 				sum(cardinality(u.sequences)) OVER (ORDER BY u.sequence) AS so_far
-			FROM audit_unsealed u WHERE u.organization_id = c.organization_id ORDER BY u.sequence LIMIT $2) w
+			FROM audit_unsealed u WHERE u.organization_id = c.organization_id AND NOT EXISTS (
+				SELECT FROM unnest($3::uuid[], $4::bigint[]) AS b (organization_id, sequence)
+				WHERE b.organization_id = u.organization_id AND b.sequence = u.sequence)
+			ORDER BY u.sequence LIMIT $2) w
 		CROSS JOIN LATERAL unnest(w.sequences, w.times) AS k (sequence, occurred_at)
-		CROSS JOIN LATERAL (
+		LEFT JOIN LATERAL (
 			SELECT * FROM audit_events a
-			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e
+			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e ON true
 		WHERE w.so_far - w.size < $2
-		ORDER BY e.organization_id, e.sequence`, db.UUIDs(organizations), limit).Scan(&waiting).Error
+		ORDER BY w.organization_id, k.sequence`, db.UUIDs(organizations), limit, db.UUIDs(ownersOf(but)), firstsOf(but)).Scan(&waiting).Error
 	return waiting, err
 }
 
@@ -125,10 +150,6 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 	for i, s := range seals {
 		organizations[i], positions[i], times[i], sequences[i], hashes[i] = s.OrganizationID, s.Position, s.OccurredAt, s.Sequence, s.Hash[:]
 	}
-	owners, firsts := make([]uuid.UUID, len(rows)), make([]int64, len(rows))
-	for i, r := range rows {
-		owners[i], firsts[i] = r.OrganizationID, r.First
-	}
 	err = tx.Exec(`
 		WITH sealed AS (
 			INSERT INTO audit_seals (organization_id, position, occurred_at, sequence, hash, sealed_at)
@@ -137,7 +158,7 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 		)
 		DELETE FROM audit_unsealed u USING unnest($7::uuid[], $8::bigint[]) AS r (organization_id, sequence)
 		WHERE u.organization_id = r.organization_id AND u.sequence = r.sequence`,
-		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(owners), firsts).Error
+		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(ownersOf(rows)), firstsOf(rows)).Error
 	if err != nil {
 		return err
 	}

@@ -98,3 +98,22 @@ func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Dura
 		LIMIT @limit`, map[string]any{"organization": organization, "longer": longer.Seconds(), "limit": maxProblems}).Scan(&found).Error
 	return found, err
 }
+
+// missing returns the sequence numbers of events that wait for their seal and are not
+// there. Indexes: the primary keys.
+func (store) missing(ctx context.Context, organization uuid.UUID) ([]int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []int64
+	err = tx.Raw(`
+		SELECT k.sequence FROM audit_unsealed u
+		CROSS JOIN LATERAL unnest(u.sequences, u.times) AS k (sequence, occurred_at)
+		WHERE u.organization_id = @organization AND NOT EXISTS (
+			SELECT FROM audit_events e
+			WHERE e.organization_id = u.organization_id AND e.occurred_at = k.occurred_at AND e.sequence = k.sequence)
+		ORDER BY k.sequence
+		LIMIT @limit`, map[string]any{"organization": organization, "limit": maxProblems}).Scan(&found).Error
+	return found, err
+}

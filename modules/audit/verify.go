@@ -77,7 +77,7 @@ const verifyBatch = 2000
 //
 //   - position: positions are 1, 2, 3, … up to the last one noted, or go on from
 //     the newest checkpoint
-//   - event: every seal has its event
+//   - event: every seal has its event, and so has whatever waits for one
 //   - hash: every seal's hash is that of its event, after the hash before
 //   - head: the chain notes the hash of its last position
 //   - unsealed: every event has its seal, or waits for it, and not for long
@@ -188,14 +188,22 @@ func (p part) checkHead(at head, r *Findings) {
 	}
 }
 
-// verifyEvents looks for events without a seal.
+// verifyEvents looks for events without a seal, and for what waits for a seal without
+// being there.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
-	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) ([]looseEvent, error) {
+	var missing []int64
+	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (_ []looseEvent, err error) {
 		if err := db.Admit(ctx, organization); err != nil {
+			return nil, err
+		}
+		if missing, err = s.store.missing(ctx, organization); err != nil {
 			return nil, err
 		}
 		return s.store.loose(ctx, organization, sealWithin)
 	})
+	for _, sequence := range missing {
+		r.add(Finding{organization, "event", 0, sequence, "an event that waits for its seal", "none"})
+	}
 	for _, e := range loose {
 		found := "none, and it does not wait for one"
 		if e.Waits {

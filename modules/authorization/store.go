@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"gorm.io/gorm"
 
 	"omnirapeutic/platform/calendar"
@@ -215,12 +216,18 @@ func (store) stranded(ctx context.Context, id uuid.UUID, start, end calendar.Dat
 	return s, err
 }
 
+// delete removes an authorization. The error is [ErrHasHistory] where something refers to
+// it, of whatever table: an appointment that holds nothing has left nothing in these.
 func (store) delete(ctx context.Context, id uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
 	}
-	return changedOne(tx.Where("id = ?", id).Delete(&Authorization{}))
+	err = changedOne(tx.Where("id = ?", id).Delete(&Authorization{}))
+	if db.SQLState(err) == pgerrcode.ForeignKeyViolation {
+		return ErrHasHistory.Because(err)
+	}
+	return err
 }
 
 // reservations lists an authorization's reservations in the order of their ids.

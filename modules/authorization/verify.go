@@ -71,9 +71,13 @@ const verifyBatch = 200
 //   - reservations-used, reservations-scheduled: … and of the reservations
 //   - booked-by-date: where caps count by date, what they count is too
 //   - reservation: every reservation is the sum of its entries
+//   - age: … and as old as the first of them
+//   - service-date: … and for the day of the last one that reserved
 //   - next-expiry: the noted moment of the next expiry is not after that of an open hold
 //   - appointment: every open appointment has exactly its reservation, and no open
 //     reservation names an appointment that is not open
+//   - session: what sessions have used of the authorization is what was consumed for
+//     their appointments
 //   - overdue: no hold is open past its expiry for longer than the sweeper takes,
 //     where one runs
 //
@@ -121,7 +125,11 @@ func (r *Report) add(b books, problems []Problem) {
 	r.Authorizations++
 	r.Reservations += len(b.reservations)
 	r.Entries += len(b.entries)
-	r.Appointments += len(b.holds)
+	for _, h := range b.holds {
+		if !h.Settled {
+			r.Appointments++
+		}
+	}
 	r.ProblemCount += len(problems)
 	r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
 }
@@ -134,6 +142,7 @@ func (b books) check(overdue time.Time) []Problem {
 	a.compareCounters()
 	a.compareReservations(overdue)
 	a.compareAppointments()
+	a.compareSessions()
 	return a.problems
 }
 
@@ -184,11 +193,15 @@ func (a *audit) apply(e *Entry) {
 	var sum Reservation
 	if e.ReservationID != nil {
 		sum = a.sums[*e.ReservationID]
+		if sum.Sequence == 0 {
+			sum.Sequence = e.Sequence
+		}
 	}
 	switch e.Kind {
 	case Reserve:
 		a.balance.Scheduled += e.Units
 		sum.Units += e.Units
+		sum.ServiceDate = e.ServiceDate
 	case Release, Expire:
 		a.balance.Scheduled -= e.Units
 		sum.Released += e.Units
@@ -234,6 +247,8 @@ func (a *audit) compareReservations(overdue time.Time) {
 		sum := a.sums[r.ID]
 		a.expect("reservation", nil, r.ID,
 			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
+		a.expect("age", nil, r.ID, sum.Sequence, r.Sequence)
+		a.expect("service-date", nil, r.ID, sum.ServiceDate, r.ServiceDate)
 		if r.Open() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
 			a.expect("next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
 		}

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// AppointmentHold is what an open appointment holds of an authorization, by the
-// account of whoever keeps appointments.
+// AppointmentHold is what an open appointment holds of an authorization, or what the
+// session of a completed one has used of it, by the account of whoever keeps appointments.
 type AppointmentHold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
@@ -18,6 +18,7 @@ type AppointmentHold struct {
 	ReservationID   *uuid.UUID // nil: it has never held anything
 	Units           int
 	ServiceDate     calendar.Date
+	Settled         bool // the session's: nothing is held any more
 }
 
 // addHolds fills in what appointments say that they hold, in the transaction that
@@ -53,6 +54,27 @@ func (p promise) String() string {
 	return fmt.Sprintf("%d units on %s for appointment %s", p.units, p.day, p.appointment)
 }
 
+// compareSessions checks that for every completed appointment as many units were consumed
+// as its session says.
+func (a *audit) compareSessions() {
+	consumed := make(map[uuid.UUID]int, len(a.reservations))
+	for _, r := range a.reservations {
+		consumed[r.ID] = r.Consumed
+	}
+	for _, h := range a.holds {
+		if !h.Settled {
+			continue
+		}
+		var reservation uuid.UUID
+		if h.ReservationID != nil {
+			reservation = *h.ReservationID
+		}
+		if used := consumed[reservation]; used != h.Units {
+			a.expect("session", nil, reservation, fmt.Sprintf("%d units used by the session of appointment %s", h.Units, h.AppointmentID), fmt.Sprint(used))
+		}
+	}
+}
+
 // compareAppointments checks that every open appointment has exactly its
 // reservation, and that no open reservation names one that is not open.
 func (a *audit) compareAppointments() {
@@ -60,6 +82,7 @@ func (a *audit) compareAppointments() {
 	for _, h := range a.holds {
 		p := promise{h.AppointmentID, h.Units, h.ServiceDate}
 		switch {
+		case h.Settled:
 		case h.Units == 0:
 		case h.ReservationID == nil:
 			a.expect("appointment", nil, uuid.Nil, p.String(), "no reservation")

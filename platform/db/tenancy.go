@@ -179,7 +179,8 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 
 	began := time.Now()
-	results := c.Conn.Conn().SendBatch(a.caller, &batch)
+	// The attempt is told what goes wrong here, as with any statement.
+	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
 	_, err := results.Exec()
 	for _, table := range a.unit.locks {
 		if err == nil {

@@ -76,9 +76,17 @@ func (r *reading) uuid(text string, v reflect.Value) {
 	*v.Addr().Interface().(*uuid.UUID) = id
 }
 
+// instant takes what can be written again, here and in UTC. Go reads offsets of a day and
+// more, and years in UTC past 9999, but does not write them.
 func (r *reading) instant(text string, v reflect.Value) {
 	var t time.Time
-	if t.UnmarshalText([]byte(text)) != nil {
+	err := t.UnmarshalText([]byte(text))
+	for _, each := range []time.Time{t, t.UTC()} {
+		if err == nil {
+			_, err = each.MarshalText()
+		}
+	}
+	if err != nil {
 		r.fail("format", wordsInstant)
 		return
 	}

@@ -29,6 +29,9 @@ const (
 	BeforeServer Place = iota
 	// BeforeAnswer breaks both sides once the server has carried the statement out.
 	BeforeAnswer
+	// InAnswer breaks both sides once the server has carried the statement out, and the
+	// first row of its answer has reached the client.
+	InAnswer
 	// InFlight breaks the client's side, and gives the statement, one without
 	// arguments, to the server when the fault is released.
 	InFlight
@@ -217,8 +220,9 @@ type link struct {
 	statements     map[string]string // prepared: name → SQL
 	last           string            // the statement before
 
-	mu     sync.Mutex
-	broken *Fault // nothing reaches the client any more
+	mu      sync.Mutex
+	broken  *Fault // nothing reaches the client any more
+	pending int    // statements before, whose answers have not come yet
 }
 
 // forwardQuestions carries what the client sends.
@@ -240,6 +244,9 @@ func (l *link) forwardQuestions() {
 		if sql := l.executed(m); sql != "" {
 			f := l.proxy.faultAt(l.last, sql)
 			l.last = sql
+			if f == nil || f.place == Held {
+				l.await(1)
+			}
 			if f != nil && f.place == Held {
 				if !l.hold(f, m) {
 					return
@@ -248,7 +255,7 @@ func (l *link) forwardQuestions() {
 			}
 			if f != nil {
 				l.breakAt(f, m)
-				if f.place != BeforeAnswer {
+				if f.place != BeforeAnswer && f.place != InAnswer {
 					return
 				}
 				continue // what belongs to the statement follows, up to Sync
@@ -279,7 +286,7 @@ func (l *link) breakAt(f *Fault, m []byte) {
 	switch f.place {
 	case BeforeServer:
 		l.proxy.forget(l.server)
-	case BeforeAnswer:
+	case BeforeAnswer, InAnswer:
 		_ = write(l.server, m) // if it fails, the other direction ends the link
 	case InFlight:
 		l.proxy.forget(l.client)
@@ -292,6 +299,15 @@ func (l *link) brokenBy() *Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.broken
+}
+
+// await counts statements that are on their way to the server, or with -1 those that
+// it has answered, and returns how many there are.
+func (l *link) await(more int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending += more
+	return l.pending
 }
 
 // forwardAnswers carries what the server sends. Of a broken link it waits for the
@@ -311,10 +327,16 @@ func (l *link) forwardAnswers() {
 		if err != nil {
 			return
 		}
-		if m[0] == 'Z' {
+		switch m[0] {
+		case 'C': // CommandComplete
+			l.await(-1)
+		case 'Z':
 			l.proxy.turns.Add(1)
 		}
-		if f == nil && write(l.client, m) != nil {
+		if (f == nil || f.place == InAnswer) && write(l.client, m) != nil {
+			return
+		}
+		if f != nil && f.place == InAnswer && m[0] == 'D' && l.await(0) == 0 { // DataRow
 			return
 		}
 	}
