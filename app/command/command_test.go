@@ -52,7 +52,8 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 			logtest.Secret("the secret of tokens", value)
 		}
 	}
-	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
+	const briefly = "GORACE=atexit_sleep_ms=100" // the race detector watches every process for a second after its end
+	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
 	return c
 }
 
