@@ -31,7 +31,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				database := dbtest.New(t)
+				database := twoPractices.New(t)
 				proxy := wireproxy.Start(t, database.AppURL)
 				c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 				path := c.authorize(t, 10)
@@ -56,7 +56,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {
 		t.Run("it carries out a bulk once whose COMMIT "+it, func(t *testing.T) {
 			t.Parallel()
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
 			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			one, other := c.authorize(t, 10), c.authorize(t, 10)
@@ -72,7 +72,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 	}
 	t.Run("it says that the outcome is unknown when it cannot be found out, and the key finds it later", func(t *testing.T) {
 		t.Parallel()
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
 		c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 		path := c.authorize(t, 10)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // key makes an API key of the own practice and returns its path and its text.
@@ -33,7 +32,7 @@ func TestAPIKeys(t *testing.T) {
 		path, text := c.key(t, "authorization:read", "authorization:reserve", "audit:read", "patient:read")
 		machine := c.as(text)
 		id := strings.TrimPrefix(path, "/api-keys/")
-		first := machine.with("Idempotency-Key", "k").with("X-Request-Id", "by-a-machine").post(t, authorization+"/reserve", body{"units": 5})
+		first := machine.with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5})
 		first.reservationID(t)
 		require.Equal(t, "true", second.as(text).with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5}).header.Get("Idempotency-Replayed"))
 		mine := c.admin().with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5})
@@ -45,9 +44,9 @@ func TestAPIKeys(t *testing.T) {
 		} {
 			require.Contains(t, string(raw), `"actorId":"`+id+`"`)
 		}
-		denied := machine.with("X-Request-Id", "denied-machine").post(t, authorization+"/consume", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
+		denied := machine.post(t, authorization+"/consume", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 		require.Equal(t, "authorization:consume", denied.body["permission"])
-		require.Contains(t, string(machine.get(t, "/admin/audit-events?outcome=denied").ok(t).raw), "denied-machine")
+		require.Contains(t, string(machine.get(t, "/admin/audit-events?outcome=denied").ok(t).raw), denied.request())
 		machine.get(t, "/auth/me").refused(t, http.StatusForbidden, "people-only")
 		machine.get(t, "/api-keys").refused(t, http.StatusForbidden, "forbidden")
 		machine.get(t, "/authorizations/"+uuid.NewString()).refused(t, http.StatusNotFound, "authorization-not-found")
@@ -132,7 +131,7 @@ func TestAPIKeys(t *testing.T) {
 // TestEachKeyHasARateOfItsOwn has one key ask too often.
 func TestEachKeyHasARateOfItsOwn(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_RATE_LIMIT=0.01", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")
 	_, one := c.key(t, "payer:read")
 	_, two := c.key(t, "payer:read")

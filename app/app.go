@@ -86,7 +86,7 @@ func New(d Dependencies) (*App, error) {
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})

@@ -160,7 +160,7 @@ func TestAppointmentCancelAgainstCompleteAgainstReschedule(t *testing.T) {
 
 func TestAppointmentConcurrencyFarAboveThePool(t *testing.T) { // 4
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(2)))
 	path := c.authorize(t, 1000)
 	var staff []uuid.UUID
@@ -244,7 +244,7 @@ func TestAppointmentCommitIsCut(t *testing.T) {
 		for _, key := range []string{"", "k"} {
 			t.Run("when COMMIT "+it+" "+key, func(t *testing.T) {
 				t.Parallel()
-				database := dbtest.New(t)
+				database := twoPractices.New(t)
 				proxy := wireproxy.Start(t, database.AppURL)
 				c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 				path := c.authorize(t, 10)
@@ -332,7 +332,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 // and move an appointment several times.
 func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	path := c.authorize(t, 100)
 	one, other := c.employ(t), c.employ(t)
@@ -406,7 +406,7 @@ func (c *clinic) tryAsOwner(t *testing.T, statement string, arguments ...any) er
 func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
 	return c, func(run func()) []string {
 		log.Reset()

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 const combining = "OMNI_COMBINE=true"
@@ -146,7 +145,7 @@ func reversed(all []string) []string {
 
 func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	c.asOwner(t, "ALTER TABLE unit_reservations ADD CONSTRAINT poisoned CHECK (reference <> 'poison')")
 	path := c.authorize(t, 100)
@@ -175,7 +174,7 @@ func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 
 func TestTheSameKeyWithinABatch(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	path, before := c.authorize(t, 100), c.authorize(t, 100)
 	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
@@ -208,7 +207,7 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 
 func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	one, other := c.authorize(t, 10), c.authorize(t, 10)
 	all := bulk(on(one, "reserve", body{"units": 5}), on(other, "reserve", body{"units": 11}))
@@ -231,7 +230,7 @@ func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
 // ask again later, with the same key.
 func TestTheQueueIsFull(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	const room, more = 5, 40
 	c := serve(t, database, database.Open(t), combining, fmt.Sprint("OMNI_COMBINE_QUEUE=", room))
 	path := c.authorize(t, 100)
@@ -261,7 +260,7 @@ func TestTheQueueIsFull(t *testing.T) {
 
 func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
 	patient := beside(t, c, database.Open(t), combining)
 	path := c.authorize(t, 10)
@@ -277,7 +276,7 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 // With other terms beside the total it waits its turn and has the lane alone.
 func TestAdjustingTogether(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	path := c.authorize(t, 10)
 	answers := make([]answer, 6)

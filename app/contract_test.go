@@ -69,6 +69,8 @@ func TestContract(t *testing.T) {
 			"payers":            "Those who authorize and pay.",
 			"insurances":        "Coverages of patients by payers.",
 			"service-codes":     "Services as payers name them.",
+			"service-pairs":     "Services that may run at the same time for one patient.",
+			"sign-in-policy":    "Whether people need a second factor.",
 			"identity-provider": "Signing in with an identity provider of the organization.",
 			"emergency-grants":  "Breaking the glass: reading what is out of reach, on record.",
 			"api-keys":          "Access for other systems.",
@@ -87,6 +89,7 @@ func TestContract(t *testing.T) {
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)
+		require.Contains(t, document.Tags, strings.Split(r.Path, "/")[1], "%s %s is in a group that is not described", r.Method, r.Path)
 		require.True(t, slices.ContainsFunc(examples[r.Name], func(e openapi.Example) bool { return e.Status == r.Endpoint.Status }),
 			"%s has no example of its success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})

@@ -12,7 +12,6 @@ import (
 
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // switchPath is where the own practice is disabled.
@@ -39,7 +38,7 @@ func (c *clinic) refresh(t testing.TB, token string) answer {
 // people sign in at both, and tries every way into it at both.
 func TestADisabledOrganizationIsClosed(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the switch ends a stream
 	second := beside(t, first, database.Open(t)).following(t)
@@ -126,7 +125,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 // that was not there when it happened.
 func TestAnInstanceThatStartsLaterKnowsWhatIsDisabled(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t))
 	first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
 	second := beside(t, first, database.Open(t)).following(t)
@@ -155,7 +154,7 @@ func TestWhoDisablesOrganizations(t *testing.T) {
 	c.admin().get(t, "/auth/me").ok(t)
 
 	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
-	off := c.root().with("If-Match", `"1"`).with("X-Request-Id", "off").put(t, c.switchPath(), body{"disabled": true}).ok(t)
+	off := c.root().with("If-Match", `"1"`).put(t, c.switchPath(), body{"disabled": true}).ok(t)
 	require.Equal(t, 2, off.number(t, "version"))
 	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"), "what is so already changes nothing")
 	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")

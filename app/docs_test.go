@@ -3,11 +3,17 @@ package app_test
 import (
 	"io"
 	"net/http"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/emergency"
 )
 
 // TestTheAPIsPageNeedsNothingFromElsewhere follows every link of the page.
@@ -42,4 +48,39 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, document, `"openapi": "3.1.0"`)
 	require.Contains(t, header.Get("Content-Type"), "application/json")
 	require.Contains(t, page, "/api/openapi.json")
+	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "a telephone shows it in its own width")
+	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
+		response, err := http.Head(c.url + path)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, "HEAD %s", path)
+	}
+}
+
+// TestTheAddressThatIsPrintedLeadsSomewhere opens in a browser what the program
+// says it listens on.
+func TestTheAddressThatIsPrintedLeadsSomewhere(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, path := range []string{"", "/", "/api", "/api/"} {
+		response, err := http.Get(c.url + path) // follows redirects, as a browser does
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, path)
+		require.Equal(t, "/api/docs", response.Request.URL.Path)
+	}
+}
+
+// TestEveryEventIsInTheDocs holds the table of live events to what is published.
+func TestEveryEventIsInTheDocs(t *testing.T) {
+	t.Parallel()
+	conventions, err := os.ReadFile("../docs/api.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(conventions), "\n## Live events\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()) {
+		require.Contains(t, table, "`"+kind.Name+"`")
+		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
+	}
 }

@@ -33,7 +33,7 @@ func whileInDoubt(t *testing.T, proxy *wireproxy.Proxy, one, other func() answer
 
 func TestTheSameKeyOnAnotherInstanceWhileACommitIsInDoubt(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	first := serve(t, database, database.Open(t, dbtest.WithPolicy(patientRetries), dbtest.Through(proxy.URL)))
 	second := beside(t, first, database.Open(t))
@@ -52,7 +52,7 @@ func TestTheSameKeyOnAnotherInstanceWhileACommitIsInDoubt(t *testing.T) {
 
 func TestTheSameKeyForSomethingElseWhileACommitIsInDoubt(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	c := serve(t, database, database.Open(t, dbtest.WithPolicy(patientRetries), dbtest.Through(proxy.URL)))
 	other := beside(t, c, database.Open(t)) // where nobody waits for the first

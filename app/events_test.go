@@ -30,10 +30,10 @@ const soon = 20 * time.Second
 // openLive starts a clinic that does not yet relay what it publishes.
 func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *clinic {
 	t.Helper()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID, tuning: tuning}
 	c.listen(t, database.Open(t, options...))
-	c.own, c.other = c.found(t, "own"), c.found(t, "other")
+	c.fill(t)
 	return c
 }
 
@@ -370,7 +370,7 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 func TestEventsOfAmbiguousCommits(t *testing.T) {
 	t.Parallel()
 	for _, place := range []wireproxy.Place{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
 		c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 		path := c.authorize(t, 10)

@@ -20,12 +20,10 @@ import (
 	"omnirapeutic/app"
 	"omnirapeutic/app/command"
 	"omnirapeutic/config"
-	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -66,14 +64,6 @@ type clinic struct {
 	other    practice
 }
 
-// practice is one organization of the clinic with a user of every role.
-type practice struct {
-	id          uuid.UUID
-	tokens      map[rbac.Role]string
-	patient     uuid.UUID
-	serviceCode uuid.UUID
-}
-
 // clock is the program's time, which tests may set.
 type clock struct {
 	offset atomic.Int64
@@ -97,7 +87,7 @@ func (c *clock) advance(by time.Duration) { c.offset.Add(int64(by)) }
 // open starts a clinic. Options go to the database, for example to put a proxy in between.
 func open(t testing.TB, options ...dbtest.Option) *clinic {
 	t.Helper()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	return serve(t, database, database.Open(t, options...))
 }
 
@@ -107,8 +97,7 @@ func serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...st
 	t.Helper()
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: settings}
 	c.listen(t, opened)
-	c.own = c.found(t, "own")
-	c.other = c.found(t, "other")
+	c.fill(t)
 	return c
 }
 
@@ -150,50 +139,6 @@ func (c *clinic) metrics(t testing.TB) string {
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
-// found makes an organization with a user of every role, a patient and a service code.
-func (c *clinic) found(t testing.TB, name string) practice {
-	t.Helper()
-	ctx := t.Context()
-	organization, err := c.app.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: "America/New_York"})
-	require.NoError(t, err)
-	p := practice{id: organization.ID, tokens: map[rbac.Role]string{}}
-	system := identity.With(ctx, identity.System(organization.ID))
-	for _, role := range rbac.Roles() {
-		email := string(role) + "@" + name + ".test"
-		_, err := c.app.Access.CreateUser(system, organization.ID, rbac.NewUser{
-			Email: email, Name: string(role), Password: password, Roles: []rbac.Role{role},
-		})
-		require.NoError(t, err)
-		p.tokens[role] = c.signIn(t, name, role)
-	}
-	admin := c.as(p.tokens[rbac.Admin])
-	p.patient = admin.post(t, "/patients", body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
-	p.serviceCode = admin.post(t, "/service-codes", body{
-		"code": "97153", "description": "Treatment by protocol", "unitMinutes": 15,
-	}).created(t)
-	return p
-}
-
-// link says who the practice's users are: its TECHNICIAN is the practitioner, and has
-// the patients on the caseload; its PATIENT is the guardian of the same.
-func (c *clinic) link(t testing.TB, p practice, practitioner uuid.UUID, patients ...uuid.UUID) {
-	t.Helper()
-	const user = "(SELECT u.id FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id WHERE u.organization_id = $1 AND r.role = "
-	c.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = "+user+"'TECHNICIAN')", p.id, practitioner)
-	for _, patient := range patients {
-		c.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", p.id, practitioner, patient)
-		c.run(t, "INSERT INTO guardians VALUES ($1, "+user+"'PATIENT'), $2, 'GUARDIAN', now(), $2)", p.id, patient)
-	}
-}
-
-// signIn returns an access token of the user who has the role in the practice.
-func (c *clinic) signIn(t testing.TB, practice string, role rbac.Role) string {
-	t.Helper()
-	answer := c.as("").post(t, "/auth/login", body{"email": string(role) + "@" + practice + ".test", "password": password})
-	require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
-	return answer.text("accessToken")
-}
-
 // body is a JSON object.
 type body map[string]any
 
@@ -234,6 +179,12 @@ func (c caller) delete(t testing.TB, path string) answer {
 // text returns an answer that is no JSON.
 func (c caller) text(t testing.TB, path string) []byte {
 	t.Helper()
+	return c.fetch(t, path).raw
+}
+
+// fetch gets what is no JSON.
+func (c caller) fetch(t testing.TB, path string) answer {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
 	require.NoError(t, err)
 	if c.token != "" {
@@ -248,7 +199,7 @@ func (c caller) text(t testing.TB, path string) []byte {
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	return raw
+	return answer{status: response.StatusCode, header: response.Header, raw: raw}
 }
 
 func (c caller) send(t testing.TB, method, path string, b body) answer {
@@ -364,6 +315,9 @@ func (a answer) requireProblem(t testing.TB) {
 // program, and the words of what it is made of.
 var innards = regexp.MustCompile(`SQLSTATE|pgx|gorm|pq:|echo|duplicate key|violates|goroutine|panic|runtime error|nil pointer|` +
 	`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
+
+// request is the id under which the request is on record.
+func (a answer) request() string { return a.header.Get("X-Request-Id") }
 
 func (a answer) text(member string) string { s, _ := a.body[member].(string); return s }
 

@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // stranded returns the appointments of an impact, as id and cause.
@@ -150,7 +148,7 @@ func TestImpactOfACancellation(t *testing.T) {
 func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
 		who := c.employ(t)
 		for round := range 5 {

@@ -30,7 +30,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			patient, ok := db.Preset("aggressive")
 			require.True(t, ok)
 			options := []dbtest.Option{dbtest.WithPolicy(patient), func(c *db.Config) { c.NoLocks = mode.noLocks }}
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			first := serve(t, database, database.Open(t, options...), mode.settings...)
 			second := beside(t, first, database.Open(t, options...), mode.settings...)
 			path := first.authorize(t, 20)

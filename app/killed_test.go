@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 )
 
@@ -43,7 +42,7 @@ func (c *clinic) contested(t testing.TB) (paths []string, totals map[string]int)
 func TestServerIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
 		c := serve(t, database, database.Open(t))
 		paths, totals := c.contested(t)
@@ -83,7 +82,7 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 // database notices that its connection is gone, and the other goes on.
 func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
 	victim, survivor := c.launch(t, database.AppURL, combining), c.launch(t, database.AppURL, combining)

@@ -9,12 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 func TestRateLimits(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	opened := database.Open(t)
 	c := serve(t, database, opened)
 	// Buckets that fill up in hours: the time that the test takes adds nothing.

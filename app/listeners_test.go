@@ -21,7 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // writeCertificate writes a certificate for 127.0.0.1 and its key into one file.
@@ -45,7 +44,7 @@ func writeCertificate(t *testing.T, path string, serial int64) {
 // SIGHUP, and tell when it ends.
 func TestServeEncrypts(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	path := filepath.Join(t.TempDir(), "server.pem")
 	writeCertificate(t, path, 1)
@@ -80,7 +79,7 @@ func TestServeEncrypts(t *testing.T) {
 // could.
 func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	serving := c.launch(t, database.AppURL)
 	require.Contains(t, serving.metrics(t), "omnirapeutic_http_requests_in_flight")
@@ -115,7 +114,7 @@ func (p *instance) metrics(t testing.TB) string {
 // addresses, at a server that trusts nobody and at one behind a proxy.
 func TestAHeadersAddressIsBelievedOfTrustedProxiesOnly(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	opened := database.Open(t)
 	direct := serve(t, database, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")
 	behind := beside(t, direct, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=2", "OMNI_TOKEN_RATE_LIMIT=0", "OMNI_TRUSTED_PROXIES=127.0.0.0/8, ::1")

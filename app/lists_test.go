@@ -116,3 +116,22 @@ func TestAuthorizationsAreSortedByTheirDates(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.admin().get(t, list).status)
 	}
 }
+
+// TestTheEndsOfAListStandInOrder: a mistake in a filter is told, and does not look
+// like a practice in which nothing happens.
+func TestTheEndsOfAListStandInOrder(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for path, ends := range map[string][2]string{
+		"/appointments":              {"2026-03-02", "2026-03-01"},
+		"/sessions":                  {"2026-03-02", "2026-03-01"},
+		"/admin/audit-events":        {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
+		"/admin/audit-events/export": {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
+	} {
+		wrong := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		require.Equal(t, "to must not be before from.", wrong.body["detail"], path)
+		for _, query := range []string{"?from=" + ends[1] + "&to=" + ends[0], "?from=" + ends[0] + "&to=" + ends[0], "?from=" + ends[0], "?to=" + ends[0]} {
+			require.Equal(t, http.StatusOK, c.admin().get(t, path+query).status, path+query)
+		}
+	}
+}

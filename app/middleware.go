@@ -45,35 +45,16 @@ func (s *Server) middleware() []echo.MiddlewareFunc {
 	}
 }
 
-const maxRequestID = 64
-
-// identify takes the client's X-Request-Id if it is a plain one, or makes one.
+// identify gives the request an id, in the answer, the log, the trail and the books. One
+// that a client sends is passed over: it could stand for several requests, or be that of
+// somebody else's, and could say of whom it was, where nothing is ever removed.
 func identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		given := c.Request().Header.Values(echo.HeaderXRequestID)
-		var id string
-		if len(given) == 1 && isRequestID(given[0]) {
-			id = given[0]
-		} else {
-			id = uuid.Must(uuid.NewV7()).String()
-		}
+		id := uuid.Must(uuid.NewV7()).String()
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		c.SetRequest(c.Request().WithContext(telemetry.WithRequestID(c.Request().Context(), id)))
 		return next(c)
 	}
-}
-
-func isRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for _, b := range []byte(id) {
-		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
-		if !letter && b != '.' && b != '_' && b != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 // observe logs and counts every request once, by the pattern of its route.
@@ -214,12 +195,18 @@ func (s *Server) isStream(c echo.Context) bool {
 // that cannot be told.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
+// errNoBearer is for a header that was meant to sign somebody in.
+var errNoBearer = identity.ErrUnauthenticated.With(nil, "The Authorization header must be given once, as the word Bearer, a space and the access token.")
+
 // authenticate puts the caller into the context. No database is asked.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		token, ok := bearerToken(c.Request().Header)
-		if !ok {
+		switch {
+		case !ok && c.Request().Header.Values(echo.HeaderAuthorization) == nil:
 			return identity.ErrUnauthenticated
+		case !ok:
+			return errNoBearer
 		}
 		ctx := c.Request().Context()
 		caller, err := s.check(ctx, token)

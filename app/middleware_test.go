@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,39 +21,36 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
+// TestRequestID: each request has an id of ours, whatever it brings along.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing, error) { return thing{telemetry.RequestID(ctx)}, nil }))
-	for name, c := range map[string]struct {
-		given []string
-		kept  bool
-	}{
-		"it keeps a plain one":              {[]string{"aZ09._-"}, true},
-		"it keeps one of 64 characters":     {[]string{strings.Repeat("a", 64)}, true},
-		"it replaces one that is longer":    {[]string{strings.Repeat("a", 65)}, false},
-		"it replaces one that is empty":     {[]string{""}, false},
-		"it replaces one with other bytes":  {[]string{"a b"}, false},
-		"it replaces one that is not ASCII": {[]string{"é"}, false},
-		"it replaces two":                   {[]string{"a", "b"}, false},
-		"it makes one":                      {nil, false},
+	seen := map[string]bool{}
+	for name, given := range map[string][]string{
+		"none":               nil,
+		"a plain one":        {"Ada-Example-2019-05-04"},
+		"an empty one":       {""},
+		"other bytes":        {"a\tb"},
+		"two":                {"a", "b"},
+		"one of ours":        {"019ac0de-0000-7000-8000-000000000001"},
+		"the same once more": {"019ac0de-0000-7000-8000-000000000001"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var headers []string
-			for _, id := range c.given {
-				headers = append(headers, "X-Request-Id", id)
-			}
-			w := s.do(t, http.MethodGet, "/api/v1/id", "", headers...)
-			id := w.Header().Get("X-Request-Id")
-			require.JSONEq(t, `{"name": "`+id+`"}`, w.Body.String())
-			if c.kept {
-				require.Equal(t, c.given[0], id)
-				return
-			}
-			made, err := uuid.Parse(id)
-			require.NoError(t, err)
-			require.Equal(t, uuid.Version(7), made.Version())
-		})
+		var headers []string
+		for _, id := range given {
+			headers = append(headers, "X-Request-Id", id)
+		}
+		w := s.do(t, http.MethodGet, "/api/v1/id", "", headers...)
+		require.Len(t, w.Header().Values("X-Request-Id"), 1, name)
+		id := w.Header().Get("X-Request-Id")
+		require.JSONEq(t, `{"name": "`+id+`"}`, w.Body.String(), name)
+		made, err := uuid.Parse(id)
+		require.NoError(t, err, name)
+		require.Equal(t, uuid.Version(7), made.Version(), name)
+		require.NotContains(t, given, id, name)
+		require.False(t, seen[id], name)
+		seen[id] = true
+		logged := s.events(t, "request")
+		require.Equal(t, id, logged[len(logged)-1]["request_id"], name)
 	}
 }
 
@@ -106,6 +104,19 @@ func TestAccess(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenSilent)
 		require.Equal(t, "token-not-checked", codeOf(t, w))
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
+	})
+	t.Run("it tells a header that is written wrongly from one that is not there", func(t *testing.T) {
+		detail := func(headers ...string) string {
+			w := s.do(t, http.MethodPost, "/api/v1/read", "", headers...)
+			require.Equal(t, "unauthenticated", codeOf(t, w))
+			var problem struct{ Detail string }
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem))
+			return problem.Detail
+		}
+		require.Equal(t, "Sign in first: this needs a valid access token.", detail())
+		for _, value := range []string{tokenReader, "Basic " + tokenReader, "Bearer ", "Bearer"} {
+			require.Equal(t, "The Authorization header must be given once, as the word Bearer, a space and the access token.", detail("Authorization", value), value)
+		}
 	})
 	t.Run("it decides before the request is read", func(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read?unknown=1", "{not json", "Authorization", "Bearer "+tokenNobody)
@@ -249,7 +260,7 @@ func TestAddresses(t *testing.T) {
 	s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public, nothing))
 	t.Run("it answers 404 where nothing is", func(t *testing.T) {
 		t.Parallel()
-		for _, path := range []string{"/", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
+		for _, path := range []string{"/else", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
 			w := s.do(t, http.MethodGet, path, "")
 			require.Equal(t, http.StatusNotFound, w.Code, path)
 			require.Equal(t, "route-not-found", codeOf(t, w))

@@ -132,7 +132,7 @@ func TestAPostWithAKeyWhoseCommitIsCut(t *testing.T) {
 	} {
 		t.Run("it is done once when "+it, func(t *testing.T) {
 			t.Parallel()
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
 			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			before := c.patients(t)

@@ -37,7 +37,11 @@ func challengeOf(text string) string {
 // knows the people.
 func openWithProvider(t testing.TB, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
 	t.Helper()
-	database := dbtest.New(t)
+	return openWithProviderOn(t, twoPractices.New(t), known...)
+}
+
+func openWithProviderOn(t testing.TB, database dbtest.Database, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
+	t.Helper()
 	c := serve(t, database, database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	p := openidtest.Start(t, redirectURI, known...)
 	c.admin().send(t, http.MethodPut, provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
@@ -275,6 +279,29 @@ func TestAProviderThatDoesNotAnswer(t *testing.T) {
 	c.admin().send(t, http.MethodPut, provider, body{"issuer": p.Issuer, "clientId": "x", "clientSecret": "x"}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, openidtest.ClientID, c.admin().get(t, provider).ok(t).body["clientId"], "nothing was changed")
+}
+
+// TestAFailureOfOursEndsOnThePageToo: whoever comes back from a provider sees the
+// frontend's page, whatever went wrong, and never a problem document.
+func TestAFailureOfOursEndsOnThePageToo(t *testing.T) {
+	t.Parallel()
+	server := dbtest.Server(t, true)
+	c, p := openWithProviderOn(t, dbtest.Of(server), scheduler)
+	j := c.begin(t)
+	back := p.SignIn(t, j.sentTo, scheduler.Subject)
+
+	odd := c.as("").get(t, "/auth/oidc/callback?state="+strings.Repeat("x", 300))
+	require.Equal(t, []any{http.StatusFound, frontendURL + "#error=validation-failed"}, []any{odd.status, odd.header.Get("Location")})
+	require.Equal(t, "no-store", odd.header.Get("Cache-Control"))
+
+	_, err := c.owner(t).ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
+	require.NoError(t, err)
+	cancelled := *back
+	cancelled.RawQuery = strings.Replace(back.RawQuery, "code=", "error=access_denied&was=", 1)
+	c.back(t, j, &cancelled).landed(t, "not-recorded")
+
+	require.NoError(t, server.Stop(t.Context()))
+	c.back(t, j, back).landed(t, "database-unavailable")
 }
 
 func TestIdentityProvidersAreManaged(t *testing.T) {

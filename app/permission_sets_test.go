@@ -10,7 +10,6 @@ import (
 
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // set returns what a role may do, as the API tells it.
@@ -131,9 +130,11 @@ func TestNobodyPutsIntoASetWhatTheyDoNotHold(t *testing.T) {
 		c.admin().put(t, "/permission-sets/ADMIN", with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).refused(t, http.StatusForbidden, "beyond-own-permissions")
 		user := c.hire(t, c.own, "cy@own.test", rbac.Biller)
 		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).refused(t, http.StatusForbidden, "beyond-own-permissions")
-		c.admin().put(t, "/permission-sets/SCHEDULER", without(c.admin().set(t, rbac.Scheduler), "calendar:manage")).ok(t)
+		fewer := without(c.admin().set(t, rbac.Scheduler), "calendar:manage")
+		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).refused(t, http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status, "what is shipped can always be had again")
 		c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).ok(t)
+		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).ok(t)
 		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
 	})
 }
@@ -159,11 +160,38 @@ func TestWhoGivesBackWhatIsShipped(t *testing.T) {
 	}
 }
 
+// TestNobodyTakesFromThoseWhoMayDoMore has a scheduler change sets: those that hold no
+// more than a scheduler does, and no others, however little is taken from them.
+func TestNobodyTakesFromThoseWhoMayDoMore(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.admin().put(t, "/permission-sets/SCHEDULER", with(with(c.admin().set(t, rbac.Scheduler), "permission-set:change", "ORGANIZATION"), "permission-set:read", "ORGANIZATION")).ok(t)
+	scheduler := c.as(c.own.tokens[rbac.Scheduler])
+	admin := c.admin().set(t, rbac.Admin)
+	beyond := func(a answer) { t.Helper(); a.refused(t, http.StatusForbidden, "beyond-own-permissions") }
+
+	beyond(scheduler.put(t, "/permission-sets/ADMIN", without(admin, "appointment:book"))) // which schedulers hold as well
+	beyond(scheduler.put(t, "/permission-sets/ADMIN", without(admin, "audit:read")))
+	beyond(scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}))
+	require.Equal(t, admin, c.admin().set(t, rbac.Admin))
+
+	c.admin().put(t, "/permission-sets/ADMIN", without(admin, "session:read-narrative")).ok(t)
+	beyond(scheduler.delete(t, "/permission-sets/ADMIN"))
+	require.Equal(t, false, c.admin().set(t, rbac.Admin)["shipped"], "what administrators have given away, nobody else gives them back")
+	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
+
+	c.admin().put(t, "/permission-sets/AUDITOR", body{"permissions": []body{{"permission": "patient:read", "scopes": []string{"ORGANIZATION"}}}}).ok(t)
+	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).ok(t)
+	beyond(scheduler.delete(t, "/permission-sets/AUDITOR")) // which is shipped with more
+	scheduler.put(t, "/permission-sets/SCHEDULER", without(c.admin().set(t, rbac.Scheduler), "permission-set:change")).ok(t)
+	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).refused(t, http.StatusForbidden, "forbidden")
+}
+
 // TestAPermissionSetHoldsOnEveryInstance changes a set at one instance, and looks at
 // what another makes of tokens that were issued before.
 func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the change ends a stream
 	second := beside(t, first, database.Open(t)).following(t)

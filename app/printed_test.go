@@ -9,7 +9,6 @@ import (
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -18,7 +17,7 @@ import (
 // TestMain looks at whatever all other tests have printed.
 func TestNothingOfPeopleIsPrinted(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
 	before := logtest.Looked()
 	admin := c.admin()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -152,6 +153,11 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 	s.logProblem(c, f, status, err)
 	if c.Response().Committed {
 		return // the answer had begun: nothing can be taken back
+	}
+	if page := s.operations[c.Request().Method+" "+c.Path()].ErrorPage; page != "" {
+		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+		_ = c.Redirect(http.StatusFound, page+"#error="+url.QueryEscape(f.Code())) // the browser may be gone
+		return
 	}
 	document, encodeErr := documentOf(c.Request(), f, status)
 	if encodeErr != nil {

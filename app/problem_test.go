@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +18,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 type shortage struct {
@@ -73,7 +75,7 @@ func TestProblem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newTestServer(t, public("/fail", func(context.Context, search) (httpx.None, error) { return httpx.None{}, c.err }))
-			w := s.do(t, http.MethodGet, "/api/v1/fail?q=Miller", "", "X-Request-Id", "r-1")
+			w := s.do(t, http.MethodGet, "/api/v1/fail?q=Miller", "")
 			require.Equal(t, c.status, w.Code)
 			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
@@ -90,7 +92,7 @@ func TestProblem(t *testing.T) {
 			require.NotEmpty(t, p.Detail)
 			require.Equal(t, c.status, p.Status)
 			require.Equal(t, "/api/v1/fail", p.Instance)
-			require.Equal(t, "r-1", p.RequestID)
+			require.Equal(t, w.Header().Get("X-Request-Id"), p.RequestID)
 		})
 	}
 	t.Run("it adds the details, and lets none of them hide its own members", func(t *testing.T) {
@@ -98,9 +100,9 @@ func TestProblem(t *testing.T) {
 		s := newTestServer(t, public("/fail", func(context.Context, httpx.None) (httpx.None, error) {
 			return httpx.None{}, authorization.ErrInsufficientUnits.With(shortage{5, "ACTIVE"}, "Available: %d", 5)
 		}))
-		w := s.do(t, http.MethodGet, "/api/v1/fail", "", "X-Request-Id", "r-1")
+		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
 		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units", "title": "The authorization has not enough units available.", "status": 409,
-			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "r-1", "available": 5}`, w.Body.String())
+			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())
 	})
 	t.Run("it lists wrong fields", func(t *testing.T) {
 		t.Parallel()
@@ -131,7 +133,7 @@ func TestProblemLog(t *testing.T) {
 	log := func(t *testing.T, err error) *testServer {
 		t.Helper()
 		s := newTestServer(t, public("/fail/:id", func(context.Context, searchIn) (httpx.None, error) { return httpx.None{}, err }))
-		s.do(t, http.MethodGet, "/api/v1/fail/Miller?q=Miller", `{"name": "Miller"}`, "X-Request-Id", "r-1")
+		s.do(t, http.MethodGet, "/api/v1/fail/Miller?q=Miller", `{"name": "Miller"}`)
 		return s
 	}
 	t.Run("it logs what is our own doing, once, with its cause", func(t *testing.T) {
@@ -142,7 +144,7 @@ func TestProblemLog(t *testing.T) {
 		require.Equal(t, "internal", found[0]["code"])
 		require.Equal(t, "error", found[0]["level"])
 		require.Equal(t, "/api/v1/fail/:id", found[0]["route"])
-		require.Equal(t, "r-1", found[0]["request_id"])
+		require.NotEmpty(t, found[0]["request_id"])
 	})
 	t.Run("it logs what contention there was", func(t *testing.T) {
 		t.Parallel()
@@ -165,4 +167,28 @@ func TestProblemLog(t *testing.T) {
 		require.Len(t, found, 1)
 		require.Equal(t, "thing:adjust", found[0]["permission"])
 	})
+}
+
+// TestEveryKindOfDenialIsOnRecord: whichever rule says no, by any of the codes of 403.
+func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
+	t.Parallel()
+	met := 0
+	for _, f := range fault.All() {
+		if statusOf(f) != http.StatusForbidden {
+			continue
+		}
+		met++
+		s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, f }))
+		require.Equal(t, http.StatusForbidden, s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenReader).Code)
+		kept := s.trail.Events()
+		require.Len(t, kept, 1, f.Code())
+		require.Equal(t, trail.Denied, kept[0].Outcome, f.Code())
+		require.Equal(t, someOrganization, kept[0].OrganizationID, f.Code())
+		require.NotEqual(t, uuid.Nil, kept[0].ActorID, f.Code())
+		require.NotEmpty(t, kept[0].RequestID, f.Code())
+		said, err := json.Marshal(kept[0].After)
+		require.NoError(t, err)
+		require.Contains(t, string(said), `"code":"`+f.Code()+`"`)
+	}
+	require.Greater(t, met, 5)
 }

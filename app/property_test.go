@@ -22,7 +22,6 @@ import (
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // How many requests each operation gets, and what they are made from. More, and
@@ -142,10 +141,10 @@ type propertyWorld struct {
 
 func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
 	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // every statement is printed, and looked at
-	c.own, c.other = c.found(t, "own"), c.found(t, "other")
+	c.fill(t)
 	w := &propertyWorld{c, known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
 	for _, role := range rbac.Roles() {
 		w.known.emails = append(w.known.emails, string(role)+"@own.test")

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
 
@@ -26,6 +28,7 @@ import (
 // who may be linked to any of them.
 type reached struct {
 	*clinic
+	linker                 *sql.DB // what writes the links
 	patients, staff, users []uuid.UUID
 
 	authorizations, insurances, feeds, appointments, sessions map[uuid.UUID]owned
@@ -36,8 +39,12 @@ type owned struct{ patients, staff []uuid.UUID }
 
 func openReached(t *testing.T) *reached {
 	t.Helper()
+	c := open(t)
+	linker, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, linker.Close()) })
 	w := &reached{
-		clinic: open(t), authorizations: map[uuid.UUID]owned{}, insurances: map[uuid.UUID]owned{},
+		clinic: c, linker: linker, authorizations: map[uuid.UUID]owned{}, insurances: map[uuid.UUID]owned{},
 		feeds: map[uuid.UUID]owned{}, appointments: map[uuid.UUID]owned{}, sessions: map[uuid.UUID]owned{},
 	}
 	admin := w.admin()
@@ -106,24 +113,35 @@ type links struct {
 // put writes the links in the place of those that are there.
 func (w *reached) put(t testing.TB, l links) {
 	t.Helper()
-	w.run(t, "DELETE FROM caseloads")
-	w.run(t, "DELETE FROM guardians")
-	w.run(t, "UPDATE users SET practitioner_id = NULL")
-	if l.practitioner != uuid.Nil {
-		w.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = $1", l.user, l.practitioner)
-	}
+	var caseloads, guardians []string
 	for n, p := range w.patients {
 		for m, who := range w.staff { // others have caseloads too
 			if who == l.practitioner && slices.Contains(l.caseload, p) || who != l.practitioner && (n+m)%2 == 0 {
-				w.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", w.own.id, who, p)
+				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.own.id, who, p))
 			}
 		}
 		for _, user := range w.users {
 			if user == l.user && slices.Contains(l.children, p) || user != l.user && n%2 == 0 {
-				w.run(t, "INSERT INTO guardians VALUES ($1, $2, $3, 'GUARDIAN', now(), $2)", w.own.id, user, p)
+				guardians = append(guardians, fmt.Sprintf("('%s', '%s', '%s', 'GUARDIAN', now(), '%[2]s')", w.own.id, user, p))
 			}
 		}
 	}
+	w.write(t, "DELETE FROM caseloads; DELETE FROM guardians; UPDATE users SET practitioner_id = NULL WHERE practitioner_id IS NOT NULL")
+	if l.practitioner != uuid.Nil {
+		w.write(t, fmt.Sprintf("UPDATE users SET practitioner_id = '%s' WHERE id = '%s'", l.practitioner, l.user))
+	}
+	if len(caseloads) > 0 {
+		w.write(t, "INSERT INTO caseloads VALUES "+strings.Join(caseloads, ", "))
+	}
+	if len(guardians) > 0 {
+		w.write(t, "INSERT INTO guardians VALUES "+strings.Join(guardians, ", "))
+	}
+}
+
+func (w *reached) write(t testing.TB, statements string) {
+	t.Helper()
+	_, err := w.linker.ExecContext(t.Context(), statements)
+	require.NoError(t, err)
 }
 
 // reaches says, without any SQL, whether somebody so linked reaches the patient.

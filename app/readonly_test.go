@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // TestDatabaseIsReadOnlyForAWhile has a database take no writes while clients book,
@@ -20,7 +18,7 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			c := serve(t, database, database.Open(t))
 			paths, totals := c.contested(t)
 			serving := c.launch(t, database.AppURL, mode)

@@ -29,7 +29,7 @@ func (c *clinic) following(t testing.TB) *clinic {
 // and looks at what another makes of their tokens and streams.
 func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the revocation ends a stream
 	second := beside(t, first, database.Open(t)).following(t)
@@ -59,7 +59,7 @@ func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
 // and disable the user, at one instance, and looks at both.
 func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	second := beside(t, first, database.Open(t)).following(t)
 	path := first.authorize(t, 8)

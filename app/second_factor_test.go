@@ -147,9 +147,16 @@ func TestASecondFactor(t *testing.T) {
 	trail := string(c.admin().get(t, "/admin/audit-events?limit=200").ok(t).raw)
 	for _, event := range []string{
 		`"action":"second-factor.begin"`, `"action":"second-factor.turn-on"`, `"action":"second-factor.use-recovery-code"`, `"after":{"left":9}`,
-		`"after":{"secondFactor":"code"}`, `"after":{"secondFactor":"recovery-code"}`, `"after":{"reason":"code-missing"}`, `"after":{"reason":"code"}`, `"after":{"reason":"code-used"}`,
+		`"after":{"secondFactor":"code"}`, `"after":{"secondFactor":"recovery-code"}`, `"after":{"reason":"code"}`, `"after":{"reason":"code-used"}`,
 	} {
 		require.Contains(t, trail, event)
+	}
+	asked := c.admin().get(t, "/admin/audit-events?action=second-factor.ask").ok(t).body["data"].([]any)
+	require.Len(t, asked, 1, "only once there was no code")
+	first := asked[0].(map[string]any)
+	require.Equal(t, []any{"done", nil, "user", "127.0.0.1", nil}, []any{first["outcome"], first["actorId"], first["subjectType"], first["address"], first["after"]})
+	for _, each := range c.admin().get(t, "/admin/audit-events?outcome=denied&limit=200").ok(t).body["data"].([]any) {
+		require.NotEqual(t, first["requestId"], each.(map[string]any)["requestId"], "nothing was denied by it")
 	}
 	for _, secret := range append(codes, begun.text("secret"), phone.wrong(), phone.code(0)) {
 		require.NotContains(t, trail, `"`+secret)

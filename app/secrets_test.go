@@ -58,7 +58,7 @@ func TestASecretIsToldAlsoWhenItsCommitIsCut(t *testing.T) {
 	} {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
 			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			keyed := c.admin().with("Idempotency-Key", "k")

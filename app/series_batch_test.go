@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // TestSeriesInABatchIsWhatTheOnesBeforeLeft has changes of single appointments share a
@@ -15,7 +13,7 @@ import (
 // be in a transaction of its own.
 func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
 	start := c.hour(t, 1, "09:00")
 	series := func(t *testing.T) (path string, all []string) {

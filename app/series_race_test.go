@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/db/dbtest"
 )
 
 // bothModes runs a test with transactions that are shared, and with one for each operation.
@@ -65,7 +64,7 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 		{3, "", 0, true},
 	}
 	bothModes(t, func(t *testing.T, mode string) {
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
 		for round := range 4 {
 			start, dates := c.atChange(t)
@@ -141,7 +140,7 @@ func TestSeriesOfAsManyAsThereMayBe(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
 		logger, log := logtest.NewNullLogger()
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), mode)
 		during := func(run func()) []string {
 			log.Reset()

@@ -174,6 +174,8 @@ func problemOf(r httpx.Route) string {
 		return "answers with a patientId and does not declare what data of patients it reads"
 	case r.Reads != "" && r.Permission == httpx.Public:
 		return "shows data of patients to anybody"
+	case r.ErrorPage != "" && r.Endpoint.Status != http.StatusFound:
+		return "answers programs, and sends browsers to a page where it fails"
 	case r.Endpoint.Streams && r.Method != http.MethodGet:
 		return "is a stream and not a GET"
 	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):

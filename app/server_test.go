@@ -194,12 +194,13 @@ func TestMount(t *testing.T) {
 		"it refuses a method and path twice": {[]httpx.Route{
 			route(http.MethodGet, "/a/:id", "a:b", one), route(http.MethodGet, "/a/:otherId", "a:b", other), route(http.MethodPut, "/a/:id", "a:b", one),
 		}, []string{"GET /a/:otherId is there twice"}},
-		"it refuses an unknown method":         {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
-		"it refuses a path without a slash":    {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
-		"it refuses a path in another form":    {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)}, []string{"path"}},
-		"it refuses a parameter nobody reads":  {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)}, []string{"[id]"}},
-		"it refuses a parameter that is not":   {[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"}},
-		"it names every route that is refused": {[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)}, []string{"/a", "/b"}},
+		"it refuses to send a program's errors to a page": {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b", Endpoint: httpx.Handle(http.StatusOK, nothing), ErrorPage: "https://a.test"}}, []string{"sends browsers"}},
+		"it refuses an unknown method":                    {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
+		"it refuses a path without a slash":               {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
+		"it refuses a path in another form":               {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)}, []string{"path"}},
+		"it refuses a parameter nobody reads":             {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)}, []string{"[id]"}},
+		"it refuses a parameter that is not":              {[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"}},
+		"it names every route that is refused":            {[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)}, []string{"/a", "/b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

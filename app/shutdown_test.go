@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 )
 
@@ -23,7 +22,7 @@ import (
 // for, whoever comes later is turned away, and the exit code is 0.
 func TestServerIsToldToStopUnderLoad(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	c := serve(t, database, database.Open(t))
 	path := c.authorize(t, 100)
@@ -74,7 +73,7 @@ func TestServerIsToldToStopUnderLoad(t *testing.T) {
 func TestServersTakeTurnsUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
-		database := dbtest.New(t)
+		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t))
 		paths, totals := c.contested(t)
 		var serving atomic.Pointer[instance]

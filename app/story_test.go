@@ -2,7 +2,9 @@ package app_test
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -30,7 +32,7 @@ type story struct {
 	c        *clinic
 	routes   map[string]httpx.Route
 	examples map[string][]openapi.Example
-	requests int
+	requests []string // their ids as they were, each followed by the one that is shown
 	told     []telling
 }
 
@@ -80,10 +82,8 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 	s.t.Helper()
 	r, ok := s.routes[operation]
 	require.True(s.t, ok, "there is no operation %s", operation)
-	s.requests++
-	id := fmt.Sprintf("example-%d", s.requests)
-	a := as.with("X-Request-Id", id).send(s.t, r.Method, path, b)
-	s.told = append(s.told, telling{r, id, a.status, a.raw})
+	a := as.send(s.t, r.Method, path, b)
+	s.keep(r, a)
 	e := openapi.Example{
 		Name: nameOf(summary), Summary: summary, Status: a.status, Path: map[string]string{},
 	}
@@ -100,10 +100,21 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		e.Request = request
 	}
 	if len(a.raw) > 0 && strings.Contains(a.header.Get("Content-Type"), "json") {
-		e.Response = asShown(s.t, operation, a)
+		e.Response = s.counted(asShown(s.t, operation, a))
 	}
 	s.examples[operation] = append(s.examples[operation], e)
 	return a
+}
+
+// keep takes note of a request.
+func (s *story) keep(r httpx.Route, a answer) {
+	s.told = append(s.told, telling{r, a.request(), a.status, a.raw})
+	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.told)))
+}
+
+// counted shows ids of requests, which are others each time, as counted ones.
+func (s *story) counted(shown []byte) []byte {
+	return []byte(strings.NewReplacer(s.requests...).Replace(string(shown)))
 }
 
 var notLetters = regexp.MustCompile(`[^a-z0-9]+`)
@@ -203,6 +214,14 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "verifyBooks", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
+	case "listEntries": // likewise, and each has that of the one before
+		for n, each := range a.body["data"].([]any) {
+			entry := each.(map[string]any)
+			entry["hash"] = sampleOf(n)
+			if n > 0 {
+				entry["previousHash"] = sampleOf(n - 1)
+			}
+		}
 	default:
 		if a.body["nextCursor"] == nil {
 			return a.raw
@@ -214,6 +233,12 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	text, err := json.Marshal(a.body)
 	require.NoError(t, err)
 	return text
+}
+
+// sampleOf is shown as the hash of the entry at a place.
+func sampleOf(n int) string {
+	sum := sha256.Sum256([]byte{byte(n)})
+	return hex.EncodeToString(sum[:])
 }
 
 const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
@@ -553,9 +578,9 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
 	var made struct{ Path string } // as it was answered, and not as it is shown
 	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
-	raw := c.as("").with("X-Request-Id", "example-calendar").text(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
-	s.told = append(s.told, telling{s.routes["readCalendar"], "example-calendar", http.StatusOK, raw})
-	text, err := json.Marshal(string(raw))
+	calendar := c.as("").fetch(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
+	s.keep(s.routes["readCalendar"], calendar)
+	text, err := json.Marshal(string(calendar.raw))
 	require.NoError(s.t, err)
 	s.examples["readCalendar"] = []openapi.Example{{
 		Name: "a-calendar", Summary: "A calendar", Status: http.StatusOK, Path: map[string]string{"file": "kUvW….ics"}, Response: text,
@@ -569,9 +594,9 @@ func (s *story) playAudit(admin caller) {
 	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
-	raw := admin.with("X-Request-Id", "example-export").text(s.t, path+"?action=user.sign-in&outcome=denied")
-	s.told = append(s.told, telling{r, "example-export", http.StatusOK, raw})
-	text, err := json.Marshal(string(anyHash.ReplaceAll(raw, []byte(`"hash":"`+sampleHash+`"`))))
+	exported := admin.fetch(s.t, path+"?action=user.sign-in&outcome=denied")
+	s.keep(r, exported)
+	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.raw, []byte(`"hash":"`+sampleHash+`"`)))))
 	require.NoError(s.t, err)
 	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Sign-ins that were refused", Status: http.StatusOK, Response: text}}
 }
@@ -624,7 +649,6 @@ func (s *story) hear(admin caller) {
 	require.NoError(s.t, err)
 	request.Header.Set("Authorization", "Bearer "+admin.token)
 	request.Header.Set("Last-Event-ID", "0")
-	request.Header.Set("X-Request-Id", "example-listen")
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
@@ -632,7 +656,7 @@ func (s *story) hear(admin caller) {
 	for lines := bufio.NewScanner(response.Body); strings.Count(told.String(), "\n\n") < 2 && lines.Scan(); {
 		told.WriteString(lines.Text() + "\n")
 	}
-	s.told = append(s.told, telling{s.routes["listenToEvents"], "example-listen", response.StatusCode, []byte(told.String())})
+	s.keep(s.routes["listenToEvents"], answer{status: response.StatusCode, header: response.Header, raw: []byte(told.String())})
 	text, err := json.Marshal(told.String())
 	require.NoError(s.t, err)
 	s.examples["listenToEvents"] = []openapi.Example{{

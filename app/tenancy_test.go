@@ -17,12 +17,10 @@ var reachesAll = map[string]struct {
 	"app/operator.go":                     {1, "an operator makes an organization, and its first user, where nobody can be signed in yet"},
 	"modules/appointments/feeds.go":       {1, "whoever comes with a calendar's link is nobody: its token says whose calendar it is"},
 	"modules/appointments/reminders.go":   {2, "reminders are due, and forgotten, in all organizations"},
-	"modules/appointments/service.go":     {1, "what was remembered of requests is forgotten in all organizations"},
 	"modules/audit/remove.go":             {1, "an operator's retention is about all trails; each is removed from by itself"},
 	"modules/audit/sealer.go":             {3, "one sealer serves all chains; what waits, and the heads, are told of all"},
 	"modules/audit/verify.go":             {1, "an operator verifies all trails; each is read by itself"},
 	"modules/authorization/expiry.go":     {1, "holds expire, and an operator verifies, in all organizations; for a caller it is the caller's"},
-	"modules/authorization/memory.go":     {1, "what was remembered of operations is forgotten in all organizations"},
 	"modules/events/deliver.go":           {1, "which webhooks have something due; each is served by itself"},
 	"modules/events/relay.go":             {3, "one relay moves the events of all organizations, tells how far their streams are, and forgets the old"},
 	"modules/rbac/apikey_use.go":          {2, "whose an API key is, its hash tells; when keys were last used is written for all at once"},
@@ -32,6 +30,7 @@ var reachesAll = map[string]struct {
 	"modules/rbac/signin.go":              {1, "at sign-in there is an address and no organization yet"},
 	"modules/rbac/users.go":               {2, "whether there is anybody at all, and whether the demo's addresses can sign in"},
 	"platform/idempotency/idempotency.go": {1, "old keys are forgotten in all organizations"},
+	"platform/operation/store.go":         {1, "what was remembered of operations is forgotten in all organizations"},
 }
 
 // TestWhatReachesAllOrganizations keeps those few, and each with a reason.

@@ -18,7 +18,7 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := dbtest.New(t)
+			database := twoPractices.New(t)
 			c := serve(t, database, database.Open(t))
 			paths, totals := c.contested(t)
 			instances := []*instance{c.launch(t, database.AppURL, mode), c.launch(t, database.AppURL, mode)}

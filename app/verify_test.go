@@ -11,7 +11,6 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
 
@@ -213,7 +212,7 @@ func TestEntriesAreNeverChanged(t *testing.T) {
 // time is over.
 func TestVerifyThatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	database := dbtest.New(t)
+	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_REQUEST_TIMEOUT=1s")
 	c.authorize(t, 10)
 	owner, err := sql.Open("pgx", database.OwnerURL)

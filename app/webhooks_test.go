@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -297,11 +298,13 @@ func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
 	whole := webhooks + "/" + c.admin().post(t, webhooks, body{"url": url}).created(t).String()
 	beyond(scheduler.patch(t, whole, body{"url": "https://elsewhere.example.com"}))
 	beyond(scheduler.patch(t, whole, body{"types": []string{"emergency.taken"}}))
-	scheduler.patch(t, whole, body{"url": url, "active": true}).ok(t) // as they are
+	scheduler.patch(t, whole, body{"url": url, "types": all}).ok(t) // as they are
+	beyond(scheduler.patch(t, whole, body{"active": true}))
 	require.Equal(t, 1, c.admin().get(t, whole).ok(t).number(t, "version"), "what was refused changed nothing")
 	scheduler.patch(t, whole, body{"active": false}).ok(t)
 	beyond(scheduler.patch(t, whole, body{"active": true}))
-	scheduler.post(t, whole+"/rotate-secret", nil).ok(t)
+	beyond(scheduler.post(t, whole+"/rotate-secret", nil))
+	scheduler.post(t, mine+"/rotate-secret", nil).ok(t)
 	c.admin().patch(t, whole, body{"active": true}).ok(t)
 	require.Equal(t, http.StatusNoContent, scheduler.delete(t, whole).status)
 
@@ -309,4 +312,103 @@ func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
 		c.admin().put(t, "/permission-sets/PRACTITIONER", with(c.admin().set(t, rbac.Practitioner), "webhook:manage", "ORGANIZATION")).ok(t)
 		beyond(c.as(c.own.tokens[rbac.Practitioner]).post(t, webhooks, body{"url": url, "types": []string{"emergency.taken"}}))
 	})
+}
+
+// deliveries waits until a webhook's are in these states, in the order of their events.
+func (c *clinic) deliveries(t testing.TB, path string, want ...string) {
+	t.Helper()
+	owner := c.owner(t)
+	var found []string
+	require.Eventually(t, func() bool {
+		found = texts(t, owner, `SELECT state FROM webhook_deliveries WHERE webhook_id = $1 ORDER BY position`, idOf(path))
+		return slices.Equal(want, found)
+	}, soon, 5*time.Millisecond, "%v, not %v", want, found)
+}
+
+// TestAWebhookIsSentWhatItsMakerReadsAtThatMoment takes from somebody who has entered a
+// webhook what it takes, and gives it back; an administrator takes the webhook over.
+func TestAWebhookIsSentWhatItsMakerReadsAtThatMoment(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, quick).live(t)
+	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
+	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
+	r := receive(t)
+	made := c.enter(t, "cy@own.test").post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance"}})
+	path := webhooks + "/" + made.created(t).String()
+	require.Equal(t, idOf(user), made.text("answeredBy"))
+	authorization := c.authorize(t, 100)
+	happen := func() { t.Helper(); c.admin().post(t, authorization+"/reserve", body{"units": 1}).reservationID(t) }
+
+	happen()
+	c.deliveries(t, path, "DELIVERED")
+	c.admin().patch(t, user, body{"disabled": true}).ok(t)
+	happen()
+	c.deliveries(t, path, "DELIVERED", "WITHHELD")
+	require.Len(t, r.messages(), 1)
+	withheld := c.admin().get(t, path+"/deliveries?state=WITHHELD").ok(t).body["data"].([]any)[0].(map[string]any)
+	require.Equal(t, []any{0.0, nil, nil, "whoever answers for the webhook may not read this, or not manage webhooks any more"},
+		[]any{withheld["attempts"], withheld["nextAttemptAt"], withheld["lastStatus"], withheld["lastError"]})
+
+	c.admin().patch(t, user, body{"disabled": false}).ok(t)
+	happen()
+	c.deliveries(t, path, "DELIVERED", "WITHHELD", "DELIVERED")
+	c.enter(t, "cy@own.test").patch(t, path, body{"active": true}).ok(t)
+	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED")
+
+	c.admin().put(t, user+"/roles", body{"roles": []string{"BILLER"}}).ok(t) // who reads balances, and manages no webhooks
+	happen()
+	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "WITHHELD")
+	c.admin().post(t, path+"/deliveries/4/redeliver", nil).ok(t)
+	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "WITHHELD")
+	require.Len(t, r.messages(), 3)
+
+	version := c.admin().get(t, path).ok(t).number(t, "version")
+	taken := c.admin().patch(t, path, body{"active": true}).ok(t)
+	require.NotEqual(t, idOf(user), taken.text("answeredBy"))
+	require.Equal(t, version+1, taken.number(t, "version"))
+	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "DELIVERED")
+	require.Equal(t, version+1, c.admin().patch(t, path, body{"active": true}).ok(t).number(t, "version"), "what is so already changes nothing")
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=webhook.change&limit=1").ok(t).raw), `"changed":["answeredBy"]`)
+	require.Len(t, r.await(t, 4), 4)
+	c.requireClean(t)
+}
+
+// TestAWebhookOfWhichSomeMayBeRead takes one permission from administrators: events that
+// need it are withheld, and do not stand in the way of others.
+func TestAWebhookOfWhichSomeMayBeRead(t *testing.T) {
+	t.Parallel()
+	c := openLive(t, quick)
+	r := receive(t)
+	path := webhooks + "/" + c.admin().post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance", "appointment.booked"}}).created(t).String()
+	authorization, who := c.authorize(t, 100), c.employ(t)
+	for day := range 10 { // more than are taken at once
+		c.book(t, c.booking(authorization, who, c.hour(t, day+1, "15:00"), hour))
+	}
+	c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "appointment:read")).ok(t)
+	c.live(t)
+	require.Eventually(t, func() bool {
+		return c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'DELIVERED'") == 10 &&
+			c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'WITHHELD'") == 10
+	}, soon, 5*time.Millisecond)
+	for _, m := range r.messages() {
+		require.Contains(t, string(m.raw), `"type":"authorization.balance"`)
+	}
+
+	t.Run("nor is it listed to them, or sent again", func(t *testing.T) {
+		seen := c.admin().get(t, path+"/deliveries?limit=200").ok(t).body["data"].([]any)
+		require.Len(t, seen, 10)
+		for _, each := range seen {
+			require.Equal(t, "authorization.balance", each.(map[string]any)["type"])
+		}
+		hidden := texts(t, c.owner(t), `SELECT position::text FROM webhook_deliveries WHERE state = 'WITHHELD' LIMIT 1`)[0]
+		c.admin().post(t, path+"/deliveries/"+hidden+"/redeliver", nil).refused(t, http.StatusNotFound, "delivery-not-found")
+		require.Equal(t, 10, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'WITHHELD'"))
+		beyond := c.admin().post(t, path+"/rotate-secret", nil).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		require.Equal(t, "appointment:read", beyond.text("exceeds"))
+		c.admin().patch(t, path, body{"active": true}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+	})
+	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
+	require.Len(t, c.admin().get(t, path+"/deliveries?limit=200").ok(t).body["data"], 20)
+	c.admin().patch(t, path, body{"active": true}).ok(t)
+	require.Len(t, r.await(t, 20), 20)
 }

@@ -210,6 +210,14 @@ func TestProblems(t *testing.T) {
 			"  addr = \"8080\" (environment OMNI_ADDR): must be host:port, such as 127.0.0.1:8080 or :8080\n"+
 			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: make one with `openssl rand -base64 48`")
 	})
+	t.Run("it names the variable of what is missing", func(t *testing.T) {
+		t.Parallel()
+		_, err := load(t, "", "OMNI_PROFILE=production", "OMNI_TLS_KEY=/t/k.pem")
+		require.EqualError(t, err, "the configuration is not valid:\n"+
+			"  http.tls_certificate (default; OMNI_TLS_CERTIFICATE): must be set beside http.tls_key\n"+
+			"  token.secret (default; OMNI_TOKEN_SECRET): must be set in production: make one with `openssl rand -base64 48`\n"+
+			"  database.url (default; OMNI_DATABASE_URL): must be set in production, or data_dir must, if the private PostgreSQL there is meant")
+	})
 	for name, c := range map[string]struct {
 		text      string
 		variables []string

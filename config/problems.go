@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +23,16 @@ func (p Problem) String() string {
 			value = " = " + hidden
 		}
 	}
-	return fmt.Sprintf("%s%s (%s): %s", p.Key, value, p.Source, p.Message)
+	source := p.Source
+	if source == "default" { // nobody has set it, so nothing said yet which variable does
+		source += "; " + variableNamed(p.Key)
+	}
+	return fmt.Sprintf("%s%s (%s): %s", p.Key, value, source, p.Message)
+}
+
+// variableNamed returns the environment variable of a key.
+func variableNamed(name string) string {
+	return keys[slices.IndexFunc(keys, func(k key) bool { return k.name == name })].env
 }
 
 // Problems is the error of [Load]: everything that is wrong at once.

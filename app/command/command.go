@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -77,6 +78,9 @@ func Run(ctx context.Context, arguments []string) int {
 			"Started without a command it serves. Settings are environment variables OMNI_… or a file: see config show."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"scenarios": scenarioNames(), "roles": roleNames(), "demo_password": demo.Password})
+	if len(arguments) > 0 && arguments[0] == "help" { // as git and go have it
+		arguments = append(slices.Clone(arguments[1:]), "--help")
+	}
 	command, err := parser.Parse(arguments)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "omnirapeutic: %v\nTry omnirapeutic --help.\n", err)

@@ -13,7 +13,7 @@ import (
 
 type loadtestCommand struct {
 	Scenario   string        `default:"high-contention" help:"Which load: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers over one database."`
-	URL        []string      `help:"Measure this running server, or several on one database, with commas between them; without it, one of its own on a scratch database." placeholder:"URL,…"`
+	URL        []string      `help:"Measure this running server, or several on one database, with commas between them; without it, one of its own on a scratch database." placeholder:"URL"`
 	Email      string        `default:"admin@demo.test" help:"Sign in as."`
 	Password   string        `default:"${demo_password}" help:"The password; for a server of your own use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
 	Clients    int           `help:"How many clients at once; default as the scenario says."`

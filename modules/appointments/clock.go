@@ -2,10 +2,11 @@ package appointments
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"omnirapeutic/platform/fault"
 )
 
 // Clock is a wall-clock time of a day in minutes since midnight, 0 to 1440, written
@@ -16,7 +17,7 @@ type Clock int
 const endOfDay Clock = 24 * 60
 
 // ErrClock says that a text is not a time of day from 00:00 to 24:00 written as HH:MM.
-var ErrClock = errors.New("must be a time of day written as HH:MM, from 00:00 to 24:00")
+const ErrClock = fault.Words("must be a time of day written as HH:MM, from 00:00 to 24:00")
 
 // String returns HH:MM.
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", int(c)/60, int(c)%60) }
@@ -70,7 +71,7 @@ func weekdayOf(day time.Weekday) Weekday {
 }
 
 // ErrWeekday says that a text is not the name of a weekday.
-var ErrWeekday = errors.New("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
+const ErrWeekday = fault.Words("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
 
 var weekdayNames = []string{"", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"}
 

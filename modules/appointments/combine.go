@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -157,8 +158,8 @@ func lanesOf(n needs, r request) []uuid.UUID {
 // then those are among them that arrived while another transaction had it. The
 // context may be nobody's.
 func (s *Service) transact(ctx context.Context, name string, asked db.Batch[request], options ...db.Option) ([]result, error) {
-	var rows []doneOperation // of the last attempt
-	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast())
+	var rows []operation.Done // of the last attempt
+	options = append(append(options, db.WritingLast()), operations.Once(&rows)...)
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := asked.All()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
@@ -194,7 +195,7 @@ func organizationsOf(requests []request) []uuid.UUID {
 func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
-		inDoubt: db.InDoubt(ctx), done: map[scheduling.Key]doneOperation{}, written: map[uuid.UUID]Session{},
+		inDoubt: db.InDoubt(ctx), done: map[operation.Key]operation.Done{}, written: map[uuid.UUID]Session{},
 		shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
 	}
 	named, err := s.readDone(ctx, d, requests)
@@ -226,17 +227,17 @@ func (s *Service) readDone(ctx context.Context, d *desk, requests []request) (ma
 	if !d.inDoubt {
 		return named, nil
 	}
-	keys := make([]scheduling.Key, len(requests))
+	keys := make([]operation.Key, len(requests))
 	for i, r := range requests {
 		keys[i] = r.operationKey()
 	}
 	var err error
-	if d.done, err = s.store.done(ctx, keys); err != nil {
+	if d.done, err = operations.Find(ctx, keys...); err != nil {
 		return nil, err
 	}
 	for key, row := range d.done {
-		m, err := memoryFrom(row.Outcome)
-		if err != nil {
+		var m memory
+		if err := row.Recall(&m); err != nil {
 			return nil, err
 		}
 		if m.Appointment != nil {
@@ -278,35 +279,7 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 		if err := s.audit.Record(ctx, d.events); err != nil {
 			return err
 		}
-		return s.store.remember(ctx, d.rows)
-	})
-}
-
-// proof finds out after an ambiguous COMMIT whether the transaction that was to
-// write the rows took effect: any of them proves all. Another call with the same
-// key may have written it; then this one is tried again, finds that, and answers
-// as the other did. A transaction that wrote nothing can be made again.
-func (s *Service) proof(rows *[]doneOperation) db.Option {
-	return db.ProvenBy(func(ctx context.Context) (bool, error) {
-		if len(*rows) == 0 {
-			return false, nil
-		}
-		ours := (*rows)[0]
-		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
-			return false, err
-		}
-		key := scheduling.Key{OrganizationID: ours.OrganizationID, ID: ours.ID}
-		found, err := s.store.done(ctx, []scheduling.Key{key})
-		there, ok := found[key]
-		if err != nil || !ok {
-			return false, err
-		}
-		wrote, err := memoryFrom(ours.Outcome)
-		if err != nil {
-			return false, err
-		}
-		stored, err := memoryFrom(there.Outcome)
-		return stored.Call == wrote.Call, err
+		return operations.Write(ctx, d.rows)
 	})
 }
 

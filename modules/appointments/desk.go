@@ -2,11 +2,13 @@ package appointments
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/idempotency"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
@@ -19,7 +21,7 @@ type desk struct {
 	requests []request // as they are for each appointment
 	// inDoubt: what is to be written may be there already, see [db.InDoubt].
 	inDoubt bool
-	done    map[scheduling.Key]doneOperation // carried out before, or on this desk
+	done    map[operation.Key]operation.Done // carried out before, or on this desk
 	written map[uuid.UUID]Session            // of requests that were carried out before, by their appointments
 
 	changed  []scheduling.Key        // appointments that are to be written, each once
@@ -27,7 +29,7 @@ type desk struct {
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
-	rows     []doneOperation
+	rows     []operation.Done
 	series   []Series
 	edited   map[scheduling.Key]bool // series of which some appointment was changed on this desk
 }
@@ -78,8 +80,8 @@ func (d *desk) recall(r request) (verdict, bool, error) {
 	if !bytes.Equal(row.Fingerprint, r.fingerprint()) {
 		return verdict{refusal: idempotency.ErrReused}, true, nil
 	}
-	m, err := memoryFrom(row.Outcome)
-	if err != nil {
+	var m memory
+	if err := row.Recall(&m); err != nil {
 		return verdict{}, true, err
 	}
 	var now Appointment
@@ -104,16 +106,15 @@ func (d *desk) keep(r request, v verdict) error {
 		// way, and only the rows' keys make the two meet.
 		return nil
 	}
-	outcome, err := memoryOf(r, v).text()
+	outcome, err := json.Marshal(memoryOf(r, v))
 	if err != nil {
 		return err
 	}
-	row := doneOperation{
-		OrganizationID: r.caller.OrganizationID, ID: r.operation, Kind: string(r.kind),
-		Fingerprint: r.fingerprint(), Outcome: outcome, CreatedAt: d.now,
+	row := operation.Done{
+		Key: r.operationKey(), Kind: string(r.kind), Fingerprint: r.fingerprint(), Outcome: outcome, CreatedAt: d.now,
 	}
 	d.rows = append(d.rows, row)
-	d.done[r.operationKey()] = row
+	d.done[row.Key] = row
 	return nil
 }
 

@@ -272,8 +272,8 @@ func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, erro
 
 // within are the days of a list.
 type within struct {
-	From calendar.Date `query:"from"` // the first day
-	To   calendar.Date `query:"to"`   // the last day
+	From calendar.Date `query:"from"`                                  // the first day
+	To   calendar.Date `query:"to" validate:"omitempty,gtefield=From"` // the last day
 }
 
 func (w within) days() Days { return Days{w.From, w.To} }

@@ -1,29 +1,21 @@
 package appointments
 
-import (
-	"encoding/json"
-	"fmt"
+import "omnirapeutic/platform/operation"
 
-	"github.com/google/uuid"
-
-	"omnirapeutic/platform/fault"
-)
+// operations is the memory of requests.
+var operations = operation.In("appointment_operations")
 
 // memory is what an operation's row keeps of its outcome: what a repetition must
 // answer. What people have written, such as notes, is not in it.
 type memory struct {
-	// Call tells the request that carried the operation out from others with the same
-	// key: after a COMMIT without an answer, only the one whose row it is may answer
-	// with what it had decided.
-	Call        uuid.UUID     `json:"call"`
-	Refusal     *fault.Frozen `json:"refusal,omitempty"`
-	Appointment *Appointment  `json:"appointment,omitempty"`
-	Session     *Session      `json:"session,omitempty"`
-	Occurrences []Occurrence  `json:"occurrences,omitempty"`
+	operation.Answer
+	Appointment *Appointment `json:"appointment,omitempty"`
+	Session     *Session     `json:"session,omitempty"`
+	Occurrences []Occurrence `json:"occurrences,omitempty"`
 }
 
 func memoryOf(r request, v verdict) memory {
-	m := memory{Call: r.call}
+	m := memory{Answer: operation.Answer{Call: r.call}}
 	if v.refusal != nil {
 		m.Refusal = v.refusal.Freeze()
 		return m
@@ -37,16 +29,6 @@ func memoryOf(r request, v verdict) memory {
 		m.Session = &s
 	}
 	return m
-}
-
-func (m memory) text() (json.RawMessage, error) { return json.Marshal(m) }
-
-func memoryFrom(text json.RawMessage) (memory, error) {
-	var m memory
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("appointments: the outcome of an operation cannot be read: %w", err)
-	}
-	return m, nil
 }
 
 // recall returns the verdict of the earlier request, with what people have written

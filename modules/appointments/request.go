@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
 )
@@ -101,8 +102,8 @@ func (r request) key() scheduling.Key {
 	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.appointment}
 }
 
-func (r request) operationKey() scheduling.Key {
-	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.operation}
+func (r request) operationKey() operation.Key {
+	return operation.Key{OrganizationID: r.caller.OrganizationID, ID: r.operation}
 }
 
 // fingerprint tells whether two requests with one id ask for the same thing. It

@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/recent"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -61,7 +62,9 @@ type Service struct {
 	combiner  *db.Combiner[request, result] // nil: every request has a transaction of its own
 	lanes     *db.Lanes[uuid.UUID]
 
-	timetables timetables
+	// told has of which practitioners anything is said, so that a booking costs no
+	// statement where there is nothing to warn of.
+	told recent.Of[map[uuid.UUID]bool]
 }
 
 // Dependencies are what the service works with. The clock and the ids are passed
@@ -327,10 +330,7 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 // ForgetOperations deletes what is remembered of requests that are older than the
 // given time, of all organizations, and returns how many those were.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
-	before := s.now().Add(-older)
-	return db.ReadCommitted(ctx, s.database, "appointments.forget", func(ctx context.Context) (int64, error) {
-		return s.store.forgetOperations(ctx, before)
-	}, db.AllOrganizations())
+	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
 }
 
 // Holds returns what open appointments hold of the authorizations, and what sessions have

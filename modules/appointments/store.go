@@ -36,63 +36,54 @@ func (r participantRow) participant() Participant {
 	return p
 }
 
-func split(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
-	organizations, ids = make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		organizations[i], ids[i] = key.OrganizationID, key.ID
-	}
-	return organizations, ids
-}
-
-// several returns those of the appointments that are there, with everybody who
-// takes part, in three statements. OFFSET 0 keeps each key a look-up of its own,
-// whatever the planner thinks of small tables. Indexes: the primary keys.
-func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduling.Key]Appointment, error) {
-	found := make(map[scheduling.Key]Appointment, len(keys))
+// lookUp returns the rows that a query finds for keys, whose two halves are its
+// arguments; where there are no keys nothing is asked. In the queries, OFFSET 0 keeps
+// each key a look-up of its own, whatever the planner thinks of small tables.
+func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) ([]Row, error) {
 	if len(keys) == 0 {
-		return found, nil
+		return nil, nil
 	}
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	organizations, ids := split(keys)
-	var rows []Appointment
-	err = tx.Raw(`
+	organizations, ids := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		organizations[i], ids[i] = key.OrganizationID, key.ID
+	}
+	var rows []Row
+	err = tx.Raw(query, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	return rows, err
+}
+
+// several returns those of the appointments that are there, with everybody who
+// takes part, in three statements. Indexes: the primary keys.
+func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduling.Key]Appointment, error) {
+	rows, err := lookUp[Appointment](ctx, keys, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+			SELECT * FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`)
 	if err != nil {
 		return nil, err
 	}
-	return found, s.withParticipants(ctx, rows, func(a Appointment) {
-		found[scheduling.Key{OrganizationID: a.OrganizationID, ID: a.ID}] = a
-	})
+	found := make(map[scheduling.Key]Appointment, len(rows))
+	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[keyOf(a)] = a })
 }
 
 // withParticipants hands on each of the appointments with everybody who takes part,
 // in their order.
 func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
 	at := make(map[scheduling.Key]*Appointment, len(rows))
-	organizations, ids := make([]uuid.UUID, len(rows)), make([]uuid.UUID, len(rows))
+	keys := make([]scheduling.Key, len(rows))
 	for i := range rows {
-		organizations[i], ids[i] = rows[i].OrganizationID, rows[i].ID
-		at[scheduling.Key{OrganizationID: rows[i].OrganizationID, ID: rows[i].ID}] = &rows[i]
+		keys[i] = keyOf(rows[i])
+		at[keys[i]] = &rows[i]
 	}
-	var patients []participantRow
-	err = tx.Raw(`
+	patients, err := lookUp[participantRow](ctx, keys, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.place`, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&patients).Error
+		ORDER BY p.place`)
 	if err != nil {
 		return err
 	}
@@ -100,12 +91,11 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
 		a.Patients = append(a.Patients, p.participant())
 	}
-	var staff []struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }
-	err = tx.Raw(`
+	staff, err := lookUp[struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }](ctx, keys, `
 		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.place`, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&staff).Error
+		ORDER BY p.place`)
 	if err != nil {
 		return err
 	}

@@ -24,17 +24,10 @@ type availabilityRow struct {
 // availability returns what is said of the practitioners; of whom nothing is, is
 // left out. Index: the primary key.
 func (store) availability(ctx context.Context, practitioners []scheduling.Key) (map[scheduling.Key]Timetable, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	organizations, ids := split(practitioners)
-	var rows []availabilityRow
-	err = tx.Raw(`
+	rows, err := lookUp[availabilityRow](ctx, practitioners, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM practitioner_availability t WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id OFFSET 0) a`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+			SELECT * FROM practitioner_availability t WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id OFFSET 0) a`)
 	if err != nil {
 		return nil, err
 	}

@@ -31,23 +31,13 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 // appointments of that series, itself among them, in one statement. Indexes: the
 // primary key, appointments_by_series.
 func (store) seriesOf(ctx context.Context, named []scheduling.Key) (map[scheduling.Key][]uuid.UUID, error) {
-	found := map[scheduling.Key][]uuid.UUID{}
-	if len(named) == 0 {
-		return found, nil
-	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	organizations, ids := split(named)
-	var rows []struct{ OrganizationID, NamedID, MemberID uuid.UUID }
-	err = tx.Raw(`
+	rows, err := lookUp[struct{ OrganizationID, NamedID, MemberID uuid.UUID }](ctx, named, `
 		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT series_id FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a
 		CROSS JOIN LATERAL (
-			SELECT id FROM appointments t WHERE t.organization_id = k.organization_id AND t.series_id = a.series_id OFFSET 0) m`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+			SELECT id FROM appointments t WHERE t.organization_id = k.organization_id AND t.series_id = a.series_id OFFSET 0) m`)
+	found := map[scheduling.Key][]uuid.UUID{}
 	for _, r := range rows {
 		key := scheduling.Key{OrganizationID: r.OrganizationID, ID: r.NamedID}
 		found[key] = append(found[key], r.MemberID)

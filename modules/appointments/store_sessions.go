@@ -164,3 +164,17 @@ func (store) hasAddendum(ctx context.Context, session, id uuid.UUID) (bool, erro
 	err = tx.Model(&addendumRow{}).Where("session_id = ? AND id = ?", session, id).Count(&found).Error
 	return found == 1, err
 }
+
+// narratives returns what has been written into the sessions of the appointments,
+// by their ids. Index: sessions_one_for_each_appointment.
+func (store) narratives(ctx context.Context, appointments []scheduling.Key) (map[uuid.UUID]Session, error) {
+	rows, err := lookUp[Session](ctx, appointments, `
+		SELECT s.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) s`)
+	found := make(map[uuid.UUID]Session, len(rows))
+	for _, s := range rows {
+		found[s.AppointmentID] = s
+	}
+	return found, err
+}

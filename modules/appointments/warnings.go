@@ -71,25 +71,19 @@ func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practiti
 	})
 }
 
-// practitionersTold returns the practitioners of whom anything is said.
+// practitionersTold returns the practitioners of whom anything is said. Another process
+// may leave out warnings for 30 seconds after that was begun.
 func (s *Service) practitionersTold(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
-	now := s.clock()
-	told, edition := s.timetables.recall(organization, now)
-	if told != nil {
-		return told, nil
-	}
-	ids, err := db.Snapshot(ctx, s.database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
-		return s.store.practitionersTold(ctx, organization)
+	return s.told.Get(organization, s.clock(), func() (map[uuid.UUID]bool, error) {
+		ids, err := db.Snapshot(ctx, s.database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
+			return s.store.practitionersTold(ctx, organization)
+		})
+		told := map[uuid.UUID]bool{}
+		for _, id := range ids {
+			told[id] = true
+		}
+		return told, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	told = map[uuid.UUID]bool{}
-	for _, id := range ids {
-		told[id] = true
-	}
-	s.timetables.remember(organization, told, now.Add(timetablesLifetime), edition)
-	return told, nil
 }
 
 // warnings returns those of one appointment of the practitioner.

@@ -40,7 +40,7 @@ type filterQuery struct {
 	Action    string        `query:"action" validate:"max=100"`
 	Outcome   trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
 	From      time.Time     `query:"from"`
-	To        time.Time     `query:"to"` // not included
+	To        time.Time     `query:"to" validate:"omitempty,gtefield=From"` // not included
 }
 
 func (q filterQuery) filter() Filter {

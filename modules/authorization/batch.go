@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/operation"
 )
 
 // batch is what somebody asks for in one call: a single operation, or many. They
@@ -52,11 +54,13 @@ func (b batch) key(op Operation) authorizationKey {
 	return authorizationKey{b.organization, op.AuthorizationID}
 }
 
-// authorizationKey and operationKey tell things of several organizations apart.
-type (
-	authorizationKey struct{ organization, id uuid.UUID }
-	operationKey     struct{ organization, id uuid.UUID }
-)
+// operationKey names one of its operations.
+func (b batch) operationKey(op Operation) operation.Key {
+	return operation.Key{OrganizationID: b.organization, ID: op.ID}
+}
+
+// authorizationKey tells authorizations of several organizations apart.
+type authorizationKey struct{ organization, id uuid.UUID }
 
 // result is what a batch came to: an outcome for each of its operations, refusals
 // included, or an error that is its own and no answer to be remembered.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/operation"
 )
 
 // reserved returns an account, the operation that has just reserved a unit of it,
@@ -42,7 +44,7 @@ func BenchmarkDesk(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		d := newDesk(map[authorizationKey]account{a.key(): a}, map[operationKey]doneOperation{})
+		d := newDesk(map[authorizationKey]account{a.key(): a}, map[operation.Key]operation.Done{})
 		for _, each := range batches {
 			d.settle(each)
 		}

@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
 )
 
@@ -100,8 +101,8 @@ func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Op
 }
 
 func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Change, op Operation, lane []db.Option) (View, error) {
-	key := operationKey{organization, op.ID}
-	var rows []doneOperation
+	b := batch{organization: organization, ops: []Operation{op}}
+	var rows []operation.Done
 	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
 		at, err := s.moment(ctx, organization)
 		if err != nil {
@@ -112,11 +113,11 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 			return View{}, err
 		}
 		if db.InDoubt(ctx) {
-			done, err := s.store.doneOne(ctx, key)
-			if err == nil && done != nil {
+			done, err := operations.Find(ctx, b.operationKey(op))
+			if err == nil && len(done) > 0 {
 				err = s.store.freeExpired(ctx, []*Authorization{&before}, at.Now)
 			}
-			if err != nil || done != nil {
+			if err != nil || len(done) > 0 {
 				return before.viewOn(at.Today), err
 			}
 		}
@@ -136,27 +137,26 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 			}
 		}
 		if c.TotalUnits.Given {
-			if after, err = s.adjust(ctx, organization, op, at); err != nil {
+			if after, err = s.adjust(ctx, b, at); err != nil {
 				return View{}, err
 			}
 		}
-		row, err := remember(organization, op, Outcome{Authorization: after}, at.Now)
+		row, err := b.done(op, Outcome{Authorization: after}, at.Now)
 		if err != nil {
 			return View{}, err
 		}
-		rows = []doneOperation{row}
-		if err := s.store.remember(ctx, rows); err != nil {
+		rows = []operation.Done{row}
+		if err := operations.Write(ctx, rows); err != nil {
 			return View{}, err
 		}
 		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 		return after.viewOn(at.Today), err
-	}, append(lane, s.proof(&rows), db.RetryConstraint(operationOnce))...)
+	}, append(lane, operations.Once(&rows)...)...)
 }
 
 // adjust decides and writes a change of the total that comes with new terms, on the
 // authorization as it is with them.
-func (s *Service) adjust(ctx context.Context, organization uuid.UUID, op Operation, at Moment) (Authorization, error) {
-	b := batch{organization: organization, ops: []Operation{op}}
+func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization, error) {
 	d, err := s.open(ctx, []batch{b}, &reading{})
 	if err != nil {
 		return Authorization{}, err

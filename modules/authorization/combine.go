@@ -3,13 +3,13 @@ package authorization
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/operation"
 )
 
 // The bounds of combined transactions. One of maxCombined operations takes some
@@ -100,11 +100,11 @@ func placeOf(organization, authorization uuid.UUID) db.Place {
 // have begun need is read in the round trip that waits for the lock. The context may be
 // nobody's.
 func (s *Service) transact(ctx context.Context, name string, asked db.Batch[batch], options ...db.Option) ([]result, error) {
-	var rows []doneOperation // of the last attempt
+	var rows []operation.Done // of the last attempt
 	begun := asked.Begun()
 	first := &reading{keys: keysOf(begun)}
-	options = append(options, s.proof(&rows), db.RetryConstraint(operationOnce), db.WritingLast(),
-		db.ReadingFirst(organizationsOf(begun), func() db.Query { return s.store.several(first) }))
+	options = append(options, db.WritingLast(), db.ReadingFirst(organizationsOf(begun), func() db.Query { return s.store.several(first) }))
+	options = append(options, operations.Once(&rows)...)
 	results, err := db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		batches := asked.All()
 		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
@@ -143,13 +143,23 @@ func keysOf(batches []batch) []authorizationKey {
 	return slices.Compact(keys)
 }
 
+func operationsOf(batches []batch) []operation.Key {
+	var keys []operation.Key
+	for _, b := range batches {
+		for _, op := range b.ops {
+			keys = append(keys, b.operationKey(op))
+		}
+	}
+	return keys
+}
+
 // open reads what the batches may touch: in one statement the authorizations, and
 // in one each, where they are needed at all, reservations, first days of weeks
 // and what was done before. What the first reading has looked up is not read again.
 func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*desk, error) {
 	d := &desk{
 		now: s.now(), inDoubt: db.InDoubt(ctx),
-		bookings: map[authorizationKey]*booking{}, done: map[operationKey]doneOperation{},
+		bookings: map[authorizationKey]*booking{}, done: map[operation.Key]operation.Done{},
 	}
 	asked := map[authorizationKey][]Operation{}
 	for _, b := range batches {
@@ -159,7 +169,7 @@ func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*d
 	}
 	if d.inDoubt {
 		var err error
-		if d.done, err = s.store.done(ctx, batches); err != nil {
+		if d.done, err = operations.Find(ctx, operationsOf(batches)...); err != nil {
 			return nil, err
 		}
 	}
@@ -251,32 +261,6 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 		if err := s.audit.Record(ctx, d.trail); err != nil {
 			return err
 		}
-		return s.store.remember(ctx, d.rows)
-	})
-}
-
-// proof finds out after an ambiguous COMMIT whether the transaction that was to
-// write the rows took effect: any of them proves all. Another call with the same
-// key may have written it; then this one is tried again, finds that, and answers
-// as the other did. A transaction that wrote nothing can be made again.
-func (s *Service) proof(rows *[]doneOperation) db.Option {
-	return db.ProvenBy(func(ctx context.Context) (bool, error) {
-		if len(*rows) == 0 {
-			return false, nil
-		}
-		ours := (*rows)[0]
-		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
-			return false, err
-		}
-		there, err := s.store.doneOne(ctx, operationKey{ours.OrganizationID, ours.ID})
-		if err != nil || there == nil {
-			return false, err
-		}
-		var wrote, found memory
-		if err := json.Unmarshal(ours.Outcome, &wrote); err != nil {
-			return false, err
-		}
-		err = json.Unmarshal(there.Outcome, &found)
-		return found.Call == wrote.Call, err
+		return operations.Write(ctx, d.rows)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/idempotency"
+	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/trail"
 )
@@ -20,11 +21,11 @@ type desk struct {
 	// inDoubt: what is to be written may be there already, see [db.InDoubt].
 	inDoubt bool
 
-	bookings map[authorizationKey]*booking  // of every authorization that is there
-	done     map[operationKey]doneOperation // carried out before, or on this desk
-	messages []outbox.Message               // one for each batch and authorization that it changed
-	trail    []trail.Event                  // one for each operation that changed something
-	rows     []doneOperation                // those that are still to be written
+	bookings map[authorizationKey]*booking    // of every authorization that is there
+	done     map[operation.Key]operation.Done // carried out before, or on this desk
+	messages []outbox.Message                 // one for each batch and authorization that it changed
+	trail    []trail.Event                    // one for each operation that changed something
+	rows     []operation.Done                 // those that are still to be written
 }
 
 // booking is what operations came to on one authorization.
@@ -53,8 +54,8 @@ func (d *desk) settle(b batch) result {
 // where they were not. The rows of a batch are written together, so either all of
 // them are there or none, unless somebody asks for something else.
 func (d *desk) recall(b batch) ([]Outcome, error) {
-	known := func(op Operation) (doneOperation, bool) {
-		row, ok := d.done[operationKey{b.organization, op.ID}]
+	known := func(op Operation) (operation.Done, bool) {
+		row, ok := d.done[b.operationKey(op)]
 		return row, ok
 	}
 	if !slices.ContainsFunc(b.ops, func(op Operation) bool { _, ok := known(op); return ok }) {
@@ -68,7 +69,7 @@ func (d *desk) recall(b batch) ([]Outcome, error) {
 			return []Outcome{{Refusal: idempotency.ErrReused}}, nil
 		}
 		var err error
-		if outcomes[i], err = recall(d.authorization(b.key(op)), row.Outcome); err != nil {
+		if outcomes[i], err = recall(d.authorization(b.key(op)), row); err != nil {
 			return nil, err
 		}
 	}
@@ -142,12 +143,12 @@ func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Out
 		return nil
 	}
 	for i, op := range b.ops {
-		row, err := remember(b.organization, op, outcomes[i], d.now)
+		row, err := b.done(op, outcomes[i], d.now)
 		if err != nil {
 			return err
 		}
 		d.rows = append(d.rows, row)
-		d.done[operationKey{b.organization, op.ID}] = row
+		d.done[row.Key] = row
 	}
 	return nil
 }

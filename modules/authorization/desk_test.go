@@ -8,10 +8,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/operation"
 )
 
 // newDesk returns a desk on which the accounts stand as they are.
-func newDesk(accounts map[authorizationKey]account, done map[operationKey]doneOperation) *desk {
+func newDesk(accounts map[authorizationKey]account, done map[operation.Key]operation.Done) *desk {
 	d := &desk{now: noon, bookings: map[authorizationKey]*booking{}, done: done}
 	for key, a := range accounts {
 		d.bookings[key] = &booking{before: a, after: a}
@@ -41,11 +43,11 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 			keys = append(keys, a.key())
 		}
 
-		together := newDesk(accounts, map[operationKey]doneOperation{})
-		single := newDesk(accounts, map[operationKey]doneOperation{})
+		together := newDesk(accounts, map[operation.Key]operation.Done{})
+		single := newDesk(accounts, map[operation.Key]operation.Done{})
 		var calls []batch
 		entriesOfSingles := map[authorizationKey][]Entry{}
-		var rows []doneOperation
+		var rows []operation.Done
 		for range rapid.IntRange(1, 25).Draw(t, "calls") {
 			var b batch
 			if len(calls) > 0 && rapid.IntRange(0, 4).Draw(t, "repeated") == 0 {

@@ -3,23 +3,18 @@ package authorization
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
-	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/operation"
 )
+
+// operations is the memory of operations on units.
+var operations = operation.In("unit_operations")
 
 // memory is what an operation's row keeps of its outcome: what a repetition
 // must answer, and nothing that identifies a patient.
 type memory struct {
-	// Call tells the request that carried the operation out from others with the
-	// same key: after a COMMIT without an answer, only the one whose row it is
-	// may answer with what it had decided.
-	Call         uuid.UUID     `json:"call"`
-	Refusal      *fault.Frozen `json:"refusal,omitempty"`
+	operation.Answer
 	Balance      Balance       `json:"balance"`
 	Version      int           `json:"version"`
 	UpdatedAt    time.Time     `json:"updatedAt"`
@@ -30,7 +25,7 @@ type memory struct {
 
 func memoryOf(op Operation, o Outcome) memory {
 	m := memory{
-		Call:         op.NewID,
+		Answer:       operation.Answer{Call: op.NewID},
 		Balance:      o.Authorization.Balance,
 		Version:      o.Authorization.Version,
 		UpdatedAt:    o.Authorization.UpdatedAt,
@@ -44,12 +39,20 @@ func memoryOf(op Operation, o Outcome) memory {
 	return m
 }
 
+// done returns the row that lets a repetition of the operation get the same answer.
+func (b batch) done(op Operation, o Outcome, now time.Time) (operation.Done, error) {
+	stored, err := json.Marshal(memoryOf(op, o))
+	return operation.Done{
+		Key: b.operationKey(op), Kind: string(op.Kind), Fingerprint: op.fingerprint(), Outcome: stored, CreatedAt: now,
+	}, err
+}
+
 // recall returns the outcome of the earlier operation, on the authorization as
 // it is now.
-func recall(now Authorization, stored json.RawMessage) (Outcome, error) {
+func recall(now Authorization, earlier operation.Done) (Outcome, error) {
 	var m memory
-	if err := json.Unmarshal(stored, &m); err != nil {
-		return Outcome{}, fmt.Errorf("authorization: the outcome of an operation cannot be read: %w", err)
+	if err := earlier.Recall(&m); err != nil {
+		return Outcome{}, err
 	}
 	o := Outcome{
 		Authorization: now,
@@ -79,8 +82,5 @@ func recall(now Authorization, stored json.RawMessage) (Outcome, error) {
 // the given time, of all organizations, and returns how many those were. Their
 // entries stay.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
-	before := s.clock().Add(-older)
-	return db.ReadCommitted(ctx, s.database, "units.forget", func(ctx context.Context) (int64, error) {
-		return s.store.forgetOperations(ctx, before)
-	}, db.AllOrganizations())
+	return operations.Forget(ctx, s.database, "units.forget", s.clock().Add(-older))
 }

@@ -170,8 +170,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			FROM organizations o, generate_series(1, 100)`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
-		`INSERT INTO unit_operations (organization_id, id, authorization_id, kind, fingerprint, outcome, created_at)
-			SELECT organization_id, id, authorization_id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
+		`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
+			SELECT organization_id, id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
 		`INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, operation_id, actor_id,
 			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
 			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations, generate_series(1, 20) n`,

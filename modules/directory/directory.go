@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/recent"
 )
 
 // Service has the use cases of the directory. It is safe for concurrent use. Its
@@ -27,7 +28,7 @@ type Service struct {
 	access   Access
 	clock    func() time.Time
 	newID    func() uuid.UUID
-	zones    zones
+	zones    recent.Of[*time.Location]
 }
 
 // Access lets people and other systems in.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -144,7 +145,10 @@ func ValidNPI(npi string) bool {
 	return sum%10 == 0
 }
 
-// UnmarshalJSON reads a credential, or its code alone.
+const errCredential = fault.Words(`must be a code such as "BCBA", or an object of code and expiresOn`)
+
+// UnmarshalJSON reads a credential, or its code alone. Errors: [calendar.ErrDate], or
+// what it must be.
 func (c *Credential) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		*c = Credential{}
@@ -153,7 +157,11 @@ func (c *Credential) UnmarshalJSON(b []byte) error {
 	type plain Credential
 	d := json.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
-	return d.Decode((*plain)(c))
+	err := d.Decode((*plain)(c))
+	if err != nil && !errors.Is(err, calendar.ErrDate) {
+		return errCredential
+	}
+	return err
 }
 
 // inOrder returns a copy in the order of the codes, never nil, so that equal

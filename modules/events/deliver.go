@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbound"
 )
 
@@ -89,13 +90,7 @@ func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 // serve sends what is due to one webhook, some at a time, until nothing is.
 func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 	for ctx.Err() == nil {
-		claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) ([]claim, error) {
-			if err := db.Admit(ctx, w.OrganizationID); err != nil {
-				return nil, err
-			}
-			now := s.now()
-			return s.store.claim(ctx, w, now, now.Add(lease), maxClaims)
-		})
+		claims, err := s.claim(ctx, w)
 		if err != nil || len(claims) == 0 {
 			return err
 		}
@@ -124,6 +119,45 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 		}
 	}
 	return nil
+}
+
+// claim takes some of what is due to a webhook, as far as whoever answers for it may read
+// it at this moment. What they may not is withheld, and does not come due by itself.
+func (s *Service) claim(ctx context.Context, w dueWebhook) ([]claim, error) {
+	var withheld int64
+	claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) (claims []claim, err error) {
+		if err := db.Admit(ctx, w.OrganizationID); err != nil {
+			return nil, err
+		}
+		read, err := s.readFor(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		now := s.now()
+		if withheld, err = s.store.withhold(ctx, w, read, now); err != nil {
+			return nil, err
+		}
+		return s.store.claim(ctx, w, read, now, now.Add(lease), maxClaims)
+	})
+	if err == nil && withheld > 0 {
+		s.logger.WithFields(logrus.Fields{"event": "events_withheld", "webhook_id": w.ID, "events": withheld}).
+			Warn("events are not sent to a webhook, as whoever answers for it may not read them any more, or manage webhooks")
+	}
+	return claims, err
+}
+
+// readFor returns the permissions of those events that may be sent to a webhook at this
+// moment: none where whoever answers for it could not enter it any more.
+func (s *Service) readFor(ctx context.Context, w dueWebhook) ([]identity.Permission, error) {
+	by, err := s.store.answeredBy(ctx, w)
+	if err != nil || by == nil {
+		return nil, err
+	}
+	answers, err := s.callers.Presently(ctx, w.OrganizationID, *by)
+	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(PermissionWebhooks).Has(identity.Organization) {
+		return nil, nil
+	}
+	return readable(answers), err
 }
 
 // attempt sends an event once.

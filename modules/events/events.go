@@ -30,6 +30,7 @@ import (
 
 // PermissionWebhooks is what a caller needs to manage webhooks. Whoever holds it
 // decides where events go, of those that they may read themselves: see [Service.CreateWebhook].
+// It makes webhooks inactive and deletes them whatever these get; more takes what their types need.
 const PermissionWebhooks identity.Permission = "webhook:manage"
 
 // Event is one thing that has happened, as readers and webhooks see it.

@@ -31,22 +31,22 @@ func (s *Service) Routes() []httpx.Route {
 		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
-		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given.",
+		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given. Events are sent as long as whoever answers for it, at first who enters it, holds them and `webhook:manage`; others are withheld.",
 		identity.ErrBeyondOwn)
 	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
 		"List webhooks", "All webhooks of the organization, without their secrets.")
 	add("getWebhook", http.MethodGet, webhooks+"/:id", httpx.Handle(ok, s.handleWebhook),
 		"Read a webhook", "One webhook, without its secret.", ErrWebhookNotFound)
 	add("changeWebhook", http.MethodPatch, webhooks+"/:id", httpx.Handle(ok, s.ChangeWebhook),
-		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and making it active, take the permissions that its types need, as entering it does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
+		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and `active: true`, take the permissions that its types need, as entering it does; whoever gives them answers for the webhook from then on (`answeredBy`). `active: true` has what was withheld sent.", ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("deleteWebhook", http.MethodDelete, webhooks+"/:id", httpx.Handle(gone, s.handleDeleteWebhook),
 		"Delete a webhook", "Nothing more is sent to it, what is waiting included.", ErrWebhookNotFound)
 	add("rotateWebhookSecret", http.MethodPost, webhooks+"/:id/rotate-secret", httpx.Handle(ok, s.handleRotateSecret),
-		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again.", ErrWebhookNotFound)
+		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
-		"List what was sent to a webhook, or will be", "Deliveries with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up.", ErrWebhookNotFound)
+		"List what was sent to a webhook, or will be", "Deliveries of the events that one may read, with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up, `state=WITHHELD` those that whoever answers for the webhook might not read when they were due.", ErrWebhookNotFound)
 	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),
-		"Send an event to a webhook again", "Whatever became of it before: it gets all its attempts anew.", ErrWebhookNotFound, ErrDeliveryNotFound)
+		"Send an event to a webhook again", "Whatever became of it before: it gets all its attempts anew. Only events that one may read oneself are found.", ErrWebhookNotFound, ErrDeliveryNotFound)
 	return all
 }
 
@@ -97,7 +97,7 @@ func (s *Service) handleRotateSecret(ctx context.Context, in byID) (WebhookWithS
 type deliveriesQuery struct {
 	httpx.PageQuery
 	ID    uuid.UUID     `param:"id"`
-	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD"`
+	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD WITHHELD"`
 }
 
 func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (httpx.Page[Delivery], error) {

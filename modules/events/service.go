@@ -13,9 +13,18 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/outbox"
 )
+
+// Callers knows the users of organizations.
+type Callers interface {
+	// Presently returns a user as they would be let in at this moment, read in the
+	// transaction of the context. The error is [identity.ErrUnauthenticated] where nobody
+	// would be let in.
+	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+}
 
 // Service publishes events and brings them to those who listen. It is safe for
 // concurrent use.
@@ -24,6 +33,7 @@ type Service struct {
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	audit     Audit
+	callers   Callers
 	logger    logrus.FieldLogger
 	types     []outbox.Type
 	retention time.Duration
@@ -45,6 +55,7 @@ type Dependencies struct {
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Audit     Audit
+	Callers   Callers
 	Logger    logrus.FieldLogger
 	Types     []outbox.Type // every type of event that modules publish
 	Retention time.Duration // how long events are kept for those who come back
@@ -84,7 +95,7 @@ func New(d Dependencies) *Service {
 		}
 	}
 	return &Service{
-		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, logger: d.Logger, types: d.Types,
+		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
 		retention: d.Retention, open: d.AnyAddress, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
 		outbox: make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}

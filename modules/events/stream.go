@@ -126,15 +126,22 @@ func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, typ
 	}
 }
 
-// page reads some events after a position and says up to which position these are all.
-func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
+// readable are the permissions whose events the caller may read: those that they hold
+// for the whole organization, as an event says nothing of whose it is. Sorted, so that
+// statements are the same each time.
+func readable(caller identity.Caller) []identity.Permission {
 	held := make([]identity.Permission, 0, len(caller.Permissions))
 	for p, scope := range caller.Permissions {
-		if scope.Has(identity.Organization) { // an event says nothing of whose it is
+		if scope.Has(identity.Organization) {
 			held = append(held, p)
 		}
 	}
-	slices.Sort(held) // the same statement each time
+	slices.Sort(held)
+	return held
+}
+
+// page reads some events after a position and says up to which position these are all.
+func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
 	select {
 	case s.readers <- struct{}{}:
 		defer func() { <-s.readers }()
@@ -145,7 +152,7 @@ func (s *Service) page(ctx context.Context, caller identity.Caller, types []stri
 		if _, upTo, err = s.store.span(ctx); err != nil || upTo <= after {
 			return nil, err
 		}
-		return s.store.after(ctx, after, upTo, types, held, maxPage)
+		return s.store.after(ctx, after, upTo, types, readable(caller), maxPage)
 	})
 	if len(page) == maxPage {
 		upTo = page[maxPage-1].Position

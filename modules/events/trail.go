@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"time"
 
@@ -50,6 +51,7 @@ func changedFields(before *Webhook, after Webhook) []string {
 		same bool
 	}{
 		{"active", before.Active == after.Active},
+		{"answeredBy", reflect.DeepEqual(before.AnsweredBy, after.AnsweredBy)},
 		{"secret", slices.Equal(before.Secret.bytes, after.Secret.bytes)},
 		{"types", slices.Equal(before.Types, after.Types)},
 		{"url", before.URL == after.URL},

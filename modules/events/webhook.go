@@ -14,7 +14,6 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/trail"
 )
 
 // Webhook is an address of another system that gets an organization's events.
@@ -27,7 +26,11 @@ type Webhook struct {
 	Version        int       `json:"version"`
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
-	Secret         secret    `json:"-"`
+	// AnsweredBy is the user who has entered it, or last said where it goes, what it gets
+	// or that it is active: it is sent what they may read at that moment, for as long as
+	// they could enter it anew. null: nobody is known, and nothing is sent.
+	AnsweredBy *uuid.UUID `json:"answeredBy"`
+	Secret     secret     `json:"-"`
 }
 
 // Revision returns the version, which the API gives as ETag.
@@ -71,7 +74,7 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 	now := s.now()
 	w := Webhook{
 		OrganizationID: caller.OrganizationID, ID: s.newID(), URL: n.URL, Types: sorted(n.Types),
-		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, Secret: newSecret(),
+		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, AnsweredBy: &caller.UserID, Secret: newSecret(),
 	}
 	if err := s.checkWebhook(w); err != nil {
 		return WebhookWithSecret{}, err
@@ -108,11 +111,12 @@ func (s *Service) Webhooks(ctx context.Context, after uuid.UUID, limit int) ([]W
 	})
 }
 
-// ChangeWebhook changes a webhook. Errors: [ErrWebhookNotFound], [patch.ErrStale],
-// [fault.ErrInvalid], [identity.ErrBeyondOwn] where more goes to it than before, or
-// elsewhere, that the caller may not read.
+// ChangeWebhook changes a webhook. Whoever says where it goes, what it gets, or that it
+// is active (also where it is so already) answers for it from now on; with the last of
+// these what was withheld is sent. Errors: [ErrWebhookNotFound], [patch.ErrStale],
+// [fault.ErrInvalid], [identity.ErrBeyondOwn] where they may not read what it gets.
 func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, error) {
-	return s.changeWebhook(ctx, "webhook.change", c.ID, c.Match, func(w *Webhook) {
+	return s.changeWebhook(ctx, "webhook.change", c.ID, c.Match, c.Active.Given && c.Active.Value, func(w *Webhook) {
 		c.URL.Apply(&w.URL)
 		c.Active.Apply(&w.Active)
 		if c.Types.Given {
@@ -122,17 +126,19 @@ func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, 
 }
 
 // RotateSecret gives a webhook a new secret, with which everything is signed from
-// now on, and returns it: it is not shown again. Errors: [ErrWebhookNotFound],
-// [patch.ErrStale].
+// now on, and returns it: it is not shown again. Who has it can speak to the receiver as
+// the organization does. Errors: [ErrWebhookNotFound], [patch.ErrStale],
+// [identity.ErrBeyondOwn] where the caller may not read what the webhook gets.
 func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Match) (WebhookWithSecret, error) {
 	made := newSecret()
-	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, func(w *Webhook) { w.Secret = made })
+	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, false, func(w *Webhook) { w.Secret = made })
 	return WebhookWithSecret{w, httpx.Secret(made.reveal())}, err
 }
 
-// changeWebhook applies a change. Without [db.ProvenBy]: it can be sent again when
+// changeWebhook applies a change; active says that it confirms that the webhook is
+// active. Without [db.ProvenBy]: it can be sent again when
 // nobody knows whether it was committed.
-func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.UUID, match patch.Match, apply func(*Webhook)) (Webhook, error) {
+func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.UUID, match patch.Match, active bool, apply func(*Webhook)) (Webhook, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Webhook{}, err
@@ -150,12 +156,22 @@ func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.U
 		if err := s.checkWebhook(after); err != nil {
 			return Webhook{}, err
 		}
-		if after.URL != before.URL || !slices.Equal(after.Types, before.Types) || after.Active && !before.Active {
+		answers := active || after.URL != before.URL || !slices.Equal(after.Types, before.Types)
+		if answers || !slices.Equal(after.Secret.bytes, before.Secret.bytes) {
 			if err := s.requireTypes(caller, after.Types); err != nil {
 				return Webhook{}, err
 			}
 		}
-		if reflect.DeepEqual(before, after) {
+		if answers {
+			after.AnsweredBy = &caller.UserID
+		}
+		released := int64(0)
+		if active {
+			if released, err = s.release(ctx, id); err != nil {
+				return Webhook{}, err
+			}
+		}
+		if reflect.DeepEqual(before, after) && released == 0 {
 			return before, nil
 		}
 		after.Version++
@@ -165,6 +181,14 @@ func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.U
 		}
 		return after, s.recordWebhook(ctx, operation, &before, &after, after.UpdatedAt)
 	})
+}
+
+// release has what was withheld from a webhook sent, and returns how many events that is.
+func (s *Service) release(ctx context.Context, id uuid.UUID) (int64, error) {
+	if err := db.AfterCommit(ctx, func(context.Context) { signal(s.due) }); err != nil {
+		return 0, err
+	}
+	return s.store.release(ctx, id, s.now())
 }
 
 // DeleteWebhook removes a webhook with its deliveries. Errors:
@@ -229,59 +253,4 @@ func sorted(list []string) []string {
 	list = append([]string{}, list...)
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// DeliveryState says how far an event has come on its way to a webhook.
-type DeliveryState string
-
-// The states of a delivery.
-const (
-	DeliveryPending   DeliveryState = "PENDING"   // to be tried, or tried again
-	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver has answered 2xx
-	DeliveryDead      DeliveryState = "DEAD"      // tried as often as we try
-)
-
-// Delivery is one event on its way to one webhook.
-type Delivery struct {
-	Position      int64         `json:"id"` // of the event
-	Type          string        `json:"type"`
-	SubjectID     uuid.UUID     `json:"subjectId"`
-	OccurredAt    time.Time     `json:"occurredAt"`
-	State         DeliveryState `json:"state"`
-	Attempts      int           `json:"attempts"`
-	NextAttemptAt *time.Time    `json:"nextAttemptAt"` // nil unless pending
-	LastAttemptAt *time.Time    `json:"lastAttemptAt"`
-	LastStatus    *int          `json:"lastStatus"` // of the receiver's answer, if there was one
-	LastError     *string       `json:"lastError"`
-}
-
-// Deliveries lists a webhook's deliveries, the oldest first, those after a
-// position and in a state (none: any). The error is [ErrWebhookNotFound].
-func (s *Service) Deliveries(ctx context.Context, webhook uuid.UUID, state DeliveryState, after int64, limit int) ([]Delivery, error) {
-	return db.Snapshot(ctx, s.database, "webhook.deliveries", func(ctx context.Context) ([]Delivery, error) {
-		if _, err := s.store.webhook(ctx, webhook); err != nil {
-			return nil, err
-		}
-		return s.store.deliveries(ctx, webhook, state, after, limit)
-	})
-}
-
-// Redeliver has an event sent again, with as many attempts as a new one.
-// Errors: [ErrWebhookNotFound], [ErrDeliveryNotFound].
-func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int64) (Delivery, error) {
-	// A row of the queue, under a lock of its own, like every other change of it.
-	return db.ReadCommitted(ctx, s.database, "webhook.redeliver", func(ctx context.Context) (Delivery, error) {
-		if err := db.AfterCommit(ctx, func(context.Context) { signal(s.due) }); err != nil {
-			return Delivery{}, err
-		}
-		if _, err := s.store.webhook(ctx, webhook); err != nil {
-			return Delivery{}, err
-		}
-		now := s.now()
-		d, err := s.store.redeliver(ctx, webhook, position, now)
-		if err != nil {
-			return Delivery{}, err
-		}
-		return d, s.record(ctx, trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: redelivered{position}, OccurredAt: now})
-	})
 }

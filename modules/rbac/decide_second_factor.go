@@ -49,7 +49,7 @@ type verdict string
 
 const (
 	codeGood    verdict = ""
-	codeMissing verdict = "code-missing"
+	codeMissing verdict = "code-missing" // nothing was given yet: no denial
 	codeWrong   verdict = "code"
 	codeUsed    verdict = "code-used"
 	codeLocked  verdict = "code-locked" // the app's are not looked at: see judge

@@ -33,8 +33,8 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathCallback, Permission: httpx.Public,
 			Name: "finishProviderSignIn", Summary: "Come back from an identity provider",
-			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.",
-			Refusals:    []*fault.Error{ErrSignInLost}, Endpoint: httpx.HandleRedirect(s.handleCallback),
+			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`, or that of a failure of ours, such as `database-unavailable`. Only where no page is configured is it refused here.",
+			Refusals:    []*fault.Error{ErrSignInLost}, ErrorPage: s.frontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
 		},
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
@@ -100,14 +100,8 @@ type callbackRequest struct {
 }
 
 func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
-	gone := httpx.Redirect{Cookie: s.cookie("", 0)}
+	gone := httpx.Redirect{Cookie: s.cookie("", 0)} // also where it fails
 	code, err := s.FinishOpenID(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
-	if refusal, ok := fault.From(err); ok && s.frontendURL != "" {
-		// A person sits there, and problem documents are for programs. The code is one of
-		// ours, and nothing else is told: what the provider says may be anything.
-		gone.URL = s.frontendURL + "#error=" + url.QueryEscape(refusal.Code())
-		return gone, nil
-	}
 	if err != nil {
 		return gone, err
 	}

@@ -27,13 +27,13 @@ func (s *Service) setRoutes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permissionSetChange,
 			Name: "changePermissionSet", Summary: "Say what a role may do",
-			Description: "Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.",
+			Description: "Replaces the whole set, for everybody with the role, from the next request on. Nobody changes a set that holds, before or after, what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.",
 			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
 			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permissionSetChange,
 			Name: "restorePermissionSet", Summary: "Give a role back what is shipped",
-			Description: "From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.",
+			Description: "From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody does that to a role that holds, before or after, what they do not hold themselves; administrators can always have back what they are shipped with.",
 			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
 		},
 	}

@@ -63,8 +63,9 @@ func (s *Service) PermissionSets(ctx context.Context) ([]PermissionSet, error) {
 }
 
 // ChangePermissionSet replaces what a role may do in the caller's organization, at
-// once and on every instance. Nobody puts into a set what they do not hold themselves,
-// and administrators keep what they need to take it back. Errors: [ErrRoleNotFound],
+// once and on every instance. Nobody changes a set that holds what they do not hold
+// themselves, before or after: so nobody gives what they have not, nor takes from those
+// who may do more. Administrators keep what they need to take it back. Errors: [ErrRoleNotFound],
 // [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn].
 func (s *Service) ChangePermissionSet(ctx context.Context, c PermissionSetChange) (PermissionSet, error) {
 	if !c.Role.changeable() {
@@ -73,44 +74,33 @@ func (s *Service) ChangePermissionSet(ctx context.Context, c PermissionSetChange
 	if wrong := c.check(); len(wrong) > 0 {
 		return PermissionSet{}, fault.InvalidFields(wrong...)
 	}
-	return s.replaceSet(ctx, c.Role, c.Match, func(mine held, before PermissionSet) (PermissionSet, error) {
-		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(before.lacks(c.Held))
+	return s.replaceSet(ctx, c.Role, c.Match, func(mine held) (PermissionSet, error) {
+		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(c.Held)
 	})
 }
 
-// lacks returns what a set would have beyond what it has.
-func (p PermissionSet) lacks(wanted held) held {
-	added := held{}
-	for permission, scope := range wanted {
-		if !p.Held[permission].Covers(scope) {
-			added[permission] = scope
-		}
-	}
-	return added
-}
-
-// RestorePermissionSet gives a role back what is shipped: what that is beyond what is
-// there, the caller must hold, except for administrators' own. Whoever has taken too
-// much from them could not mend it otherwise, and they hold what all others are shipped
-// with. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
+// RestorePermissionSet gives a role back what is shipped. As with a change, the caller
+// must hold what is there and what is shipped, but for what is shipped to administrators:
+// whoever has taken too much from them could not mend it otherwise, and they hold what all
+// others are shipped with. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
 func (s *Service) RestorePermissionSet(ctx context.Context, role Role, match patch.Match) error {
 	if !role.changeable() {
 		return ErrRoleNotFound
 	}
-	_, err := s.replaceSet(ctx, role, match, func(mine held, before PermissionSet) (PermissionSet, error) {
+	_, err := s.replaceSet(ctx, role, match, func(mine held) (PermissionSet, error) {
 		shipped := PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}
 		if role == Admin {
 			return shipped, nil
 		}
-		return shipped, mine.covers(before.lacks(shipped.Held))
+		return shipped, mine.covers(shipped.Held)
 	})
 	return err
 }
 
 // replaceSet writes what decide makes of the set that is there, if anything is
-// different then. Without [db.ProvenBy]: it can be sent again when nobody knows whether
+// different then. The caller must hold what is there. Without [db.ProvenBy]: it can be sent again when nobody knows whether
 // it was committed.
-func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, decide func(mine held, before PermissionSet) (PermissionSet, error)) (PermissionSet, error) {
+func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, decide func(mine held) (PermissionSet, error)) (PermissionSet, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return PermissionSet{}, err
@@ -129,7 +119,10 @@ func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, 
 		if err := match.Check(before.Version); err != nil {
 			return PermissionSet{}, err
 		}
-		after, err := decide(mine, before)
+		if err := mine.covers(before.Held); err != nil {
+			return PermissionSet{}, err
+		}
+		after, err := decide(mine)
 		if err != nil {
 			return PermissionSet{}, err
 		}

@@ -25,9 +25,9 @@ var (
 				Advising("Ask for a recovery code. Who has none left turns to an administrator, who can take the second factor away.")
 )
 
-// refusals are what somebody who signs in is told.
+// refusals are what somebody who signs in with a code is told.
 var refusals = map[verdict]*fault.Error{
-	codeMissing: ErrSecondFactorRequired, codeWrong: ErrSecondFactorWrong, codeUsed: ErrSecondFactorWrong, codeLocked: ErrRecoveryCodeRequired,
+	codeWrong: ErrSecondFactorWrong, codeUsed: ErrSecondFactorWrong, codeLocked: ErrRecoveryCodeRequired,
 }
 
 // spentError says that a code that was good is not any more.
@@ -80,8 +80,16 @@ func (s *Service) spend(ctx context.Context, f factor, p proof) (left *int, err 
 }
 
 // refuseCode keeps that a sign-in was refused for its second factor, counts a wrong
-// code, and returns the refusal.
+// code, and returns the refusal. To be asked for the code is a step of a sign-in: it is
+// kept as one, since the password that was right may be a stolen one, and as no denial.
 func (s *Service) refuseCode(ctx context.Context, known credentials, why verdict) error {
+	if why == codeMissing {
+		s.logger.WithFields(userFields("second_factor_asked", known.User)).Info("a sign-in goes on with a second factor")
+		if err := s.noteAsked(ctx, known.User); err != nil {
+			return err
+		}
+		return ErrSecondFactorRequired
+	}
 	if err := s.countWrong(ctx, known.Factor, why); err != nil {
 		return err
 	}

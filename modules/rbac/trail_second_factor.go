@@ -7,6 +7,14 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// noteAsked keeps that somebody has given the right password of the user, and was asked
+// for the second factor. Nobody is its actor: whoever it was has not signed in.
+func (s *Service) noteAsked(ctx context.Context, u User) error {
+	e := s.signInEvent(ctx, u)
+	e.Action = "second-factor.ask"
+	return s.audit.Note(ctx, []trail.Event{e})
+}
+
 // recoveryTold is the After of a recovery code's use.
 type recoveryTold struct {
 	Left int `json:"left"`

@@ -5,9 +5,10 @@ package calendar
 import (
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
+
+	"omnirapeutic/platform/fault"
 )
 
 // Date is a day of the proleptic Gregorian calendar. The zero value is no date.
@@ -35,7 +36,7 @@ func DateIn(t time.Time, zone *time.Location) Date {
 
 // ErrDate says that a text is not a date between 0001-01-01 and 9999-12-31
 // written as YYYY-MM-DD.
-var ErrDate = errors.New("must be a date written as YYYY-MM-DD")
+const ErrDate = fault.Words("must be a date written as YYYY-MM-DD")
 
 // ParseDate reads YYYY-MM-DD. The error is [ErrDate].
 func ParseDate(s string) (Date, error) {

@@ -103,4 +103,29 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 		back(t, m, 24)
 		require.Equal(t, were, read(each))
 	})
+	t.Run("of webhooks, when somebody answers for each", func(t *testing.T) {
+		t.Parallel()
+		m, run, read := before(t, 26)
+		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES (gen_random_uuid(), 'A', 'UTC', now(), now())`)
+		run(`INSERT INTO users (organization_id, id, email, name, password_hash, created_at, updated_at)
+			SELECT o.id, gen_random_uuid(), who || '@a.test', who, 'x', now(), now() FROM organizations o, unnest('{ann,bea,cy}'::text[]) AS who`)
+		run(`INSERT INTO webhooks (organization_id, id, url, secret, types, created_at, updated_at)
+			SELECT id, gen_random_uuid(), url, 'x', '{}', now(), now() FROM organizations, unnest('{made,moved,stopped,started,rotated,old,machine}'::text[]) AS url`)
+		run(`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, address, after)
+			SELECT w.organization_id, timestamptz '2026-01-01' + n * interval '1 day', coalesce(u.id, gen_random_uuid()), '', action, 'done', 'webhook', w.id, '', after::json
+			FROM (VALUES (1, 'made', 'ann', 'webhook.create', '{"active":true}'),
+				(1, 'moved', 'ann', 'webhook.create', '{"active":true}'), (2, 'moved', 'bea', 'webhook.change', '{"active":true,"changed":["url"]}'),
+				(3, 'moved', 'cy', 'webhook.change', '{"active":false,"changed":["active"]}'),
+				(1, 'stopped', 'ann', 'webhook.create', '{"active":true}'), (2, 'stopped', 'cy', 'webhook.change', '{"active":false,"changed":["active"]}'),
+				(1, 'started', 'ann', 'webhook.create', '{"active":true}'), (2, 'started', 'cy', 'webhook.change', '{"active":true,"changed":["active"]}'),
+				(1, 'rotated', 'ann', 'webhook.create', '{"active":true}'), (2, 'rotated', 'cy', 'webhook.rotate', '{"active":true,"changed":["secret"]}'),
+				(1, 'machine', 'nobody', 'webhook.create', '{"active":true}')) AS e (n, url, who, action, after)
+			JOIN webhooks w USING (url) LEFT JOIN users u ON u.name = e.who`)
+
+		require.NoError(t, m.Up(t.Context()))
+		require.Equal(t, []string{"machine", "made ann", "moved bea", "old", "rotated ann", "started cy", "stopped ann"},
+			read(`SELECT concat_ws(' ', url, u.name) FROM webhooks w LEFT JOIN users u ON u.id = w.answered_by ORDER BY 1`))
+		back(t, m, 25)
+		require.Equal(t, []string{"7"}, read(`SELECT count(*)::text FROM webhooks`))
+	})
 }

@@ -195,6 +195,14 @@ type Field struct {
 	Message string `json:"message"`
 }
 
+// Words is the error of a type that reads itself: what the value must be, in words
+// that a form can show beside its field, without what was given. Any other error
+// of reading is not for people, and they are not shown it.
+type Words string
+
+// Error returns the words.
+func (w Words) Error() string { return string(w) }
+
 // Fields are the details of [ErrInvalid]: every wrong field at once.
 type Fields struct {
 	Errors []Field `json:"errors"`

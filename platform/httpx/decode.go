@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strconv"
 
-	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -39,9 +38,6 @@ const (
 	wordsEmpty   = "must not be empty"
 	wordsOther   = "is not valid"
 )
-
-// toldErrors are the errors of types that read themselves whose text is made for people.
-var toldErrors = []error{calendar.ErrDate, patch.ErrNull}
 
 // reading collects what is wrong while a request is read. path is where it is:
 // a stack of bytes, made a string only when something is wrong.
@@ -243,21 +239,20 @@ func (r *reading) null(s *shape, v reflect.Value) bool {
 	return true
 }
 
+// told notes the error of a type that reads itself.
 func (r *reading) told(err error) {
 	if err == nil {
 		return
 	}
-	for _, known := range toldErrors {
-		if errors.Is(err, known) {
-			code := "format"
-			if known == patch.ErrNull { //nolint:errorlint // the element of the list above
-				code = "null"
-			}
-			r.fail(code, known.Error())
-			return
-		}
+	words, ok := errors.AsType[fault.Words](err)
+	switch {
+	case !ok:
+		r.fail("format", wordsOther)
+	case words == patch.ErrNull:
+		r.fail("null", words.Error())
+	default:
+		r.fail("format", words.Error())
 	}
-	r.fail("format", wordsOther)
 }
 
 func (r *reading) text(raw []byte, words string) (string, bool) {

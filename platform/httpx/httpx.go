@@ -66,6 +66,11 @@ type Route struct {
 	// shown it is recorded before the answer leaves. An operation that answers with a
 	// patientId names it, or does not mount.
 	Reads string
+	// ErrorPage is where a browser is sent on to, with #error= and the code of what went
+	// wrong, in place of any problem document: a person sits there, and problem documents
+	// are for programs. Nothing else is told, since others read the address of a page too.
+	// Empty: there is no such page. For operations of [HandleRedirect] only.
+	ErrorPage string
 }
 
 // Endpoint is a typed function that can answer a request. Made by [Handle],

@@ -1,8 +1,11 @@
 package httpx
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -12,7 +15,7 @@ const maxDepth = 32
 var (
 	errNotUTF8 = errors.New("The body is not valid UTF-8.")                              //nolint:staticcheck // a sentence for people
 	errDepth   = errors.New("The body is nested too deeply: at most 32 levels.")         //nolint:staticcheck // as above
-	errSyntax  = errors.New("The body is not valid JSON.")                               //nolint:staticcheck // as above
+	errEnds    = errors.New("The body is not valid JSON: it ends too early.")            //nolint:staticcheck // as above
 	errObject  = errors.New("The body must be a JSON object, in braces: {\"name\": …}.") //nolint:staticcheck // as above
 )
 
@@ -26,9 +29,21 @@ func checkSyntax(text []byte) error {
 		return errDepth
 	}
 	if !json.Valid(text) {
-		return errSyntax
+		return syntaxOf(text)
 	}
 	return nil
+}
+
+// syntaxOf says where the text, which is not valid JSON, goes wrong; what stands
+// there is not repeated.
+func syntaxOf(text []byte) error {
+	wrong, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage)))
+	if !ok || strings.Contains(wrong.Error(), "unexpected end") {
+		return errEnds
+	}
+	before := text[:max(0, int(wrong.Offset)-1)]
+	line, column := bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1
+	return fmt.Errorf("The body is not valid JSON: see line %d, character %d.", line, column) //nolint:staticcheck // as above
 }
 
 // deeperThan counts brackets outside of strings, valid JSON or not.

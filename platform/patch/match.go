@@ -21,16 +21,24 @@ type Current struct {
 // versions of a record the change is meant for. The zero value is for any.
 type Match string
 
-// Check returns [ErrStale] unless the change is meant for this version.
+// Check returns [ErrStale] unless the change is meant for this version. Its text
+// tells a header that names no version at all, such as 7 without quotes or the weak
+// W/"7" that a proxy has made of "7", from one that somebody has overtaken.
 func (m Match) Check(version int) error {
 	if m == "" || m == "*" {
 		return nil
 	}
-	tag := Tag(version)
+	tag, named := Tag(version), false
 	for each := range strings.SplitSeq(string(m), ",") {
-		if strings.TrimSpace(each) == tag {
+		switch each = strings.TrimSpace(each); {
+		case each == tag:
 			return nil
+		case len(each) > 1 && strings.HasPrefix(each, `"`) && strings.HasSuffix(each, `"`):
+			named = true
 		}
+	}
+	if !named {
+		return ErrStale.With(Current{version}, "If-Match names no version: it takes an ETag as it was answered, in its quotes and without W/. The version is %s now.", tag)
 	}
 	return ErrStale.With(Current{version}, "This was changed by somebody else in the meantime: its version is %d now.", version)
 }

@@ -25,6 +25,18 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestMatchSaysWhatIsWrong: nobody has changed anything where the header itself is
+// wrong, and whoever wrote it should learn that.
+func TestMatchSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, wrong := range []patch.Match{`7`, `nonsense`, `W/"7"`, `W/"7", W/"8"`, `'7'`, `"`} {
+		require.EqualError(t, wrong.Check(7), `If-Match names no version: it takes an ETag as it was answered, in its quotes and without W/. The version is "7" now.`, "%s", wrong)
+	}
+	for _, stale := range []patch.Match{`"6"`, `W/"7", "6"`, `"6", nonsense`} {
+		require.EqualError(t, stale.Check(7), "This was changed by somebody else in the meantime: its version is 7 now.", "%s", stale)
+	}
+}
+
 // FuzzMatch holds If-Match against the grammar of entity tags: a change is for a
 // version exactly where it is for any, or lists the strong tag of that version.
 func FuzzMatch(f *testing.F) {

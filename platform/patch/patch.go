@@ -4,11 +4,12 @@ package patch
 
 import (
 	"encoding/json"
-	"errors"
+
+	"omnirapeutic/platform/fault"
 )
 
 // ErrNull says that a field that must have a value was set to null.
-var ErrNull = errors.New("must not be null")
+const ErrNull = fault.Words("must not be null")
 
 // Field is a field of a merge patch that can be left alone or set, not cleared.
 // The zero value leaves it alone.

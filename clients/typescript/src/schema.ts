@@ -874,7 +874,7 @@ export interface paths {
         get?: never;
         /**
          * Say what a role may do
-         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody puts into it what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
+         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody changes a set that holds, before or after, what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
          *
          *     Permission: `permission-set:change`.
          */
@@ -882,7 +882,7 @@ export interface paths {
         post?: never;
         /**
          * Give a role back what is shipped
-         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody gives back more than they hold themselves, except to administrators.
+         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody does that to a role that holds, before or after, what they do not hold themselves; administrators can always have back what they are shipped with.
          *
          *     Permission: `permission-set:change`.
          */
@@ -1077,7 +1077,7 @@ export interface paths {
         };
         /**
          * Come back from an identity provider
-         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`. Only where no page is configured is it refused here.
+         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`, or that of a failure of ours, such as `database-unavailable`. Only where no page is configured is it refused here.
          */
         get: operations["finishProviderSignIn"];
         put?: never;
@@ -2041,7 +2041,7 @@ export interface paths {
         put?: never;
         /**
          * Enter a webhook
-         * @description Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given.
+         * @description Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given. Events are sent as long as whoever answers for it, at first who enters it, holds them and `webhook:manage`; others are withheld.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2079,7 +2079,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook
-         * @description A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and making it active, take the permissions that its types need, as entering it does.
+         * @description A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and `active: true`, take the permissions that its types need, as entering it does; whoever gives them answers for the webhook from then on (`answeredBy`). `active: true` has what was withheld sent.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2097,7 +2097,7 @@ export interface paths {
         put?: never;
         /**
          * Give a webhook a new secret
-         * @description The new secret signs from now on and is told in this answer and never again.
+         * @description The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2117,7 +2117,7 @@ export interface paths {
         };
         /**
          * List what was sent to a webhook, or will be
-         * @description Deliveries with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up.
+         * @description Deliveries of the events that one may read, with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up, `state=WITHHELD` those that whoever answers for the webhook might not read when they were due.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2141,7 +2141,7 @@ export interface paths {
         put?: never;
         /**
          * Send an event to a webhook again
-         * @description Whatever became of it before: it gets all its attempts anew.
+         * @description Whatever became of it before: it gets all its attempts anew. Only events that one may read oneself are found.
          *
          *     Permission: `webhook:manage`.
          */
@@ -3840,7 +3840,7 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             /** @enum {string} */
-            state: "PENDING" | "DELIVERED" | "DEAD";
+            state: "PENDING" | "DELIVERED" | "DEAD" | "WITHHELD";
             attempts: number;
             /**
              * Format: date-time
@@ -6921,6 +6921,11 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            /**
+             * Format: uuid
+             * @description Is the user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             */
+            answeredBy: string | null;
         };
         /** @description WebhookChange changes what is given of a webhook. Types are replaced as a whole. */
         WebhookChange: {
@@ -6969,6 +6974,11 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+            /**
+             * Format: uuid
+             * @description Is the user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             */
+            answeredBy: string | null;
             /** @description Is null where the request is repeated with its Idempotency-Key, since no answer is kept with it: then have another made (rotate-secret). */
             secret: string | null;
         };
@@ -14135,7 +14145,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden9"];
             404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14152,7 +14162,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                state?: "PENDING" | "DELIVERED" | "DEAD";
+                state?: "PENDING" | "DELIVERED" | "DEAD" | "WITHHELD";
             };
             header?: never;
             path: {

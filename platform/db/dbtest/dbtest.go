@@ -55,6 +55,8 @@ func Main(m *testing.M, checks ...func() error) {
 type Database struct {
 	AppURL   string // as the program's role
 	OwnerURL string // as the tables' owner, seeing every organization: row level security binds the owner too
+
+	template *Template // that it is a clone of, or nil
 }
 
 var cluster = sync.OnceValues(start)
@@ -167,19 +169,30 @@ var count atomic.Int64
 // New clones a database; it is dropped when the test ends.
 func New(t testing.TB) Database {
 	t.Helper()
-	used.Store(true)
-	s, err := cluster()
-	require.NoError(t, err)
+	return clone(t, template)
+}
+
+func clone(t testing.TB, from string) Database {
+	t.Helper()
 	name := fmt.Sprintf("test_%d", count.Add(1))
-	cloning.Lock()
-	_, err = s.owner.ExecContext(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY FILE_COPY")
-	cloning.Unlock()
-	require.NoError(t, err)
+	s := create(t, name, from)
 	t.Cleanup(func() {
 		_, err := s.owner.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		require.NoError(t, err)
 	})
 	return of(s.server, name)
+}
+
+func create(t testing.TB, name, from string) *shared {
+	t.Helper()
+	used.Store(true)
+	s, err := cluster()
+	require.NoError(t, err)
+	cloning.Lock()
+	defer cloning.Unlock()
+	_, err = s.owner.ExecContext(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+from+" STRATEGY FILE_COPY")
+	require.NoError(t, err)
+	return s
 }
 
 func of(s *postgres.Server, name string) Database {

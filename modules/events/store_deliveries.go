@@ -1,0 +1,206 @@
+package events
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// selectDeliveries shows deliveries with what they tell of, to those who may read that.
+const selectDeliveries = `
+	SELECT d.position, e.type, e.subject_id, e.occurred_at, d.state, d.attempts,
+	       CASE WHEN d.state = 'PENDING' THEN d.next_attempt_at END AS next_attempt_at,
+	       d.last_attempt_at, d.last_status, d.last_error
+	FROM webhook_deliveries d JOIN events e USING (organization_id, position)
+	WHERE d.organization_id = ? AND d.webhook_id = ? AND e.permission IN ?`
+
+// deliveries lists those of events that need one of the permissions, in the order of the primary key.
+func (store) deliveries(ctx context.Context, webhook uuid.UUID, read []identity.Permission, state DeliveryState, after int64, limit int) ([]Delivery, error) {
+	tx, organization, err := handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Delivery
+	err = tx.Raw(selectDeliveries+` AND d.position > ? AND (? = '' OR d.state = ?) ORDER BY d.position LIMIT ?`,
+		organization, webhook, read, after, state, state, limit).Scan(&found).Error
+	return found, err
+}
+
+// redeliver puts a delivery back to its beginning. Without one of the permissions its
+// event is not found, and the transaction must not commit.
+func (store) redeliver(ctx context.Context, webhook uuid.UUID, position int64, read []identity.Permission, now time.Time) (Delivery, error) {
+	tx, organization, err := handle(ctx)
+	if err != nil {
+		return Delivery{}, err
+	}
+	err = tx.Exec(`
+		UPDATE webhook_deliveries SET state = 'PENDING', attempts = 0, next_attempt_at = ?
+		WHERE organization_id = ? AND webhook_id = ? AND position = ?`, now, organization, webhook, position).Error
+	if err != nil {
+		return Delivery{}, err
+	}
+	var found []Delivery
+	err = tx.Raw(selectDeliveries+` AND d.position = ?`, organization, webhook, read, position).Scan(&found).Error
+	switch {
+	case err != nil:
+		return Delivery{}, err
+	case len(found) == 0:
+		return Delivery{}, ErrDeliveryNotFound
+	}
+	return found[0], nil
+}
+
+// release has everything that was withheld from a webhook sent anew, and returns how much
+// that is. Index: the primary key.
+func (store) release(ctx context.Context, webhook uuid.UUID, now time.Time) (int64, error) {
+	tx, organization, err := handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Exec(`
+		UPDATE webhook_deliveries SET state = 'PENDING', attempts = 0, next_attempt_at = ?, last_error = NULL
+		WHERE organization_id = ? AND webhook_id = ? AND state = 'WITHHELD'`, now, organization, webhook)
+	return result.RowsAffected, result.Error
+}
+
+// dueWebhook is a webhook that has something to be sent to.
+type dueWebhook struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+}
+
+// organizationOpen is the condition under which a webhook w is sent to: of a disabled
+// organization deliveries wait. Index: the primary key.
+const organizationOpen = "NOT (SELECT o.disabled FROM organizations o WHERE o.id = w.organization_id)"
+
+// dueWebhooks returns active webhooks of all organizations with deliveries that
+// are due. Index: webhook_deliveries_due, once for each webhook.
+func (store) dueWebhooks(ctx context.Context, now time.Time) ([]dueWebhook, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var due []dueWebhook
+	err = tx.Raw(`
+		SELECT w.organization_id, w.id FROM webhooks w
+		WHERE w.active AND `+organizationOpen+` AND EXISTS (
+			SELECT FROM webhook_deliveries d
+			WHERE d.organization_id = w.organization_id AND d.webhook_id = w.id
+			  AND d.state = 'PENDING' AND d.next_attempt_at <= ?)`, now).Scan(&due).Error
+	return due, err
+}
+
+// claim is a delivery that this instance may attempt until its lease ends.
+type claim struct {
+	Position   int64
+	Attempts   int // this one included
+	Type       string
+	SubjectID  uuid.UUID
+	OccurredAt time.Time
+	Payload    []byte
+	URL        string
+	Secret     secret
+}
+
+// answeredBy returns who answers for a webhook: nobody where none is known, or the webhook
+// is gone. Index: the primary key.
+func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []*uuid.UUID
+	err = tx.Raw(`SELECT answered_by FROM webhooks WHERE organization_id = ? AND id = ?`, w.OrganizationID, w.ID).Scan(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// listed is a list of permissions as the database takes it.
+func listed(permissions []identity.Permission) textList {
+	list := make(textList, len(permissions))
+	for i, p := range permissions {
+		list[i] = string(p)
+	}
+	return list
+}
+
+// mayNotRead is what a delivery is withheld for.
+const mayNotRead = "whoever answers for the webhook may not read this, or not manage webhooks any more"
+
+// withhold puts aside what is due to a webhook and needs none of the permissions, and
+// returns how much that is. Of a disabled organization everything waits.
+// Index: webhook_deliveries_due.
+func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permission, now time.Time) (int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Exec(`
+		WITH due AS (
+			SELECT d.organization_id, d.webhook_id, d.position
+			FROM webhook_deliveries d JOIN events e USING (organization_id, position)
+			JOIN webhooks w ON (w.organization_id, w.id) = (d.organization_id, d.webhook_id)
+			WHERE d.organization_id = ? AND d.webhook_id = ? AND d.state = 'PENDING' AND d.next_attempt_at <= ?
+			  AND e.permission <> ALL (CAST(? AS text[])) AND w.active AND `+organizationOpen+`
+			FOR UPDATE OF d SKIP LOCKED
+		)
+		UPDATE webhook_deliveries d SET state = 'WITHHELD', last_error = ?
+		FROM due WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position)`,
+		w.OrganizationID, w.ID, now, listed(read), mayNotRead)
+	return result.RowsAffected, result.Error
+}
+
+// claim takes some deliveries of a webhook that are due and need one of the permissions,
+// for as long as the lease: until then nobody else takes them, and after it they are due
+// again. Index: webhook_deliveries_due.
+func (store) claim(ctx context.Context, w dueWebhook, read []identity.Permission, now, leaseEnd time.Time, limit int) ([]claim, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var claims []claim
+	err = tx.Raw(`
+		WITH due AS (
+			SELECT d.organization_id, d.webhook_id, d.position
+			FROM webhook_deliveries d JOIN events e USING (organization_id, position)
+			WHERE d.organization_id = ? AND d.webhook_id = ? AND d.state = 'PENDING' AND d.next_attempt_at <= ?
+			  AND e.permission = ANY (CAST(? AS text[]))
+			ORDER BY d.next_attempt_at
+			LIMIT ?
+			FOR UPDATE OF d SKIP LOCKED
+		)
+		UPDATE webhook_deliveries d
+		SET attempts = d.attempts + 1, last_attempt_at = ?, next_attempt_at = ?
+		FROM due JOIN events e USING (organization_id, position) JOIN webhooks w ON (w.organization_id, w.id) = (due.organization_id, due.webhook_id)
+		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position) AND w.active AND `+organizationOpen+`
+		RETURNING d.position, d.attempts, e.type, e.subject_id, e.occurred_at, e.payload, w.url, w.secret`,
+		w.OrganizationID, w.ID, now, listed(read), limit, now, leaseEnd).Scan(&claims).Error
+	return claims, err
+}
+
+// result is what an attempt came to.
+type result struct {
+	state  DeliveryState
+	next   time.Time // of the next attempt, where the state is pending
+	status *int
+	err    *string
+}
+
+// settle notes what an attempt came to, unless it lasted longer than its lease
+// and somebody else has begun another, or the event is to be sent anew.
+func (store) settle(ctx context.Context, w dueWebhook, c claim, r result) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`
+		UPDATE webhook_deliveries SET state = ?, next_attempt_at = ?, last_status = ?, last_error = ?
+		WHERE organization_id = ? AND webhook_id = ? AND position = ? AND state = 'PENDING' AND attempts = ?`,
+		r.state, r.next, r.status, r.err, w.OrganizationID, w.ID, c.Position, c.Attempts).Error
+}

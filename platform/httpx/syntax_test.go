@@ -1,0 +1,34 @@
+package httpx_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/httpx"
+)
+
+// TestWhereABodyIsNotJSON: whoever typed the body by hand is told where to look, and
+// nothing of what stands there, which may be about a patient.
+func TestWhereABodyIsNotJSON(t *testing.T) {
+	t.Parallel()
+	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
+	for body, want := range map[string]string{
+		`{"units": }`:                        "The body is not valid JSON: see line 1, character 11.",
+		`{"units": 1,}`:                      "The body is not valid JSON: see line 1, character 13.",
+		`{'units': 1}`:                       "The body is not valid JSON: see line 1, character 2.",
+		"{\n  \"note\": \"é\" \"units\": 1}": "The body is not valid JSON: see line 2, character 15.",
+		`{"units": 1} x`:                     "The body is not valid JSON: see line 1, character 14.",
+		"{\"note\": \"\n\", \"units\": 1}":   "The body is not valid JSON: see line 1, character 11.",
+		`x`:                                  "The body is not valid JSON: see line 1, character 1.",
+		`{"units": 1`:                        "The body is not valid JSON: it ends too early.",
+		"{\"note\": \"abc\n":                 "The body is not valid JSON: see line 1, character 14.",
+		`{"note": "abc`:                      "The body is not valid JSON: it ends too early.",
+	} {
+		_, err := serve(t, endpoint, request(http.MethodPost, "/things/"+someID, body))
+		require.ErrorIs(t, err, httpx.ErrMalformed)
+		require.EqualError(t, err, want, body)
+	}
+}

@@ -1,0 +1,107 @@
+package operation
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// Memory is a table of operations. Its methods, except [Memory.Forget], work in the
+// transaction of the context. Safe for concurrent use.
+type Memory struct{ once, find, write, forget string }
+
+// In returns the memory that is the table. It has the columns of [Done], and the first
+// two of them as its primary key, which has the name that PostgreSQL gives it.
+func In(table string) Memory {
+	return Memory{
+		once: table + "_pkey",
+		find: `
+			SELECT o.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+			CROSS JOIN LATERAL (
+				SELECT organization_id, id, kind, fingerprint, outcome, created_at
+				FROM ` + table + ` t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) o`,
+		write: `
+			INSERT INTO ` + table + ` (organization_id, id, kind, fingerprint, outcome, created_at)
+			SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[]::json[], $6::timestamptz[])`,
+		forget: `DELETE FROM ` + table + ` WHERE created_at < ?`,
+	}
+}
+
+// Find returns those of the operations that have been carried out. Index: the primary key.
+func (m Memory) Find(ctx context.Context, keys ...Key) (map[Key]Done, error) {
+	organizations, ids := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
+	for i, key := range keys {
+		organizations[i], ids[i] = key.OrganizationID, key.ID
+	}
+	found := make(map[Key]Done, len(keys))
+	return found, db.Read(ctx, db.Query{
+		Statement: m.find, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)},
+		Row: func(scan func(targets ...any) error) error {
+			var d Done
+			err := scan(&d.OrganizationID, &d.ID, &d.Kind, &d.Fingerprint, &d.Outcome, &d.CreatedAt)
+			found[d.Key] = d
+			return err
+		},
+	})
+}
+
+// Write writes rows, blindly: see [Memory.Once].
+func (m Memory) Write(ctx context.Context, rows []Done) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	n := len(rows)
+	organizations, ids := make([]uuid.UUID, n), make([]uuid.UUID, n)
+	kinds, fingerprints, outcomes, times := make([]string, n), make([][]byte, n), make([]string, n), make([]time.Time, n)
+	for i, row := range rows {
+		organizations[i], ids[i] = row.OrganizationID, row.ID
+		kinds[i], fingerprints[i], outcomes[i], times[i] = row.Kind, row.Fingerprint, string(row.Outcome), row.CreatedAt
+	}
+	return db.Write(ctx, n, m.write, db.UUIDs(organizations), db.UUIDs(ids), kinds, fingerprints, outcomes, times)
+}
+
+// Once are the options of a transaction that writes the rows, which are those of its
+// last attempt. Where one of them is there already, the transaction is made again, in
+// doubt (see [db.InDoubt]), and has to look them up.
+//
+// After an ambiguous COMMIT any of the rows proves all. Another call with the same key
+// may have written it; then this one is tried again, finds that, and answers as the
+// other did. A transaction that wrote nothing can be made again.
+func (m Memory) Once(rows *[]Done) []db.Option {
+	return []db.Option{db.RetryConstraint(m.once), db.ProvenBy(func(ctx context.Context) (bool, error) {
+		if len(*rows) == 0 {
+			return false, nil
+		}
+		ours := (*rows)[0]
+		if err := db.Admit(ctx, ours.OrganizationID); err != nil {
+			return false, err
+		}
+		found, err := m.Find(ctx, ours.Key)
+		there, ok := found[ours.Key]
+		if err != nil || !ok {
+			return false, err
+		}
+		var wrote, stored Answer
+		if err := ours.Recall(&wrote); err != nil {
+			return false, err
+		}
+		err = there.Recall(&stored)
+		return stored.Call == wrote.Call, err
+	})}
+}
+
+// Forget deletes what is older than the given moment, of all organizations, and returns
+// how many rows those were. The name is that of the operation in metrics.
+func (m Memory) Forget(ctx context.Context, database *db.DB, name string, before time.Time) (int64, error) {
+	return db.ReadCommitted(ctx, database, name, func(ctx context.Context) (int64, error) {
+		tx, err := db.Handle(ctx)
+		if err != nil {
+			return 0, err
+		}
+		result := tx.Exec(m.forget, before)
+		return result.RowsAffected, result.Error
+	}, db.AllOrganizations())
+}

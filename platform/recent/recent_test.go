@@ -1,0 +1,49 @@
+package recent_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/recent"
+)
+
+// get asks for the organization's value, which is this one where it has to be read.
+func get(t *testing.T, o *recent.Of[int], organization uuid.UUID, at time.Time, value int) int {
+	t.Helper()
+	found, err := o.Get(organization, at, func() (int, error) { return value, nil })
+	require.NoError(t, err)
+	return found
+}
+
+func TestWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	var o recent.Of[int]
+	id, other, now := uuid.New(), uuid.New(), time.Now()
+	require.Equal(t, 1, get(t, &o, id, now, 1))
+	require.Equal(t, 1, get(t, &o, id, now.Add(recent.Lifetime-1), 2))
+	require.Equal(t, 3, get(t, &o, other, now, 3), "each organization has its own")
+	require.Equal(t, 4, get(t, &o, id, now.Add(recent.Lifetime), 4), "not for ever")
+
+	failed := errors.New("no database")
+	_, err := o.Get(id, now.Add(2*recent.Lifetime), func() (int, error) { return 0, failed })
+	require.Equal(t, failed, err)
+	require.Equal(t, 5, get(t, &o, id, now.Add(2*recent.Lifetime), 5), "a failure is not remembered")
+}
+
+func TestWhatWasReadBeforeAChangeIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	var o recent.Of[int]
+	id, now := uuid.New(), time.Now()
+	found, err := o.Get(id, now, func() (int, error) { // somebody reads …
+		o.Forget(id) // … somebody else changes …
+		return 1, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, found)
+	require.Equal(t, 2, get(t, &o, id, now, 2), "… and what was read is out of date")
+	require.Equal(t, 2, get(t, &o, id, now, 3))
+}
