@@ -3,6 +3,7 @@ package app_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,22 @@ func TestImpact(t *testing.T) {
 	c.requireBalance(t, path, 40, 0, 21)
 	c.admin().post(t, path+"/impact", body{"endDate": "2000-01-01"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.admin().post(t, "/authorizations/"+uuid.NewString()+"/impact", body{}).refused(t, http.StatusNotFound, "authorization-not-found")
+	c.requireClean(t)
+}
+
+// TestImpactOnWhatHoldsNothing shortens an authorization past an appointment that is too
+// short for a unit: no reservation tells of it, and yet nobody would pay for it any more.
+func TestImpactOnWhatHoldsNothing(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 40, body{"insuranceId": c.insuredBy(t, "FLOOR")})
+	short := c.book(t, c.booking(path, c.employ(t), c.hour(t, 3, "15:00"), 10*time.Minute))
+	c.admin().patch(t, path, body{"endDate": c.day(t, 3), "notes": "it is within"}).ok(t)
+	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 2)}).refused(t, http.StatusConflict, "bookings-stranded")
+	require.Equal(t, []string{idOf(short) + " OUTSIDE_DATES"}, refused.stranded(t))
+	c.admin().patch(t, path, body{"startDate": c.day(t, 4), "endDate": c.day(t, 5)}).refused(t, http.StatusConflict, "bookings-stranded")
+	c.admin().patch(t, path, body{"endDate": c.day(t, 2), "strandedBookings": "CANCEL"}).ok(t)
+	require.Equal(t, "CANCELLED", c.admin().get(t, short).ok(t).text("status"))
 	c.requireClean(t)
 }
 

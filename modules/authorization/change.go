@@ -80,7 +80,7 @@ func (c Change) onlyTotal() bool {
 // first. Appointments of an organization queue in a lane of its own.
 func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
 	all := []uuid.UUID{id}
-	if c.Stranded != "" || c.Status.Given && c.Status.Value == Cancelled {
+	if c.Stranded != "" || c.Status.Given && c.Status.Value == Cancelled || c.StartDate.Given || c.EndDate.Given {
 		all = append(all, organization)
 	}
 	if c.MoveTo != nil && *c.MoveTo != id {

@@ -125,6 +125,17 @@ func (c Change) cancels(a Authorization) bool {
 	return c.Status.Given && c.Status.Value == Cancelled && a.Decision != Cancelled
 }
 
+// shortens reports whether days would be within the authorization no more.
+func (c Change) shortens(a Authorization) bool {
+	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given && c.EndDate.Value.Before(a.EndDate)
+}
+
+// untold reports whether the appointment would be stranded without a refusal of its own
+// where nothing is said of it: of one that holds units, its reservation tells.
+func (b StrandedBooking) untold() bool {
+	return b.Cause == CauseStatus || b.Cause == CauseDates && b.Units == 0
+}
+
 // strandedRefusals are what may stand against a policy.
 func (s *Service) strandedRefusals() []*fault.Error {
 	if s.calendar == nil {
@@ -135,10 +146,11 @@ func (s *Service) strandedRefusals() []*fault.Error {
 
 // settleStranded does with the appointments that the change would strand what it
 // says, and returns the authorization as that has left it. Where it says nothing, an
-// authorization with appointments from today on is not cancelled: the error is
-// [ErrBookingsStranded]. Dates and totals have refusals of their own.
+// authorization with appointments from today on is not cancelled, nor shortened past one
+// that holds nothing: the error is [ErrBookingsStranded]. Of units that are held, dates and
+// totals have refusals of their own.
 func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change, at Moment) (Authorization, error) {
-	if c.Stranded == KeepStranded || c.Stranded == "" && !c.cancels(a) {
+	if c.Stranded == KeepStranded || c.Stranded == "" && !c.cancels(a) && !c.shortens(a) {
 		return a, nil
 	}
 	counted := a
@@ -150,7 +162,7 @@ func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change,
 		return a, err
 	}
 	if c.Stranded == "" {
-		if !slices.ContainsFunc(i.Bookings, func(b StrandedBooking) bool { return b.Cause == CauseStatus }) {
+		if !slices.ContainsFunc(i.Bookings, StrandedBooking.untold) {
 			return a, nil
 		}
 		return a, ErrBookingsStranded.With(StrandedBookings{i.bookings(), i.Units},
