@@ -25,7 +25,8 @@ import (
 // A request whose context ends before its batch begins is dropped from it. Once
 // it has begun, the context counts no more: the caller gets the truth of what
 // happened. The batch's own time is bounded by [CombinerOptions.Timeout] and by
-// the latest deadline of its members.
+// the latest deadline of those with whom it began: who joins while it waits may have
+// less time than alone.
 //
 // A batch that fails for a reason that may be one member's own, such as a
 // constraint or a panic, is halved and run again until that member stands
