@@ -67,7 +67,7 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	t.Parallel()
 	tokens, _ := turnstile(testSecret)
 	u := someone(Scheduler, Auditor)
-	u.Email, u.Name = "ada@example.test", "Ada"
+	u.Email, u.Name = "olu@example.test", "Olu" // no id has these letters
 	token, err := tokens.issue(u, uuid.Nil)
 	require.NoError(t, err)
 	caller, err := tokens.check(token)
@@ -82,7 +82,7 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	var says map[string]any
 	require.NoError(t, json.Unmarshal(payload, &says))
 	require.Len(t, says, 11, "and nothing about the person: %s", payload)
-	require.NotContains(t, string(payload), "ada")
+	require.NotContains(t, strings.ToLower(string(payload)), "olu")
 }
 
 func TestATokenIsValidForItsLifetime(t *testing.T) {
