@@ -133,15 +133,21 @@ func TestRequestsThatHaveNothingToDoWithEachOtherDoNotMeet(t *testing.T) {
 		paths = append(paths, c.authorize(t, 1000))
 	}
 	c.asOwner(t, "ANALYZE") // as autovacuum does: now the planner knows that the tables are small
-	var failed atomic.Int64
+	var accepted, failed atomic.Int64
 	together(48, func(i int) {
 		for range 5 {
-			if a := c.admin().post(t, paths[i%len(paths)]+"/reserve", body{"units": 1}); a.status != http.StatusCreated {
+			a := c.admin().post(t, paths[i%len(paths)]+"/reserve", body{"units": 1})
+			switch {
+			case a.status == http.StatusCreated:
+				accepted.Add(1)
+			case c.combines || a.body["code"] != "contention":
 				failed.Add(1)
+			default: // the index entries of their rows lie on the same pages, which SSI takes for a conflict: a few may give up
 			}
 		}
 	})
 	require.Zero(t, failed.Load())
+	c.requireBalanceTogether(t, int(accepted.Load()), paths...) // who gave up has nothing
 	together(50, func(int) {
 		for _, noun := range []string{"/patients", "/authorizations"} {
 			b := body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}
