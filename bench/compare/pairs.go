@@ -103,6 +103,7 @@ func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r 
 // ratios; all of them are told with it, so that the reader can see how much of it is chance.
 func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result, error)) error {
 	var ratios []float64
+	var failed int64
 	runs := map[int][]loadtest.Result{}
 	for round := range rounds {
 		order := []int{1, 2}
@@ -115,6 +116,7 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 				return err
 			}
 			runs[servers] = append(runs[servers], r)
+			failed += failures(r)
 		}
 		ratios = append(ratios, runs[2][round].AcceptedPerSecond/runs[1][round].AcceptedPerSecond)
 	}
@@ -124,7 +126,7 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 	t.atLeast(
 		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0], ratios[rounds-1]),
 		ratios[rounds/2], 1)
-	t.note("%s, %s against one, each round: %s.", what, two, strings.Trim(fmt.Sprintf("%.2f", ratios), "[]"))
+	t.note("%s, %s against one, each round: %s. Failed requests, of all rounds: %d.", what, two, strings.Trim(fmt.Sprintf("%.2f", ratios), "[]"), failed)
 	return nil
 }
 
