@@ -176,7 +176,7 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	today := w.clock.now()
 	for _, dates := range [][2]string{
 		{today.AddDate(0, -1, 0).Format(time.DateOnly), today.AddDate(0, 6, 0).Format(time.DateOnly)},
-		{"0001-01-01", "9999-12-31"},
+		{"1900-01-01", "2199-12-31"},
 	} {
 		authorization := w.is("authorizations", admin.post(t, "/authorizations", body{
 			"patientId": p.patient, "serviceCodeId": p.serviceCode, "totalUnits": 10_000_000, "startDate": dates[0], "endDate": dates[1],

@@ -28,6 +28,8 @@ type participantRow struct {
 	Participant
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
+	Span             // the time that it takes up
+	Worked           bool
 }
 
 func (r participantRow) participant() Participant {
@@ -90,6 +92,9 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	for _, p := range patients {
 		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
 		a.Patients = append(a.Patients, p.participant())
+		if p.Worked {
+			a.Worked = new(p.Span.utc())
+		}
 	}
 	staff, err := lookUp[struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }](ctx, keys, `
 		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)

@@ -139,7 +139,7 @@ func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservat
 		CROSS JOIN LATERAL (
 			SELECT * FROM unit_reservations t
 			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id
-				AND t.open AND t.appointment_id IS NULL AND (t.expires_at IS NULL OR t.expires_at > $7)
+				AND t.appointment_id IS NULL AND `+openSQL("t", "$7")+`
 			ORDER BY t.sequence LIMIT k.most) r
 		UNION ALL
 		SELECT r.* FROM unnest($8::uuid[], $9::uuid[]) AS k (organization_id, authorization_id)
@@ -313,7 +313,7 @@ func (store) due(ctx context.Context, only uuid.UUID, now time.Time, limit int) 
 	err = tx.Raw(`
 		SELECT organization_id, authorization_id
 		FROM unit_reservations
-		WHERE open AND expires_at IS NOT NULL AND expires_at <= @now AND (@only = @none OR organization_id = @only)
+		WHERE `+expiredSQL("unit_reservations", "@now")+` AND (@only = @none OR organization_id = @only)
 		GROUP BY organization_id, authorization_id
 		ORDER BY min(expires_at)
 		LIMIT @limit`, map[string]any{"now": now, "only": only, "none": uuid.Nil, "limit": limit}).Scan(&due).Error

@@ -113,7 +113,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 		ID: other.id, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true), SessionEditHours: patch.Set(8760),
 	})
 	require.NoError(t, err)
-	_, err = r.ReplaceServicePairs(r.other, directory.ServicePairs{Pairs: []directory.ServicePair{}})
+	_, err = r.ReplaceServicePairs(r.other, directory.ServicePairsChange{Pairs: []directory.ServicePair{}})
 	require.NoError(t, err)
 	rules := r.rules(t, and(own.question(), other.question()))
 
