@@ -31,7 +31,9 @@ func (c *clinic) hour(t testing.TB, days int, wall string) time.Time {
 
 // ago returns a whole minute that is past by so much, or still to come where that is
 // negative. An appointment of the last 24 hours can be started with its startTime.
-func (c *clinic) ago(by time.Duration) time.Time { return c.clock.now().Add(-by).UTC().Truncate(time.Minute) }
+func (c *clinic) ago(by time.Duration) time.Time {
+	return c.clock.now().Add(-by).UTC().Truncate(time.Minute)
+}
 
 // employ enters a practitioner.
 func (c *clinic) employ(t testing.TB, credentials ...any) uuid.UUID {

@@ -134,7 +134,9 @@ func TestAnExpiredHoldIsNotOpenAnywhere(t *testing.T) {
 	require.Equal(t, "EXHAUSTED", c.admin().get(t, path).text("status"))
 	c.clock.advance(time.Minute)
 
-	listed := func(query string) []any { return c.admin().get(t, path+"/reservations"+query).ok(t).body["data"].([]any) }
+	listed := func(query string) []any {
+		return c.admin().get(t, path+"/reservations"+query).ok(t).body["data"].([]any)
+	}
 	require.Equal(t, false, listed("")[0].(map[string]any)["open"])
 	require.Empty(t, listed("?open=true"))
 	require.Len(t, listed("?open=false"), 1)
