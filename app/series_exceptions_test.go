@@ -85,7 +85,9 @@ func TestASeriesMovesOnlyToWhereItCouldBeBooked(t *testing.T) {
 	change := time.Date(year, time.March, 31, 0, 0, 0, 0, time.UTC)
 	change = change.AddDate(0, 0, -int(change.Weekday())-1) // the Saturday before the last Sunday
 	first := change.AddDate(0, 0, -14)
-	at := func(hour, minute int) time.Time { return time.Date(year, first.Month(), first.Day(), hour, minute, 0, 0, nuuk) }
+	at := func(hour, minute int) time.Time {
+		return time.Date(year, first.Month(), first.Day(), hour, minute, 0, 0, nuuk)
+	}
 	path := c.authorize(t, 20, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
 	who := c.employ(t)
 	weekly := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
