@@ -46,7 +46,7 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
-			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, a series, in certain states.",
+			Description: "Appointments in the order of their starts, on the days `from` to `to` (both included, in the organization's time zone; one that crosses midnight is on both of its days), of a patient, a practitioner, a series, in certain states.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
