@@ -85,7 +85,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
 				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
 				require.NoError(t, err)
-				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2, now())", c.own.id, idOf(user))
+				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
