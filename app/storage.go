@@ -30,8 +30,8 @@ type Storage struct {
 // OpenStorage finds the configured database, or starts the private one. The
 // errors of starting it are those of [postgres.Start].
 //
-// The role of the configured database is the one that its URL names, or that
-// PostgreSQL's own environment does (PGUSER, or the system's user).
+// The role of the configured database is the one that its URL names, or else the
+// system's user.
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	if url := c.Database.URL.Reveal(); url != "" {
 		owner := c.Database.MigrateURL.Reveal()

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"omnirapeutic/platform/pgurl"
 )
 
 // The roles of a private PostgreSQL.
@@ -123,7 +125,7 @@ func (s *server) socket() string { return filepath.Join(s.data, "postgres", "soc
 
 // connect connects as the owner, seeing every organization.
 func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
-	settings, err := pgx.ParseConfig(s.databaseURL(ownerRole))
+	settings, err := pgurl.Parse(s.databaseURL(ownerRole))
 	if err != nil {
 		return nil, err
 	}
