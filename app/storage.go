@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
 )
@@ -56,7 +57,8 @@ func OpenScratch(ctx context.Context, dir string, c config.Config, logger logrus
 
 func startPrivate(ctx context.Context, dir string, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	server, err := postgres.Start(ctx, postgres.Options{
-		Dir: dir, Bin: c.PostgresBin, MaxConnections: c.Database.MaxConns + 10, Logger: logger,
+		Dir: dir, Bin: c.PostgresBin, Binaries: datadir.Binaries(c.DataDir), NoFetch: !c.PostgresFetch,
+		MaxConnections: c.Database.MaxConns + 10, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

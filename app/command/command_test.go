@@ -27,7 +27,7 @@ import (
 
 	"omnirapeutic/app/command"
 	"omnirapeutic/platform/db/dbtest"
-	"omnirapeutic/platform/pgurl/pgurltest"
+	"omnirapeutic/platform/db/pgurl/pgurltest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 

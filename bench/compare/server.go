@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"omnirapeutic/platform/pgurl"
 )
 
 // The roles of a private PostgreSQL.
@@ -125,7 +123,7 @@ func (s *server) socket() string { return filepath.Join(s.data, "postgres", "soc
 
 // connect connects as the owner, seeing every organization.
 func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
-	settings, err := pgurl.Parse(s.databaseURL(ownerRole))
+	settings, err := pgx.ParseConfig(s.databaseURL(ownerRole))
 	if err != nil {
 		return nil, err
 	}

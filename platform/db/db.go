@@ -16,7 +16,7 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
-	"omnirapeutic/platform/pgurl"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // Config says how to open a database.

@@ -15,7 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
-	"omnirapeutic/platform/pgurl"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 //go:embed migrations/*.sql

@@ -3,7 +3,7 @@ package db
 import (
 	"errors"
 
-	"omnirapeutic/platform/pgurl"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // errURL has no cause: the parser's text repeats what it was given.

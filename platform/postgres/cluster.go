@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"omnirapeutic/platform/pgurl"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // cluster is a PostgreSQL data directory with what is needed to start it.
@@ -38,7 +38,7 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	c.binaries, err = newFinder(filepath.Join(o.Dir, "binaries")).find(ctx, o.Bin, made)
+	c.binaries, err = newFinder(o.Binaries, filepath.Join(o.Dir, "binaries")).findOrFetch(ctx, o.Bin, made, o.fetch())
 	if err != nil {
 		return c, err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/pgurl/pgurltest"
+	"omnirapeutic/platform/db/pgurl/pgurltest"
 	"omnirapeutic/platform/postgres"
 )
 
@@ -290,8 +290,10 @@ func credential(t testing.TB, name string) *syscall.Credential {
 // credentialOfServer returns the user that root's server is to run as.
 func credentialOfServer(t testing.TB) *syscall.Credential {
 	t.Helper()
-	if _, err := user.Lookup("postgres"); err == nil {
-		return credential(t, "postgres")
+	for _, name := range []string{"omnirapeutic", "postgres"} {
+		if _, err := user.Lookup(name); err == nil {
+			return credential(t, name)
+		}
 	}
 	return credential(t, "nobody")
 }

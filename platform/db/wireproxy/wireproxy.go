@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/pgurl"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // Place is where a connection breaks.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/pgurl"
-	"omnirapeutic/platform/pgurl/pgurltest"
+	"omnirapeutic/platform/db/pgurl"
+	"omnirapeutic/platform/db/pgurl/pgurltest"
 )
 
 const address = "postgres://ada@db.example.org:5433/clinic"
