@@ -114,6 +114,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 		{Table: "access_changes", Time: "changed_at", Before: now.Add(-keepChanges)},
 		{Table: "sign_in_failures", Time: "last_at", Before: now.Add(-forgetAfter)},
 		{Table: "second_factors", Where: "confirmed_at IS NULL", Time: "begun_at", Before: now.Add(-enrolmentTime)},
+		{Table: "provider_link_requests", Time: "expires_at", Before: now},
 		{Table: "sign_ins", Where: "NOT tokens_kept", Time: signInEnd, Before: now.Add(-keepPlaces)},
 	} {
 		r.Operation = "access.sweep"

@@ -17,8 +17,11 @@ DROP INDEX IF EXISTS second_factors_unconfirmed;
 CREATE INDEX CONCURRENTLY second_factors_unconfirmed ON second_factors (begun_at) WHERE confirmed_at IS NULL;
 DROP INDEX IF EXISTS sign_ins_by_end;
 CREATE INDEX CONCURRENTLY sign_ins_by_end ON sign_ins (tokens_kept, least(ended_at, idle_until, ends_at));
+DROP INDEX IF EXISTS provider_link_requests_by_age;
+CREATE INDEX CONCURRENTLY provider_link_requests_by_age ON provider_link_requests (expires_at);
 
 -- +goose Down
+DROP INDEX provider_link_requests_by_age;
 DROP INDEX sign_ins_by_end;
 DROP INDEX second_factors_unconfirmed;
 DROP INDEX sign_in_failures_by_age;
