@@ -3811,6 +3811,63 @@ export interface components {
             /** @description Any of these is enough. */
             required: string[];
         };
+        /** @description The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds. */
+        DatabaseBusyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-busy";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator. */
+        DatabaseFullProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-full";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon. */
+        DatabaseReadOnlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-read-only";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description The database does not answer at the moment. Nothing has been changed; try again soon. */
         DatabaseUnavailableProblem: {
             type: string;
@@ -6036,6 +6093,25 @@ export interface components {
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
         };
+        /** @description The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon. */
+        SchemaMismatchProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "schema-mismatch";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description What a user sees of their own second factor. */
         SecondFactor: {
             on: boolean;
@@ -7964,11 +8040,15 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -7982,15 +8062,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8004,17 +8087,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8028,17 +8115,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8051,17 +8142,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8076,16 +8171,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8098,15 +8196,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8119,15 +8220,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8142,7 +8246,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
             };
         };
         /**
@@ -8379,6 +8483,9 @@ export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizat
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
 export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
+export type DatabaseBusyProblem = components['schemas']['DatabaseBusyProblem'];
+export type DatabaseFullProblem = components['schemas']['DatabaseFullProblem'];
+export type DatabaseReadOnlyProblem = components['schemas']['DatabaseReadOnlyProblem'];
 export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavailableProblem'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
@@ -8532,6 +8639,7 @@ export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
 export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
+export type SchemaMismatchProblem = components['schemas']['SchemaMismatchProblem'];
 export type SecondFactor = components['schemas']['SecondFactor'];
 export type SecondFactorMissingProblem = components['schemas']['SecondFactorMissingProblem'];
 export type SecondFactorNotBegunProblem = components['schemas']['SecondFactorNotBegunProblem'];
