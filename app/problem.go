@@ -29,7 +29,7 @@ var (
 				Advising("The `Allow` header lists the methods.")
 	errContention = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.").
 			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
-	errDatabase       = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
+	errDatabase = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
 	errReadOnly = fault.Define(fault.Unavailable, "database-read-only", "The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.").
 			Advising("Let people read, and send the same request with the same `Idempotency-Key` later.")
 	errDatabaseFull   = fault.Define(fault.Unavailable, "database-full", "The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.")
