@@ -21,17 +21,8 @@ const (
 	lockWait = 5 * time.Second
 )
 
-// lockStatements returns what takes the locks of the tables, and bounds the wait for them.
-func lockStatements(tables []string) []string {
-	if len(tables) == 0 {
-		return nil
-	}
-	statements := []string{"SET LOCAL lock_timeout = " + milliseconds(lockWait)}
-	for _, table := range tables {
-		statements = append(statements, lockOf(table))
-	}
-	return statements
-}
+// setLockWait bounds the wait for the locks of [Locking]. Unlike SELECT, SET takes no snapshot.
+var setLockWait = "SET LOCAL lock_timeout = " + milliseconds(lockWait)
 
 // bounds returns the statement that tells the database of the attempt's reach, and, unless
 // the attempt only reads, of its bounds. Where the server has a timeout for transactions as

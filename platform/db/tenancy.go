@@ -176,9 +176,11 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		options.AccessMode = pgx.ReadOnly
 	}
 	batch.BeginTx(options)
-	utilities := lockStatements(a.unit.locks)
-	for _, statement := range utilities {
-		batch.Queue(statement)
+	if len(a.unit.locks) > 0 {
+		batch.Queue(setLockWait)
+	}
+	for _, table := range a.unit.locks {
+		batch.Queue(lockOf(table))
 	}
 	statement, arguments := a.bounds(c.Conn.Conn())
 	batch.Queue(statement, arguments...)
@@ -195,10 +197,13 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	// The attempt is told what goes wrong here, as with any statement.
 	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
 	_, err := results.Exec()
-	for _, statement := range utilities {
+	if err == nil && len(a.unit.locks) > 0 {
+		_, err = results.Exec() // the bound of the wait
+	}
+	for _, table := range a.unit.locks {
 		if err == nil {
 			_, err = results.Exec()
-			c.log.Trace(ctx, began, func() (string, int64) { return statement, 0 }, err)
+			c.log.Trace(ctx, began, func() (string, int64) { return lockOf(table), 0 }, err)
 		}
 	}
 	if err == nil {
