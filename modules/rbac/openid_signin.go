@@ -173,10 +173,14 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 			if !person.Verified {
 				return "unverified", nil
 			}
-			u, err = userOfAddress(ctx, p.Issuer, canonicalEmail(person.Email))
-		}
-		if db.IsNotFound(err) {
-			u, err = s.acceptVerified(ctx, id, canonicalEmail(person.Email), now)
+			email, ok := parseEmail(person.Email)
+			if !ok {
+				return "address", nil
+			}
+			u, err = userOfAddress(ctx, p.Issuer, email)
+			if db.IsNotFound(err) {
+				u, err = s.acceptVerified(ctx, id, email, now)
+			}
 		}
 		switch {
 		case errors.Is(err, ErrInvitationNotFound):
