@@ -13,6 +13,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // Config says how to open a database.
@@ -102,7 +104,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 const connectTimeout = 5 * time.Second
 
 func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unanswered) (*pgxpool.Pool, error) {
-	settings, err := pgxpool.ParseConfig(c.URL)
+	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
 	}

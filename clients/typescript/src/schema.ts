@@ -2010,8 +2010,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to what happens
-         * @description Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.
+         * Listen to events
+         * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
          *
          *     For everybody who is signed in.
          */
@@ -2390,9 +2390,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment booked
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentBooked"];
         delete?: never;
@@ -2411,9 +2412,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment cancelled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCancelled"];
         delete?: never;
@@ -2432,9 +2434,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment completed
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCompleted"];
         delete?: never;
@@ -2453,9 +2456,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment no-show
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentNoShow"];
         delete?: never;
@@ -2474,9 +2478,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment reminder
          * @description An appointment that starts soon. It leaves the system, so it names nobody.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentReminder"];
         delete?: never;
@@ -2495,9 +2500,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment rescheduled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentRescheduled"];
         delete?: never;
@@ -2516,9 +2522,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment started
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentStarted"];
         delete?: never;
@@ -2537,9 +2544,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Authorization balance
          * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAuthorizationBalance"];
         delete?: never;
@@ -2558,9 +2566,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency reviewed
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyReviewed"];
         delete?: never;
@@ -2579,9 +2588,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency revoked
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyRevoked"];
         delete?: never;
@@ -2600,9 +2610,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency taken
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyTaken"];
         delete?: never;
@@ -3810,63 +3821,6 @@ export interface components {
             serviceDate: string;
             /** @description Any of these is enough. */
             required: string[];
-        };
-        /** @description The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds. */
-        DatabaseBusyProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "database-busy";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-        };
-        /** @description The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator. */
-        DatabaseFullProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "database-full";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-        };
-        /** @description The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon. */
-        DatabaseReadOnlyProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "database-read-only";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database does not answer at the moment. Nothing has been changed; try again soon. */
         DatabaseUnavailableProblem: {
@@ -6093,25 +6047,6 @@ export interface components {
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
         };
-        /** @description The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon. */
-        SchemaMismatchProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "schema-mismatch";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-        };
         /** @description What a user sees of their own second factor. */
         SecondFactor: {
             on: boolean;
@@ -6644,6 +6579,13 @@ export interface components {
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
+        };
+        /** @description The data of the first event of a stream. */
+        StreamOpening: {
+            /** @description The position after which the stream continues. */
+            id: number;
+            /** @enum {string} */
+            type: "ready" | "reset";
         };
         TakeRequest: {
             /** Format: uuid */
@@ -8040,15 +7982,11 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8062,18 +8000,15 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8087,21 +8022,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8115,21 +8046,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8142,21 +8069,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8171,19 +8094,16 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8196,18 +8116,15 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8220,18 +8137,15 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
-         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8246,7 +8160,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
             };
         };
         /**
@@ -8483,9 +8397,6 @@ export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizat
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
 export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
-export type DatabaseBusyProblem = components['schemas']['DatabaseBusyProblem'];
-export type DatabaseFullProblem = components['schemas']['DatabaseFullProblem'];
-export type DatabaseReadOnlyProblem = components['schemas']['DatabaseReadOnlyProblem'];
 export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavailableProblem'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
@@ -8639,7 +8550,6 @@ export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
 export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
-export type SchemaMismatchProblem = components['schemas']['SchemaMismatchProblem'];
 export type SecondFactor = components['schemas']['SecondFactor'];
 export type SecondFactorMissingProblem = components['schemas']['SecondFactorMissingProblem'];
 export type SecondFactorNotBegunProblem = components['schemas']['SecondFactorNotBegunProblem'];
@@ -8675,6 +8585,7 @@ export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
+export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -13997,7 +13908,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -14792,7 +14703,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14814,7 +14725,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14836,7 +14747,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14858,7 +14769,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14880,7 +14791,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14902,7 +14813,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14924,7 +14835,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14946,7 +14857,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14968,7 +14879,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14990,7 +14901,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15012,7 +14923,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
