@@ -282,7 +282,7 @@ func (d *draft) reschedule(before Appointment) error {
 	c.Practitioners.Apply(&d.a.Practitioners)
 	c.Notes.Apply(&d.a.Notes)
 	d.a.Span = d.a.Span.utc()
-	moved := c.moves(before)
+	moved := d.redates || c.moves(before)
 	switch {
 	case moved && before.Status != Scheduled:
 		d.refusal = refuseTransition(before.Status, Scheduled)
