@@ -74,7 +74,7 @@ func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
 	case !known:
 		return verdict{refusal: ErrNotFound}, nil
 	case r.unplaceable != nil:
-		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil
+		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil //nolint:nilerr // a refusal is a verdict
 	case r.kind == reschedule:
 		err = d.reschedule(before)
 	case r.kind == transfer:
