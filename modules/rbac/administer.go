@@ -163,8 +163,12 @@ func (s *Service) mayChange(ctx context.Context, mine held, before, after User) 
 			return err
 		}
 	}
-	if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) { // it opens that one's caseload
-		if err := mine.covers(seesAllPatients); err != nil {
+	if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) {
+		theirs, err := heldBy(ctx, after.Roles)
+		if err != nil {
+			return err
+		}
+		if err := mine.coversOpened(theirs, identity.Self|identity.Caseload); err != nil {
 			return err
 		}
 	}
