@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // errKey is told of every key that is not good, whatever is wrong with it: one
@@ -29,31 +29,35 @@ func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Ca
 		return identity.Caller{}, errKey.Because(errKeyGarbled)
 	}
 	now, hash := s.now(), hashOfKey(text)
-	caller, known := s.rememberedKey(hash, now)
-	if !known {
+	known := s.rememberedKey(hash, now)
+	if known == nil {
 		var err error
-		if caller, err = s.lookUpKey(ctx, hash, now); err != nil {
+		if known, err = s.lookUpKey(ctx, hash, now); err != nil {
 			return identity.Caller{}, err
 		}
 	}
+	caller := known.caller
 	if err := s.standing.check(caller); err != nil {
 		if errors.Is(err, identity.ErrUnauthenticated) {
 			err = errKey
 		}
 		return identity.Caller{}, err
 	}
+	if !known.networks.contains(trail.Address(ctx)) {
+		return identity.Caller{}, s.refuseNetwork(ctx, caller, hash)
+	}
 	s.uses.note(caller, now)
 	return caller, nil
 }
 
-// rememberedKey finds a key that was looked up before. Where nobody follows what is
+// rememberedKey returns a key that was looked up before, or nil. Where nobody follows what is
 // revoked, as in a command, nothing is remembered.
-func (s *Service) rememberedKey(hash db.Hash, now time.Time) (identity.Caller, bool) {
+func (s *Service) rememberedKey(hash db.Hash, now time.Time) *verified {
 	v := s.apiKeys.find(hash)
 	if v == nil || v.caller.ExpiredAt(now) || !s.standing.isFollowed() {
-		return identity.Caller{}, false
+		return nil
 	}
-	return v.caller, true
+	return v
 }
 
 // maxLookUps is how many keys are looked up at once: a flood of keys that are made
@@ -61,25 +65,25 @@ func (s *Service) rememberedKey(hash db.Hash, now time.Time) (identity.Caller, b
 const maxLookUps = 4
 
 // lookUpKey asks the database.
-func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (identity.Caller, error) {
+func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (*verified, error) {
 	select {
 	case s.lookUps <- struct{}{}:
 		defer func() { <-s.lookUps }()
 	case <-ctx.Done():
-		return identity.Caller{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	key, err := s.keyOf(ctx, hash)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
-		return identity.Caller{}, errKey
+		return nil, errKey
 	case err != nil:
-		return identity.Caller{}, err
+		return nil, err
 	case key.RevokedAt != nil, key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):
-		return identity.Caller{}, errKey
+		return nil, errKey
 	}
-	caller := key.caller(now.Add(s.tokens.lifetime))
-	s.apiKeys.keep(hash, &verified{caller: caller})
-	return caller, nil
+	found := &verified{caller: key.caller(now.Add(s.tokens.lifetime)), networks: key.Networks}
+	s.apiKeys.keep(hash, found)
+	return found, nil
 }
 
 // keyOf finds the key of any organization that has the hash.
@@ -108,9 +112,6 @@ func (k APIKey) holds() held {
 	}
 	return all
 }
-
-// keepUses is how often the times at which keys were last used are written.
-const keepUses = time.Minute
 
 // keyName names a key among those of all organizations.
 type keyName struct{ organization, id uuid.UUID }
@@ -155,42 +156,20 @@ func (u *uses) putBack(taken map[keyName]time.Time) {
 	u.last = taken
 }
 
-// KeepKeyUses writes down when API keys were last used, in one statement for all
-// of them. What was not written is written the next time.
-func (s *Service) KeepKeyUses(ctx context.Context) error {
+// KeepKeyUses writes when API keys were last used on this instance, in one statement for
+// all of them, and returns how many. What could not be written is written the next time; a
+// program that is killed loses what was not written yet.
+func (s *Service) KeepKeyUses(ctx context.Context) (int64, error) {
 	taken := s.uses.take()
 	if len(taken) == 0 {
-		return nil
+		return 0, nil
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "api-key.uses", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, updateKeyUses(ctx, taken)
 	}, db.AllOrganizations())
 	if err != nil {
 		s.uses.putBack(taken)
+		return 0, err
 	}
-	return err
-}
-
-// RunKeyUses keeps the uses of API keys once a minute until the context ends, and
-// then once more. A program that is killed forgets those of the last minute.
-func (s *Service) RunKeyUses(ctx context.Context) {
-	ticker := time.NewTicker(keepUses)
-	defer ticker.Stop()
-	keep := func(ctx context.Context) {
-		if err := s.KeepKeyUses(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "key_uses_not_kept"}).WithError(err).Warn("when API keys were last used was not written; the next time it is")
-		}
-	}
-	for {
-		select {
-		case <-ticker.C:
-			keep(ctx)
-		case <-ctx.Done():
-			const last = 2 * time.Second
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
-			defer cancel()
-			keep(ending)
-			return
-		}
-	}
+	return int64(len(taken)), nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"omnirapeutic/platform/db/pgurl"
+	"omnirapeutic/platform/invoked"
 )
 
 //go:embed migrations/*.sql
@@ -98,7 +99,7 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	}))
 	defer owner.Close()
 	if err := owner.PingContext(ctx); err != nil {
-		return &UnavailableError{Operation: "migrate", cause: err}
+		return unavailable("migrate", err)
 	}
 	files := m.FS
 	if files == nil {
@@ -151,7 +152,7 @@ type SchemaError struct {
 
 func (e *SchemaError) Error() string {
 	if e.Have < e.Want {
-		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run migrate up", e.Have, e.Want)
+		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s", e.Have, e.Want, invoked.As("migrate up"))
 	}
 	return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
 }
@@ -170,7 +171,7 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
 	}
 	if err != nil {
-		return &UnavailableError{Operation: "check the schema", cause: err}
+		return unavailable("check the schema", err)
 	}
 	if have != want {
 		return &SchemaError{Have: have, Want: want}
