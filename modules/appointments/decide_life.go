@@ -177,7 +177,7 @@ func (d *draft) tooShortToBeMeant(span Span) bool {
 func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 	u := Unconfirmed{BookedStart: d.a.Start, BookedEnd: d.a.End, Start: span.Start, End: span.End}
 	var why []string
-	if d.dateOf(span.Start) != d.a.ServiceDate {
+	if d.dateOf(span.Start) != d.dateOf(d.a.Start) {
 		u.Differences = append(u.Differences, otherDate)
 		why = append(why, "on another date")
 	}
