@@ -63,6 +63,14 @@ func (a Appointment) Occupied() Span {
 	return a.Span
 }
 
+// workedTimes returns the times of its session; nil before there is one.
+func (a Appointment) workedTimes() (from, until *time.Time) {
+	if a.Worked == nil {
+		return nil, nil
+	}
+	return &a.Worked.Start, &a.Worked.End
+}
+
 // Participant is a patient's part in an appointment.
 type Participant struct {
 	PatientID       uuid.UUID

@@ -72,7 +72,8 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 	var places, units, minutes, unitMinutes []int
 	var methods, since, lanes, codes []string
 	var starts, ends []time.Time
-	var occupies, worked []bool
+	var occupies []bool
+	var workedStarts, workedEnds []*time.Time
 	for _, a := range rows {
 		for place, p := range a.Patients {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
@@ -80,25 +81,26 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			places, units, minutes, unitMinutes = append(places, place), append(units, p.Units), append(minutes, p.Minutes), append(unitMinutes, p.UnitMinutes)
 			methods, since = append(methods, string(p.Rounding.Method)), append(since, p.Rounding.StartsOn.String())
 			lanes, codes = append(lanes, string(p.Lane)), append(codes, p.Code)
-			taken := a.Occupied()
-			starts, ends = append(starts, taken.Start), append(ends, taken.End)
-			occupies, worked = append(occupies, a.Status.Occupies()), append(worked, a.Worked != nil)
+			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+			from, until := a.workedTimes()
+			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
 		}
 	}
 	return db.Write(ctx, len(patients), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
-			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies, worked)
+			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
 			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[],
-			$17::boolean[])
+			$17::timestamptz[], $18::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
-			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies, worked = excluded.worked`,
+			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
 		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(patients), places, db.UUIDs(authorizations), db.NullableUUIDs(reservations),
-		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies, worked)
+		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies, workedStarts, workedEnds)
 }
 
 // upsertPractitioners writes who renders the service, by their places.
@@ -106,23 +108,26 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 	var organizations, appointments, practitioners []uuid.UUID
 	var places []int
 	var starts, ends []time.Time
-	var occupies, worked []bool
+	var occupies []bool
+	var workedStarts, workedEnds []*time.Time
 	for _, a := range rows {
 		for place, id := range a.Practitioners {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
 			practitioners, places = append(practitioners, id), append(places, place)
-			taken := a.Occupied()
-			starts, ends = append(starts, taken.Start), append(ends, taken.End)
-			occupies, worked = append(occupies, a.Status.Occupies()), append(worked, a.Worked != nil)
+			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+			from, until := a.workedTimes()
+			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
 		}
 	}
 	return db.Write(ctx, len(practitioners), `
-		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies, worked)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::boolean[])
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
+			$8::timestamptz[], $9::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
-			occupies = excluded.occupies, worked = excluded.worked`,
-		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies, worked)
+			occupies = excluded.occupies,
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
+		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies, workedStarts, workedEnds)
 }
 
 // removePlaces removes the places that no practitioner takes any more. The rows are
