@@ -37,7 +37,7 @@ func (k *killable) killAndStart(t testing.TB) {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	}
 	require.NoError(t, k.Stop(t.Context())) // it would start again by itself, three times
-	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir()})
+	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir(), Bin: k.Bin()})
 	require.NoError(t, err)
 	again := k.Server
 	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })
