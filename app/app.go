@@ -26,6 +26,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/jobs"
 )
 
 // Dependencies are what the program is built on.
@@ -60,6 +61,7 @@ type App struct {
 	books    *bookMetrics
 	config   config.Config
 	database *db.DB
+	jobs     *jobs.Scheduler
 	keys     *idempotency.Keys
 	logger   logrus.FieldLogger
 	registry *prometheus.Registry
@@ -79,7 +81,7 @@ func New(d Dependencies) (*App, error) {
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
-		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
@@ -87,7 +89,7 @@ func New(d Dependencies) (*App, error) {
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()),
+		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
 		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -116,6 +118,7 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
@@ -160,16 +163,3 @@ func (a *App) Handler() http.Handler { return a.server.Handler() }
 // Instruments returns metrics and profiles as a handler: for those who run the
 // program, and not for the API's address.
 func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }
-
-// ready checks that the database answers, then whatever else there is to check.
-func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		if err := a.database.Ping(ctx); err != nil {
-			return err
-		}
-		if also == nil {
-			return nil
-		}
-		return also(ctx)
-	}
-}
