@@ -200,6 +200,21 @@ func TestACompletedAppointmentTakesUpTheTimeThatWasWorked(t *testing.T) {
 	c.requireClean(t)
 }
 
+func TestASessionOnAnotherDateStaysInTheListOfItsBookedDay(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path, who := c.authorize(t, 100), c.employ(t)
+	booked := c.book(t, c.booking(path, who, c.hour(t, -5, "09:00"), hour))
+	at := c.hour(t, -3, "09:00")
+	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(hour), "confirm": true}).ok(t)
+	day := "?from=" + c.day(t, -5) + "&to=" + c.day(t, -5)
+	for _, filter := range []string{"", "&practitionerId=" + who.String(), "&patientId=" + c.own.patient.String()} {
+		require.Len(t, c.admin().get(t, "/appointments"+day+filter).ok(t).body["data"], 1, filter)
+	}
+	c.book(t, c.booking(path, who, c.hour(t, -5, "09:00"), hour))
+	c.admin().post(t, "/appointments", c.booking(path, who, at, hour)).refused(t, http.StatusConflict, "practitioner-overlap")
+}
+
 func TestOpeningsAndWarningsGoByTheTimeThatWasWorked(t *testing.T) {
 	t.Parallel()
 	c := open(t)
