@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -22,12 +25,25 @@ type delayed struct{ wait time.Duration }
 // RetryAfter says when the next attempt is looked at.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// place stands for an e-mail address, and for the network address from which somebody
-// signs in with it; "" for anywhere. It can be compared and says nothing: most of what
-// is typed into the field is an address, and some of it a password.
-func (k key) place(email, address string) []byte {
+// signInPlace identifies the attempts to sign in with the text that was typed as an
+// e-mail address, from a network address; "" for any. It is a keyed hash: some of what
+// is typed into that field is a password.
+func (k key) signInPlace(email, address string) []byte {
+	return k.place("sign-in", email, network(address))
+}
+
+// proofPlace identifies the attempts of a user who is signed in to prove something
+// about themselves, such as their password.
+func (k key) proofPlace(user uuid.UUID) []byte { return k.place("proof", user.String()) }
+
+// place is the keyed hash of what the label and the parts say. Lengths keep parts apart,
+// and labels keep the counts of different purposes apart.
+func (k key) place(label string, parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.places)
-	mac.Write([]byte(email + "\n" + network(address)))
+	for _, part := range append([]string{label}, parts...) {
+		_ = binary.Write(mac, binary.BigEndian, uint64(len(part))) // never fails: hashes take all bytes
+		mac.Write([]byte(part))
+	}
 	return mac.Sum(nil)
 }
 

@@ -170,13 +170,17 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 		u, err = userOfSubject(ctx, p.Issuer, person.Subject)
 		if db.IsNotFound(err) {
 			known = false
-			if !person.Verified {
+			email, isEmail := parseEmail(person.Email)
+			switch {
+			case !person.Verified:
 				return "unverified", nil
+			case !isEmail:
+				return "not-an-address", nil
 			}
-			u, err = userOfAddress(ctx, p.Issuer, canonicalEmail(person.Email))
-		}
-		if db.IsNotFound(err) {
-			u, err = s.acceptVerified(ctx, id, canonicalEmail(person.Email), now)
+			u, err = userOfAddress(ctx, p.Issuer, email)
+			if db.IsNotFound(err) {
+				u, err = s.acceptVerified(ctx, id, email, now)
+			}
 		}
 		switch {
 		case errors.Is(err, ErrInvitationNotFound):
@@ -235,7 +239,7 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 		if err != nil || u.out() != "" {
 			return nil, err
 		}
-		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))
+		in = s.begin(u, trail.Address(ctx), s.keys[0].signInPlace(u.Email, trail.Address(ctx)))
 		in.ByProvider = true
 		return &u, insertSignIn(ctx, in, refresh)
 	})

@@ -43,10 +43,11 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 			Field: "password", Code: "max", Message: fmt.Sprintf("must have at most %d bytes", maxPassword),
 		})
 	}
-	email = canonicalEmail(email)
-	here, anywhere := s.keys[0].place(email, trail.Address(ctx)), s.keys[0].place(email, "")
+	email = normalizeTypedEmail(email)
+	address, _ := parseEmail(email) // empty for other texts: no user has it, and the work below is the same
+	here, anywhere := s.keys[0].signInPlace(email, trail.Address(ctx)), s.keys[0].signInPlace(email, "")
 	known, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (credentials, error) {
-		return credentialsOf(ctx, email, here, s.now().Add(-keepPlaces))
+		return credentialsOf(ctx, address, here, s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
 	unknown := db.IsNotFound(err)
 	if unknown {
