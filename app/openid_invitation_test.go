@@ -56,7 +56,7 @@ func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
 		return openidtest.Person{Subject: email, Email: email, Verified: verified}
 	}
 	c, p := openWithProvider(t, person("unverified@x.test", false), person("elsewhere@x.test", true), person("revoked@x.test", true),
-		person("root@x.test", true), person("BILLER@other.test", true), person("late@x.test", true),
+		person("root@x.test", true), person("late@x.test", true),
 		person("\u212aim@x.test", true), person(" padded@x.test", true), person("adm\u0130n@own.test", true))
 	c.admin().invite(t, "kim@x.test", "ADMIN")
 	c.admin().invite(t, "padded@x.test", "ADMIN")
@@ -66,11 +66,10 @@ func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, revoked).status)
 	c.admin().invite(t, "root@x.test", "ADMIN")
 	c.run(t, "UPDATE invitations SET roles = '{SUPER_ADMIN}' WHERE email = 'root@x.test'")
-	c.admin().invite(t, "biller@other.test", "ADMIN")
 	c.admin().invite(t, "late@x.test", "ADMIN")
 	before := c.count(t, "SELECT count(*) FROM users")
 	for email, reason := range map[string]string{
-		"unverified@x.test": "unverified", "elsewhere@x.test": "unknown", "revoked@x.test": "unknown", "root@x.test": "unknown", "BILLER@other.test": "email-taken",
+		"unverified@x.test": "unverified", "elsewhere@x.test": "unknown", "revoked@x.test": "unknown", "root@x.test": "unknown",
 		"\u212aim@x.test": "not-an-address", " padded@x.test": "not-an-address", "adm\u0130n@own.test": "not-an-address",
 	} {
 		c.signInAs(t, p, email).landed(t, "not-recognized")

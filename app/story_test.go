@@ -270,6 +270,7 @@ func (s *story) play() {
 	s.playProvider(admin)
 	s.playSecondFactor(admin)
 	s.playSignOut()
+	s.playAccounts()
 }
 
 // accessToken returns the one of an answer whose example does not show it.

@@ -22,7 +22,7 @@ func from(t testing.TB, address string) context.Context {
 func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
-		_, err := d.SignIn(ctx, email, "not the password", "")
+		_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: "not the password"})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	}
 }
@@ -30,7 +30,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 // requireDelayed returns when the next attempt is looked at.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
-	_, err := d.SignIn(ctx, email, password, "")
+	_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: password})
 	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
@@ -55,7 +55,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	}
 	require.Contains(t, d.log.String(), "reason=delayed")
 	d.clock.advance(2 * time.Second)
-	_, err := d.SignIn(away, "ada@example.test", password, "")
+	_, err := d.SignIn(away, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
@@ -79,12 +79,12 @@ func TestAStrangerKeepsNobodyOut(t *testing.T) {
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)
 	clinic, stranger := from(t, "198.51.100.7"), from(t, "192.0.2.1")
-	_, err := d.SignIn(clinic, "ada@example.test", password, "")
+	_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 	require.NoError(t, err)
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
 		wait := d.requireDelayed(t, stranger, "ada@example.test", password)
-		_, err := d.SignIn(clinic, "ada@example.test", password, "")
+		_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 		require.NoError(t, err)
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
@@ -105,7 +105,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	for i := range n {
 		go func() {
 			<-barrier
-			_, errs[i] = d.SignIn(t.Context(), "ada@example.test", "not the password", "")
+			_, errs[i] = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: "not the password"})
 			done <- struct{}{}
 		}()
 	}
@@ -147,11 +147,11 @@ func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
 	d.hire(t, "kim@example.test", rbac.Scheduler)
 	away := from(t, "192.0.2.1")
 	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n", "k\u0130m@example.test", "not an address"} {
-		_, err := d.SignIn(away, text, password, "")
+		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
 		d.fail(t, away, text, 9)
 		require.Equal(t, time.Second, d.requireDelayed(t, away, text, password), "%q", text)
 	}
-	_, err := d.SignIn(away, "KIM@example.test ", password, "")
+	_, err := d.SignIn(away, rbac.SignInRequest{Email: "KIM@example.test ", Password: password})
 	require.NoError(t, err)
 }

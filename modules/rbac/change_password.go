@@ -38,7 +38,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	hash, err := s.passwords.hash(ctx, c.New) // before the transaction: no connection waits for it
+	hash, err := s.hashFor(ctx, mine.User.Email, c.New)
 	if err != nil {
 		return SignedIn{}, err
 	}

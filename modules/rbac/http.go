@@ -24,8 +24,9 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
 			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
-				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
-			Refusals: []*fault.Error{ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
+				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. " +
+				"A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
+			Refusals: []*fault.Error{ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
@@ -79,12 +80,6 @@ func (s *Service) signInRoutes() []httpx.Route {
 	}
 }
 
-type signInRequest struct {
-	Email    string `json:"email" validate:"required,max=254"`
-	Password string `json:"password" validate:"required"`
-	Code     string `json:"code" validate:"max=40"` // of the second factor, where there is one
-}
-
 type refreshRequest struct {
 	RefreshToken string `json:"refreshToken" validate:"required,max=100"`
 }
@@ -132,8 +127,8 @@ func bodyOf(u User, roles []string, may held) userBody {
 	return b
 }
 
-func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
-	signed, err := s.SignIn(ctx, in.Email, in.Password, in.Code)
+func (s *Service) handleSignIn(ctx context.Context, in SignInRequest) (signInBody, error) {
+	signed, err := s.SignIn(ctx, in)
 	if err != nil {
 		return signInBody{}, err
 	}

@@ -14,7 +14,7 @@ import (
 
 func (d desk) enter(t testing.TB, email string) rbac.SignedIn {
 	t.Helper()
-	signed, err := d.SignIn(t.Context(), email, password, "")
+	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password})
 	require.NoError(t, err)
 	return signed
 }

@@ -16,7 +16,7 @@ import (
 
 // NewUser is what is told of a new user.
 type NewUser struct {
-	Email    string // in any letters; unique among all organizations
+	Email    string // in upper or lower case; unique within the organization
 	Name     string // 1 to 100 characters
 	Password string // at least 15 characters, at most 128 bytes
 	Roles    []Role // at least one
@@ -31,7 +31,7 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 	if wrong := n.check(); len(wrong) > 0 {
 		return User{}, fault.InvalidFields(wrong...)
 	}
-	hash, err := s.passwords.hash(ctx, n.Password) // before the transaction: no connection waits for it
+	hash, err := s.hashFor(ctx, n.Email, n.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -68,9 +68,9 @@ func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 	return db.Snapshot(ctx, s.database, "user.any", anyUser, db.AllOrganizations())
 }
 
-// SignIns returns those of the addresses with which somebody can sign in, in any
-// organization. It needs no caller in the context, and is for operators only:
-// sign-in itself never tells who is there.
+// SignIns returns the addresses with which a person can sign in to any organization. It
+// needs no caller in the context, and is for operators only: sign-in itself never says
+// which accounts exist.
 func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error) {
 	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]string, error) {
 		return activeEmails(ctx, emails)

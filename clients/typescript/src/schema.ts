@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
          */
         post: operations["signIn"];
         delete?: never;
@@ -3878,7 +3878,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description There is already a user with this e-mail address. */
+        /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: {
             type: string;
             title: string;
@@ -5217,9 +5217,36 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description You have accounts in several organizations. Choose one. */
+        OrganizationRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "organization-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Those whose account accepts the password. */
+            organizations: components["schemas"]["OrganizationToChoose"][];
+        };
         /** @description OrganizationSwitch disables an organization, or enables it. */
         OrganizationSwitch: {
             disabled: boolean;
+        };
+        /** @description An organization that a person can sign in to. */
+        OrganizationToChoose: {
+            /** Format: uuid */
+            id: string;
+            name: string;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -6503,9 +6530,15 @@ export interface components {
         SignInPolicyChange: {
             secondFactorRequired: boolean;
         };
+        /** @description An attempt to sign in. */
         SignInRequest: {
             email: string;
             password: string;
+            /**
+             * Format: uuid
+             * @description Chooses one of several accounts of the address; see `organization-required`.
+             */
+            organizationId?: string | null;
             /** @description Of the second factor, where there is one. */
             code?: string;
         };
@@ -7293,7 +7326,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: There is already a user with this e-mail address.
+         *     - `email-taken`: The organization already has a user with this e-mail address.
          */
         Conflict7: {
             headers: {
@@ -8473,7 +8506,9 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
+export type OrganizationRequiredProblem = components['schemas']['OrganizationRequiredProblem'];
 export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
+export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
@@ -9965,6 +10000,7 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
+             *     - `organization-required`: You have accounts in several organizations. Choose one.
              *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
              *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
              *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
@@ -9977,7 +10013,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
+                    "application/problem+json": components["schemas"]["OrganizationRequiredProblem"] | components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10825,7 +10861,7 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `email-taken`: There is already a user with this e-mail address.
+             *     - `email-taken`: The organization already has a user with this e-mail address.
              */
             409: {
                 headers: {
