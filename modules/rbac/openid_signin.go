@@ -170,12 +170,12 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 		u, err = userOfSubject(ctx, p.Issuer, person.Subject)
 		if db.IsNotFound(err) {
 			known = false
-			email, isEmail := parseEmail(person.Email)
-			switch {
-			case !person.Verified:
+			if !person.Verified {
 				return "unverified", nil
-			case !isEmail:
-				return "not-an-address", nil
+			}
+			email, ok := parseEmail(person.Email)
+			if !ok {
+				return "address", nil
 			}
 			u, err = userOfAddress(ctx, p.Issuer, email)
 			if db.IsNotFound(err) {
