@@ -46,7 +46,9 @@ type Config struct {
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
-	Demo               bool // load the demo practice into an empty database
+	// PasswordResetLifetime is how long a link to set a new password can be used.
+	PasswordResetLifetime time.Duration
+	Demo                  bool // load the demo practice into an empty database
 
 	settings []Setting
 }

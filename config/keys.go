@@ -201,6 +201,10 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
 	},
 	{
+		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
+		set: span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour), show: func(c Config) string { return c.PasswordResetLifetime.String() },
+	},
+	{
 		name: "demo", env: "OMNI_DEMO",
 		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},

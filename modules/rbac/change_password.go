@@ -60,6 +60,9 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 		if err := keepSignIn(ctx, in); err != nil {
 			return signIn{}, err
 		}
+		if err := deletePasswordReset(ctx, caller.OrganizationID, caller.UserID); err != nil {
+			return signIn{}, err
+		}
 		if err := forgetAttempts(ctx, counted); err != nil {
 			return signIn{}, err
 		}

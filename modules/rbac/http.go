@@ -53,6 +53,13 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),
 		},
 		{
+			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
+			Name: "resetPassword", Summary: "Set a new password with a reset link",
+			Description: "For a user who has forgotten the password: `token` is the one of the link that an administrator has made. It is good once. All sign-ins of the user end. Then sign in; a second factor is asked for as before.",
+			Refusals:    []*fault.Error{ErrPasswordResetNotFound, ErrSignInBusy},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleResetPassword),
+		},
+		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
 			Name: "listMySessions", Summary: "Where am I signed in",
 			Description: "One's own sign-ins that go on, the newest first. `current` is the one that asks.",
@@ -196,6 +203,15 @@ func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (mySessionsB
 
 func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.EndSession(ctx, in.ID)
+}
+
+type resetPasswordRequest struct {
+	Token    string `json:"token" validate:"required,max=100"`
+	Password string `json:"password" validate:"required"` // the new one
+}
+
+func (s *Service) handleResetPassword(ctx context.Context, in resetPasswordRequest) (httpx.None, error) {
+	return httpx.None{}, s.ResetPassword(ctx, in.Token, in.Password)
 }
 
 type changedPasswordBody struct {

@@ -82,8 +82,10 @@ type Service struct {
 	uses      uses
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
-	idle        time.Duration
-	longest     time.Duration
+	// passwordResets is how long a password reset can be used.
+	passwordResets time.Duration
+	idle           time.Duration
+	longest        time.Duration
 
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
@@ -116,6 +118,8 @@ type Dependencies struct {
 	AnyAddress bool
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
+	// PasswordResets is how long a password reset can be used; 0: for an hour.
+	PasswordResets time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -153,6 +157,8 @@ func New(d Dependencies) *Service {
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
+
+		passwordResets: cmp.Or(d.PasswordResets, time.Hour),
 	}
 	s.sets.load = s.changedSets
 	s.standing.on(ofPermissions, s.sets.forget)
