@@ -20,4 +20,15 @@ func (s *story) playAccounts() {
 	s.tell(c.as(""), "signIn", "Accounts in several organizations", "/auth/login", body{"email": email, "password": password}).
 		refused(t, http.StatusUnauthorized, "organization-required")
 	s.tell(c.as(""), "signIn", "In the chosen organization", "/auth/login", body{"email": email, "password": password, "organizationId": second.ID}).ok(t)
+
+	admin := c.admin()
+	user := c.userWith(t, admin, rbac.Biller)
+	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+newID().String()+"/password-reset", body{})
+	made := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
+	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
+	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
+	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()
+	c.loginTo(t, "on.two.devices@example.test", password, c.own.id).ok(t)
+	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).ok(t).body["data"].([]any)
+	s.tell(admin, "endUserSession", "A lost telephone", hired+"/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
 }

@@ -27,6 +27,10 @@ var administrationCalls = []struct {
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/provider-link", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodPost, "/users/:id/password-reset", body{}, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/users/:id/sessions", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/sessions/:sessionId", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
@@ -84,6 +88,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
 				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
 				require.NoError(t, err)
+				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
+				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
@@ -96,9 +102,13 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				case call.path == "/users/invitations" && b != nil:
 					b = maps.Clone(b)
 					b["email"] = email
-				case call.method == http.MethodPost:
+				case call.method == http.MethodPost && call.path != "/users/:id/password-reset":
 					b = maps.Clone(b)
 					b["patientId"] = patient
+				}
+				if call.path == "/users/:id/sessions/:sessionId" {
+					c.loginTo(t, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), password, uuid.Nil).ok(t)
+					path = strings.Replace(path, ":sessionId", c.sessionOf(t, user), 1)
 				}
 				before := stored()
 				defer c.admin().delete(t, "/permission-sets/BILLER")
@@ -110,7 +120,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
 				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {

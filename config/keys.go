@@ -12,6 +12,7 @@ type key struct {
 	name   string // in YAML, groups and keys joined by dots
 	env    string
 	preset string // the default
+	list   string // an example, where the value is a list with commas in between
 	secret bool   // hidden, and readable from the file that env+"_FILE" names
 	set    func(c *Config, text string) error
 	show   func(c Config) string // the effective value
@@ -39,6 +40,10 @@ var keys = []key{
 	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
 		set: func(c *Config, s string) error { c.PostgresBin = s; return nil }, show: func(c Config) string { return c.PostgresBin },
+	},
+	{
+		name: "postgres_fetch", env: "OMNI_POSTGRES_FETCH", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.PostgresFetch }), show: func(c Config) string { return strconv.FormatBool(c.PostgresFetch) },
 	},
 	{
 		name: "database.url", env: "OMNI_DATABASE_URL", secret: true,
@@ -128,7 +133,7 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
 	},
 	{
-		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS",
+		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS", list: "https://a.example.org, https://b.example.org",
 		set: setOrigins, show: func(c Config) string { return strings.Join(c.HTTP.CORSOrigins, ", ") },
 	},
 	{
@@ -164,7 +169,7 @@ var keys = []key{
 		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Key }), show: func(c Config) string { return c.HTTP.TLS.Key },
 	},
 	{
-		name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES",
+		name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES", list: "10.0.3.0/24, 192.0.2.7",
 		set: setProxies, show: showProxies,
 	},
 	{
@@ -184,7 +189,7 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
-		name: "reminders", env: "OMNI_REMINDERS", preset: "24h",
+		name: "reminders", env: "OMNI_REMINDERS", preset: "24h", list: "24h, 2h",
 		set: setReminders, show: showReminders,
 	},
 	{
