@@ -49,7 +49,7 @@ type Config struct {
 	InvitationLifetime time.Duration
 	// PasswordResetLifetime is how long a link to set a new password can be used.
 	PasswordResetLifetime time.Duration
-	Demo               bool // load the demo practice into an empty database
+	Demo                  bool // load the demo practice into an empty database
 	// Ignored are variables that a platform has set for a service of the program's
 	// name, such as Kubernetes' OMNI_PORT.
 	Ignored []string
