@@ -26,6 +26,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/jobs"
 )
 
 // Dependencies are what the program is built on.
@@ -60,6 +61,7 @@ type App struct {
 	books    *bookMetrics
 	config   config.Config
 	database *db.DB
+	jobs     *jobs.Scheduler
 	keys     *idempotency.Keys
 	logger   logrus.FieldLogger
 	registry *prometheus.Registry
@@ -116,6 +118,7 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
@@ -160,16 +163,3 @@ func (a *App) Handler() http.Handler { return a.server.Handler() }
 // Instruments returns metrics and profiles as a handler: for those who run the
 // program, and not for the API's address.
 func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }
-
-// ready checks that the database answers, then whatever else there is to check.
-func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		if err := a.database.Ping(ctx); err != nil {
-			return err
-		}
-		if also == nil {
-			return nil
-		}
-		return also(ctx)
-	}
-}

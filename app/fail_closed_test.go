@@ -21,6 +21,8 @@ var needNoCaller = map[string]string{
 	"authorization.OpenLedger":       "of the authorizations that it is given, here none",
 	"appointments.ForgetOperations":  "the program's own, in all organizations",
 	"appointments.Remind":            "the program's own, in all organizations",
+	"appointments.ForgetReminders":   "the program's own, in all organizations",
+	"audit.LogHeads":                 "positions and hashes, for the log",
 	"events.Publish":                 "what it is given, here nothing",
 	"events.Relay":                   "the program's own, in all organizations",
 	"events.Sweep":                   "the program's own, in all organizations",

@@ -80,12 +80,3 @@ func forgetAttempts(ctx context.Context, places ...[]byte) error {
 	}
 	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", places).Error
 }
-
-// removeAttempts reads the whole table.
-func removeAttempts(ctx context.Context, before time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM sign_in_failures WHERE last_at < ?", before).Error
-}

@@ -59,15 +59,6 @@ func deletePasswordReset(ctx context.Context, organization, user uuid.UUID) erro
 	return tx.Exec("DELETE FROM password_resets WHERE organization_id = ? AND user_id = ?", organization, user).Error
 }
 
-// removePasswordResets removes those that have expired. It reads the whole table, which is small.
-func removePasswordResets(ctx context.Context, now time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM password_resets WHERE expires_at <= ?", now).Error
-}
-
 // usersWithEmail returns the users of all organizations who have the address.
 // Index: users_email_once.
 func usersWithEmail(ctx context.Context, email string) (users []User, err error) {

@@ -19,6 +19,9 @@ CREATE TABLE password_resets (
 -- No organization leads: who comes with a link is not signed in.
 CREATE UNIQUE INDEX password_resets_token ON password_resets (token_hash);
 
+-- Expired ones are removed by it.
+CREATE INDEX password_resets_by_expiry ON password_resets (expires_at);
+
 SELECT hold_to_organizations('password_resets');
 
 -- +goose Down
