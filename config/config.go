@@ -49,7 +49,11 @@ type Config struct {
 	InvitationLifetime time.Duration
 	// PasswordResetLifetime is how long a link to set a new password can be used.
 	PasswordResetLifetime time.Duration
-	Demo                  bool // load the demo practice into an empty database
+	// APIKeyLifetime is how long an API key lives whose maker names no end.
+	APIKeyLifetime time.Duration
+	// APIKeyMaxLifetime is the longest life of an API key.
+	APIKeyMaxLifetime time.Duration
+	Demo              bool // load the demo practice into an empty database
 	// Ignored are variables that a platform has set for a service of the program's
 	// name, such as Kubernetes' OMNI_PORT.
 	Ignored []string
