@@ -88,7 +88,7 @@ func (s *Server) mountContract() {
 // refusals, and what can happen to any request like it.
 func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
-	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
+	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errUpgrading, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
 		if readsOnly(r) {

@@ -29,7 +29,9 @@ var (
 				Advising("The `Allow` header lists the methods.")
 	errContention = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.").
 			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
-	errDatabase       = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
+	errDatabase  = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
+	errUpgrading = fault.Define(fault.Unavailable, "upgrade-under-way", "The program is being upgraded at the moment. Nothing has been changed; try again soon.").
+			Advising("This instance is older than the database's schema: replace it. `/readyz` and the log say more.")
 	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.").
 				Advising("Send the same request with the same `Idempotency-Key`: the answer tells what happened.")
 	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
@@ -97,6 +99,9 @@ func faultOf(err error) *fault.Error {
 		return errCancelled.Because(err)
 	}
 	if _, ok := errors.AsType[*db.UnavailableError](err); ok {
+		if db.IsSchemaMismatch(err) {
+			return errUpgrading.Because(err)
+		}
 		return errDatabase.Because(err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -47,9 +47,14 @@ type Migration struct {
 }
 
 // Up applies what is missing, then the privileges of the program's role. Of
-// several programs that migrate at once, one does and the others wait.
+// several programs that migrate at once, one does and the others wait. On a schema that is
+// newer than this program it does nothing: the privileges are those of the newer program.
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
+		newer, err := isNewer(ctx, p)
+		if err != nil || newer {
+			return err
+		}
 		if _, err := p.Up(ctx); err != nil {
 			return err
 		}
@@ -119,41 +124,6 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB) error {
 	}
 	_, err = owner.ExecContext(ctx, strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize()))
 	return err
-}
-
-// SchemaError says that the database's schema is not the one that this program
-// was built for.
-type SchemaError struct {
-	Have, Want int64 // versions; Have is 0 for an empty database
-}
-
-func (e *SchemaError) Error() string {
-	if e.Have < e.Want {
-		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run migrate up", e.Have, e.Want)
-	}
-	return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
-}
-
-// CheckSchema compares the database's schema with the one that this program was
-// built for. The error is a *[SchemaError] where they differ.
-func (d *DB) CheckSchema(ctx context.Context) error {
-	want, err := newest(Migrations())
-	if err != nil {
-		return err
-	}
-	var have int64
-	var migrated bool
-	err = d.pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&migrated)
-	if err == nil && migrated {
-		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
-	}
-	if err != nil {
-		return &UnavailableError{Operation: "check the schema", cause: err}
-	}
-	if have != want {
-		return &SchemaError{Have: have, Want: want}
-	}
-	return nil
 }
 
 func newest(files fs.FS) (int64, error) {

@@ -60,7 +60,7 @@ func (a *attempt) judge(ctx context.Context, err error) verdict {
 	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
 	case a.at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
-	case retryable(state):
+	case retryable(state), planChanged(first):
 		v.kind = again
 	case a.retriesConstraint(err, first):
 		v.kind, v.taken = again, true
@@ -75,6 +75,21 @@ func (a *attempt) judge(ctx context.Context, err error) verdict {
 		v.kind = lost
 	}
 	return v
+}
+
+// planChanged reports whether a statement that this connection had prepared returns other
+// columns than before: a migration has changed its table. Prepared anew, it works. The
+// error has no SQLSTATE of its own, and its message is in the server's language.
+func planChanged(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == pgerrcode.FeatureNotSupported && server.Routine == "RevalidateCachedQuery"
+}
+
+// IsSchemaMismatch reports whether err says that a table or a column is not there: the
+// schema is one that this program cannot work with.
+func IsSchemaMismatch(err error) bool {
+	state := SQLState(err)
+	return state == pgerrcode.UndefinedTable || state == pgerrcode.UndefinedColumn
 }
 
 func judgeCommit(err error, state string) kind {
@@ -110,10 +125,13 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 }
 
 // cannotWrite reports whether the SQLSTATE means that the server is there and does
-// not carry out what anybody asks for: it is read-only, or has no room.
+// not carry out what anybody asks for: it is read-only, or has no room, or its schema is
+// not one that this program can work with.
 func cannotWrite(state string) bool {
 	switch state {
 	case pgerrcode.ReadOnlySQLTransaction, pgerrcode.IOError:
+		return true
+	case pgerrcode.UndefinedTable, pgerrcode.UndefinedColumn:
 		return true
 	case pgerrcode.TooManyConnections: // another try may find one
 		return false

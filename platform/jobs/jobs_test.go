@@ -142,7 +142,7 @@ func TestAJobOfAnInstanceThatDiedIsTakenOverWhenItsLeaseExpires(t *testing.T) {
 func TestARunEndsWhenItsLeaseIsLost(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*shared){
-		"another instance took it":        func(s *shared) { s.instance["sweep"] = 2 },
+		"another instance took it":       func(s *shared) { s.instance["sweep"] = 2 },
 		"the database cannot be reached": func(s *shared) { s.broken[1] = true },
 	} {
 		t.Run(name, func(t *testing.T) {
