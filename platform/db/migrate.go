@@ -108,7 +108,8 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	if files == nil {
 		files = Migrations()
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true),
+		goose.WithAllowOutofOrder(true)) // branches that are developed side by side number their migrations apart
 	if err != nil {
 		return err
 	}
