@@ -41,7 +41,7 @@ type DB struct {
 	observers observers
 	// unanswered are the connections whose COMMIT the server still has to answer.
 	unanswered *unanswered
-	renewed   atomic.Int64 // when all connections were last replaced, in Unix milliseconds
+	renewed    atomic.Int64 // when all connections were last replaced, in Unix milliseconds
 }
 
 // execModes are the ways of sending statements that are safe here. The simple
