@@ -78,15 +78,21 @@ func New(d Dependencies) (*App, error) {
 	books := newBookMetrics(registry)
 
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
+	var spool *audit.Spool
+	if d.Config.AuditSpool != "" {
+		spool = audit.NewSpool(d.Config.AuditSpool)
+	}
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Spool: spool})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
-		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
+		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
+		PasswordResets: d.Config.PasswordResetLifetime,
+		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
 	})
-	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
+	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),

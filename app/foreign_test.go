@@ -37,8 +37,11 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 
 	asked := 0
 	for _, o := range operations(t) {
-		if o.name == "switchOrganization" {
+		switch o.name {
+		case "switchOrganization":
 			continue // for who administers all organizations, others are there; for nobody else: see TestWhoDisablesOrganizations
+		case "signIn":
+			continue // the caller is not signed in yet: see TestASignInIsTheSameWorkForAnyNumberOfAccounts
 		}
 		for _, place := range o.places {
 			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {
@@ -169,7 +172,7 @@ var kinds = map[string]string{
 	"patientId": "patients", "practitionerId": "practitioners", "practitionerIds": "practitioners", "authorizationId": "authorizations",
 	"toAuthorizationId": "authorizations", "moveToAuthorizationId": "authorizations", "reservationId": "reservations",
 	"insuranceId": "insurances", "payerId": "payers", "serviceCodeId": "service-codes", "appointmentId": "appointments",
-	"actorId": "users", "userId": "users", "subjectId": "authorizations", "seriesId": "series",
+	"actorId": "users", "userId": "users", "ownedBy": "users", "apiKeyOwnerId": "users", "subjectId": "authorizations", "seriesId": "series",
 }
 
 // belongings are a practice's records, one of each kind that requests name.

@@ -27,6 +27,7 @@ type Config struct {
 	MetricsAddr   string // host:port of the listener for metrics and profiles; "" for none
 	Profile       string // Development or Production
 	DataDir       string // absolute
+	AuditSpool    string // folder in which audit events are queued that the database does not take; "" for none
 	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
 	PostgresFetch bool   // fetch PostgreSQL's programs where none are found
 	Database      Database
@@ -47,7 +48,13 @@ type Config struct {
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
-	Demo               bool // load the demo practice into an empty database
+	// PasswordResetLifetime is how long a link to set a new password can be used.
+	PasswordResetLifetime time.Duration
+	// APIKeyLifetime is how long an API key lives whose maker names no end.
+	APIKeyLifetime time.Duration
+	// APIKeyMaxLifetime is the longest life of an API key.
+	APIKeyMaxLifetime time.Duration
+	Demo              bool // load the demo practice into an empty database
 	// Ignored are variables that a platform has set for a service of the program's
 	// name, such as Kubernetes' OMNI_PORT.
 	Ignored []string

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,10 @@ var keys = []key{
 	{
 		name: "data_dir", env: "OMNI_DATA_DIR",
 		set: func(c *Config, s string) error { c.DataDir = s; return nil }, show: func(c Config) string { return c.DataDir },
+	},
+	{
+		name: "audit_spool", env: "OMNI_AUDIT_SPOOL",
+		set: func(c *Config, s string) error { c.AuditSpool = s; return nil }, show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
@@ -204,6 +209,20 @@ var keys = []key{
 	{
 		name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
 		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
+	},
+	{
+		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
+		set: span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour), show: func(c Config) string { return c.PasswordResetLifetime.String() },
+	},
+	{
+		name: "api_key_lifetime", env: "OMNI_API_KEY_LIFETIME", preset: "8760h",
+		set:  span(func(c *Config) *time.Duration { return &c.APIKeyLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		show: func(c Config) string { return c.APIKeyLifetime.String() },
+	},
+	{
+		name: "api_key_max_lifetime", env: "OMNI_API_KEY_MAX_LIFETIME", preset: "17520h",
+		set:  span(func(c *Config) *time.Duration { return &c.APIKeyMaxLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		show: func(c Config) string { return c.APIKeyMaxLifetime.String() },
 	},
 	{
 		name: "demo", env: "OMNI_DEMO",

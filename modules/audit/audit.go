@@ -31,6 +31,7 @@ type Service struct {
 	store    store
 	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
+	spool    *Spool        // nil: what the database does not take is refused
 }
 
 // Dependencies are what the service works with.
@@ -38,11 +39,13 @@ type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
 	Logger   logrus.FieldLogger
+	// Spool is where [Service.Note] queues what the database does not take; nil: it is refused.
+	Spool *Spool
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1)}
+	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1), spool: d.Spool}
 	s.notes = s.newNotes()
 	return s
 }
@@ -57,18 +60,26 @@ func (s *Service) Record(ctx context.Context, events []trail.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	rows := make([]row, len(events))
-	for i, e := range events {
-		r, err := rowOf(e)
-		if err != nil {
-			return fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
-		}
-		rows[i] = r
+	rows, err := rowsOf(events)
+	if err != nil {
+		return err
 	}
 	if err := db.AfterCommit(ctx, func(context.Context) { s.wake() }); err != nil {
 		return err
 	}
 	return s.store.insert(ctx, rows)
+}
+
+func rowsOf(events []trail.Event) ([]row, error) {
+	rows := make([]row, len(events))
+	for i, e := range events {
+		r, err := rowOf(e)
+		if err != nil {
+			return nil, fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
+		}
+		rows[i] = r
+	}
+	return rows, nil
 }
 
 func (s *Service) wake() {

@@ -11,10 +11,11 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 )
 
 func (s *Service) userRoutes() []httpx.Route {
-	return []httpx.Route{
+	return append(s.userAccessRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/users", Permission: userRead,
 			Name: "listUsers", Summary: "List users",
@@ -30,14 +31,14 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
 			Name: "changeUser", Summary: "Change or disable a user",
-			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
+			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. The API keys for which a disabled user answers end, and the answer lists them as `apiKeys`; with `apiKeyOwnerId` they go on and that user answers for them, who must hold what the keys may do. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},
 		{
 			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
 			Name: "setUserRoles", Summary: "Give a user roles, or take them away",
-			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one.",
+			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one. API keys of the user that may do more than the new roles end, or go to `apiKeyOwnerId`; `apiKeys` lists them.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},
@@ -47,7 +48,63 @@ func (s *Service) userRoutes() []httpx.Route {
 			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
+	}...)
+}
+
+// userAccessRoutes are what administrators do about the sign-ins of other users.
+func (s *Service) userAccessRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: userChange,
+			Name: "createPasswordReset", Summary: "Create a password reset link",
+			Description: "For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword, identity.ErrPeopleOnly},
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
+		},
+		{
+			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: userChange,
+			Name: "listUserSessions", Summary: "List a user's sessions",
+			Description: "Where the user is signed in, the newest first. The caller must hold every permission that the user holds.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleUserSessions),
+		},
+		{
+			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: userChange,
+			Name: "endUserSession", Summary: "End a user's session",
+			Description: "Its access tokens are invalid from this moment on, and its refresh token too. The caller must hold every permission that the user holds.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrSignInNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
+		},
 	}
+}
+
+type passwordResetBody struct {
+	// Token and Link are secrets. They are null where the request is repeated with its
+	// Idempotency-Key, since they are stored nowhere: then create another link.
+	Token     httpx.Secret `json:"token"`
+	Link      httpx.Secret `json:"link"` // null where `http.frontend_url` is not configured
+	ExpiresAt time.Time    `json:"expiresAt"`
+}
+
+func (s *Service) handleCreatePasswordReset(ctx context.Context, in byID) (passwordResetBody, error) {
+	made, err := s.CreatePasswordReset(ctx, in.ID)
+	return passwordResetBody{httpx.Secret(made.Token), httpx.Secret(made.Link), made.ExpiresAt}, err
+}
+
+type userSessionsBody struct {
+	Data []Session `json:"data"`
+}
+
+func (s *Service) handleUserSessions(ctx context.Context, in byID) (userSessionsBody, error) {
+	found, err := s.UserSessions(ctx, in.ID)
+	return userSessionsBody{found}, err
+}
+
+type userSessionPath struct {
+	ID        uuid.UUID `param:"id"`
+	SessionID uuid.UUID `param:"sessionId"`
+}
+
+func (s *Service) handleEndUserSession(ctx context.Context, in userSessionPath) (httpx.None, error) {
+	return httpx.None{}, s.EndUserSession(ctx, in.ID, in.SessionID)
 }
 
 func (s *Service) handleTakeFactor(ctx context.Context, in byID) (httpx.None, error) {
@@ -133,12 +190,26 @@ func (s *Service) handleUser(ctx context.Context, in byID) (account, error) {
 	return accountOf(u), err
 }
 
-func (s *Service) handleChangeUser(ctx context.Context, in UserChange) (account, error) {
-	u, err := s.ChangeUser(ctx, in)
-	return accountOf(u), err
+// changedAccount is a user once they were changed.
+type changedAccount struct {
+	account
+	APIKeys []keyBody `json:"apiKeys"` // that have ended by the change, or have another owner now
 }
 
-func (s *Service) handleSetRoles(ctx context.Context, in RolesChange) (account, error) {
-	u, err := s.SetRoles(ctx, in)
-	return accountOf(u), err
+func changedAccountOf(c ChangedUser) changedAccount {
+	keys := make([]keyBody, len(c.APIKeys))
+	for i, key := range c.APIKeys {
+		keys[i] = keyBodyOf(key)
+	}
+	return changedAccount{accountOf(c.User), keys}
+}
+
+func (s *Service) handleChangeUser(ctx context.Context, in UserChange) (changedAccount, error) {
+	c, err := s.ChangeUser(ctx, in)
+	return changedAccountOf(c), err
+}
+
+func (s *Service) handleSetRoles(ctx context.Context, in RolesChange) (changedAccount, error) {
+	c, err := s.SetRoles(ctx, in)
+	return changedAccountOf(c), err
 }

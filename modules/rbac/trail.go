@@ -122,9 +122,11 @@ func (s *Service) recordUser(ctx context.Context, u User) error {
 type grantedKey struct {
 	Permissions []identity.Permission `json:"permissions"`
 	ExpiresAt   *time.Time            `json:"expiresAt"`
+	OwnedBy     uuid.UUID             `json:"ownedBy"`
+	Networks    []string              `json:"networks"`
 }
 
-// recordKey keeps that the caller has made or revoked an API key.
+// recordKey keeps that the caller has made or revoked an API key, or given it another owner.
 func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -132,7 +134,7 @@ func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at tim
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "api-key", k.ID, at
-	e.After = grantedKey{k.Permissions, k.ExpiresAt}
+	e.After = grantedKey{k.Permissions, k.ExpiresAt, k.OwnedBy, k.Networks.texts()}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
@@ -159,16 +161,15 @@ func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error 
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// noteRefusal keeps that somebody was refused for the reason. Of an address that
-// nobody has it keeps that this happened, and in no organization: what was typed may
-// be a password.
-func (s *Service) noteRefusal(ctx context.Context, u User, reason string) error {
+// refusalEvent is the event of a refused sign-in. Of an unknown address it says that this
+// happened, in no organization and without the address, which may be a password.
+func (s *Service) refusalEvent(ctx context.Context, u User, reason string) trail.Event {
 	e := s.signInEvent(ctx, u)
 	e.Outcome, e.After = trail.Denied, refusedSignIn{reason}
 	if u.ID == uuid.Nil {
 		e.SubjectType = ""
 	}
-	return s.audit.Note(ctx, []trail.Event{e})
+	return e
 }
 
 func (s *Service) signInEvent(ctx context.Context, u User) trail.Event {

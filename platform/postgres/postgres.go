@@ -145,6 +145,9 @@ func (s *Server) Database() string { return defaultDatabase }
 // Dir returns the data folder.
 func (s *Server) Dir() string { return s.options.Dir }
 
+// Bin returns the folder of PostgreSQL's programs.
+func (s *Server) Bin() string { return s.cluster.binaries.dir }
+
 // Version returns PostgreSQL's major version.
 func (s *Server) Version() int { return s.cluster.version }
 
