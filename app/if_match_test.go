@@ -20,6 +20,7 @@ var withoutVersion = map[string]string{
 	"renewMyRecoveryCodes":  "as above",
 	"turnMySecondFactorOff": "as above",
 	"endMySession":          "a sign-in has no version: it can only end",
+	"endUserSession":        "as above",
 	"revokeInvitation":      "an invitation has no version: it can only end",
 	"revokeApiKey":          "a key has no version: it can only end",
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
