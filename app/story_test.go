@@ -140,7 +140,7 @@ func asSent(operation string, b body) body {
 	switch operation {
 	case "setIdentityProvider":
 		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
-	case "acceptInvitation":
+	case "acceptInvitation", "resetPassword":
 		b["token"] = sampleToken
 	case "confirmMySecondFactor", "renewMyRecoveryCodes", "turnMySecondFactorOff", "signIn":
 		if b["code"] != nil {
@@ -164,9 +164,12 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getIdentityProvider", "setIdentityProvider":
 		a.body["issuer"] = "https://login.example.org"
-	case "inviteUser":
+	case "inviteUser", "createPasswordReset":
 		if a.body["token"] != nil {
 			a.body["token"] = sampleToken
+		}
+		if a.body["link"] != nil {
+			a.body["link"] = frontendURL + "#password-reset=" + sampleToken
 		}
 	case "createApiKey":
 		if a.body["key"] != nil {
@@ -270,6 +273,7 @@ func (s *story) play() {
 	s.playProvider(admin)
 	s.playSecondFactor(admin)
 	s.playSignOut()
+	s.playAccounts()
 }
 
 // accessToken returns the one of an answer whose example does not show it.

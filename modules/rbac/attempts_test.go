@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
 
@@ -21,7 +22,7 @@ func from(t testing.TB, address string) context.Context {
 func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
-		_, err := d.SignIn(ctx, email, "not the password", "")
+		_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: "not the password"})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	}
 }
@@ -29,7 +30,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 // requireDelayed returns when the next attempt is looked at.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
-	_, err := d.SignIn(ctx, email, password, "")
+	_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: password})
 	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
@@ -54,7 +55,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	}
 	require.Contains(t, d.log.String(), "reason=delayed")
 	d.clock.advance(2 * time.Second)
-	_, err := d.SignIn(away, "ada@example.test", password, "")
+	_, err := d.SignIn(away, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
@@ -78,12 +79,12 @@ func TestAStrangerKeepsNobodyOut(t *testing.T) {
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)
 	clinic, stranger := from(t, "198.51.100.7"), from(t, "192.0.2.1")
-	_, err := d.SignIn(clinic, "ada@example.test", password, "")
+	_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 	require.NoError(t, err)
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
 		wait := d.requireDelayed(t, stranger, "ada@example.test", password)
-		_, err := d.SignIn(clinic, "ada@example.test", password, "")
+		_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
 		require.NoError(t, err)
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
@@ -104,7 +105,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	for i := range n {
 		go func() {
 			<-barrier
-			_, errs[i] = d.SignIn(t.Context(), "ada@example.test", "not the password", "")
+			_, errs[i] = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: "not the password"})
 			done <- struct{}{}
 		}()
 	}
@@ -121,4 +122,36 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 		require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	}
 	require.Equal(t, 10, looked)
+}
+
+// TestSignInsWithAnIDDoNotBlockItsUser fails to sign in with a user's id in place of
+// the address. The user still changes the password.
+func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	d.fail(t, from(t, "192.0.2.1"), u.ID.String(), 10)
+	d.requireDelayed(t, from(t, "192.0.2.1"), u.ID.String(), password)
+
+	caller, err := d.Authenticate(t.Context(), d.enter(t, u.Email).Token)
+	require.NoError(t, err)
+	_, err = d.ChangePassword(identity.With(t.Context(), caller), rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	require.NoError(t, err)
+}
+
+// TestSignInRefusesLookAlikesOfAnAddress tries texts that an address might be lowered or
+// trimmed to. Each gets the answer of an unknown address, and has a count of its own.
+func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "kim@example.test", rbac.Scheduler)
+	away := from(t, "192.0.2.1")
+	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n", "k\u0130m@example.test", "not an address"} {
+		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
+		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
+		d.fail(t, away, text, 9)
+		require.Equal(t, time.Second, d.requireDelayed(t, away, text, password), "%q", text)
+	}
+	_, err := d.SignIn(away, rbac.SignInRequest{Email: "KIM@example.test ", Password: password})
+	require.NoError(t, err)
 }

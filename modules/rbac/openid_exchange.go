@@ -96,7 +96,7 @@ func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 
 // beginByProvider begins the sign-in of a user whom an identity provider has recognized.
 func (s *Service) beginByProvider(ctx context.Context, u User) signIn {
-	in := s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))
+	in := s.begin(u, trail.Address(ctx), s.keys[0].signInPlace(u.Email, trail.Address(ctx)))
 	in.ByProvider = true
 	return in
 }

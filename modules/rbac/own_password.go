@@ -32,10 +32,10 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 }
 
 // ownAttempt counts an attempt of the caller's to prove something about themselves:
-// whoever has a token only must not guess on. No address has the form of what is
-// counted, so it is not a count of sign-ins. The error is [ErrSignInDelayed].
+// a caller that has only a token must not guess on. It is not a count of sign-ins. The
+// error is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
-	counted = s.keys[0].place(caller.UserID.String(), "")
+	counted = s.keys[0].proofPlace(caller.UserID)
 	return counted, s.attempt(ctx, counted)
 }
 

@@ -16,11 +16,12 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// User is somebody who can sign in to one organization.
+// User is an account: a person who can sign in to one organization. The same person may
+// have accounts in several, each with its own password, roles and second factor.
 type User struct {
 	ID             uuid.UUID
 	OrganizationID uuid.UUID
-	Email          string // in small letters, unique among all organizations
+	Email          string // in lower case, unique within the organization
 	Name           string
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
@@ -41,9 +42,13 @@ var (
 	// password and a user who is disabled, or whose organization is: sign-in does not tell who is there.
 	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
 				Advising("Let the person try again.")
-	// ErrEmailTaken: addresses are unique among all organizations.
-	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.").
+	// ErrEmailTaken: addresses are unique within an organization.
+	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "The organization already has a user with this e-mail address.").
 			Advising("Choose another address.")
+	// ErrOrganizationRequired: the password is right for accounts in several organizations.
+	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required", "You have accounts in several organizations. Choose one.").
+				Carrying(organizationChoice{}).
+				Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
 	// ErrUserNotFound: no such user in the caller's organization.
 	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "There is no such user.")
 	// ErrLastAdministrator: nobody who can sign in would be an administrator any more.
@@ -81,8 +86,10 @@ type Service struct {
 	usualKey, longestKey time.Duration // lifetimes of API keys
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
-	idle        time.Duration
-	longest     time.Duration
+	// passwordResets is how long a password reset can be used.
+	passwordResets time.Duration
+	idle           time.Duration
+	longest        time.Duration
 
 	openid                 *openid.Client
 	cookies                sealer // of sign-ins that are under way
@@ -116,6 +123,8 @@ type Dependencies struct {
 	AnyAddress bool
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
+	// PasswordResets is how long a password reset can be used; 0: for an hour.
+	PasswordResets time.Duration
 	// UsualKey is the lifetime of API keys that are made without an end, and LongestKey the longest that can be asked
 	// for. Zero values stand for one year and for two.
 	UsualKey, LongestKey time.Duration
@@ -160,8 +169,10 @@ func New(d Dependencies) *Service {
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
-		usualKey:    cmp.Or(d.UsualKey, yearOfKeys),
-		longestKey:  cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
+
+		passwordResets: cmp.Or(d.PasswordResets, time.Hour),
+		usualKey:       cmp.Or(d.UsualKey, yearOfKeys),
+		longestKey:     cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
 	}
 	s.sets.load = s.changedSets
 	s.standing.on(ofPermissions, s.sets.forget)

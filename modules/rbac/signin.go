@@ -27,61 +27,79 @@ type SignedIn struct {
 	RecoveryCodesLeft *int
 }
 
+// SignInRequest is an attempt to sign in.
+type SignInRequest struct {
+	Email    string `json:"email" validate:"required,max=254"`
+	Password string `json:"password" validate:"required"`
+	// OrganizationID chooses one of several accounts of the address; see `organization-required`.
+	OrganizationID *uuid.UUID `json:"organizationId"`
+	Code           string     `json:"code" validate:"max=40"` // of the second factor, where there is one
+}
+
 // SignIn checks an e-mail address, a password and, where the user has a second factor,
 // a code of it, and issues an access token and a refresh token. It needs no caller in
 // the context, and holds no connection while it hashes.
 //
-// An unknown address, a wrong password, a disabled user and one of a disabled organization take the same time and
-// get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
-// them. Only whoever has the password learns that there is a second factor:
+// An address may have accounts in several organizations. The password is compared with
+// all of them, and only those that accept it are ever mentioned: one account is signed in
+// to at once, and of several the caller chooses ([ErrOrganizationRequired]).
+//
+// An unknown address, text that is no address, a wrong password, a disabled user and one of
+// a disabled organization take the same time and work, whatever the number of accounts.
+// They get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many
+// of them. Only a caller that has the password learns that there is a second factor:
 // [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
 // them counts as a wrong password does until the sign-in succeeds. Further errors:
 // [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy].
-func (s *Service) SignIn(ctx context.Context, email, password, code string) (SignedIn, error) {
-	if len(password) > maxPassword {
+func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error) {
+	if len(r.Password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
 			Field: "password", Code: "max", Message: fmt.Sprintf("must have at most %d bytes", maxPassword),
 		})
 	}
-	email = canonicalEmail(email)
-	here, anywhere := s.keys[0].place(email, trail.Address(ctx)), s.keys[0].place(email, "")
-	known, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (credentials, error) {
-		return credentialsOf(ctx, email, here, s.now().Add(-keepPlaces))
+	typed := normalizeTypedEmail(r.Email)
+	address, _ := parseEmail(typed) // empty for other texts: no user has it
+	here := s.keys[0].signInPlace(typed, trail.Address(ctx))
+	accounts, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) ([]credentials, error) {
+		return credentialsOf(ctx, address, here, s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
-	unknown := db.IsNotFound(err)
-	if unknown {
-		known, err = credentials{Hash: s.passwords.nobody}, nil
-	}
 	if err != nil {
 		return SignedIn{}, err
 	}
-	counted := anywhere
-	if known.AtHome { // strangers who fail elsewhere do not keep somebody from signing in at their usual place
-		counted = here
-	}
-	if err := s.attempt(ctx, counted); err != nil {
+	try := s.tryOf(ctx, typed, accounts, r.OrganizationID)
+	if err := s.attemptAccounts(ctx, &try); err != nil {
 		if errors.Is(err, ErrSignInDelayed) {
-			return SignedIn{}, s.refuse(ctx, known.User, "delayed", err)
+			return SignedIn{}, s.refuseAccounts(ctx, try, err)
 		}
 		return SignedIn{}, err
 	}
-	matches, err := s.passwords.matches(ctx, password, known.Hash)
+	matched, err := s.passwords.matching(ctx, r.Password, hashesOf(accounts))
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if unknown || !matches || known.User.out() != "" {
-		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches, known.User), ErrWrongCredentials)
+	try.judge(matched)
+	switch accepting := try.accepting(); len(accepting) {
+	case 0:
+		return SignedIn{}, s.refuseAccounts(ctx, try, ErrWrongCredentials)
+	case 1:
+		return s.signInTo(ctx, accepting[0], r.Code, [][]byte{try.counter, accepting[0].counter}, here)
+	default:
+		return SignedIn{}, s.askOrganization(ctx, try, accepting)
 	}
+}
+
+// signInTo signs in to an account whose password was right.
+func (s *Service) signInTo(ctx context.Context, known candidate, code string, counted [][]byte, here []byte) (SignedIn, error) {
 	var proven proof
 	if known.Factor.isOn() {
 		var why verdict
 		if proven, why = s.judge(known.Factor, code); why != codeGood {
-			return SignedIn{}, s.refuseCode(ctx, known, why)
+			return SignedIn{}, s.refuseCode(ctx, known.credentials, why)
 		}
 	}
-	signed, err := s.enter(ctx, known, proven, counted, here)
+	signed, err := s.enter(ctx, known.credentials, proven, counted, here)
 	if spent := (spentError{}); errors.As(err, &spent) {
-		err = s.refuseCode(ctx, known, spent.why)
+		err = s.refuseCode(ctx, known.credentials, spent.why)
 	}
 	if err != nil {
 		return SignedIn{}, err
@@ -93,7 +111,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 // enter begins the sign-in of somebody who has proven who they are, uses up what the
 // second factor's code proves, and forgets the attempts that were counted. The error is a
 // spentError where somebody else was quicker with the same code.
-func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted, here []byte) (SignedIn, error) {
+func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, here []byte) (SignedIn, error) {
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
@@ -122,7 +140,7 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 		if err := insertSignIn(ctx, in, refresh); err != nil {
 			return struct{}{}, err
 		}
-		if err := forgetAttempts(ctx, counted); err != nil {
+		if err := forgetAttempts(ctx, counted...); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordSignIn(ctx, known.User, proven)
@@ -137,23 +155,15 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 
 // refuse keeps that a sign-in was refused for the reason, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
-	if err := s.noteRefusal(ctx, u, reason); err != nil {
+	s.logRefusal(u, reason)
+	if err := s.audit.Note(ctx, []trail.Event{s.refusalEvent(ctx, u, reason)}); err != nil {
 		return err
 	}
 	return refusal
 }
 
-// reasonOf tells administrators what the answer does not. The address that was
-// typed is told to nobody: it may be a password typed into the wrong field.
-func reasonOf(unknown, matches bool, u User) string {
-	switch {
-	case unknown:
-		return "unknown"
-	case !matches:
-		return "password"
-	}
-	return u.out()
+func (s *Service) logRefusal(u User, reason string) {
+	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
 }
 
 func userFields(event string, u User) logrus.Fields {

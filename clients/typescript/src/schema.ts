@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
          */
         post: operations["signIn"];
         delete?: never;
@@ -2010,8 +2010,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to events
-         * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
+         * Listen to what happens
+         * @description Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.
          *
          *     For everybody who is signed in.
          */
@@ -2390,10 +2390,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment booked
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentBooked"];
         delete?: never;
@@ -2412,10 +2411,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment cancelled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentCancelled"];
         delete?: never;
@@ -2434,10 +2432,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment completed
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentCompleted"];
         delete?: never;
@@ -2456,10 +2453,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment no-show
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentNoShow"];
         delete?: never;
@@ -2478,10 +2474,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment reminder
          * @description An appointment that starts soon. It leaves the system, so it names nobody.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentReminder"];
         delete?: never;
@@ -2500,10 +2495,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment rescheduled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentRescheduled"];
         delete?: never;
@@ -2522,10 +2516,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment started
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentStarted"];
         delete?: never;
@@ -2544,10 +2537,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Authorization balance
          * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAuthorizationBalance"];
         delete?: never;
@@ -2566,10 +2558,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency reviewed
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyReviewed"];
         delete?: never;
@@ -2588,10 +2579,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency revoked
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyRevoked"];
         delete?: never;
@@ -2610,10 +2600,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency taken
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyTaken"];
         delete?: never;
@@ -3889,7 +3878,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description There is already a user with this e-mail address. */
+        /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: {
             type: string;
             title: string;
@@ -5228,9 +5217,36 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description You have accounts in several organizations. Choose one. */
+        OrganizationRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "organization-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Those whose account accepts the password. */
+            organizations: components["schemas"]["OrganizationToChoose"][];
+        };
         /** @description OrganizationSwitch disables an organization, or enables it. */
         OrganizationSwitch: {
             disabled: boolean;
+        };
+        /** @description An organization that a person can sign in to. */
+        OrganizationToChoose: {
+            /** Format: uuid */
+            id: string;
+            name: string;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -6514,9 +6530,15 @@ export interface components {
         SignInPolicyChange: {
             secondFactorRequired: boolean;
         };
+        /** @description An attempt to sign in. */
         SignInRequest: {
             email: string;
             password: string;
+            /**
+             * Format: uuid
+             * @description Chooses one of several accounts of the address; see `organization-required`.
+             */
+            organizationId?: string | null;
             /** @description Of the second factor, where there is one. */
             code?: string;
         };
@@ -6579,13 +6601,6 @@ export interface components {
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
-        };
-        /** @description The data of the first event of a stream. */
-        StreamOpening: {
-            /** @description The position after which the stream continues. */
-            id: number;
-            /** @enum {string} */
-            type: "ready" | "reset";
         };
         TakeRequest: {
             /** Format: uuid */
@@ -7311,7 +7326,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: There is already a user with this e-mail address.
+         *     - `email-taken`: The organization already has a user with this e-mail address.
          */
         Conflict7: {
             headers: {
@@ -8491,7 +8506,9 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
+export type OrganizationRequiredProblem = components['schemas']['OrganizationRequiredProblem'];
 export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
+export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
@@ -8585,7 +8602,6 @@ export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
-export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -9984,6 +10000,7 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
+             *     - `organization-required`: You have accounts in several organizations. Choose one.
              *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
              *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
              *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
@@ -9996,7 +10013,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
+                    "application/problem+json": components["schemas"]["OrganizationRequiredProblem"] | components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10844,7 +10861,7 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `email-taken`: There is already a user with this e-mail address.
+             *     - `email-taken`: The organization already has a user with this e-mail address.
              */
             409: {
                 headers: {
@@ -13908,7 +13925,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"];
+                    "text/event-stream": string;
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -14703,7 +14720,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14725,7 +14742,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14747,7 +14764,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14769,7 +14786,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14791,7 +14808,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14813,7 +14830,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14835,7 +14852,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14857,7 +14874,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14879,7 +14896,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14901,7 +14918,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14923,7 +14940,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
