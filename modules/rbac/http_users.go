@@ -92,7 +92,7 @@ func (s *Service) handleCreatePasswordReset(ctx context.Context, in byID) (passw
 }
 
 type userSessionsBody struct {
-	Data []Session `json:"data"`
+	Data []UserSession `json:"data"`
 }
 
 func (s *Service) handleUserSessions(ctx context.Context, in byID) (userSessionsBody, error) {
