@@ -21,6 +21,8 @@ var withoutVersion = map[string]string{
 	"turnMySecondFactorOff": "as above",
 	"endMySession":          "a sign-in has no version: it can only end",
 	"endUserSession":        "as above",
+	"declineLinkRequest":    "a request has no version: it can only be decided",
+	"unlinkUser":            "a link has no version: it is there or not",
 	"revokeInvitation":      "an invitation has no version: it can only end",
 	"revokeApiKey":          "a key has no version: it can only end",
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
