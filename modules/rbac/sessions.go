@@ -83,8 +83,8 @@ func (s *Service) endSignIn(ctx context.Context, in signIn, now time.Time) error
 	return s.announce(ctx, in.OrganizationID, change{subject{ofSignIn, in.ID}, 1, now})
 }
 
-// Session is a sign-in that has not ended.
-type Session struct {
+// UserSession is a sign-in that has not ended.
+type UserSession struct {
 	ID         uuid.UUID  `json:"id"`
 	StartedAt  time.Time  `json:"startedAt"`
 	UsedAt     time.Time  `json:"usedAt"`     // of the last refresh
@@ -96,12 +96,12 @@ type Session struct {
 
 // MySession is a session as its user sees it.
 type MySession struct {
-	Session
+	UserSession
 	Current bool `json:"current"` // the session of this request
 }
 
-func sessionOf(in signIn) Session {
-	return Session{in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), inUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(), in.Address}
+func sessionOf(in signIn) UserSession {
+	return UserSession{in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), inUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(), in.Address}
 }
 
 // Sessions returns the caller's sign-ins that go on, the newest first.

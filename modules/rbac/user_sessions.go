@@ -31,14 +31,14 @@ func (s *Service) userInPower(ctx context.Context, id uuid.UUID) (User, error) {
 
 // UserSessions returns the sessions of a user that have not ended, the newest first.
 // Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user who may do more than the caller.
-func (s *Service) UserSessions(ctx context.Context, user uuid.UUID) ([]Session, error) {
-	return db.Snapshot(ctx, s.database, "user.list-sessions", func(ctx context.Context) ([]Session, error) {
+func (s *Service) UserSessions(ctx context.Context, user uuid.UUID) ([]UserSession, error) {
+	return db.Snapshot(ctx, s.database, "user.list-sessions", func(ctx context.Context) ([]UserSession, error) {
 		u, err := s.userInPower(ctx, user)
 		if err != nil {
 			return nil, err
 		}
 		found, err := signInsOf(ctx, u.OrganizationID, u.ID, s.now())
-		sessions := make([]Session, len(found))
+		sessions := make([]UserSession, len(found))
 		for i, in := range found {
 			sessions[i] = sessionOf(in)
 		}
