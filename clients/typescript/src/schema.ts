@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
          */
         post: operations["signIn"];
         delete?: never;
@@ -1629,11 +1629,33 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Notes that it has begun, now. Its units stay reserved until it is completed.
+         * @description Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a start back
+         * @description Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["reopenAppointment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1651,7 +1673,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.
+         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -2485,6 +2507,27 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "appointment.reopened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentReopened"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "appointment.rescheduled": {
         parameters: {
             query?: never;
@@ -2822,6 +2865,15 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
+             * @description The last time that a start was taken back.
+             */
+            reopenedAt: string | null;
+            /** Format: uuid */
+            reopenedBy: string | null;
+            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            reopenReason: string | null;
+            /**
+             * Format: date-time
              * @description Or when it was found not to have taken place.
              */
             cancelledAt: string | null;
@@ -2995,6 +3047,21 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentReminder"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentReopenedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.reopened";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
@@ -3654,6 +3721,7 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
+            /** @description Kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels. */
             reason?: string | null;
             /**
              * @description What becomes of bookings that the change would strand; not given: it is refused.
@@ -3693,6 +3761,8 @@ export interface components {
              */
             endTime?: string | null;
             narrative?: string | null;
+            /** @description Times that differ much from the booked ones are right. */
+            confirm?: boolean;
         };
         /** @description The effective configuration, secrets hidden. */
         Config: {
@@ -3878,7 +3948,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description The organization already has a user with this e-mail address. */
+        /** @description There is already a user with this e-mail address. */
         EmailTakenProblem: {
             type: string;
             title: string;
@@ -5178,6 +5248,10 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
+            /** @description An appointment can be started from this many minutes before its booked start on; 0 to 1440. */
+            earlyStartMinutes: number;
+            /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
+            confirmLengthFactor: number;
             /** @description Nobody comes in: no user, no key, no link. */
             disabled: boolean;
             /** @description Counts every change, starting with 1. */
@@ -5194,6 +5268,8 @@ export interface components {
             lateCancelHours?: number;
             noShowConsumes?: boolean;
             sessionEditHours?: number;
+            earlyStartMinutes?: number;
+            confirmLengthFactor?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -5217,36 +5293,9 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description You have accounts in several organizations. Choose one. */
-        OrganizationRequiredProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "organization-required";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description Those whose account accepts the password. */
-            organizations: components["schemas"]["OrganizationToChoose"][];
-        };
         /** @description OrganizationSwitch disables an organization, or enables it. */
         OrganizationSwitch: {
             disabled: boolean;
-        };
-        /** @description An organization that a person can sign in to. */
-        OrganizationToChoose: {
-            /** Format: uuid */
-            id: string;
-            name: string;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -5865,6 +5914,9 @@ export interface components {
             units?: number | null;
             reason?: string | null;
         };
+        ReopenRequest: {
+            reason: string;
+        };
         /** @description The request was cancelled before it was answered. */
         RequestCancelledProblem: {
             type: string;
@@ -5893,6 +5945,7 @@ export interface components {
             units: number;
             consumedUnits: number;
             releasedUnits: number;
+            /** @description It holds units: some are left, and it has not expired. */
             open: boolean;
             /** Format: date */
             serviceDate: string;
@@ -6273,10 +6326,21 @@ export interface components {
             code: string;
             otherCode: string;
         };
+        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        ServicePairInput: {
+            code: string;
+            otherCode: string;
+        };
         /** @description All the pairs of an organization. */
         ServicePairs: {
             /** @description In the order of their codes. */
             pairs: components["schemas"]["ServicePair"][];
+            /** @description Counts every change, starting with 1. */
+            version: number;
+        };
+        /** @description ServicePairsChange replaces all the pairs of an organization. */
+        ServicePairsChange: {
+            pairs: components["schemas"]["ServicePairInput"][];
         };
         /** @description A session as clients see it. */
         Session: {
@@ -6373,6 +6437,38 @@ export interface components {
             unauthorizedUnits: number;
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
+        };
+        /** @description The session's times differ much from those that were booked. */
+        SessionUnconfirmedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-unconfirmed";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Other-date, other-length. */
+            differences: string[];
+            /** Format: date-time */
+            bookedStartTime: string;
+            /** Format: date-time */
+            bookedEndTime: string;
+            /**
+             * Format: date-time
+             * @description Of the session.
+             */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
         };
         /** @description A permission, and for which records it is held. */
         SetGrant: {
@@ -6530,15 +6626,9 @@ export interface components {
         SignInPolicyChange: {
             secondFactorRequired: boolean;
         };
-        /** @description An attempt to sign in. */
         SignInRequest: {
             email: string;
             password: string;
-            /**
-             * Format: uuid
-             * @description Chooses one of several accounts of the address; see `organization-required`.
-             */
-            organizationId?: string | null;
             /** @description Of the second factor, where there is one. */
             code?: string;
         };
@@ -6558,6 +6648,63 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
+        };
+        StartRequest: {
+            /**
+             * Format: date-time
+             * @description When it began; not in the future, and at most 24 hours ago.
+             */
+            startTime?: string | null;
+        };
+        /** @description It is too early to start the appointment. */
+        StartTooEarlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-early";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            startTime: string;
+            /** Format: date-time */
+            startableFrom: string;
+        };
+        /** @description The appointment is over, so it cannot be started now. */
+        StartTooLateProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-late";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            endTime: string;
         };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
@@ -7159,8 +7306,25 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `start-too-early`: It is too early to start the appointment.
+         *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
         Conflict13: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["StartTooEarlyProblem"] | components["schemas"]["StartTooLateProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7176,7 +7340,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict14: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7192,7 +7356,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so nobody has missed it yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict15: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7207,7 +7371,7 @@ export interface components {
          *
          *     - `session-locked`: The session cannot be changed any more.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7222,7 +7386,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant is over.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7238,7 +7402,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict18: {
+        Conflict19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7326,7 +7490,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
+         *     - `email-taken`: There is already a user with this e-mail address.
          */
         Conflict7: {
             headers: {
@@ -8353,6 +8517,7 @@ export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
 export type AppointmentReminder = components['schemas']['AppointmentReminder'];
 export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
+export type AppointmentReopenedEvent = components['schemas']['AppointmentReopenedEvent'];
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
@@ -8506,9 +8671,7 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
-export type OrganizationRequiredProblem = components['schemas']['OrganizationRequiredProblem'];
 export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
-export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
@@ -8552,6 +8715,7 @@ export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
+export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
@@ -8580,12 +8744,15 @@ export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFo
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
 export type ServicePair = components['schemas']['ServicePair'];
+export type ServicePairInput = components['schemas']['ServicePairInput'];
 export type ServicePairs = components['schemas']['ServicePairs'];
+export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SetGrant = components['schemas']['SetGrant'];
 export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
@@ -8600,6 +8767,9 @@ export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
+export type StartRequest = components['schemas']['StartRequest'];
+export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
+export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type TakeRequest = components['schemas']['TakeRequest'];
@@ -8640,6 +8810,7 @@ export type ResponseConflict15 = components['responses']['Conflict15'];
 export type ResponseConflict16 = components['responses']['Conflict16'];
 export type ResponseConflict17 = components['responses']['Conflict17'];
 export type ResponseConflict18 = components['responses']['Conflict18'];
+export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -9917,6 +10088,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9935,13 +10108,16 @@ export interface operations {
     replaceServicePairs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ServicePairs"];
+                "application/json": components["schemas"]["ServicePairsChange"];
             };
         };
         responses: {
@@ -9950,6 +10126,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9959,6 +10137,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10000,7 +10179,6 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
-             *     - `organization-required`: You have accounts in several organizations. Choose one.
              *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
              *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
              *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
@@ -10013,7 +10191,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["OrganizationRequiredProblem"] | components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
+                    "application/problem+json": components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10195,7 +10373,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e6
+                 * @example 019caed9-4300-7000-8000-00000000025a
                  */
                 id: string;
             };
@@ -10726,7 +10904,10 @@ export interface operations {
     takeSecondFactor: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path: {
                 /**
                  * @description The id.
@@ -10766,6 +10947,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
                 };
             };
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -10861,7 +11043,7 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `email-taken`: The organization already has a user with this e-mail address.
+             *     - `email-taken`: There is already a user with this e-mail address.
              */
             409: {
                 headers: {
@@ -11467,7 +11649,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -11504,7 +11686,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -12358,7 +12540,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description Only those that hold units. */
+                /** @description True: only those that hold units at this moment; false: only the others. */
                 open?: boolean;
             };
             header?: {
@@ -12767,7 +12949,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d2.under-used
+                 * @example 019caed9-4300-7000-8000-000000000246.under-used
                  */
                 id: string;
             };
@@ -13034,13 +13216,17 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000059
+                 * @example 019caed9-4300-7000-8000-0000000000a0
                  */
                 id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartRequest"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -13063,6 +13249,57 @@ export interface operations {
             404: components["responses"]["NotFound19"];
             409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    reopenAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a0
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReopenRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict14"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13079,7 +13316,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000059
+                 * @example 019caed9-4300-7000-8000-0000000000a0
                  */
                 id: string;
             };
@@ -13112,6 +13349,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-unconfirmed`: The session's times differ much from those that were booked.
              */
             409: {
                 headers: {
@@ -13120,12 +13358,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -13175,7 +13428,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict14"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13194,7 +13447,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000145
+                 * @example 019caed9-4300-7000-8000-0000000001b9
                  */
                 id: string;
             };
@@ -13225,7 +13478,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict15"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13250,7 +13503,7 @@ export interface operations {
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description Only those with units that no authorization covers. */
+                /** @description True: only those with units that no authorization covers; false: only the others. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -13293,7 +13546,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13335,7 +13588,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13365,7 +13618,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound20"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13385,7 +13638,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13578,7 +13831,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13620,7 +13873,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13676,7 +13929,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13716,7 +13969,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13829,7 +14082,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ce
+                 * @example 019caed9-4300-7000-8000-000000000242
                  */
                 id: string;
             };
@@ -14024,7 +14277,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14066,7 +14319,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14105,7 +14358,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14156,7 +14409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14204,7 +14457,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -14244,7 +14497,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
                 /**
@@ -14463,7 +14716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14503,7 +14756,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14528,7 +14781,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14546,7 +14799,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14575,7 +14828,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14805,6 +15058,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentReminderEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentReopened: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentReopenedEvent"];
             };
         };
         responses: {
