@@ -529,7 +529,12 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
 	c.link(s.t, c.own, who, c.own.patient)
 	technician := c.as(c.own.tokens[rbac.Technician])
-	s.tell(technician, "startAppointment", "It begins", past+"/start", body{})
+	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
+	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
+	s.tell(technician, "reopenAppointment", "It was the wrong one", today+"/reopen", body{"reason": "The family is not here yet."})
+	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start", body{"startTime": "2026-03-02T13:45:00Z"})
+	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete", body{"endTime": "2026-03-02T13:46:00Z"})
+	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
 	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
 		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 	})
@@ -618,6 +623,8 @@ func (s *story) playCalendars(admin, scheduler caller) {
 // playAudit looks for what was refused, and exports it.
 func (s *story) playAudit(admin caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
+	s.c.run(s.t, "INSERT INTO anonymous_attempts VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
+	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "Somebody guesses addresses", "/admin/anonymous-attempts", nil)
 	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]

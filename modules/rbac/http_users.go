@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
 )
 
 func (s *Service) userRoutes() []httpx.Route {
@@ -46,7 +47,8 @@ func (s *Service) userRoutes() []httpx.Route {
 			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
 			Name: "takeSecondFactor", Summary: "Take a user's second factor away",
 			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
 	}...)
 }
@@ -107,8 +109,13 @@ func (s *Service) handleEndUserSession(ctx context.Context, in userSessionPath) 
 	return httpx.None{}, s.EndUserSession(ctx, in.ID, in.SessionID)
 }
 
-func (s *Service) handleTakeFactor(ctx context.Context, in byID) (httpx.None, error) {
-	return httpx.None{}, s.TakeSecondFactor(ctx, in.ID)
+type takeFactorRequest struct {
+	byID
+	Match patch.Match `header:"If-Match"` // the version of the user
+}
+
+func (s *Service) handleTakeFactor(ctx context.Context, in takeFactorRequest) (httpx.None, error) {
+	return httpx.None{}, s.TakeSecondFactor(ctx, in.ID, in.Match)
 }
 
 const base = "/api/v1"
