@@ -77,6 +77,7 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
+	secrets, shared := d.Config.KeySecrets(), config.Config{Token: d.Config.Token}.KeySecrets().Tokens
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	var spool *audit.Spool
 	if d.Config.AuditSpool != "" {
@@ -87,7 +88,7 @@ func New(d Dependencies) (*App, error) {
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
+		Secret: shared[0], Former: shared[1:], Lifetime: d.Config.Token.Lifetime,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
 		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
@@ -96,7 +97,7 @@ func New(d Dependencies) (*App, error) {
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
-		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
+		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
@@ -132,7 +133,7 @@ func New(d Dependencies) (*App, error) {
 	}
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server
@@ -150,14 +151,6 @@ func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 		}
 	}
 	return possible
-}
-
-func revealed(secrets []config.Secret) [][]byte {
-	texts := make([][]byte, len(secrets))
-	for i, each := range secrets {
-		texts[i] = []byte(each.Reveal())
-	}
-	return texts
 }
 
 // Routes returns every operation of the API.

@@ -14,7 +14,7 @@ import (
 type greeting struct {
 	Event   string   `json:"event"`
 	Address string   `json:"address"`
-	Docs    string   `json:"docs"`
+	Docs    string   `json:"docs,omitempty"`
 	Metrics string   `json:"metrics,omitempty"`
 	Data    string   `json:"data"`
 	SignIns []string `json:"demoSignIns,omitempty"`
@@ -28,7 +28,10 @@ func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error 
 		return err
 	}
 	address := l.url()
-	g := greeting{Event: "greeting", Address: address, Docs: address + pathDocs, Data: p.Storage.Place, SignIns: emails}
+	g := greeting{Event: "greeting", Address: address, Data: p.Storage.Place, SignIns: emails}
+	if p.config.HTTP.Docs {
+		g.Docs = address + pathDocs
+	}
 	if l.metrics != nil {
 		g.Metrics = "http://" + reachable(l.metrics.Addr())
 	}
@@ -40,7 +43,10 @@ func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error 
 }
 
 func (g greeting) print(out io.Writer) {
-	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\nThe API, to read and to try out: %s\n", g.Address, g.Docs)
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", g.Address)
+	if g.Docs != "" {
+		fmt.Fprintf(out, "The API, to read and to try out: %s\n", g.Docs)
+	}
 	if g.Metrics != "" {
 		fmt.Fprintf(out, "Metrics and profiles: %s\n", g.Metrics)
 	}

@@ -19,6 +19,8 @@ func (a *App) PeriodicJobs() []jobs.Job {
 		{Name: "remove-sign-ins", Every: time.Hour, Run: a.Access.Sweep},
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
+		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.ForgetAttempts},
+		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.KeepAttempts, PerInstance: true, AtStop: true},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.KeepKeyUses, PerInstance: true, AtStop: true},
 	}
 }

@@ -107,7 +107,7 @@ var keys = []key{
 	},
 	{
 		name: "token.former_secrets", env: "OMNI_TOKEN_SECRETS_FORMER", secret: true,
-		set: setFormer, show: showFormer,
+		set: setFormer(func(c *Config) *[]Secret { return &c.Token.Former }), show: func(c Config) string { return showFormer(c.Token.Former) },
 	},
 	{
 		name: "token.sign_in_idle", env: "OMNI_SIGN_IN_IDLE", preset: "1h",
@@ -117,6 +117,16 @@ var keys = []key{
 		name: "token.sign_in_lifetime", env: "OMNI_SIGN_IN_LIFETIME", preset: "24h",
 		set: span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInLifetime.String() },
 	},
+	purposeSecret("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
+	purposeFormer("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
+	purposeSecret("encryption", func(c *Config) *KeySet { return &c.Secrets.Encryption }),
+	purposeFormer("encryption", func(c *Config) *KeySet { return &c.Secrets.Encryption }),
+	purposeSecret("cursors", func(c *Config) *KeySet { return &c.Secrets.Cursors }),
+	purposeFormer("cursors", func(c *Config) *KeySet { return &c.Secrets.Cursors }),
+	purposeSecret("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
+	purposeFormer("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
+	purposeSecret("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
+	purposeFormer("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
 	{
 		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
 		set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
@@ -150,6 +160,10 @@ var keys = []key{
 		set: setFrontendURL, show: func(c Config) string { return c.HTTP.FrontendURL },
 	},
 	{
+		name: "http.docs", env: "OMNI_DOCS",
+		set: yesNo(func(c *Config) *bool { return &c.HTTP.Docs }), show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
+	},
+	{
 		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
 		set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
 	},
@@ -164,6 +178,14 @@ var keys = []key{
 	{
 		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
 		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+	},
+	{
+		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
+	},
+	{
+		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
+		set: whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
 	},
 	{
 		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",

@@ -31,6 +31,7 @@ type Service struct {
 	store    store
 	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
+	attempts tally         // of callers that belong to no organization
 	spool    *Spool        // nil: what the database does not take is refused
 }
 
@@ -52,16 +53,18 @@ func New(d Dependencies) *Service {
 
 // Record writes events in the transaction of the context, with one statement
 // however many there are. They are kept if, and only if, it commits. It needs no
-// caller: each event names its organization and its actor.
+// caller: each event names its organization and its actor. Denials of no organization
+// are counted instead: see [Attempts].
 //
 // The errors are bugs, but for those of the database: an event without an action,
 // an outcome or a time, or what cannot be written as a JSON object.
 func (s *Service) Record(ctx context.Context, events []trail.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
+	events, refused := s.attempts.split(events)
 	rows, err := rowsOf(events)
 	if err != nil {
+		return err
+	}
+	if err := s.store.addAttempts(ctx, refused); err != nil || len(rows) == 0 {
 		return err
 	}
 	if err := db.AfterCommit(ctx, func(context.Context) { s.wake() }); err != nil {

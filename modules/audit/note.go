@@ -39,9 +39,16 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 			return noted, nil
 		}
 		requests := batch.All()
-		rows, badEvent := rowsOf(slices.Concat(requests...))
+		events, refused := s.attempts.split(slices.Concat(requests...))
+		rows, badEvent := rowsOf(events)
 		if badEvent != nil {
 			return nil, badEvent
+		}
+		for key, count := range refused {
+			s.attempts.add(key, count)
+		}
+		if len(rows) == 0 {
+			return make([]struct{}, len(requests)), nil
 		}
 		return make([]struct{}, len(requests)), s.queue(rows, err)
 	})
