@@ -35,6 +35,12 @@ func (c *clinic) ago(by time.Duration) time.Time {
 	return c.clock.now().Add(-by).UTC().Truncate(time.Minute)
 }
 
+// freeze stops the clock at the next whole minute, so that no token is from the future.
+func (c *clinic) freeze() time.Time {
+	c.clock.fixed = c.ago(-time.Minute)
+	return c.clock.fixed
+}
+
 // employ enters a practitioner.
 func (c *clinic) employ(t testing.TB, credentials ...any) uuid.UUID {
 	t.Helper()

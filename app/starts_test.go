@@ -14,8 +14,7 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 100), c.employ(t)
-	now := c.ago(0)
-	c.clock.fixed = now
+	now := c.freeze()
 	at := now.Add(31 * time.Minute)
 	booked := c.book(t, c.booking(path, who, at, hour))
 
@@ -45,8 +44,7 @@ func TestStartComparesTheTimeThatIsGiven(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 400), c.employ(t)
-	now := c.ago(0)
-	c.clock.fixed = now
+	now := c.freeze()
 	for it, test := range map[string]struct {
 		booked, startTime time.Duration // from now
 		status            int
@@ -153,8 +151,7 @@ func TestStartAndCompleteInOneMinuteSaysWhatToSend(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 20), c.employ(t)
-	now := c.ago(0)
-	c.clock.fixed = now
+	now := c.freeze()
 	booked := c.book(t, c.booking(path, who, now.Add(-10*time.Minute), hour))
 	c.admin().post(t, booked+"/start", body{}).ok(t)
 	for _, later := range []time.Duration{0, time.Minute} {

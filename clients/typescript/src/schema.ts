@@ -1803,11 +1803,33 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Notes that it has begun, now. Its units stay reserved until it is completed.
+         * @description Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a start back
+         * @description Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["reopenAppointment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1825,7 +1847,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.
+         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -2370,6 +2392,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/anonymous-attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List refused attempts of unknown callers
+         * @description Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for 30 days and appear a few seconds late. For those who run the program.
+         *
+         *     Permission: `anonymous-attempt:read`.
+         */
+        get: operations["listAnonymousAttempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/emergency-grants": {
         parameters: {
             query?: never;
@@ -2658,6 +2702,28 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentReminder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.reopened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Appointment reopened
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onAppointmentReopened"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3095,6 +3161,15 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
+             * @description The last time that a start was taken back.
+             */
+            reopenedAt: string | null;
+            /** Format: uuid */
+            reopenedBy: string | null;
+            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            reopenReason: string | null;
+            /**
+             * Format: date-time
              * @description Or when it was found not to have taken place.
              */
             cancelledAt: string | null;
@@ -3273,6 +3348,21 @@ export interface components {
             data: components["schemas"]["AppointmentReminder"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentReopenedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.reopened";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
             /** @description In the organization's stream, from 1 on. */
             id: number;
@@ -3417,6 +3507,30 @@ export interface components {
         /** @description One page of a list. */
         AtRiskPage: {
             data: components["schemas"]["AtRisk"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description Refused attempts of callers that belong to no organization: made from one network within one minute, at the same thing, and refused for the same reason. The trail of an organization holds none of them, so nobody can fill it up by guessing. */
+        Attempts: {
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            minute: string;
+            /** @description Network address, /64 for IPv6; other: of more networks than are told apart. */
+            source: string;
+            /** @description As in the audit trail. */
+            action: string;
+            /** @description Limited: it was refused without a look, after too many others. */
+            reason: string;
+            /** @description How many. */
+            attempts: number;
+            /** Format: date-time */
+            lastAt: string;
+        };
+        /** @description One page of a list. */
+        AttemptsPage: {
+            data: components["schemas"]["Attempts"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
@@ -3933,6 +4047,7 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
+            /** @description Kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels. */
             reason?: string | null;
             /**
              * @description What becomes of bookings that the change would strand; not given: it is refused.
@@ -3999,6 +4114,8 @@ export interface components {
              */
             endTime?: string | null;
             narrative?: string | null;
+            /** @description Times that differ much from the booked ones are right. */
+            confirm?: boolean;
         };
         /** @description The effective configuration, secrets hidden. */
         Config: {
@@ -5731,6 +5848,10 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
+            /** @description An appointment can be started from this many minutes before its booked start on; 0 to 1440. */
+            earlyStartMinutes: number;
+            /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
+            confirmLengthFactor: number;
             /** @description Nobody comes in: no user, no key, no link. */
             disabled: boolean;
             /** @description Counts every change, starting with 1. */
@@ -5752,6 +5873,8 @@ export interface components {
             lateCancelHours?: number;
             noShowConsumes?: boolean;
             sessionEditHours?: number;
+            earlyStartMinutes?: number;
+            confirmLengthFactor?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -6518,6 +6641,9 @@ export interface components {
             units?: number | null;
             reason?: string | null;
         };
+        ReopenRequest: {
+            reason: string;
+        };
         /** @description The request was cancelled before it was answered. */
         RequestCancelledProblem: {
             type: string;
@@ -6546,6 +6672,7 @@ export interface components {
             units: number;
             consumedUnits: number;
             releasedUnits: number;
+            /** @description It holds units: some are left, and it has not expired. */
             open: boolean;
             /** Format: date */
             serviceDate: string;
@@ -6999,10 +7126,21 @@ export interface components {
             code: string;
             otherCode: string;
         };
+        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        ServicePairInput: {
+            code: string;
+            otherCode: string;
+        };
         /** @description All the pairs of an organization. */
         ServicePairs: {
             /** @description In the order of their codes. */
             pairs: components["schemas"]["ServicePair"][];
+            /** @description Counts every change, starting with 1. */
+            version: number;
+        };
+        /** @description ServicePairsChange replaces all the pairs of an organization. */
+        ServicePairsChange: {
+            pairs: components["schemas"]["ServicePairInput"][];
         };
         /** @description A session as clients see it. */
         Session: {
@@ -7099,6 +7237,38 @@ export interface components {
             unauthorizedUnits: number;
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
+        };
+        /** @description The session's times differ much from those that were booked. */
+        SessionUnconfirmedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-unconfirmed";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Other-date, other-length. */
+            differences: string[];
+            /** Format: date-time */
+            bookedStartTime: string;
+            /** Format: date-time */
+            bookedEndTime: string;
+            /**
+             * Format: date-time
+             * @description Of the session.
+             */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
         };
         /** @description A permission, and for which records it is held. */
         SetGrant: {
@@ -7290,6 +7460,63 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
+        };
+        StartRequest: {
+            /**
+             * Format: date-time
+             * @description When it began; not in the future, and at most 24 hours ago.
+             */
+            startTime?: string | null;
+        };
+        /** @description It is too early to start the appointment. */
+        StartTooEarlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-early";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            startTime: string;
+            /** Format: date-time */
+            startableFrom: string;
+        };
+        /** @description The appointment is over, so it cannot be started now. */
+        StartTooLateProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-late";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            endTime: string;
         };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
@@ -7951,8 +8178,25 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `start-too-early`: It is too early to start the appointment.
+         *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
         Conflict14: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["StartTooEarlyProblem"] | components["schemas"]["StartTooLateProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7968,7 +8212,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict15: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7984,7 +8228,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so nobody has missed it yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7999,7 +8243,7 @@ export interface components {
          *
          *     - `session-locked`: The session cannot be changed any more.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8014,22 +8258,6 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant is over.
          */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
-         *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
-         */
         Conflict19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -8037,7 +8265,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantOpenProblem"] | components["schemas"]["EmergencyGrantReviewedProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
             };
         };
         /**
@@ -8053,6 +8281,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
+         *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantOpenProblem"] | components["schemas"]["EmergencyGrantReviewedProblem"];
             };
         };
         /**
@@ -9300,6 +9544,7 @@ export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
 export type AppointmentReminder = components['schemas']['AppointmentReminder'];
 export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
+export type AppointmentReopenedEvent = components['schemas']['AppointmentReopenedEvent'];
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
@@ -9308,6 +9553,8 @@ export type Assignment = components['schemas']['Assignment'];
 export type AssignmentNotFoundProblem = components['schemas']['AssignmentNotFoundProblem'];
 export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
+export type Attempts = components['schemas']['Attempts'];
+export type AttemptsPage = components['schemas']['AttemptsPage'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type Authorization = components['schemas']['Authorization'];
@@ -9519,6 +9766,7 @@ export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
+export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
@@ -9551,12 +9799,15 @@ export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenPro
 export type ServiceDatesChangeProblem = components['schemas']['ServiceDatesChangeProblem'];
 export type ServiceDatesRefusedProblem = components['schemas']['ServiceDatesRefusedProblem'];
 export type ServicePair = components['schemas']['ServicePair'];
+export type ServicePairInput = components['schemas']['ServicePairInput'];
 export type ServicePairs = components['schemas']['ServicePairs'];
+export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SetGrant = components['schemas']['SetGrant'];
 export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
@@ -9571,6 +9822,9 @@ export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
+export type StartRequest = components['schemas']['StartRequest'];
+export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
+export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
@@ -9616,6 +9870,7 @@ export type ResponseConflict17 = components['responses']['Conflict17'];
 export type ResponseConflict18 = components['responses']['Conflict18'];
 export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
+export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -10900,6 +11155,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10918,13 +11175,16 @@ export interface operations {
     replaceServicePairs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ServicePairs"];
+                "application/json": components["schemas"]["ServicePairsChange"];
             };
         };
         responses: {
@@ -10933,6 +11193,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10942,6 +11204,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -11229,7 +11492,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ec
+                 * @example 019caed9-4300-7000-8000-000000000260
                  */
                 id: string;
             };
@@ -11557,7 +11820,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 01a22a76-ae51-79c0-8a18-7ad5e7c788a8
+                 * @example 01a22a80-af22-7dbf-b95b-685d61740e64
                  */
                 id: string;
             };
@@ -11610,7 +11873,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f6
+                 * @example 019caed9-4300-7000-8000-00000000026a
                  */
                 id: string;
             };
@@ -11647,12 +11910,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f6
+                 * @example 019caed9-4300-7000-8000-00000000026a
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f7
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 sessionId: string;
             };
@@ -11893,7 +12156,10 @@ export interface operations {
     takeSecondFactor: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path: {
                 /**
                  * @description The id.
@@ -11933,6 +12199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
                 };
             };
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12636,7 +12903,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d8
+                 * @example 019caed9-4300-7000-8000-00000000024c
                  */
                 id: string;
             };
@@ -12673,7 +12940,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d8
+                 * @example 019caed9-4300-7000-8000-00000000024c
                  */
                 id: string;
             };
@@ -12980,7 +13247,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001dc
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -13035,7 +13302,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e0
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -13709,7 +13976,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description Only those that hold units. */
+                /** @description True: only those that hold units at this moment; false: only the others. */
                 open?: boolean;
             };
             header?: {
@@ -14118,7 +14385,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d3.under-used
+                 * @example 019caed9-4300-7000-8000-000000000247.under-used
                  */
                 id: string;
             };
@@ -14385,13 +14652,17 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000005a
+                 * @example 019caed9-4300-7000-8000-0000000000a1
                  */
                 id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartRequest"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -14414,6 +14685,57 @@ export interface operations {
             404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    reopenAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReopenRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict15"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -14430,7 +14752,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000005a
+                 * @example 019caed9-4300-7000-8000-0000000000a1
                  */
                 id: string;
             };
@@ -14463,6 +14785,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-unconfirmed`: The session's times differ much from those that were booked.
              */
             409: {
                 headers: {
@@ -14471,12 +14794,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -14526,7 +14864,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict15"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14545,7 +14883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000146
+                 * @example 019caed9-4300-7000-8000-0000000001ba
                  */
                 id: string;
             };
@@ -14576,7 +14914,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14601,7 +14939,7 @@ export interface operations {
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description Only those with units that no authorization covers. */
+                /** @description True: only those with units that no authorization covers; false: only the others. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -14644,7 +14982,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ba
+                 * @example 019caed9-4300-7000-8000-00000000012e
                  */
                 id: string;
             };
@@ -14686,7 +15024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ba
+                 * @example 019caed9-4300-7000-8000-00000000012e
                  */
                 id: string;
             };
@@ -14716,7 +15054,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14736,7 +15074,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ba
+                 * @example 019caed9-4300-7000-8000-00000000012e
                  */
                 id: string;
             };
@@ -14930,7 +15268,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000177
+                 * @example 019caed9-4300-7000-8000-0000000001eb
                  */
                 id: string;
             };
@@ -14972,7 +15310,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000177
+                 * @example 019caed9-4300-7000-8000-0000000001eb
                  */
                 id: string;
             };
@@ -15030,7 +15368,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000177
+                 * @example 019caed9-4300-7000-8000-0000000001eb
                  */
                 id: string;
             };
@@ -15070,7 +15408,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000177
+                 * @example 019caed9-4300-7000-8000-0000000001eb
                  */
                 id: string;
             };
@@ -15183,7 +15521,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001cf
+                 * @example 019caed9-4300-7000-8000-000000000243
                  */
                 id: string;
             };
@@ -15279,7 +15617,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -15378,7 +15716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -15420,7 +15758,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -15459,7 +15797,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -15510,7 +15848,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -15558,7 +15896,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -15598,7 +15936,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
                 /**
@@ -15720,6 +16058,46 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    listAnonymousAttempts: {
+        parameters: {
+            query?: {
+                from?: string;
+                /** @description Not included. */
+                to?: string;
+                /** @description As in the answer. */
+                source?: string;
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttemptsPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     listEmergencyGrants: {
         parameters: {
             query?: {
@@ -15817,7 +16195,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d2
+                 * @example 019caed9-4300-7000-8000-000000000246
                  */
                 id: string;
             };
@@ -15857,7 +16235,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d2
+                 * @example 019caed9-4300-7000-8000-000000000246
                  */
                 id: string;
             };
@@ -15882,7 +16260,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15900,7 +16278,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d2
+                 * @example 019caed9-4300-7000-8000-000000000246
                  */
                 id: string;
             };
@@ -15929,7 +16307,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16159,6 +16537,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentReminderEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentReopened: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentReopenedEvent"];
             };
         };
         responses: {
