@@ -86,6 +86,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician, rbac.Patient)
 				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
+				c.loginTo(t, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), password, uuid.Nil).ok(t)
+				session := c.sessionOf(t, user)
 				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
@@ -106,10 +108,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					b = maps.Clone(b)
 					b["patientId"] = patient
 				}
-				if call.path == "/users/:id/sessions/:sessionId" {
-					c.loginTo(t, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), password, uuid.Nil).ok(t)
-					path = strings.Replace(path, ":sessionId", c.sessionOf(t, user), 1)
-				}
+				path = strings.Replace(path, ":sessionId", session, 1)
 				before := stored()
 				defer c.admin().delete(t, "/permission-sets/BILLER")
 				foreign := c.as(c.other.tokens[role]).send(t, call.method, path, b)
