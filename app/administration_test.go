@@ -27,6 +27,7 @@ var administrationCalls = []struct {
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodPost, "/users/:id/unlock", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},

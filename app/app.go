@@ -83,6 +83,7 @@ func New(d Dependencies) (*App, error) {
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
+		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{

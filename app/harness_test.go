@@ -114,7 +114,7 @@ func beside(t testing.TB, first *clinic, opened *db.DB, settings ...string) *cli
 func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logtest.Logger()
-	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
+	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
 	require.NoError(t, err)
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())

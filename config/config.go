@@ -90,6 +90,7 @@ type HTTP struct {
 	TrustedProxies []netip.Prefix
 	UserRate       Rate // of one user, over all sign-ins; and of one address where nobody is signed in
 	TokenRate      Rate // of one access token
+	FailureRate    Rate // of refused sign-ins, tokens and keys from one network, each kind for itself
 }
 
 // TLS names the PEM files of the certificate, with what is between it and the root

@@ -61,7 +61,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
 			RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second,
-			UserRate: Rate{Burst: 200}, TokenRate: Rate{Burst: 100},
+			UserRate: Rate{Burst: 200}, TokenRate: Rate{Burst: 100}, FailureRate: Rate{PerSecond: 0.2, Burst: 20},
 		}, c.HTTP, "without limits, so that load is measured and not refused")
 		require.True(t, c.Demo)
 	})
@@ -110,7 +110,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
+			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -138,7 +138,7 @@ func TestLoad(t *testing.T) {
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
 				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in",
-				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
+				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
 			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute}, EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour, Demo: false,

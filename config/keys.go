@@ -156,6 +156,14 @@ var keys = []key{
 		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
 	},
 	{
+		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
+	},
+	{
+		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
+		set: whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
+	},
+	{
 		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
 		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Certificate }), show: func(c Config) string { return c.HTTP.TLS.Certificate },
 	},

@@ -31,6 +31,7 @@ type Service struct {
 	store    store
 	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
+	attempts tally         // of callers that belong to no organization
 }
 
 // Dependencies are what the service works with.
@@ -49,21 +50,26 @@ func New(d Dependencies) *Service {
 
 // Record writes events in the transaction of the context, with one statement
 // however many there are. They are kept if, and only if, it commits. It needs no
-// caller: each event names its organization and its actor.
+// caller: each event names its organization and its actor. Denials of no organization
+// are counted instead: see [Attempts].
 //
 // The errors are bugs, but for those of the database: an event without an action,
 // an outcome or a time, or what cannot be written as a JSON object.
 func (s *Service) Record(ctx context.Context, events []trail.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	rows := make([]row, len(events))
-	for i, e := range events {
+	rows, refused := make([]row, 0, len(events)), attemptCounts{}
+	for _, e := range events {
 		r, err := rowOf(e)
 		if err != nil {
 			return fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
 		}
-		rows[i] = r
+		if isAnonymous(e) {
+			refused.add(s.attempts.keyOf(e), 1, r.OccurredAt)
+			continue
+		}
+		rows = append(rows, r)
+	}
+	if err := s.store.addAttempts(ctx, refused); err != nil || len(rows) == 0 {
+		return err
 	}
 	if err := db.AfterCommit(ctx, func(context.Context) { s.wake() }); err != nil {
 		return err

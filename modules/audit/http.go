@@ -30,6 +30,12 @@ func (s *Service) Routes() []httpx.Route {
 			Description: "All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.",
 			Endpoint:    httpx.Download(patience, s.handleExport),
 		},
+		{
+			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: PermissionAttempts,
+			Name: "listAnonymousAttempts", Summary: "List refused attempts of unknown callers",
+			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for 30 days and appear a few seconds late. For those who run the program.",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleAttempts),
+		},
 	}
 }
 
@@ -116,4 +122,21 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 		}
 		return out.Send(rows...)
 	})
+}
+
+type attemptsRequest struct {
+	From   time.Time `query:"from"`
+	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // not included
+	Source string    `query:"source" validate:"max=64"`              // as in the answer
+	httpx.PageQuery
+}
+
+func (s *Service) handleAttempts(ctx context.Context, in attemptsRequest) (httpx.Page[Attempts], error) {
+	var after *Attempts
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[Attempts]{}, err
+	}
+	found, err := s.Attempts(ctx, AttemptFilter{in.From, in.To, in.Source}, after, in.Size()+1)
+	same := func(a Attempts) Attempts { return a }
+	return httpx.PageOf(in.PageQuery, found, same, func(a Attempts) any { return a }), err
 }

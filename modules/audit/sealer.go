@@ -37,6 +37,8 @@ func (s *Service) Run(ctx context.Context) {
 	poll, heads := time.NewTicker(sealEvery), time.NewTicker(headsEvery)
 	defer poll.Stop()
 	defer heads.Stop()
+	stopCounting := s.keepAttempts(ctx)
+	defer stopCounting()
 	for {
 		wake := s.recorded
 		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {

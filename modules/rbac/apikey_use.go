@@ -26,13 +26,14 @@ var errKeyGarbled = errors.New("the checksum of the API key is wrong")
 // is known as it is of tokens, see [Service.RevokeKey].
 func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Caller, error) {
 	if !isWhole(text) {
-		return identity.Caller{}, errKey.Because(errKeyGarbled)
+		return identity.Caller{}, s.failed(ctx, failedKey, errKey.Because(errKeyGarbled))
 	}
 	now, hash := s.now(), hashOfKey(text)
 	caller, known := s.rememberedKey(hash, now)
 	if !known {
 		var err error
-		if caller, err = s.lookUpKey(ctx, hash, now); err != nil {
+		caller, err = limited(ctx, s, failedKey, networkSource(ctx), func() (identity.Caller, error) { return s.lookUpKey(ctx, hash, now) })
+		if err != nil {
 			return identity.Caller{}, err
 		}
 	}
@@ -71,7 +72,7 @@ func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (i
 	key, err := s.keyOf(ctx, hash)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
-		return identity.Caller{}, errKey
+		return identity.Caller{}, errKey.Because(errGuess)
 	case err != nil:
 		return identity.Caller{}, err
 	case key.RevokedAt != nil, key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):

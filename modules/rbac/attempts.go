@@ -4,11 +4,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"net/netip"
+	"fmt"
 	"time"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/trail"
 )
 
 // ErrSignInDelayed says that too many attempts have failed. It is the same for
@@ -22,35 +23,36 @@ type delayed struct{ wait time.Duration }
 // RetryAfter says when the next attempt is looked at.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// place stands for an e-mail address, and for the network address from which somebody
-// signs in with it; "" for anywhere. It can be compared and says nothing: most of what
-// is typed into the field is an address, and some of it a password.
+// place stands for an e-mail address and the network from which somebody has signed in
+// with it.
 func (k key) place(email, address string) []byte {
+	return k.throttleKey("place", email, trail.Network(address))
+}
+
+// The purposes of throttle keys.
+const (
+	countsSignIns     = "sign-in"
+	countsOwnPassword = "own password"
+)
+
+// throttleKey stands for what attempts are counted by: the purpose, and for whom and from
+// where. It can be compared and reveals nothing: most of what is typed into the field of
+// an e-mail address is one, and some of it is a password. Parts are written with their
+// lengths, so no two lists of parts have the same key.
+func (k key) throttleKey(purpose string, parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.places)
-	mac.Write([]byte(email + "\n" + network(address)))
+	for _, part := range append([]string{purpose}, parts...) {
+		fmt.Fprintf(mac, "%d:%s", len(part), part)
+	}
 	return mac.Sum(nil)
 }
 
-// network is what one holder of an address has: an IPv6 address is its /64.
-func network(address string) string {
-	const ofOneHolder = 64
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.Prefix(ofOneHolder)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
-}
-
-// attempt counts an attempt of the place before anything is looked at. It is taken
-// back by [forgetAttempts] where it leads to a sign-in. The error is [ErrSignInDelayed].
-func (s *Service) attempt(ctx context.Context, place []byte) error {
+// attempt counts an attempt before anything is looked at. [forgetAttempts] takes it back
+// where it leads to a sign-in. The error is [ErrSignInDelayed].
+func (s *Service) attempt(ctx context.Context, counted []byte) error {
 	now := s.now()
 	wait, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (time.Duration, error) {
-		before, err := lockAttempts(ctx, place, now)
+		before, err := lockAttempts(ctx, counted, now)
 		if err != nil {
 			return 0, err
 		}
@@ -58,7 +60,7 @@ func (s *Service) attempt(ctx context.Context, place []byte) error {
 		if wait > 0 {
 			return wait, nil
 		}
-		return 0, updateAttempts(ctx, place, after)
+		return 0, updateAttempts(ctx, counted, after)
 	})
 	if err == nil && wait > 0 {
 		err = ErrSignInDelayed.With(delayed{wait}, "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.")

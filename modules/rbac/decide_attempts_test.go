@@ -67,3 +67,13 @@ func TestAPlaceIsOneHoldersNetwork(t *testing.T) {
 	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).place("ada@example.test", "192.0.2.1"))
 	require.NotContains(t, string(at("192.0.2.1")), "ada")
 }
+
+func TestThrottleKeysOfOtherPartsDiffer(t *testing.T) {
+	t.Parallel()
+	k := newSigningKey([]byte(testSecret))
+	seen := map[string]bool{}
+	for _, parts := range [][]string{{"a", "b", "c"}, {"a", "bc"}, {"a", "b", "", "c"}, {"a", "b1:c"}, {"b", "a", "c"}, {"abc"}, {"a", "", "bc"}} {
+		seen[string(k.throttleKey(parts[0], parts[1:]...))] = true
+	}
+	require.Len(t, seen, 7)
+}

@@ -24,7 +24,8 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
 			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
-				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
+				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. " +
+				"Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.",
 			Refusals: []*fault.Error{ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
@@ -83,6 +84,8 @@ type signInRequest struct {
 	Email    string `json:"email" validate:"required,max=254"`
 	Password string `json:"password" validate:"required"`
 	Code     string `json:"code" validate:"max=40"` // of the second factor, where there is one
+	// DeviceToken is from the last sign-in of this account on this device, if it is kept.
+	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
 type refreshRequest struct {
@@ -100,6 +103,9 @@ type signInBody struct {
 	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
 	// null otherwise. With few, have the person make new ones.
 	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
+	// DeviceToken, after a sign-in with a password, is for the next one on this device. It
+	// grants nothing. null otherwise.
+	DeviceToken *string `json:"deviceToken"`
 }
 
 // userBody is a user as clients see it.
@@ -133,7 +139,7 @@ func bodyOf(u User, roles []string, may held) userBody {
 }
 
 func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
-	signed, err := s.SignIn(ctx, in.Email, in.Password, in.Code)
+	signed, err := s.SignIn(WithDevice(ctx, in.DeviceToken), in.Email, in.Password, in.Code)
 	if err != nil {
 		return signInBody{}, err
 	}
@@ -157,6 +163,10 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 			return signInBody{}, err
 		}
 	}
+	var device *string
+	if signed.Device != "" {
+		device = &signed.Device
+	}
 	return signInBody{
 		AccessToken:      signed.Token,
 		ExpiresIn:        int(signed.Expires / time.Second),
@@ -167,6 +177,7 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 		User:             bodyOf(signed.User, roles, may),
 
 		RecoveryCodesLeft: signed.RecoveryCodesLeft,
+		DeviceToken:       device,
 	}, nil
 }
 

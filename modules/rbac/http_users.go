@@ -47,7 +47,17 @@ func (s *Service) userRoutes() []httpx.Route {
 			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
+		{
+			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
+			Name: "unlockUser", Summary: "Lift the lock of a user's sign-in",
+			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlock),
+		},
 	}
+}
+
+func (s *Service) handleUnlock(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.UnlockUser(ctx, in.ID)
 }
 
 func (s *Service) handleTakeFactor(ctx context.Context, in byID) (httpx.None, error) {

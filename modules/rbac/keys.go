@@ -16,6 +16,7 @@ type key struct {
 	signs   []byte // access tokens
 	refresh []byte // makes refresh tokens from the ones before: see successor
 	places  []byte // stands for addresses of which attempts are counted
+	devices []byte // signs device tokens
 }
 
 // keyring are the secrets of the configuration. The first is the one in use; the
@@ -41,7 +42,7 @@ func newSigningKey(secret []byte) key {
 	}
 	return key{
 		id: hex.EncodeToString(derive("key id", idBytes)), signs: secret,
-		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes),
+		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes), devices: derive("devices", keyBytes),
 	}
 }
 

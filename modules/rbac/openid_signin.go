@@ -92,9 +92,13 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 // one is made only where an invitation to that address is open, with its roles. Errors: [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized],
 // [ErrNoProvider], [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+	return limited(ctx, s, failedProvider, networkSource(ctx), func() (string, error) { return s.finishOpenID(ctx, carried, with) })
+}
+
+func (s *Service) finishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	b, ok := s.readBegun(carried)
 	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
-		return "", ErrSignInLost
+		return "", ErrSignInLost.Because(errGuess)
 	}
 	provider, settings, err := s.providerOf(ctx, b.Organization)
 	if err != nil {
@@ -126,7 +130,7 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 
 // refuseOpenID keeps that somebody is not let in, and returns the refusal.
 func (s *Service) refuseOpenID(ctx context.Context, u User, reason string, refusal error) error {
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
 	if err := s.noteOpenID(ctx, u, reason); err != nil {
 		return err
 	}
@@ -211,14 +215,18 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 // to whoever knows what the challenge of the sign-in was made of. It needs no caller.
 // The error is [ErrCodeUsed].
 func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (SignedIn, error) {
+	return limited(ctx, s, failedProvider, networkSource(ctx), func() (SignedIn, error) { return s.exchangeCode(ctx, code, verifier) })
+}
+
+func (s *Service) exchangeCode(ctx context.Context, code, verifier string) (SignedIn, error) {
 	const ofOrganization = 22 // base64 of 16 bytes
 	if len(code) <= ofOrganization {
-		return SignedIn{}, ErrCodeUsed
+		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(code[:ofOrganization])
 	organization, idErr := uuid.FromBytes(raw)
 	if err != nil || idErr != nil || organization == uuid.Nil {
-		return SignedIn{}, ErrCodeUsed
+		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	inside := identity.With(ctx, identity.System(organization))
 	hash := db.Hash(sha256.Sum256([]byte(code[ofOrganization:])))
@@ -244,7 +252,8 @@ func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (Sign
 	}
 	if user == nil {
 		// In no organization's trail: anybody can name one.
-		return SignedIn{}, s.refuseOpenID(ctx, User{}, "code", ErrCodeUsed)
+		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("a sign-in was refused")
+		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	if err := s.noteOpenID(ctx, *user, ""); err != nil {
 		return SignedIn{}, err

@@ -31,11 +31,12 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 	return mine, err
 }
 
-// ownAttempt counts an attempt of the caller's to prove something about themselves:
-// whoever has a token only must not guess on. No address has the form of what is
-// counted, so it is not a count of sign-ins. The error is [ErrSignInDelayed].
+// ownAttempt counts an attempt of the caller to prove something about themselves, so that
+// a stolen access token is not enough to guess the password. Each sign-in has a count of
+// its own: guesses with a stolen token do not block the user's other devices. The error
+// is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
-	counted = s.keys[0].place(caller.UserID.String(), "")
+	counted = s.keys[0].throttleKey(countsOwnPassword, caller.UserID.String(), caller.SignInID.String())
 	return counted, s.attempt(ctx, counted)
 }
 

@@ -97,6 +97,8 @@ const (
 	auditRead   identity.Permission = "audit:read"
 	auditExport identity.Permission = "audit:export"
 
+	anonymousAttemptRead identity.Permission = "anonymous-attempt:read"
+
 	adminMetrics identity.Permission = "admin:metrics"
 	adminConfig  identity.Permission = "admin:config"
 )
@@ -244,6 +246,7 @@ var shipped = []grant{
 
 	{permission: auditRead, roles: []Role{Admin, Auditor}},
 	{permission: auditExport, roles: []Role{Admin, Auditor}},
+	{permission: anonymousAttemptRead, roles: []Role{SuperAdmin}, people: beyond},
 
 	{permission: adminMetrics, roles: []Role{Admin, Auditor}},
 	{permission: adminConfig, roles: []Role{Admin}},

@@ -31,7 +31,8 @@ type User struct {
 	UpdatedAt      time.Time
 
 	epoch                int64 // of the tokens that hold
-	enrolOnly            bool  // in the sign-in that this is about: see [identity.Caller]
+	liftedAt             *time.Time
+	enrolOnly            bool // in the sign-in that this is about: see [identity.Caller]
 	organizationDisabled bool
 }
 
@@ -75,6 +76,7 @@ type Service struct {
 	apiKeys   memory                                 // API keys that were looked up
 	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
+	failures  FailureLimit
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
 	idle        time.Duration
@@ -111,6 +113,8 @@ type Dependencies struct {
 	AnyAddress bool
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
+	// Failures bounds how often one source may fail; nil: without bound.
+	Failures FailureLimit
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -148,6 +152,9 @@ func New(d Dependencies) *Service {
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
+	}
+	if s.failures = d.Failures; s.failures == nil {
+		s.failures = noLimit{}
 	}
 	s.sets.load = s.changedSets
 	s.standing.on(ofPermissions, s.sets.forget)

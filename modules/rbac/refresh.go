@@ -82,8 +82,13 @@ func (k key) successor(t refreshToken) (next refreshToken) {
 // uses it again gives away that two have it, and the sign-in is over for both of them;
 // only for half a minute, as long as nobody has used its successor, does it give the
 // same answer again. It needs no caller in the context. The error is
-// [ErrRefreshRefused].
+// [ErrRefreshRefused], or that of the [FailureLimit] after too many tokens that were
+// never issued.
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
+	return limited(ctx, s, failedRefresh, networkSource(ctx), func() (SignedIn, error) { return s.refresh(ctx, token) })
+}
+
+func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	given, ok := parseRefreshToken(token)
 	if !ok {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
@@ -102,7 +107,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	done, err := db.Serializable(ctx, s.database, "user.refresh", func(ctx context.Context) (outcome, error) {
 		found, err := takeRefreshToken(ctx, given.hash())
 		if db.IsNotFound(err) {
-			return outcome{refused: refusedUnknown}, nil
+			return outcome{refused: reasonUnknown}, nil
 		}
 		if err != nil {
 			return outcome{}, err
@@ -136,29 +141,21 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if done.refused == refusedUnknown {
+	if done.refused == reasonUnknown {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	if done.refused != "" {
-		s.logger.WithFields(userFields("refresh_refused", done.user)).WithField("reason", done.refused).Warn("a refresh token was refused")
+		s.refusal(ctx, "refresh_refused", done.user, done.refused).Warn("a refresh token was refused")
 		return SignedIn{}, ErrRefreshRefused
 	}
 	return s.issue(done.user, done.signIn, next)
 }
 
-const refusedUnknown = "unknown"
-
-// refuseUnknownRefresh keeps that somebody came with a refresh token that nobody has,
-// and returns the refusal. It names nobody, so it is in no organization's trail, as a
-// sign-in with an address that nobody has.
+// refuseUnknownRefresh logs that a refresh token was never issued, and returns the
+// refusal. It concerns no organization: see [limited] for how it is counted.
 func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
-	s.logger.WithFields(userFields("refresh_refused", User{})).WithField("reason", refusedUnknown).Warn("a refresh token was refused")
-	e := s.refreshEvent(ctx, User{}, uuid.Nil)
-	e.Outcome, e.After, e.SubjectType = trail.Denied, refusedSignIn{refusedUnknown}, ""
-	if err := s.audit.Note(ctx, []trail.Event{e}); err != nil {
-		return err
-	}
-	return ErrRefreshRefused
+	s.refusal(ctx, "refresh_refused", User{}, reasonUnknown).Warn("a refresh token was refused")
+	return ErrRefreshRefused.Because(errGuess)
 }
 
 // issue makes what somebody gets who has signed in, or goes on.

@@ -25,6 +25,8 @@ type SignedIn struct {
 	User           User
 	// RecoveryCodesLeft is how many are good, after a sign-in with a second factor.
 	RecoveryCodesLeft *int
+	// Device is the device token, after a sign-in with a password: see [WithDevice].
+	Device string
 }
 
 // SignIn checks an e-mail address, a password and, where the user has a second factor,
@@ -36,7 +38,11 @@ type SignedIn struct {
 // them. Only whoever has the password learns that there is a second factor:
 // [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
 // them counts as a wrong password does until the sign-in succeeds. Further errors:
-// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy].
+// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy], and that of
+// the [FailureLimit].
+//
+// Attempts are counted for the address and the source: the device that the token of
+// [WithDevice] names, or else the network.
 func (s *Service) SignIn(ctx context.Context, email, password, code string) (SignedIn, error) {
 	if len(password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
@@ -44,9 +50,20 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 		})
 	}
 	email = canonicalEmail(email)
-	here, anywhere := s.keys[0].place(email, trail.Address(ctx)), s.keys[0].place(email, "")
+	from := s.sourceOf(ctx, email)
+	return limited(ctx, s, failedSignIn, from.counted, func() (SignedIn, error) {
+		signed, err := s.signInFrom(ctx, from, email, password, code)
+		if err == nil {
+			signed.Device = s.keys[0].deviceToken(from.device, email, s.now())
+		}
+		return signed, err
+	})
+}
+
+// signInFrom is [Service.SignIn] for one source.
+func (s *Service) signInFrom(ctx context.Context, from source, email, password, code string) (SignedIn, error) {
 	known, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (credentials, error) {
-		return credentialsOf(ctx, email, here, s.now().Add(-keepPlaces))
+		return credentialsOf(ctx, email)
 	}, db.AllOrganizations())
 	unknown := db.IsNotFound(err)
 	if unknown {
@@ -55,10 +72,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 	if err != nil {
 		return SignedIn{}, err
 	}
-	counted := anywhere
-	if known.AtHome { // strangers who fail elsewhere do not keep somebody from signing in at their usual place
-		counted = here
-	}
+	counted := s.keys[0].throttleKey(countsSignIns, email, from.counted, known.lift(s.now()))
 	if err := s.attempt(ctx, counted); err != nil {
 		if errors.Is(err, ErrSignInDelayed) {
 			return SignedIn{}, s.refuse(ctx, known.User, "delayed", err)
@@ -79,7 +93,11 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 			return SignedIn{}, s.refuseCode(ctx, known, why)
 		}
 	}
-	signed, err := s.enter(ctx, known, proven, counted, here)
+	renewed, err := s.passwords.renew(ctx, password, known.Hash)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	signed, err := s.enter(ctx, known, proven, counted, renewed)
 	if spent := (spentError{}); errors.As(err, &spent) {
 		err = s.refuseCode(ctx, known, spent.why)
 	}
@@ -91,10 +109,11 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 }
 
 // enter begins the sign-in of somebody who has proven who they are, uses up what the
-// second factor's code proves, and forgets the attempts that were counted. The error is a
+// second factor's code proves, forgets the attempts that were counted, and replaces an
+// outdated password hash by the renewed one ("": it is not outdated). The error is a
 // spentError where somebody else was quicker with the same code.
-func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted, here []byte) (SignedIn, error) {
-	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
+func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted []byte, renewed string) (SignedIn, error) {
+	in, refresh := s.begin(known.User, trail.Address(ctx), s.keys[0].place(known.User.Email, trail.Address(ctx))), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
@@ -125,6 +144,11 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 		if err := forgetAttempts(ctx, counted); err != nil {
 			return struct{}{}, err
 		}
+		if renewed != "" {
+			if err := renewHash(ctx, known, renewed); err != nil {
+				return struct{}{}, err
+			}
+		}
 		return struct{}{}, s.recordSignIn(ctx, known.User, proven)
 	}, db.ProvenBy(there))
 	if err != nil {
@@ -137,7 +161,7 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 
 // refuse keeps that a sign-in was refused for the reason, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
 	if err := s.noteRefusal(ctx, u, reason); err != nil {
 		return err
 	}
@@ -162,6 +186,12 @@ func userFields(event string, u User) logrus.Fields {
 		fields["user_id"], fields["organization_id"] = u.ID, u.OrganizationID
 	}
 	return fields
+}
+
+// refusal begins the log line of a refusal: who was refused, why, and from which network
+// address, so that an operator can block it.
+func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
+	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }
 
 // Me returns the user who is signed in. The error is [identity.ErrUnauthenticated]

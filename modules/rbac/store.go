@@ -22,6 +22,7 @@ type userRow struct {
 	Status         string
 	PractitionerID *uuid.UUID
 	TokenEpoch     int64
+	LiftedAt       *time.Time // when an administrator has lifted the user's locks last
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -50,7 +51,6 @@ const (
 type credentials struct {
 	User   User
 	Hash   string
-	AtHome bool // they have signed in from there of late
 	Factor factor
 	Asks   bool // the organization asks for one
 }
@@ -92,7 +92,7 @@ func (f foundUser) user() User {
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
 		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		epoch: row.TokenEpoch, organizationDisabled: f.OrganizationDisabled,
+		epoch: row.TokenEpoch, liftedAt: row.LiftedAt, organizationDisabled: f.OrganizationDisabled,
 	}
 }
 
@@ -109,10 +109,9 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 }
 
 // credentialsOf finds a user of any organization by the e-mail address, with their
-// second factor, and tells whether they have signed in at the place since the given time:
-// all of it in one statement, as for an address that nobody has.
-// Index: users_email_once, sign_ins_by_user, the primary key of second_factors.
-func credentialsOf(ctx context.Context, email string, place []byte, since time.Time) (credentials, error) {
+// second factor: all of it in one statement, as for an address that nobody has.
+// Index: users_email_once, the primary key of second_factors.
+func credentialsOf(ctx context.Context, email string) (credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return credentials{}, err
@@ -120,19 +119,15 @@ func credentialsOf(ctx context.Context, email string, place []byte, since time.T
 	var rows []struct {
 		Found  foundUser `gorm:"embedded"`
 		Factor factor    `gorm:"embedded;embeddedPrefix:f_"`
-		AtHome bool
 		Asks   bool
 	}
 	err = tx.Raw(`
-		SELECT `+userColumns+`, EXISTS (
-			SELECT FROM sign_ins i
-			WHERE i.organization_id = u.organization_id AND i.user_id = u.id AND i.place = ? AND i.used_at >= ?
-		) AS at_home, `+asksSQL+`,
+		SELECT `+userColumns+`, `+asksSQL+`,
 			f.organization_id AS f_organization_id, f.user_id AS f_user_id, f.secret AS f_secret, f.begun_at AS f_begun_at,
 			f.confirmed_at AS f_confirmed_at, f.last_step AS f_last_step, f.wrong_codes AS f_wrong_codes
 		FROM users u
 		LEFT JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id
-		WHERE u.email = ?`, place, since, email).Scan(&rows).Error
+		WHERE u.email = ?`, email).Scan(&rows).Error
 	if err == nil && len(rows) == 0 {
 		err = gorm.ErrRecordNotFound
 	}
@@ -140,7 +135,7 @@ func credentialsOf(ctx context.Context, email string, place []byte, since time.T
 		return credentials{}, err
 	}
 	r := rows[0]
-	return credentials{User: r.Found.user(), Hash: r.Found.Row.PasswordHash, AtHome: r.AtHome, Factor: r.Factor, Asks: r.Asks}, nil
+	return credentials{User: r.Found.user(), Hash: r.Found.Row.PasswordHash, Factor: r.Factor, Asks: r.Asks}, nil
 }
 
 // takeUser returns a user of the caller's organization.

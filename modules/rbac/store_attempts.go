@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/db"
 )
 
@@ -49,6 +51,16 @@ func forgetAttempts(ctx context.Context, place []byte) error {
 		return err
 	}
 	return tx.Exec("DELETE FROM sign_in_failures WHERE place = ?", place).Error
+}
+
+// liftLocks notes when the locks of a user of the caller's organization were lifted.
+// Index: the primary key.
+func liftLocks(ctx context.Context, user uuid.UUID, now time.Time) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Model(&userRow{}).Where("id = ?", user).UpdateColumn("lifted_at", now).Error
 }
 
 // removeAttempts reads the whole table.

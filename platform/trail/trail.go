@@ -6,6 +6,7 @@ package trail
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,7 +34,7 @@ const (
 // states, numbers, and the names of fields, and of people's data nothing else:
 // no names, no notes, no numbers of members.
 type Event struct {
-	OrganizationID uuid.UUID // [uuid.Nil]: of no organization, such as the sign-in of somebody unknown
+	OrganizationID uuid.UUID // [uuid.Nil]: of no organization, such as a sign-in with an unknown address; denials of none are counted, not kept
 	ActorID        uuid.UUID // who; [uuid.Nil]: somebody who is not signed in
 	RequestID      string
 	Action         string     // noun.verb, as "appointment.book"
@@ -74,4 +75,19 @@ func WithAddress(ctx context.Context, address string) context.Context {
 func Address(ctx context.Context) string {
 	address, _ := ctx.Value(addressKey{}).(string)
 	return address
+}
+
+// Network returns what one holder of a network address has: an IPv6 address is its /64,
+// as the rest of it can be chosen freely. Anything else is returned as it is.
+func Network(address string) string {
+	const ofOneHolder = 64
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, err := ip.Prefix(ofOneHolder)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
 }

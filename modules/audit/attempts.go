@@ -1,0 +1,209 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// PermissionAttempts is needed to read [Service.Attempts].
+const PermissionAttempts identity.Permission = "anonymous-attempt:read"
+
+// Attempts are refused attempts of callers that belong to no organization: made from one
+// network within one minute, at the same thing, and refused for the same reason. The
+// trail of an organization holds none of them, so nobody can fill it up by guessing.
+type Attempts struct {
+	Minute   time.Time `json:"minute"`   // when it began
+	Source   string    `json:"source"`   // network address, /64 for IPv6; other: of more networks than are told apart
+	Action   string    `json:"action"`   // as in the audit trail
+	Reason   string    `json:"reason"`   // limited: it was refused without a look, after too many others
+	Attempts int64     `json:"attempts"` // how many
+	LastAt   time.Time `json:"lastAt"`
+}
+
+// Bounds of what is counted.
+const (
+	// attemptRetention is how long counts are kept: long enough to look into an attack.
+	attemptRetention = 30 * 24 * time.Hour
+	// maxSources is how many networks are told apart in a minute. An attacker with more
+	// addresses than that adds to one row.
+	maxSources  = 1000
+	otherSource = "other"
+	// countEvery is how often what was counted in memory is written.
+	countEvery = 5 * time.Second
+	// forgetEvery is how often counts are removed that are older than the retention.
+	forgetEvery = time.Hour
+	// maxForgotten bounds the rows that one transaction removes.
+	maxForgotten = 10_000
+)
+
+// isAnonymous reports whether an event is a denial that no organization can be told of.
+func isAnonymous(e trail.Event) bool {
+	return e.OrganizationID == uuid.Nil && e.Outcome == trail.Denied
+}
+
+type attemptKey struct {
+	minute                 time.Time
+	source, action, reason string
+}
+
+type attemptCount struct {
+	attempts int64
+	lastAt   time.Time
+}
+
+type attemptCounts map[attemptKey]attemptCount
+
+func (c attemptCounts) add(key attemptKey, attempts int64, at time.Time) {
+	before := c[key]
+	if at.Before(before.lastAt) {
+		at = before.lastAt
+	}
+	c[key] = attemptCount{before.attempts + attempts, at}
+}
+
+// tally counts in memory until [Service.KeepAttempts] writes the counts, and bounds the
+// sources of a minute. The zero value is empty; safe for concurrent use.
+type tally struct {
+	mutex   sync.Mutex
+	waiting attemptCounts
+	minute  time.Time
+	sources map[string]bool // of the minute
+}
+
+// key returns by what an attempt is counted.
+func (t *tally) key(action, reason, address string, at time.Time) attemptKey {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	minute, source := at.UTC().Truncate(time.Minute), trail.Network(address)
+	if !minute.Equal(t.minute) {
+		t.minute, t.sources = minute, map[string]bool{}
+	}
+	if !t.sources[source] {
+		if len(t.sources) >= maxSources {
+			source = otherSource
+		} else {
+			t.sources[source] = true
+		}
+	}
+	return attemptKey{minute, source, action, reason}
+}
+
+// keyOf returns by what a denial is counted. Its reason is that of its After.
+func (t *tally) keyOf(e trail.Event) attemptKey {
+	var why struct{ Reason string }
+	if text, err := json.Marshal(e.After); err == nil {
+		_ = json.Unmarshal(text, &why) // without a reason it has none
+	}
+	return t.key(e.Action, why.Reason, e.Address, e.OccurredAt)
+}
+
+func (t *tally) add(key attemptKey, count attemptCount) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.waiting == nil {
+		t.waiting = attemptCounts{}
+	}
+	t.waiting.add(key, count.attempts, count.lastAt)
+}
+
+// take returns what was counted, and forgets it.
+func (t *tally) take() attemptCounts {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	taken := t.waiting
+	t.waiting = nil
+	return taken
+}
+
+// Count counts a refused attempt of a caller that belongs to no organization, in memory:
+// it asks no database, so a flood of attempts costs none. [Service.Run] writes the counts
+// every few seconds; those of the last seconds are lost when the program is killed.
+func (s *Service) Count(action, reason, address string) {
+	now := s.now()
+	s.attempts.add(s.attempts.key(action, reason, address, now), attemptCount{1, now})
+}
+
+// KeepAttempts writes what [Service.Count] has counted. What could not be written is
+// written the next time.
+func (s *Service) KeepAttempts(ctx context.Context) error {
+	taken := s.attempts.take()
+	if len(taken) == 0 {
+		return nil
+	}
+	_, err := db.ReadCommitted(ctx, s.database, "audit.keep-attempts", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.store.addAttempts(ctx, taken)
+	})
+	if err != nil {
+		for key, count := range taken {
+			s.attempts.add(key, count)
+		}
+	}
+	return err
+}
+
+// ForgetAttempts removes counts that are older than the retention.
+func (s *Service) ForgetAttempts(ctx context.Context) error {
+	before := s.now().Add(-attemptRetention)
+	for {
+		gone, err := db.ReadCommitted(ctx, s.database, "audit.forget-attempts", func(ctx context.Context) (int64, error) {
+			return s.store.removeAttempts(ctx, before, maxForgotten)
+		})
+		if err != nil || gone < maxForgotten {
+			return err
+		}
+	}
+}
+
+// keepAttempts writes and removes counts until the context ends, and once more then. The
+// function that it returns waits for the end.
+func (s *Service) keepAttempts(ctx context.Context) (wait func()) {
+	try := func(ctx context.Context, what func(context.Context) error) {
+		if err := what(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			s.logger.WithFields(logrus.Fields{"event": "attempts_not_kept", "error": err}).Warn("counts of refused attempts could not be written or removed; they are tried again")
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		keep, forget := time.NewTicker(countEvery), time.NewTicker(forgetEvery)
+		defer keep.Stop()
+		defer forget.Stop()
+		for {
+			select {
+			case <-keep.C:
+				try(ctx, s.KeepAttempts)
+			case <-forget.C:
+				try(ctx, s.ForgetAttempts)
+			case <-ctx.Done():
+				ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), countEvery)
+				defer cancel()
+				try(ending, s.KeepAttempts)
+				return
+			}
+		}
+	}()
+	return func() { <-done }
+}
+
+// AttemptFilter narrows a list of attempts; zero values do not narrow it.
+type AttemptFilter struct {
+	From, To time.Time // minutes from the one on, and before the other
+	Source   string
+}
+
+// Attempts lists what was counted, the newest first, those after one where that is given.
+func (s *Service) Attempts(ctx context.Context, f AttemptFilter, after *Attempts, limit int) ([]Attempts, error) {
+	return db.Snapshot(ctx, s.database, "audit.attempts", func(ctx context.Context) ([]Attempts, error) {
+		return s.store.attempts(ctx, f, after, limit)
+	})
+}

@@ -1,0 +1,87 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/platform/trail"
+)
+
+func (o *office) attempts(t *testing.T) []audit.Attempts {
+	t.Helper()
+	found, err := o.Attempts(t.Context(), audit.AttemptFilter{}, nil, 10_000)
+	require.NoError(t, err)
+	return found
+}
+
+func TestAttemptsAreCountedBySourceAndMinute(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	for range 3 {
+		o.Count("sign-in.refresh", "unknown", "192.0.2.1")
+		o.Count("sign-in.refresh", "unknown", "2001:db8::1")
+		o.Count("sign-in.refresh", "unknown", "2001:db8::2")
+	}
+	require.NoError(t, o.Note(t.Context(), []trail.Event{{
+		Action: "sign-in.refresh", Outcome: trail.Denied, Address: "192.0.2.1", After: map[string]string{"reason": "unknown"}, OccurredAt: o.now,
+	}}))
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	o.now = o.now.Add(time.Minute)
+	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	var told []string
+	for _, each := range o.attempts(t) {
+		told = append(told, fmt.Sprint(each.Source, " ", each.Attempts))
+	}
+	require.Equal(t, []string{"192.0.2.1 1", "2001:db8::/64 6", "192.0.2.1 4"}, told)
+}
+
+// TestAFloodFromManyNetworksIsBounded: an attacker with any number of addresses.
+func TestAFloodFromManyNetworksIsBounded(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	for i := range 3000 {
+		o.Count("sign-in.refresh", "unknown", fmt.Sprintf("2001:db8:%x::1", i))
+	}
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	found, total := o.attempts(t), int64(0)
+	for _, each := range found {
+		total += each.Attempts
+	}
+	require.Len(t, found, 1001)
+	require.EqualValues(t, 3000, total)
+	require.Equal(t, "other", found[0].Source)
+	require.EqualValues(t, 2000, found[0].Attempts)
+}
+
+func TestCountsOfAttemptsAreKeptForThirtyDays(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	o.now = o.now.Add(30*24*time.Hour - time.Minute)
+	require.NoError(t, o.ForgetAttempts(t.Context()))
+	require.Len(t, o.attempts(t), 1)
+	o.now = o.now.Add(2 * time.Minute)
+	require.NoError(t, o.ForgetAttempts(t.Context()))
+	require.Empty(t, o.attempts(t))
+}
+
+// TestCountsThatCannotBeWrittenAreWrittenLater: nothing is lost by an outage of the database.
+func TestCountsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Error(t, o.KeepAttempts(gone))
+	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
+	require.NoError(t, o.KeepAttempts(t.Context()))
+	require.EqualValues(t, 2, o.attempts(t)[0].Attempts)
+}

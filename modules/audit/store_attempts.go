@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"omnirapeutic/platform/db"
+)
+
+func compareKeys(a, b attemptKey) int {
+	return cmp.Or(a.minute.Compare(b.minute), strings.Compare(a.source, b.source), strings.Compare(a.action, b.action), strings.Compare(a.reason, b.reason))
+}
+
+// addAttempts adds counts, in the order of their keys: transactions that meet wait for
+// each other and never in a circle. Index: the primary key.
+func (store) addAttempts(ctx context.Context, counts attemptCounts) error {
+	if len(counts) == 0 {
+		return nil
+	}
+	keys := slices.SortedFunc(maps.Keys(counts), compareKeys)
+	n := len(keys)
+	minutes, times := make([]time.Time, n), make([]time.Time, n)
+	sources, actions, reasons, attempts := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
+	for i, k := range keys {
+		minutes[i], sources[i], actions[i], reasons[i] = k.minute, k.source, k.action, k.reason
+		attempts[i], times[i] = counts[k].attempts, counts[k].lastAt
+	}
+	return db.Write(ctx, n, `
+		INSERT INTO anonymous_attempts AS a (minute, source, action, reason, attempts, last_at)
+		SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
+		ON CONFLICT (minute, source, action, reason)
+		DO UPDATE SET attempts = a.attempts + excluded.attempts, last_at = greatest(a.last_at, excluded.last_at)`,
+		minutes, sources, actions, reasons, attempts, times)
+}
+
+// attempts lists in the order of the primary key, the newest first.
+func (store) attempts(ctx context.Context, f AttemptFilter, after *Attempts, limit int) ([]Attempts, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	query := tx.Table("anonymous_attempts")
+	if !f.From.IsZero() {
+		query = query.Where("minute >= ?", f.From)
+	}
+	if !f.To.IsZero() {
+		query = query.Where("minute < ?", f.To)
+	}
+	if f.Source != "" {
+		query = query.Where("source = ?", f.Source)
+	}
+	if after != nil {
+		query = query.Where("(minute, source, action, reason) < (?, ?, ?, ?)", after.Minute, after.Source, after.Action, after.Reason)
+	}
+	var found []Attempts
+	err = query.Order("minute DESC, source DESC, action DESC, reason DESC").Limit(limit).Find(&found).Error
+	for i := range found {
+		found[i].Minute, found[i].LastAt = found[i].Minute.UTC(), found[i].LastAt.UTC()
+	}
+	return found, err
+}
+
+// removeAttempts removes counts of minutes before the given one, at most so many, and
+// returns how many. Index: the primary key.
+func (store) removeAttempts(ctx context.Context, before time.Time, most int) (int64, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone := tx.Exec(`
+		DELETE FROM anonymous_attempts WHERE (minute, source, action, reason) IN (
+			SELECT minute, source, action, reason FROM anonymous_attempts WHERE minute < ? ORDER BY minute LIMIT ? FOR UPDATE SKIP LOCKED)`, before, most)
+	return gone.RowsAffected, gone.Error
+}
