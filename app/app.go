@@ -75,13 +75,15 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
+	secrets := d.Config.KeySecrets()
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: []byte(d.Config.Token.Secret.Reveal()), Former: revealed(d.Config.Token.Former), Lifetime: d.Config.Token.Lifetime,
+		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
+		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
 		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})
@@ -89,7 +91,7 @@ func New(d Dependencies) (*App, error) {
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()),
-		Retention: d.Config.EventRetention, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
+		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
@@ -124,7 +126,7 @@ func New(d Dependencies) (*App, error) {
 	}
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey([]byte(d.Config.Token.Secret.Reveal())), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
 	})
 	a.server = server
@@ -142,14 +144,6 @@ func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 		}
 	}
 	return possible
-}
-
-func revealed(secrets []config.Secret) [][]byte {
-	texts := make([][]byte, len(secrets))
-	for i, each := range secrets {
-		texts[i] = []byte(each.Reveal())
-	}
-	return texts
 }
 
 // Routes returns every operation of the API.

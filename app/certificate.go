@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/ciphers"
 )
 
 // certificateInterval is between looks at the files. A certificate is renewed weeks
@@ -62,12 +63,13 @@ func (c *certificate) read() (*tls.Certificate, digest, error) {
 	return &pair, held, nil
 }
 
-// config is how connections are encrypted: with TLS 1.2 or newer, and the suites
-// and curves that Go's maintainers hold for good.
+// config is how connections are encrypted: with TLS 1.2 or newer, without suites in CBC
+// mode, and with the curves that Go's maintainers recommend.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
+		MinVersion:   tls.VersionTLS12,
+		CipherSuites: ciphers.Suites(),
+		NextProtos:   []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.shown.Load(), nil
 		},

@@ -49,18 +49,28 @@ const docsHead = `
         .swagger-ui .response-col_links { display: none; }
     </style>`
 
-// mountContract serves the document, and a page to read it and to try it out, all
-// of whose parts are in the program. Whoever opens the program's address in a
-// browser gets there.
+// mountContract serves the document and, where the configuration says so, a page to read
+// it and to try it out.
 func (s *Server) mountContract() {
 	document := func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=300")
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, contract)
 	}
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		s.echo.Add(method, pathContract, document)
+	}
+	if s.limits.Docs {
+		s.mountDocs()
+	}
+}
+
+// mountDocs serves the page of the API, all of whose parts are in the program. The
+// program's own address leads there. The page forgets tokens when it is closed.
+func (s *Server) mountDocs() {
 	page := v5emb.NewHandlerWithConfig(swgui.Config{
 		Title: "Omnirapeutic API", SwaggerJSON: pathContract, BasePath: pathDocs, AppendHead: docsHead,
 		SettingsUI: map[string]string{
-			"persistAuthorization":   "true",
+			"persistAuthorization":   "false",
 			"tryItOutEnabled":        "true",
 			"displayRequestDuration": "true",
 			"docExpansion":           `"none"`,
@@ -75,7 +85,6 @@ func (s *Server) mountContract() {
 	}
 	lead := func(c echo.Context) error { return c.Redirect(http.StatusFound, pathDocs) }
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		s.echo.Add(method, pathContract, document)
 		s.echo.Add(method, pathDocs, serve)
 		s.echo.Add(method, pathDocs+"/*", serve)
 		for _, path := range []string{"/", "/api", "/api/"} {

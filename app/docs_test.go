@@ -48,12 +48,29 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, document, `"openapi": "3.1.0"`)
 	require.Contains(t, header.Get("Content-Type"), "application/json")
 	require.Contains(t, page, "/api/openapi.json")
+	require.Regexp(t, `persistAuthorization["']?\s*:\s*false`, page, "tokens are forgotten with the page")
 	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "a telephone shows it in its own width")
 	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
 		response, err := http.Head(c.url + path)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, "HEAD %s", path)
+	}
+}
+
+// TestTheAPIsPageCanBeSwitchedOff: the contract is still served.
+func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t), "OMNI_DOCS=false")
+	for path, status := range map[string]int{
+		"/api/docs": http.StatusNotFound, "/api/docs/": http.StatusNotFound, "/api/docs/swagger-ui.css": http.StatusNotFound,
+		"/": http.StatusNotFound, "/api": http.StatusNotFound, "/api/openapi.json": http.StatusOK, "/healthz": http.StatusOK,
+	} {
+		response, err := http.Get(c.url + path)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, status, response.StatusCode, path)
 	}
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -38,8 +39,8 @@ func (s *Server) middleware() []echo.MiddlewareFunc {
 		s.observe,                  // access log and metrics; errors become problem documents here
 		cors(s.limits.CORSOrigins), // preflights are answered here
 		rescue,                     // panics become errors
-		s.turnAway,                 // new requests while the server stops
 		s.limitBody,                // 413 beyond
+		s.turnAway,                 // new requests while the server stops
 		s.limitDuration,            // a deadline for everything below
 		compress(),
 	}
@@ -152,20 +153,43 @@ func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitBody refuses a body that is too large: at once where its length is said,
-// while it is read otherwise.
+// limitBody refuses a body that is too large: at once where its length is given, and
+// while it is read otherwise. Of a request that is refused, for whatever reason, it reads
+// the rest of the body: see drain.
 func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	limit := s.limits.BodyLimit
 	return func(c echo.Context) error {
 		r := c.Request()
-		if r.ContentLength > limit {
-			return httpx.ErrBodyTooLarge.With(nil, "The body may have at most %d bytes.", limit)
+		body, length := r.Body, r.ContentLength
+		if body == nil || body == http.NoBody {
+			return next(c)
 		}
-		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
+		var err error
+		if length > limit {
+			err = httpx.ErrBodyTooLarge.With(nil, "The body may have at most %d bytes.", limit)
+		} else {
+			r.Body = http.MaxBytesReader(c.Response().Writer, body, limit)
+			err = next(c)
 		}
-		return next(c)
+		if err != nil {
+			drain(r, body, max(leastDrained, 2*limit)) //nolint:mnd // see drain
+		}
+		return err
 	}
+}
+
+// leastDrained is how many bytes of a refused request are read at least.
+const leastDrained = 16 << 20
+
+// drain reads the rest of a refused request's body before the answer is written, if it
+// has at most so many bytes. A connection that is closed with unread data is reset, and a
+// client that writes all of its request before it reads, as many do, would see a broken
+// connection instead of the answer. How long it may take is bounded as for every body.
+func drain(r *http.Request, body io.Reader, most int64) {
+	if r.ContentLength > most || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
+		return // in vain; HTTP/2 resets the stream alone; the client waits for a word before it sends
+	}
+	_, _ = io.CopyN(io.Discard, body, most) // as far as it goes
 }
 
 // limitDuration gives what is below a deadline. A stream has none, and ends when

@@ -198,7 +198,10 @@ func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error 
 		return err
 	}
 	address := l.url()
-	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\nThe API, to read and to try out: %s%s\n", address, address, pathDocs)
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
+	if p.config.HTTP.Docs {
+		fmt.Fprintf(out, "The API, to read and to try out: %s%s\n", address, pathDocs)
+	}
 	if l.metrics != nil {
 		fmt.Fprintf(out, "Metrics and profiles: http://%s\n", reachable(l.metrics.Addr()))
 	}

@@ -100,7 +100,7 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	return ServerOptions{
 		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
 		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
-		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second}, Clock: time.Now,
+		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true}, Clock: time.Now,
 	}
 }
 

@@ -41,6 +41,9 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 	if unset("demo") {
 		c.Demo = c.Profile != Production
 	}
+	if unset("http.docs") {
+		c.HTTP.Docs = c.Profile != Production
+	}
 	if unset("http.rate_limit") && c.Profile == Production {
 		c.HTTP.UserRate.PerSecond = productionRate
 	}
@@ -96,11 +99,12 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	switch c.Token.Secret {
 	case "":
 		if sources["token.secret"] == "default" {
-			l.problems.add("token.secret", "", "default", "must be set in production: make one with `openssl rand -base64 48`")
+			l.problems.add("token.secret", "", "default", "must be set in production: "+makeSecret)
 		}
 	case DevelopmentSecret:
 		l.problems.add("token.secret", hidden, sources["token.secret"], "must not be the development secret in production")
 	}
+	l.refuseWeak(c, sources)
 	if c.Demo {
 		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
 	}

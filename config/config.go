@@ -31,6 +31,7 @@ type Config struct {
 	Database      Database
 	Retry         Retry
 	Token         Token
+	Secrets       Secrets
 	Log           Log
 	HTTP          HTTP
 	Combine       bool          // operations on units that arrive together share a transaction
@@ -63,7 +64,7 @@ type Database struct {
 
 // Token says how access tokens are signed, and how long people stay signed in.
 type Token struct {
-	Secret         Secret   // at least 32 bytes
+	Secret         Secret   // at least 32 bytes; of every purpose without one of its own: see [Secrets]
 	Former         []Secret // those before it, likewise: what they have signed still holds
 	Lifetime       time.Duration
 	SignInIdle     time.Duration // how long a sign-in lasts that nobody refreshes
@@ -84,6 +85,7 @@ type HTTP struct {
 	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
 	PublicURL      string        // the origin under which browsers reach this program; "" where it is not told
 	FrontendURL    string        // the page to which people return from an identity provider; "" where there is none
+	Docs           bool          // serve the page on which the API can be read and tried out
 	TLS            TLS           // how connections are encrypted; the zero value is not at all
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; none by
 	// default, as anybody can write a header.

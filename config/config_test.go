@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-const someSecret = "0123456789abcdef0123456789abcdef"
+const someSecret = "3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU"
 
 // load reads a file with the text, and variables beside HOME.
 func load(t *testing.T, text string, variables ...string) (Config, error) {
@@ -60,7 +60,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
-			RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second,
+			RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second, Docs: true,
 			UserRate: Rate{Burst: 200}, TokenRate: Rate{Burst: 100}, FailureRate: Rate{PerSecond: 0.2, Burst: 20},
 		}, c.HTTP, "without limits, so that load is measured and not refused")
 		require.True(t, c.Demo)
@@ -77,6 +77,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "info", c.Log.Level, "an empty variable is not set")
 		require.Equal(t, "json", c.Log.Format, "the profile says so")
 		require.False(t, c.Demo)
+		require.False(t, c.HTTP.Docs, "likewise")
 		require.Equal(t, int64(2048), c.HTTP.BodyLimit)
 		sources := map[string]string{}
 		for _, s := range c.Settings() {
@@ -108,9 +109,13 @@ func TestLoad(t *testing.T) {
 			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
-			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h", "OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
+			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
+			"OMNI_SECRET_TOKENS": "t" + someSecret, "OMNI_SECRET_TOKENS_FORMER": "tf" + someSecret, "OMNI_SECRET_ENCRYPTION": "e" + someSecret, "OMNI_SECRET_ENCRYPTION_FORMER": "ef" + someSecret,
+			"OMNI_SECRET_CURSORS": "c" + someSecret, "OMNI_SECRET_CURSORS_FORMER": "cf" + someSecret, "OMNI_SECRET_DEVICES": "d" + someSecret, "OMNI_SECRET_DEVICES_FORMER": "df" + someSecret,
+			"OMNI_SECRET_THROTTLE": "h" + someSecret, "OMNI_SECRET_THROTTLE_FORMER": "hf" + someSecret,
+			"OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
+			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -134,10 +139,15 @@ func TestLoad(t *testing.T) {
 				Secret: someSecret, Former: []Secret{"another" + someSecret, "a-third" + someSecret}, Lifetime: time.Hour,
 				SignInIdle: 8 * time.Hour, SignInLifetime: 168 * time.Hour,
 			},
+			Secrets: Secrets{
+				Tokens: KeySet{"t" + someSecret, []Secret{"tf" + someSecret}}, Encryption: KeySet{"e" + someSecret, []Secret{"ef" + someSecret}},
+				Cursors: KeySet{"c" + someSecret, []Secret{"cf" + someSecret}}, Devices: KeySet{"d" + someSecret, []Secret{"df" + someSecret}},
+				Throttle: KeySet{"h" + someSecret, []Secret{"hf" + someSecret}},
+			},
 			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
-				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in",
+				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in", Docs: true,
 				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
@@ -353,7 +363,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+5, "and five groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+6, "and six groups")
 	})
 }
 

@@ -60,6 +60,8 @@ type loader struct {
 	path      string
 	variables map[string]string
 	problems  *Problems
+	// secretFiles are the files that secrets were read from.
+	secretFiles []secretFile
 }
 
 // layer is one source of values; later ones override.
@@ -191,6 +193,7 @@ func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
 		l.problems.add(k.name, l.variables[variable], source, "names a file that is empty")
 	default:
 		_ = values.Set(k.name, secret)
+		l.secretFiles = append(l.secretFiles, secretFile{k.name, l.variables[variable], source})
 	}
 }
 
@@ -217,6 +220,9 @@ func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]stri
 		sources[k.name] = source
 		if text == "" {
 			return
+		}
+		if k.secret && strings.HasPrefix(source, "file ") {
+			l.secretFiles = append(l.secretFiles, secretFile{k.name, l.path, source})
 		}
 		if err := k.set(c, text); err != nil {
 			if k.secret {

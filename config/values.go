@@ -244,31 +244,3 @@ func checkDatabaseURL(s string) error {
 	_, err := db.RoleOf(s)
 	return err
 }
-
-const leastSecret = 32
-
-func checkSecret(s string) error {
-	if len(s) < leastSecret {
-		return fmt.Errorf("must have at least %d bytes: make one with `openssl rand -base64 48`", leastSecret)
-	}
-	return nil
-}
-
-// setFormer takes secrets with spaces or line ends in between, which secrets do not have.
-func setFormer(c *Config, s string) error {
-	c.Token.Former = nil
-	for text := range strings.FieldsSeq(s) {
-		if err := checkSecret(text); err != nil {
-			return fmt.Errorf("each of them, with spaces in between, %w", err)
-		}
-		c.Token.Former = append(c.Token.Former, Secret(text))
-	}
-	return nil
-}
-
-func showFormer(c Config) string {
-	if len(c.Token.Former) == 0 {
-		return ""
-	}
-	return c.Token.Former[0].String()
-}

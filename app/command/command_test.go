@@ -254,7 +254,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	code, _, errors := runProgram(t, old, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
-	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true", "OMNI_TOKEN_SECRET="+strings.Repeat("s3cret", 8), "OMNI_ADDR=127.0.0.1:0")
+	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_ADDR=127.0.0.1:0")
 	code, _, errors = runProgram(t, production, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "production does not migrate by the way")

@@ -193,6 +193,10 @@ func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, 
 	if err != nil {
 		return 0, err
 	}
+	key, _, err := s.openSecret(c.Secret, w.OrganizationID, w.ID)
+	if err != nil {
+		return 0, err
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
@@ -203,7 +207,7 @@ func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, 
 	request.Header.Set("User-Agent", "Omnirapeutic-Webhooks")
 	request.Header.Set("Webhook-Id", id)
 	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	request.Header.Set("Webhook-Signature", c.Secret.sign(id, now, body))
+	request.Header.Set("Webhook-Signature", key.sign(id, now, body))
 	response, err := s.client.Do(request)
 	if err != nil {
 		return 0, err

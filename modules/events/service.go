@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/outbox"
@@ -41,6 +42,7 @@ type Service struct {
 	tuning    Tuning
 	store     store
 	client    *http.Client
+	secrets   encryption.Sealer // of webhooks
 
 	outbox  chan struct{} // something was published: the relay has work
 	due     chan struct{} // some deliveries may be due
@@ -59,6 +61,8 @@ type Dependencies struct {
 	Logger    logrus.FieldLogger
 	Types     []outbox.Type // every type of event that modules publish
 	Retention time.Duration // how long events are kept for those who come back
+	// Secrets encrypt the secrets of webhooks: the first is in use, the others were.
+	Secrets [][]byte
 	// AnyAddress lets webhooks go to http:// and to private addresses, as they do in development.
 	AnyAddress bool
 	Tuning     Tuning
@@ -97,7 +101,8 @@ func New(d Dependencies) *Service {
 	return &Service{
 		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
 		retention: d.Retention, open: d.AnyAddress, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
-		outbox: make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
+		secrets: encryption.New("secrets of webhooks", d.Secrets...),
+		outbox:  make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}
 }
 
@@ -142,6 +147,7 @@ func signal(c chan struct{}) {
 // number of instances may run at once.
 func (s *Service) Run(ctx context.Context) {
 	var work sync.WaitGroup
+	work.Go(func() { s.sealSecrets(ctx) })
 	work.Go(func() { s.relay(ctx) })
 	work.Go(func() { s.deliver(ctx) })
 	work.Go(func() { s.database.Listen(ctx, channel, (*listener)(s)) })

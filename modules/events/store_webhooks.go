@@ -88,3 +88,25 @@ func (store) deleteWebhook(ctx context.Context, id uuid.UUID) error {
 	}
 	return tx.Where("id = ?", id).Delete(&Webhook{}).Error
 }
+
+// webhookSecrets returns the webhooks of all organizations, with nothing but their secrets.
+func (store) webhookSecrets(ctx context.Context) ([]Webhook, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Webhook
+	err = tx.Model(&Webhook{}).Select("organization_id", "id", "secret").Order("organization_id, id").Find(&found).Error
+	return found, err
+}
+
+// replaceSecret replaces the secret that was read of a webhook, unless it has changed since.
+// Index: the primary key.
+func (store) replaceSecret(ctx context.Context, read Webhook, sealed secret) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE webhooks SET secret = ? WHERE organization_id = ? AND id = ? AND secret = ?",
+		sealed, read.OrganizationID, read.ID, read.Secret).Error
+}

@@ -30,7 +30,7 @@ type Webhook struct {
 	// or that it is active: it is sent what they may read at that moment, for as long as
 	// they could enter it anew. null: nobody is known, and nothing is sent.
 	AnsweredBy *uuid.UUID `json:"answeredBy"`
-	Secret     secret     `json:"-"`
+	Secret     secret     `json:"-"` // encrypted: see openSecret
 }
 
 // Revision returns the version, which the API gives as ETag.
@@ -71,11 +71,12 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 	if err != nil {
 		return WebhookWithSecret{}, err
 	}
-	now := s.now()
+	now, plain := s.now(), newSecret()
 	w := Webhook{
 		OrganizationID: caller.OrganizationID, ID: s.newID(), URL: n.URL, Types: sorted(n.Types),
-		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, AnsweredBy: &caller.UserID, Secret: newSecret(),
+		Active: n.Active == nil || *n.Active, Version: 1, CreatedAt: now, UpdatedAt: now, AnsweredBy: &caller.UserID,
 	}
+	w.Secret = s.sealSecret(plain, w.OrganizationID, w.ID)
 	if err := s.checkWebhook(w); err != nil {
 		return WebhookWithSecret{}, err
 	}
@@ -84,7 +85,7 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 	}
 	there := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
 	return db.Serializable(ctx, s.database, "webhook.create", func(ctx context.Context) (WebhookWithSecret, error) {
-		created := WebhookWithSecret{w, httpx.Secret(w.Secret.reveal())}
+		created := WebhookWithSecret{w, httpx.Secret(plain.reveal())}
 		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
 			if done, err := there(ctx); done || err != nil {
 				return created, err
@@ -131,7 +132,9 @@ func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, 
 // [identity.ErrBeyondOwn] where the caller may not read what the webhook gets.
 func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Match) (WebhookWithSecret, error) {
 	made := newSecret()
-	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, false, func(w *Webhook) { w.Secret = made })
+	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, false, func(w *Webhook) {
+		w.Secret = s.sealSecret(made, w.OrganizationID, w.ID)
+	})
 	return WebhookWithSecret{w, httpx.Secret(made.reveal())}, err
 }
 

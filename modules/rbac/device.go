@@ -87,7 +87,7 @@ type source struct {
 // sourceOf returns the source of an attempt to sign in with an e-mail address.
 func (s *Service) sourceOf(ctx context.Context, email string) source {
 	token, _ := ctx.Value(deviceKey{}).(string)
-	if id, ok := s.keys.device(token, email, s.now()); ok {
+	if id, ok := s.devices.device(token, email, s.now()); ok {
 		return source{id, "device " + base64.RawURLEncoding.EncodeToString(id[:])}
 	}
 	return source{newDeviceID(), networkSource(ctx)}

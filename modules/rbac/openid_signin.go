@@ -82,7 +82,7 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 	if err != nil {
 		return "", "", fmt.Errorf("write down a sign-in: %w", err)
 	}
-	return url, base64.RawURLEncoding.EncodeToString(s.cookies.seal(text, cookiePurpose)), nil
+	return url, base64.RawURLEncoding.EncodeToString(s.cookies.Seal(text, cookiePurpose)), nil
 }
 
 // FinishOpenID takes back a browser that comes from the identity provider, and
@@ -142,7 +142,7 @@ func (s *Service) readBegun(carried string) (b begun, ok bool) {
 	if err != nil {
 		return begun{}, false
 	}
-	text, err := s.cookies.open(sealed, cookiePurpose)
+	text, err := s.cookies.Open(sealed, cookiePurpose)
 	return b, err == nil && json.Unmarshal(text, &b) == nil
 }
 
@@ -243,7 +243,7 @@ func (s *Service) exchangeCode(ctx context.Context, code, verifier string) (Sign
 		if err != nil || u.out() != "" {
 			return nil, err
 		}
-		in = s.begin(u, trail.Address(ctx), s.keys[0].place(u.Email, trail.Address(ctx)))
+		in = s.begin(u, trail.Address(ctx), s.throttle.place(u.Email, trail.Address(ctx)))
 		in.ByProvider = true
 		return &u, insertSignIn(ctx, in, refresh)
 	})

@@ -36,7 +36,7 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 // its own: guesses with a stolen token do not block the user's other devices. The error
 // is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
-	counted = s.keys[0].throttleKey(countsOwnPassword, caller.UserID.String(), caller.SignInID.String())
+	counted = s.throttle.throttleKey(countsOwnPassword, caller.UserID.String(), caller.SignInID.String())
 	return counted, s.attempt(ctx, counted)
 }
 

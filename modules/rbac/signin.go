@@ -54,7 +54,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, code string) (Sig
 	return limited(ctx, s, failedSignIn, from.counted, func() (SignedIn, error) {
 		signed, err := s.signInFrom(ctx, from, email, password, code)
 		if err == nil {
-			signed.Device = s.keys[0].deviceToken(from.device, email, s.now())
+			signed.Device = s.devices[0].deviceToken(from.device, email, s.now())
 		}
 		return signed, err
 	})
@@ -72,7 +72,7 @@ func (s *Service) signInFrom(ctx context.Context, from source, email, password, 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	counted := s.keys[0].throttleKey(countsSignIns, email, from.counted, known.lift(s.now()))
+	counted := s.throttle.throttleKey(countsSignIns, email, from.counted, known.lift(s.now()))
 	if err := s.attempt(ctx, counted); err != nil {
 		if errors.Is(err, ErrSignInDelayed) {
 			return SignedIn{}, s.refuse(ctx, known.User, "delayed", err)
@@ -113,7 +113,7 @@ func (s *Service) signInFrom(ctx context.Context, from source, email, password, 
 // outdated password hash by the renewed one ("": it is not outdated). The error is a
 // spentError where somebody else was quicker with the same code.
 func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted []byte, renewed string) (SignedIn, error) {
-	in, refresh := s.begin(known.User, trail.Address(ctx), s.keys[0].place(known.User.Email, trail.Address(ctx))), newRefreshToken()
+	in, refresh := s.begin(known.User, trail.Address(ctx), s.throttle.place(known.User.Email, trail.Address(ctx))), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode"
 )
 
 // column is one member of a row.
@@ -78,29 +79,51 @@ func cellOf(v reflect.Value) (string, error) {
 	if err != nil || string(raw) == "null" {
 		return "", err
 	}
-	if raw[0] != '"' {
-		return quoted(string(raw)), nil // a number may begin with a minus: it is no formula
+	switch raw[0] {
+	case '"':
+		var text string
+		err = json.Unmarshal(raw, &text)
+		return quoted(harmless(text)), err
+	case '{', '[': // the same JSON without characters that could part it into cells
+		return quoted(strings.NewReplacer(";", `\u003b`, "|", `\u007c`).Replace(string(raw))), nil
 	}
-	var text string
-	err = json.Unmarshal(raw, &text)
-	return quoted(harmless(text)), err
+	return quoted(string(raw)), nil // a number may begin with a minus: it is no formula
 }
 
-// formulaStarts are the characters by which spreadsheets tell a formula from a
-// text (OWASP, CSV Injection).
-const formulaStarts = "=+-@\t\r\n"
+// What spreadsheets take for the beginning of a formula (OWASP, CSV Injection), in full
+// width as well, and what parts cells in some locale or import: in much of Europe a
+// semicolon. Quotes do not help there, as they count at the beginning of a cell only.
+const (
+	formulaStarts  = "=+-@\uff1d\uff0b\uff0d\uff20\u2212"
+	cellSeparators = ";|\t\r\n"
+)
 
-// harmless keeps a text from being carried out by the spreadsheet that shows it.
+// harmless puts an apostrophe before everything in a text that a spreadsheet could read
+// as a formula: at its beginning, and after anything that could begin another cell.
 func harmless(text string) string {
-	if text != "" && strings.IndexByte(formulaStarts, text[0]) >= 0 {
-		return "'" + text
+	var b strings.Builder
+	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) { // which some spreadsheets leave out
+		b.WriteByte('\'')
 	}
-	return text
+	begins := true
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune(cellSeparators, r):
+			begins = true
+		case begins && strings.ContainsRune(formulaStarts, r):
+			b.WriteByte('\'')
+			begins = false
+		case r != '"' && unicode.IsGraphic(r) && !unicode.IsSpace(r):
+			begins = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // quoted puts quotes around a text that needs them.
 func quoted(text string) string {
-	if !strings.ContainsAny(text, "\",\r\n") {
+	if !strings.ContainsAny(text, "\",\r\n"+cellSeparators) {
 		return text
 	}
 	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`

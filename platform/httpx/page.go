@@ -3,17 +3,13 @@ package httpx
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 )
 
@@ -89,24 +85,12 @@ func (q PageQuery) DecodeCursor(position any) error {
 // CursorKey seals cursors: they cannot be read, since they may hold what a list is
 // sorted by, such as a name, and end up in URLs; nor made, nor used elsewhere.
 // Instances with the same secret take each other's.
-type CursorKey struct{ aead cipher.AEAD }
+type CursorKey struct{ sealer encryption.Sealer }
 
-// NewCursorKey derives the key from a secret of the program.
-func NewCursorKey(secret []byte) *CursorKey {
-	const size = 32 // AES-256
-	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic cursors 1", size)
-	if err != nil {
-		panic(err) // only for sizes that make no sense
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // as above
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err) // as above
-	}
-	return &CursorKey{aead}
+// NewCursorKey derives the key from secrets of the program: the first seals, and the
+// cursors of the others are still good.
+func NewCursorKey(secrets ...[]byte) *CursorKey {
+	return &CursorKey{encryption.New("cursors 1", secrets...)}
 }
 
 type cursorKey struct{}
@@ -135,11 +119,11 @@ func (q *PageQuery) sealed(ctx context.Context, scope []byte) {
 
 func (q *PageQuery) paging() *PageQuery { return q }
 
-func (s seal) aead() cipher.AEAD {
+func (s seal) sealer() encryption.Sealer {
 	if s.key == nil {
-		return unkeyed.aead
+		return unkeyed.sealer
 	}
-	return s.key.aead
+	return s.key.sealer
 }
 
 // close makes an opaque text of a position. A value that JSON cannot hold is a
@@ -149,21 +133,17 @@ func (s seal) close(position any) string {
 	if err != nil {
 		panic(fmt.Sprintf("httpx: a cursor cannot be made of %T: %v", position, err))
 	}
-	aead := s.aead()
-	nonce := make([]byte, aead.NonceSize())
-	_, _ = rand.Read(nonce) // documented never to fail
-	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, text, s.scope))
+	return base64.RawURLEncoding.EncodeToString(s.sealer().Seal(text, s.scope))
 }
 
 var errCursor = errors.New("httpx: a cursor that was not given here")
 
 func (s seal) open(text string, position any) error {
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	aead := s.aead()
-	if err != nil || len(b) < aead.NonceSize() || strings.ContainsAny(text, "\r\n") {
+	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return errCursor
 	}
-	if b, err = aead.Open(nil, b[:aead.NonceSize()], b[aead.NonceSize():], s.scope); err != nil {
+	if b, err = s.sealer().Open(b, s.scope); err != nil {
 		return errCursor
 	}
 	d := json.NewDecoder(bytes.NewReader(b))

@@ -3,6 +3,7 @@
 package outbound
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"omnirapeutic/platform/ciphers"
 )
 
 const (
@@ -40,6 +43,7 @@ func NewClient(timeout time.Duration, anyAddress bool) *http.Client {
 		Timeout: timeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: ciphers.Suites()},
 			MaxResponseHeaderBytes: maxHeaders, MaxIdleConns: 100, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

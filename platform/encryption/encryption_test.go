@@ -1,25 +1,27 @@
-package rbac
+package encryption_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/encryption"
 )
 
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text, about := rapid.SliceOf(rapid.Byte()).Draw(t, "text"), rapid.SliceOf(rapid.Byte()).Draw(t, "about")
-		s := newSealer("one purpose", []byte("one secret"))
-		sealed := s.seal(text, about)
-		opened, err := s.open(sealed, about)
+		s := encryption.New("one purpose", []byte("one secret"))
+		sealed := s.Seal(text, about)
+		opened, err := s.Open(sealed, about)
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(opened))
-		require.NotEqual(t, sealed, s.seal(text, about), "nobody can tell that two are the same")
+		require.NotEqual(t, sealed, s.Seal(text, about), "nobody can tell that two are the same")
 
-		rotated := newSealer("one purpose", []byte("another secret"), []byte("one secret"))
-		opened, err = rotated.open(sealed, about)
+		rotated := encryption.New("one purpose", []byte("another secret"), []byte("one secret"))
+		opened, err = rotated.Open(sealed, about)
 		require.NoError(t, err, "what a former secret has sealed")
 		require.Equal(t, string(text), string(opened))
 
@@ -27,18 +29,18 @@ func TestWhatIsSealed(t *testing.T) {
 		changed := append([]byte{}, sealed...)
 		changed[at] ^= 1 << bit
 		for _, test := range []struct {
-			s      sealer
+			s      encryption.Sealer
 			sealed []byte
 			about  []byte
 		}{
 			{s, changed, about},
 			{s, sealed[:at], about},
 			{s, sealed, append([]byte{1}, about...)},
-			{newSealer("one purpose", []byte("another secret")), sealed, about},
-			{newSealer("another purpose", []byte("one secret")), sealed, about},
+			{encryption.New("one purpose", []byte("another secret")), sealed, about},
+			{encryption.New("another purpose", []byte("one secret")), sealed, about},
 		} {
-			_, err := test.s.open(test.sealed, test.about)
-			require.ErrorIs(t, err, errSeal)
+			_, err := test.s.Open(test.sealed, test.about)
+			require.ErrorIs(t, err, encryption.ErrSeal)
 		}
 	})
 }

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Secrets are separate secrets for single purposes. A purpose without one of its own uses
+// Token.Secret, from which a key of its own is derived.
+type Secrets struct {
+	Tokens     KeySet // signs access tokens, and derives refresh tokens
+	Encryption KeySet // encrypts what is stored: second factors, secrets of webhooks and at identity providers
+	Cursors    KeySet // seals the cursors of lists
+	Devices    KeySet // signs device tokens
+	Throttle   KeySet // stands for what failed attempts are counted by
+}
+
+// KeySet is a secret, and those before it.
+type KeySet struct {
+	Secret Secret // "" for Token.Secret
+	Former []Secret
+}
+
+// KeySecrets are the secrets of each purpose: the first is in use, the others were, and
+// what they have signed or encrypted is still good.
+type KeySecrets struct {
+	Tokens, Encryption, Cursors, Devices, Throttle [][]byte
+}
+
+// KeySecrets returns the secrets of each purpose.
+func (c Config) KeySecrets() KeySecrets {
+	shared := KeySet{c.Token.Secret, c.Token.Former}
+	of := func(own KeySet) [][]byte {
+		if own.Secret == "" {
+			return revealed(slices.Concat([]Secret{shared.Secret}, own.Former, shared.Former))
+		}
+		return revealed(append([]Secret{own.Secret}, own.Former...))
+	}
+	encryption := of(c.Secrets.Encryption)
+	if c.Secrets.Encryption.Secret != "" { // what was encrypted before there was one of its own must stay readable
+		encryption = append(encryption, of(KeySet{})...)
+	}
+	return KeySecrets{of(c.Secrets.Tokens), encryption, of(c.Secrets.Cursors), of(c.Secrets.Devices), of(c.Secrets.Throttle)}
+}
+
+func revealed(secrets []Secret) [][]byte {
+	texts := make([][]byte, len(secrets))
+	for i, each := range secrets {
+		texts[i] = []byte(each.Reveal())
+	}
+	return texts
+}
+
+// keySetKeys are the two keys of a purpose.
+func keySetKeys(purpose string, field func(*Config) *KeySet) []key {
+	env := "OMNI_SECRET_" + strings.ToUpper(purpose)
+	return []key{
+		{
+			name: "secrets." + purpose, env: env, secret: true,
+			set:  func(c *Config, s string) error { field(c).Secret = Secret(s); return checkSecret(s) },
+			show: func(c Config) string { return field(&c).Secret.String() },
+		},
+		{
+			name: "secrets." + purpose + "_former", env: env + "_FORMER", secret: true,
+			set:  setFormer(func(c *Config) *[]Secret { return &field(c).Former }),
+			show: func(c Config) string { return showFormer(field(&c).Former) },
+		},
+	}
+}
+
+const leastSecret = 32
+
+const makeSecret = "make one with `openssl rand -base64 48`"
+
+func checkSecret(s string) error {
+	if len(s) < leastSecret {
+		return fmt.Errorf("must have at least %d bytes: %s", leastSecret, makeSecret)
+	}
+	return nil
+}
+
+// setFormer takes secrets with spaces or line ends in between, which secrets do not have.
+func setFormer(field func(*Config) *[]Secret) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		former := field(c)
+		*former = nil
+		for text := range strings.FieldsSeq(s) {
+			if err := checkSecret(text); err != nil {
+				return fmt.Errorf("each of them, with spaces in between, %w", err)
+			}
+			*former = append(*former, Secret(text))
+		}
+		return nil
+	}
+}
+
+func showFormer(former []Secret) string {
+	if len(former) == 0 {
+		return ""
+	}
+	return former[0].String()
+}
+
+// leastBits is how much randomness a secret must seem to have. 32 random hexadecimal
+// digits have 128 bits, and seem to have 110 or more.
+const leastBits = 90
+
+// checkStrength returns why somebody could guess a secret, nil where nothing speaks for that.
+func checkStrength(s string) error {
+	counts := map[byte]int{}
+	steps := map[byte]int{}
+	for i := range len(s) {
+		counts[s[i]]++
+		if i > 0 {
+			steps[s[i]-s[i-1]]++
+		}
+	}
+	bits := 0.0
+	for _, n := range counts {
+		share := float64(n) / float64(len(s))
+		bits -= float64(n) * math.Log2(share)
+	}
+	isSequence := slices.Max(append(valuesOf(steps), 0)) > len(s)/2 // abcdef…, 123123…
+	switch {
+	case repeats(s):
+		return errors.New("must not repeat itself: " + makeSecret)
+	case isSequence || bits < leastBits:
+		return errors.New("is too easy to guess: " + makeSecret)
+	}
+	return nil
+}
+
+func valuesOf(counts map[byte]int) []int {
+	var all []int
+	for _, n := range counts {
+		all = append(all, n)
+	}
+	return all
+}
+
+// repeats reports whether a text is one part again and again.
+func repeats(s string) bool {
+	for unit := 1; unit <= len(s)/2; unit++ {
+		if s[unit:] == s[:len(s)-unit] {
+			return true
+		}
+	}
+	return false
+}
+
+// secretFile is a file that holds a secret.
+type secretFile struct{ key, path, source string }
+
+// readableByOthers reports whether every user of this machine may read a file.
+func readableByOthers(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&fs.FileMode(0o004) != 0
+}
+
+// refuseWeak refuses secrets that could be guessed or read by others.
+func (l *loader) refuseWeak(c Config, sources map[string]string) {
+	for _, each := range []struct {
+		key    string
+		secret Secret
+	}{
+		{"token.secret", c.Token.Secret}, {"secrets.tokens", c.Secrets.Tokens.Secret}, {"secrets.encryption", c.Secrets.Encryption.Secret},
+		{"secrets.cursors", c.Secrets.Cursors.Secret}, {"secrets.devices", c.Secrets.Devices.Secret}, {"secrets.throttle", c.Secrets.Throttle.Secret},
+	} {
+		text := each.secret.Reveal()
+		if len(text) < leastSecret || each.secret == DevelopmentSecret { // refused already
+			continue
+		}
+		if err := checkStrength(text); err != nil {
+			l.problems.add(each.key, hidden, sources[each.key], err.Error())
+		}
+	}
+	files := l.secretFiles
+	if c.HTTP.TLS.Key != "" {
+		files = append(files, secretFile{"http.tls_key", c.HTTP.TLS.Key, sources["http.tls_key"]})
+	}
+	for _, f := range files {
+		if readableByOthers(f.path) {
+			l.problems.add(f.key, f.path, f.source, "names a file that every user of this machine can read: "+
+				"`chmod o-r` it, or have it mounted with the mode 0440")
+		}
+	}
+}

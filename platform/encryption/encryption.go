@@ -1,0 +1,67 @@
+// Package encryption encrypts what is stored, or carried by others, and must not be read or
+// changed by them.
+package encryption
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+)
+
+// ErrSeal says that something was not sealed with the same secret, for the same purpose,
+// about the same subject.
+var ErrSeal = errors.New("encryption: the seal is broken")
+
+// Sealer encrypts with AES-256-GCM. Each purpose has a key of its own, derived from the
+// configured secret by HKDF (RFC 5869). The first secret seals; what former ones have
+// sealed can still be opened. Safe for concurrent use.
+type Sealer []cipher.AEAD
+
+// New returns the sealer of a purpose. The first of the secrets is the one in use.
+func New(purpose string, secrets ...[]byte) Sealer {
+	s := make(Sealer, len(secrets))
+	for i, each := range secrets {
+		s[i] = aeadOf(each, purpose)
+	}
+	return s
+}
+
+func aeadOf(secret []byte, purpose string) cipher.AEAD {
+	const bits256 = 32
+	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, bits256)
+	if err != nil {
+		panic(err) // only for keys of more than 8160 bytes
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // only for keys of another length
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // only for blocks of another size
+	}
+	return aead
+}
+
+// Seal encrypts the text. It can be opened only together with what it is about, so a row
+// of one organization cannot be moved to another.
+func (s Sealer) Seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) } //nolint:gosec // it makes its own nonce
+
+// Open returns the text. The error is [ErrSeal].
+func (s Sealer) Open(sealed, about []byte) ([]byte, error) {
+	text, _, err := s.OpenStale(sealed, about)
+	return text, err
+}
+
+// OpenStale is [Sealer.Open], and reports whether a former secret has sealed it: then it
+// must be sealed again before that secret is forgotten.
+func (s Sealer) OpenStale(sealed, about []byte) (text []byte, stale bool, err error) {
+	for i, each := range s {
+		if text, err := each.Open(nil, nil, sealed, about); err == nil {
+			return text, i > 0, nil
+		}
+	}
+	return nil, false, ErrSeal
+}
