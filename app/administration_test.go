@@ -97,7 +97,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				case call.path == "/users/invitations" && b != nil:
 					b = maps.Clone(b)
 					b["email"] = email
-				case call.method == http.MethodPost:
+				case call.method == http.MethodPost && b != nil:
 					b = maps.Clone(b)
 					b["patientId"] = patient
 				}
