@@ -28,6 +28,7 @@ var administrationCalls = []struct {
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodPost, "/users/:id/unlock", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/provider-link", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
@@ -84,6 +85,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
 				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
+				require.NoError(t, err)
+				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()

@@ -85,6 +85,10 @@ func TestContract(t *testing.T) {
 	for _, kind := range emergency.EventTypes() {
 		document.Events[kind.Name] = reflect.TypeFor[emergency.GrantChange]()
 	}
+	for _, kind := range rbac.EventTypes() {
+		document.Events[kind.Name] = reflect.TypeFor[rbac.ProviderLinkChange]()
+	}
+	document.Events[rbac.EventProviderChanged] = reflect.TypeFor[rbac.ProviderChange]()
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
@@ -95,7 +99,7 @@ func TestContract(t *testing.T) {
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
 	var published []string
-	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()) {
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()) {
 		published = append(published, kind.Name)
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))

@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/emergency"
+	"omnirapeutic/modules/rbac"
 )
 
 // TestTheAPIsPageNeedsNothingFromElsewhere follows every link of the page.
@@ -96,7 +97,7 @@ func TestEveryEventIsInTheDocs(t *testing.T) {
 	_, table, found := strings.Cut(string(conventions), "\n## Live events\n")
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes()) {
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()) {
 		require.Contains(t, table, "`"+kind.Name+"`")
 		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
 	}

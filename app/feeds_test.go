@@ -32,6 +32,17 @@ func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.R
 	return response, text.String()
 }
 
+// head asks for an address without its content.
+func (c *clinic) head(t testing.TB, path string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, c.url+path, nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response
+}
+
 // shownAsJSON is a text as the contract's schema of it looks at it.
 func shownAsJSON(t testing.TB, text string) []byte {
 	t.Helper()
@@ -88,7 +99,16 @@ func TestCalendarFeeds(t *testing.T) {
 		require.Equal(t, http.StatusNotModified, again.StatusCode)
 		require.Empty(t, nothing)
 	}
-	response, _ := c.subscribe(t, link)
+	response, text := c.subscribe(t, link)
+	same, again := c.subscribe(t, link+"?_=1764460800&nocache=%20x&from=yesterday")
+	require.Equal(t, http.StatusOK, same.StatusCode, "what programs add is ignored")
+	require.Equal(t, text, again)
+	head := c.head(t, link)
+	require.Equal(t, http.StatusOK, head.StatusCode)
+	for _, name := range []string{"ETag", "Content-Type", "Cache-Control"} {
+		require.Equal(t, response.Header.Get(name), head.Header.Get(name), name)
+	}
+	require.Equal(t, http.StatusNotFound, c.head(t, "/api/v1/calendars/nothing.ics").StatusCode)
 	c.admin().patch(t, kept, body{"endTime": c.hour(t, 3, "16:30").UTC()}).ok(t)
 	changed, text := c.subscribe(t, link, "If-None-Match", response.Header.Get("ETag"))
 	require.Equal(t, http.StatusOK, changed.StatusCode)

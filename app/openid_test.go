@@ -3,6 +3,7 @@ package app_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -100,6 +101,22 @@ func (c *clinic) exchange(t testing.TB, code, verifier string) answer {
 	return c.as("").post(t, "/auth/oidc/token", body{"code": code, "verifier": verifier})
 }
 
+// confirm exchanges the code of an account's first sign-in with the provider, with the account's password.
+func (c *clinic) confirm(t testing.TB, code string, changes ...body) answer {
+	t.Helper()
+	b := body{"code": code, "verifier": verifier, "password": password}
+	for _, change := range changes {
+		maps.Copy(b, change)
+	}
+	return c.as("").post(t, "/auth/oidc/token", b)
+}
+
+// connect has the owner of an account confirm its link to the provider, and returns the sign-in.
+func (c *clinic) connect(t testing.TB, p *openidtest.Provider, subject string) answer {
+	t.Helper()
+	return c.confirm(t, codeIn(t, c.signInAs(t, p, subject))).ok(t)
+}
+
 func (c *clinic) signInAs(t testing.TB, p *openidtest.Provider, subject string) answer {
 	t.Helper()
 	j := c.begin(t)
@@ -118,7 +135,7 @@ func TestSignInWithAnIdentityProvider(t *testing.T) {
 	require.True(t, j.cookie.HttpOnly && j.cookie.Secure && j.cookie.SameSite == http.SameSiteLaxMode, j.cookie)
 	require.Equal(t, "/api/v1/auth/oidc", j.cookie.Path)
 	code := codeIn(t, c.back(t, j, p.SignIn(t, j.sentTo, scheduler.Subject)))
-	signed := c.exchange(t, code, verifier).ok(t)
+	signed := c.confirm(t, code).ok(t)
 	require.Equal(t, "scheduler@own.test", signed.body["user"].(map[string]any)["email"])
 	require.Equal(t, []any{"SCHEDULER"}, signed.body["user"].(map[string]any)["roles"], "roles come from here, not from the provider")
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
@@ -147,7 +164,7 @@ func TestWhomAProviderDoesNotLetIn(t *testing.T) {
 		email("BILLER@own.test", false), email("SCHEDULER@other.test", true), email("SUPER_ADMIN@own.test", true), email("AUDITOR@own.test", true),
 		email("", true), openidtest.Person{Subject: "s-2", Email: scheduler.Email, Verified: true})
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'auditor@own.test'")
-	codeIn(t, c.signInAs(t, p, scheduler.Subject))
+	c.connect(t, p, scheduler.Subject)
 	told := map[string]bool{}
 	for subject, reason := range map[string]string{
 		stranger.Subject:       "unknown",
@@ -180,6 +197,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, scheduler)
 	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
+	c.connect(t, p, scheduler.Subject)
 	mine, theirs := c.begin(t), c.begin(t)
 	back := p.SignIn(t, theirs.sentTo, scheduler.Subject)
 

@@ -107,7 +107,7 @@ func TestWhoComesFromTheirProviderIsNotAsked(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, openidtest.Person{Subject: "s-1", Email: "scheduler@own.test", Verified: true})
 	c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
-	signed := c.exchange(t, codeIn(t, c.signInAs(t, p, "s-1")), verifier).ok(t)
+	signed := c.connect(t, p, "s-1")
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
 	refreshed := c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Equal(t, false, refreshed.body["user"].(map[string]any)["enrolOnly"])

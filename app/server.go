@@ -151,13 +151,24 @@ func (s *Server) mount(routes []httpx.Route) error {
 		if r.Endpoint.Takes("cursor") {
 			chain = append(chain, s.sealing)
 		}
-		s.echo.Add(r.Method, basePath+r.Path, s.serve(r), chain...)
-		s.operations[r.Method+" "+basePath+r.Path] = r
+		for _, method := range methodsOf(r) {
+			s.echo.Add(method, basePath+r.Path, s.serve(r), chain...)
+			s.operations[method+" "+basePath+r.Path] = r
+		}
 		if r.Endpoint.Streams {
 			s.streams[basePath+r.Path] = true
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// methodsOf returns the methods under which a route is served: a document also by HEAD,
+// by which calendar programs and link checkers ask for an address.
+func methodsOf(r httpx.Route) []string {
+	if r.Method == http.MethodGet && r.Endpoint.Media != "" {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{r.Method}
 }
 
 // problemOf says why a route cannot be mounted; "" where it can.

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
 )
@@ -30,8 +31,8 @@ type Storage struct {
 // OpenStorage finds the configured database, or starts the private one. The
 // errors of starting it are those of [postgres.Start].
 //
-// The role of the configured database is the one that its URL names, or that
-// PostgreSQL's own environment does (PGUSER, or the system's user).
+// The role of the configured database is the one that its URL names, or else the
+// system's user.
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	if url := c.Database.URL.Reveal(); url != "" {
 		owner := c.Database.MigrateURL.Reveal()
@@ -56,7 +57,8 @@ func OpenScratch(ctx context.Context, dir string, c config.Config, logger logrus
 
 func startPrivate(ctx context.Context, dir string, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	server, err := postgres.Start(ctx, postgres.Options{
-		Dir: dir, Bin: c.PostgresBin, MaxConnections: c.Database.MaxConns + 10, Logger: logger,
+		Dir: dir, Bin: c.PostgresBin, Binaries: datadir.Binaries(c.DataDir), NoFetch: !c.PostgresFetch,
+		MaxConnections: c.Database.MaxConns + 10, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

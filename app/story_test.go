@@ -310,7 +310,10 @@ func (s *story) playSignOut() {
 // playProvider has the scheduler sign in with an identity provider.
 func (s *story) playProvider(admin caller) {
 	c := s.c
-	p := openidtest.Start(s.t, redirectURI, openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true})
+	p := openidtest.Start(s.t, redirectURI,
+		openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true},
+		openidtest.Person{Subject: "b-1", Email: "biller@example.test", Verified: true},
+		openidtest.Person{Subject: "a-1", Email: "auditor@example.test", Verified: true})
 	s.tell(admin, "setIdentityProvider", "The practice has one", provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
 	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
 	start := "/auth/oidc/" + c.own.id.String() + "/start"
@@ -319,8 +322,28 @@ func (s *story) playProvider(admin caller) {
 	back := p.SignIn(s.t, j.sentTo, "s-1")
 	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn", "Back from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
 	code := codeIn(s.t, returned)
-	s.tell(c.as(""), "exchangeSignInCode", "The page exchanges its code", "/auth/oidc/token", body{"code": code, "verifier": verifier})
+	exchange := body{"code": code, "verifier": verifier}
+	s.tell(c.as(""), "exchangeSignInCode", "The first time, the owner is asked to confirm", "/auth/oidc/token", exchange)
+	exchange["password"] = password
+	s.tell(c.as(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
+	s.playProviderLinks(admin, p)
 	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
+}
+
+// playProviderLinks has two more accounts come from the provider for the first time: a second administrator confirms
+// the one and declines the other.
+func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
+	c := s.c
+	codeIn(s.t, c.signInAs(s.t, p, "b-1"))
+	s.tell(admin, "listLinkRequests", "Who waits to be confirmed", linkRequests, nil)
+	biller := linkRequests + "/" + c.linkRequest(s.t, admin, "b-1")
+	s.tell(admin, "confirmLinkRequest", "Whoever set up the provider cannot confirm", biller+"/confirm", nil)
+	c.hire(s.t, c.own, "second@example.test", rbac.Admin)
+	second := c.enter(s.t, "second@example.test")
+	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
+	codeIn(s.t, c.signInAs(s.t, p, "a-1"))
+	s.tell(second, "declineLinkRequest", "Nobody knows about this sign-in", linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
+	s.tell(second, "unlinkUser", "The link was a mistake", c.userWith(s.t, second, rbac.Biller)+"/provider-link", nil)
 }
 
 func (s *story) playKeys(admin caller) {

@@ -1,12 +1,13 @@
 package config
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+
+	"omnirapeutic/platform/datadir"
 )
 
 // productionRate is far above what a person with a busy page asks for in a
@@ -17,7 +18,7 @@ const productionRate = 50
 func (l *loader) complete(c *Config, sources map[string]string) {
 	unset := func(name string) bool { return sources[name] == "default" }
 	if c.DataDir == "" {
-		dir, err := defaultDataDir(runtime.GOOS, os.Geteuid() == 0, func(name string) string { return l.variables[name] })
+		dir, err := datadir.Default(runtime.GOOS, os.Geteuid() == 0, func(name string) string { return l.variables[name] })
 		if err != nil {
 			l.problems.add("data_dir", "", "default", err.Error())
 		}
@@ -58,23 +59,6 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 			sources[name] = "preset " + c.Retry.Preset
 		}
 	}
-}
-
-// defaultDataDir is where the operating system wants a program's data.
-func defaultDataDir(system string, root bool, variable func(string) string) (string, error) {
-	const name = "omnirapeutic"
-	home := variable("HOME")
-	switch {
-	case root:
-		return filepath.Join("/var/lib", name), nil
-	case system == "darwin" && filepath.IsAbs(home):
-		return filepath.Join(home, "Library", "Application Support", name), nil
-	case filepath.IsAbs(variable("XDG_DATA_HOME")):
-		return filepath.Join(variable("XDG_DATA_HOME"), name), nil
-	case filepath.IsAbs(home):
-		return filepath.Join(home, ".local", "share", name), nil
-	}
-	return "", errors.New("must be set: there is no HOME to put it under")
 }
 
 // refuse tells of values that do not go together, and of what production must not have.

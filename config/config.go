@@ -28,6 +28,7 @@ type Config struct {
 	Profile       string // Development or Production
 	DataDir       string // absolute
 	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
+	PostgresFetch bool   // fetch PostgreSQL's programs where none are found
 	Database      Database
 	Retry         Retry
 	Token         Token
@@ -48,6 +49,9 @@ type Config struct {
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
 	Demo               bool // load the demo practice into an empty database
+	// Ignored are variables that a platform has set for a service of the program's
+	// name, such as Kubernetes' OMNI_PORT.
+	Ignored []string
 
 	settings []Setting
 }

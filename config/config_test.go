@@ -106,7 +106,7 @@ func TestLoad(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
 			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
-			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
+			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
@@ -416,28 +416,65 @@ func TestExample(t *testing.T) {
 	})
 }
 
-func TestDefaultDataDir(t *testing.T) {
+func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		system     string
-		root       bool
-		home, data string
-		want       string
-	}{
-		"it is the system's for root":               {"linux", true, "/root", "/x", "/var/lib/omnirapeutic"},
-		"it is the user's":                          {"linux", false, "/home/ann", "", "/home/ann/.local/share/omnirapeutic"},
-		"it is where the user wants data":           {"linux", false, "/home/ann", "/data", "/data/omnirapeutic"},
-		"it leaves out a relative folder":           {"linux", false, "/home/ann", "data", "/home/ann/.local/share/omnirapeutic"},
-		"it is Application Support on macOS":        {"darwin", false, "/Users/ann", "", "/Users/ann/Library/Application Support/omnirapeutic"},
-		"it is nowhere for a user without a folder": {"linux", false, "", "", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := defaultDataDir(c.system, c.root, func(name string) string {
-				return map[string]string{"HOME": c.home, "XDG_DATA_HOME": c.data}[name]
-			})
-			require.Equal(t, c.want, got)
-			require.Equal(t, c.want == "", err != nil)
-		})
+	set := []string{
+		"OMNI_SERVICE_HOST=10.96.0.7", "OMNI_SERVICE_PORT=8080", "OMNI_SERVICE_PORT_HTTP=8080", "OMNI_PORT=tcp://10.96.0.7:8080",
+		"OMNI_PORT_8080_TCP=tcp://10.96.0.7:8080", "OMNI_PORT_8080_TCP_PROTO=tcp", "OMNI_PORT_8080_TCP_PORT=8080",
+		"OMNI_PORT_8080_TCP_ADDR=10.96.0.7", "OMNI_PORT_53_UDP=udp://10.96.0.7:53", "OMNI_API_SERVICE_HOST=10.96.0.8",
+		"OMNI_API_PORT=tcp://10.96.0.8:80",
 	}
+	c, err := load(t, "", set...)
+	require.NoError(t, err)
+	require.Len(t, c.Ignored, len(set))
+	for _, variable := range set {
+		name, _, _ := strings.Cut(variable, "=")
+		require.Contains(t, c.Ignored, name)
+	}
+	// Whoever writes these means something else, and is told.
+	for _, variable := range []string{"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost", "OMNI_SERVICE=x"} {
+		name, _, _ := strings.Cut(variable, "=")
+		require.Equal(t, []string{name}, keysOf(problems(t, "", variable)))
+	}
+}
+
+func TestAListInYAMLIsToldHowToBeWritten(t *testing.T) {
+	t.Parallel()
+	for text, remedy := range map[string]string{
+		"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n": `write cors_origins: "https://a.example.org, https://b.example.org"`,
+		"http:\n  trusted_proxies: [10.0.3.0/24]\n":                                          `write trusted_proxies: "10.0.3.0/24, 192.0.2.7"`,
+		"reminders: [24h, 2h]\n":            `write reminders: "24h, 2h"`,
+		"addr: [\"127.0.0.1:8080\"]\n":      "write addr: VALUE on one line",
+		"database:\n  url:\n    host: db\n": "write url: VALUE on one line",
+	} {
+		found := problems(t, text)
+		require.Len(t, found, 1, text)
+		require.Contains(t, found[0].Message, remedy)
+	}
+}
+
+func TestASecondYAMLDocumentIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"addr: 127.0.0.1:1\n---\naddr: 127.0.0.1:2\n", "---\naddr: 127.0.0.1:1\n---\n", "addr: 127.0.0.1:1\n---\nnonsense: [\n"} {
+		found := problems(t, text)
+		require.Len(t, found, 1, text)
+		require.Equal(t, "--config", found[0].Key)
+		require.Regexp(t, "second YAML document|not valid YAML", found[0].Message)
+	}
+	for _, text := range []string{"---\naddr: 127.0.0.1:1\n", "addr: 127.0.0.1:1\n...\n"} {
+		c, err := load(t, text)
+		require.NoError(t, err, text)
+		require.Equal(t, "127.0.0.1:1", c.Addr)
+	}
+}
+
+func TestTheLogFormatIsKnownWhereTheConfigurationIsNotValid(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "text", LogFormat("/nowhere.yaml", nil))
+	require.Equal(t, "json", LogFormat("/nowhere.yaml", []string{"OMNI_LOG_FORMAT=json"}))
+	require.Equal(t, "json", LogFormat("", []string{"OMNI_PROFILE=production", "OMNI_ADDR=nonsense"}))
+	require.Equal(t, "text", LogFormat("", []string{"OMNI_PROFILE=production", "OMNI_LOG_FORMAT=text"}))
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("addr: nonsense\nlog:\n  format: json\n"), 0o600))
+	require.Equal(t, "json", LogFormat(path, nil))
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ type key struct {
 	name   string // in YAML, groups and keys joined by dots
 	env    string
 	preset string // the default
+	list   string // an example, where the value is a list with commas in between
 	secret bool   // hidden, and readable from the file that env+"_FILE" names
 	set    func(c *Config, text string) error
 	show   func(c Config) string // the effective value
@@ -20,7 +20,7 @@ type key struct {
 
 // keys are all of them, in the order of config.example.yaml. A value is set only
 // where it is not empty.
-var keys = slices.Concat([]key{
+var keys = []key{
 	{
 		name: "addr", env: "OMNI_ADDR", preset: "127.0.0.1:8080",
 		set: func(c *Config, s string) error { c.Addr = s; return checkAddr(s) }, show: func(c Config) string { return c.Addr },
@@ -40,6 +40,10 @@ var keys = slices.Concat([]key{
 	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
 		set: func(c *Config, s string) error { c.PostgresBin = s; return nil }, show: func(c Config) string { return c.PostgresBin },
+	},
+	{
+		name: "postgres_fetch", env: "OMNI_POSTGRES_FETCH", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.PostgresFetch }), show: func(c Config) string { return strconv.FormatBool(c.PostgresFetch) },
 	},
 	{
 		name: "database.url", env: "OMNI_DATABASE_URL", secret: true,
@@ -108,120 +112,123 @@ var keys = slices.Concat([]key{
 		name: "token.sign_in_lifetime", env: "OMNI_SIGN_IN_LIFETIME", preset: "24h",
 		set: span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInLifetime.String() },
 	},
-},
-	keySetKeys("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
-	keySetKeys("encryption", func(c *Config) *KeySet { return &c.Secrets.Encryption }),
-	keySetKeys("cursors", func(c *Config) *KeySet { return &c.Secrets.Cursors }),
-	keySetKeys("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
-	keySetKeys("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
-	[]key{
-		{
-			name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
-			set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
-		},
-		{
-			name: "log.format", env: "OMNI_LOG_FORMAT",
-			set: oneOf(func(c *Config) *string { return &c.Log.Format }, "text", "json"), show: func(c Config) string { return c.Log.Format },
-		},
-		{
-			name: "http.request_timeout", env: "OMNI_REQUEST_TIMEOUT", preset: "15s",
-			set: span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute), show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
-		},
-		{
-			name: "http.body_limit", env: "OMNI_BODY_LIMIT", preset: "1MiB",
-			set: setBodyLimit, show: func(c Config) string { return sizeText(c.HTTP.BodyLimit) },
-		},
-		{
-			name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
-			set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
-		},
-		{
-			name: "http.cors_origins", env: "OMNI_CORS_ORIGINS",
-			set: setOrigins, show: func(c Config) string { return strings.Join(c.HTTP.CORSOrigins, ", ") },
-		},
-		{
-			name: "http.public_url", env: "OMNI_PUBLIC_URL",
-			set: setPublicURL, show: func(c Config) string { return c.HTTP.PublicURL },
-		},
-		{
-			name: "http.frontend_url", env: "OMNI_FRONTEND_URL",
-			set: setFrontendURL, show: func(c Config) string { return c.HTTP.FrontendURL },
-		},
-		{
-			name: "http.docs", env: "OMNI_DOCS",
-			set: yesNo(func(c *Config) *bool { return &c.HTTP.Docs }), show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
-		},
-		{
-			name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
-			set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
-		},
-		{
-			name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
-			set: whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
-		},
-		{
-			name: "http.token_rate_limit", env: "OMNI_TOKEN_RATE_LIMIT",
-			set: perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
-		},
-		{
-			name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
-			set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
-		},
-		{
-			name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
-			set: perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
-		},
-		{
-			name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
-			set: whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
-		},
-		{
-			name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
-			set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Certificate }), show: func(c Config) string { return c.HTTP.TLS.Certificate },
-		},
-		{
-			name: "http.tls_key", env: "OMNI_TLS_KEY",
-			set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Key }), show: func(c Config) string { return c.HTTP.TLS.Key },
-		},
-		{
-			name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES",
-			set: setProxies, show: showProxies,
-		},
-		{
-			name: "combine", env: "OMNI_COMBINE", preset: "true",
-			set: yesNo(func(c *Config) *bool { return &c.Combine }), show: func(c Config) string { return strconv.FormatBool(c.Combine) },
-		},
-		{
-			name: "combine_lock", env: "OMNI_COMBINE_LOCK", preset: "true",
-			set: yesNo(func(c *Config) *bool { return &c.CombineLock }), show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
-		},
-		{
-			name: "combine_queue", env: "OMNI_COMBINE_QUEUE", preset: "10000",
-			set: whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000), show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
-		},
-		{
-			name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
-			set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
-		},
-		{
-			name: "reminders", env: "OMNI_REMINDERS", preset: "24h",
-			set: setReminders, show: showReminders,
-		},
-		{
-			name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
-			set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
-		},
-		{
-			name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
-			// At least as long as a delivery to a webhook is tried.
-			set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },
-		},
-		{
-			name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
-			set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
-		},
-		{
-			name: "demo", env: "OMNI_DEMO",
-			set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
-		},
-	})
+	purposeSecret("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
+	purposeFormer("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
+	purposeSecret("encryption", func(c *Config) *KeySet { return &c.Secrets.Encryption }),
+	purposeFormer("encryption", func(c *Config) *KeySet { return &c.Secrets.Encryption }),
+	purposeSecret("cursors", func(c *Config) *KeySet { return &c.Secrets.Cursors }),
+	purposeFormer("cursors", func(c *Config) *KeySet { return &c.Secrets.Cursors }),
+	purposeSecret("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
+	purposeFormer("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
+	purposeSecret("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
+	purposeFormer("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
+	{
+		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
+		set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
+	},
+	{
+		name: "log.format", env: "OMNI_LOG_FORMAT",
+		set: oneOf(func(c *Config) *string { return &c.Log.Format }, "text", "json"), show: func(c Config) string { return c.Log.Format },
+	},
+	{
+		name: "http.request_timeout", env: "OMNI_REQUEST_TIMEOUT", preset: "15s",
+		set: span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute), show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
+	},
+	{
+		name: "http.body_limit", env: "OMNI_BODY_LIMIT", preset: "1MiB",
+		set: setBodyLimit, show: func(c Config) string { return sizeText(c.HTTP.BodyLimit) },
+	},
+	{
+		name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
+		set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
+	},
+	{
+		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS", list: "https://a.example.org, https://b.example.org",
+		set: setOrigins, show: func(c Config) string { return strings.Join(c.HTTP.CORSOrigins, ", ") },
+	},
+	{
+		name: "http.public_url", env: "OMNI_PUBLIC_URL",
+		set: setPublicURL, show: func(c Config) string { return c.HTTP.PublicURL },
+	},
+	{
+		name: "http.frontend_url", env: "OMNI_FRONTEND_URL",
+		set: setFrontendURL, show: func(c Config) string { return c.HTTP.FrontendURL },
+	},
+	{
+		name: "http.docs", env: "OMNI_DOCS",
+		set: yesNo(func(c *Config) *bool { return &c.HTTP.Docs }), show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
+	},
+	{
+		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
+	},
+	{
+		name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
+		set: whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
+	},
+	{
+		name: "http.token_rate_limit", env: "OMNI_TOKEN_RATE_LIMIT",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
+	},
+	{
+		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
+		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+	},
+	{
+		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
+		set: perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
+	},
+	{
+		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
+		set: whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
+	},
+	{
+		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
+		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Certificate }), show: func(c Config) string { return c.HTTP.TLS.Certificate },
+	},
+	{
+		name: "http.tls_key", env: "OMNI_TLS_KEY",
+		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Key }), show: func(c Config) string { return c.HTTP.TLS.Key },
+	},
+	{
+		name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES", list: "10.0.3.0/24, 192.0.2.7",
+		set: setProxies, show: showProxies,
+	},
+	{
+		name: "combine", env: "OMNI_COMBINE", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.Combine }), show: func(c Config) string { return strconv.FormatBool(c.Combine) },
+	},
+	{
+		name: "combine_lock", env: "OMNI_COMBINE_LOCK", preset: "true",
+		set: yesNo(func(c *Config) *bool { return &c.CombineLock }), show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
+	},
+	{
+		name: "combine_queue", env: "OMNI_COMBINE_QUEUE", preset: "10000",
+		set: whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000), show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
+	},
+	{
+		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
+		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
+	},
+	{
+		name: "reminders", env: "OMNI_REMINDERS", preset: "24h", list: "24h, 2h",
+		set: setReminders, show: showReminders,
+	},
+	{
+		name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
+		set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
+	},
+	{
+		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
+		// At least as long as a delivery to a webhook is tried.
+		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },
+	},
+	{
+		name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
+		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
+	},
+	{
+		name: "demo", env: "OMNI_DEMO",
+		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
+	},
+}

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 )
 
 const (
@@ -30,7 +33,7 @@ const (
 func Load(path string, environ []string) (Config, error) {
 	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
 	layers := []layer{{name: "default", values: l.defaults()}, {name: "file " + path, values: l.file()}, {name: "environment", values: l.environment(environ)}}
-	var c Config
+	c := Config{Ignored: l.ignored}
 	sources := map[string]string{}
 	for _, k := range keys {
 		l.apply(&c, k, layers, sources)
@@ -44,6 +47,26 @@ func Load(path string, environ []string) (Config, error) {
 		c.settings = append(c.settings, Setting{Key: k.name, Value: k.show(c), Source: sources[k.name]})
 	}
 	return c, nil
+}
+
+// LogFormat returns the format of log lines, json or text, also where the
+// configuration is not valid otherwise: what is wrong with it is logged too.
+func LogFormat(path string, environ []string) string {
+	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
+	file, environment := l.file(), l.environment(environ)
+	value := func(name string) string {
+		for _, values := range []*koanf.Koanf{environment, file} {
+			if text := values.String(name); text != "" {
+				return text
+			}
+		}
+		return ""
+	}
+	format := value("log.format")
+	if format == "json" || format != "text" && value("profile") == Production {
+		return "json"
+	}
+	return "text"
 }
 
 // Default returns the configuration that holds where nothing is configured, in
@@ -62,6 +85,7 @@ type loader struct {
 	problems  *Problems
 	// secretFiles are the files that secrets were read from.
 	secretFiles []secretFile
+	ignored     []string // variables of the platform
 }
 
 // layer is one source of values; later ones override.
@@ -99,7 +123,11 @@ func (l *loader) file() *koanf.Koanf {
 		return k
 	}
 	source := "file " + l.path
-	err := k.Load(file.Provider(l.path), yaml.Parser())
+	err := k.Load(file.Provider(l.path), oneDocument{})
+	if errors.Is(err, errSecondDocument) {
+		l.problems.add("--config", "", source, err.Error())
+		return koanf.New(".")
+	}
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		l.problems.add("--config", "", source, "cannot be read: "+pathError.Err.Error())
 		return koanf.New(".")
@@ -116,6 +144,35 @@ func (l *loader) file() *koanf.Koanf {
 	return k
 }
 
+// oneDocument parses YAML and refuses a second document, which the parser would
+// ignore.
+type oneDocument struct{ parser yaml.YAML }
+
+var errSecondDocument = errors.New("holds a second YAML document: remove the line --- and what is given twice, so that the file has one document")
+
+// Unmarshal implements koanf.Parser.
+func (d oneDocument) Unmarshal(text []byte) (map[string]any, error) {
+	values, err := d.parser.Unmarshal(text)
+	if err != nil {
+		return nil, err
+	}
+	documents := yamlv3.NewDecoder(bytes.NewReader(text))
+	for n := 0; ; n++ {
+		var document yamlv3.Node
+		switch err := documents.Decode(&document); {
+		case errors.Is(err, io.EOF):
+			return values, nil
+		case err != nil:
+			return nil, err
+		case n > 0:
+			return nil, errSecondDocument
+		}
+	}
+}
+
+// Marshal implements koanf.Parser.
+func (d oneDocument) Marshal(values map[string]any) ([]byte, error) { return d.parser.Marshal(values) }
+
 func unknownKey(name string) string {
 	for _, k := range keys {
 		switch {
@@ -124,10 +181,19 @@ func unknownKey(name string) string {
 		case strings.HasPrefix(k.name, name+"."):
 			return "is a group: write its keys below it, indented"
 		case strings.HasPrefix(name, k.name+"."):
-			return "must be a single value"
+			return singleValue(k)
 		}
 	}
 	return "is not a key of this program: see config.example.yaml"
+}
+
+// singleValue says how to write what was written as a list or a group.
+func singleValue(k key) string {
+	name := k.name[strings.LastIndex(k.name, ".")+1:]
+	if k.list != "" {
+		return "must be one text, not a YAML list: write " + name + `: "` + k.list + `"`
+	}
+	return "must be a single value, not a list or a group: write " + name + ": VALUE on one line"
 }
 
 func keyOf(variable string) (key, bool) {
@@ -157,6 +223,22 @@ func (l *loader) environment(environ []string) *koanf.Koanf {
 	return k
 }
 
+// serviceVariable matches the names of the variables that Kubernetes puts into pods
+// for a service called omni, or omni-something: OMNI_SERVICE_HOST, OMNI_PORT,
+// OMNI_PORT_8080_TCP_ADDR.
+var serviceVariable = regexp.MustCompile(`^OMNI(?:_[A-Z0-9_]+?)??_(SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$`)
+
+// isServiceVariable recognizes such a variable. OMNI_PORT=8080 is none: somebody
+// means the address to listen on.
+func isServiceVariable(name, value string) bool {
+	found := serviceVariable.FindStringSubmatch(name)
+	if found == nil {
+		return false
+	}
+	scheme, _, isURL := strings.Cut(value, "://")
+	return found[1] != "PORT" || isURL && slices.Contains([]string{"tcp", "udp", "sctp"}, scheme)
+}
+
 // checkVariables tells of variables that mean nothing, and reads the files that others name.
 func (l *loader) checkVariables(k *koanf.Koanf) {
 	names := make([]string, 0, len(l.variables))
@@ -170,6 +252,8 @@ func (l *loader) checkVariables(k *koanf.Koanf) {
 		}
 		found, ok := keyOf(name)
 		switch {
+		case !ok && isServiceVariable(name, l.variables[name]):
+			l.ignored = append(l.ignored, name)
 		case !ok:
 			l.problems.add(name, "", "environment", "is not a variable of this program: see config.example.yaml")
 		case name != found.env && l.variables[name] != "":
@@ -210,7 +294,7 @@ func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]stri
 		text, ok := plain(from.values.Get(k.name))
 		if !ok {
 			if len(from.values.MapKeys(k.name)) == 0 { // a group is told of already
-				l.problems.add(k.name, "", source, "must be a single value")
+				l.problems.add(k.name, "", source, singleValue(k))
 			}
 			return
 		}

@@ -57,20 +57,23 @@ func revealed(secrets []Secret) [][]byte {
 	return texts
 }
 
-// keySetKeys are the two keys of a purpose.
-func keySetKeys(purpose string, field func(*Config) *KeySet) []key {
-	env := "OMNI_SECRET_" + strings.ToUpper(purpose)
-	return []key{
-		{
-			name: "secrets." + purpose, env: env, secret: true,
-			set:  func(c *Config, s string) error { field(c).Secret = Secret(s); return checkSecret(s) },
-			show: func(c Config) string { return field(&c).Secret.String() },
-		},
-		{
-			name: "secrets." + purpose + "_former", env: env + "_FORMER", secret: true,
-			set:  setFormer(func(c *Config) *[]Secret { return &field(c).Former }),
-			show: func(c Config) string { return showFormer(field(&c).Former) },
-		},
+const purposeEnv = "OMNI_SECRET_"
+
+// purposeSecret is the key of a purpose's own secret.
+func purposeSecret(purpose string, field func(*Config) *KeySet) key {
+	return key{
+		name: "secrets." + purpose, env: purposeEnv + strings.ToUpper(purpose), secret: true,
+		set:  func(c *Config, s string) error { field(c).Secret = Secret(s); return checkSecret(s) },
+		show: func(c Config) string { return field(&c).Secret.String() },
+	}
+}
+
+// purposeFormer is the key of those before it.
+func purposeFormer(purpose string, field func(*Config) *KeySet) key {
+	return key{
+		name: "secrets." + purpose + "_former", env: purposeEnv + strings.ToUpper(purpose) + "_FORMER", secret: true,
+		set:  setFormer(func(c *Config) *[]Secret { return &field(c).Former }),
+		show: func(c Config) string { return showFormer(field(&c).Former) },
 	}
 }
 

@@ -3,9 +3,9 @@ package command
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime/debug"
 
+	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/postgres"
 )
 
@@ -36,13 +36,15 @@ func (configShow) Run(e environment) error {
 }
 
 type postgresCommand struct {
-	Fetch postgresFetch `cmd:"" help:"Download PostgreSQL binaries with npm into the data folder, checked against a pinned checksum."`
+	Fetch postgresFetch `cmd:"" help:"Download PostgreSQL binaries into the data folder, checked against a pinned checksum."`
 }
 
 // Help explains the commands.
 func (postgresCommand) Help() string {
-	return `Only for machines without PostgreSQL's programs, where they cannot be installed: with apt-get, brew
-or a folder named by OMNI_POSTGRES_BIN, nothing needs to be fetched. Needs npm, and the network once.`
+	return `serve and the tests fetch by themselves where no PostgreSQL is found, unless OMNI_POSTGRES_FETCH=false;
+this command fetches ahead, for a machine that will be without a network. The binaries (24 MB) come from
+the npm registry that this machine is configured for (.npmrc, npm_config_registry, HTTPS_PROXY, …); npm
+itself is not needed. With PostgreSQL installed, or in a folder named by OMNI_POSTGRES_BIN, nothing is fetched.`
 }
 
 type postgresFetch struct{}
@@ -56,7 +58,7 @@ func (postgresFetch) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	bin, err := postgres.Fetch(e.context, filepath.Join(c.DataDir, "postgres"), newLogger(c))
+	bin, err := postgres.NewFetcher(datadir.Binaries(c.DataDir), newLogger(c)).Fetch(e.context)
 	if err == nil {
 		fmt.Println("PostgreSQL binaries are in", bin)
 	}

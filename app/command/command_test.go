@@ -27,6 +27,7 @@ import (
 
 	"omnirapeutic/app/command"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/db/pgurl/pgurltest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -327,6 +328,19 @@ func TestCommandsOnADatabase(t *testing.T) {
 	readUntil(t, stdout, "Stop with Ctrl-C")
 	require.NoError(t, stdin.Close())
 	require.NoError(t, c.Wait(), "what a load test started ends with it, however it ends")
+}
+
+func TestVariablesOfLibpqDoNotChangeTheConfiguredDatabase(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL}
+	for name, value := range pgurltest.Hostile {
+		environment = append(environment, name+"="+value)
+	}
+	for _, arguments := range [][]string{{"migrate", "status"}, {"verify"}} {
+		code, out, errors := runProgram(t, environment, "", arguments...)
+		require.Equal(t, command.ExitOK, code, "%v: %s%s", arguments, out, errors)
+	}
 }
 
 // TestLoadtestTellsSlowFromWrong measures a server that is made slow, then wrong,

@@ -110,6 +110,11 @@ func TestOpenings(t *testing.T) {
 			}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"},
 		},
 		{
+			"starts within the window, and may end after it", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "03:00")},
+			}}, monday, []Span{{monday.End.Add(75 * time.Minute), monday.End.Add(2 * time.Hour)}}, 90, 30, []string{"Mon 23:00-00:30", "Mon 23:30-01:00"},
+		},
+		{
 			"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
@@ -213,12 +218,12 @@ func TestOpeningsAgainstEveryMinute(t *testing.T) {
 			busy = append(busy, Span{b, b.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "busy for")) * time.Minute)})
 		}
 
-		open := make([]bool, size)
+		open := make([]bool, size+length)
 		for i := range open {
 			open[i] = available(a, start.Add(time.Duration(i)*time.Minute), zone)
 		}
 		want := []Span{}
-		for i := 0; i+length <= size; i++ {
+		for i := range size {
 			at := start.Add(time.Duration(i) * time.Minute)
 			local := at.In(zone)
 			fits := (local.Hour()*60+local.Minute())%step == 0 && !slices.Contains(open[i:i+length], false)
@@ -233,7 +238,7 @@ func TestOpeningsAgainstEveryMinute(t *testing.T) {
 		}
 		got := a.openings(zone, window, busy, time.Duration(length)*time.Minute, time.Duration(step)*time.Minute)
 		require.Equal(t, want, got)
-		require.Equal(t, !slices.Contains(open, false), a.covers(window, zone))
+		require.Equal(t, !slices.Contains(open[:size], false), a.covers(window, zone))
 	})
 }
 

@@ -73,6 +73,8 @@ func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
 		err = d.placeNew()
 	case !known:
 		return verdict{refusal: ErrNotFound}, nil
+	case r.unplaceable != nil:
+		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil
 	case r.kind == reschedule:
 		err = d.reschedule(before)
 	case r.kind == transfer:
@@ -280,10 +282,7 @@ func (d *draft) reschedule(before Appointment) error {
 	c.Practitioners.Apply(&d.a.Practitioners)
 	c.Notes.Apply(&d.a.Notes)
 	d.a.Span = d.a.Span.utc()
-	moved := !d.a.Start.Equal(before.Start) || !d.a.End.Equal(before.End) || !slices.Equal(d.a.Practitioners, before.Practitioners)
-	if c.AuthorizationID.Given && (len(d.a.Patients) > 1 || c.AuthorizationID.Value != d.a.Patients[0].AuthorizationID) {
-		moved = true
-	}
+	moved := c.moves(before)
 	switch {
 	case moved && before.Status != Scheduled:
 		d.refusal = refuseTransition(before.Status, Scheduled)
@@ -298,7 +297,8 @@ func (d *draft) reschedule(before Appointment) error {
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// placeAnew has an appointment that is there take another time.
+// placeAnew places an appointment again, as a booking places a new one. It is what every
+// change of a time, of staff, of an authorization or of a service date comes to.
 func (d *draft) placeAnew() error {
 	d.a.ServiceDate = d.dateOf(d.a.Start)
 	wrong := append(d.a.Span.wrong(), d.unknown()...)

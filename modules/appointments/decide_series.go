@@ -1,6 +1,7 @@
 package appointments
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -11,16 +12,39 @@ import (
 // decideParts judges a request that is made of several, one after the other, and
 // accepts all of them or none; where it is partial, those that nothing stands
 // against. Errors are not the request's.
+//
+// Appointments that move together are judged by where all of them end up: none stands
+// in the way of another that is about to leave. So their times are free before the
+// first is placed, and where units or caps run out on the way, what all of them hold
+// is given back first.
 func (s *scene) decideParts(r request) (verdict, error) {
-	v := verdict{parts: make([]verdict, 0, len(r.parts))}
+	v, err := s.decideInTurn(r, s.book.Sheet())
+	if err != nil || r.kind != reschedule || v.refusal == nil || !errors.Is(v.refusal, ErrSeries) {
+		return v, err
+	}
 	sheet := s.book.Sheet()
+	if err := s.giveBack(sheet, r.parts); err != nil {
+		return verdict{}, err
+	}
+	if again, err := s.decideInTurn(r, sheet); err != nil || again.refusal == nil {
+		return again, err
+	}
+	return v, nil
+}
+
+func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
+	v := verdict{parts: make([]verdict, 0, len(r.parts))}
+	moving := s.moving(r.parts)
+	for _, a := range moving {
+		s.occupied.replace(a, Appointment{})
+	}
 	for _, part := range r.parts {
 		if r.partial {
 			sheet = s.book.Sheet()
 		}
 		made, err := s.decideOn(sheet, part)
 		if err != nil {
-			s.undo(v.parts)
+			s.undo(v.parts, moving)
 			return verdict{}, err
 		}
 		if r.partial && made.changed() {
@@ -31,7 +55,7 @@ func (s *scene) decideParts(r request) (verdict, error) {
 	v.occurrences = occurrencesOf(r.parts, v.parts)
 	v.refusal = refusalOfParts(r, v)
 	if v.refusal != nil {
-		s.undo(v.parts)
+		s.undo(v.parts, moving)
 		v.parts, v.occurrences = nil, nil
 		return v, nil //nolint:nilerr // a refusal is a verdict, not an error
 	}
@@ -46,9 +70,43 @@ func (s *scene) decideParts(r request) (verdict, error) {
 	return v, nil
 }
 
-// undo takes back what parts have changed of the scene, the last first. Units that
-// were not kept need no undoing.
-func (s *scene) undo(parts []verdict) {
+// moving returns the appointments to which the parts give other times, staff or
+// authorizations, as they are.
+func (s *scene) moving(parts []request) []Appointment {
+	var moving []Appointment
+	for _, part := range parts {
+		a, known := s.appointments[part.key()]
+		if known && part.kind == reschedule && a.Status == Scheduled && part.change.moves(a) {
+			moving = append(moving, a)
+		}
+	}
+	return moving
+}
+
+// giveBack notes on the sheet that the appointments that move hold no units. Each
+// keeps its reservation, for what it holds afterwards.
+func (s *scene) giveBack(sheet Sheet, parts []request) error {
+	for _, part := range parts {
+		a := s.appointments[part.key()]
+		if len(s.moving([]request{part})) == 0 {
+			continue
+		}
+		d := draft{scene: s, request: part, sheet: sheet, a: a}
+		for i, p := range a.Patients {
+			if p.ReservationID == nil {
+				continue
+			}
+			if _, err := sheet.Hold(d.claim(i, 0, a.ServiceDate)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// undo takes back what parts have changed of the scene, the last first, and has those
+// that were to move occupy their times again. Units that were not kept need no undoing.
+func (s *scene) undo(parts []verdict, moving []Appointment) {
 	for _, made := range slices.Backward(parts) {
 		if !made.changed() {
 			continue
@@ -59,6 +117,9 @@ func (s *scene) undo(parts []verdict) {
 		} else {
 			s.appointments[keyOf(made.before)] = made.before
 		}
+	}
+	for _, a := range moving {
+		s.occupied.replace(a, a)
 	}
 }
 

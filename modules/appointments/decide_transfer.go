@@ -47,19 +47,14 @@ func (d *desk) asItIs(r request) request {
 	return r
 }
 
-// moveUnits has the appointment's units come from the other authorization. Its time
-// and who takes part stay, so that only the rules of that authorization are asked;
-// its payer's rule makes the units.
+// moveUnits has the patient's units come from the other authorization. The appointment
+// is decided anew, as a booking of it would be: with the new authorization, and on the
+// date that its start has by now.
 func (d *draft) moveUnits() error {
 	place := d.a.placeOn(d.transfer.From)
 	if err := d.changeAuthorization(place, d.transfer.To); err != nil {
 		return err
 	}
-	p := &d.a.Patients[place]
-	p.Rounding = d.ruleOn(*p, d.a.ServiceDate)
-	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.visitOn(place, d.a.ServiceDate))
-	against, err := d.hold(place)
-	d.refusal = refusalOf(against)
 	d.touch()
-	return err
+	return d.placeAnew()
 }

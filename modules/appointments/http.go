@@ -46,7 +46,7 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
-			Description: "Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, a series, in certain states.",
+			Description: "Appointments in the order of their starts, on the days `from` to `to` (both included, in the organization's time zone; one that crosses midnight is on both of its days), of a patient, a practitioner, a series, in certain states.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -59,7 +59,7 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule, Limited: appointmentOwners.Scopes(),
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
-			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those: each moves by as many days to the same time of day, all of them or none.",
+			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those, all of them or none. Only what differs from this appointment's present values reaches the others: a new date moves each by as many days, a new time of day or length becomes that of all, and what is sent unchanged leaves appointments alone that were changed by themselves. The new times are held against the rule that a booking of a series is: a day whose clocks skip the time is refused (422).",
 			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
 		},

@@ -39,8 +39,8 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability, Limited: identity.Self,
 			Name: "listOpenings", Summary: "Find free times of a practitioner",
-			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start whenever clocks show a multiple of `step` minutes since midnight, and may overlap each other. Nothing is held: somebody else may be faster.",
-			Refusals:    []*fault.Error{ErrNoPractitioner},
+			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start on these days, whenever clocks show a multiple of `step` minutes since midnight, may end on the day after, and may overlap each other. With `appointmentId` they are times to which that appointment could move: it does not stand in its own way. Nothing is held: somebody else may be faster.",
+			Refusals:    []*fault.Error{ErrNoPractitioner, ErrNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleOpenings),
 		},
 	}
@@ -88,6 +88,8 @@ type openingsRequest struct {
 	To      calendar.Date `query:"to" validate:"required"`   // the last day
 	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
 	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default 15
+	// AppointmentID is an appointment that is to move.
+	AppointmentID uuid.UUID `query:"appointmentId"`
 }
 
 // openingBody is a free time.
@@ -113,6 +115,7 @@ func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openi
 	found, err := s.Openings(ctx, OpeningsQuery{
 		PractitionerID: in.ID, First: in.From, Last: in.To,
 		Length: time.Duration(in.Minutes) * time.Minute, Step: time.Duration(in.Step) * time.Minute,
+		AppointmentID: in.AppointmentID,
 	})
 	b := openingsBody{found.Known, []openingBody{}}
 	for _, span := range found.Spans {
@@ -129,7 +132,7 @@ func (s *Service) warned(ctx context.Context) func(o Outcome, err error) (appoin
 		if err != nil {
 			return b, err
 		}
-		b.Warnings, _ = s.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans())
+		b.Warnings, _ = s.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(), uuid.Nil)
 		return b, nil
 	}
 }

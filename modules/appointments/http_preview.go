@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 )
@@ -14,8 +17,9 @@ const PermissionPreview identity.Permission = "appointment:preview"
 func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
 		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, Limited: appointmentOwners.Scopes(), ReadOnly: true,
-		Name: "previewAppointment", Summary: "Tell what a booking would come to",
-		Description: "The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. Nothing is written and nothing is held: somebody else may be faster.",
+		Name: "previewAppointment", Summary: "Preview a booking or a new time",
+		Description: "The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. With `appointmentId` it is the decision on changing that appointment to this time, staff and authorization, in which it does not stand in its own way. Nothing is written and nothing is held: somebody else may be faster.",
+		Refusals:    []*fault.Error{ErrNotFound},
 		Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
 	}}
 }
@@ -31,6 +35,7 @@ type appointmentPreviewBody struct {
 
 type previewAppointmentRequest struct {
 	proposal
+	AppointmentID *uuid.UUID `json:"appointmentId"` // an appointment that would change to this; its patients and service cannot
 }
 
 func (s *Service) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {
@@ -38,6 +43,6 @@ func (s *Service) handlePreview(ctx context.Context, in previewAppointmentReques
 	if err != nil {
 		return appointmentPreviewBody{}, err
 	}
-	p, err := s.Preview(ctx, b, in.RecurrenceRule)
+	p, err := s.Preview(ctx, Proposal{b, in.RecurrenceRule, in.AppointmentID})
 	return appointmentPreviewBody{p.Bookable, p.Occurrences, append([]Warning{}, p.Warnings...), p.Alternatives}, err
 }

@@ -19,7 +19,7 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
-			Description: "What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
+			Description: "What really took place, in the order of the actual starts, on the days `from` to `to` (both included; a session that crosses midnight is on both of its days, and counts on its `serviceDate`). With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{

@@ -16,7 +16,7 @@ func (s *Service) transferRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: PermissionReschedule,
 			Name: "moveBookings", Summary: "Move bookings to another authorization",
-			Description: "For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. The dates, the state, the units and the caps of the other authorization decide, and its payer's rounding makes the units; time and staff stay, and are not asked again. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.",
+			Description: "For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. Time and staff stay, and each appointment is decided like a new booking: by the dates, the state, the units and the caps of the other authorization, by its payer's rounding, and by the credentials, the state and the other appointments of those who take part. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.",
 			Refusals:    []*fault.Error{s.units.NotFound(), ErrMove},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleMove),
 		},

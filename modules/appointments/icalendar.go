@@ -11,20 +11,29 @@ import (
 // calendarType is the media type of feeds.
 const calendarType = "text/calendar"
 
+// refreshInterval is how long calendar programs are asked to wait before they fetch a
+// feed again.
+const refreshInterval = "PT1H"
+
 // calendarOf returns the appointments as an iCalendar feed (RFC 5545), for calendar
 // programs that fetch it again and again. Whoever has its link reads it, and it
 // comes to rest on phones and in the clouds of third parties: so it tells that there
 // is an appointment, when, and whether it was cancelled, and nothing else. No names,
 // no service, no notes. The same appointments make the same text.
+//
+// A feed has no METHOD: with one it would be a scheduling message, whose events need an
+// ORGANIZER (RFC 5546, section 3.2.1), and a feed names no people.
 func calendarOf(found []Appointment) (string, error) {
 	c := ics.NewCalendar()
 	c.SetProductId("-//Omnirapeutic//Appointments//EN")
-	c.SetMethod(ics.MethodPublish)
-	c.SetName("Appointments")
-	c.SetXWRCalName("Appointments") // what programs read that do not know RFC 7986
-	c.SetRefreshInterval("PT1H", ics.WithValue("DURATION"))
+	c.SetName("Appointments") // also as X-WR-CALNAME, for programs that do not know RFC 7986
+	c.SetRefreshInterval(refreshInterval)
+	c.SetXPublishedTTL(refreshInterval) // the same for such programs
 	for _, a := range found {
 		addEvent(c, a)
+	}
+	if len(found) == 0 {
+		addTimeZone(c)
 	}
 	var text strings.Builder
 	// Lines end with CR and LF, whatever the system's lines do.
@@ -32,20 +41,36 @@ func calendarOf(found []Appointment) (string, error) {
 	return text.String(), err
 }
 
+// addTimeZone adds a component that says nothing to a calendar without events, because
+// a calendar without any component is invalid (RFC 5545, section 3.6).
+func addTimeZone(c *ics.Calendar) {
+	standard := c.AddTimezone("Etc/UTC").AddStandard()
+	for name, value := range map[ics.ComponentProperty]string{
+		ics.ComponentPropertyDtStart: "19700101T000000",
+		"TZOFFSETFROM":               "+0000",
+		"TZOFFSETTO":                 "+0000",
+	} {
+		standard.SetProperty(name, value)
+	}
+}
+
 func addEvent(c *ics.Calendar, a Appointment) {
+	const summary = "Appointment"
 	e := c.AddEvent(a.ID.String() + "@omnirapeutic")
 	e.SetDtStampTime(a.UpdatedAt)
 	e.SetModifiedAt(a.UpdatedAt)
 	e.SetProperty(ics.ComponentPropertySequence, strconv.Itoa(a.Version-1))
 	e.SetStartAt(a.Start)
 	e.SetEndAt(a.End)
-	e.SetSummary("Appointment")
 	e.SetClass(ics.ClassificationPrivate)
-	e.SetStatus(ics.ObjectStatusConfirmed)
-	if !a.Status.Occupies() {
-		e.SetStatus(ics.ObjectStatusCancelled)
-		e.SetTimeTransparency(ics.TransparencyTransparent)
+	if a.Status.Occupies() {
+		e.SetSummary(summary)
+		e.SetStatus(ics.ObjectStatusConfirmed)
+		return
 	}
+	e.SetSummary("Cancelled: " + summary) // many programs show a cancelled event like any other
+	e.SetStatus(ics.ObjectStatusCancelled)
+	e.SetTimeTransparency(ics.TransparencyTransparent)
 }
 
 // feedWindow is which appointments a feed has: those of the last four weeks, so

@@ -11,8 +11,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// events reads a feed with another library than the one that wrote it.
+// events holds a feed against the grammar, and reads it with another library than the
+// one that wrote it.
 func events(t require.TestingT, text string) []ical.Event {
+	requireStrict(t, text)
 	decoded, err := ical.NewDecoder(strings.NewReader(text)).Decode()
 	require.NoError(t, err)
 	// Its encoder refuses what lacks a property, or has one twice.
@@ -57,6 +59,10 @@ func TestCalendar(t *testing.T) {
 	}
 	require.Len(t, found[0].Props, 9, "and nothing else")
 	require.Equal(t, "CANCELLED", property(t, found[1], ical.PropStatus))
+	require.Equal(t, "Cancelled: Appointment", property(t, found[1], ical.PropSummary))
+	for _, line := range []string{"REFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n", "X-PUBLISHED-TTL:PT1H\r\n", "NAME:Appointments\r\n", "X-WR-CALNAME:Appointments\r\n"} {
+		require.Equal(t, 1, strings.Count(text, "\r\n"+line), line)
+	}
 	for _, secret := range append(secrets, a.Patients[0].PatientID.String(), a.Practitioners[0].String(), a.ServiceCodeID.String()) {
 		require.NotContains(t, text, secret)
 	}
@@ -77,10 +83,6 @@ func TestCalendarIsAsRFC5545Wants(t *testing.T) {
 		}
 		text, err := calendarOf(all)
 		require.NoError(t, err)
-		for line := range strings.SplitSeq(strings.TrimSuffix(text, "\r\n"), "\r\n") {
-			require.LessOrEqual(t, len(line), 75, "lines are folded")
-			require.NotContains(t, line, "\n", "lines end with CR and LF")
-		}
 		found := events(t, text)
 		require.Len(t, found, len(all))
 		for i, e := range found {
@@ -104,4 +106,24 @@ func TestCalendarWithoutAppointments(t *testing.T) {
 	require.True(t, strings.HasPrefix(text, "BEGIN:VCALENDAR\r\n"))
 	require.True(t, strings.HasSuffix(text, "END:VCALENDAR\r\n"))
 	require.NotContains(t, text, "VEVENT")
+	require.Empty(t, events(t, text))
+}
+
+// TestTheGrammarOfFeedsIsStrict breaks a good feed in ways that calendar programs refuse.
+func TestTheGrammarOfFeedsIsStrict(t *testing.T) {
+	t.Parallel()
+	good, err := calendarOf([]Appointment{{ID: uuid.New(), Version: 1, Span: wall(10, "15:00-16:00").utc()}})
+	require.NoError(t, err)
+	requireStrict(t, good)
+	for _, broken := range [][2]string{
+		{"REFRESH-INTERVAL;VALUE=DURATION:", "REFRESH-INTERVAL;VALUE=DURATION;VALUE=DURATION:"},
+		{"REFRESH-INTERVAL;VALUE=DURATION:", "REFRESH-INTERVAL:"},
+		{"VERSION:2.0\r\n", "VERSION:2.0\r\nMETHOD:PUBLISH\r\n"},
+		{"VERSION:2.0\r\n", ""}, {"NAME:Appointments\r\n", "NAME:Appointments, all\r\n"},
+		{"SUMMARY:", "SUMMARY:a\r\nSUMMARY:"}, {"\r\n", "\n"}, {"SUMMARY:", "SUMMARY:" + strings.Repeat("x", 75)},
+		{"DTSTART:20260310T190000Z", "DTSTART:20260310T190000"}, {"END:VEVENT\r\n", ""}, {"STATUS:CONFIRMED", "STATUS:GONE"},
+	} {
+		require.Contains(t, good, broken[0])
+		require.Error(t, strictly(strings.ReplaceAll(good, broken[0], broken[1])), "%q", broken)
+	}
 }

@@ -39,8 +39,7 @@ type subject struct {
 	staff        []uuid.UUID
 	starts, ends []time.Time
 	worked       []time.Time // when sessions of it may have begun
-	placed       bool        // its time may change
-	measured     bool        // its units may be computed anew for the time that it has
+	placed       bool        // it may be placed anew: its time, staff or authorization may change
 }
 
 // needsOf collects what the requests need to know, of appointments that are there
@@ -109,7 +108,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID, AuthorizationID: c.AuthorizationID.Value})
 		}
 	case transfer:
-		s.measured = true
+		s.placed = true
 		for _, p := range a.Patients {
 			if p.AuthorizationID == r.transfer.From {
 				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: r.transfer.To})
@@ -158,7 +157,7 @@ func (n *needs) add(s subject) {
 		if s.placed {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
-		if !s.placed && !s.measured && len(s.worked) == 0 {
+		if !s.placed && len(s.worked) == 0 {
 			continue // nothing is measured
 		}
 		for day := range days {

@@ -3,11 +3,12 @@ package appointments
 import "time"
 
 // openings returns the times of the length at which the practitioner could be
-// booked: within the window and the hours, and as far from the appointments they
-// have, in busy, as the buffers ask. They are in order, in UTC, and may overlap:
+// booked: starting in the window, within the hours, and as far from the appointments
+// they have, in busy, as the buffers ask. They are in order, in UTC, and may overlap:
 // one starts whenever clocks show a multiple of step since midnight, so that with a
 // step of 15 minutes times are offered at the full and quarter hours. Length and
-// step are whole minutes, at least one; busy comes in any order.
+// step are whole minutes, at least one; busy comes in any order, and holds what takes
+// place up to a length after the window.
 func (a Availability) openings(zone *time.Location, window Span, busy []Span, length, step time.Duration) []Span {
 	taken := make([]Span, len(busy))
 	for i, s := range busy {
@@ -16,8 +17,8 @@ func (a Availability) openings(zone *time.Location, window Span, busy []Span, le
 	taken = merged(taken)
 
 	found := []Span{}
-	for _, open := range a.spans(window, zone) {
-		for s := range steady(zone, open) {
+	for _, open := range a.spans(window.longer(length), zone) {
+		for s := range steady(zone, open.common(window)) {
 			for start := onGrid(s, step); start.Before(s.End); start = nextOnGrid(start, s.offset, step) {
 				slot := Span{start, start.Add(length)}
 				if slot.End.After(open.End) {

@@ -53,6 +53,13 @@ func (o occupied) add(key scheduling.Key, s slot) {
 	}
 }
 
+// without leaves an appointment out.
+func (o occupied) without(appointment uuid.UUID) {
+	for key := range o {
+		o[key] = slices.DeleteFunc(o[key], func(s slot) bool { return s.appointment == appointment })
+	}
+}
+
 // subjects returns everybody who takes part.
 func (a Appointment) subjects() []scheduling.Key {
 	var all []scheduling.Key

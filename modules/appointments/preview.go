@@ -2,8 +2,13 @@ package appointments
 
 import (
 	"context"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
 )
 
 // Preview is what a booking would come to at this moment.
@@ -16,19 +21,22 @@ type Preview struct {
 	Alternatives *Alternatives
 }
 
-// Preview tells what a booking, or with a rule a series, would come to, by the same
-// decision. Nothing is written and nothing is held: somebody else may be faster. What
-// stands against it is in the answer; the error is [fault.ErrInvalid] for what does
-// not exist, does not fit, or is no rule.
-func (s *Service) Preview(ctx context.Context, b Booking, rule *string) (Preview, error) {
-	var r request
-	var err error
-	if rule != nil {
-		r, err = s.seriesRequest(ctx, b, *rule, false, "")
-	} else {
-		r, err = s.bookingRequest(ctx, b, "")
-		r.parts = []request{r}
-	}
+// Proposal is what a preview is asked of.
+type Proposal struct {
+	Booking
+	Rule *string // of a series; nil: one appointment
+	// Moves is an appointment that would change to the booking; nil: the booking is new.
+	// What the appointment occupies and holds does not stand in its own way.
+	Moves *uuid.UUID
+}
+
+// Preview tells what a booking, a series, or a change of an appointment would come to,
+// by the same decision. Nothing is written and nothing is held: somebody else may be
+// faster. What stands against it is in the answer. Errors: [ErrNotFound] for an
+// appointment that moves, [fault.ErrInvalid] for what does not exist, does not fit, or
+// is no rule.
+func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
+	r, err := s.previewRequest(ctx, p)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -46,11 +54,67 @@ func (s *Service) Preview(ctx context.Context, b Booking, rule *string) (Preview
 		if err != nil {
 			return verdict{}, err
 		}
+		if there, moves := d.appointments[r.key()]; moves {
+			if err := p.fits(there); err != nil {
+				return verdict{}, err
+			}
+		}
 		return d.decide(r)
 	})
 	if err != nil {
 		return Preview{}, err
 	}
+	return s.previewOf(ctx, p, r, v)
+}
+
+// previewRequest is the proposal as a request that is made of parts.
+func (s *Service) previewRequest(ctx context.Context, p Proposal) (request, error) {
+	if p.Rule != nil {
+		if p.Moves != nil {
+			return request{}, fault.InvalidFields(fault.Field{
+				Field: fieldRule, Code: "excluded_with", Message: "must not be given together with appointmentId",
+			})
+		}
+		return s.seriesRequest(ctx, p.Booking, *p.Rule, false, "")
+	}
+	r, err := s.bookingRequest(ctx, p.Booking, "")
+	if p.Moves != nil {
+		r.kind, r.appointment, r.booking = reschedule, *p.Moves, Booking{}
+		r.change = Change{Start: patch.Set(p.Start), End: patch.Set(p.End), Practitioners: patch.Set(p.Practitioners)}
+		if len(p.Patients) == 1 {
+			r.change.AuthorizationID = patch.Set(p.Patients[0].AuthorizationID)
+		}
+	}
+	r.parts = []request{r}
+	return r, err
+}
+
+// fits refuses what a change of the appointment cannot change: its service and its
+// patients, and the authorizations of several patients.
+func (p Proposal) fits(a Appointment) error {
+	var wrong []fault.Field
+	if p.ServiceCodeID != a.ServiceCodeID {
+		wrong = append(wrong, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "is not the appointment's"})
+	}
+	if len(p.Patients) != len(a.Patients) {
+		wrong = append(wrong, fault.Field{Field: "patients", Code: "reference", Message: "are not the appointment's"})
+	}
+	for i, proposed := range p.Patients {
+		has := slices.IndexFunc(a.Patients, func(each Participant) bool { return each.PatientID == proposed.PatientID })
+		switch {
+		case has < 0:
+			wrong = append(wrong, fault.Field{Field: p.field(i, "patientId"), Code: "reference", Message: "is not the appointment's"})
+		case len(p.Patients) > 1 && a.Patients[has].AuthorizationID != proposed.AuthorizationID:
+			wrong = append(wrong, fault.Field{
+				Field: p.field(i, "authorizationId"), Code: "group", Message: "cannot be changed: the appointment has several patients",
+			})
+		}
+	}
+	return errorOf(wrong)
+}
+
+// previewOf returns the verdict on the proposal as a preview.
+func (s *Service) previewOf(ctx context.Context, asked Proposal, r request, v verdict) (Preview, error) {
 	p := Preview{Bookable: v.refusal == nil, Occurrences: v.occurrences}
 	if v.refusal != nil {
 		details, ok := v.refusal.Details().(SeriesRefusal)
@@ -64,13 +128,18 @@ func (s *Service) Preview(ctx context.Context, b Booking, rule *string) (Preview
 		p.Occurrences[i].AppointmentID = nil
 		spans[i] = Span{p.Occurrences[i].StartTime, p.Occurrences[i].EndTime}
 	}
-	if rule == nil && !p.Bookable {
+	if asked.Rule == nil && !p.Bookable {
 		found, err := s.alternatives(ctx, r.parts[0], p.Occurrences[0].Reasons)
 		if err != nil {
 			return Preview{}, err
 		}
 		p.Alternatives = &found
 	}
-	p.Warnings, err = s.warnings(ctx, r.caller.OrganizationID, b.Practitioners, spans)
+	but := uuid.Nil
+	if asked.Moves != nil {
+		but = *asked.Moves
+	}
+	var err error
+	p.Warnings, err = s.warnings(ctx, r.caller.OrganizationID, asked.Practitioners, spans, but)
 	return p, err
 }

@@ -84,18 +84,21 @@ type request struct {
 	reservations []uuid.UUID // ids of those that it may make, by the places of the patients
 	session      uuid.UUID   // id of the one that it may write
 
-	booking    Booking
-	rule       string    // of a booking of a series: by which it recurs
-	partial    bool      // of a series: those that nothing stands against are booked
-	series     uuid.UUID // of a booking: the one that it makes, or is a part of
-	scope      Scope     // of a change or a cancellation
-	parts      []request // of what is asked for several appointments: for each of them
-	change     Change
-	completion Completion
-	reason     *string
-	transfer   *Transfer     // of a request of that kind
-	since      calendar.Date // likewise: the first day, also where the transfer leaves it open
-	settling   *settling     // of a request for appointments that a change of their authorization would strand
+	booking Booking
+	rule    string    // of a booking of a series: by which it recurs
+	partial bool      // of a series: those that nothing stands against are booked
+	series  uuid.UUID // of a booking: the one that it makes, or is a part of
+	scope   Scope     // of a change or a cancellation
+	parts   []request // of what is asked for several appointments: for each of them
+	change  Change
+	// unplaceable says why a part of a change of a series cannot have its new time: that
+	// day lacks it. nil where it can.
+	unplaceable *fault.Error
+	completion  Completion
+	reason      *string
+	transfer    *Transfer     // of a request of that kind
+	since       calendar.Date // likewise: the first day, also where the transfer leaves it open
+	settling    *settling     // of a request for appointments that a change of their authorization would strand
 }
 
 func (r request) key() scheduling.Key {

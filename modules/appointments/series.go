@@ -7,9 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -174,40 +172,10 @@ func (r request) partFor(named, member Appointment) request {
 	if member.ID == named.ID {
 		return part
 	}
-	part.change = r.change.forMember(named, member, r.zone)
+	part.change, part.unplaceable = r.change.differences(named).forMember(named, member, r.zone)
 	part.reservations = make([]uuid.UUID, len(r.reservations))
 	for i, id := range r.reservations {
 		part.reservations[i] = uuid.NewSHA1(id, member.ID[:]) // the same in every attempt
 	}
 	return part
-}
-
-// span returns what an appointment's time becomes by the change.
-func (c Change) span(s Span) Span {
-	c.Start.Apply(&s.Start)
-	c.End.Apply(&s.End)
-	return s
-}
-
-// forMember returns what a change of one appointment of a series means for another
-// one. A new time is the same new time of day, so many days later or earlier as the
-// named one moves, and as long; of others that were moved by themselves before too.
-// Everything else is the same for all.
-func (c Change) forMember(named, member Appointment, zone *time.Location) Change {
-	other := c
-	other.Match = ""
-	if !c.Start.Given && !c.End.Given {
-		return other
-	}
-	target := c.span(named.Span)
-	days := daysBetween(calendar.DateIn(named.Start, zone), calendar.DateIn(target.Start, zone))
-	date := calendar.DateIn(member.Start, zone).AddDays(days)
-	start := place(onDate(date, wallClock(target.Start, zone)), zone)
-	other.Start, other.End = patch.Set(start), patch.Set(start.Add(target.Length()))
-	return other
-}
-
-func daysBetween(from, to calendar.Date) int {
-	const day = 24 * time.Hour
-	return int(to.Time().Sub(from.Time()) / day)
 }

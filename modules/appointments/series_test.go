@@ -184,17 +184,19 @@ func TestScopesLeaveWhatHasBegunOrEnded(t *testing.T) {
 	require.Equal(t, 6, s.book.available[auth(ada, therapy)])
 }
 
-// TestScopesKeepTheTimeOfDay: each gets the new time of day on its own side of the
-// change of clocks on the 8th of March.
-func TestScopesKeepTheTimeOfDay(t *testing.T) {
+// TestASeriesKeepsItsTimeOfDayWhenClocksChange: each gets the new time of day on its
+// own side of the change of clocks on the 8th of March.
+func TestASeriesKeepsItsTimeOfDayWhenClocksChange(t *testing.T) {
 	t.Parallel()
 	named := Appointment{ID: uuid.New(), Span: wall(6, "15:00-16:00")}
 	member := Appointment{ID: uuid.New(), Span: wall(9, "10:00-10:15")}
 	to := wall(7, "16:30-18:00")
-	other := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Match: `"3"`}.forMember(named, member, zone)
+	other, refusal := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Match: `"3"`}.forMember(named, member, zone)
+	require.Nil(t, refusal)
 	require.Equal(t, wall(10, "16:30-18:00").utc(), other.span(member.Span).utc())
 	require.Empty(t, other.Match, "the version is that of the named one")
-	onlyNotes := Change{Notes: patch.Clear[string]()}.forMember(named, member, zone)
+	onlyNotes, refusal := Change{Notes: patch.Clear[string]()}.forMember(named, member, zone)
+	require.Nil(t, refusal)
 	require.False(t, onlyNotes.Start.Given || onlyNotes.End.Given)
 	require.Equal(t, 90*time.Minute, other.span(member.Span).Length())
 }

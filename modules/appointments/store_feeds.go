@@ -65,8 +65,8 @@ func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	return found[0], nil
 }
 
-// calendar returns what a feed tells of appointments that start within the span,
-// cancelled ones too, and nothing else of them. Indexes:
+// calendar returns what a feed tells of appointments that take place within the span, in
+// whole or in part, cancelled ones too, and nothing else of them. Indexes:
 // appointment_practitioners_by_start, appointment_patients_by_start.
 func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, error) {
 	tx, err := db.Handle(ctx)
@@ -74,7 +74,7 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 		return nil, err
 	}
 	const columns = `SELECT a.id, a.status, a.starts_at, a.ends_at, a.version, a.updated_at FROM `
-	const times = ` p.starts_at >= $3 AND p.starts_at < $4 ORDER BY a.starts_at, a.id`
+	const times = ` p.starts_at > $3::timestamptz - interval '24 hours' AND p.ends_at > $3 AND p.starts_at < $4 ORDER BY a.starts_at, a.id`
 	query := columns + `appointment_practitioners p JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
 		WHERE p.organization_id = $1 AND p.practitioner_id = $2 AND` + times
 	if f.PatientID != nil {

@@ -27,10 +27,12 @@ func (d Days) in(zone *time.Location) Span {
 	return s
 }
 
-// begun narrows a query to what begins within the span.
-func (s Span) begun(tx *gorm.DB) *gorm.DB {
+// narrow narrows a query to what takes place within the span, in whole or in part, so
+// that what crosses midnight is on both days. Nothing is longer than [MaxLength], which
+// bounds how far back an index by start is read.
+func (s Span) narrow(tx *gorm.DB) *gorm.DB {
 	if !s.Start.IsZero() {
-		tx = tx.Where("starts_at >= ?", s.Start)
+		tx = tx.Where("ends_at > ? AND starts_at > ?", s.Start, s.Start.Add(-MaxLength))
 	}
 	if !s.End.IsZero() {
 		tx = tx.Where("starts_at < ?", s.End)
@@ -46,7 +48,7 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	if err != nil {
 		return nil, err
 	}
-	tx = within.begun(tx).Where("version > 0") // as the index says
+	tx = within.narrow(tx).Where("version > 0") // as the index says
 	if f.SeriesID != uuid.Nil {
 		tx = tx.Where("series_id = ?", f.SeriesID)
 	}
@@ -64,7 +66,7 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 		if err != nil {
 			return nil, err
 		}
-		taking := within.begun(handle.Table(part.table).Select("appointment_id").Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
+		taking := within.narrow(handle.Table(part.table).Select("appointment_id").Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
 		tx = tx.Where("id IN (?)", taking)
 	}
 	var rows, found []Appointment

@@ -42,7 +42,7 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	if err != nil {
 		return nil, err
 	}
-	tx = within.begun(tx)
+	tx = within.narrow(tx)
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}

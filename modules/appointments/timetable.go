@@ -99,8 +99,11 @@ const maxOpeningDays = 31
 // OpeningsQuery asks for openings of a practitioner.
 type OpeningsQuery struct {
 	PractitionerID uuid.UUID
-	First, Last    calendar.Date // at most 31 days; the past has no openings
+	First, Last    calendar.Date // on which they start; at most 31 days; the past has no openings
 	Length, Step   time.Duration // whole minutes
+	// AppointmentID is an appointment that is to move, so that it does not stand in its
+	// own way; zero: none.
+	AppointmentID uuid.UUID
 }
 
 // Openings are free times of a practitioner.
@@ -110,8 +113,9 @@ type Openings struct {
 }
 
 // Openings returns the times at which the practitioner could be booked: within
-// their hours and beside their appointments, in the order of their starts. Refusals:
-// [ErrNoPractitioner], [fault.ErrInvalid] for days that cannot be.
+// their hours and beside their appointments, in the order of their starts. One that
+// starts late on the last day may end on the next. Refusals: [ErrNoPractitioner],
+// [ErrNotFound] for the appointment, [fault.ErrInvalid] for days that cannot be.
 func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -133,10 +137,13 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: q.PractitionerID}
 	return db.Snapshot(ctx, s.database, "openings.find", func(ctx context.Context) (Openings, error) {
 		t, err := s.timetable(ctx, key)
+		if err == nil && q.AppointmentID != uuid.Nil {
+			err = s.requireAppointment(ctx, q.AppointmentID)
+		}
 		if err != nil || !t.Known() || window.empty() {
 			return Openings{Known: t.Known()}, err
 		}
-		busy, err := s.busy(ctx, key, t.reach(window))
+		busy, err := s.busy(ctx, key, t.reach(window.longer(q.Length)), q.AppointmentID)
 		return Openings{true, t.openings(zone, window, busy, q.Length, q.Step)}, err
 	})
 }
@@ -148,9 +155,28 @@ func (a Availability) reach(s Span) Span {
 	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
 }
 
-// busy returns the practitioner's appointments that overlap the span.
-func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span) ([]Span, error) {
+// requireAppointment returns [ErrNotFound] where the caller's organization has no such
+// appointment, or it is out of the caller's reach.
+func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
+		return err
+	}
+	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: id}
+	found, err := s.store.several(ctx, []scheduling.Key{key})
+	if _, ok := found[key]; err == nil && !ok {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// busy returns the practitioner's appointments that overlap the span, but for one.
+func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span, but uuid.UUID) ([]Span, error) {
 	found, err := s.store.slots(ctx, needs{staff: map[scheduling.Key][]Span{practitioner: {within}}})
+	found.without(but)
 	var spans []Span
 	for _, slot := range found[practitioner] {
 		spans = append(spans, slot.Span)

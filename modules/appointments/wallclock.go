@@ -22,6 +22,9 @@ func (s Span) common(other Span) Span {
 	return s
 }
 
+// longer returns the span with a later end.
+func (s Span) longer(by time.Duration) Span { return Span{s.Start, s.End.Add(by)} }
+
 func (s Span) empty() bool { return !s.Start.Before(s.End) }
 
 // A wall-clock time is what a clock on the wall shows, without a zone. Here it is

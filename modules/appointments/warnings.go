@@ -27,8 +27,11 @@ type Warning struct {
 
 // warnings tells which of the times, each being that of an appointment, are outside
 // the practitioners' hours, or closer to another of their appointments than their
-// buffers ask. Of practitioners of whom nothing is said there is nothing to warn of.
-func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span) ([]Warning, error) {
+// buffers ask. Of practitioners of whom nothing is said there is nothing to warn of. One
+// appointment may be left out: the one that is to move to the times.
+func (s *Service) warnings(
+	ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span, but uuid.UUID,
+) ([]Warning, error) {
 	told, err := s.practitionersTold(ctx, organization)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,7 @@ func (s *Service) warnings(ctx context.Context, organization uuid.UUID, practiti
 			}
 		}
 		near, err := s.store.slots(ctx, asked)
+		near.without(but)
 		var all []Warning
 		for _, key := range keys {
 			for _, span := range spans {

@@ -127,6 +127,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 		if err := removeUnconfirmed(ctx, s.now().Add(-enrolmentTime)); err != nil {
 			return struct{}{}, err
 		}
+		if err := removeLinkRequests(ctx, s.now()); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, removeSignIns(ctx, s.now(), s.now().Add(-keepPlaces))
 	}, db.AllOrganizations())
 	return err

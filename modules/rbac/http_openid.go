@@ -39,8 +39,13 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
 			Name: "exchangeSignInCode", Summary: "Sign in with a code",
-			Description: "Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives.",
-			Refusals:    []*fault.Error{ErrCodeUsed}, ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
+			Description: "Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives. " +
+				"The first time that an existing account comes from the provider, its owner confirms it: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` where there is a second factor, signs in. For that the code is good for ten minutes. Another administrator can confirm it instead, at `POST /identity-provider/link-requests/{id}/confirm`; then the person signs in once more.",
+			Refusals: []*fault.Error{
+				ErrCodeUsed, ErrLinkUnconfirmed, ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
+				ErrSignInDelayed, ErrSignInBusy,
+			},
+			ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
 		},
 		{
 			Method: http.MethodGet, Path: pathProvider, Permission: identityProviderManage,
@@ -51,13 +56,14 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: pathProvider, Permission: identityProviderManage,
 			Name: "setIdentityProvider", Summary: "Enter or change the identity provider",
-			Description: "The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown.",
-			Refusals:    []*fault.Error{ErrNoAddress}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
+			Description: "The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown. " +
+				"Whoever runs the provider can sign in as anybody whom it recognizes, so this takes every permission that any enabled user or open invitation of the organization has. Another `issuer` or `clientId` ends all links and sign-ins that were made with the former one. Administrators are told by an `identity-provider.changed` event.",
+			Refusals: []*fault.Error{ErrNoAddress, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
 		},
 		{
 			Method: http.MethodDelete, Path: pathProvider, Permission: identityProviderManage,
 			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
-			Description: "People sign in with e-mail and password from now on, if they have one.",
+			Description: "People sign in with e-mail and password from now on, if they have one. All links and sign-ins that were made with the provider end.",
 			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
 		},
 	}
@@ -113,10 +119,13 @@ func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx
 type exchangeRequest struct {
 	Code     string `json:"code" validate:"required,max=200"`
 	Verifier string `json:"verifier" validate:"required,min=43,max=128"` // RFC 7636, section 4.1
+	// Password and SecondFactorCode confirm the first sign-in of an account with the identity provider.
+	Password         string `json:"password"`
+	SecondFactorCode string `json:"secondFactorCode" validate:"max=40"`
 }
 
 func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (signInBody, error) {
-	signed, err := s.ExchangeCode(ctx, in.Code, in.Verifier)
+	signed, err := s.ExchangeCode(ctx, CodeExchange(in))
 	if err != nil {
 		return signInBody{}, err
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +18,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/trail"
 )
 
 // The refusals of a sign-in with an identity provider.
@@ -88,9 +86,11 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 // FinishOpenID takes back a browser that comes from the identity provider, and
 // returns a code for [Service.ExchangeCode]. It needs no caller. The user is whom
 // the provider has recognized before by the same subject, or, the first time, who
-// has the address that the provider has verified; only of that organization. A new
-// one is made only where an invitation to that address is open, with its roles. Errors: [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized],
-// [ErrNoProvider], [ErrProviderUnavailable].
+// has the address that the provider has verified; only of that organization. That first
+// time the code is for a link request, see [Service.ExchangeCode]. A new user is made
+// only where an invitation to that address is open, with its roles. Errors:
+// [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider],
+// [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	return limited(ctx, s, failedProvider, networkSource(ctx), func() (string, error) { return s.finishOpenID(ctx, carried, with) })
 }
@@ -164,46 +164,26 @@ func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (Ident
 	return p, settings, nil
 }
 
-// recognize finds the user and makes a code, or says why nobody is let in.
-func (s *Service) recognize(ctx context.Context, p IdentityProvider, person openid.Person, challenge string) (u User, reason, code string, err error) {
+// recognition is a person whom an identity provider has recognized, with the code that their page exchanges.
+type recognition struct {
+	provider  IdentityProvider
+	person    openid.Person
+	challenge string
+	code      [sha256.Size]byte // the hash of the code
+	id        uuid.UUID         // of a user, or of a link request, that is created
+	now       time.Time
+}
+
+// recognize finds the user and makes a code, or returns a reason why nobody is let in.
+func (s *Service) recognize(
+	ctx context.Context, p IdentityProvider, person openid.Person, challenge string,
+) (u User, reason, code string, err error) {
 	ctx = identity.With(ctx, identity.System(p.OrganizationID))
 	random := rand.Text()
-	now, id := s.now(), s.newID()
-	reason, err = db.Serializable(ctx, s.database, "user.open-id", func(ctx context.Context) (string, error) {
-		known := true
-		u, err = userOfSubject(ctx, p.Issuer, person.Subject)
-		if db.IsNotFound(err) {
-			known = false
-			if !person.Verified {
-				return "unverified", nil
-			}
-			u, err = userOfAddress(ctx, p.Issuer, canonicalEmail(person.Email))
-		}
-		if db.IsNotFound(err) {
-			u, err = s.acceptVerified(ctx, id, canonicalEmail(person.Email), now)
-		}
-		switch {
-		case errors.Is(err, ErrInvitationNotFound):
-			return "unknown", nil
-		case err != nil:
-			return "", err
-		case u.out() != "":
-			return u.out(), nil
-		case slices.Contains(u.Roles, SuperAdmin):
-			// An organization's administrators choose its provider, which could say of
-			// anybody that they are this one.
-			return "super-admin", nil
-		}
-		if !known {
-			if err := insertSubject(ctx, subjectRow{p.OrganizationID, p.Issuer, person.Subject, u.ID, now}); err != nil {
-				return "", err
-			}
-			if err := s.recordLink(ctx, u, now); err != nil {
-				return "", err
-			}
-		}
-		hash := sha256.Sum256([]byte(random))
-		return "", insertCode(ctx, codeRow{p.OrganizationID, hash[:], u.ID, challenge, now.Add(codeTime)}, now)
+	r := recognition{p, person, challenge, sha256.Sum256([]byte(random)), s.newID(), s.now()}
+	reason, err = db.Serializable(ctx, s.database, "user.open-id", func(ctx context.Context) (why string, err error) {
+		u, why, err = s.admit(ctx, r)
+		return why, err
 	})
 	if errors.Is(err, ErrEmailTaken) { // invited here, and a user elsewhere
 		u, reason, err = User{}, "email-taken", nil
@@ -211,55 +191,73 @@ func (s *Service) recognize(ctx context.Context, p IdentityProvider, person open
 	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
 }
 
-// ExchangeCode gives what a sign-in gives for a code of [Service.FinishOpenID], once,
-// to whoever knows what the challenge of the sign-in was made of. It needs no caller.
-// The error is [ErrCodeUsed].
-func (s *Service) ExchangeCode(ctx context.Context, code, verifier string) (SignedIn, error) {
-	return limited(ctx, s, failedProvider, networkSource(ctx), func() (SignedIn, error) { return s.exchangeCode(ctx, code, verifier) })
+// admit stores the code of whoever was recognized, in the transaction of the context: for a sign-in where the account
+// is linked to the provider, or was just created from an invitation, and for a link request where it is not.
+func (s *Service) admit(ctx context.Context, r recognition) (u User, reason string, err error) {
+	current, err := takeProvider(ctx)
+	if err != nil && !errors.Is(err, ErrNoProvider) {
+		return User{}, "", err
+	}
+	if err != nil || !current.isSame(r.provider) {
+		return User{}, "provider-changed", nil
+	}
+	u, err = userOfSubject(ctx, r.provider.Issuer, r.person.Subject)
+	if db.IsNotFound(err) {
+		return s.admitUnlinked(ctx, r)
+	}
+	if err != nil {
+		return User{}, "", err
+	}
+	if reason := u.unlinkable(); reason != "" {
+		return u, reason, nil
+	}
+	return u, "", s.insertCode(ctx, r, u)
 }
 
-func (s *Service) exchangeCode(ctx context.Context, code, verifier string) (SignedIn, error) {
-	const ofOrganization = 22 // base64 of 16 bytes
-	if len(code) <= ofOrganization {
-		return SignedIn{}, ErrCodeUsed.Because(errGuess)
+// admitUnlinked is admit for a subject that is not linked to any account.
+func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, string, error) {
+	if !r.person.Verified {
+		return User{}, "unverified", nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(code[:ofOrganization])
-	organization, idErr := uuid.FromBytes(raw)
-	if err != nil || idErr != nil || organization == uuid.Nil {
-		return SignedIn{}, ErrCodeUsed.Because(errGuess)
+	email, ok := parseEmail(r.person.Email)
+	if !ok {
+		return User{}, "address", nil
 	}
-	inside := identity.With(ctx, identity.System(organization))
-	hash := db.Hash(sha256.Sum256([]byte(code[ofOrganization:])))
-	refresh := newRefreshToken()
-	var in signIn
-	user, err := db.Serializable(inside, s.database, "user.exchange-code", func(ctx context.Context) (*User, error) {
-		row, err := takeCode(ctx, hash)
-		made := sha256.Sum256([]byte(verifier))
-		challenge := base64.RawURLEncoding.EncodeToString(made[:])
-		if err != nil || !s.now().Before(row.ExpiresAt) || subtle.ConstantTimeCompare([]byte(challenge), []byte(row.Challenge)) != 1 {
-			return nil, err // the code is gone in either case
-		}
-		u, err := takeUser(ctx, row.UserID)
-		if err != nil || u.out() != "" {
-			return nil, err
-		}
-		in = s.begin(u, trail.Address(ctx), s.throttle.place(u.Email, trail.Address(ctx)))
-		in.ByProvider = true
-		return &u, insertSignIn(ctx, in, refresh)
-	})
+	u, err := userOfAddress(ctx, r.provider.Issuer, email)
+	if db.IsNotFound(err) {
+		return s.admitInvited(ctx, r, email)
+	}
 	if err != nil {
-		return SignedIn{}, err
+		return User{}, "", err
 	}
-	if user == nil {
-		// In no organization's trail: anybody can name one.
-		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("a sign-in was refused")
-		return SignedIn{}, ErrCodeUsed.Because(errGuess)
+	if reason := u.unlinkable(); reason != "" {
+		return u, reason, nil
 	}
-	if err := s.noteOpenID(ctx, *user, ""); err != nil {
-		return SignedIn{}, err
+	until := r.now.Add(attemptTime)
+	return u, "", s.requestLink(byThemselves(ctx, u), LinkRequest{
+		OrganizationID: u.OrganizationID, ID: r.id, Issuer: r.provider.Issuer, Subject: r.person.Subject, UserID: u.ID,
+		RequestedAt: r.now, ExpiresAt: r.now.Add(linkRequestTime),
+		CodeHash: r.code[:], Challenge: &r.challenge, CodeExpiresAt: &until,
+	}, u)
+}
+
+// admitInvited is admit for the address of an open invitation. Nothing needs to be confirmed: the account is new.
+func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (User, string, error) {
+	u, err := s.acceptVerified(ctx, r.id, email, r.now)
+	if errors.Is(err, ErrInvitationNotFound) {
+		return User{}, "unknown", nil
 	}
-	s.logger.WithFields(userFields("signed_in", *user)).Info("a user has signed in")
-	return s.issue(*user, in, refresh)
+	if err != nil {
+		return User{}, "", err
+	}
+	if err := s.link(byThemselves(ctx, u), u, r.provider.Issuer, r.person.Subject, r.now); err != nil {
+		return User{}, "", err
+	}
+	return u, "", s.insertCode(ctx, r, u)
+}
+
+func (s *Service) insertCode(ctx context.Context, r recognition, u User) error {
+	return insertCode(ctx, codeRow{u.OrganizationID, r.code[:], u.ID, r.challenge, r.now.Add(codeTime)}, r.now)
 }
 
 func (s *Service) logProvider(organization uuid.UUID, err error) {

@@ -37,6 +37,12 @@ type IdentityProvider struct {
 	UpdatedAt      time.Time
 
 	sealedSecret []byte
+	setBy        *uuid.UUID // who chose issuer and client; nil: unknown
+}
+
+// isSame reports whether the other is the same client of the same provider: then links and sign-ins go on.
+func (p IdentityProvider) isSame(other IdentityProvider) bool {
+	return p.Issuer == other.Issuer && p.ClientID == other.ClientID
 }
 
 // Revision returns the version, which the API gives as ETag.
@@ -57,9 +63,11 @@ func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
 }
 
 // SetProvider enters the identity provider of the caller's organization, or changes
-// it, once it has answered: the provider is asked before anything is written. Whoever
-// a former provider has recognized, the next one must recognize anew. Errors:
-// [fault.ErrInvalid], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
+// it, once it has answered: the provider is asked before anything is written. The
+// provider can claim that anybody in the organization has signed in, so the caller must
+// hold every permission of every user whom it could recognize. Another issuer or client
+// ends the links and the sign-ins that the former one made. Errors: [fault.ErrInvalid],
+// [ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
 func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -79,7 +87,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 		sealedSecret: s.providerSecrets.Seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
 	}
 	return db.Serializable(ctx, s.database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
-		if _, err := s.callerHolds(ctx, identityProviderManage); err != nil {
+		if err := s.mayChooseProvider(ctx); err != nil {
 			return IdentityProvider{}, err
 		}
 		before, err := takeProvider(ctx)
@@ -91,15 +99,67 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 		}
 		after := set
 		after.Version, after.UpdatedAt = before.Version+1, s.now()
-		after.CreatedAt = before.CreatedAt
+		after.CreatedAt, after.setBy = before.CreatedAt, before.setBy
 		if before.Version == 0 {
 			after.CreatedAt = after.UpdatedAt
+		}
+		if !after.isSame(before) || after.setBy == nil {
+			after.setBy = &caller.UserID
 		}
 		if err := putProvider(ctx, after); err != nil {
 			return IdentityProvider{}, err
 		}
-		return after, s.recordProvider(ctx, "identity-provider.set", before, after)
+		return after, s.replaceProvider(ctx, "identity-provider.set", before, after)
 	})
+}
+
+// mayChooseProvider returns [ErrBeyondOwn] unless the caller holds every permission of every user whom a provider of
+// the organization could recognize, at this moment or by an open invitation.
+func (s *Service) mayChooseProvider(ctx context.Context) error {
+	mine, err := s.callerHolds(ctx, identityProviderManage)
+	if err != nil {
+		return err
+	}
+	roles, err := recognizableRoles(ctx, s.now())
+	if err != nil {
+		return err
+	}
+	theirs, err := heldBy(ctx, roles)
+	if err != nil {
+		return err
+	}
+	return mine.covers(theirs)
+}
+
+// replaceProvider records and publishes a change of the provider, in the transaction of the context. Where after is
+// another client or none, it ends what before has made: links, link requests, codes and sign-ins, whose access tokens
+// every instance refuses.
+func (s *Service) replaceProvider(ctx context.Context, action string, before, after IdentityProvider) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	var ended providerTraces
+	if !after.isSame(before) {
+		if ended, err = deleteProviderTraces(ctx, nil, now); err != nil {
+			return err
+		}
+		if err := s.announceEnded(ctx, caller.OrganizationID, ended.signIns, now); err != nil {
+			return err
+		}
+	}
+	if err := s.recordProvider(ctx, action, before, after); err != nil {
+		return err
+	}
+	shown := after
+	if after.Version == 0 {
+		shown = before
+	}
+	return s.publishProvider(ctx, shown, ProviderChange{
+		Issuer: shown.Issuer, ClientID: shown.ClientID, ChangedBy: caller.UserID, Removed: after.Version == 0,
+		EndedLinks: ended.links, EndedSignIns: len(ended.signIns),
+	}, now)
 }
 
 // checkProvider asks whether there is a provider.
@@ -117,7 +177,8 @@ func (s *Service) checkProvider(ctx context.Context, issuer string) error {
 }
 
 // RemoveProvider takes the identity provider away: people sign in with passwords, if
-// they have one. Errors: [ErrNoProvider], [patch.ErrStale], [identity.ErrPeopleOnly].
+// they have one. Its links and the sign-ins that it made end. It takes no more than the
+// permission, so that whoever distrusts a provider can stop it. Errors: [ErrNoProvider], [patch.ErrStale], [identity.ErrPeopleOnly].
 func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -137,7 +198,7 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 		if err := deleteProvider(ctx); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordProvider(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
+		return struct{}{}, s.replaceProvider(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		_, err := takeProvider(ctx)
 		if errors.Is(err, ErrNoProvider) {

@@ -67,6 +67,7 @@ type Service struct {
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	audit     Audit
+	events    Events
 	logger    logrus.FieldLogger
 	passwords *hasher
 	keys      keyring
@@ -99,6 +100,7 @@ type Dependencies struct {
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
 	Audit    Audit
+	Events   Events
 	Logger   logrus.FieldLogger
 	// Secret signs access tokens: at least [MinSecret] bytes.
 	Secret []byte
@@ -154,6 +156,7 @@ func New(d Dependencies) *Service {
 		clock:       d.Clock,
 		newID:       d.NewID,
 		audit:       d.Audit,
+		events:      d.Events,
 		logger:      d.Logger,
 		passwords:   newHasher(d.Quick),
 		keys:        keys,

@@ -19,6 +19,7 @@ type providerRow struct {
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	SetBy          *uuid.UUID
 }
 
 // TableName names the table for gorm.
@@ -36,7 +37,7 @@ func takeProvider(ctx context.Context) (IdentityProvider, error) {
 	if db.IsNotFound(err) {
 		return IdentityProvider{}, ErrNoProvider
 	}
-	return IdentityProvider{r.OrganizationID, r.Issuer, r.ClientID, r.Version, r.CreatedAt, r.UpdatedAt, r.ClientSecret}, err
+	return IdentityProvider{r.OrganizationID, r.Issuer, r.ClientID, r.Version, r.CreatedAt, r.UpdatedAt, r.ClientSecret, r.SetBy}, err
 }
 
 func putProvider(ctx context.Context, p IdentityProvider) error {
@@ -45,7 +46,7 @@ func putProvider(ctx context.Context, p IdentityProvider) error {
 		return err
 	}
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&providerRow{
-		p.OrganizationID, p.Issuer, p.ClientID, p.sealedSecret, p.Version, p.CreatedAt, p.UpdatedAt,
+		p.OrganizationID, p.Issuer, p.ClientID, p.sealedSecret, p.Version, p.CreatedAt, p.UpdatedAt, p.setBy,
 	}).Error
 }
 
@@ -64,6 +65,7 @@ type subjectRow struct {
 	Subject        string    `gorm:"primaryKey"`
 	UserID         uuid.UUID
 	LinkedAt       time.Time
+	ConfirmedBy    *uuid.UUID
 }
 
 // TableName names the table for gorm.

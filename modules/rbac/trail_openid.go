@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -44,14 +43,6 @@ type signedInBy struct {
 }
 
 const methodOpenID = "oidc"
-
-// recordLink keeps that a provider has recognized a user for the first time.
-func (s *Service) recordLink(ctx context.Context, u User, at time.Time) error {
-	return s.audit.Record(ctx, []trail.Event{{
-		OrganizationID: u.OrganizationID, ActorID: u.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-		Action: "user.link-provider", SubjectType: "user", SubjectID: u.ID, OccurredAt: at,
-	}})
-}
 
 // noteOpenID keeps that somebody has signed in with a provider, or was refused for
 // the reason.

@@ -15,6 +15,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // Config says how to open a database.
@@ -97,7 +99,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 const connectTimeout = 5 * time.Second
 
 func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.Pool, error) {
-	settings, err := pgxpool.ParseConfig(c.URL)
+	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
 	}

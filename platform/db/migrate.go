@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"omnirapeutic/platform/db/pgurl"
 )
 
 //go:embed migrations/*.sql
@@ -46,29 +48,32 @@ type Migration struct {
 	AppliedAt time.Time // zero where it is not applied
 }
 
-// Up applies what is missing, then the privileges of the program's role. Of
-// several programs that migrate at once, one does and the others wait.
+// Up applies the missing migrations, then the privileges of the program's role
+// where they differ from what they should be. Of several programs that migrate at
+// once, one does and the others wait. The error is an *[OwnerError] where the role
+// of OwnerURL may not change the schema.
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
-		if _, err := p.Up(ctx); err != nil {
-			return err
+		applied, err := p.Up(ctx)
+		if err != nil {
+			return m.explain(ctx, owner, err)
 		}
-		return m.grant(ctx, owner)
+		return m.explain(ctx, owner, m.grant(ctx, owner, len(applied) > 0))
 	})
 }
 
 // Down takes the newest migration back.
 func (m Migrator) Down(ctx context.Context) error {
-	return m.with(ctx, func(_ *sql.DB, p *goose.Provider) error {
+	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		_, err := p.Down(ctx)
-		return err
+		return m.explain(ctx, owner, err)
 	})
 }
 
 // Status lists all migrations in their order.
 func (m Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var all []Migration
-	err := m.with(ctx, func(_ *sql.DB, p *goose.Provider) error {
+	err := m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		found, err := p.Status(ctx)
 		for _, s := range found {
 			all = append(all, Migration{
@@ -76,13 +81,13 @@ func (m Migrator) Status(ctx context.Context) ([]Migration, error) {
 				Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt,
 			})
 		}
-		return err
+		return m.explain(ctx, owner, err)
 	})
 	return all, err
 }
 
 func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) error) error {
-	settings, err := pgx.ParseConfig(m.OwnerURL)
+	settings, err := pgurl.Parse(m.OwnerURL)
 	if err != nil {
 		return errURL
 	}
@@ -95,29 +100,46 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	if err := owner.PingContext(ctx); err != nil {
 		return &UnavailableError{Operation: "migrate", cause: err}
 	}
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return err
-	}
 	files := m.FS
 	if files == nil {
 		files = Migrations()
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
-	return fn(owner, p)
+	return locked(ctx, owner, func() error { return fn(owner, p) })
 }
 
-// grant gives the program's role what it needs and no more.
-func (m Migrator) grant(ctx context.Context, owner *sql.DB) error {
-	var apart bool
-	err := owner.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND rolname <> current_user)`, m.AppRole).Scan(&apart)
-	if err != nil || !apart {
+// lockInterval is how often a waiting migrator asks for the lock. It asks instead
+// of waiting in the database: a statement that waits would hold up CREATE INDEX
+// CONCURRENTLY.
+const lockInterval = 100 * time.Millisecond
+
+// locked runs fn while no other migrator runs, of this program or of one that
+// leaves the locking to goose: the lock is the same.
+func locked(ctx context.Context, owner *sql.DB, fn func() error) error {
+	connection, err := owner.Conn(ctx)
+	if err != nil {
 		return err
 	}
-	_, err = owner.ExecContext(ctx, strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize()))
+	defer connection.Close() //nolint:errcheck // owner is closed afterwards, which ends the session and its lock
+	for {
+		var held bool
+		if err := connection.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, lock.DefaultLockID).Scan(&held); err != nil {
+			return fmt.Errorf("take the lock of migrations: %w", err)
+		}
+		if held {
+			break
+		}
+		if err := sleep(ctx, lockInterval); err != nil {
+			return fmt.Errorf("another program migrates: %w", err)
+		}
+	}
+	err = fn()
+	unlocking, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID) // otherwise the end of the session unlocks
 	return err
 }
 

@@ -3,7 +3,7 @@ package db
 import (
 	"errors"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // errURL has no cause: the parser's text repeats what it was given.
@@ -12,7 +12,7 @@ var errURL = errors.New("cannot be understood: it must be like postgres://user@h
 // RoleOf returns whom a database URL, in either form of libpq, connects as. The
 // error says that the URL cannot be used, and repeats nothing of it.
 func RoleOf(url string) (string, error) {
-	c, err := pgxpool.ParseConfig(url)
+	c, err := pgurl.ParsePool(url)
 	if err != nil {
 		return "", errURL
 	}

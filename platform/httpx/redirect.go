@@ -16,8 +16,8 @@ type Redirect struct {
 }
 
 // AnyQuery lets a request have query parameters that the endpoint, in whose In it is
-// embedded, does not know, and ignores them: for addresses that somebody else's
-// server leads to, who may add what they like.
+// embedded, does not know, and ignores them: for addresses to which another server
+// leads, or which other programs keep, and to which they may add what they like.
 type AnyQuery struct{}
 
 // HandleRedirect adapts a function to an [Endpoint] that answers with 302 Found, for

@@ -7,23 +7,32 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
 )
 
-// account is who the server runs as. PostgreSQL refuses to run as root, so root
-// runs it as somebody else.
+// account is the operating system's user that the server runs as. PostgreSQL
+// refuses to run as root, so root runs it as another user.
 type account struct {
 	name     string
 	uid, gid int
-	other    bool // not the user that this program runs as
+	other    bool   // not the user that this program runs as
+	shared   string // why other programs may run as it too; "" for an account of its own
 }
 
+// ownAccount is the name of the account that is made for the server alone.
+const ownAccount = "omnirapeutic"
+
 // serverAccount returns the current user, or where that is root an unprivileged
-// user with an entry in the passwd file, which initdb asks for.
-func serverAccount() (account, error) {
+// user with an entry in the passwd file, which initdb asks for. A cluster that
+// exists in the folder keeps the account that owns it.
+func serverAccount(dir string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	names := accountNames(dir)
+	for _, name := range names {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
@@ -33,9 +42,46 @@ func serverAccount() (account, error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return account{}, err
 		}
-		return account{name: name, uid: uid, gid: gid, other: true}, nil
+		return account{name: name, uid: uid, gid: gid, other: true, shared: sharedBecause(name)}, nil
 	}
-	return account{}, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+	return account{}, fmt.Errorf("PostgreSQL does not run as root, and there is no user to run it as (%s): create one with %s",
+		strings.Join(names, ", "), createAccount)
+}
+
+// accountNames returns the accounts that root's server may run as, the best first.
+func accountNames(dir string) []string {
+	if info, err := os.Stat(filepath.Join(dir, "cluster")); err == nil {
+		if owner := ownerOf(info); owner != "" {
+			return []string{owner}
+		}
+	}
+	return []string{ownAccount, "postgres", "nobody"}
+}
+
+// createAccount is how an administrator creates the server's own account.
+const createAccount = "useradd --system --no-create-home --shell /usr/sbin/nologin " + ownAccount
+
+func sharedBecause(name string) string {
+	switch name {
+	case "postgres":
+		return "other PostgreSQL servers of this machine run as it and can read the data"
+	case "nobody":
+		return "any service of this machine may run as it and can read the data"
+	}
+	return ""
+}
+
+// warn logs that the account is not the server's own, and how to change that.
+func (a account) warn(o Options) {
+	if a.shared == "" || o.Volatile {
+		return
+	}
+	remedy := "create an account of its own with: " + createAccount
+	if exists(filepath.Join(o.Dir, "cluster")) {
+		remedy += fmt.Sprintf("; then, while the program is stopped: chown -R %s: %s", ownAccount, o.Dir)
+	}
+	o.Logger.WithFields(logrus.Fields{"event": "postgres_shared_account", "account": a.name}).
+		Warnf("the private PostgreSQL runs as %s: %s; %s", a.name, a.shared, remedy)
 }
 
 // makeDir makes the folder for the account, with the folders above it, and

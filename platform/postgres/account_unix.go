@@ -4,6 +4,8 @@ package postgres
 
 import (
 	"io/fs"
+	"os/user"
+	"strconv"
 	"syscall"
 )
 
@@ -24,6 +26,19 @@ func (a account) maySearch(dir string, info fs.FileInfo) bool {
 	default:
 		return mode&0o001 != 0
 	}
+}
+
+// ownerOf returns the name of a file's owner, "" where it is root or has no name.
+func ownerOf(info fs.FileInfo) string {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return ""
+	}
+	u, err := user.LookupId(strconv.Itoa(int(owner.Uid)))
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 // owns reports whether the account, or root, owns the file.

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
+
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // cluster is a PostgreSQL data directory with what is needed to start it.
@@ -36,7 +38,7 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	c.binaries, err = newFinder(filepath.Join(o.Dir, "binaries")).find(ctx, o.Bin, made)
+	c.binaries, err = newFinder(o.Binaries, filepath.Join(o.Dir, "binaries")).findOrFetch(ctx, o.Bin, made, o.fetch())
 	if err != nil {
 		return c, err
 	}
@@ -164,7 +166,7 @@ func (c *cluster) command(ctx context.Context, program string, arguments ...stri
 
 // makeRoles makes the roles and the database where they are missing.
 func (c *cluster) makeRoles(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, c.url(superuser, "postgres"))
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,6 +205,15 @@ func (c *cluster) roleStatement(role, also string) string {
 	return fmt.Sprintf(`DO $$ BEGIN
 		IF EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') THEN ALTER ROLE %[1]s %[2]s;
 		ELSE CREATE ROLE %[1]s %[2]s; END IF; END $$`, role, options)
+}
+
+// connect connects as the superuser.
+func (c *cluster) connect(ctx context.Context) (*pgx.Conn, error) {
+	settings, err := pgurl.Parse(c.url(superuser, "postgres"))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, settings)
 }
 
 // logTail returns the last lines of the server's log.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/db/pgurl/pgurltest"
 	"omnirapeutic/platform/postgres"
 )
 
@@ -38,6 +39,26 @@ func TestProgramIsKilled(t *testing.T) {
 	eventually(t, "the server stops by itself", func() bool { return missing(pidFile(dir)) })
 	require.Contains(t, readLog(t, dir), "received fast shutdown request")
 	require.Contains(t, readLog(t, dir), "database system is shut down")
+}
+
+func TestVariablesOfLibpqDoNotReachThePrivateServer(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	var environment []string
+	for name, value := range pgurltest.Hostile {
+		environment = append(environment, name+"="+value)
+	}
+	c := startProgram(t, dir, nil, environment...)
+	require.Empty(t, c.Failure, "the cluster is created, started and reached")
+	server, err := os.ReadFile("/proc/" + strconv.Itoa(postmaster(t, dir)) + "/environ")
+	if err == nil { // Linux
+		for _, variable := range environment {
+			require.NotContains(t, "\x00"+string(server), "\x00"+variable+"\x00")
+		}
+	}
+	require.Equal(t, "UTC", value[string](t, c.App, "SHOW timezone"))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
 }
 
 func TestProgramIsKilledAndStartedAtOnce(t *testing.T) {
@@ -269,8 +290,10 @@ func credential(t testing.TB, name string) *syscall.Credential {
 // credentialOfServer returns the user that root's server is to run as.
 func credentialOfServer(t testing.TB) *syscall.Credential {
 	t.Helper()
-	if _, err := user.Lookup("postgres"); err == nil {
-		return credential(t, "postgres")
+	for _, name := range []string{"omnirapeutic", "postgres"} {
+		if _, err := user.Lookup(name); err == nil {
+			return credential(t, name)
+		}
 	}
 	return credential(t, "nobody")
 }

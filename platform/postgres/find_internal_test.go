@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,10 +63,65 @@ func TestFinderFindsNothing(t *testing.T) {
 		pattern, "/nowhere/*/bin", "the folders of PATH", "found " + old + ", but: PostgreSQL 14 is too old",
 	}, none.Looked)
 
-	none.npm = false
-	require.NotContains(t, none.Error(), "npm")
-	none.npm = true
-	require.Contains(t, none.Error(), "omnirapeutic postgres fetch")
+	require.NotContains(t, none.Error(), "fetch")
+	none.Fetch = errors.New("the registry does not answer")
+	require.ErrorContains(t, none, "were not fetched: the registry does not answer")
+	require.ErrorContains(t, none, "postgres fetch", "and how to try again")
+}
+
+func TestBinariesAreFetchedOnlyWhereNoneFit(t *testing.T) {
+	t.Parallel()
+	for name, it := range map[string]struct {
+		installed []string
+		given     bool // in OMNI_POSTGRES_BIN
+		want      int
+		fetches   bool
+		found     int // 0 where that is an error
+	}{
+		"nothing is installed":                          {nil, false, 0, true, 18},
+		"one is installed":                              {[]string{"15.18"}, false, 0, false, 15},
+		"the cluster was made by a fetched one":         {[]string{"15.18"}, false, 18, true, 18},
+		"the cluster's version is installed":            {[]string{"15.18"}, false, 15, false, 15},
+		"the cluster's version cannot be fetched":       {nil, false, 16, false, 0},
+		"another one is installed than the cluster's":   {[]string{"15.18"}, false, 16, false, 15}, // the caller refuses it
+		"one that is too old is installed":              {[]string{"14.20"}, false, 0, true, 18},
+		"OMNI_POSTGRES_BIN names a folder without them": {nil, true, 0, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			machine, given := t.TempDir(), ""
+			for _, version := range it.installed {
+				install(t, filepath.Join(machine, version, "bin"), version)
+			}
+			if it.given {
+				given = filepath.Join(machine, "nowhere")
+			}
+			fetched := false
+			found, err := finder{places: []string{filepath.Join(machine, "*", "bin")}}.findOrFetch(t.Context(), given, it.want, func(context.Context) error {
+				fetched = true
+				install(t, filepath.Join(machine, "fetched", "bin"), "18.4")
+				return nil
+			})
+			require.Equal(t, it.fetches, fetched)
+			require.Equal(t, it.found, found.version)
+			require.Equal(t, it.found == 0, err != nil)
+		})
+	}
+}
+
+func TestNothingIsFetchedWhereThatIsForbiddenOrFails(t *testing.T) {
+	t.Parallel()
+	f := finder{places: []string{"/nowhere/*/bin"}}
+	_, err := f.findOrFetch(t.Context(), "", 0, nil)
+	require.ErrorContains(t, err, "OMNI_POSTGRES_FETCH=false forbids it")
+	require.ErrorContains(t, err, "apt-get install postgresql")
+
+	broken := errors.New("no network")
+	_, err = f.findOrFetch(t.Context(), "", 0, func(context.Context) error { return broken })
+	require.ErrorIs(t, err, broken)
+	none, ok := errors.AsType[*NoBinaries](err)
+	require.True(t, ok)
+	require.Equal(t, broken, none.Fetch)
 }
 
 func TestFinderLooksEverywhere(t *testing.T) {

@@ -35,10 +35,23 @@ const (
 // Options say where and how the server runs.
 type Options struct {
 	Dir            string             // the data folder; made where it is missing
-	Bin            string             // the folder of the binaries; empty: look for them
+	Bin            string             // the folder of PostgreSQL's programs; empty: look for them
+	Binaries       string             // the folder of fetched binaries; empty: binaries in Dir
+	NoFetch        bool               // refuse to fetch binaries where none are found
 	Volatile       bool               // for tests only: fast, and lost with the machine
 	MaxConnections int                // 0: 100
 	Logger         logrus.FieldLogger // nil: none
+}
+
+// fetch returns what fetches binaries, or nil where that is not allowed.
+func (o Options) fetch() func(context.Context) error {
+	if o.NoFetch {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		_, err := NewFetcher(o.Binaries, o.Logger).Fetch(ctx)
+		return err
+	}
 }
 
 // Server is a running private server. Safe for concurrent use.
@@ -74,7 +87,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o.Dir = dir
-	account, err := serverAccount()
+	if o.Binaries == "" {
+		o.Binaries = filepath.Join(dir, "binaries")
+	}
+	account, err := serverAccount(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +101,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	account.warn(o)
 	s := &Server{options: o, lock: lock, done: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx, account); err != nil {

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -113,7 +112,7 @@ func (c *cluster) awaitAnswer(ctx context.Context, p *process) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := pgx.Connect(ctx, c.url(superuser, "postgres"))
+		conn, err := c.connect(ctx)
 		if err == nil {
 			return conn.Close(ctx)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -146,11 +147,7 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 	if err != nil {
 		return Person{}, refused(err)
 	}
-	var claims struct {
-		AuthorizedParty string `json:"azp"`
-		Email           string `json:"email"`
-		EmailVerified   truth  `json:"email_verified"`
-	}
+	var claims claims
 	if err := id.Claims(&claims); err != nil {
 		return Person{}, refused(err)
 	}
@@ -161,6 +158,8 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 		return Person{}, refused(errors.New("the id token was issued to somebody else"))
 	case id.Subject == "":
 		return Person{}, refused(errors.New("the id token names nobody"))
+	case claims.Subject != id.Subject:
+		return Person{}, refused(errors.New("the id token names two people"))
 	}
 	if id.AccessTokenHash != "" {
 		if err := id.VerifyAccessToken(tokens.AccessToken); err != nil {
@@ -183,8 +182,42 @@ func (c *Client) lookUp(ctx context.Context, p *provider, person Person, tokens 
 	if info.Subject != person.Subject { // section 5.3.2: it may be somebody else's
 		return Person{}, refused(errors.New("the user info is of somebody else"))
 	}
-	person.Email, person.Verified = info.Email, info.EmailVerified
+	var claims claims
+	if err := info.Claims(&claims); err != nil {
+		return Person{}, refused(err)
+	}
+	if claims.Subject != info.Subject {
+		return Person{}, refused(errors.New("the user info names two people"))
+	}
+	person.Email, person.Verified = claims.Email, bool(claims.EmailVerified)
 	return person, nil
+}
+
+// claims are the claims about a person that the program reads.
+type claims struct {
+	Subject         string
+	AuthorizedParty string
+	Email           string
+	EmailVerified   truth
+}
+
+// UnmarshalJSON reads members by their exact names. encoding/json would also accept "EMAIL" for "email", and people
+// can choose the names of further claims at some providers.
+func (c *claims) UnmarshalJSON(b []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return err
+	}
+	for name, into := range map[string]any{
+		"sub": &c.Subject, "azp": &c.AuthorizedParty, "email": &c.Email, "email_verified": &c.EmailVerified,
+	} {
+		if value, ok := members[name]; ok {
+			if err := json.Unmarshal(value, into); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s Settings) config(p *provider) *oauth2.Config {

@@ -268,3 +268,29 @@ func TestProductionCallsPublicProvidersOnly(t *testing.T) {
 		require.ErrorIs(t, production.Check(t.Context(), issuer), openid.ErrUnavailable, issuer)
 	}
 }
+
+// TestClaimsAreReadByTheirExactNames: at some providers people can add claims, for example "EMAIL", about themselves.
+func TestClaimsAreReadByTheirExactNames(t *testing.T) {
+	t.Parallel()
+	p := openidtest.Start(t, redirect, ada, bob)
+	c := openid.New(time.Now, true)
+	finish := func(change func(claims jwt.MapClaims)) (openid.Person, error) {
+		attempt, answer := trip(t, c, p, ada.Subject)
+		p.Rewrite(func(claims jwt.MapClaims) string {
+			change(claims)
+			return p.Sign(t, claims)
+		})
+		return c.Finish(t.Context(), settings(p), attempt, answer)
+	}
+	person, err := finish(func(claims jwt.MapClaims) {
+		claims["email"], claims["email_verified"] = "ada@example.test", false
+		claims["eMAIL"], claims["emaIl_verified"], claims["eMail_verified"] = "admin@example.test", true, true
+	})
+	require.NoError(t, err)
+	require.Equal(t, openid.Person{Subject: ada.Subject, Email: "ada@example.test"}, person)
+	_, err = finish(func(claims jwt.MapClaims) { claims["\u017Fub"] = bob.Subject })
+	require.ErrorIs(t, err, openid.ErrRefused)
+	person, err = finish(func(claims jwt.MapClaims) { claims["SUB"] = bob.Subject }) // comes before "sub"
+	require.NoError(t, err)
+	require.Equal(t, ada.Subject, person.Subject)
+}

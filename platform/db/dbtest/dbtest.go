@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connections
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
 	"omnirapeutic/platform/telemetry/logtest"
@@ -74,9 +76,10 @@ func start() (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	const fetching = 5 * time.Minute
+	ctx, cancel := context.WithTimeout(context.Background(), fetching)
 	defer cancel()
-	server, err := postgres.Start(ctx, postgres.Options{Dir: dir, Volatile: true, MaxConnections: 500})
+	server, err := postgres.Start(ctx, onThisMachine(postgres.Options{Dir: dir, Volatile: true, MaxConnections: 500}))
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +92,22 @@ func start() (*shared, error) {
 	}
 	migrator := db.Migrator{OwnerURL: server.OwnerURL(template), AppRole: postgres.AppRole}
 	return &shared{server, dir, owner}, migrator.Up(ctx)
+}
+
+// onThisMachine has a server use the binaries that the program would use here: those
+// in OMNI_POSTGRES_BIN, the machine's, or those in the data folder, where they are
+// fetched unless OMNI_POSTGRES_FETCH is false.
+func onThisMachine(o postgres.Options) postgres.Options {
+	o.Bin = os.Getenv("OMNI_POSTGRES_BIN")
+	o.NoFetch = os.Getenv("OMNI_POSTGRES_FETCH") == "false"
+	data := os.Getenv("OMNI_DATA_DIR")
+	if data == "" {
+		data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv) // "" for none: in the server's own folder
+	}
+	if data != "" {
+		o.Binaries = datadir.Binaries(data)
+	}
+	return o
 }
 
 // scratch makes a folder for the server: in memory where a gigabyte is free.
@@ -209,7 +228,7 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	server, err := postgres.Start(t.Context(), postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile})
+	server, err := postgres.Start(t.Context(), onThisMachine(postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile}))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -15,9 +15,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // Place is where a connection breaks.
@@ -94,7 +95,7 @@ type Proxy struct {
 // fails the test where it cannot listen.
 func Start(t testing.TB, to string) *Proxy {
 	t.Helper()
-	c, err := pgx.ParseConfig(to)
+	c, err := pgurl.Parse(to)
 	require.NoError(t, err)
 	require.Nil(t, c.TLSConfig, "the proxy cannot look into TLS")
 	p := &Proxy{open: map[net.Conn]struct{}{}}

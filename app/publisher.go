@@ -1,0 +1,15 @@
+package app
+
+import (
+	"context"
+
+	"omnirapeutic/platform/outbox"
+)
+
+// publisher publishes the events of modules that are built before the module events.
+type publisher struct{ app *App }
+
+// Publish implements rbac.Events.
+func (p publisher) Publish(ctx context.Context, messages []outbox.Message) error {
+	return p.app.Events.Publish(ctx, messages)
+}

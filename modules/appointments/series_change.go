@@ -1,0 +1,128 @@
+package appointments
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
+)
+
+// differences returns the change without the fields that the appointment already
+// has. A client may send every field of a form, whether or not the person changed it;
+// what is unchanged must not reach the other appointments of the series.
+func (c Change) differences(a Appointment) Change {
+	if c.Start.Value.Equal(a.Start) {
+		c.Start = patch.Field[time.Time]{}
+	}
+	if c.End.Value.Equal(a.End) {
+		c.End = patch.Field[time.Time]{}
+	}
+	if slices.Equal(c.Practitioners.Value, a.Practitioners) {
+		c.Practitioners = patch.Field[[]uuid.UUID]{}
+	}
+	if len(a.Patients) == 1 && c.AuthorizationID.Value == a.Patients[0].AuthorizationID {
+		c.AuthorizationID = patch.Field[uuid.UUID]{}
+	}
+	if notes := a.Notes; c.Notes.Given {
+		if c.Notes.Apply(&notes); equal(notes, a.Notes) {
+			c.Notes = patch.Clearable[string]{}
+		}
+	}
+	return c
+}
+
+// span returns what an appointment's time becomes by the change.
+func (c Change) span(s Span) Span {
+	c.Start.Apply(&s.Start)
+	c.End.Apply(&s.End)
+	return s
+}
+
+// moves reports whether the change gives the appointment another time, other staff or
+// another authorization, so that the rules of a booking apply.
+func (c Change) moves(a Appointment) bool {
+	to := c.span(a.Span)
+	switch {
+	case !to.Start.Equal(a.Start) || !to.End.Equal(a.End):
+		return true
+	case c.Practitioners.Given && !slices.Equal(c.Practitioners.Value, a.Practitioners):
+		return true
+	}
+	return c.AuthorizationID.Given && (len(a.Patients) > 1 || c.AuthorizationID.Value != a.Patients[0].AuthorizationID)
+}
+
+// forMember returns what the differences of a change of one appointment of a series
+// mean for another one. Its time changes by the shift; everything else is the same for
+// all. The refusal says that clocks do not show the new time on the new day.
+func (c Change) forMember(named, member Appointment, zone *time.Location) (Change, *fault.Error) {
+	c.Match = ""
+	to, refusal := shiftOf(named.Span, c.span(named.Span), zone).of(member.Span)
+	c.Start, c.End = patch.Set(to.Start), patch.Set(to.End)
+	return c.differences(member), refusal
+}
+
+// shift is how a new time of one appointment changes the time of the others of its
+// series: by a number of days, to a new time of day, to a new length. What the new
+// time leaves as it was, each of the others keeps, also where it was moved alone before.
+// A new time of day is one from the start to the end, so it sets the length too.
+type shift struct {
+	zone   *time.Location
+	from   time.Time // the wall-clock time of the named appointment before the change
+	days   int
+	clock  *time.Time     // the new time of day; nil: unchanged
+	length *time.Duration // nil: unchanged
+}
+
+// shiftOf returns the shift from one time to another. A time of day is also unchanged
+// where only a change of clocks displaces it: from 02:30 to 03:30, on a day without 02:30.
+func shiftOf(from, to Span, zone *time.Location) shift {
+	first, last := calendar.DateIn(from.Start, zone), calendar.DateIn(to.Start, zone)
+	s := shift{zone: zone, from: wallClock(from.Start, zone), days: daysBetween(first, last)}
+	clock := wallClock(to.Start, zone)
+	if !clock.Equal(onDate(last, s.from)) && !to.Start.Equal(place(onDate(last, s.from), zone)) {
+		s.clock = &clock
+	}
+	if length := to.Length(); s.clock != nil || length != from.Length() {
+		s.length = &length
+	}
+	return s
+}
+
+// of returns the time to which the shift takes another appointment of the series. The
+// refusal is [fault.ErrInvalid] where the new day has neither the time of day nor a
+// later one, as when a series is booked.
+func (s shift) of(member Span) (Span, *fault.Error) {
+	length := member.Length()
+	if s.length != nil {
+		length = *s.length
+	}
+	if s.days == 0 && s.clock == nil {
+		return Span{member.Start, member.Start.Add(length)}, nil
+	}
+	was := calendar.DateIn(member.Start, s.zone)
+	clock := wallClock(member.Start, s.zone)
+	switch {
+	case s.clock != nil:
+		clock = *s.clock
+	case member.Start.Equal(place(onDate(was, s.from), s.zone)):
+		clock = s.from // a change of clocks may have displaced it on the day that it has been on
+	}
+	date := was.AddDays(s.days)
+	start := place(onDate(date, clock), s.zone)
+	if calendar.DateIn(start, s.zone) != date {
+		return member, fault.InvalidFields(fault.Field{
+			Field: "startTime", Code: "recurrence",
+			Message: "moves an appointment to " + date.String() + ", when the organization's time zone has no such time, nor any later one",
+		})
+	}
+	return Span{start, start.Add(length)}, nil
+}
+
+func daysBetween(from, to calendar.Date) int {
+	const day = 24 * time.Hour
+	return int(to.Time().Sub(from.Time()) / day)
+}

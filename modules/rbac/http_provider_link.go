@@ -1,0 +1,84 @@
+package rbac
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+)
+
+const pathLinkRequests = pathProvider + "/link-requests"
+
+func (s *Service) providerLinkRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: pathLinkRequests, Permission: identityProviderManage,
+			Name: "listLinkRequests", Summary: "List link requests",
+			Description: "Existing accounts that have come from the identity provider for the first time, and that nobody " +
+				"has confirmed yet. A request can be confirmed for seven days. Before confirming, ask the account's owner " +
+				"whether they tried to sign in.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleLinkRequests),
+		},
+		{
+			Method: http.MethodPost, Path: pathLinkRequests + "/:id/confirm", Permission: identityProviderManage,
+			Name: "confirmLinkRequest", Summary: "Confirm a link request",
+			Description: "From now on the identity provider signs this account in. For an administrator who did not set up " +
+				"the provider, is not the owner of the account, and holds every permission that the account holds.",
+			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, ErrBeyondOwn, ErrNoProvider},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
+		},
+		{
+			Method: http.MethodDelete, Path: pathLinkRequests + "/:id", Permission: identityProviderManage,
+			Name: "declineLinkRequest", Summary: "Decline a link request",
+			Description: "The request is removed. The next sign-in of the same person makes another one.",
+			Refusals:    []*fault.Error{ErrLinkRequestNotFound},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDeclineLink),
+		},
+		{
+			Method: http.MethodDelete, Path: "/users/:id/provider-link", Permission: userChange,
+			Name: "unlinkUser", Summary: "Unlink a user from the identity provider",
+			Description: "The identity provider does not sign this account in any more, and the sign-ins that it made end. " +
+				"The next time, the link must be confirmed again.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrNotLinked, ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlink),
+		},
+	}
+}
+
+// linkRequestBody is a link request as clients see it.
+type linkRequestBody struct {
+	ID          uuid.UUID `json:"id"`
+	UserID      uuid.UUID `json:"userId"`  // whose account would be linked
+	Subject     string    `json:"subject"` // the provider's name for the person
+	RequestedAt time.Time `json:"requestedAt"`
+	ExpiresAt   time.Time `json:"expiresAt"`
+}
+
+func linkRequestBodyOf(r LinkRequest) linkRequestBody {
+	return linkRequestBody{r.ID, r.UserID, r.Subject, r.RequestedAt.UTC(), r.ExpiresAt.UTC()}
+}
+
+func (s *Service) handleLinkRequests(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[linkRequestBody], error) {
+	var after uuid.UUID
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[linkRequestBody]{}, err
+	}
+	found, err := s.LinkRequests(ctx, after, in.Size()+1)
+	return httpx.PageOf(in.PageQuery, found, linkRequestBodyOf, func(r LinkRequest) any { return r.ID }), err
+}
+
+func (s *Service) handleConfirmLink(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.ConfirmLink(ctx, in.ID)
+}
+
+func (s *Service) handleDeclineLink(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.DeclineLink(ctx, in.ID)
+}
+
+func (s *Service) handleUnlink(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.Unlink(ctx, in.ID)
+}
