@@ -60,6 +60,7 @@ type clinic struct {
 	settings []string // environment variables of the program
 	combines bool     // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
 	tuning   events.Tuning
+	hashes   bool // passwords, with all of the work
 	own      practice
 	other    practice
 }
@@ -120,7 +121,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
 	c.combines = settings.Combine
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: true,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: !c.hashes,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(c.app.Handler())

@@ -618,6 +618,8 @@ func (s *story) playCalendars(admin, scheduler caller) {
 // playAudit looks for what was refused, and exports it.
 func (s *story) playAudit(admin caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
+	s.c.run(s.t, "INSERT INTO anonymous_attempts VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
+	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "Somebody guesses addresses", "/admin/anonymous-attempts", nil)
 	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
