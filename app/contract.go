@@ -97,7 +97,7 @@ func (s *Server) mountDocs() {
 // refusals, and what can happen to any request like it.
 func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
-	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errTimeout, errCancelled, errShuttingDown, errContention)
+	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
 		if readsOnly(r) {
@@ -119,7 +119,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 		all = append(all, fault.ErrInvalid)
 	}
 	if r.Method != http.MethodGet && !r.ReadOnly {
-		all = append(all, errOutcomeUnknown, errQueueFull)
+		all = append(all, errOutcomeUnknown, errQueueFull, errReadOnly)
 	}
 	if r.Endpoint.Takes("If-Match") {
 		all = append(all, patch.ErrStale)

@@ -49,7 +49,8 @@ func TestContract(t *testing.T) {
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: app.ProblemType,
-		Event: reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
+		Opening: reflect.TypeFor[events.StreamOpening](),
+		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
 		},
 		Tags: map[string]string{

@@ -45,7 +45,7 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
 	h.progress(t, 20)
 	filler := fill(t, disk)
-	h.turnedAway(t, 50) // insist takes database-unavailable, and no error of the program's own
+	h.turnedAway(t, 50) // insist accepts database-full, and no error of the program's own
 	require.NoError(t, os.Remove(filler))
 	h.progress(t, 50, "it goes on")
 	stop()

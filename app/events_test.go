@@ -173,7 +173,7 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 	path := c.authorize(t, 20)
 	id := strings.TrimPrefix(path, "/authorizations/")
 	s := c.admin().stream(t, "")
-	require.Equal(t, heard{0, "ready", body{"id": 0.0}}, s.next(t))
+	require.Equal(t, heard{0, "ready", body{"id": 0.0, "type": "ready"}}, s.next(t))
 
 	promises, err := published()
 	require.NoError(t, err)
@@ -465,10 +465,10 @@ func TestOldEventsAreSwept(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 2, removed)
 
-	reset := heard{3, "reset", body{"id": 3.0}}
+	reset := heard{3, "reset", body{"id": 3.0, "type": "reset"}}
 	require.Equal(t, reset, opening("1"), "the second is gone")
 	require.Equal(t, reset, opening("0"))
-	require.Equal(t, heard{2, "ready", body{"id": 2.0}}, opening("2"), "the third is there")
+	require.Equal(t, heard{2, "ready", body{"id": 2.0, "type": "ready"}}, opening("2"), "the third is there")
 	require.Equal(t, "ready", opening("3").name)
 	require.Equal(t, reset, opening("4"), "there never was one")
 

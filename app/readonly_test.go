@@ -32,7 +32,7 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 			began := time.Now() // sessions that are older cannot write
 			h.turnedAway(t, 50)
 			refused := client.post(t, paths[0]+"/reserve", body{"units": 1})
-			refused.refused(t, http.StatusServiceUnavailable, "database-unavailable")
+			refused.refused(t, http.StatusServiceUnavailable, "database-read-only")
 			require.NotEmpty(t, refused.header.Get("Retry-After"))
 			require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "what is not a patient's can be read all the same")
 			client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // who reads a patient's data is put on record

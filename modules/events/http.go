@@ -24,10 +24,10 @@ func (s *Service) Routes() []httpx.Route {
 		})
 	}
 	all = append(all, httpx.Route{
-		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to what happens",
-		Description: "Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. " +
-			"Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, " +
-			"or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.",
+		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to events",
+		Description: "Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. " +
+			"Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, " +
+			"or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.",
 		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),

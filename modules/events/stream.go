@@ -13,10 +13,13 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// What a stream says of itself, beside the events.
+// OpeningType is the type of the first event of a stream.
+type OpeningType string
+
+// The types of the first event of a stream.
 const (
-	eventReady = "ready" // the stream has begun: what happens after its id will be told
-	eventReset = "reset" // what happened after the given id is no longer known: read afresh, then go on from this id
+	OpeningReady OpeningType = "ready" // The stream continues after this id.
+	OpeningReset OpeningType = "reset" // Events after the requested id are no longer kept: read everything again.
 )
 
 // maxPage is how many events a stream reads and writes at once.
@@ -88,20 +91,22 @@ func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() 
 func (s *Service) opening(ctx context.Context, asked *int64) (httpx.Event, error) {
 	return db.Snapshot(ctx, s.database, "events.open", func(ctx context.Context) (httpx.Event, error) {
 		oldest, newest, err := s.store.span(ctx)
-		name, id := eventReady, newest
+		opening := StreamOpening{ID: newest, Type: OpeningReady}
 		switch {
 		case asked == nil:
 		case *asked+1 < oldest || *asked > newest: // swept meanwhile; or of another organization, or of a database that was restored
-			name = eventReset
+			opening.Type = OpeningReset
 		default:
-			id = *asked
+			opening.ID = *asked
 		}
-		return httpx.Event{ID: id, Name: name, Data: openingBody{id}}, err
+		return httpx.Event{ID: opening.ID, Name: string(opening.Type), Data: opening}, err
 	})
 }
 
-type openingBody struct {
-	ID int64 `json:"id"`
+// StreamOpening is the data of the first event of a stream.
+type StreamOpening struct {
+	ID   int64       `json:"id"` // The position after which the stream continues.
+	Type OpeningType `json:"type"`
 }
 
 // catchUpReader writes everything after a position that the caller may see, page

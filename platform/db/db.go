@@ -154,7 +154,7 @@ func (d *DB) Metrics() *Metrics { return d.metrics }
 // Ping checks that the database answers. The error is an *[UnavailableError].
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.pool.Ping(ctx); err != nil {
-		return &UnavailableError{Operation: "ping", cause: err}
+		return unavailable("ping", err)
 	}
 	return nil
 }

@@ -37,14 +37,23 @@ func (e *AmbiguousCommitError) Error() string {
 func (e *AmbiguousCommitError) Unwrap() error { return e.cause }
 
 // UnavailableError says that the database cannot be reached, that its connections
-// keep breaking, or that it is read-only or has no room. Nothing has been changed.
+// keep breaking, or that it refuses what every caller asks for. Nothing has been changed.
 type UnavailableError struct {
 	Operation string
+	State     State // of the database; Unreachable unless it has answered
 	cause     error
 }
 
+func unavailable(operation string, cause error) *UnavailableError {
+	state, known := stateOf(SQLState(cause))
+	if !known {
+		state = Unreachable
+	}
+	return &UnavailableError{Operation: operation, State: state, cause: cause}
+}
+
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("db: the database does not answer (%s): %v", e.Operation, e.cause)
+	return fmt.Sprintf("db: the database is %s (%s): %v", e.State, e.Operation, e.cause)
 }
 
 // Unwrap returns what went wrong.

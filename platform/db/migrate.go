@@ -98,7 +98,7 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	}))
 	defer owner.Close()
 	if err := owner.PingContext(ctx); err != nil {
-		return &UnavailableError{Operation: "migrate", cause: err}
+		return unavailable("migrate", err)
 	}
 	files := m.FS
 	if files == nil {
@@ -170,7 +170,7 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
 	}
 	if err != nil {
-		return &UnavailableError{Operation: "check the schema", cause: err}
+		return unavailable("check the schema", err)
 	}
 	if have != want {
 		return &SchemaError{Have: have, Want: want}

@@ -64,7 +64,7 @@ func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 	case v.kind == refused:
 		return Refused, v.err
 	case v.kind == unable, v.kind == lost && (usedUp || r.losses == maxLost):
-		return Unavailable, &UnavailableError{Operation: r.operation, cause: v.err}
+		return Unavailable, unavailable(r.operation, v.err)
 	case v.ambiguous && usedUp:
 		return Ambiguous, v.err
 	case usedUp:

@@ -27,7 +27,7 @@ type kind int
 const (
 	committed kind = iota
 	refused        // the error is the caller's to deal with
-	unable         // the database may not or cannot write: nothing to be tried again at once
+	unable         // the database refuses this of every caller, see stateOf: another attempt is pointless
 	again          // serialization failure or deadlock: try again
 	lost           // the connection broke before COMMIT: try again, a few times
 	ambiguous      // it broke, or timed out, at COMMIT: nobody here knows
@@ -60,11 +60,11 @@ func (a *attempt) judge(ctx context.Context, err error) verdict {
 	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
 	case a.at == commit && !a.unit.readOnly: // what was only read can be read again
 		v.kind = judgeCommit(err, state)
-	case retryable(state):
+	case retryable(state), planOutdated(err, first):
 		v.kind = again
 	case a.retriesConstraint(err, first):
 		v.kind, v.taken = again, true
-	case cannotWrite(state):
+	case refusesAll(state):
 		v.kind = unable
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
@@ -90,7 +90,7 @@ func judgeCommit(err error, state string) kind {
 		return ambiguous
 	case retryable(state):
 		return again
-	case cannotWrite(state):
+	case refusesAll(state):
 		return unable
 	default:
 		return refused // the server says that it has not committed, and why
@@ -101,6 +101,16 @@ func retryable(state string) bool {
 	return state == pgerrcode.SerializationFailure || state == pgerrcode.DeadlockDetected
 }
 
+// planOutdated reports whether a prepared statement returns other columns than when it
+// was prepared: a migration has changed its table. The driver has forgotten the statement
+// by now, so the next attempt prepares it again.
+func planOutdated(errs ...error) bool {
+	return slices.ContainsFunc(errs, func(err error) bool {
+		var server *pgconn.PgError
+		return errors.As(err, &server) && server.Code == pgerrcode.FeatureNotSupported && server.Routine == "RevalidateCachedQuery"
+	})
+}
+
 func (a *attempt) retriesConstraint(errs ...error) bool {
 	return slices.ContainsFunc(errs, func(err error) bool {
 		var server *pgconn.PgError
@@ -109,27 +119,26 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 	})
 }
 
-// cannotWrite reports whether the SQLSTATE means that the server is there and does
-// not carry out what anybody asks for: it is read-only, or has no room.
-func cannotWrite(state string) bool {
-	switch state {
-	case pgerrcode.ReadOnlySQLTransaction, pgerrcode.IOError:
-		return true
-	case pgerrcode.TooManyConnections: // another try may find one
-		return false
-	}
-	return pgerrcode.IsInsufficientResources(state)
+// refusesAll reports whether the SQLSTATE says that the server works and would refuse
+// the same of every caller, so that another attempt is pointless for now.
+func refusesAll(sqlState string) bool {
+	_, refuses := stateOf(sqlState)
+	return refuses
 }
 
 // connectionLost reports whether the SQLSTATE means that the connection, or the
 // server, is gone.
 func connectionLost(state string) bool {
 	switch state {
-	case pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.CannotConnectNow, pgerrcode.TooManyConnections:
+	case pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.CannotConnectNow, pgerrcode.TooManyConnections,
+		pgerrcode.IdleInTransactionSessionTimeout, transactionTimeout:
 		return true
 	}
 	return pgerrcode.IsConnectionException(state)
 }
+
+// transactionTimeout is the SQLSTATE of transaction_timeout, which PostgreSQL 17 added.
+const transactionTimeout = "25P04"
 
 // keepCause makes sure that the first database error is the one that errors.As
 // finds in what is returned.

@@ -30,10 +30,12 @@ type Document struct {
 	Status func(*fault.Error) int
 	// Problem is the struct of a problem document, without the details of an error.
 	Problem reflect.Type
-	// Events are what is told of by itself, by the types of the events: the structs
-	// of what they carry. Event is the struct around it, with its members type and data.
-	Events map[string]reflect.Type
-	Event  reflect.Type
+	// Events maps the type of each published event to the struct of its data. Event is
+	// the struct around it, with the members type and data. Opening is the struct of the
+	// first event of a stream.
+	Events  map[string]reflect.Type
+	Event   reflect.Type
+	Opening reflect.Type
 }
 
 // Operation is a route with everything that can go wrong, and examples.
@@ -77,6 +79,7 @@ func (d Document) Build() []byte {
 			{"title", d.Title},
 			{"version", d.Version},
 			{"description", d.Description},
+			{"license", Object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}},
 		}},
 		{"servers", []Object{{{"url", d.Server}}}},
 		{"security", []Object{{{"accessToken", []string{}}}}},
@@ -207,11 +210,19 @@ func (b *builder) parameter(o Operation, f field) Object {
 	p.Set("schema", schema)
 	for _, e := range o.Examples {
 		if value := e.Path[f.name]; value != "" && in == "path" {
-			p.Set("example", value)
+			p.Set("example", exampleOf(schema, value))
 			break
 		}
 	}
 	return p
+}
+
+// exampleOf returns a value from a path as the JSON value that the schema describes.
+func exampleOf(schema Object, value string) any {
+	if schema.Get("type") == "integer" {
+		return json.Number(value)
+	}
+	return value
 }
 
 func text(v any) string { s, _ := v.(string); return s }
@@ -221,7 +232,7 @@ func (b *builder) requestBody(o Operation) Object {
 	media := Object{{"schema", schema}}
 	examples := Object{}
 	for _, e := range o.Examples {
-		if e.Request != nil {
+		if e.Request != nil && e.Status != http.StatusUnprocessableEntity { // 422 examples break the schema on purpose
 			examples.Set(e.Name, Object{{"summary", e.Summary}, {"value", e.Request}})
 		}
 	}

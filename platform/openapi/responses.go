@@ -53,7 +53,7 @@ func (b *builder) success(o Operation) Object {
 			{"text/csv", Object{{"schema", Object{{"type", "string"}}}}},
 		})
 	case o.Endpoint.Streams:
-		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
+		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, b.stream())}})
 	case o.Endpoint.Media != "":
 		headers.Set("ETag", header("What is in it, for `If-None-Match`."))
 		answer.Set("headers", headers)
@@ -93,18 +93,30 @@ func (b *builder) shared(status int, response Object) Object {
 	return Object{{"$ref", "#/components/responses/" + name}}
 }
 
-// events are the events as they are posted to webhooks. OpenAPI 3.1 has no words
-// for what is in a stream; there they are the same.
+// stream returns the schema of the data of one server-sent event. OpenAPI 3.1 has no
+// schema for the whole stream; client generators read this one for each event.
+func (b *builder) stream() Object {
+	opening := b.schemas.structure(b.Opening, given)
+	refs := []Object{{{"$ref", opening}}}
+	for _, kind := range slices.Sorted(maps.Keys(b.Events)) {
+		refs = append(refs, Object{{"$ref", b.event(kind, b.Events[kind])}})
+	}
+	return Object{{"oneOf", refs}}
+}
+
+// events returns the webhooks of the document: the same events as in the stream, each
+// in a request of its own.
 func (b *builder) events() Object {
 	all := Object{}
 	for _, kind := range slices.Sorted(maps.Keys(b.Events)) {
 		data := b.Events[kind]
 		all.Set(kind, Object{{"post", Object{
 			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
-			{"description", text(b.schemas.object(data, given).Get("description")) + "\n\nThe same is in the stream of `GET /events`."},
+			{"summary", eventSummary(kind)},
+			{"description", text(b.schemas.object(data, given).Get("description")) + "\n\n`GET /events` streams the same event."},
 			{"security", []Object{}},
 			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
-			{"responses", Object{{"2XX", Object{{"description", "It has arrived. Anything else is tried again."}}}}},
+			{"responses", Object{{"2XX", Object{{"description", "Delivered. After any other status the delivery is retried."}}}}},
 		}}})
 	}
 	return all
@@ -124,6 +136,10 @@ func (b *builder) event(kind string, data reflect.Type) string {
 }
 
 func eventName(kind string) string { return joined(strings.ReplaceAll(kind, "-", "."), ".") + "Event" }
+
+// eventSummary writes the type of an event in words: "appointment.no-show" is
+// "Appointment no-show".
+func eventSummary(kind string) string { return capital(strings.ReplaceAll(kind, ".", " ")) }
 
 func header(description string) Object {
 	return Object{{"description", description}, {"schema", Object{{"type", "string"}}}}

@@ -2010,8 +2010,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to what happens
-         * @description Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.
+         * Listen to events
+         * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
          *
          *     For everybody who is signed in.
          */
@@ -2390,9 +2390,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment booked
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentBooked"];
         delete?: never;
@@ -2411,9 +2412,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment cancelled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCancelled"];
         delete?: never;
@@ -2432,9 +2434,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment completed
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCompleted"];
         delete?: never;
@@ -2453,9 +2456,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment no-show
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentNoShow"];
         delete?: never;
@@ -2474,9 +2478,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment reminder
          * @description An appointment that starts soon. It leaves the system, so it names nobody.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentReminder"];
         delete?: never;
@@ -2495,9 +2500,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment rescheduled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentRescheduled"];
         delete?: never;
@@ -2516,9 +2522,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment started
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentStarted"];
         delete?: never;
@@ -2537,9 +2544,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Authorization balance
          * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAuthorizationBalance"];
         delete?: never;
@@ -2558,9 +2566,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency reviewed
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyReviewed"];
         delete?: never;
@@ -2579,9 +2588,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency revoked
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyRevoked"];
         delete?: never;
@@ -2600,9 +2610,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency taken
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyTaken"];
         delete?: never;
@@ -6569,6 +6580,13 @@ export interface components {
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
         };
+        /** @description The data of the first event of a stream. */
+        StreamOpening: {
+            /** @description The position after which the stream continues. */
+            id: number;
+            /** @enum {string} */
+            type: "ready" | "reset";
+        };
         TakeRequest: {
             /** Format: uuid */
             patientId: string;
@@ -8567,6 +8585,7 @@ export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
+export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -13889,7 +13908,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -14684,7 +14703,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14706,7 +14725,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14728,7 +14747,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14750,7 +14769,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14772,7 +14791,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14794,7 +14813,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14816,7 +14835,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14838,7 +14857,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14860,7 +14879,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14882,7 +14901,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14904,7 +14923,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
