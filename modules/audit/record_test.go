@@ -78,7 +78,7 @@ func event(organization uuid.UUID) trail.Event {
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	o := open(t)
-	full, empty := event(uuid.New()), trail.Event{Action: "auth.sign-in", OccurredAt: moment, Outcome: trail.Denied}
+	full, empty := event(uuid.New()), trail.Event{Action: "audit.remove", OccurredAt: moment}
 	full.PatientID, full.GrantID, full.Address = new(uuid.New()), new(uuid.New()), "192.0.2.1"
 	full.Before, full.After = map[string]int{"units": 1}, map[string]int{"units": 2}
 	o.record(t, full, empty)
@@ -92,7 +92,7 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, []uuid.UUID{full.ActorID, full.SubjectID, *full.PatientID, *full.GrantID}, []uuid.UUID{actor, subject, patient, grant})
 	require.Equal(t, []string{"thing.change", "done", `{"units":1}`, `{"units":2}`, "192.0.2.1", "r-1"}, []string{action, outcome, before, after, address, request})
 	require.True(t, at.Equal(moment))
-	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_events WHERE organization_id = $1 AND outcome = 'denied'
+	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_events WHERE organization_id = $1 AND outcome = 'done'
 		AND num_nulls(actor_id, subject_id, patient_id, grant_id, before, after) = 6`, uuid.Nil))
 	require.Equal(t, 2, o.count(t, `SELECT count(*) FROM audit_unsealed`))
 }

@@ -99,7 +99,7 @@ func TestPermissions(t *testing.T) {
 		require.NotContains(t, all[:i], p, "it is listed once")
 	}
 
-	across := []identity.Permission{"organization:create", "organization:disable", "organization:read-all"}
+	across := []identity.Permission{"organization:create", "organization:disable", "organization:read-all", "anonymous-attempt:read"}
 	for _, p := range all {
 		require.Equal(t, !slices.Contains(across, p), slices.Contains(rbac.Admin.Permissions(), p),
 			"an administrator holds all that stays within the organization: %s", p)
@@ -111,7 +111,7 @@ func TestPermissions(t *testing.T) {
 	for _, p := range all {
 		require.Equal(t, rbac.Admin.Scope(p) != 0, rbac.Admin.Scope(p).Has(identity.Organization), "%s", p)
 	}
-	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create", "organization:disable"}, rbac.SuperAdmin.Permissions())
+	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create", "organization:disable", "anonymous-attempt:read"}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
 		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
 	}
