@@ -155,16 +155,3 @@ func (a *App) Handler() http.Handler { return a.server.Handler() }
 // Instruments returns metrics and profiles as a handler: for those who run the
 // program, and not for the API's address.
 func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }
-
-// ready checks that the database answers, then whatever else there is to check.
-func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		if err := a.database.Ping(ctx); err != nil {
-			return err
-		}
-		if also == nil {
-			return nil
-		}
-		return also(ctx)
-	}
-}

@@ -22,11 +22,22 @@ type killable struct {
 	*postgres.Server
 }
 
-// killAndStart kills all of the server's processes with SIGKILL, so that none of
-// them can notice the end of another, and starts it again.
+// killAndStart kills the server, see killServer, and starts it again.
 func (k *killable) killAndStart(t testing.TB) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(k.Dir(), "cluster", "postmaster.pid"))
+	killServer(t, k.Server)
+	var err error
+	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir()})
+	require.NoError(t, err)
+	again := k.Server
+	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })
+}
+
+// killServer kills all of a server's processes with SIGKILL, so that none of them can
+// notice the end of another.
+func killServer(t testing.TB, server *postgres.Server) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(server.Dir(), "cluster", "postmaster.pid"))
 	require.NoError(t, err)
 	first, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
 	require.NoError(t, err)
@@ -36,11 +47,7 @@ func (k *killable) killAndStart(t testing.TB) {
 	for _, pid := range all {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	}
-	require.NoError(t, k.Stop(t.Context())) // it would start again by itself, three times
-	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir()})
-	require.NoError(t, err)
-	again := k.Server
-	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })
+	require.NoError(t, server.Stop(t.Context())) // it would start again by itself, three times
 }
 
 // children returns the processes whose parent the process is.

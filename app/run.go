@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +41,7 @@ func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Pro
 func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	migrator := storage.Migrator()
 	if c.Database.AutoMigrate {
+		logger.WithField("event", "schema_checking").Info("bringing the database's schema up to date")
 		if err := migrator.Up(ctx); err != nil {
 			return nil, fmt.Errorf("bring the schema up to date: %w", err)
 		}
@@ -188,42 +188,4 @@ func (a *App) work(ctx context.Context) (stop func()) {
 		background.Go(func() { a.remind(ctx) })
 	}
 	return func() { cancel(); background.Wait() }
-}
-
-// Greet prints where the program listens and, where the demo practice is loaded,
-// who can sign in, and what to try next.
-func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error {
-	emails, err := p.demoSignIns(ctx)
-	if err != nil {
-		return err
-	}
-	address := l.url()
-	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", address)
-	if p.config.HTTP.Docs {
-		fmt.Fprintf(out, "The API, to read and to try out: %s%s\n", address, pathDocs)
-	}
-	if l.metrics != nil {
-		fmt.Fprintf(out, "Metrics and profiles: http://%s\n", reachable(l.metrics.Addr()))
-	}
-	fmt.Fprintf(out, "Data: %s\n", p.Storage.Place)
-	if len(emails) > 0 {
-		greetDemo(out, address, emails)
-	}
-	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
-	return nil
-}
-
-func greetDemo(out io.Writer, address string, emails []string) {
-	fmt.Fprintf(out, "\nDemo practice. Sign in with the password %s as\n", demo.Password)
-	for _, email := range emails {
-		fmt.Fprintf(out, "  %s\n", email)
-	}
-	fmt.Fprintf(out, `
-Try next:
-  TOKEN=$(curl -s %[1]s/api/v1/auth/login -H 'Content-Type: application/json' \
-    -d '{"email":"scheduler@demo.test","password":"%[2]s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
-  curl -s "%[1]s/api/v1/authorizations?status=ACTIVE" -H "Authorization: Bearer $TOKEN"
-  curl -s %[1]s/api/v1/authorizations/ID/reserve -H "Authorization: Bearer $TOKEN" \
-    -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-booking' -d '{"units":4}'
-`, address, demo.Password)
 }

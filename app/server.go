@@ -41,12 +41,12 @@ type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
 	While        While
-	Glass        Glass                           // says under which emergency grant a request reads
-	Ready        func(ctx context.Context) error // nil where the program can serve
-	Registry     *prometheus.Registry            // the server adds its own metrics
-	Trail        Trail                           // keeps who read what and who was denied what
-	Keys         *idempotency.Keys               // remembers requests with an Idempotency-Key
-	Cursors      *httpx.CursorKey                // seals the cursors of lists
+	Glass        Glass                                        // says under which emergency grant a request reads
+	Ready        func(ctx context.Context) (Readiness, error) // the error says why nothing can be served
+	Registry     *prometheus.Registry                         // the server adds its own metrics
+	Trail        Trail                                        // keeps who read what and who was denied what
+	Keys         *idempotency.Keys                            // remembers requests with an Idempotency-Key
+	Cursors      *httpx.CursorKey                             // seals the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
 	Clock        func() time.Time // of the rates and of the trail
@@ -72,7 +72,7 @@ type Server struct {
 	clock      func() time.Time
 	keys       *idempotency.Keys
 	cursors    *httpx.CursorKey
-	ready      func(ctx context.Context) error
+	ready      func(ctx context.Context) (Readiness, error)
 	logger     logrus.FieldLogger
 	metrics    *httpMetrics
 	limits     config.HTTP
@@ -226,15 +226,6 @@ type stateBody struct {
 
 func (s *Server) handleAlive(c echo.Context) error {
 	return c.JSON(http.StatusOK, stateBody{"alive"})
-}
-
-func (s *Server) handleReady(c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
-	defer cancel()
-	if err := s.ready(ctx); err != nil {
-		return errNotReady.Because(err)
-	}
-	return c.JSON(http.StatusOK, stateBody{"ready"})
 }
 
 // Handler returns everything that the server serves as a handler.

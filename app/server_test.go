@@ -20,6 +20,7 @@ import (
 
 	"omnirapeutic/config"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
@@ -62,10 +63,11 @@ func whileTest(ctx context.Context, _ identity.Caller) (context.Context, context
 // testServer is a server with its log.
 type testServer struct {
 	*Server
-	log      *safeBuffer
-	trail    trailtest.Book
-	registry *prometheus.Registry
-	ready    error
+	log       *safeBuffer
+	trail     trailtest.Book
+	registry  *prometheus.Registry
+	ready     error
+	readiness Readiness
 }
 
 type safeBuffer struct {
@@ -88,7 +90,7 @@ func (s *safeBuffer) String() string {
 
 func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 	t.Helper()
-	s := &testServer{log: &safeBuffer{}}
+	s := &testServer{log: &safeBuffer{}, readiness: Readiness{Database: db.ReadWrite, Reads: true}}
 	server, err := NewServer(testOptions(s, routes...))
 	require.NoError(t, err)
 	s.Server = server
@@ -98,7 +100,8 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail, Ready: func(context.Context) error { return s.ready },
+		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail,
+		Ready:    func(context.Context) (Readiness, error) { return s.readiness, s.ready },
 		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true}, Clock: time.Now,
 	}
@@ -224,7 +227,7 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
 	require.JSONEq(t, `{"status": "alive"}`, s.do(t, http.MethodGet, "/healthz", "").Body.String())
-	require.JSONEq(t, `{"status": "ready"}`, s.do(t, http.MethodGet, "/readyz", "").Body.String())
+	require.JSONEq(t, `{"status": "ready", "database": "read-write"}`, s.do(t, http.MethodGet, "/readyz?need=write", "").Body.String())
 	for _, path := range []string{"/healthz", "/readyz"} {
 		require.Equal(t, http.StatusOK, s.do(t, http.MethodHead, path, "").Code, "as some load balancers ask")
 	}
@@ -233,8 +236,22 @@ func TestProbes(t *testing.T) {
 	w := s.do(t, http.MethodGet, "/readyz", "")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, "not-ready", codeOf(t, w))
-	require.NotContains(t, w.Body.String(), "database")
+	require.NotContains(t, w.Body.String(), "no database")
 	require.Equal(t, "no database", s.events(t, "request_turned_away")[0]["error"])
+	s.ready = nil
+
+	s.readiness = Readiness{Database: db.ReadOnly, Reads: true}
+	w = s.do(t, http.MethodGet, "/readyz", "")
+	require.Equal(t, http.StatusOK, w.Code)
+	require.JSONEq(t, `{"status": "degraded", "database": "read-only"}`, w.Body.String())
+	w = s.do(t, http.MethodGet, "/readyz?need=write", "")
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	require.Contains(t, w.Body.String(), `"database":"read-only"`)
+	require.Equal(t, http.StatusUnprocessableEntity, s.do(t, http.MethodGet, "/readyz?need=everything", "").Code)
+	s.readiness = Readiness{Database: db.Full}
+	w = s.do(t, http.MethodGet, "/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	require.Contains(t, w.Body.String(), `"database":"full"`)
 }
 
 // running is a server on a listener of its own.

@@ -58,7 +58,7 @@ func (postgresFetch) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	bin, err := postgres.NewFetcher(datadir.Binaries(c.DataDir), newLogger(c)).Fetch(e.context)
+	bin, err := postgres.NewFetcher(datadir.Binaries(c.DataDir), e.logger(c)).Fetch(e.context)
 	if err == nil {
 		fmt.Println("PostgreSQL binaries are in", bin)
 	}

@@ -42,7 +42,7 @@ func (r auditRemove) Run(e environment) error {
 		return err
 	}
 	return e.withStorage(func(s *app.Storage) error {
-		made, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, newLogger(c))
+		made, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, e.logger(c))
 		for _, each := range made {
 			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", each.OrganizationID, each.Removed, each.Position, each.Hash)
 		}

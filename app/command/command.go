@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/app/demo"
 	"omnirapeutic/config"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/invoked"
 	"omnirapeutic/platform/telemetry"
 )
 
@@ -49,6 +50,7 @@ type commandLine struct {
 type environment struct {
 	context context.Context
 	file    string
+	loggers *[]*logrus.Logger // those of the command
 }
 
 // settings loads the configuration.
@@ -56,14 +58,19 @@ func (e environment) settings() (config.Config, error) {
 	return config.Load(e.file, os.Environ())
 }
 
-// newLogger returns a logger that writes to standard error.
-func newLogger(c config.Config) *logrus.Logger {
-	return telemetry.NewLogger(os.Stderr, c.Log.Level, c.Log.Format)
+// logger returns a logger that writes to standard error. What it has counted and
+// not yet written is written at the end of the command.
+func (e environment) logger(c config.Config) *logrus.Logger {
+	l := telemetry.NewLogger(os.Stderr, c.Log.Level, c.Log.Format)
+	*e.loggers = append(*e.loggers, l)
+	return l
 }
 
 // Main carries out the program's command line and returns the exit code. The
-// first SIGINT or SIGTERM ends it in order, a second one at once.
+// first SIGINT or SIGTERM ends it in order, a second one at once. A reader of its
+// output that goes away does not end it: writing fails from then on, and that is all.
 func Main() int {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // what is not ignored ends the program; an ignored signal would be children's too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -73,7 +80,7 @@ func Main() int {
 // Run carries out one command line and returns the exit code.
 func Run(ctx context.Context, arguments []string) int {
 	var line commandLine
-	parser := kong.Must(&line, kong.Name("omnirapeutic"),
+	parser := kong.Must(&line, kong.Name(invoked.As("")),
 		kong.Description("A backend for ABA-therapy practices that keeps authorized units exact. "+
 			"Started without a command it serves. Settings are environment variables OMNI_… or a file: see config show."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -83,21 +90,47 @@ func Run(ctx context.Context, arguments []string) int {
 	}
 	command, err := parser.Parse(arguments)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "omnirapeutic: %v\nTry omnirapeutic --help.\n", err)
+		report(fmt.Sprintf("%v\nTry %s", err, invoked.As("--help")), config.LogFormat(line.Config, os.Environ()))
 		return ExitUsage
 	}
-	err = command.Run(environment{context: ctx, file: line.Config})
+	var loggers []*logrus.Logger
+	err = command.Run(environment{context: ctx, file: line.Config, loggers: &loggers})
+	for _, l := range loggers {
+		telemetry.Flush(l)
+	}
 	if err == nil {
 		return ExitOK
 	}
-	fmt.Fprintln(os.Stderr, "omnirapeutic:", err)
-	if refusal, ok := fault.From(err); ok {
-		if fields, ok := refusal.Details().(fault.Fields); ok && len(fields.Errors) > 1 {
-			for _, f := range fields.Errors {
-				fmt.Fprintf(os.Stderr, "  %s %s\n", f.Field, f.Message)
-			}
+	report(failure(err), config.LogFormat(line.Config, os.Environ()))
+	return exitCode(err)
+}
+
+// failure returns what an error says, with all wrong fields where there are several.
+func failure(err error) string {
+	text := err.Error()
+	refusal, ok := fault.From(err)
+	if !ok {
+		return text
+	}
+	if fields, ok := refusal.Details().(fault.Fields); ok && len(fields.Errors) > 1 {
+		for _, f := range fields.Errors {
+			text += fmt.Sprintf("\n  %s %s", f.Field, f.Message)
 		}
 	}
+	return text
+}
+
+// report prints why a command failed: as text for people, or as a line of the log
+// where the log is JSON.
+func report(text, format string) {
+	if format == "json" {
+		telemetry.NewLogger(os.Stderr, "error", format).WithField("event", "command_failed").Error(text)
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", invoked.As(""), text)
+}
+
+func exitCode(err error) int {
 	if problems := (*config.Problems)(nil); errors.As(err, &problems) {
 		return ExitUsage
 	}
@@ -120,7 +153,7 @@ func (e environment) withStorage(fn func(*app.Storage) error) error {
 	if err != nil {
 		return err
 	}
-	s, err := app.OpenStorage(e.context, c, newLogger(c))
+	s, err := app.OpenStorage(e.context, c, e.logger(c))
 	if err != nil {
 		return err
 	}
@@ -138,7 +171,7 @@ func (e environment) withProgram(fn func(*app.Program) error) error {
 	if c.Profile == config.Production {
 		c.Database.AutoMigrate = false
 	}
-	p, err := app.Open(e.context, c, newLogger(c))
+	p, err := app.Open(e.context, c, e.logger(c))
 	if err != nil {
 		return err
 	}

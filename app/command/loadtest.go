@@ -141,7 +141,7 @@ func (l loadtestCommand) Run(e environment) error {
 		}
 		defer func() {
 			if err := scratch.close(); err != nil {
-				fmt.Fprintln(os.Stderr, "omnirapeutic: clean up the scratch server:", err)
+				fmt.Fprintln(os.Stderr, "clean up the scratch server:", err)
 			}
 		}()
 		urls, processes = scratch.urls(), scratch.processes()

@@ -51,7 +51,7 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // as above
 		return err
 	}
-	logger := newLogger(c)
+	logger := e.logger(c)
 	logger.SetLevel(logrus.WarnLevel) // a line for each request would drown the progress
 	c.Database.MaxConns *= instances
 	storage, err := app.OpenScratch(e.context, filepath.Join(s.dir, "postgres"), c, logger)
@@ -60,7 +60,7 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 	}
 	s.storage = storage
 	settings := []string{
-		"OMNI_PROFILE=development", "OMNI_DEMO=true", "OMNI_ADDR=127.0.0.1:0", "OMNI_LOG_LEVEL=warn",
+		"OMNI_PROFILE=development", "OMNI_DEMO=true", "OMNI_ADDR=127.0.0.1:0", "OMNI_LOG_LEVEL=warn", "OMNI_LOG_FORMAT=text",
 		"OMNI_DATABASE_URL=" + storage.URL, "OMNI_MIGRATE_URL=" + storage.OwnerURL,
 		"OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none", "OMNI_METRICS_ADDR=none",
 		"OMNI_DATABASE_URL_FILE=", "OMNI_MIGRATE_URL_FILE=", "OMNI_DB_AUTO_MIGRATE=true",
@@ -233,5 +233,5 @@ func (m measuredCommand) Run(e environment) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	return serveCommand{}.Run(environment{context: ctx, file: e.file})
+	return serveCommand{}.Run(environment{context: ctx, file: e.file, loggers: e.loggers})
 }

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/app"
 	"omnirapeutic/config"
@@ -19,7 +23,7 @@ and stops with the program. In the development profile the schema is brought up 
 on the first start, a demo practice is loaded; in production migrate first, and a database with
 the demo practice is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once.
 With OMNI_TLS_CERTIFICATE and OMNI_TLS_KEY it speaks HTTPS, and reads both files again when they
-change, and on SIGHUP. OMNI_METRICS_ADDR is a listener of its own for metrics and profiles.`
+change, and on SIGHUP; without them SIGHUP stops it gracefully. OMNI_METRICS_ADDR is a listener of its own for metrics and profiles.`
 }
 
 // Run serves until the program is told to stop.
@@ -28,17 +32,35 @@ func (serveCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
+	logger := e.logger(c)
+	logger.WithFields(logrus.Fields{"event": "starting", "profile": c.Profile}).Info("Omnirapeutic is starting")
+	if len(c.Ignored) > 0 {
+		logger.WithFields(logrus.Fields{"event": "variables_ignored", "variables": c.Ignored}).
+			Warn("these environment variables are Kubernetes' for a service called omni and mean nothing here; enableServiceLinks: false keeps them away")
+	}
+	ctx, stop := untilHangUp(e.context, c)
+	defer stop()
 	relaxGarbage()
-	listeners, err := app.Listen(e.context, c)
+	listeners, err := app.Listen(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer listeners.Close()
-	p, err := app.Open(e.context, c, newLogger(c))
+	p, err := app.Open(ctx, c, logger)
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(e.context, p, c, listeners), p.Close())
+	return errors.Join(serve(ctx, p, c, listeners), p.Close())
+}
+
+// untilHangUp returns a context that SIGHUP ends, as SIGTERM does: requests under
+// way are finished. With a certificate SIGHUP means to read it again. A program that
+// was started to survive hang-ups, as with nohup, survives them.
+func untilHangUp(ctx context.Context, c config.Config) (context.Context, context.CancelFunc) {
+	if c.HTTP.TLS.Given() || signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 func serve(ctx context.Context, p *app.Program, c config.Config, l *app.Listeners) error {

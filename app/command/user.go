@@ -14,6 +14,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/invoked"
 )
 
 type userCommand struct {
@@ -38,7 +39,7 @@ type userCreate struct {
 func (userCreate) Help() string {
 	return `The first administrator of a practice is made here; nobody can choose their own role.
 
-  omnirapeutic user create --email ada@example.org --name "Ada Example" \
+  ` + invoked.As("user create") + ` --email ada@example.org --name "Ada Example" \
     --organization "Example Practice" --time-zone America/New_York --role ADMIN`
 }
 
@@ -132,8 +133,12 @@ func askTwice(fd int) (string, error) {
 
 func readLine(input io.Reader) (string, error) {
 	line, err := bufio.NewReader(input).ReadString('\n')
-	if errors.Is(err, io.EOF) && line != "" {
+	if errors.Is(err, io.EOF) {
 		err = nil // the last line may end without a line break
+		if line == "" {
+			return "", errors.New("no password was given: type it at the prompt of a terminal, or write it to standard input, as in: " +
+				invoked.As("user create … < password.txt"))
+		}
 	}
 	return strings.TrimRight(line, "\r\n"), err
 }

@@ -68,6 +68,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 	if there, err := p.Access.HasUsers(ctx); err != nil || there {
 		return false, err
 	}
+	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes some seconds")
 	_, err := db.Serializable(ctx, p.Database, "demo.load", func(ctx context.Context) (struct{}, error) {
 		own, err := p.organization(ctx, "Demo Practice", "America/New_York", people)
 		if err != nil {

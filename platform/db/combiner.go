@@ -17,16 +17,16 @@ import (
 // Requests that arrive until the function asks for its batch are in it: a function
 // that has to wait, as for another instance of the program, asks when it has waited.
 //
-// There is no timer and no goroutine of its own. A request that finds its lane
-// empty runs at once, where it is, and so pays nothing for being combined with
-// nobody. Whoever runs a batch hands the lane to the first of those who wait, who
-// takes the others along.
+// There is no timer. A request that finds its lane empty starts a batch at once, and a
+// batch that ends starts the next one with the requests that wait. Each batch has a
+// goroutine, so that no caller waits longer than its own deadline for the others.
 //
-// A request whose context ends before its batch begins is dropped from it. Once
-// it has begun, the context counts no more: the caller gets the truth of what
-// happened. The batch's own time is bounded by [CombinerOptions.Timeout] and by
-// the latest deadline of those with whom it began: who joins while it waits may have
-// less time than alone.
+// A request whose context ends before its batch begins is dropped from it. After that
+// the caller still waits for the truth of what happened, but not past its deadline:
+// then it gets an *[AmbiguousCommitError]. The batch's own time is bounded by
+// [CombinerOptions.Timeout] and ends shortly before the latest deadline of those with
+// whom it began, so that they are told what happened: who joins while it waits may
+// have less time than alone.
 //
 // A batch that fails for a reason that may be one member's own, such as a
 // constraint or a panic, is halved and run again until that member stands
@@ -138,8 +138,7 @@ type member[Request, Verdict any] struct {
 
 	taken bool          // into a batch; or to lead one
 	gone  bool          // the caller did not wait
-	wake  chan struct{} // closed when it is to lead, or when there is a verdict
-	leads bool
+	wake  chan struct{} // closed when there is a verdict, or when alone is to run
 
 	verdict Verdict
 	err     error
@@ -147,7 +146,8 @@ type member[Request, Verdict any] struct {
 
 // Do has the request decided, together with others of its lane, and returns its
 // verdict. Errors: what the function returned, *[QueueFullError],
-// [ErrCombinerClosed], *[PanicError], or the context's, where that ended first.
+// [ErrCombinerClosed], *[PanicError], *[AmbiguousCommitError] where the deadline passed
+// while its batch was under way, or the context's, where that ended before.
 func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request Request) (Verdict, error) {
 	if attemptIn(ctx) != nil {
 		verdicts, err := c.run(ctx, BatchOf(request))
@@ -157,8 +157,11 @@ func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request R
 		}
 		return verdicts[0], nil
 	}
-	m := &member[Request, Verdict]{ctx: ctx, request: request}
-	c.queue(at, m)
+	m := &member[Request, Verdict]{ctx: ctx, request: request, wake: make(chan struct{})}
+	if err := c.queue(at, m); err != nil { // the member may still be its batch's
+		var none Verdict
+		return none, err
+	}
 	return m.verdict, m.err
 }
 
@@ -169,9 +172,11 @@ func (c *Combiner[Request, Verdict]) Alone(ctx context.Context, at Place, fn fun
 	if attemptIn(ctx) != nil {
 		return fn(ctx)
 	}
-	m := &member[Request, Verdict]{ctx: ctx}
+	m := &member[Request, Verdict]{ctx: ctx, wake: make(chan struct{})}
 	m.alone = func() { m.err = fn(ctx) }
-	c.queue(at, m)
+	if err := c.queue(at, m); err != nil {
+		return err
+	}
 	return m.err
 }
 
@@ -206,48 +211,78 @@ func (c *Combiner[Request, Verdict]) enter() bool {
 	return true
 }
 
-// queue brings the member through its lane.
-func (c *Combiner[Request, Verdict]) queue(at Place, m *member[Request, Verdict]) {
-	if m.err = m.ctx.Err(); m.err != nil {
-		return
+// queue brings the member through its lane. It returns nil once the member has its
+// verdict, and otherwise the reason why it did not wait for one.
+func (c *Combiner[Request, Verdict]) queue(at Place, m *member[Request, Verdict]) error {
+	if err := m.ctx.Err(); err != nil {
+		return err
 	}
 	if !c.enter() {
-		m.err = ErrCombinerClosed
-		return
+		return ErrCombinerClosed
 	}
-	defer c.under.Done()
-
 	lane := &c.lanes[at.Lane]
+	if err := c.line(lane, at, m); err != nil {
+		c.under.Done()
+		return err
+	}
+	select {
+	case <-m.wake:
+	case <-m.ctx.Done():
+		if lane.abandon(m) {
+			c.under.Done()
+			return m.ctx.Err()
+		}
+		if err := c.awaitBatch(m); err != nil {
+			return err
+		}
+	}
+	if m.alone != nil {
+		defer c.under.Done()
+		c.lead(lane, m)
+	}
+	return nil
+}
+
+// line starts the member's batch where the lane is empty, and has it wait otherwise.
+func (c *Combiner[Request, Verdict]) line(lane *combinerLane[Request, Verdict], at Place, m *member[Request, Verdict]) error {
 	m.since = time.Now()
 	lane.mu.Lock()
+	defer lane.mu.Unlock()
 	lane.arrived++
 	m.order = lane.arrived
 	switch {
 	case !lane.busy:
 		lane.busy, m.taken = true, true
-		lane.mu.Unlock()
-		c.lead(lane, m)
-		return
+		c.start(lane, m)
 	case lane.waiting.size >= c.options.Queue:
-		m.err = &QueueFullError{Combiner: c.options.Name, Waiting: lane.waiting.size}
-		lane.mu.Unlock()
+		return &QueueFullError{Combiner: c.options.Name, Waiting: lane.waiting.size}
+	default:
+		lane.waiting.push(at.Organization, at.Subject, m)
+	}
+	return nil
+}
+
+// start has the member lead: in its caller's goroutine what runs alone, whose context is
+// its caller's, and in a new one what others may join.
+func (c *Combiner[Request, Verdict]) start(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
+	if m.alone != nil {
+		close(m.wake)
 		return
 	}
-	m.wake = make(chan struct{})
-	lane.waiting.push(at.Organization, at.Subject, m)
-	lane.mu.Unlock()
+	go c.lead(lane, m)
+}
 
+// awaitBatch waits for a batch that is under way, but not past the member's deadline.
+func (c *Combiner[Request, Verdict]) awaitBatch(m *member[Request, Verdict]) error {
+	if m.alone != nil || !errors.Is(m.ctx.Err(), context.DeadlineExceeded) {
+		<-m.wake
+		return nil
+	}
 	select {
 	case <-m.wake:
-	case <-m.ctx.Done():
-		if lane.abandon(m) {
-			m.err = m.ctx.Err()
-			return
-		}
-		<-m.wake // its batch has begun, or is about to
-	}
-	if m.leads {
-		c.lead(lane, m)
+		return nil
+	default:
+		return &AmbiguousCommitError{Operation: c.options.Name, cause: m.ctx.Err()}
 	}
 }
 

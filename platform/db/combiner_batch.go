@@ -14,11 +14,13 @@ import (
 func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
 	batch := []*member[Request, Verdict]{m}
 	defer func() { // also where a panic or runtime.Goexit ends this goroutine
-		lane.handOver()
+		c.handOver(lane)
+		if m.alone != nil {
+			return
+		}
 		for _, each := range batch {
-			if each != m {
-				close(each.wake)
-			}
+			close(each.wake)
+			c.under.Done()
 		}
 	}()
 	if m.alone != nil {
@@ -94,23 +96,28 @@ func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], 
 }
 
 // handOver has the next in the queue lead, or leaves the lane empty.
-func (l *combinerLane[Request, Verdict]) handOver() {
+func (c *Combiner[Request, Verdict]) handOver(l *combinerLane[Request, Verdict]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.waiting.size > 0 {
 		if next := l.waiting.pop(); !next.gone {
-			next.taken, next.leads = true, true
-			close(next.wake)
+			next.taken = true
+			c.start(l, next)
 			return
 		}
 	}
 	l.busy = false
 }
 
+// answering is the most that a batch leaves of the time of the members whose deadline is
+// the last, to answer them: what they get then is the outcome of the batch.
+const answering = 500 * time.Millisecond
+
 // bound returns the context of a batch: none of its members can end it, but it
-// ends with the last of their deadlines. It carries nobody's identity.
+// ends shortly before the last of their deadlines. It carries nobody's identity.
 func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(c.options.Timeout)
+	now := time.Now()
+	end := now.Add(c.options.Timeout)
 	var last time.Time
 	for _, m := range batch {
 		deadline, ok := m.ctx.Deadline()
@@ -118,6 +125,7 @@ func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (c
 			last = end
 			break
 		}
+		deadline = deadline.Add(-min(answering, deadline.Sub(now)/10))
 		if deadline.After(last) {
 			last = deadline
 		}

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/sirupsen/logrus"
@@ -40,6 +38,8 @@ type DB struct {
 	locks     bool
 	metrics   *Metrics
 	observers observers
+	// unanswered are the connections whose COMMIT the server still has to answer.
+	unanswered *unanswered
 }
 
 // execModes are the ways of sending statements that are safe here. The simple
@@ -69,12 +69,17 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.MaxConns < 1 {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
-	pool, err := openPool(ctx, c, mode)
+	metrics := NewMetrics()
+	owed := &unanswered{limit: max(1, c.MaxConns/2), health: metrics.health, lines: map[*line]struct{}{}}
+	pool, err := openPool(ctx, c, mode, owed)
 	if err != nil {
 		return nil, err
 	}
 	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
-	d := &DB{pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log}), policy: c.Retry, locks: !c.NoLocks, metrics: NewMetrics()}
+	d := &DB{
+		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
+		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: owed,
+	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps them
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
@@ -98,7 +103,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 // connectTimeout is how long one try to connect may take, unless the URL says so.
 const connectTimeout = 5 * time.Second
 
-func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unanswered) (*pgxpool.Pool, error) {
 	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
@@ -113,6 +118,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.P
 		// locks all of it: transactions on different rows abort each other. Poolers in
 		// transaction mode refuse the parameter; there it is set for the role.
 		settings.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+		// A commit that may be lost is told of by a warning, see [line].
+		settings.ConnConfig.RuntimeParams["client_min_messages"] = "warning"
+		settings.AfterConnect = askToNotice // behind a pooler it would be about the pooler's connection
 	}
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
@@ -123,10 +131,10 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode) (*pgxpool.P
 		return p.IdleDuration > time.Second || retried(ctx)
 	}
 	settings.AfterRelease = mayWrite
-	// A statement whose context ends is cancelled at the server, and the
-	// connection lives on; pgx's default destroys it.
-	settings.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
+	settings.ConnConfig.DialFunc = dialer.DialContext // of those that listen; the others have lines
+	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		owed.instrument(c)
+		return nil
 	}
 	return pgxpool.NewWithConfig(ctx, settings)
 }
@@ -138,8 +146,9 @@ func mayWrite(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
-// Close closes all connections.
+// Close closes all connections, those included whose COMMIT is not answered.
 func (d *DB) Close() {
+	d.unanswered.close()
 	_ = d.sql.Close() // closes nothing by itself: the pool owns the connections
 	d.pool.Close()
 }

@@ -13,6 +13,7 @@ type Metrics struct {
 	mu         sync.Mutex
 	operations map[string]*operationMetrics
 	combiners  combinerMetrics
+	health     *health
 }
 
 type operationMetrics struct {
@@ -29,7 +30,7 @@ type retryCause struct{ sqlState, phase string }
 
 // NewMetrics returns metrics that have counted nothing.
 func NewMetrics() *Metrics {
-	return &Metrics{operations: map[string]*operationMetrics{}, combiners: newCombinerMetrics()}
+	return &Metrics{operations: map[string]*operationMetrics{}, combiners: newCombinerMetrics(), health: newHealth()}
 }
 
 func (m *Metrics) of(operation string) *operationMetrics {
@@ -50,6 +51,9 @@ func (m *Metrics) Retried(r Retry) {
 
 // Finished implements [Observer].
 func (m *Metrics) Finished(f Outcome) {
+	if f.Result == Unavailable {
+		m.health.refused(f.SQLState)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.of(f.Operation)

@@ -65,6 +65,9 @@ func TestMetrics(t *testing.T) {
 			"omnirapeutic_transaction_slept_seconds_total":    0.006,
 			"omnirapeutic_ambiguous_commits_total":            0,
 			"omnirapeutic_transaction_attempts":               2*1 + 1*2 + 2*3 + 1 + 2,
+			"omnirapeutic_database_state":                     1, // for one of the states
+			"omnirapeutic_lock_wait_seconds":                  0,
+			"omnirapeutic_unanswered_commits":                 0,
 		}, sums(t, c.Metrics()), "Prometheus is told the same")
 	})
 }
@@ -79,7 +82,7 @@ func sums(t testing.TB, c prometheus.Collector) map[string]float64 {
 	total := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			total[f.GetName()] += m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
+			total[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
 	return total

@@ -16,6 +16,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"omnirapeutic/platform/db/pgurl"
+	"omnirapeutic/platform/invoked"
 )
 
 //go:embed migrations/*.sql
@@ -151,7 +152,7 @@ type SchemaError struct {
 
 func (e *SchemaError) Error() string {
 	if e.Have < e.Want {
-		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run migrate up", e.Have, e.Want)
+		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s", e.Have, e.Want, invoked.As("migrate up"))
 	}
 	return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
 }

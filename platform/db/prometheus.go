@@ -22,6 +22,12 @@ var (
 		"Time spent waiting between attempts.", []string{"operation"}, nil)
 	descAmbiguous = prometheus.NewDesc("omnirapeutic_ambiguous_commits_total",
 		"Commits whose answer was lost.", []string{"operation", "resolved"}, nil)
+	descState = prometheus.NewDesc("omnirapeutic_database_state",
+		"1 for the state that transactions of the last seconds have met.", []string{"state"}, nil)
+	descLockWait = prometheus.NewDesc("omnirapeutic_lock_wait_seconds",
+		"How long a transaction has been waiting already for the lock that instances share.", nil, nil)
+	descOwed = prometheus.NewDesc("omnirapeutic_unanswered_commits",
+		"Connections whose COMMIT the server has not answered, and nobody waits for.", nil, nil)
 )
 
 // attemptBuckets are the upper bounds of the histogram of attempts.
@@ -29,7 +35,7 @@ var attemptBuckets = []int{1, 2, 3, 4, 5, 6, 7, 10}
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous} {
+	for _, d := range []*prometheus.Desc{descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState, descLockWait, descOwed} {
 		to <- d
 	}
 	for _, h := range m.combiners.all() {
@@ -42,6 +48,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
 	}
+	m.health.collect(to)
 	for _, o := range m.Snapshot().Operations {
 		for result, n := range map[Result]int64{
 			Committed: o.Committed, Refused: o.Refused, Exhausted: o.Failures, Cancelled: o.Cancelled,
@@ -62,6 +69,25 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	for _, h := range m.combiners.all() {
 		h.Collect(to)
 	}
+}
+
+// collect reports what transactions have found out about the database.
+func (h *health) collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	current := h.current()
+	for _, s := range []State{ReadWrite, ReadOnly, Full, Blocked, Unconfirmed, SchemaMismatch} {
+		value := 0.0
+		if s == current {
+			value = 1
+		}
+		gauge(descState, value, string(s))
+	}
+	gauge(descLockWait, h.longest().Seconds())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	gauge(descOwed, float64(h.owed))
 }
 
 // combinerMetrics tell of batches, by the combiner's name.

@@ -124,6 +124,11 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
 	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64}
 	inDoubt := false
+	if !u.readOnly && d.unanswered.tooMany() {
+		err := &UnavailableError{Operation: u.operation, State: Unconfirmed, cause: errUnanswered}
+		r.finish(Unavailable, verdict{kind: unable, err: err})
+		return err
+	}
 	for {
 		r.attempts++
 		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
@@ -175,11 +180,28 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			if inDoubt && !u.readOnly {
+				if err := confirm(ctx); err != nil {
+					return err
+				}
+			}
 			a.at = commit
 			return nil
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
 	return a, err
+}
+
+// errUnanswered is the cause where too many connections wait for the answer to a COMMIT.
+var errUnanswered = errors.New("db: the server does not answer COMMIT; it may be waiting for a synchronous standby")
+
+// confirm has the transaction in the context write something with its COMMIT. A
+// transaction that found what another one has written may answer with it only once that is
+// as durable as the server's synchronous_commit promises. COMMIT waits for the standbys
+// up to its own position in the log, and so for everything that could be seen before;
+// a COMMIT that has written nothing does not wait.
+func confirm(ctx context.Context) error {
+	return sendNowOrLast(ctx, []write{{anyRows, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil}})
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the
@@ -223,12 +245,14 @@ func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 const proofAttempts = 12
 
 // ask asks once. As anything that follows a broken connection, it is not the
-// first attempt.
+// first attempt. A yes is confirmed: see confirm.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
-	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, readOnly: true, all: u.all}
-	_, err = d.attempt(ctx, question, 2, true, func(ctx context.Context) (err error) {
-		there, err = u.proof(ctx)
-		return err
+	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, all: u.all}
+	_, err = d.attempt(ctx, question, 2, false, func(ctx context.Context) (err error) {
+		if there, err = u.proof(ctx); err != nil || !there {
+			return err
+		}
+		return confirm(ctx)
 	})
 	return there, err
 }

@@ -1,6 +1,8 @@
 package db
 
 import (
+	"context"
+
 	"github.com/jackc/pgerrcode"
 )
 
@@ -17,6 +19,9 @@ const (
 	Full State = "full"
 	// Blocked is a database whose writers wait for a lock that its holder does not release.
 	Blocked State = "blocked"
+	// Unconfirmed is a database that does not answer a COMMIT, as while it waits for a
+	// synchronous standby.
+	Unconfirmed State = "unconfirmed"
 	// SchemaMismatch is a database that lacks a table, a column or a function that this
 	// program uses, as during an upgrade.
 	SchemaMismatch State = "schema-mismatch"
@@ -41,4 +46,18 @@ func stateOf(sqlState string) (State, bool) {
 		return Full, true
 	}
 	return Full, pgerrcode.IsInsufficientResources(sqlState)
+}
+
+// State returns what the database can do: whether it answers and is read-only, and what
+// the transactions of the last seconds have met. The error says why it is Unreachable.
+func (d *DB) State(ctx context.Context) (State, error) {
+	const question = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
+	var readOnly bool
+	if err := d.pool.QueryRow(ctx, question).Scan(&readOnly); err != nil {
+		return Unreachable, unavailable("ask for the state", err)
+	}
+	if readOnly {
+		return ReadOnly, nil
+	}
+	return d.metrics.health.current(), nil
 }

@@ -131,7 +131,8 @@ const setReach = "SELECT set_config('omni.organizations', $1, true)"
 // connector has transactions begin with their reach.
 type connector struct {
 	driver.Connector
-	log queryLog
+	log    queryLog
+	health *health
 }
 
 // Connect implements driver.Connector.
@@ -140,20 +141,27 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connection{made.(*stdlib.Conn), c.log}, nil
+	stdlibConn := made.(*stdlib.Conn)
+	return connection{stdlibConn, c.log, c.health, lineOf(stdlibConn.Conn())}, nil
 }
 
-// connection is the driver's, but for how a transaction begins.
+// connection is the driver's, but for how a transaction begins and ends.
 type connection struct {
 	*stdlib.Conn
-	log queryLog
+	log    queryLog
+	health *health
+	line   *line
 }
 
-// BeginTx sends BEGIN, the locks that [Locking] asked for, the reach and what is
-// [ReadingFirst] in one round trip. The reach is set for the transaction alone, as a
-// pooler in transaction mode asks, and also where it is nothing: no default of a role's
-// may widen it. LOCK TABLE takes no snapshot, so what is read after the wait is of after
-// it. Whoever waits for a lock waits no longer than the caller does.
+// Close implements driver.Conn: it gives the connection back to the pool, once no COMMIT
+// is under way on it.
+func (c connection) Close() error { return c.line.giveBack(c.Conn.Close) }
+
+// BeginTx sends BEGIN, the locks that [Locking] asked for, the reach, the bounds of the
+// transaction and what is [ReadingFirst] in one round trip. The reach is set for the
+// transaction alone, as a pooler in transaction mode asks, and also where it is nothing: no
+// default of a role's may widen it. LOCK TABLE takes no snapshot, so what is read after the
+// wait is of after it; nor does SET, which bounds the wait.
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -168,20 +176,30 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		options.AccessMode = pgx.ReadOnly
 	}
 	batch.BeginTx(options)
+	if len(a.unit.locks) > 0 {
+		batch.Queue(setLockWait)
+	}
 	for _, table := range a.unit.locks {
 		batch.Queue(lockOf(table))
 	}
-	batch.Queue(setReach, a.tenancy.String())
+	statement, arguments := a.bounds(c.Conn.Conn())
+	batch.Queue(statement, arguments...)
 	var first Query
 	if a.unit.first != nil {
 		first = a.unit.first()
 		batch.Queue(first.Statement, first.Arguments...)
+	}
+	if len(a.unit.locks) > 0 {
+		defer c.health.waits()()
 	}
 
 	began := time.Now()
 	// The attempt is told what goes wrong here, as with any statement.
 	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
 	_, err := results.Exec()
+	if err == nil && len(a.unit.locks) > 0 {
+		_, err = results.Exec() // the bound of the wait
+	}
 	for _, table := range a.unit.locks {
 		if err == nil {
 			_, err = results.Exec()
@@ -189,7 +207,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		}
 	}
 	if err == nil {
-		_, err = results.Exec() // the reach
+		_, err = results.Exec() // the reach and the bounds
 	}
 	if err == nil && a.unit.first != nil {
 		a.at = inBody
@@ -202,7 +220,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
 		return nil, err
 	}
-	return transaction{ctx, results.Tx(), c.log}, nil
+	return transaction{ctx, results.Tx(), c.log, c.line}, nil
 }
 
 func lockOf(table string) string {
@@ -211,28 +229,35 @@ func lockOf(table string) string {
 
 // transaction is ended on the context that it began with.
 type transaction struct {
-	ctx context.Context
-	tx  pgx.Tx
-	log queryLog
+	ctx  context.Context
+	tx   pgx.Tx
+	log  queryLog
+	line *line
 }
 
-// Commit implements driver.Tx. With COMMIT goes what was kept for it.
+// Commit implements driver.Tx. It returns when the caller's context ends, and COMMIT goes
+// on: see [line.commit].
 func (t transaction) Commit() error {
-	a := attemptIn(t.ctx)
+	return t.line.commit(attemptIn(t.ctx).caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
+}
+
+// commit sends COMMIT, and with it what was kept for it.
+func (t transaction) commit(ctx context.Context) error {
+	a := attemptIn(ctx)
 	if len(a.last) == 0 {
-		return t.tx.Commit(t.ctx)
+		return t.tx.Commit(ctx)
 	}
 	if t.tx.Conn().PgConn().TxStatus() == idle {
 		return ErrTransactionOver // as in [attempt.driver]
 	}
 	writes := append(a.last, write{anyRows, "commit", nil})
-	carriedOut, err := pipeline(t.ctx, t.tx.Conn(), t.log.Trace, writes)
+	carriedOut, err := pipeline(ctx, t.tx.Conn(), t.log.Trace, writes)
 	if carriedOut < len(writes) {
 		var server *pgconn.PgError
 		if carriedOut < len(a.last) && errors.As(err, &server) {
 			a.at = inBody // the server has refused one of those, and so has not come to COMMIT
 		}
-		_ = t.tx.Rollback(t.ctx) // a connection that stays in a transaction is not used again
+		_ = t.tx.Rollback(ctx) // a connection that stays in a transaction is not used again
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db/pgurl"
 )
@@ -53,6 +54,8 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 		return c, err
 	}
 	if made == 0 {
+		o.Logger.WithFields(logrus.Fields{"event": "postgres_creating", "version": c.version, "dir": c.dir}).
+			Info("creating the private PostgreSQL's cluster, which takes some seconds")
 		if err := c.initialize(ctx); err != nil {
 			return c, err
 		}

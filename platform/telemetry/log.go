@@ -23,8 +23,11 @@ var allowed = set(
 	"error", "stack", "cause", "reason", "signal",
 	"address", "dir", "package", "sql", "version", "profile", "data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
-	"webhook_id", "position", "hash", "expires",
+	"webhook_id", "position", "hash", "expires", "account", "role", "reminders", "events", "variables",
 )
+
+// Allows reports whether a field of this name is written.
+func Allows(field string) bool { return allowed[field] }
 
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))
@@ -41,16 +44,20 @@ func set(names ...string) map[string]bool {
 // Fields that are not on the list, or whose values are more than a text, a number
 // or an error, are left out, and named in the field dropped_fields. A line logged
 // WithContext carries the request's id.
+//
+// Repeated warnings and errors are counted and written once a second, see [Flush].
 func NewLogger(out io.Writer, level, format string) *logrus.Logger {
 	l := logrus.New()
 	l.SetOutput(out)
 	if parsed, err := logrus.ParseLevel(level); err == nil {
 		l.SetLevel(parsed)
 	}
-	l.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.DateTime})
+	thinned := &repeats{logger: l, seen: map[repeatKey]*repeated{}}
+	thinned.format = &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.DateTime}
 	if format == "json" {
-		l.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+		thinned.format = &logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano}
 	}
+	l.SetFormatter(thinned)
 	l.AddHook(guard{})
 	return l
 }

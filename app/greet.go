@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"omnirapeutic/app/demo"
+)
+
+// greeting is what a person wants to know once the program serves. In JSON mode it
+// is one line.
+type greeting struct {
+	Event   string   `json:"event"`
+	Address string   `json:"address"`
+	Docs    string   `json:"docs,omitempty"`
+	Metrics string   `json:"metrics,omitempty"`
+	Data    string   `json:"data"`
+	SignIns []string `json:"demoSignIns,omitempty"`
+}
+
+// Greet prints where the program listens and, where the demo practice is loaded,
+// the accounts to sign in with and the commands to try next.
+func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error {
+	emails, err := p.demoSignIns(ctx)
+	if err != nil {
+		return err
+	}
+	address := l.url()
+	g := greeting{Event: "greeting", Address: address, Data: p.Storage.Place, SignIns: emails}
+	if p.config.HTTP.Docs {
+		g.Docs = address + pathDocs
+	}
+	if l.metrics != nil {
+		g.Metrics = "http://" + reachable(l.metrics.Addr())
+	}
+	if p.config.Log.Format == "json" {
+		return json.NewEncoder(out).Encode(g)
+	}
+	g.print(out)
+	return nil
+}
+
+func (g greeting) print(out io.Writer) {
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", g.Address)
+	if g.Docs != "" {
+		fmt.Fprintf(out, "The API, to read and to try out: %s\n", g.Docs)
+	}
+	if g.Metrics != "" {
+		fmt.Fprintf(out, "Metrics and profiles: %s\n", g.Metrics)
+	}
+	fmt.Fprintf(out, "Data: %s\n", g.Data)
+	if len(g.SignIns) > 0 {
+		fmt.Fprintf(out, "\nDemo practice. Sign in with the password %s as\n", demo.Password)
+		for _, email := range g.SignIns {
+			fmt.Fprintf(out, "  %s\n", email)
+		}
+		fmt.Fprintf(out, tryNext, g.Address, demo.Password)
+	}
+	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
+}
+
+// tryNext are commands that can be pasted as they are, all at once or one by one:
+// sign in, list, book.
+const tryNext = `
+Try next, in another terminal:
+  API=%s/api/v1
+  TOKEN=$(curl -s $API/auth/login -H 'Content-Type: application/json' \
+    -d '{"email":"scheduler@demo.test","password":"%s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -s "$API/authorizations?status=ACTIVE&limit=1" -H "Authorization: Bearer $TOKEN"
+  ID=$(curl -s "$API/authorizations?status=ACTIVE&limit=1" -H "Authorization: Bearer $TOKEN" | sed 's/.*"data":\[{"id":"\([^"]*\)".*/\1/')
+  curl -s $API/authorizations/$ID/reserve -H "Authorization: Bearer $TOKEN" \
+    -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-booking' -d '{"units":4}'
+`

@@ -1,0 +1,64 @@
+package db
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What bounds a transaction at the server, whatever becomes of the program: a process can
+// be suspended, a machine paused, a network cut, and none of that ends its session.
+const (
+	// idleHolding is how long a transaction that holds a lock of [Locking] may wait for its
+	// client. Other instances wait for the lock meanwhile.
+	idleHolding = 3 * time.Second
+	// idleWriting is how long any other transaction that may write may wait for its client.
+	idleWriting = 10 * time.Second
+	// lockWait is how long a transaction waits for any lock: longer than idleHolding, after
+	// which a holder that hangs is gone, and well below the time of a request.
+	lockWait = 5 * time.Second
+)
+
+// setLockWait bounds the wait for the locks of [Locking]. Unlike SELECT, SET takes no snapshot.
+var setLockWait = "SET LOCAL lock_timeout = " + milliseconds(lockWait)
+
+// bounds returns the statement that tells the database of the attempt's reach, and, unless
+// the attempt only reads, of its bounds. Where the server has a timeout for transactions as
+// a whole, it ends a moment after the caller's deadline.
+func (a *attempt) bounds(c *pgx.Conn) (statement string, arguments []any) {
+	reach := a.tenancy.String()
+	if a.unit.readOnly {
+		return setReach, []any{reach}
+	}
+	idle := idleWriting
+	if len(a.unit.locks) > 0 {
+		idle = idleHolding
+	}
+	deadline, bounded := a.caller.Deadline()
+	if !bounded || majorVersion(c) < withTransactionTimeout {
+		return setBounds, []any{reach, milliseconds(idle), milliseconds(lockWait)}
+	}
+	whole := max(time.Until(deadline), 0) + rollbackGrace
+	return setAllBounds, []any{reach, milliseconds(idle), milliseconds(lockWait), milliseconds(whole)}
+}
+
+const (
+	setBounds    = setReach + ", set_config('idle_in_transaction_session_timeout', $2, true), set_config('lock_timeout', $3, true)"
+	setAllBounds = setBounds + ", set_config('transaction_timeout', $4, true)"
+)
+
+// withTransactionTimeout is the version of PostgreSQL that added transaction_timeout.
+const withTransactionTimeout = 17
+
+// majorVersion returns the version of the server, 0 where it is not told.
+func majorVersion(c *pgx.Conn) int {
+	text := c.PgConn().ParameterStatus("server_version")
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	n, _ := strconv.Atoi(text[:digits]) // "" is 0
+	return n
+}
+
+// milliseconds is the time as a setting's value.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

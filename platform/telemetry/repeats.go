@@ -1,0 +1,123 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// repeatInterval is how often a repeated warning or error is logged.
+const repeatInterval = time.Second
+
+// maxRepeated bounds how many different lines are remembered; further ones are
+// written as they come.
+const maxRepeated = 1000
+
+// repeats is a formatter that thins out repetitions. The first warning or error of
+// a kind is written at once; those that follow within a second are counted, and
+// their number is written when the second is over. Two lines are of a kind where
+// level, event, code and address are the same. Lines with a stack are all written.
+//
+// logrus calls Format while it holds the logger's lock.
+type repeats struct {
+	logger *logrus.Logger
+	format logrus.Formatter
+
+	mu   sync.Mutex
+	seen map[repeatKey]*repeated
+}
+
+type repeatKey struct {
+	level                logrus.Level
+	event, code, address string
+}
+
+// repeated is a line that was written less than a second ago.
+type repeated struct {
+	count int // of those that were not written since
+	last  *logrus.Entry
+}
+
+// isSummary marks the context of a line that stands for several.
+type isSummary struct{}
+
+// Format implements logrus.Formatter. It returns nothing for a line that is
+// counted instead.
+func (r *repeats) Format(e *logrus.Entry) ([]byte, error) {
+	if e.Level <= logrus.WarnLevel && r.isCounted(e) {
+		return nil, nil
+	}
+	return r.format.Format(e)
+}
+
+func (r *repeats) isCounted(e *logrus.Entry) bool {
+	text := func(name string) string { s, _ := e.Data[name].(string); return s }
+	key := repeatKey{e.Level, text("event"), text("code"), text("address")}
+	if key.event == "" || text("stack") != "" || e.Context != nil && e.Context.Value(isSummary{}) != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if of, ok := r.seen[key]; ok {
+		of.count++
+		of.last = e
+		return true
+	}
+	if len(r.seen) < maxRepeated {
+		r.seen[key] = &repeated{}
+		time.AfterFunc(repeatInterval, func() { r.intervalEnded(key) })
+	}
+	return false
+}
+
+// intervalEnded writes what was counted, and goes on counting where there was
+// something.
+func (r *repeats) intervalEnded(key repeatKey) {
+	r.mu.Lock()
+	of, ok := r.seen[key]
+	if !ok { // flushed
+		r.mu.Unlock()
+		return
+	}
+	if of.count == 0 {
+		delete(r.seen, key)
+		r.mu.Unlock()
+		return
+	}
+	r.seen[key] = &repeated{}
+	time.AfterFunc(repeatInterval, func() { r.intervalEnded(key) })
+	r.mu.Unlock()
+	r.summarize(*of)
+}
+
+// summarize logs the last of several lines with their number.
+func (r *repeats) summarize(of repeated) {
+	line := logrus.NewEntry(r.logger).WithContext(context.WithValue(context.Background(), isSummary{}, true)).WithField("count", of.count)
+	for _, name := range []string{"event", "code", "status", "address", "error", "sqlstate"} {
+		if value, ok := of.last.Data[name]; ok {
+			line = line.WithField(name, value)
+		}
+	}
+	line.Log(of.last.Level, fmt.Sprintf("%s (%d more within a second)", of.last.Message, of.count))
+}
+
+// Flush writes what a logger of [NewLogger] has counted and not yet written. Call it
+// before the program ends.
+func Flush(l *logrus.Logger) {
+	r, ok := l.Formatter.(*repeats)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	seen := r.seen
+	r.seen = map[repeatKey]*repeated{}
+	r.mu.Unlock()
+	for _, of := range seen {
+		if of.count > 0 {
+			r.summarize(*of)
+		}
+	}
+}
