@@ -26,6 +26,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/jobs"
 )
 
 // Dependencies are what the program is built on.
@@ -60,6 +61,7 @@ type App struct {
 	books    *bookMetrics
 	config   config.Config
 	database *db.DB
+	jobs     *jobs.Scheduler
 	keys     *idempotency.Keys
 	logger   logrus.FieldLogger
 	registry *prometheus.Registry
@@ -119,6 +121,7 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {

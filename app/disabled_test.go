@@ -196,7 +196,7 @@ func TestWhatTheProgramDoesForADisabledOrganization(t *testing.T) {
 	c.clock.advance(2 * time.Minute)
 	n, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, n, "holds end when they said they would")
+	require.EqualValues(t, 1, n, "holds end when they said they would")
 	_, err = c.app.Events.Relay(t.Context())
 	require.NoError(t, err)
 	require.Positive(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))

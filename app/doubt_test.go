@@ -102,7 +102,7 @@ func TestDamagedBooksAreToldAndHurtNobodyElse(t *testing.T) {
 
 	written, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.ErrorContains(t, err, strings.TrimPrefix(damaged, "/authorizations/"))
-	require.Equal(t, 1, written, "the other one is swept")
+	require.EqualValues(t, 1, written, "the other one is swept")
 	c.requireBalance(t, sound, 10, 0, 0)
 	c.admin().post(t, damaged+"/reserve", body{"units": 1}).refused(t, http.StatusConflict, "books-damaged")
 }

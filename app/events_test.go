@@ -216,7 +216,7 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 	c.clock.set(time.Minute)
 	swept, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, swept)
+	require.EqualValues(t, 1, swept)
 	require.Equal(t, "expire", s.next(t).payload(t)["operation"])
 }
 

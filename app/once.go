@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -100,33 +98,4 @@ func fingerprintOf(r httpx.Route, request any) ([]byte, error) {
 	}
 	sum := sha256.Sum256(append([]byte(r.Method+" "+r.Path+"\n"), text...))
 	return sum[:], nil
-}
-
-// forgetEvery is how often the memory of requests is cleared of old ones.
-const forgetEvery = time.Hour
-
-// forgetRequests deletes the memory of old requests until the context ends. Any
-// number of instances may do so at once.
-func (a *App) forgetRequests(ctx context.Context) {
-	ticker := time.NewTicker(forgetEvery)
-	defer ticker.Stop()
-	for {
-		if err := a.ForgetRequests(ctx); err != nil && ctx.Err() == nil {
-			a.logger.WithField("event", "forgetting_failed").WithError(err).Warn("the memory of old requests was not cleared; the next time it is")
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// ForgetRequests deletes the memory of requests that nobody can repeat any more.
-func (a *App) ForgetRequests(ctx context.Context) error {
-	keep := a.config.IdempotencyRetention
-	_, err := a.keys.Forget(ctx, keep)
-	_, opErr := a.Authorizations.ForgetOperations(ctx, keep)
-	_, bookingErr := a.Appointments.ForgetOperations(ctx, keep)
-	return errors.Join(err, opErr, bookingErr)
 }

@@ -110,13 +110,13 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		keyed.post(t, "/payers", body{"name": "A"}).created(t)
 		keyed.post(t, path+"/reserve", body{"units": 1}).reservationID(t)
 		c.clock.set(23 * time.Hour)
-		require.NoError(t, c.app.ForgetRequests(t.Context()))
+		c.forgetRequests(t)
 		c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin)
 		keyed = c.admin().with("Idempotency-Key", "k")
 		require.Equal(t, "true", keyed.post(t, "/payers", body{"name": "A"}).header.Get("Idempotency-Replayed"))
 		require.Equal(t, "true", keyed.post(t, path+"/reserve", body{"units": 1}).header.Get("Idempotency-Replayed"))
 		c.clock.set(25 * time.Hour)
-		require.NoError(t, c.app.ForgetRequests(t.Context()))
+		c.forgetRequests(t)
 		c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin)
 		keyed = c.admin().with("Idempotency-Key", "k")
 		require.Empty(t, keyed.post(t, "/payers", body{"name": "A"}).header.Get("Idempotency-Replayed"))
@@ -144,4 +144,10 @@ func TestAPostWithAKeyWhoseCommitIsCut(t *testing.T) {
 			require.Equal(t, before+1, c.patients(t))
 		})
 	}
+}
+
+func (c *clinic) forgetRequests(t *testing.T) {
+	t.Helper()
+	_, err := c.app.ForgetRequests(t.Context())
+	require.NoError(t, err)
 }

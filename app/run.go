@@ -176,16 +176,9 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 func (a *App) work(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	if a.config.SweepInterval > 0 {
-		background.Go(func() { a.Authorizations.RunSweeper(ctx, a.config.SweepInterval) })
-	}
 	background.Go(func() { a.Events.Run(ctx) })
 	background.Go(func() { a.Audit.Run(ctx) })
 	background.Go(func() { a.Access.Run(ctx) })
-	background.Go(func() { a.Access.RunKeyUses(ctx) })
-	background.Go(func() { a.forgetRequests(ctx) })
-	if len(a.config.Reminders) > 0 {
-		background.Go(func() { a.remind(ctx) })
-	}
+	background.Go(func() { a.RunJobs(ctx) })
 	return func() { cancel(); background.Wait() }
 }

@@ -228,7 +228,7 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 	c.admin().post(t, path+"/reserve", body{"units": 3})
 	c.clock.set(time.Minute)
 
-	written := make([]int, 4)
+	written := make([]int64, 4)
 	together(len(written), func(i int) {
 		n, err := c.app.Authorizations.SweepHolds(t.Context())
 		if err != nil {
@@ -236,11 +236,11 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 		}
 		written[i] = n
 	})
-	sum := 0
+	var sum int64
 	for _, n := range written {
 		sum += n
 	}
-	require.Equal(t, 1, sum, "several sweepers write one entry between them: %v", written)
+	require.EqualValues(t, 1, sum, "several sweepers write one entry between them: %v", written)
 	c.requireBalance(t, path, 10, 0, 3)
 	require.Len(t, c.admin().get(t, path+"/reservations?open=true").body["data"], 1)
 	c.requireClean(t)

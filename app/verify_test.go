@@ -1,10 +1,8 @@
 package app_test
 
 import (
-	"context"
 	"database/sql"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -162,20 +160,6 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	problems := answer.body["problems"].([]any)
 	require.Len(t, problems, 1)
 	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "what cannot be released is found")
-}
-
-func TestSweeperBeginsAtOnce(t *testing.T) {
-	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
-	c.clock.set(5 * time.Minute)
-	ctx, stop := context.WithCancel(t.Context())
-	var sweeper sync.WaitGroup
-	sweeper.Go(func() { c.app.Authorizations.RunSweeper(ctx, time.Hour) })
-	require.Eventually(t, func() bool { return c.entriesOf(t, path, "expire") == 1 }, 10*time.Second, 10*time.Millisecond)
-	stop()
-	sweeper.Wait()
 }
 
 // entriesOf counts the authorization's entries of one kind.

@@ -48,10 +48,15 @@ func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error
 			}
 		}
 	}
-	_, err := db.ReadCommitted(ctx, s.database, "reminders.forget", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.store.forgetReminders(ctx, s.now().Add(-MaxLength))
-	}, db.AllOrganizations())
-	return told, err
+	return told, nil
+}
+
+// ForgetReminders removes the notes of reminders of appointments that are over, of all
+// organizations, and returns how many it removed. Index: appointment_reminders_by_start.
+func (s *Service) ForgetReminders(ctx context.Context) (int64, error) {
+	return db.RemoveOld(ctx, s.database, db.Removal{
+		Operation: "reminders.forget", Table: "appointment_reminders", Time: "starts_at", Before: s.now().Add(-MaxLength),
+	})
 }
 
 func (s *Service) remind(ctx context.Context, before time.Duration) (int, error) {

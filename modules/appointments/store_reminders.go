@@ -47,13 +47,3 @@ func (store) takeReminders(ctx context.Context, now time.Time, before time.Durat
 		now, now.Add(before), int(before/time.Minute), most).Scan(&rows).Error
 	return rows, err
 }
-
-// forgetReminders deletes what was noted of appointments that began before the
-// time. Index: appointment_reminders_by_start.
-func (store) forgetReminders(ctx context.Context, before time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec(`DELETE FROM appointment_reminders WHERE starts_at < $1`, before).Error
-}

@@ -3,12 +3,10 @@ package audit
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
@@ -38,12 +36,6 @@ const (
 	// addresses than that adds to one row.
 	maxSources  = 1000
 	otherSource = "other"
-	// countEvery is how often what was counted in memory is written.
-	countEvery = 5 * time.Second
-	// forgetEvery is how often counts are removed that are older than the retention.
-	forgetEvery = time.Hour
-	// maxForgotten bounds the rows that one transaction removes.
-	maxForgotten = 10_000
 )
 
 // isAnonymous reports whether an event is a denial that no organization can be told of.
@@ -126,19 +118,19 @@ func (t *tally) take() attemptCounts {
 }
 
 // Count counts a refused attempt of a caller that belongs to no organization, in memory:
-// it asks no database, so a flood of attempts costs none. [Service.Run] writes the counts
-// every few seconds; those of the last seconds are lost when the program is killed.
+// it asks no database, so a flood of attempts costs none. [Service.KeepAttempts] writes the
+// counts every few seconds; those of the last seconds are lost when the program is killed.
 func (s *Service) Count(action, reason, address string) {
 	now := s.now()
 	s.attempts.add(s.attempts.key(action, reason, address, now), attemptCount{1, now})
 }
 
-// KeepAttempts writes what [Service.Count] has counted. What could not be written is
-// written the next time.
-func (s *Service) KeepAttempts(ctx context.Context) error {
+// KeepAttempts writes what [Service.Count] has counted, and returns how many rows those
+// were. What could not be written is written the next time.
+func (s *Service) KeepAttempts(ctx context.Context) (int64, error) {
 	taken := s.attempts.take()
 	if len(taken) == 0 {
-		return nil
+		return 0, nil
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "audit.keep-attempts", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.addAttempts(ctx, taken)
@@ -147,52 +139,17 @@ func (s *Service) KeepAttempts(ctx context.Context) error {
 		for key, count := range taken {
 			s.attempts.add(key, count)
 		}
+		return 0, err
 	}
-	return err
+	return int64(len(taken)), nil
 }
 
-// ForgetAttempts removes counts that are older than the retention.
-func (s *Service) ForgetAttempts(ctx context.Context) error {
-	before := s.now().Add(-attemptRetention)
-	for {
-		gone, err := db.ReadCommitted(ctx, s.database, "audit.forget-attempts", func(ctx context.Context) (int64, error) {
-			return s.store.removeAttempts(ctx, before, maxForgotten)
-		})
-		if err != nil || gone < maxForgotten {
-			return err
-		}
-	}
-}
-
-// keepAttempts writes and removes counts until the context ends, and once more then. The
-// function that it returns waits for the end.
-func (s *Service) keepAttempts(ctx context.Context) (wait func()) {
-	try := func(ctx context.Context, what func(context.Context) error) {
-		if err := what(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			s.logger.WithFields(logrus.Fields{"event": "attempts_not_kept", "error": err}).Warn("counts of refused attempts could not be written or removed; they are tried again")
-		}
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		keep, forget := time.NewTicker(countEvery), time.NewTicker(forgetEvery)
-		defer keep.Stop()
-		defer forget.Stop()
-		for {
-			select {
-			case <-keep.C:
-				try(ctx, s.KeepAttempts)
-			case <-forget.C:
-				try(ctx, s.ForgetAttempts)
-			case <-ctx.Done():
-				ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), countEvery)
-				defer cancel()
-				try(ending, s.KeepAttempts)
-				return
-			}
-		}
-	}()
-	return func() { <-done }
+// ForgetAttempts removes counts that are older than the retention, and returns how many.
+// Index: the primary key.
+func (s *Service) ForgetAttempts(ctx context.Context) (int64, error) {
+	return db.RemoveOld(ctx, s.database, db.Removal{
+		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute", Before: s.now().Add(-attemptRetention),
+	})
 }
 
 // AttemptFilter narrows a list of attempts; zero values do not narrow it.

@@ -23,22 +23,14 @@ const (
 	// gather is how long it waits for more once it was woken: it bounds how often it
 	// commits, and so how often others wait for its flush.
 	gather = 250 * time.Millisecond
-	// headsEvery is how often the log is told how far chains have come.
-	headsEvery = time.Hour
 )
 
 // Run seals what is recorded, until the context ends. Any number of instances may
 // do so at once. It is woken by this process after a commit, and looks by itself
 // for what others have left behind that were killed.
-//
-// Once an hour it logs how far each chain has come, and its hash there. A log that
-// leaves the machine so becomes what a chain that was rewritten is held against.
 func (s *Service) Run(ctx context.Context) {
-	poll, heads := time.NewTicker(sealEvery), time.NewTicker(headsEvery)
+	poll := time.NewTicker(sealEvery)
 	defer poll.Stop()
-	defer heads.Stop()
-	stopCounting := s.keepAttempts(ctx)
-	defer stopCounting()
 	for {
 		wake := s.recorded
 		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
@@ -48,8 +40,6 @@ func (s *Service) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-heads.C:
-			s.logHeads(ctx)
 		case <-poll.C:
 		case <-wake:
 			select {
@@ -164,14 +154,14 @@ func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
 	}, db.AllOrganizations())
 }
 
-func (s *Service) logHeads(ctx context.Context) {
+// LogHeads logs how far each chain has come, and its hash there, and returns how many
+// chains there are. A rewritten chain can be compared with a log that left the machine.
+func (s *Service) LogHeads(ctx context.Context) (int64, error) {
 	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads, db.AllOrganizations())
-	if err != nil {
-		return // it is told again in an hour; what is wrong with the database others log
-	}
 	for _, h := range heads {
 		s.logger.WithFields(logrus.Fields{
 			"event": "audit_head", "organization_id": h.OrganizationID, "position": h.Position, "hash": h.Hash.String(),
 		}).Info("so far the audit trail has come")
 	}
+	return int64(len(heads)), err
 }

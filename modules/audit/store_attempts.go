@@ -63,16 +63,3 @@ func (store) attempts(ctx context.Context, f AttemptFilter, after *Attempts, lim
 	}
 	return found, err
 }
-
-// removeAttempts removes counts of minutes before the given one, at most so many, and
-// returns how many. Index: the primary key.
-func (store) removeAttempts(ctx context.Context, before time.Time, most int) (int64, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	gone := tx.Exec(`
-		DELETE FROM anonymous_attempts WHERE (minute, source, action, reason) IN (
-			SELECT minute, source, action, reason FROM anonymous_attempts WHERE minute < ? ORDER BY minute LIMIT ? FOR UPDATE SKIP LOCKED)`, before, most)
-	return gone.RowsAffected, gone.Error
-}

@@ -295,28 +295,34 @@ func (store) insertEntries(ctx context.Context, rows []Entry) error {
 		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes)
 }
 
-// dueHold names an authorization with a hold whose time is over.
+// dueHold is a hold whose time is over.
 type dueHold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
+	ExpiresAt       time.Time
+	ID              uuid.UUID // of the reservation
 }
 
-// due returns authorizations with expired holds of one organization or, with
-// [uuid.Nil], of all, the longest overdue first.
-// Index: unit_reservations_open_by_expiry.
-func (store) due(ctx context.Context, only uuid.UUID, now time.Time, limit int) ([]dueHold, error) {
+func (h dueHold) key() authorizationKey { return authorizationKey{h.OrganizationID, h.AuthorizationID} }
+
+// due returns expired holds after the given one, of one organization or, with [uuid.Nil],
+// of all, the longest overdue first. Index: unit_reservations_open_by_expiry.
+func (store) due(ctx context.Context, only uuid.UUID, now time.Time, after dueHold, limit int) ([]dueHold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var due []dueHold
 	err = tx.Raw(`
-		SELECT organization_id, authorization_id
+		SELECT organization_id, authorization_id, expires_at, id
 		FROM unit_reservations
 		WHERE open AND expires_at IS NOT NULL AND expires_at <= @now AND (@only = @none OR organization_id = @only)
-		GROUP BY organization_id, authorization_id
-		ORDER BY min(expires_at)
-		LIMIT @limit`, map[string]any{"now": now, "only": only, "none": uuid.Nil, "limit": limit}).Scan(&due).Error
+		  AND (expires_at, organization_id, authorization_id, id) > (@at, @organization, @authorization, @id)
+		ORDER BY expires_at, organization_id, authorization_id, id
+		LIMIT @limit`, map[string]any{
+		"now": now, "only": only, "none": uuid.Nil, "limit": limit,
+		"at": after.ExpiresAt, "organization": after.OrganizationID, "authorization": after.AuthorizationID, "id": after.ID,
+	}).Scan(&due).Error
 	return due, err
 }
 

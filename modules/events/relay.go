@@ -138,36 +138,3 @@ func parseHead(text string) (head, bool) {
 	last, err := strconv.ParseInt(position, 10, 64)
 	return head{organization, last}, err == nil
 }
-
-// sweepInterval is how often old events are removed.
-const sweepInterval = time.Hour
-
-func (s *Service) sweep(ctx context.Context) {
-	ticker := time.NewTicker(sweepInterval)
-	defer ticker.Stop()
-	for {
-		removed, err := s.Sweep(ctx)
-		log := s.logger.WithFields(logrus.Fields{"event": "events_swept", "rows": removed})
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			log.WithError(err).Warn("old events could not be removed; the next sweep tries again")
-		case removed > 0:
-			log.Info("old events were removed")
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// Sweep removes events that are older than they are kept, with their
-// deliveries, and returns how many.
-func (s *Service) Sweep(ctx context.Context) (int64, error) {
-	return db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (int64, error) {
-		return s.store.removeBefore(ctx, s.now().Add(-s.retention))
-	}, db.AllOrganizations())
-}

@@ -143,14 +143,13 @@ func signal(c chan struct{}) {
 }
 
 // Run does the work of this module that nobody asks for, until the context ends:
-// it relays, delivers, listens to other instances, and removes what is old. Any
-// number of instances may run at once.
+// it relays, delivers and listens to other instances. Any number of instances may run at
+// once.
 func (s *Service) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.sealSecrets(ctx) })
 	work.Go(func() { s.relay(ctx) })
 	work.Go(func() { s.deliver(ctx) })
 	work.Go(func() { s.database.Listen(ctx, channel, (*listener)(s)) })
-	work.Go(func() { s.sweep(ctx) })
 	work.Wait()
 }

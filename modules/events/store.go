@@ -194,20 +194,3 @@ func (store) after(ctx context.Context, position, upTo int64, types []string, pe
 	err = tx.Order("position").Limit(limit).Find(&found).Error
 	return found, err
 }
-
-// removeBefore removes, from the beginning of each stream, the events that are
-// all older than the moment, and returns how many: what is left has no gap.
-func (store) removeBefore(ctx context.Context, moment time.Time) (int64, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	result := tx.Exec(`
-		DELETE FROM events e USING (
-			SELECT s.organization_id, coalesce((
-				SELECT min(k.position) FROM events k
-				WHERE k.organization_id = s.organization_id AND k.occurred_at >= ?), s.last_position + 1) AS first
-			FROM event_streams s) kept
-		WHERE e.organization_id = kept.organization_id AND e.position < kept.first`, moment)
-	return result.RowsAffected, result.Error
-}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
@@ -110,9 +109,6 @@ func (k APIKey) holds() held {
 	return all
 }
 
-// keepUses is how often the times at which keys were last used are written.
-const keepUses = time.Minute
-
 // keyName names a key among those of all organizations.
 type keyName struct{ organization, id uuid.UUID }
 
@@ -156,42 +152,20 @@ func (u *uses) putBack(taken map[keyName]time.Time) {
 	u.last = taken
 }
 
-// KeepKeyUses writes down when API keys were last used, in one statement for all
-// of them. What was not written is written the next time.
-func (s *Service) KeepKeyUses(ctx context.Context) error {
+// KeepKeyUses writes when API keys were last used on this instance, in one statement for
+// all of them, and returns how many. What could not be written is written the next time; a
+// program that is killed loses what was not written yet.
+func (s *Service) KeepKeyUses(ctx context.Context) (int64, error) {
 	taken := s.uses.take()
 	if len(taken) == 0 {
-		return nil
+		return 0, nil
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "api-key.uses", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, updateKeyUses(ctx, taken)
 	}, db.AllOrganizations())
 	if err != nil {
 		s.uses.putBack(taken)
+		return 0, err
 	}
-	return err
-}
-
-// RunKeyUses keeps the uses of API keys once a minute until the context ends, and
-// then once more. A program that is killed forgets those of the last minute.
-func (s *Service) RunKeyUses(ctx context.Context) {
-	ticker := time.NewTicker(keepUses)
-	defer ticker.Stop()
-	keep := func(ctx context.Context) {
-		if err := s.KeepKeyUses(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "key_uses_not_kept"}).WithError(err).Warn("when API keys were last used was not written; the next time it is")
-		}
-	}
-	for {
-		select {
-		case <-ticker.C:
-			keep(ctx)
-		case <-ctx.Done():
-			const last = 2 * time.Second
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
-			defer cancel()
-			keep(ending)
-			return
-		}
-	}
+	return int64(len(taken)), nil
 }

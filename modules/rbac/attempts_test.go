@@ -70,7 +70,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 		require.NotContains(t, row, "example.test")
 	}
 	d.clock.advance(25 * time.Hour)
-	require.NoError(t, d.Sweep(t.Context()))
+	d.sweep(t)
 	kept = nil
 	require.NoError(t, d.read(t, &kept, "SELECT f::text FROM sign_in_failures f"))
 	require.Empty(t, kept)

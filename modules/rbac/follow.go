@@ -72,8 +72,8 @@ func (s *Service) changesSince(ctx context.Context, transaction uint64) (found [
 }
 
 // Run does the work of this module that nobody asks for, until the context ends: it
-// learns what other instances have revoked, each second and whenever one tells, and
-// removes what is old. Any number of instances may run at once.
+// learns what other instances have revoked, each second and whenever one tells. Any number
+// of instances may run at once.
 func (s *Service) Run(ctx context.Context) {
 	wake := make(chan struct{}, 1)
 	listening := make(chan struct{})
@@ -82,16 +82,12 @@ func (s *Service) Run(ctx context.Context) {
 		s.database.Listen(ctx, accessChannel, told{wake, s.logger})
 	}()
 	defer func() { <-listening }()
-	poll, sweep := time.NewTicker(pollEvery), time.NewTicker(sweepEvery)
+	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	defer sweep.Stop()
-	s.sweep(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-sweep.C:
-			s.sweep(ctx)
 		case <-poll.C:
 		case <-wake:
 		}
@@ -103,36 +99,47 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// sweepEvery is how often old rows are removed.
-const sweepEvery = time.Hour
-
-func (s *Service) sweep(ctx context.Context) {
-	if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-		s.logger.WithField("event", "access_sweep_failed").WithError(err).Warn("old rows of sign-ins could not be removed; the next sweep tries again")
-	}
-}
-
-// keepPlaces is for how long it is remembered from where somebody has signed in.
+// keepPlaces is how long a sign-in that is over is kept: from where a user has signed in
+// is remembered for that long.
 const keepPlaces = 30 * 24 * time.Hour
 
-// Sweep removes what no token is old enough to need any more.
-func (s *Service) Sweep(ctx context.Context) error {
-	_, err := db.ReadCommitted(ctx, s.database, "access.sweep", func(ctx context.Context) (struct{}, error) {
-		if err := removeChanges(ctx, s.now().Add(-keepChanges)); err != nil {
-			return struct{}{}, err
+// Sweep removes the rows of sign-ins, of all organizations, that nothing needs any more,
+// and returns how many. Indexes: those of the migration 00052.
+func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
+	now := s.now()
+	if removed, err = s.removeTokens(ctx, now); err != nil {
+		return removed, err
+	}
+	for _, r := range []db.Removal{
+		{Table: "access_changes", Time: "changed_at", Before: now.Add(-keepChanges)},
+		{Table: "sign_in_failures", Time: "last_at", Before: now.Add(-forgetAfter)},
+		{Table: "second_factors", Where: "confirmed_at IS NULL", Time: "begun_at", Before: now.Add(-enrolmentTime)},
+		{Table: "provider_link_requests", Time: "expires_at", Before: now},
+		{Table: "sign_ins", Where: "NOT tokens_kept", Time: signInEnd, Before: now.Add(-keepPlaces)},
+	} {
+		r.Operation = "access.sweep"
+		n, err := db.RemoveOld(ctx, s.database, r)
+		removed += n
+		if err != nil {
+			return removed, err
 		}
-		if err := removeAttempts(ctx, s.now().Add(-forgetAfter)); err != nil {
-			return struct{}{}, err
+	}
+	return removed, nil
+}
+
+// removeTokens removes the refresh tokens of sign-ins that are over.
+func (s *Service) removeTokens(ctx context.Context, now time.Time) (removed int64, err error) {
+	for {
+		var signIns int64
+		n, err := db.ReadCommitted(ctx, s.database, "access.sweep", func(ctx context.Context) (n int64, err error) {
+			n, signIns, err = removeTokens(ctx, now)
+			return n, err
+		}, db.AllOrganizations())
+		removed += n
+		if err != nil || n < maxRemovedTokens && signIns < maxEndedSignIns {
+			return removed, err
 		}
-		if err := removeUnconfirmed(ctx, s.now().Add(-enrolmentTime)); err != nil {
-			return struct{}{}, err
-		}
-		if err := removeLinkRequests(ctx, s.now()); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, removeSignIns(ctx, s.now(), s.now().Add(-keepPlaces))
-	}, db.AllOrganizations())
-	return err
+	}
 }
 
 // told has the instance look when another tells that something was changed.

@@ -187,10 +187,10 @@ func TestOldChangesAreRemoved(t *testing.T) {
 	}
 	require.NoError(t, d.change(t, u, "UPDATE users SET name = 'Ada' WHERE id = ?", false))
 	d.clock.advance(24 * time.Hour)
-	require.NoError(t, d.Sweep(t.Context()))
+	d.sweep(t)
 	require.Equal(t, 1, count())
 	d.clock.advance(2 * time.Hour)
-	require.NoError(t, d.Sweep(t.Context()))
+	d.sweep(t)
 	require.Zero(t, count())
 }
 

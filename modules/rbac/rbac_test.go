@@ -137,6 +137,12 @@ func wrongFields(t testing.TB, err error) []string {
 	return paths
 }
 
+func (d desk) sweep(t testing.TB) {
+	t.Helper()
+	_, err := d.Sweep(t.Context())
+	require.NoError(t, err)
+}
+
 // read reads a column by hand.
 func (d desk) read(t testing.TB, into any, sql string) error {
 	t.Helper()

@@ -229,12 +229,12 @@ func TestSessions(t *testing.T) {
 	d.requireNoRefresh(t, gone.Refresh)
 
 	var n int
-	require.NoError(t, d.Sweep(t.Context()))
+	d.sweep(t)
 	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM refresh_tokens"))
 	require.Equal(t, 2, n, "of those that go on")
 	d.refresh(t, second.Refresh)
 	d.clock.advance(31 * 24 * time.Hour)
-	require.NoError(t, d.Sweep(t.Context()))
+	d.sweep(t)
 	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM sign_ins"))
 	require.Zero(t, n)
 }

@@ -62,12 +62,3 @@ func liftLocks(ctx context.Context, user uuid.UUID, now time.Time) error {
 	}
 	return tx.Model(&userRow{}).Where("id = ?", user).UpdateColumn("lifted_at", now).Error
 }
-
-// removeAttempts reads the whole table.
-func removeAttempts(ctx context.Context, before time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM sign_in_failures WHERE last_at < ?", before).Error
-}

@@ -94,12 +94,3 @@ func selectChanges(ctx context.Context, since uint64) (found []change, upTo uint
 	upTo, err = strconv.ParseUint(rows[0].UpTo, 10, 64)
 	return found, upTo, err
 }
-
-// removeChanges reads the whole table, which is small.
-func removeChanges(ctx context.Context, before time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM access_changes WHERE changed_at < ?", before).Error
-}

@@ -80,15 +80,6 @@ func deleteLinkRequestsOf(ctx context.Context, user uuid.UUID) error {
 	return tx.Where("user_id = ?", user).Delete(&LinkRequest{}).Error
 }
 
-// removeLinkRequests deletes the expired link requests of all organizations. It reads the whole table, which is small.
-func removeLinkRequests(ctx context.Context, now time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Where("expires_at <= ?", now).Delete(&LinkRequest{}).Error
-}
-
 // providerTraces are what an identity provider has made, and what ends with it.
 type providerTraces struct {
 	links   int

@@ -138,13 +138,3 @@ func deleteFactor(ctx context.Context, organization, user uuid.UUID) (bool, erro
 	result := tx.Exec("DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL", organization, user)
 	return result.RowsAffected == 1, result.Error
 }
-
-// removeUnconfirmed removes what was begun before and never confirmed. It reads the
-// whole table, which has one row for each user.
-func removeUnconfirmed(ctx context.Context, begunBefore time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM second_factors WHERE confirmed_at IS NULL AND begun_at < ?", begunBefore).Error
-}

@@ -131,18 +131,36 @@ func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.
 	return found, result.Error
 }
 
-// removeSignIns removes the refresh tokens of sign-ins that are over, and such
-// sign-ins as nobody has used since the given time. It reads the whole table.
-func removeSignIns(ctx context.Context, now, unused time.Time) error {
+// signInEnd is when a sign-in is over, in the form of the index sign_ins_by_end.
+const signInEnd = "least(ended_at, idle_until, ends_at)"
+
+// Bounds of one transaction that removes refresh tokens.
+const (
+	maxEndedSignIns  = 100
+	maxRemovedTokens = 1000
+)
+
+// removeTokens removes refresh tokens of sign-ins that are over, at most so many, and
+// returns how many, and whether all of the sign-ins that it looked at have none left.
+// These are not looked at again. Indexes: sign_ins_by_end, refresh_tokens_by_sign_in.
+func removeTokens(ctx context.Context, now time.Time) (tokens, signIns int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	err = tx.Exec(`
-		DELETE FROM refresh_tokens t USING sign_ins i
-		WHERE i.organization_id = t.organization_id AND i.id = t.sign_in_id AND (i.ended_at <= $1 OR i.idle_until <= $1 OR i.ends_at <= $1)`, now).Error
-	if err != nil {
-		return err
+	const ended = `
+		WITH ended AS MATERIALIZED (
+			SELECT organization_id, id FROM sign_ins WHERE tokens_kept AND ` + signInEnd + ` <= $1 ORDER BY ` + signInEnd + ` LIMIT $2)`
+	removed := tx.Exec(ended+`
+		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
+			SELECT t.place FROM ended e CROSS JOIN LATERAL (
+				SELECT ctid AS place FROM refresh_tokens t WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
+			LIMIT $3))`, now, maxEndedSignIns, maxRemovedTokens)
+	if removed.Error != nil || removed.RowsAffected == maxRemovedTokens {
+		return removed.RowsAffected, 0, removed.Error
 	}
-	return tx.Exec("DELETE FROM sign_ins WHERE used_at < $1 AND (ended_at <= $2 OR idle_until <= $2 OR ends_at <= $2)", unused, now).Error
+	marked := tx.Exec(ended+`
+		UPDATE sign_ins i SET tokens_kept = false FROM ended e
+		WHERE i.organization_id = e.organization_id AND i.id = e.id AND `+signInEnd+` <= $1`, now, maxEndedSignIns)
+	return removed.RowsAffected, marked.RowsAffected, marked.Error
 }

@@ -134,10 +134,10 @@ func deref(r *row) row {
 	return *r
 }
 
-// Forget deletes what is older than the given time, and returns how much that was.
+// Forget removes the keys that are older than the given time, of all organizations, and
+// returns how many it removed. Index: idempotency_keys_by_age.
 func (k *Keys) Forget(ctx context.Context, older time.Duration) (int64, error) {
-	before := k.clock().Add(-older)
-	return db.ReadCommitted(ctx, k.database, "idempotency.forget", func(ctx context.Context) (int64, error) {
-		return forget(ctx, before)
-	}, db.AllOrganizations())
+	return db.RemoveOld(ctx, k.database, db.Removal{
+		Operation: "idempotency.forget", Table: "idempotency_keys", Time: "created_at", Before: k.clock().Add(-older),
+	})
 }

@@ -62,12 +62,3 @@ func settle(ctx context.Context, r row) error {
 	return tx.Model(&row{}).Where("user_id = ? AND key = ?", r.UserID, r.Key).
 		Select("Status", "Headers", "Body").Updates(&r).Error
 }
-
-func forget(ctx context.Context, before time.Time) (int64, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	result := tx.Where("created_at < ?", before).Delete(&row{})
-	return result.RowsAffected, result.Error
-}

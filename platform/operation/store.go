@@ -11,13 +11,13 @@ import (
 
 // Memory is a table of operations. Its methods, except [Memory.Forget], work in the
 // transaction of the context. Safe for concurrent use.
-type Memory struct{ once, find, write, forget string }
+type Memory struct{ table, once, find, write string }
 
 // In returns the memory that is the table. It has the columns of [Done], and the first
 // two of them as its primary key, which has the name that PostgreSQL gives it.
 func In(table string) Memory {
 	return Memory{
-		once: table + "_pkey",
+		table: table, once: table + "_pkey",
 		find: `
 			SELECT o.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 			CROSS JOIN LATERAL (
@@ -26,7 +26,6 @@ func In(table string) Memory {
 		write: `
 			INSERT INTO ` + table + ` (organization_id, id, kind, fingerprint, outcome, created_at)
 			SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[]::json[], $6::timestamptz[])`,
-		forget: `DELETE FROM ` + table + ` WHERE created_at < ?`,
 	}
 }
 
@@ -93,15 +92,9 @@ func (m Memory) Once(rows *[]Done) []db.Option {
 	})}
 }
 
-// Forget deletes what is older than the given moment, of all organizations, and returns
-// how many rows those were. The name is that of the operation in metrics.
+// Forget removes the operations that are older than the given moment, of all
+// organizations, and returns how many rows it removed. The name is that of the operation
+// in metrics. The table has an index that begins with created_at.
 func (m Memory) Forget(ctx context.Context, database *db.DB, name string, before time.Time) (int64, error) {
-	return db.ReadCommitted(ctx, database, name, func(ctx context.Context) (int64, error) {
-		tx, err := db.Handle(ctx)
-		if err != nil {
-			return 0, err
-		}
-		result := tx.Exec(m.forget, before)
-		return result.RowsAffected, result.Error
-	}, db.AllOrganizations())
+	return db.RemoveOld(ctx, database, db.Removal{Operation: name, Table: m.table, Time: "created_at", Before: before})
 }

@@ -1,0 +1,9 @@
+package events
+
+import (
+	"testing"
+
+	"omnirapeutic/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }

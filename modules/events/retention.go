@@ -1,0 +1,64 @@
+package events
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// Bounds of one transaction of the retention.
+const (
+	maxRemovedStreams    = 1000 // that are looked at
+	maxRemovedEvents     = 250
+	maxRemovedDeliveries = 1000
+)
+
+// Sweep removes the events that are older than they are kept, of all organizations, with
+// their deliveries, and returns how many events it removed. It removes from the beginning
+// of each stream up to the first event that is kept, so that what is left has no gap. It
+// does so in slices, each in a transaction of its own that takes some milliseconds.
+func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
+	before := s.now().Add(-s.retention)
+	var after uuid.UUID
+	for {
+		streams, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) ([]oldStream, error) {
+			return s.store.oldStreams(ctx, after, before, maxRemovedStreams)
+		}, db.AllOrganizations())
+		if err != nil {
+			return removed, err
+		}
+		for _, stream := range streams {
+			if !stream.Old {
+				continue
+			}
+			n, err := s.sweepStream(ctx, slice{organization: stream.OrganizationID, before: before})
+			removed += n
+			if err != nil {
+				return removed, err
+			}
+		}
+		if len(streams) < maxRemovedStreams {
+			return removed, nil
+		}
+		after = streams[len(streams)-1].OrganizationID
+	}
+}
+
+// sweepStream removes the old events of one stream.
+func (s *Service) sweepStream(ctx context.Context, next slice) (removed int64, err error) {
+	for {
+		done, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (sliceResult, error) {
+			if err := db.Admit(ctx, next.organization); err != nil {
+				return sliceResult{}, err
+			}
+			return s.store.removeSlice(ctx, next)
+		})
+		removed += done.events
+		if err != nil || done.last {
+			return removed, err
+		}
+		next.after = done.upTo
+	}
+}

@@ -1,0 +1,187 @@
+// Package jobs runs the periodic work of the program: removing old rows, releasing
+// expired holds, publishing reminders. All of it stands in one list, and each job has
+// the same log line and the same metrics.
+//
+// A job runs on one instance at a time, and once per interval however many instances
+// there are: an instance claims it by a row of the table job_schedule and holds it by a
+// lease. When an instance dies or freezes, its lease expires and another takes over.
+// The claim is an ordinary UPDATE, so it works behind poolers in transaction mode.
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+)
+
+// Job is periodic work. Run must be safe to repeat and to interrupt: an instance whose
+// lease was lost may still finish a statement while another instance begins.
+type Job struct {
+	Name  string        // in the log, the metrics and the table job_schedule
+	Every time.Duration // from one start to the next; 0: never
+	// Run does the work and returns how many rows, messages or holds it dealt with.
+	Run func(ctx context.Context) (int64, error)
+	// PerInstance says that the job is about this process, so that each instance runs it.
+	PerInstance bool
+	// AtStop has the job run once more when the program stops.
+	AtStop bool
+}
+
+// Times of the scheduler.
+const (
+	// lease is how long a claim holds without being renewed.
+	lease = 30 * time.Second
+	// renewEvery leaves room for two renewals that fail.
+	renewEvery = lease / 3
+	// recheck is the longest wait before the schedule is read again: another instance may
+	// have taken the job and died.
+	recheck = time.Minute
+	// atStop is how long a job may take when the program stops.
+	atStop = 2 * time.Second
+)
+
+// schedule says whose turn a job is. Its times are the database's.
+type schedule interface {
+	// claim takes the job if it is due and no other instance holds it. Otherwise wait is
+	// how long it takes until that may be so.
+	claim(ctx context.Context, name string, every time.Duration) (claimed bool, wait time.Duration, err error)
+	// renew extends the lease, and reports whether this instance still has it.
+	renew(ctx context.Context, name string) (held bool, err error)
+	// release gives the job back after a run.
+	release(ctx context.Context, name string) error
+}
+
+// Scheduler runs jobs.
+type Scheduler struct {
+	jobs     []Job
+	schedule schedule
+	logger   logrus.FieldLogger
+	metrics  metrics
+}
+
+// New returns a scheduler of the jobs, which registers its metrics. The instance is the
+// id of this process.
+func New(database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job) *Scheduler {
+	return &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
+}
+
+// Run runs each job when it is due, until the context ends and the jobs under way have
+// stopped.
+func (s *Scheduler) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	for _, j := range s.jobs {
+		if j.Every > 0 {
+			work.Go(func() { s.repeat(ctx, j) })
+		}
+	}
+	work.Wait()
+}
+
+func (s *Scheduler) repeat(ctx context.Context, j Job) {
+	for {
+		wait := s.turn(ctx, j)
+		select {
+		case <-ctx.Done():
+			if j.AtStop {
+				ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), atStop)
+				defer cancel()
+				s.run(ending, j)
+			}
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// turn runs the job if it is this instance's turn, and returns how long to wait for the
+// next look.
+func (s *Scheduler) turn(ctx context.Context, j Job) time.Duration {
+	if j.PerInstance {
+		s.run(ctx, j)
+		return j.Every
+	}
+	claimed, wait, err := s.schedule.claim(ctx, j.Name, j.Every)
+	if err != nil {
+		s.fail(ctx, j, err, "a periodic job could not be claimed; it is tried again at its next turn")
+		return min(j.Every, recheck)
+	}
+	if !claimed {
+		return min(wait, recheck)
+	}
+	s.runHeld(ctx, j)
+	if err := s.schedule.release(context.WithoutCancel(ctx), j.Name); err != nil {
+		s.fail(ctx, j, err, "a periodic job could not be given back; its lease expires by itself")
+	}
+	return min(j.Every, recheck)
+}
+
+// runHeld runs the job and ends it when the lease is lost.
+func (s *Scheduler) runHeld(ctx context.Context, j Job) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { s.keepLease(ctx, j, cancel) })
+	s.run(ctx, j)
+	cancel(nil)
+	renewing.Wait()
+}
+
+// keepLease renews the lease until the context ends, and ends it when the lease is lost.
+func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelCauseFunc) {
+	until := time.Now().Add(lease) //nolint:forbidigo // a lease is real time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(renewEvery):
+		}
+		asked := time.Now() //nolint:forbidigo // as above
+		switch held, err := s.schedule.renew(ctx, j.Name); {
+		case err == nil && !held:
+			cancel(fmt.Errorf("another instance has taken over the job %s", j.Name))
+		case err == nil:
+			until = asked.Add(lease)
+		case asked.After(until):
+			cancel(fmt.Errorf("the lease of the job %s could not be renewed: %w", j.Name, err))
+		}
+	}
+}
+
+// run runs the job once. A panic ends the run and not the program: the job would be due
+// again after the next start.
+func (s *Scheduler) run(ctx context.Context, j Job) {
+	began := time.Now() //nolint:forbidigo // how long it takes is real time
+	rows, err := func() (rows int64, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		return j.Run(ctx)
+	}()
+	took := time.Since(began)
+	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // that of the program's end itself
+	s.metrics.ran(j.Name, rows, took, err)
+	log := s.logger.WithFields(logrus.Fields{"event": "job_ran", "operation": j.Name, "rows": rows, "elapsed_ms": took.Milliseconds()})
+	switch {
+	case err != nil && stopped:
+	case err != nil:
+		log.WithField("event", "job_failed").WithError(err).Warn("a periodic job did not finish; it goes on at its next turn")
+	case rows > 0:
+		log.Info("a periodic job ran")
+	default:
+		log.Debug("a periodic job found nothing to do")
+	}
+}
+
+func (s *Scheduler) fail(ctx context.Context, j Job, err error, message string) {
+	if ctx.Err() == nil {
+		s.logger.WithFields(logrus.Fields{"event": "job_failed", "operation": j.Name}).WithError(err).Warn(message)
+	}
+}

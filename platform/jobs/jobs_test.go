@@ -1,0 +1,258 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/telemetry/logtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// shared is a schedule in memory, by the virtual clock of a test.
+type shared struct {
+	mutex    sync.Mutex
+	started  map[string]time.Time
+	until    map[string]time.Time
+	instance map[string]int
+	broken   map[int]bool // instances that do not reach it
+}
+
+func newShared() *shared {
+	return &shared{started: map[string]time.Time{}, until: map[string]time.Time{}, instance: map[string]int{}, broken: map[int]bool{}}
+}
+
+var errUnreachable = errors.New("the database does not answer")
+
+func (s *shared) as(instance int) schedule { return view{s, instance} }
+
+type view struct {
+	*shared
+	me int
+}
+
+func (v view) claim(_ context.Context, name string, every time.Duration) (bool, time.Duration, error) {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if v.broken[v.me] {
+		return false, 0, errUnreachable
+	}
+	free := v.until[name]
+	if started, ran := v.started[name]; ran && started.Add(every).After(free) {
+		free = started.Add(every)
+	}
+	if wait := time.Until(free); wait > 0 {
+		return false, wait, nil
+	}
+	v.started[name], v.until[name], v.instance[name] = time.Now(), time.Now().Add(lease), v.me
+	return true, every, nil
+}
+
+func (v view) renew(_ context.Context, name string) (bool, error) {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if v.broken[v.me] {
+		return false, errUnreachable
+	}
+	if v.instance[name] != v.me {
+		return false, nil
+	}
+	v.until[name] = time.Now().Add(lease)
+	return true, nil
+}
+
+func (v view) release(_ context.Context, name string) error {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if v.instance[name] == v.me {
+		v.until[name], v.instance[name] = time.Time{}, 0
+	}
+	return nil
+}
+
+func scheduler(s schedule, all ...Job) *Scheduler {
+	return &Scheduler{jobs: all, schedule: s, logger: logtest.Logger(), metrics: newMetrics(prometheus.NewRegistry())}
+}
+
+// log keeps what ran where, and how many runs were under way at once.
+type log struct {
+	mutex         sync.Mutex
+	runs          []int
+	running, most int
+}
+
+func (l *log) job(instance int, every, takes time.Duration) Job {
+	return Job{Name: "sweep", Every: every, Run: func(ctx context.Context) (int64, error) {
+		l.mutex.Lock()
+		l.runs = append(l.runs, instance)
+		l.running++
+		l.most = max(l.most, l.running)
+		l.mutex.Unlock()
+		defer func() { l.mutex.Lock(); l.running--; l.mutex.Unlock() }()
+		select {
+		case <-time.After(takes):
+			return 1, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}}
+}
+
+func TestAJobRunsOnceAnIntervalHoweverManyInstancesThereAre(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, ran := newShared(), &log{}
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Hour+30*time.Minute)
+		defer stop()
+		var instances sync.WaitGroup
+		for i := range 3 {
+			instances.Go(func() { scheduler(shared.as(i+1), ran.job(i+1, time.Hour, 5*time.Minute)).Run(ctx) })
+		}
+		instances.Wait()
+		require.InDelta(t, 11, len(ran.runs), 1, "one at the start and one an hour, each up to a minute late")
+		require.Equal(t, 1, ran.most)
+	})
+}
+
+func TestAJobOfAnInstanceThatDiedIsTakenOverWhenItsLeaseExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, ran := newShared(), &log{}
+		claimed, _, err := shared.as(9).claim(t.Context(), "sweep", time.Second) // and is never heard of again
+		require.NoError(t, err)
+		require.True(t, claimed)
+		ctx, stop := context.WithTimeout(t.Context(), lease+2*time.Second)
+		defer stop()
+		began := time.Now()
+		scheduler(shared.as(1), ran.job(1, time.Second, time.Second)).Run(ctx)
+		require.NotEmpty(t, ran.runs)
+		require.GreaterOrEqual(t, time.Since(began), lease)
+	})
+}
+
+func TestARunEndsWhenItsLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*shared){
+		"another instance took it":       func(s *shared) { s.instance["sweep"] = 2 },
+		"the database cannot be reached": func(s *shared) { s.broken[1] = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				shared, ran := newShared(), &log{}
+				ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer stop()
+				var instance sync.WaitGroup
+				instance.Go(func() { scheduler(shared.as(1), ran.job(1, time.Hour, time.Hour)).Run(ctx) })
+				time.Sleep(2*lease + time.Second)
+				require.Equal(t, 1, ran.running, "the lease is renewed as long as the job runs")
+				shared.mutex.Lock()
+				lose(shared)
+				shared.mutex.Unlock()
+				time.Sleep(lease + 2*renewEvery)
+				require.Zero(t, ran.running)
+				instance.Wait()
+			})
+		})
+	}
+}
+
+func TestAJobThatFailsOrPanicsRunsAgainAtItsNextTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		registry := prometheus.NewRegistry()
+		s := &Scheduler{schedule: newShared().as(1), logger: logtest.Logger(), metrics: newMetrics(registry)}
+		s.jobs = append(s.jobs, Job{Name: "sweep", Every: time.Minute, Run: func(context.Context) (int64, error) {
+			runs++
+			if runs == 1 {
+				panic("a bug")
+			}
+			return 2, errors.New("no luck")
+		}})
+		ctx, stop := context.WithTimeout(t.Context(), 150*time.Second)
+		defer stop()
+		s.Run(ctx)
+		require.Equal(t, 3, runs)
+		shown, err := registry.Gather()
+		require.NoError(t, err)
+		require.Len(t, shown, 2, "it has never succeeded")
+		require.EqualValues(t, 4, shown[0].GetMetric()[0].GetCounter().GetValue(), shown[0].GetName())
+		require.EqualValues(t, 3, shown[1].GetMetric()[0].GetHistogram().GetSampleCount(), shown[1].GetName())
+	})
+}
+
+func TestAJobOfEachInstanceRunsOnEachAndOnceMoreAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, runs := newShared(), [2]int{}
+		ctx, stop := context.WithTimeout(t.Context(), 150*time.Second)
+		defer stop()
+		var instances sync.WaitGroup
+		for i := range runs {
+			instances.Go(func() {
+				scheduler(shared.as(i+1), Job{Name: "write", Every: time.Minute, PerInstance: true, AtStop: true, Run: func(ctx context.Context) (int64, error) {
+					runs[i]++
+					return 1, ctx.Err()
+				}}, Job{Name: "never", Run: func(context.Context) (int64, error) { panic("it has no interval") }}).Run(ctx)
+			})
+		}
+		instances.Wait()
+		require.Equal(t, [2]int{4, 4}, runs)
+	})
+}
+
+// TestInstancesClaimAJobOneAtATime holds the table to what the schedule promises.
+func TestInstancesClaimAJobOneAtATime(t *testing.T) {
+	t.Parallel()
+	database := dbtest.Open(t)
+	instances := make([]table, 8)
+	for i := range instances {
+		instances[i] = table{database, uuid.New()}
+	}
+	claims := func(every time.Duration) (winner int) {
+		winner = -1
+		var mutex sync.Mutex
+		var all sync.WaitGroup
+		for i, each := range instances {
+			all.Go(func() {
+				claimed, wait, err := each.claim(t.Context(), "sweep", every)
+				mutex.Lock()
+				defer mutex.Unlock()
+				if err != nil || claimed && winner >= 0 || !claimed && wait < 0 {
+					t.Errorf("claimed %t, after %d had it, wait %s, error %v", claimed, winner, wait, err)
+				}
+				if claimed {
+					winner = i
+				}
+			})
+		}
+		all.Wait()
+		return winner
+	}
+	first := claims(time.Hour)
+	require.GreaterOrEqual(t, first, 0, "the first time it is due")
+	require.Equal(t, -1, claims(0), "it runs")
+	held, err := instances[first].renew(t.Context(), "sweep")
+	require.NoError(t, err)
+	require.True(t, held)
+	held, err = instances[(first+1)%8].renew(t.Context(), "sweep")
+	require.NoError(t, err)
+	require.False(t, held)
+	require.NoError(t, instances[(first+1)%8].release(t.Context(), "sweep"), "of what it does not hold")
+	require.Equal(t, -1, claims(0))
+	require.NoError(t, instances[first].release(t.Context(), "sweep"))
+	_, wait, err := instances[0].claim(t.Context(), "sweep", time.Hour)
+	require.NoError(t, err)
+	require.Greater(t, wait, 50*time.Minute, "it has just run")
+	require.GreaterOrEqual(t, claims(0), 0, "with a shorter interval it is due")
+}
