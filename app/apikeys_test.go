@@ -128,6 +128,86 @@ func TestAPIKeys(t *testing.T) {
 	c.requireClean(t)
 }
 
+// TestDisablingAUserListsAndEndsTheirAPIKeys looks at two instances.
+func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
+	t.Parallel()
+	c := open(t).following(t)
+	second := beside(t, c, c.database.Open(t)).following(t)
+	make := func(email string) (user, key, text string) {
+		user = c.hire(t, c.own, email, rbac.Admin)
+		made := c.enter(t, email).post(t, "/api-keys", body{"name": "Billing system", "permissions": []string{"payer:read"}})
+		return user, made.created(t).String(), made.text("key")
+	}
+	requireOut := func(text string) {
+		t.Helper()
+		c.as(text).get(t, "/payers").refused(t, http.StatusUnauthorized, "unauthenticated")
+		require.Eventually(t, func() bool { return second.as(text).get(t, "/payers").status == http.StatusUnauthorized }, 10*time.Second, time.Millisecond)
+	}
+	listed := func(a answer) map[string]any {
+		t.Helper()
+		keys := a.ok(t).body["apiKeys"].([]any)
+		require.Len(t, keys, 1)
+		return keys[0].(map[string]any)
+	}
+	boss := idOf(c.userWith(t, c.admin(), rbac.Admin))
+
+	leaver, key, text := make("leaver@own.test")
+	for _, instance := range []*clinic{c, second} {
+		instance.as(text).get(t, "/payers").ok(t)
+	}
+	require.Len(t, c.admin().get(t, "/api-keys?ownedBy="+idOf(leaver)).ok(t).body["data"], 1)
+	require.Empty(t, c.admin().patch(t, leaver, body{"name": "Leaver"}).ok(t).body["apiKeys"])
+	ended := listed(c.admin().patch(t, leaver, body{"disabled": true}))
+	require.Equal(t, []any{key, boss}, []any{ended["id"], ended["revokedBy"]})
+	require.NotNil(t, ended["revokedAt"])
+	requireOut(text)
+
+	leaver, key, text = make("second@own.test")
+	c.admin().patch(t, leaver, body{"disabled": true, "apiKeyOwnerId": uuid.NewString()}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	kept := listed(c.admin().patch(t, leaver, body{"disabled": true, "apiKeyOwnerId": boss}))
+	require.Equal(t, []any{key, boss, nil}, []any{kept["id"], kept["ownedBy"], kept["revokedAt"]})
+	for _, instance := range []*clinic{c, second} {
+		instance.as(text).get(t, "/payers").ok(t)
+	}
+	require.Len(t, c.admin().get(t, "/admin/audit-events?action=api-key.transfer").ok(t).body["data"], 1)
+
+	leaver, _, text = make("third@own.test")
+	demoted := listed(c.admin().put(t, leaver+"/roles", body{"roles": []string{"TECHNICIAN"}}))
+	require.NotNil(t, demoted["revokedAt"], "a technician reads no payers")
+	requireOut(text)
+	c.requireClean(t)
+}
+
+// TestAPIKeysWorkInTheirNetworksOnly has a proxy say where the requests come from.
+func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
+	t.Parallel()
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t), "OMNI_TRUSTED_PROXIES=127.0.0.1,::1", "OMNI_API_KEY_LIFETIME=48h", "OMNI_API_KEY_MAX_LIFETIME=72h")
+	made := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"}, "networks": []string{"203.0.113.9/24", "2001:db8::/48"}})
+	made.created(t)
+	require.Equal(t, []any{"203.0.113.0/24", "2001:db8::/48"}, made.body["networks"])
+	ends, err := time.Parse(time.RFC3339, made.text("expiresAt"))
+	require.NoError(t, err)
+	require.WithinDuration(t, c.clock.now().Add(48*time.Hour), ends, time.Minute)
+	from := func(address string) answer {
+		return c.as(made.text("key")).with("X-Forwarded-For", address).get(t, "/payers")
+	}
+	from("203.0.113.77").ok(t)
+	from("2001:db8::1").ok(t)
+	refused := from("2001:db8:1::1").refused(t, http.StatusUnauthorized, "unauthenticated")
+	unknown := c.as("omni_key_made-up").get(t, "/payers").refused(t, http.StatusUnauthorized, "unauthenticated")
+	require.Equal(t, unknown.text("detail"), refused.text("detail"))
+	from("203.0.114.77").refused(t, http.StatusUnauthorized, "unauthenticated")
+	denied := c.admin().get(t, "/admin/audit-events?action=api-key.use&outcome=denied").ok(t)
+	require.Len(t, denied.body["data"], 2)
+	require.Contains(t, string(denied.raw), `"address":"203.0.114.77"`)
+	for _, wrong := range []body{{"networks": []string{"office"}}, {"expiresAt": c.clock.now().Add(73 * time.Hour).UTC()}} {
+		wrong["name"], wrong["permissions"] = "x", []string{"payer:read"}
+		c.admin().post(t, "/api-keys", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+	c.requireClean(t)
+}
+
 // TestEachKeyHasARateOfItsOwn has one key ask too often.
 func TestEachKeyHasARateOfItsOwn(t *testing.T) {
 	t.Parallel()

@@ -86,10 +86,11 @@ func New(d Dependencies) (*App, error) {
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
 		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
-		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime, Quick: d.QuickPasswords,
+		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
+		UsualKey: d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
 		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})
-	a.Directory = directory.New(d.Database, a.Audit, a.Access, d.Clock, d.NewID)
+	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),

@@ -30,7 +30,7 @@ import (
 // and not to carry them out. Those of the app itself read nothing.
 func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
-		directory.New(nil, nil, nil, time.Now, uuid.New).Routes(),
+		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
 		rbac.New(rbac.Dependencies{Clock: time.Now, NewID: uuid.New, Secret: []byte("a secret of exactly 32 bytes, ok"), Lifetime: time.Minute, Quick: true}).Routes(),
 		authorization.New(authorization.Dependencies{Clock: time.Now, NewID: uuid.New}).Routes(),
 		events.New(events.Dependencies{Clock: time.Now, NewID: uuid.New, Types: authorization.EventTypes()}).Routes(),

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -48,10 +49,31 @@ func TestDemoPractice(t *testing.T) {
 			}
 		})
 	}
-	t.Run("its technician sees a caseload, and its parent a child", func(t *testing.T) {
-		for email, patients := range map[string]int{"rbt@demo.test": 2, "parent@demo.test": 1, "bcba@demo.test": 3} {
-			token := c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password}).text("accessToken")
-			require.Len(t, c.as(token).get(t, "/patients").ok(t).body["data"], patients, email)
+	as := func(email string) caller {
+		return c.as(c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password}).text("accessToken"))
+	}
+	t.Run("it has the size of a clinic", func(t *testing.T) {
+		for list, size := range map[string]int{"/patients": 40, "/practitioners": 25, "/payers": 3} {
+			require.Len(t, admin.get(t, list+"?limit=200").ok(t).body["data"], size, list)
+		}
+		rounding, weeks := map[any]bool{}, map[any]bool{}
+		for _, item := range admin.get(t, "/payers").ok(t).body["data"].([]any) {
+			payer := item.(map[string]any)
+			rounding[payer["rounding"]], weeks[payer["weekStartsOn"]] = true, true
+		}
+		require.Len(t, rounding, 3, "each payer rounds in its own way")
+		require.Len(t, weeks, 3, "their weeks start on different days")
+	})
+	t.Run("its technician has a caseload, and its parent two children", func(t *testing.T) {
+		for email, patients := range map[string]int{"rbt@demo.test": 5, "parent@demo.test": 2, "bcba@demo.test": 40} {
+			require.Len(t, as(email).get(t, "/patients?limit=200").ok(t).body["data"], patients, email)
+		}
+	})
+	t.Run("every role finds appointments", func(t *testing.T) {
+		for _, email := range demo.Emails() {
+			if !strings.HasSuffix(email, "@other.test") {
+				require.NotEmpty(t, as(email).get(t, "/appointments").ok(t).body["data"], email)
+			}
 		}
 	})
 	t.Run("it has authorizations in every state, with history", func(t *testing.T) {
@@ -71,13 +93,33 @@ func TestDemoPractice(t *testing.T) {
 		}
 		require.Len(t, states, 6, "%v", states)
 	})
-	t.Run("it has appointments in most states, and a session", func(t *testing.T) {
-		states := map[string]int{}
-		for _, item := range admin.get(t, "/appointments?limit=200").body["data"].([]any) {
-			states[item.(map[string]any)["status"].(string)]++
+	t.Run("it has four weeks of past and four of future appointments in every state", func(t *testing.T) {
+		states, groups, late := map[any]int{}, 0, 0
+		var first, last string
+		for _, a := range admin.all(t, "/appointments?limit=200", nil) {
+			states[a["status"]]++
+			if len(a["patients"].([]any)) > 1 {
+				groups++
+			}
+			if a["lateCancel"] == true {
+				late++
+			}
+			start := a["startTime"].(string)
+			first, last = min(cmp.Or(first, start), start), max(last, start)
 		}
-		require.Equal(t, map[string]int{"SCHEDULED": 3, "COMPLETED": 1, "CANCELLED": 1, "NO_SHOW": 1}, states)
-		require.Len(t, admin.get(t, "/sessions").body["data"], 1)
+		for _, state := range []string{"SCHEDULED", "IN_PROGRESS", "COMPLETED", "CANCELLED", "NO_SHOW"} {
+			require.NotZero(t, states[state], state)
+		}
+		require.Len(t, states, 5, "%v", states)
+		require.NotZero(t, groups)
+		require.NotZero(t, late)
+		day := func(days int) string { return practice.Now.AddDate(0, 0, days).UTC().Format(time.RFC3339) }
+		require.Less(t, first, day(-21))
+		require.Greater(t, last, day(21))
+	})
+	t.Run("it has sessions, one of them with units that no authorization covers", func(t *testing.T) {
+		require.Len(t, admin.get(t, "/sessions?limit=200").body["data"], 200)
+		require.NotEmpty(t, admin.get(t, "/sessions?unauthorized=true").body["data"])
 	})
 	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
 		var codes []string
@@ -112,6 +154,29 @@ func TestDemoPractice(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, again)
 	})
+}
+
+// TestDemoPracticeLoadsOnEveryDayOfTheWeek tries days around changes of the clocks and
+// the end of a year, at night and in the middle of a session.
+func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("OMNI_TEST_FAULTS") != "long" {
+		t.Skip("takes a minute: runs in .ci/run")
+	}
+	for _, now := range []string{
+		"2026-03-09T15:00:00Z", "2026-03-31T23:59:00Z", "2026-11-04T14:30:00Z", "2026-12-31T05:00:00Z",
+		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",
+	} {
+		t.Run(now, func(t *testing.T) {
+			_, practice := empty(t)
+			var err error
+			practice.Now, err = time.Parse(time.RFC3339, now)
+			require.NoError(t, err)
+			loaded, err := demo.Load(t.Context(), practice)
+			require.NoError(t, err)
+			require.True(t, loaded)
+		})
+	}
 }
 
 func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {

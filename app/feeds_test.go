@@ -211,3 +211,33 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	require.NoError(t, err)
 	c.as("").get(t, link).refused(t, http.StatusServiceUnavailable, "not-recorded")
 }
+
+// TestACalendarLinkShowsWhatItsMakerMayRead has a scheduler who may make links of everybody's appointments.
+func TestACalendarLinkShowsWhatItsMakerMayRead(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	who := "/practitioners/" + c.employ(t).String() + "/calendar-feed"
+	patient := "/patients/" + c.own.patient.String() + "/calendar-feed"
+	may := func(scopes ...string) {
+		set := []body{{"permission": "calendar:manage", "scopes": []string{"ORGANIZATION"}}}
+		if len(scopes) > 0 {
+			set = append(set, body{"permission": "appointment:read", "scopes": scopes})
+		}
+		c.admin().put(t, "/permission-sets/SCHEDULER", body{"permissions": set}).ok(t)
+	}
+	scheduler := c.as(c.own.tokens[rbac.Scheduler])
+	for _, scopes := range [][]string{nil, {"SELF"}, {"CHILD"}} {
+		may(scopes...)
+		for _, path := range []string{who, patient} {
+			refused := scheduler.post(t, path, body{}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+			require.Equal(t, "appointment:read", refused.text("exceeds"))
+		}
+	}
+	may("ORGANIZATION")
+	made := scheduler.post(t, who, body{})
+	made.created(t)
+	response, _ := c.subscribe(t, made.text("path"))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	may("SELF")
+	c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+}

@@ -169,7 +169,7 @@ var kinds = map[string]string{
 	"patientId": "patients", "practitionerId": "practitioners", "practitionerIds": "practitioners", "authorizationId": "authorizations",
 	"toAuthorizationId": "authorizations", "moveToAuthorizationId": "authorizations", "reservationId": "reservations",
 	"insuranceId": "insurances", "payerId": "payers", "serviceCodeId": "service-codes", "appointmentId": "appointments",
-	"actorId": "users", "userId": "users", "subjectId": "authorizations", "seriesId": "series",
+	"actorId": "users", "userId": "users", "ownedBy": "users", "apiKeyOwnerId": "users", "subjectId": "authorizations", "seriesId": "series",
 }
 
 // belongings are a practice's records, one of each kind that requests name.

@@ -48,7 +48,11 @@ type Config struct {
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
-	Demo               bool // load the demo practice into an empty database
+	// APIKeyLifetime is how long an API key lives whose maker names no end.
+	APIKeyLifetime time.Duration
+	// APIKeyMaxLifetime is the longest life of an API key.
+	APIKeyMaxLifetime time.Duration
+	Demo              bool // load the demo practice into an empty database
 	// Ignored are variables that a platform has set for a service of the program's
 	// name, such as Kubernetes' OMNI_PORT.
 	Ignored []string

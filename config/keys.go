@@ -228,6 +228,16 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
 	},
 	{
+		name: "api_key_lifetime", env: "OMNI_API_KEY_LIFETIME", preset: "8760h",
+		set:  span(func(c *Config) *time.Duration { return &c.APIKeyLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		show: func(c Config) string { return c.APIKeyLifetime.String() },
+	},
+	{
+		name: "api_key_max_lifetime", env: "OMNI_API_KEY_MAX_LIFETIME", preset: "17520h",
+		set:  span(func(c *Config) *time.Duration { return &c.APIKeyMaxLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		show: func(c Config) string { return c.APIKeyMaxLifetime.String() },
+	},
+	{
 		name: "demo", env: "OMNI_DEMO",
 		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},

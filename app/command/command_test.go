@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 // program is a command line to run in an environment.
 func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	const patience = 5 * time.Minute // a busy machine is no failure
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -54,7 +55,7 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 		}
 	}
 	const briefly = "GORACE=atexit_sleep_ms=100" // the race detector watches every process for a second after its end
-	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
+	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "OMNI_POSTGRES_BIN=" + dbtest.Bin(t)}, environment...)
 	return c
 }
 

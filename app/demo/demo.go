@@ -1,6 +1,6 @@
-// Package demo fills an empty database with a practice to try things out on:
-// people, payers, service codes, and authorizations in every state, with the
-// history that led there.
+// Package demo fills an empty database with a practice to try things out on: staff,
+// patients, payers, service codes, authorizations in every state, and a timetable of nine
+// weeks, with the history that led there.
 package demo
 
 import (
@@ -22,6 +22,8 @@ import (
 
 // Password is everybody's in the demo practice.
 const Password = "Omni-Demo-Practice-2026" //nolint:gosec // published, and refused in production
+
+const practiceZone = "America/New_York"
 
 // people are the demo practice's users. Guests are the other practice's.
 var (
@@ -70,7 +72,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 	}
 	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes some seconds")
 	_, err := db.Serializable(ctx, p.Database, "demo.load", func(ctx context.Context) (struct{}, error) {
-		own, err := p.organization(ctx, "Demo Practice", "America/New_York", people)
+		own, err := p.organization(ctx, "Demo Practice", practiceZone, people)
 		if err != nil {
 			return struct{}{}, err
 		}

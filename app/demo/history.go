@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/scheduling"
 )
 
 // history makes the records of the demo practice and plays what happened to its
@@ -38,18 +38,13 @@ func (p Practice) history(own context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.openClinic(own, staff, coverage, codes)
 }
 
 // practitioners enters them, and returns their ids by their first names.
 func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, error) {
 	ids := map[string]uuid.UUID{}
-	for _, n := range []directory.NewPractitioner{
-		{FirstName: "Bea", LastName: "Analyst", LicenseNumber: new("NY-BCBA-1001"), Credentials: []directory.Credential{{Code: "BCBA"}}},
-		{FirstName: "Carl", LastName: "Assistant", LicenseNumber: new("NY-BCABA-2002"), Credentials: []directory.Credential{{Code: "BCaBA"}}},
-		{FirstName: "Tom", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(200)}}},
-		{FirstName: "Rita", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.DateIn(p.Now, time.UTC).AddDays(20)}}},
-	} {
+	for _, n := range p.credentialed() {
 		made, err := p.Directory.CreatePractitioner(own, n)
 		if err != nil {
 			return nil, err
@@ -63,30 +58,22 @@ func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, erro
 type coverage struct{ patient, insurance uuid.UUID }
 
 func (p Practice) patients(own context.Context) ([]coverage, error) {
-	commercial, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: scheduling.RoundMidpoint})
-	if err != nil {
-		return nil, err
-	}
-	medicaid, err := p.Directory.CreatePayer(own, directory.NewPayer{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: scheduling.RoundDown, WeekStartsOn: "MONDAY"})
-	if err != nil {
-		return nil, err
+	var ids []uuid.UUID
+	for _, n := range payers {
+		payer, err := p.Directory.CreatePayer(own, n)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, payer.ID)
 	}
 	var made []coverage
-	for i, n := range []directory.NewPatient{
-		{FirstName: "Avery", LastName: "Sample", DateOfBirth: calendar.NewDate(2019, time.March, 14), MedicalRecordNumber: new("MRN-0001")},
-		{FirstName: "Blake", LastName: "Specimen", DateOfBirth: calendar.NewDate(2017, time.August, 2), MedicalRecordNumber: new("MRN-0002")},
-		{FirstName: "Casey", LastName: "Instance", DateOfBirth: calendar.NewDate(2020, time.December, 30), MedicalRecordNumber: new("MRN-0003")},
-	} {
+	for i, n := range children() {
 		patient, err := p.Directory.CreatePatient(own, n)
 		if err != nil {
 			return nil, err
 		}
-		payer := commercial.ID
-		if i == 2 {
-			payer = medicaid.ID
-		}
 		insurance, err := p.Directory.CreateInsurance(own, directory.NewInsurance{
-			PatientID: patient.ID, PayerID: payer, MemberNumber: "M-10020030" + string(rune('1'+i)), StartsOn: calendar.NewDate(2024, time.January, 1),
+			PatientID: patient.ID, PayerID: ids[i/2%len(ids)], MemberNumber: fmt.Sprintf("M-%09d", 100200301+i), StartsOn: calendar.NewDate(2024, time.January, 1),
 		})
 		if err != nil {
 			return nil, err

@@ -46,8 +46,8 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 			return err
 		}
 	}
-	for _, c := range patients[:2] {
-		if _, err := p.Access.Assign(acting, staff["Tom"], c.patient); err != nil {
+	for _, i := range []int{0, 1, 3, 21, 39} { // the patients that Tom treats
+		if _, err := p.Access.Assign(acting, staff["Tom"], patients[i].patient); err != nil {
 			return err
 		}
 	}
@@ -55,6 +55,10 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 	if err != nil {
 		return err
 	}
-	_, err = p.Access.Entrust(acting, parent, patients[0].patient, rbac.RelationGuardian)
-	return err
+	for _, i := range []int{0, 3} { // the children of the Sample family
+		if _, err := p.Access.Entrust(acting, parent, patients[i].patient, rbac.RelationGuardian); err != nil {
+			return err
+		}
+	}
+	return nil
 }

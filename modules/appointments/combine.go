@@ -3,6 +3,7 @@ package appointments
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -41,16 +42,10 @@ func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
 // carryOut carries out a request in a SERIALIZABLE transaction, together with
 // others or by itself. A refusal is the error.
 func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
-	var err error
-	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
-		return verdict{}, err
-	}
-	r = r.begin(s.now())
-	var made result
-	if s.combiner != nil {
-		made, err = s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.subject()}, r)
-	} else {
-		made, err = s.byItself(ctx, r)
+	made, err := s.carryOutInZone(ctx, r)
+	for attempt := 1; attempt < zoneAttempts && errors.Is(err, errStaleZone); attempt++ {
+		s.directory.ForgetTimeZone(r.caller.OrganizationID)
+		made, err = s.carryOutInZone(ctx, r)
 	}
 	switch {
 	case err != nil:
@@ -61,6 +56,38 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 		return made.verdict, made.verdict.refusal
 	}
 	return made.verdict, nil
+}
+
+// zoneAttempts is how often a request is read where its time zone changes meanwhile: each
+// further change needs somebody to make it.
+const zoneAttempts = 5
+
+// errStaleZone says that a request was read with a time zone that its organization no
+// longer has: this process remembers zones for a while, and another one changed it.
+var errStaleZone = errors.New("appointments: the organization has another time zone by now")
+
+// carryOutInZone carries out a request in the time zone that its organization is known
+// to have. The error is [errStaleZone] where it has another one.
+func (s *Service) carryOutInZone(ctx context.Context, r request) (result, error) {
+	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
+	if err != nil {
+		return result{}, err
+	}
+	if r, err = s.inZone(r, zone); err != nil {
+		return result{}, err
+	}
+	r = r.begin(s.now())
+	if s.combiner != nil {
+		return s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.subject()}, r)
+	}
+	return s.byItself(ctx, r)
+}
+
+// inItsZone reports whether the request was read with the time zone that its
+// organization has in this transaction.
+func (d *desk) inItsZone(r request) bool {
+	rules, known := d.rules.Organizations[r.caller.OrganizationID]
+	return !known || rules.TimeZone == r.zone.String()
 }
 
 // byItself carries out a request in a transaction of its own, once those before it
@@ -171,7 +198,10 @@ func (s *Service) transact(ctx context.Context, name string, asked db.Batch[requ
 		}
 		results := make([]result, len(requests))
 		for i, r := range d.requests {
-			if d.overtaken(r) {
+			switch {
+			case !d.inItsZone(r):
+				return nil, errStaleZone
+			case d.overtaken(r):
 				return nil, errOvertaken
 			}
 			results[i] = d.settle(r)

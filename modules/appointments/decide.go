@@ -74,7 +74,7 @@ func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
 	case !known:
 		return verdict{refusal: ErrNotFound}, nil
 	case r.unplaceable != nil:
-		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil
+		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil //nolint:nilerr // a refusal is a verdict
 	case r.kind == reschedule:
 		err = d.reschedule(before)
 	case r.kind == transfer:
@@ -282,7 +282,7 @@ func (d *draft) reschedule(before Appointment) error {
 	c.Practitioners.Apply(&d.a.Practitioners)
 	c.Notes.Apply(&d.a.Notes)
 	d.a.Span = d.a.Span.utc()
-	moved := c.moves(before)
+	moved := d.redates || c.moves(before)
 	switch {
 	case moved && before.Status != Scheduled:
 		d.refusal = refuseTransition(before.Status, Scheduled)

@@ -1,7 +1,6 @@
 package appointments
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -19,7 +18,7 @@ import (
 // is given back first.
 func (s *scene) decideParts(r request) (verdict, error) {
 	v, err := s.decideInTurn(r, s.book.Sheet())
-	if err != nil || r.kind != reschedule || v.refusal == nil || !errors.Is(v.refusal, ErrSeries) {
+	if err != nil || r.kind != reschedule || v.refusal == nil || v.refusal.Kind() != fault.Conflict {
 		return v, err
 	}
 	sheet := s.book.Sheet()
@@ -70,13 +69,13 @@ func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
 	return v, nil
 }
 
-// moving returns the appointments to which the parts give other times, staff or
-// authorizations, as they are.
+// moving returns the appointments to which the parts give other times, service dates,
+// staff or authorizations, as they are.
 func (s *scene) moving(parts []request) []Appointment {
 	var moving []Appointment
 	for _, part := range parts {
 		a, known := s.appointments[part.key()]
-		if known && part.kind == reschedule && a.Status == Scheduled && part.change.moves(a) {
+		if known && part.kind == reschedule && a.Status == Scheduled && (part.redates || part.change.moves(a)) {
 			moving = append(moving, a)
 		}
 	}
@@ -145,8 +144,11 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 			v.occurrences[i].AppointmentID = nil
 		}
 	}
-	if r.kind == transfer {
+	switch {
+	case r.kind == transfer:
 		return refuseMove(v.occurrences)
+	case r.redates:
+		return refuseRedate(v.occurrences)
 	}
 	return ErrSeries.With(SeriesRefusal{v.occurrences}, "Something stands against %d of the %d appointments of the series.", refused, len(v.parts))
 }

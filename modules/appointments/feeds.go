@@ -48,8 +48,8 @@ func (f Feed) owner() uuid.UUID {
 }
 
 // CreateFeed makes a feed of a practitioner's appointments, or of a patient's, and
-// returns it with its token: 256 random bits, of which only the hash is kept. The
-// error is [ErrNoOwner].
+// returns it with its token: 256 random bits, of which only the hash is kept. Errors:
+// [ErrNoOwner], [identity.ErrBeyondOwn].
 func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -78,10 +78,8 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		if !isPatient && !isPractitioner {
 			return Feed{}, ErrNoOwner
 		}
-		if reached, err := f.reached(ctx); err != nil {
+		if err := f.mayShow(ctx, caller); err != nil {
 			return Feed{}, err
-		} else if !reached {
-			return Feed{}, ErrNoOwner
 		}
 		if err := s.store.insertFeed(ctx, f); err != nil {
 			return Feed{}, err
@@ -89,6 +87,24 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		return f, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
 	})
 	return f, token, err
+}
+
+// mayShow returns an error unless the caller may make the feed: [ErrNoOwner] where the person whose feed it is is out
+// of the caller's reach, [identity.ErrBeyondOwn] where the caller may not read the appointments that it shows.
+func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
+	managed, err := f.reached(identity.With(ctx, caller.Acts(PermissionCalendars)))
+	if err != nil {
+		return err
+	}
+	if !managed {
+		return ErrNoOwner
+	}
+	read, err := f.reached(identity.With(ctx, caller.Acts(PermissionRead)))
+	if err != nil || read {
+		return err
+	}
+	return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: PermissionRead},
+		"The link would show appointments, which needs the permission %s. You do not hold it, or not for these.", PermissionRead)
 }
 
 // reached reports whether the person whose feed it is is within the caller's reach.
@@ -189,8 +205,11 @@ func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	reached, err := f.reached(identity.With(ctx, maker.Acts(PermissionCalendars)))
-	return !reached, err
+	err = f.mayShow(ctx, maker)
+	if errors.Is(err, ErrNoOwner) || errors.Is(err, identity.ErrBeyondOwn) {
+		return true, nil
+	}
+	return false, err
 }
 
 // feedShown are the After of a read by a link.

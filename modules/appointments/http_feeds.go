@@ -26,13 +26,13 @@ func (s *Service) feedRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "createPractitionerCalendarFeed", Summary: "Make a calendar link for a practitioner",
 			Description: "A secret link under which calendar programs read the practitioner's appointments as iCalendar." + told,
-			Refusals:    []*fault.Error{ErrNoOwner}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
+			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
 			Method: http.MethodPost, Path: "/patients/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "createPatientCalendarFeed", Summary: "Make a calendar link for a patient",
 			Description: "A secret link under which calendar programs read the patient's appointments as iCalendar." + told,
-			Refusals:    []*fault.Error{ErrNoOwner}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
+			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Limited: feedOwners.Scopes(), Reads: subjectFeed,

@@ -119,9 +119,14 @@ func TestTheGrammarOfFeedsIsStrict(t *testing.T) {
 		{"REFRESH-INTERVAL;VALUE=DURATION:", "REFRESH-INTERVAL;VALUE=DURATION;VALUE=DURATION:"},
 		{"REFRESH-INTERVAL;VALUE=DURATION:", "REFRESH-INTERVAL:"},
 		{"VERSION:2.0\r\n", "VERSION:2.0\r\nMETHOD:PUBLISH\r\n"},
-		{"VERSION:2.0\r\n", ""}, {"NAME:Appointments\r\n", "NAME:Appointments, all\r\n"},
-		{"SUMMARY:", "SUMMARY:a\r\nSUMMARY:"}, {"\r\n", "\n"}, {"SUMMARY:", "SUMMARY:" + strings.Repeat("x", 75)},
-		{"DTSTART:20260310T190000Z", "DTSTART:20260310T190000"}, {"END:VEVENT\r\n", ""}, {"STATUS:CONFIRMED", "STATUS:GONE"},
+		{"VERSION:2.0\r\n", ""},
+		{"NAME:Appointments\r\n", "NAME:Appointments, all\r\n"},
+		{"SUMMARY:", "SUMMARY:a\r\nSUMMARY:"},
+		{"\r\n", "\n"},
+		{"SUMMARY:", "SUMMARY:" + strings.Repeat("x", 75)},
+		{"DTSTART:20260310T190000Z", "DTSTART:20260310T190000"},
+		{"END:VEVENT\r\n", ""},
+		{"STATUS:CONFIRMED", "STATUS:GONE"},
 	} {
 		require.Contains(t, good, broken[0])
 		require.Error(t, strictly(strings.ReplaceAll(good, broken[0], broken[1])), "%q", broken)

@@ -91,6 +91,9 @@ type request struct {
 	scope   Scope     // of a change or a cancellation
 	parts   []request // of what is asked for several appointments: for each of them
 	change  Change
+	// redates: the organization's time zone changes, and with it the appointment's service
+	// date. Its time stays.
+	redates bool
 	// unplaceable says why a part of a change of a series cannot have its new time: that
 	// day lacks it. nil where it can.
 	unplaceable *fault.Error

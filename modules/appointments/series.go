@@ -79,18 +79,34 @@ func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, par
 	if err != nil {
 		return r, err
 	}
-	spans, err := parsed.Occurrences(r.booking.Span, zone)
+	r.rule, r.partial, r.series = parsed.String(), partial, s.newID()
+	return s.inZone(r, zone)
+}
+
+// inZone returns the request as it is in the organization's time zone: the appointments
+// of a series are at the same time of day there.
+func (s *Service) inZone(r request, zone *time.Location) (request, error) {
+	known := r.zone != nil && r.zone.String() == zone.String()
+	r.zone = zone
+	if r.rule == "" || known {
+		return r, nil
+	}
+	rule, err := ParseRule(r.rule)
 	if err != nil {
 		return r, err
 	}
-	r.rule, r.partial, r.series, r.zone = parsed.String(), partial, s.newID(), zone
+	spans, err := rule.Occurrences(r.booking.Span, zone)
+	if err != nil {
+		return r, err
+	}
+	r.parts = nil
 	var parts []request
 	for i, span := range spans {
 		part := r
 		part.booking.Span = span
 		if i > 0 {
 			part.appointment = s.newID()
-			part.reservations = s.newIDs(len(b.Patients))
+			part.reservations = s.newIDs(len(r.booking.Patients))
 		}
 		parts = append(parts, part)
 	}

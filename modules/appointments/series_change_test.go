@@ -36,21 +36,33 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 		change Change
 		want   []string
 	}{
-		{"leaves every time with unchanged times and new notes",
-			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
+		{
+			"leaves every time with unchanged times and new notes",
+			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")},
+			booked,
+		},
 		{"leaves every time with an unchanged end alone", Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
 		{"leaves every time with an unchanged start alone", Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
-		{"leaves every time with other staff",
-			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Practitioners: patch.Set([]uuid.UUID{robin})}, booked},
-		{"leaves every start with a new end",
+		{
+			"leaves every time with other staff",
+			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Practitioners: patch.Set([]uuid.UUID{robin})},
+			booked,
+		},
+		{
+			"leaves every start with a new end",
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(wall(11, "15:00-15:15").End)},
-			[]string{"11 15:00-15:15", "12 15:00-15:15", "20 17:00-17:15", "14 15:00-15:15"}},
-		{"gives all a new time of day, and its length",
+			[]string{"11 15:00-15:15", "12 15:00-15:15", "20 17:00-17:15", "14 15:00-15:15"},
+		},
+		{
+			"gives all a new time of day, and its length",
 			Change{Start: patch.Set(wall(11, "16:00-16:30").Start), End: patch.Set(wall(11, "16:00-16:30").End)},
-			[]string{"11 16:00-16:30", "12 16:00-16:30", "20 16:00-16:30", "14 16:00-16:30"}},
-		{"leaves every time of day on other days",
+			[]string{"11 16:00-16:30", "12 16:00-16:30", "20 16:00-16:30", "14 16:00-16:30"},
+		},
+		{
+			"leaves every time of day on other days",
 			Change{Start: patch.Set(wall(14, "15:00-15:30").Start), End: patch.Set(wall(14, "15:00-15:30").End)},
-			[]string{"14 15:00-15:30", "15 15:00-15:30", "23 17:00-17:15", "17 15:00-15:30"}},
+			[]string{"14 15:00-15:30", "15 15:00-15:30", "23 17:00-17:15", "17 15:00-15:30"},
+		},
 	} {
 		for _, scope := range []Scope{ScopeAll, ScopeFollowing} {
 			t.Run("it "+test.it+", "+string(scope), func(t *testing.T) {

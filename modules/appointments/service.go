@@ -19,6 +19,8 @@ import (
 type Directory interface {
 	// TimeZone returns the organization's time zone, in which dates begin and end.
 	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
+	// ForgetTimeZone has the time zone read again: it is another one by now.
+	ForgetTimeZone(organization uuid.UUID)
 	// SchedulingRules answers what bookings have to keep to, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
 }

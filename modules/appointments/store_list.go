@@ -76,6 +76,18 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
 }
 
+// scheduled returns the appointments of the caller's organization that are SCHEDULED, in
+// the order of their starts, without those who take part.
+func (store) scheduled(ctx context.Context) ([]Appointment, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Appointment
+	err = tx.Where("version > 0 AND status = ?", Scheduled).Order("starts_at, id").Find(&found).Error
+	return found, err
+}
+
 // Hold is what an open appointment holds of an authorization, or what the session of a
 // completed one has used of it, by its own account.
 type Hold struct {

@@ -62,7 +62,7 @@ func TestPlansOfWhatIsWithinReach(t *testing.T) {
 			within := strings.NewReplacer("@reach_organization", "'"+organization.String()+"'", "@reach_user", "'"+user.String()+"'").
 				Replace(reach.Condition(appointmentOwners))
 			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
-				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND starts_at >= '2026-05-04Z' AND starts_at < '2026-05-11Z' AND version > 0
+				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 			require.NoError(t, err)
 			defer func() { _ = rows.Close() }() // rows.Err says what went wrong

@@ -2,6 +2,7 @@ package appointments
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -89,9 +90,25 @@ func (s *Service) joined(ctx context.Context, needed identity.Permission, r requ
 	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
 		return err
 	}
+	if err = s.carryOutJoined(ctx, r); !errors.Is(err, errStaleZone) {
+		return err
+	}
+	s.directory.ForgetTimeZone(r.caller.OrganizationID)
+	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
+		return err
+	}
+	return s.carryOutJoined(ctx, r)
+}
+
+// carryOutJoined carries out a request whose zone is known in the transaction of the
+// context. The error is [errStaleZone] where the organization has another one.
+func (s *Service) carryOutJoined(ctx context.Context, r request) error {
 	d, err := s.open(ctx, []request{r})
 	if err != nil {
 		return err
+	}
+	if !d.inItsZone(r) {
+		return errStaleZone
 	}
 	made := d.settle(d.requests[0])
 	switch {

@@ -42,13 +42,19 @@ var ErrMove = fault.Define(fault.Conflict, "move-refused", "Not every booking ca
 	Advising("Show `occurrences`: each has the `reasons` that stand against it. Reschedule or cancel those, or move them to another authorization; `from` leaves out what is earlier.")
 
 func refuseMove(occurrences []Occurrence) *fault.Error {
+	return ErrMove.With(MoveRefusal{occurrences}, "Something stands against %d of the %d bookings that were to be moved.",
+		refusedOf(occurrences), len(occurrences))
+}
+
+// refusedOf counts those against which something stands.
+func refusedOf(occurrences []Occurrence) int {
 	refused := 0
 	for _, o := range occurrences {
 		if len(o.Reasons) > 0 {
 			refused++
 		}
 	}
-	return ErrMove.With(MoveRefusal{occurrences}, "Something stands against %d of the %d bookings that were to be moved.", refused, len(occurrences))
+	return refused
 }
 
 // MoveBookings has every booking of the transfer release what it holds of the one

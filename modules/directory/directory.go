@@ -26,6 +26,7 @@ type Service struct {
 	database *db.DB
 	audit    Audit
 	access   Access
+	calendar Calendar // nil: there are no appointments
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	zones    recent.Of[*time.Location]
@@ -40,9 +41,9 @@ type Access interface {
 }
 
 // New returns the service. The clock and the ids are passed in so that tests
-// decide on both.
-func New(database *db.DB, audit Audit, access Access, clock func() time.Time, newID func() uuid.UUID) *Service {
-	return &Service{database: database, audit: audit, access: access, clock: clock, newID: newID}
+// decide on both. The calendar may be nil, for a program without appointments.
+func New(database *db.DB, audit Audit, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
+	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
 
 // now is the moment as the database can keep it: in whole microseconds.

@@ -53,6 +53,7 @@ type OrganizationChange struct {
 	Match            patch.Match         `header:"If-Match"`
 	Name             patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone         patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+	ServiceDates     ServiceDatePolicy   `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"` // what becomes of the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them
 	LateCancelHours  patch.Field[int]    `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	NoShowConsumes   patch.Field[bool]   `json:"noShowConsumes"`
 	SessionEditHours patch.Field[int]    `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
@@ -148,7 +149,8 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 }
 
 // ChangeOrganization changes the caller's organization. Errors:
-// [ErrOrganizationNotFound], also for any other one, and [fault.ErrInvalid].
+// [ErrOrganizationNotFound], also for any other one, [fault.ErrInvalid], and for a new
+// time zone [ErrServiceDates] and the refusals of the [Calendar].
 func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -161,6 +163,10 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := checkZone(c.TimeZone.Value); err != nil {
 			return Organization{}, err
 		}
+	}
+	var options []db.Option
+	if c.TimeZone.Given && s.calendar != nil {
+		options = append(options, s.calendar.WaitForBookings())
 	}
 	now := s.now()
 	return db.Serializable(ctx, s.database, "organization.change", func(ctx context.Context) (Organization, error) {
@@ -185,11 +191,16 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := updateOrganization(ctx, after); err != nil {
 			return Organization{}, err
 		}
+		if after.TimeZone != before.TimeZone {
+			if err := s.changeZone(ctx, after.TimeZone, c.ServiceDates); err != nil {
+				return Organization{}, err
+			}
+		}
 		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
 		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Forget(c.ID) })
-	})
+	}, options...)
 }
 
 // SwitchOrganization disables an organization, any but the caller's own, or enables it:

@@ -128,7 +128,7 @@ func TestTheTimeZone(t *testing.T) {
 	}
 	// behind changes the zone as another process would.
 	behind := func(name string) {
-		another := directory.New(r.database, &trailtest.Book{}, doors{}, r.clock.now, newID)
+		another := directory.New(r.database, &trailtest.Book{}, doors{}, nil, r.clock.now, newID)
 		_, err := another.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(name)})
 		require.NoError(t, err)
 	}

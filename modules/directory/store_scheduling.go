@@ -65,7 +65,7 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 		SELECT 'organization', k.id, k.id, NULL, f.found
 		FROM unnest($10::uuid[]) AS k (id)
 		CROSS JOIN LATERAL (
-			SELECT json_build_object('LateCancelHours', t.late_cancel_hours, 'NoShowConsumes', t.no_show_consumes,
+			SELECT json_build_object('TimeZone', t.time_zone, 'LateCancelHours', t.late_cancel_hours, 'NoShowConsumes', t.no_show_consumes,
 				'SessionEditHours', t.session_edit_hours,
 				'Pairs', ARRAY(
 					SELECT json_build_object('Code', p.code, 'OtherCode', p.other_code) FROM service_pairs p

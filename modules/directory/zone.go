@@ -33,6 +33,10 @@ func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time
 	})
 }
 
+// ForgetTimeZone has the organization's time zone read again, where it turns out to be
+// another one than is remembered.
+func (s *Service) ForgetTimeZone(organizationID uuid.UUID) { s.zones.Forget(organizationID) }
+
 // today returns the date in the caller's organization.
 func (s *Service) today(ctx context.Context) (calendar.Date, error) {
 	caller, err := identity.From(ctx)

@@ -27,6 +27,9 @@ type UserChange struct {
 	Name           patch.Field[string]        `json:"name" validate:"omitempty,max=100,text"`
 	Disabled       patch.Field[bool]          `json:"disabled"`
 	PractitionerID patch.Clearable[uuid.UUID] `json:"practitionerId"`
+	// APIKeyOwnerID is the user who answers from now on for the API keys that this user may not answer for any more.
+	// Not given: those keys end.
+	APIKeyOwnerID *uuid.UUID `json:"apiKeyOwnerId"`
 }
 
 // RolesChange replaces all roles of a user.
@@ -34,6 +37,15 @@ type RolesChange struct {
 	ID    uuid.UUID   `param:"id"`
 	Match patch.Match `header:"If-Match"`
 	Roles []Role      `json:"roles" validate:"required,min=1,max=8"`
+	// APIKeyOwnerID is the user who answers from now on for the API keys that this user may not answer for any more.
+	// Not given: those keys end.
+	APIKeyOwnerID *uuid.UUID `json:"apiKeyOwnerId"`
+}
+
+// ChangedUser is a user once they were changed.
+type ChangedUser struct {
+	User
+	APIKeys []APIKey // that have ended by the change, or have another owner now
 }
 
 // Users lists users of the caller's organization.
@@ -54,13 +66,13 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 // [fault.ErrInvalid], [ErrBeyondOwn] for somebody who may do more than the caller, and
 // where callers who may not read all patients say which practitioner somebody is,
 // [ErrLastAdministrator], [ErrPractitionerTaken].
-func (s *Service) ChangeUser(ctx context.Context, c UserChange) (User, error) {
+func (s *Service) ChangeUser(ctx context.Context, c UserChange) (ChangedUser, error) {
 	if c.Name.Given {
 		if wrong := checkName(c.Name.Value); len(wrong) > 0 { // not every caller comes over HTTP
-			return User{}, fault.InvalidFields(wrong...)
+			return ChangedUser{}, fault.InvalidFields(wrong...)
 		}
 	}
-	return s.administer(ctx, "user.change", userChange, c.ID, c.Match, func(u *User) {
+	return s.administer(ctx, administration{"user.change", userChange, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
 		c.Name.Apply(&u.Name)
 		c.Disabled.Apply(&u.Disabled)
 		c.PractitionerID.Apply(&u.PractitionerID)
@@ -71,71 +83,103 @@ func (s *Service) ChangeUser(ctx context.Context, c UserChange) (User, error) {
 // that may do what they may not do themselves: so nobody raises themselves either.
 // Errors: [ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn],
 // [ErrLastAdministrator].
-func (s *Service) SetRoles(ctx context.Context, c RolesChange) (User, error) {
+func (s *Service) SetRoles(ctx context.Context, c RolesChange) (ChangedUser, error) {
 	if wrong := checkRoles(c.Roles); len(wrong) > 0 {
-		return User{}, fault.InvalidFields(wrong...)
+		return ChangedUser{}, fault.InvalidFields(wrong...)
 	}
-	return s.administer(ctx, "user.grant", userGrant, c.ID, c.Match, func(u *User) { u.Roles = inOrder(c.Roles) })
+	return s.administer(ctx, administration{"user.grant", userGrant, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
+		u.Roles = inOrder(c.Roles)
+	})
+}
+
+// administration is a change of a user, by its name in the audit trail.
+type administration struct {
+	action string
+	need   identity.Permission
+	id     uuid.UUID
+	match  patch.Match
+	heir   *uuid.UUID // of the API keys that the user may not answer for any more; nil: they end
 }
 
 // administer applies a change to a user and writes it, with the version counted up,
 // if anything is different then. Without [db.ProvenBy]: it can be sent again when
 // nobody knows whether it was committed.
-func (s *Service) administer(ctx context.Context, action string, need identity.Permission, id uuid.UUID, match patch.Match, apply func(*User)) (User, error) {
+func (s *Service) administer(ctx context.Context, a administration, apply func(*User)) (ChangedUser, error) {
 	now := s.now()
-	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (User, error) {
-		mine, err := s.callerHolds(ctx, need)
+	return db.Serializable(ctx, s.database, a.action, func(ctx context.Context) (ChangedUser, error) {
+		mine, err := s.callerHolds(ctx, a.need)
 		if err != nil {
-			return User{}, err
+			return ChangedUser{}, err
 		}
-		before, err := userOf(ctx, id)
+		before, err := userOf(ctx, a.id)
 		if err != nil {
-			return User{}, err
+			return ChangedUser{}, err
 		}
-		if err := match.Check(before.Version); err != nil {
-			return User{}, err
+		if err := a.match.Check(before.Version); err != nil {
+			return ChangedUser{}, err
 		}
 		after := before
 		apply(&after)
-		if before.same(after) {
-			return before, nil
+		if before.same(after) && a.heir == nil {
+			return ChangedUser{User: before}, nil
 		}
-		for _, each := range []User{before, after} {
-			theirs, err := heldBy(ctx, each.Roles)
-			if err != nil {
-				return User{}, err
-			}
-			if err := mine.covers(theirs); err != nil {
-				return User{}, err
-			}
+		if err := s.mayChange(ctx, mine, before, after); err != nil {
+			return ChangedUser{}, err
 		}
-		if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) { // it opens that one's caseload
-			if err := mine.covers(seesAllPatients); err != nil {
-				return User{}, err
-			}
-		}
-		if before.administers() && !after.administers() {
-			if another, err := anotherAdministrator(ctx, id); err != nil {
-				return User{}, err
-			} else if !another {
-				return User{}, ErrLastAdministrator
-			}
+		if before.same(after) { // the keys of a user who was disabled before
+			keys, err := s.settleKeys(ctx, mine, before, a.heir, now)
+			return ChangedUser{before, keys}, err
 		}
 		after.Version++
 		after.UpdatedAt = now
 		if err := updateUser(ctx, before, after); err != nil {
-			return User{}, err
+			return ChangedUser{}, err
 		}
+		var keys []APIKey
 		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) { // tokens say what no longer holds
-			if after.epoch, err = s.revoke(ctx, after.OrganizationID, id); err != nil {
-				return User{}, err
+			if after.epoch, err = s.revoke(ctx, after.OrganizationID, a.id); err != nil {
+				return ChangedUser{}, err
 			}
-			if err := s.withdraw(ctx, invitationsBy(id)); err != nil { // which they could not make any more, perhaps
-				return User{}, err
+			if err := s.withdraw(ctx, invitationsBy(a.id)); err != nil { // which they could not make any more, perhaps
+				return ChangedUser{}, err
+			}
+			if keys, err = s.settleKeys(ctx, mine, after, a.heir, now); err != nil {
+				return ChangedUser{}, err
 			}
 		}
-		return after, s.recordChange(ctx, action, before, after)
+		return ChangedUser{after, keys}, s.recordChange(ctx, a.action, before, after)
 	})
+}
+
+// mayChange returns [ErrBeyondOwn] unless the caller, who holds mine, holds what the user holds before and after the
+// change, and [ErrLastAdministrator] where no administrator would be left.
+func (s *Service) mayChange(ctx context.Context, mine held, before, after User) error {
+	for _, each := range []User{before, after} {
+		theirs, err := heldBy(ctx, each.Roles)
+		if err != nil {
+			return err
+		}
+		if err := mine.covers(theirs); err != nil {
+			return err
+		}
+	}
+	if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) {
+		theirs, err := heldBy(ctx, after.Roles)
+		if err != nil {
+			return err
+		}
+		if err := mine.coversOpened(theirs, identity.Self|identity.Caseload); err != nil {
+			return err
+		}
+	}
+	if before.administers() && !after.administers() {
+		if another, err := anotherAdministrator(ctx, before.ID); err != nil {
+			return err
+		} else if !another {
+			return ErrLastAdministrator
+		}
+	}
+	return nil
 }
 
 // same reports whether a change has come to nothing.

@@ -19,16 +19,19 @@ var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "There is
 
 // APIKey lets another system act in an organization, as itself: in the audit trail
 // and in histories its id stands where a user's would. It belongs to the
-// organization and not to whoever made it, and goes on when they leave.
+// organization, and one of its users answers for it: when that user is disabled, or loses what
+// the key may do, it ends or gets another owner, see [UserChange].
 type APIKey struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
 	Name           string // what it is for
 	Begins         string // with these characters, by which people recognize it
 	Permissions    []identity.Permission
+	Networks       networkList // in which it may be used; none: all
+	OwnedBy        uuid.UUID   // who answers for it
 	CreatedBy      uuid.UUID
 	CreatedAt      time.Time
-	ExpiresAt      *time.Time // nil: never
+	ExpiresAt      *time.Time // nil: never, in keys of former versions
 	LastUsedAt     *time.Time // nil: not yet; about a minute late
 	RevokedBy      *uuid.UUID
 	RevokedAt      *time.Time // nil: it was not
@@ -38,7 +41,8 @@ type APIKey struct {
 type NewAPIKey struct {
 	Name        string                // 1 to 100 characters
 	Permissions []identity.Permission // at least one; each held by the caller
-	ExpiresAt   *time.Time            // in the future; nil: never
+	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: after the usual lifetime
+	Networks    []string              // in which it may be used, as CIDR or addresses; none: all
 }
 
 // CreateKey makes an API key of the caller's organization, and returns it with its
@@ -55,12 +59,17 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 		return APIKey{}, "", err
 	}
 	now := s.now()
-	if wrong := n.check(now); len(wrong) > 0 {
+	networks, wrong := parseNetworks(n.Networks)
+	if wrong = append(n.check(now, s.longestKey), wrong...); len(wrong) > 0 {
 		return APIKey{}, "", fault.InvalidFields(wrong...)
+	}
+	if n.ExpiresAt == nil {
+		n.ExpiresAt = new(now.Add(min(s.usualKey, s.longestKey)))
 	}
 	text := newKey()
 	key := APIKey{
 		OrganizationID: caller.OrganizationID, ID: s.newID(), Name: n.Name, Begins: text[:keyBegins], Permissions: inDocumentOrder(n.Permissions),
+		Networks: networks, OwnedBy: caller.UserID,
 		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: inMicroseconds(n.ExpiresAt),
 	}
 	there := func(ctx context.Context) (bool, error) { return apiKeyExists(ctx, key.ID) }
@@ -85,7 +94,7 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 	return key, text, err
 }
 
-func (n NewAPIKey) check(now time.Time) []fault.Field {
+func (n NewAPIKey) check(now time.Time, longest time.Duration) []fault.Field {
 	var wrong []fault.Field
 	refuse := func(field, code, message string) {
 		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
@@ -107,6 +116,10 @@ func (n NewAPIKey) check(now time.Time) []fault.Field {
 	if n.ExpiresAt != nil && !n.ExpiresAt.After(now) {
 		refuse("expiresAt", "future", "must be in the future")
 	}
+	if n.ExpiresAt != nil && n.ExpiresAt.After(now.Add(longest)) {
+		const day = 24 * time.Hour
+		refuse("expiresAt", "max", fmt.Sprintf("must be at most %d days from now", longest/day))
+	}
 	return wrong
 }
 
@@ -122,10 +135,11 @@ func inMicroseconds(t *time.Time) *time.Time {
 }
 
 // Keys lists the organization's API keys in the order in which they were made,
-// those after an id: also those that are over, since the trail names them.
-func (s *Service) Keys(ctx context.Context, after uuid.UUID, limit int) ([]APIKey, error) {
+// those after an id: also those that are over, since the trail names them. An owner
+// narrows the list.
+func (s *Service) Keys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.list", func(ctx context.Context) ([]APIKey, error) {
-		return listAPIKeys(ctx, after, limit)
+		return listAPIKeys(ctx, owner, after, limit)
 	})
 }
 
@@ -153,15 +167,21 @@ func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
 		if err != nil || key.RevokedAt != nil {
 			return struct{}{}, err
 		}
-		key.RevokedBy, key.RevokedAt = new(caller.UserID), new(s.now())
-		if err := revokeAPIKey(ctx, key); err != nil {
-			return struct{}{}, err
-		}
-		// A key stands where a user does: all of its one epoch is over.
-		if err := s.announce(ctx, key.OrganizationID, change{subject{ofUser, key.ID}, 1, *key.RevokedAt}); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.recordKey(ctx, "api-key.revoke", key, *key.RevokedAt)
+		_, err = s.endKey(ctx, key, caller.UserID)
+		return struct{}{}, err
 	})
 	return err
+}
+
+// endKey revokes an API key in the transaction of the context, and returns it as it is then.
+func (s *Service) endKey(ctx context.Context, key APIKey, by uuid.UUID) (APIKey, error) {
+	key.RevokedBy, key.RevokedAt = &by, new(s.now())
+	if err := revokeAPIKey(ctx, key); err != nil {
+		return APIKey{}, err
+	}
+	// A key stands where a user does: all of its one epoch is over.
+	if err := s.announce(ctx, key.OrganizationID, change{subject{ofUser, key.ID}, 1, *key.RevokedAt}); err != nil {
+		return APIKey{}, err
+	}
+	return key, s.recordKey(ctx, "api-key.revoke", key, *key.RevokedAt)
 }

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // errKey is told of every key that is not good, whatever is wrong with it: one
@@ -28,32 +29,36 @@ func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Ca
 		return identity.Caller{}, s.failed(ctx, failedKey, errKey.Because(errKeyGarbled))
 	}
 	now, hash := s.now(), hashOfKey(text)
-	caller, known := s.rememberedKey(hash, now)
-	if !known {
+	known := s.rememberedKey(hash, now)
+	if known == nil {
 		var err error
-		caller, err = limited(ctx, s, failedKey, networkSource(ctx), func() (identity.Caller, error) { return s.lookUpKey(ctx, hash, now) })
+		known, err = limited(ctx, s, failedKey, networkSource(ctx), func() (*verified, error) { return s.lookUpKey(ctx, hash, now) })
 		if err != nil {
 			return identity.Caller{}, err
 		}
 	}
+	caller := known.caller
 	if err := s.standing.check(caller); err != nil {
 		if errors.Is(err, identity.ErrUnauthenticated) {
 			err = errKey
 		}
 		return identity.Caller{}, err
 	}
+	if !known.networks.contains(trail.Address(ctx)) {
+		return identity.Caller{}, s.refuseNetwork(ctx, caller, hash)
+	}
 	s.uses.note(caller, now)
 	return caller, nil
 }
 
-// rememberedKey finds a key that was looked up before. Where nobody follows what is
+// rememberedKey returns a key that was looked up before, or nil. Where nobody follows what is
 // revoked, as in a command, nothing is remembered.
-func (s *Service) rememberedKey(hash db.Hash, now time.Time) (identity.Caller, bool) {
+func (s *Service) rememberedKey(hash db.Hash, now time.Time) *verified {
 	v := s.apiKeys.find(hash)
 	if v == nil || v.caller.ExpiredAt(now) || !s.standing.isFollowed() {
-		return identity.Caller{}, false
+		return nil
 	}
-	return v.caller, true
+	return v
 }
 
 // maxLookUps is how many keys are looked up at once: a flood of keys that are made
@@ -61,25 +66,25 @@ func (s *Service) rememberedKey(hash db.Hash, now time.Time) (identity.Caller, b
 const maxLookUps = 4
 
 // lookUpKey asks the database.
-func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (identity.Caller, error) {
+func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (*verified, error) {
 	select {
 	case s.lookUps <- struct{}{}:
 		defer func() { <-s.lookUps }()
 	case <-ctx.Done():
-		return identity.Caller{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	key, err := s.keyOf(ctx, hash)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
-		return identity.Caller{}, errKey.Because(errGuess)
+		return nil, errKey.Because(errGuess)
 	case err != nil:
-		return identity.Caller{}, err
+		return nil, err
 	case key.RevokedAt != nil, key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):
-		return identity.Caller{}, errKey
+		return nil, errKey
 	}
-	caller := key.caller(now.Add(s.tokens.lifetime))
-	s.apiKeys.keep(hash, &verified{caller: caller})
-	return caller, nil
+	found := &verified{caller: key.caller(now.Add(s.tokens.lifetime)), networks: key.Networks}
+	s.apiKeys.keep(hash, found)
+	return found, nil
 }
 
 // keyOf finds the key of any organization that has the hash.

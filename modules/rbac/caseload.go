@@ -58,7 +58,11 @@ func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (
 	}
 	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
 	return db.Serializable(ctx, s.database, "caseload.assign", func(ctx context.Context) (Assignment, error) {
-		if err := s.mayOpen(ctx, caseloadChange); err != nil {
+		users, err := rolesOfPractitioner(ctx, practitioner)
+		if err != nil {
+			return Assignment{}, err
+		}
+		if err := s.mayOpen(ctx, caseloadChange, users, identity.Caseload); err != nil {
 			return Assignment{}, err
 		}
 		there, err := assignmentOf(ctx, practitioner, patient)
@@ -91,14 +95,28 @@ func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID)
 	return err
 }
 
-// mayOpen says whether the caller may open records of patients to others, or to
-// themselves: for that they need the permission, and to see all patients anyway.
-func (s *Service) mayOpen(ctx context.Context, need identity.Permission) error {
+// mayOpen returns [ErrBeyondOwn] unless the caller may open records of patients to a user with the roles, or to
+// themselves: the caller needs the permission, must read all patients, and hold for the organization what the user
+// holds for records of the scopes.
+func (s *Service) mayOpen(ctx context.Context, need identity.Permission, roles []Role, scopes identity.Scope) error {
 	mine, err := s.callerHolds(ctx, need)
 	if err != nil {
 		return err
 	}
-	return mine.covers(seesAllPatients)
+	theirs, err := heldBy(ctx, roles)
+	if err != nil {
+		return err
+	}
+	return mine.coversOpened(theirs, scopes)
+}
+
+// coversOpened returns [ErrBeyondOwn] unless whoever holds h may make records of the scopes those of a user who holds
+// theirs.
+func (h held) coversOpened(theirs held, scopes identity.Scope) error {
+	if err := h.covers(seesAllPatients); err != nil {
+		return err
+	}
+	return h.covers(theirs.opened(scopes))
 }
 
 // seesAllPatients is what one needs to open records of patients to anybody.

@@ -27,6 +27,18 @@ func (h held) covers(other held) error {
 	return nil
 }
 
+// opened returns what whoever holds h gains when records of the scopes become theirs: what they hold for those scopes
+// only. It is held for the whole organization, because the giver must hold it for these records, which may be anybody's.
+func (h held) opened(scopes identity.Scope) held {
+	gained := held{}
+	for p, scope := range h {
+		if scope&scopes != 0 && !scope.Has(identity.Organization) {
+			gained[p] = identity.Organization
+		}
+	}
+	return gained
+}
+
 // heldBy returns what the roles may do together in the caller's organization. It reads
 // the permission sets in the transaction of the context, so that what is decided by
 // them holds when it commits; see [sets] for those that requests are let in by.

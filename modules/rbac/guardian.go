@@ -78,11 +78,14 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 	}
 	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
 	return db.Serializable(ctx, s.database, "guardian.grant", func(ctx context.Context) (Guardianship, error) {
-		if err := s.mayOpen(ctx, guardianChange); err != nil {
+		if _, err := s.callerHolds(ctx, guardianChange); err != nil {
 			return Guardianship{}, err
 		}
 		who, err := userOf(ctx, user)
 		if err != nil {
+			return Guardianship{}, err
+		}
+		if err := s.mayOpen(ctx, guardianChange, who.Roles, identity.Child); err != nil {
 			return Guardianship{}, err
 		}
 		if !slices.Contains(who.Roles, Patient) {

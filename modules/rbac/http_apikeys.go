@@ -19,7 +19,7 @@ func (s *Service) apiKeyRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: pathKeys, Permission: apiKeyManage,
 			Name: "createApiKey", Summary: "Make an API key",
-			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. The key is told in this answer and never again.",
+			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. It ends at `expiresAt`, after a year unless you say otherwise, and works only in `networks` where there are any. The key is told in this answer and never again.",
 			Refusals:    []*fault.Error{ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateKey),
 		},
 		{
@@ -49,9 +49,11 @@ type keyBody struct {
 	Name        string                `json:"name"`
 	Begins      string                `json:"begins"` // the first characters of the key, by which people recognize it
 	Permissions []identity.Permission `json:"permissions"`
+	Networks    []string              `json:"networks"` // in which it may be used, as CIDR; none: all
+	OwnedBy     uuid.UUID             `json:"ownedBy"`  // the user who answers for it: it is refused while they are disabled
 	CreatedBy   uuid.UUID             `json:"createdBy"`
 	CreatedAt   time.Time             `json:"createdAt"`
-	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never
+	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never, in keys of former versions
 	LastUsedAt  *time.Time            `json:"lastUsedAt"` // null: not yet; about a minute late
 	RevokedBy   *uuid.UUID            `json:"revokedBy"`
 	RevokedAt   *time.Time            `json:"revokedAt"` // null: it was not
@@ -68,14 +70,17 @@ func (b newKeyBody) Location() string { return "/api/v1" + pathKeys + "/" + b.ID
 
 func keyBodyOf(k APIKey) keyBody {
 	return keyBody{
-		k.ID, k.Name, k.Begins, k.Permissions, k.CreatedBy, k.CreatedAt.UTC(), inUTC(k.ExpiresAt), inUTC(k.LastUsedAt), k.RevokedBy, inUTC(k.RevokedAt),
+		k.ID, k.Name, k.Begins, k.Permissions, k.Networks.texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(), inUTC(k.ExpiresAt), inUTC(k.LastUsedAt), k.RevokedBy, inUTC(k.RevokedAt),
 	}
 }
 
 type newKeyRequest struct {
 	Name        string                `json:"name" validate:"required,max=100,text"`
 	Permissions []identity.Permission `json:"permissions" validate:"required,min=1,max=200"`
-	ExpiresAt   *time.Time            `json:"expiresAt"`
+	// ExpiresAt is at most OMNI_API_KEY_MAX_LIFETIME from now; not given: OMNI_API_KEY_LIFETIME from now.
+	ExpiresAt *time.Time `json:"expiresAt"`
+	// Networks are those in which the key may be used: CIDR or single addresses, IPv4 or IPv6; none: all.
+	Networks []string `json:"networks" validate:"max=20"`
 }
 
 func (s *Service) handleCreateKey(ctx context.Context, in newKeyRequest) (newKeyBody, error) {
@@ -86,12 +91,17 @@ func (s *Service) handleCreateKey(ctx context.Context, in newKeyRequest) (newKey
 	return newKeyBody{keyBodyOf(key), httpx.Secret(text)}, nil
 }
 
-func (s *Service) handleKeys(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[keyBody], error) {
+type keysQuery struct {
+	httpx.PageQuery
+	OwnedBy uuid.UUID `query:"ownedBy"` // the keys for which this user answers
+}
+
+func (s *Service) handleKeys(ctx context.Context, in keysQuery) (httpx.Page[keyBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[keyBody]{}, err
 	}
-	found, err := s.Keys(ctx, after, in.Size()+1)
+	found, err := s.Keys(ctx, in.OwnedBy, after, in.Size()+1)
 	return httpx.PageOf(in.PageQuery, found, keyBodyOf, func(k APIKey) any { return k.ID }), err
 }
 

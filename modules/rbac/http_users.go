@@ -30,14 +30,14 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
 			Name: "changeUser", Summary: "Change or disable a user",
-			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
+			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. The API keys for which a disabled user answers end, and the answer lists them as `apiKeys`; with `apiKeyOwnerId` they go on and that user answers for them, who must hold what the keys may do. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},
 		{
 			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
 			Name: "setUserRoles", Summary: "Give a user roles, or take them away",
-			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one.",
+			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one. API keys of the user that may do more than the new roles end, or go to `apiKeyOwnerId`; `apiKeys` lists them.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},
@@ -143,12 +143,26 @@ func (s *Service) handleUser(ctx context.Context, in byID) (account, error) {
 	return accountOf(u), err
 }
 
-func (s *Service) handleChangeUser(ctx context.Context, in UserChange) (account, error) {
-	u, err := s.ChangeUser(ctx, in)
-	return accountOf(u), err
+// changedAccount is a user once they were changed.
+type changedAccount struct {
+	account
+	APIKeys []keyBody `json:"apiKeys"` // that have ended by the change, or have another owner now
 }
 
-func (s *Service) handleSetRoles(ctx context.Context, in RolesChange) (account, error) {
-	u, err := s.SetRoles(ctx, in)
-	return accountOf(u), err
+func changedAccountOf(c ChangedUser) changedAccount {
+	keys := make([]keyBody, len(c.APIKeys))
+	for i, key := range c.APIKeys {
+		keys[i] = keyBodyOf(key)
+	}
+	return changedAccount{accountOf(c.User), keys}
+}
+
+func (s *Service) handleChangeUser(ctx context.Context, in UserChange) (changedAccount, error) {
+	c, err := s.ChangeUser(ctx, in)
+	return changedAccountOf(c), err
+}
+
+func (s *Service) handleSetRoles(ctx context.Context, in RolesChange) (changedAccount, error) {
+	c, err := s.SetRoles(ctx, in)
+	return changedAccountOf(c), err
 }

@@ -81,6 +81,9 @@ type Service struct {
 	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
 	failures  FailureLimit
+	// refusedUses are those of API keys outside of their networks.
+	refusedUses          refusedUses
+	usualKey, longestKey time.Duration // lifetimes of API keys
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
 	idle        time.Duration
@@ -124,6 +127,9 @@ type Dependencies struct {
 	Invitations time.Duration
 	// Failures bounds how often one source may fail; nil: without bound.
 	Failures FailureLimit
+	// UsualKey is the lifetime of API keys that are made without an end, and LongestKey the longest that can be asked
+	// for. Zero values stand for one year and for two.
+	UsualKey, LongestKey time.Duration
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -134,6 +140,9 @@ const MinSecret = 32
 
 // weekOfInvitations is how long an invitation can be accepted unless somebody says otherwise.
 const weekOfInvitations = 7 * 24 * time.Hour
+
+// yearOfKeys is the lifetime of an API key unless the configuration or its maker says otherwise.
+const yearOfKeys = 365 * 24 * time.Hour
 
 // New returns the service. It panics where the secret is too short or the
 // lifetime is not positive: configuration must have refused that.
@@ -166,6 +175,8 @@ func New(d Dependencies) *Service {
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
+		usualKey:    cmp.Or(d.UsualKey, yearOfKeys),
+		longestKey:  cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
 	}
 	if s.failures = d.Failures; s.failures == nil {
 		s.failures = noLimit{}

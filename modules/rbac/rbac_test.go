@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail/trailtest"
 )
@@ -75,10 +76,16 @@ func (d desk) instance(database *db.DB) *rbac.Service {
 
 func (d desk) dependencies(database *db.DB) rbac.Dependencies {
 	return rbac.Dependencies{
-		Database: database, Audit: &trailtest.Book{}, Clock: d.clock.now, NewID: newID, Logger: d.logger,
+		Database: database, Audit: &trailtest.Book{}, Events: unheard{}, Clock: d.clock.now, NewID: newID, Logger: d.logger,
 		Secret: secret, Lifetime: 15 * time.Minute, Quick: true,
 	}
 }
+
+// unheard are events that nobody listens to.
+type unheard struct{}
+
+// Publish implements rbac.Events.
+func (unheard) Publish(context.Context, []outbox.Message) error { return nil }
 
 // with starts the service with other secrets.
 func (d desk) with(secret []byte, former ...[]byte) *rbac.Service {

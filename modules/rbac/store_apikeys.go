@@ -54,13 +54,20 @@ type apiKeyRow struct {
 	LastUsedAt     *time.Time
 	RevokedBy      *uuid.UUID
 	RevokedAt      *time.Time
+	OwnedBy        *uuid.UUID
+	Networks       networkList
 }
 
 // TableName names the table for gorm.
 func (apiKeyRow) TableName() string { return "api_keys" }
 
 func (r apiKeyRow) key() APIKey {
+	owner := r.CreatedBy
+	if r.OwnedBy != nil {
+		owner = *r.OwnedBy
+	}
 	return APIKey{
+		OwnedBy: owner, Networks: r.Networks,
 		OrganizationID: r.OrganizationID, ID: r.ID, Name: r.Name, Begins: r.Begins, Permissions: r.Permissions,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsedAt: r.LastUsedAt,
 		RevokedBy: r.RevokedBy, RevokedAt: r.RevokedAt,
@@ -74,7 +81,7 @@ func insertAPIKey(ctx context.Context, k APIKey, hash db.Hash) error {
 	}
 	return tx.Create(&apiKeyRow{
 		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Begins: k.Begins, Hash: hash, Permissions: k.Permissions,
-		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
+		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, OwnedBy: &k.OwnedBy, Networks: k.Networks,
 	}).Error
 }
 
@@ -102,11 +109,17 @@ func takeAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error) {
 	return row.key(), err
 }
 
+// keyOwner is the user who answers for an API key.
+const keyOwner = "coalesce(owned_by, created_by)"
+
 // listAPIKeys lists in the order of the primary key.
-func listAPIKeys(ctx context.Context, after uuid.UUID, limit int) ([]APIKey, error) {
+func listAPIKeys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if owner != uuid.Nil {
+		tx = tx.Where(keyOwner+" = ?", owner)
 	}
 	var rows []apiKeyRow
 	if err := tx.Where("id > ?", after).Order("id").Limit(limit).Find(&rows).Error; err != nil {
@@ -128,14 +141,46 @@ func revokeAPIKey(ctx context.Context, k APIKey) error {
 		Select("revoked_by", "revoked_at").UpdateColumns(&apiKeyRow{RevokedBy: k.RevokedBy, RevokedAt: k.RevokedAt}).Error
 }
 
-// apiKeyOf finds a key of any organization, which is not disabled, by its hash. Index: api_keys_by_hash.
+// openKeysOf returns the API keys for which a user answers and that are neither revoked nor expired. It reads all keys
+// of the organization, of which there are dozens.
+func openKeysOf(ctx context.Context, owner uuid.UUID, now time.Time) ([]APIKey, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []apiKeyRow
+	err = tx.Where(keyOwner+" = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", owner, now).
+		Order("id").Find(&rows).Error
+	keys := make([]APIKey, len(rows))
+	for i, row := range rows {
+		keys[i] = row.key()
+	}
+	return keys, err
+}
+
+// updateKeyOwner gives an API key another owner. Index: the primary key.
+func updateKeyOwner(ctx context.Context, id, owner uuid.UUID) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Model(&apiKeyRow{}).Where("id = ?", id).UpdateColumn("owned_by", owner).Error
+}
+
+// ownerActive is the condition for API keys whose owner is not disabled. Index: the primary key of users.
+const ownerActive = `EXISTS (
+	SELECT FROM users o
+	WHERE o.organization_id = api_keys.organization_id AND o.id = ` + keyOwner + ` AND o.status = 'ACTIVE')`
+
+// apiKeyOf finds a key of any organization, which is not disabled, nor is the key's owner, by its hash. Index:
+// api_keys_by_hash.
 func apiKeyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return APIKey{}, err
 	}
 	var row apiKeyRow
-	err = tx.Where("hash = ? AND "+organizationOpen, hash).Take(&row).Error
+	err = tx.Where("hash = ? AND "+organizationOpen+" AND "+ownerActive, hash).Take(&row).Error
 	if db.IsNotFound(err) {
 		return APIKey{}, ErrKeyNotFound
 	}

@@ -141,3 +141,18 @@ func reachRefusalOf(err error) error {
 	}
 	return err
 }
+
+// rolesOfPractitioner returns the roles of the user who is the practitioner, none where there is no such user.
+// Index: users_practitioner_once.
+func rolesOfPractitioner(ctx context.Context, practitioner uuid.UUID) (roles []Role, err error) {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Raw(`
+		SELECT r.role
+		FROM users u
+		JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id
+		WHERE u.organization_id = ? AND u.practitioner_id = ?`, organization, practitioner).Scan(&roles).Error
+	return roles, err
+}

@@ -150,7 +150,7 @@ func (t *tokens) verify(token string) (*verified, error) {
 	if err != nil || user == uuid.Nil || c.Organization == uuid.Nil {
 		return nil, errTokenSubject
 	}
-	return &verified{c, identity.Caller{
+	return &verified{claims: c, caller: identity.Caller{
 		UserID:         user,
 		OrganizationID: c.Organization,
 		SignInID:       c.SignIn,

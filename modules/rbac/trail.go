@@ -125,9 +125,11 @@ func (s *Service) recordUser(ctx context.Context, u User) error {
 type grantedKey struct {
 	Permissions []identity.Permission `json:"permissions"`
 	ExpiresAt   *time.Time            `json:"expiresAt"`
+	OwnedBy     uuid.UUID             `json:"ownedBy"`
+	Networks    []string              `json:"networks"`
 }
 
-// recordKey keeps that the caller has made or revoked an API key.
+// recordKey keeps that the caller has made or revoked an API key, or given it another owner.
 func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -135,7 +137,7 @@ func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at tim
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "api-key", k.ID, at
-	e.After = grantedKey{k.Permissions, k.ExpiresAt}
+	e.After = grantedKey{k.Permissions, k.ExpiresAt, k.OwnedBy, k.Networks.texts()}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 

@@ -9,8 +9,9 @@ import (
 
 // verified is a token whose signature was right, with what it says.
 type verified struct {
-	claims claims
-	caller identity.Caller
+	claims   claims
+	caller   identity.Caller
+	networks networkList // in which an API key may be used; none: all
 }
 
 // maxVerified bounds one generation of tokens that are remembered, at about a

@@ -26,7 +26,7 @@ const ownAccount = "omnirapeutic"
 
 // serverAccount returns the current user, or where that is root an unprivileged
 // user with an entry in the passwd file, which initdb asks for. A cluster that
-// exists in the folder keeps the account that owns it.
+// root made in the folder keeps the account that owns it.
 func serverAccount(dir string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
@@ -49,11 +49,13 @@ func serverAccount(dir string) (account, error) {
 }
 
 // accountNames returns the accounts that root's server may run as, the best first.
+// A cluster that another user made, and not root for that user, is not taken over:
+// its passwords are not root's.
 func accountNames(dir string) []string {
-	if info, err := os.Stat(filepath.Join(dir, "cluster")); err == nil {
-		if owner := ownerOf(info); owner != "" {
-			return []string{owner}
-		}
+	passwords, err1 := os.Stat(filepath.Join(dir, "passwords.json"))
+	cluster, err2 := os.Stat(filepath.Join(dir, "cluster"))
+	if err1 == nil && err2 == nil && ownerOf(passwords) == "root" && ownerOf(cluster) != "" {
+		return []string{ownerOf(cluster)}
 	}
 	return []string{ownAccount, "postgres", "nobody"}
 }

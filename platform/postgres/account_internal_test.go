@@ -26,7 +26,11 @@ func TestAnAccountOfItsOwnIsPreferred(t *testing.T) {
 	cluster := filepath.Join(dir, "cluster")
 	require.NoError(t, os.Mkdir(cluster, 0o700))
 	require.NoError(t, os.Chown(cluster, uid, -1))
-	require.Equal(t, []string{"nobody"}, accountNames(dir), "a cluster keeps its owner")
+	passwords := filepath.Join(dir, "passwords.json")
+	require.NoError(t, os.WriteFile(passwords, nil, 0o600))
+	require.Equal(t, []string{"nobody"}, accountNames(dir), "a cluster of root's keeps its account")
+	require.NoError(t, os.Chown(passwords, uid, -1))
+	require.Equal(t, []string{"omnirapeutic", "postgres", "nobody"}, accountNames(dir), "another user's is not taken over")
 }
 
 func TestASharedAccountIsWarnedOf(t *testing.T) {

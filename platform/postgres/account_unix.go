@@ -28,10 +28,10 @@ func (a account) maySearch(dir string, info fs.FileInfo) bool {
 	}
 }
 
-// ownerOf returns the name of a file's owner, "" where it is root or has no name.
+// ownerOf returns the name of a file's owner, "" where it has none.
 func ownerOf(info fs.FileInfo) string {
 	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
+	if !ok {
 		return ""
 	}
 	u, err := user.LookupId(strconv.Itoa(int(owner.Uid)))

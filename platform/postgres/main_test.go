@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/postgres"
 )
 
@@ -27,6 +29,8 @@ import (
 const (
 	programDir   = "OMNI_TEST_PROGRAM_DIR"
 	programUmask = "OMNI_TEST_PROGRAM_UMASK"
+	// binaries is the folder of fetched binaries, for the program.
+	binaries = "OMNI_TEST_BINARIES"
 )
 
 // root holds the folders of all tests, with a copy of the test binary that any
@@ -34,6 +38,14 @@ const (
 var root string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(binaries) == "" {
+		data := os.Getenv("OMNI_DATA_DIR")
+		if data == "" {
+			data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv)
+		}
+		_ = os.Setenv(binaries, datadir.Binaries(data)) // a constant name
+	}
+	postgres.AlsoLookIn(os.Getenv(binaries))
 	if dir := os.Getenv(programDir); dir != "" {
 		os.Exit(program(dir))
 	}
@@ -66,6 +78,11 @@ func runTests(m *testing.M) (int, error) {
 	if out, err := exec.Command("cp", self, filepath.Join(root, "program")).CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("cp: %w %s", err, out)
 	}
+	if os.Getenv("OMNI_POSTGRES_BIN") == "" && os.Getenv("OMNI_POSTGRES_FETCH") != "false" {
+		if err := postgres.FetchWhereNoneAreFound(context.Background(), os.Getenv(binaries)); err != nil {
+			return 1, err
+		}
+	}
 	code := m.Run()
 	// A server that a test left behind would hold the folder's name in its arguments.
 	if left, err := exec.Command("pgrep", "-af", root).Output(); err == nil {
@@ -87,6 +104,9 @@ func scratch(t testing.TB) string {
 
 func start(t testing.TB, o postgres.Options) *postgres.Server {
 	t.Helper()
+	if o.Bin == "" {
+		o.Bin = os.Getenv("OMNI_POSTGRES_BIN")
+	}
 	s, err := postgres.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(t, s) })
@@ -165,7 +185,7 @@ func program(dir string) int {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	s, err := postgres.Start(ctx, postgres.Options{Dir: dir})
+	s, err := postgres.Start(ctx, postgres.Options{Dir: dir, Bin: os.Getenv("OMNI_POSTGRES_BIN")})
 	say := json.NewEncoder(os.Stdout)
 	if err != nil {
 		_ = say.Encode(answer{Failure: err.Error(), Type: fmt.Sprintf("%T", err)})
@@ -207,7 +227,7 @@ func launchProgram(t testing.TB, dir string, as *syscall.Credential, environment
 	t.Helper()
 	command := exec.Command(filepath.Join(root, "program"))
 	command.Dir = root
-	command.Env = append([]string{programDir + "=" + dir, "PATH=" + os.Getenv("PATH")}, environment...)
+	command.Env = append([]string{programDir + "=" + dir, "PATH=" + os.Getenv("PATH"), binaries + "=" + os.Getenv(binaries), "OMNI_POSTGRES_BIN=" + os.Getenv("OMNI_POSTGRES_BIN")}, environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()

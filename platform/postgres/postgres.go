@@ -145,6 +145,9 @@ func (s *Server) Database() string { return defaultDatabase }
 // Dir returns the data folder.
 func (s *Server) Dir() string { return s.options.Dir }
 
+// Bin returns the folder of PostgreSQL's programs.
+func (s *Server) Bin() string { return s.cluster.binaries.dir }
+
 // Version returns PostgreSQL's major version.
 func (s *Server) Version() int { return s.cluster.version }
 
@@ -184,11 +187,13 @@ const (
 	ranWell      = 5 * time.Minute
 )
 
-// watch starts the server again when it ends by itself.
+// watch starts the server again when it ends by itself. While a disk is full it
+// tries for as long as that takes, less and less often.
 func (s *Server) watch() {
 	defer close(s.done)
 	defer func() { _ = unlock(s.lock) }() // the server has ended; nothing depends on it
 	var failed error
+	waits := 0
 	for restarts := 0; ; restarts++ {
 		began := time.Now()
 		<-s.current().ended // at once, where it could not be started again
@@ -198,6 +203,14 @@ func (s *Server) watch() {
 		switch {
 		case s.stopping.Err() != nil:
 			return
+		case s.cluster.diskIsFull(failed):
+			restarts = -1 // none of these counts
+			s.waitForRoom(waits)
+			waits++
+			if failed = s.relaunch(); failed == nil {
+				waits = 0
+			}
+			continue
 		case restarts == maxRestarts:
 			s.err = failed
 			if !errors.As(failed, new(*ServerEnded)) {
@@ -212,6 +225,24 @@ func (s *Server) watch() {
 			failed = s.relaunch()
 		case <-s.stopping.Done():
 		}
+	}
+}
+
+// How long to wait for room on a full disk. The delay doubles from the first to the
+// longest.
+const (
+	roomDelay    = time.Second
+	maxRoomDelay = 15 * time.Second
+)
+
+// waitForRoom waits a while, or until the server is told to stop.
+func (s *Server) waitForRoom(waits int) {
+	delay := min(roomDelay<<min(waits, 5), maxRoomDelay)
+	s.options.Logger.WithFields(logrus.Fields{"event": "postgres_disk_full", "dir": s.options.Dir, "delay_ms": delay.Milliseconds()}).
+		Error("a disk of the private PostgreSQL is full: make room, and it goes on by itself")
+	select {
+	case <-time.After(delay):
+	case <-s.stopping.Done():
 	}
 }
 

@@ -124,9 +124,10 @@ type Patient struct{ Active bool }
 
 // Organization is what an organization has decided for its appointments.
 type Organization struct {
-	LateCancelHours  int  // before the start; whoever cancels later cancels late
-	NoShowConsumes   bool // whether units stay used when the patient does not come
-	SessionEditHours int  // after the end, while a session can be changed
+	TimeZone         string // an IANA name, such as America/New_York
+	LateCancelHours  int    // before the start; whoever cancels later cancels late
+	NoShowConsumes   bool   // whether units stay used when the patient does not come
+	SessionEditHours int    // after the end, while a session can be changed
 	Pairs            map[Pair]bool
 }
 

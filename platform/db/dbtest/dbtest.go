@@ -94,6 +94,16 @@ func start() (*shared, error) {
 	return &shared{server, dir, owner}, migrator.Up(ctx)
 }
 
+// Bin returns the folder of the PostgreSQL programs that tests use on this machine,
+// for programs with a data folder of their own.
+func Bin(t testing.TB) string {
+	t.Helper()
+	used.Store(true)
+	s, err := cluster()
+	require.NoError(t, err)
+	return s.server.Bin()
+}
+
 // onThisMachine has a server use the binaries that the program would use here: those
 // in OMNI_POSTGRES_BIN, the machine's, or those in the data folder, where they are
 // fetched unless OMNI_POSTGRES_FETCH is false.

@@ -1,0 +1,66 @@
+package appointments
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+)
+
+// ErrRedate comes with [MoveRefusal].
+var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused", "Not every appointment can have its new service date, so none has.").Carrying(MoveRefusal{}).
+	Advising("Show `occurrences`: each has the `reasons` that stand against it. Reschedule or cancel those first, or keep the service dates.")
+
+func refuseRedate(occurrences []Occurrence) *fault.Error {
+	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
+		refusedOf(occurrences), len(occurrences))
+}
+
+// WaitForBookings has a transaction wait for requests on appointments that are under way.
+func (s *Service) WaitForBookings() db.Option { return db.Locking(unitLane) }
+
+// Misdated returns the appointments of the caller's organization that are SCHEDULED and
+// that in the zone start on another date than their service date, in the order of their
+// times. It works in the transaction of the context.
+func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
+	scheduled, err := s.store.scheduled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	scheduled = slices.DeleteFunc(scheduled, func(a Appointment) bool { return calendar.DateIn(a.Start, zone) == a.ServiceDate })
+	var found []Appointment
+	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
+}
+
+// Redate gives the appointments that [Service.Misdated] returns the service dates of the
+// zone, which is the organization's by now, in the transaction of the context: all of
+// them or none, each decided like a booking on that date. It needs
+// [PermissionReschedule]. The error is [ErrRedate].
+func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := caller.RequireWhole(PermissionReschedule); err != nil {
+		return err
+	}
+	misdated, err := s.Misdated(ctx, zone)
+	if err != nil || len(misdated) == 0 {
+		return err
+	}
+	r, err := s.request(ctx, reschedule, misdated[0].ID, "")
+	if err != nil {
+		return err
+	}
+	r.redates, r.zone = true, zone
+	for _, a := range misdated {
+		part := r
+		part.appointment, part.reservations = a.ID, s.newIDs(len(a.Patients))
+		r.parts = append(r.parts, part)
+	}
+	return s.carryOutJoined(ctx, r)
+}

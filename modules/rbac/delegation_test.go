@@ -1,0 +1,292 @@
+package rbac_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
+)
+
+// scopesOf are the permissions of a role, each with its scopes.
+type scopesOf = map[identity.Permission]identity.Scope
+
+// delegation is a practice in which a giver, with the role SCHEDULER, uses powers over a receiver, with the role BILLER.
+// What both roles may do is drawn.
+type delegation struct {
+	desk
+	provider              *openidtest.Provider
+	admin                 rbac.User
+	giver                 rbac.User
+	practitioner, patient uuid.UUID
+	hired                 int
+}
+
+// power is something by which a giver lets a receiver do what the receiver could not do before, or takes over what the
+// receiver may do.
+type power struct {
+	use func(ctx context.Context, t testing.TB, d *delegation, gives scopesOf) error
+	// gives returns what is given, where the receiver may do theirs.
+	gives func(theirs scopesOf) scopesOf
+}
+
+// all is a power that concerns everything that the receiver may do.
+func all(theirs scopesOf) scopesOf { return theirs }
+
+// opened returns the power to make records of the scopes those of the receiver: it gives, for any records, what the
+// receiver may do for records of these scopes only, and the sight of patients.
+func opened(scopes identity.Scope) func(scopesOf) scopesOf {
+	return func(theirs scopesOf) scopesOf {
+		gives := scopesOf{"patient:read": identity.Organization}
+		for p, scope := range theirs {
+			if scope&scopes != 0 && scope&identity.Organization == 0 {
+				gives[p] = identity.Organization
+			}
+		}
+		return gives
+	}
+}
+
+var powers = map[string]power{
+	"invite": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, _ scopesOf) error {
+		d.hired++
+		email := fmt.Sprintf("invited-%d@example.test", d.hired)
+		_, _, err := d.Invite(ctx, rbac.NewInvitation{Email: email, Name: "New", Roles: []rbac.Role{rbac.Biller}})
+		return err
+	}},
+	"give a role": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		_, err := d.SetRoles(ctx, rbac.RolesChange{ID: d.receiver(t, rbac.Patient).ID, Roles: []rbac.Role{rbac.Biller}})
+		return err
+	}},
+	"take a role": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		_, err := d.SetRoles(ctx, rbac.RolesChange{ID: d.receiver(t, rbac.Biller).ID, Roles: []rbac.Role{rbac.Patient}})
+		return err
+	}},
+	"disable a user": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		_, err := d.ChangeUser(ctx, rbac.UserChange{ID: d.receiver(t, rbac.Biller).ID, Disabled: patch.Set(true)})
+		return err
+	}},
+	"take a second factor away": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		return unless(d.TakeSecondFactor(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNoSecondFactor)
+	}},
+	"unlink an account": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		return unless(d.Unlink(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNotLinked)
+	}},
+	"confirm a link": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		id, who := newID(), d.receiver(t, rbac.Biller)
+		d.exec(t, `INSERT INTO identity_providers VALUES (?, 'https://x', 'x', 'x', 1, now(), now(), ?)
+			ON CONFLICT (organization_id) DO UPDATE SET set_by = excluded.set_by`, d.organization, d.admin.ID)
+		d.exec(t, "INSERT INTO provider_link_requests VALUES (?, ?, 'https://x', ?, ?, ?, ?)",
+			d.organization, id, id, who.ID, d.clock.now(), d.clock.now().AddDate(0, 0, 1))
+		return d.ConfirmLink(ctx, id)
+	}},
+	"change a permission set": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, gives scopesOf) error {
+		_, err := d.ChangePermissionSet(ctx, rbac.PermissionSetChange{Role: rbac.Auditor, Held: gives})
+		return err
+	}},
+	"make an API key": {
+		gives: func(theirs scopesOf) scopesOf {
+			gives := scopesOf{}
+			for _, p := range keyPermissions(theirs) {
+				gives[p] = identity.Organization
+			}
+			return gives
+		},
+		use: func(ctx context.Context, _ testing.TB, d *delegation, gives scopesOf) error {
+			permissions := keyPermissions(gives)
+			if len(permissions) == 0 {
+				return nil
+			}
+			_, _, err := d.CreateKey(ctx, rbac.NewAPIKey{Name: "x", Permissions: permissions})
+			return err
+		},
+	},
+	"set the identity provider": {
+		// There is always an administrator, whom it could recognize.
+		gives: func(theirs scopesOf) scopesOf { return union(theirs, shippedTo(rbac.Admin)) },
+		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+			d.receiver(t, rbac.Biller)
+			_, err := d.SetProvider(ctx, rbac.ProviderSettings{Issuer: d.provider.Issuer, ClientID: "x", ClientSecret: "x"})
+			return err
+		},
+	},
+	"assign to a caseload": {gives: opened(identity.Caseload), use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		d.become(t, d.receiver(t, rbac.Biller))
+		_, err := d.Assign(ctx, d.practitioner, d.patient)
+		return err
+	}},
+	"say who is a practitioner": {
+		gives: func(theirs scopesOf) scopesOf { return union(theirs, opened(identity.Self|identity.Caseload)(theirs)) },
+		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+			d.exec(t, "UPDATE users SET practitioner_id = NULL")
+			who := d.receiver(t, rbac.Biller).ID
+			_, err := d.ChangeUser(ctx, rbac.UserChange{ID: who, PractitionerID: patch.SetClearable(d.practitioner)})
+			return err
+		},
+	},
+	"entrust a patient": {gives: opened(identity.Child), use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		_, err := d.Entrust(ctx, d.receiver(t, rbac.Biller, rbac.Patient).ID, d.patient, rbac.RelationGuardian)
+		return err
+	}},
+}
+
+// receiver hires somebody with the roles.
+func (d *delegation) receiver(t testing.TB, roles ...rbac.Role) rbac.User {
+	t.Helper()
+	d.hired++
+	return d.hire(t, fmt.Sprintf("receiver-%d@example.test", d.hired), roles...)
+}
+
+// become makes somebody the practitioner.
+func (d *delegation) become(t testing.TB, u rbac.User) {
+	t.Helper()
+	d.exec(t, "UPDATE users SET practitioner_id = NULL")
+	d.exec(t, "UPDATE users SET practitioner_id = ? WHERE id = ?", d.practitioner, u.ID)
+	d.exec(t, "DELETE FROM caseloads")
+}
+
+// unless returns no error where the power was only missing its object.
+func unless(err, missing error) error {
+	if errors.Is(err, missing) {
+		return nil
+	}
+	return err
+}
+
+func shippedTo(role rbac.Role) scopesOf {
+	set := scopesOf{}
+	for _, p := range role.Permissions() {
+		set[p] = role.Scope(p)
+	}
+	return set
+}
+
+func union(a, b scopesOf) scopesOf {
+	both := scopesOf{}
+	for _, set := range []scopesOf{a, b} {
+		for p, scope := range set {
+			both[p] |= scope
+		}
+	}
+	return both
+}
+
+// keyPermissions are those of a set that an API key can hold, in the order of the documents.
+func keyPermissions(set scopesOf) (permissions []identity.Permission) {
+	for _, p := range rbac.Permissions() {
+		if _, ok := set[p]; ok && strings.HasSuffix(string(p), ":read") {
+			permissions = append(permissions, p)
+		}
+	}
+	return permissions
+}
+
+// holds says whether a giver holds what is given, for at least the same records: written here once more.
+func holds(giver, gives scopesOf) bool {
+	for p, scope := range gives {
+		has := giver[p]
+		if scope != 0 && has&identity.Organization == 0 && has&scope != scope {
+			return false
+		}
+	}
+	return true
+}
+
+// delegated are the permissions that the powers need.
+var delegated = []identity.Permission{
+	"user:invite", "user:grant", "user:change", "permission-set:change", "api-key:manage", "identity-provider:manage",
+	"caseload:change", "guardian:change",
+}
+
+// drawSet draws what a role may do: everything, with exceptions, or little.
+func drawSet(t *rapid.T, name string) scopesOf {
+	base := shippedTo(rbac.Admin)
+	if rapid.Bool().Draw(t, name+" holds little") {
+		base = scopesOf{}
+	}
+	among := []identity.Permission{"patient:read", "patient:change", "authorization:read", "appointment:read", "session:read", "payer:read", "audit:export"}
+	scopes := []identity.Scope{
+		0, identity.Organization, identity.Self, identity.Caseload, identity.Child, identity.Caseload | identity.Child,
+	}
+	for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(among), 0, 3, rapid.ID).Draw(t, name+" differs in") {
+		if scope := rapid.SampledFrom(scopes).Draw(t, name+" "+string(p)); scope != 0 {
+			base[p] = scope
+		} else {
+			delete(base, p)
+		}
+	}
+	return base
+}
+
+// TestNobodyGivesWhatTheyDoNotHold draws what a giver and a receiver may do, and tries every power by which the one
+// could let the other do more, or act as the other. It is refused exactly where the giver does not hold what is given,
+// for at least the same records.
+func TestNobodyGivesWhatTheyDoNotHold(t *testing.T) {
+	t.Parallel()
+	d := &delegation{desk: open(t), provider: openidtest.Start(t, "https://x.test", openidtest.Person{Subject: "x"})}
+	settings := d.dependencies(d.database)
+	settings.PublicURL, settings.FrontendURL, settings.AnyAddress = "https://api.x.test", "https://x.test", true
+	d.Service = rbac.New(settings)
+	d.admin = d.hire(t, "admin@example.test", rbac.Admin)
+	d.giver = d.hire(t, "giver@example.test", rbac.Scheduler)
+	d.practitioner, d.patient = newID(), newID()
+	d.exec(t, "INSERT INTO practitioners VALUES (?, ?, 'A', 'B', NULL, NULL, 'ACTIVE', 1, now(), now())", d.organization, d.practitioner)
+	d.exec(t, "INSERT INTO patients VALUES (?, ?, 'A', 'B', '2019-05-04', NULL, 'ACTIVE', 1, now(), now())", d.organization, d.patient)
+	admin := d.as(t, d.admin)
+	set := func(t testing.TB, role rbac.Role, held scopesOf) {
+		_, err := d.ChangePermissionSet(admin, rbac.PermissionSetChange{Role: role, Held: held})
+		require.NoError(t, err)
+	}
+	for _, role := range []rbac.Role{rbac.Patient, rbac.Auditor} {
+		set(t, role, scopesOf{})
+	}
+	giver := identity.With(t.Context(), identity.Caller{UserID: d.giver.ID, OrganizationID: d.organization})
+
+	try := func(r rapid.TB, name string, mine, theirs scopesOf) {
+		for _, each := range delegated {
+			mine[each] = identity.Organization
+		}
+		set(t, rbac.Scheduler, mine)
+		set(t, rbac.Biller, theirs)
+		gives := powers[name].gives(theirs)
+		err := powers[name].use(giver, t, d, gives)
+		if holds(mine, gives) {
+			require.NoError(r, err, "%s: the giver holds all of %v", name, gives)
+		} else {
+			require.ErrorIs(r, err, rbac.ErrBeyondOwn, "%s: the giver holds %v, and gives %v", name, mine, gives)
+		}
+		d.exec(t, "UPDATE invitations SET revoked_at = now() WHERE revoked_at IS NULL")
+		d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email LIKE 'receiver-%'")
+		if name == "change a permission set" {
+			set(t, rbac.Auditor, scopesOf{})
+		}
+	}
+	names := slices.Sorted(maps.Keys(powers))
+	receives := scopesOf{"payer:read": identity.Organization, "patient:read": identity.Caseload | identity.Child, "session:read": identity.Self}
+	for _, name := range names { // each once allowed and once refused, whatever is drawn
+		require.False(t, holds(scopesOf{}, powers[name].gives(receives)))
+		try(t, name, scopesOf{}, maps.Clone(receives))
+		require.True(t, holds(shippedTo(rbac.Admin), powers[name].gives(receives)))
+		try(t, name, shippedTo(rbac.Admin), maps.Clone(receives))
+	}
+	narrow, wider := shippedTo(rbac.Admin), scopesOf{"session:read": identity.Self | identity.Caseload | identity.Child}
+	narrow["session:read"] = identity.Self
+	for _, name := range names { // who gives holds the permission, for fewer records
+		require.False(t, holds(narrow, powers[name].gives(wider)))
+		try(t, name, maps.Clone(narrow), maps.Clone(wider))
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		try(r, rapid.SampledFrom(names).Draw(r, "power"), drawSet(r, "the giver"), drawSet(r, "the receiver"))
+	})
+}

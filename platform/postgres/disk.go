@@ -1,0 +1,28 @@
+package postgres
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// leastRoom is what the server needs on its disks to start, in bytes: two segments
+// of its write-ahead log.
+const leastRoom = 2 * 16 << 20
+
+// diskIsFull reports whether the server has ended for want of room: the error of
+// starting it says so, or its log, or a disk itself. Where the log is on the full
+// disk, it cannot say anything.
+func (c *cluster) diskIsFull(failed error) bool {
+	if errors.Is(failed, syscall.ENOSPC) || errors.Is(failed, syscall.EDQUOT) || strings.Contains(c.logTail(), "No space left on device") {
+		return true
+	}
+	for _, dir := range []string{c.options.Dir, filepath.Join(c.dir, "pg_wal")} {
+		var disk syscall.Statfs_t
+		if syscall.Statfs(dir, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < leastRoom { //nolint:gosec,unconvert // sizes are not negative, and of other types elsewhere
+			return true
+		}
+	}
+	return false
+}
