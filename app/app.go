@@ -79,7 +79,11 @@ func New(d Dependencies) (*App, error) {
 
 	secrets := d.Config.KeySecrets()
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger})
+	var spool *audit.Spool
+	if d.Config.AuditSpool != "" {
+		spool = audit.NewSpool(d.Config.AuditSpool)
+	}
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Spool: spool})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,

@@ -76,6 +76,9 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 			Name: "omnirapeutic_audit_unsealed", Help: "Events of the audit trail that wait for their seal.",
 		}, ask(func(b audit.Backlog) float64 { return float64(b.Waiting) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "omnirapeutic_audit_queued", Help: "Events of the audit trail that this process has queued on disk, as the database does not take them.",
+		}, func() float64 { return float64(kept.Queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "How long the oldest of them has waited.",
 		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
 	)

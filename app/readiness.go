@@ -73,6 +73,8 @@ func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Conte
 		switch state {
 		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // the audit trail waits for no lock of bookings
 			r.Reads = true
+		case db.ReadOnly, db.Full:
+			r.Reads = a.Audit.Queues()
 		}
 		if also == nil {
 			return r, nil

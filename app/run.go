@@ -143,6 +143,9 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.watchExpiry(l); err != nil {
 		return err
 	}
+	if err := p.Audit.Prepare(); err != nil {
+		return err
+	}
 	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // told to stop already, it stops as it does later
 		return fmt.Errorf("learn which access tokens were revoked: %w", err)
 	}

@@ -26,6 +26,16 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 	} else if dir, err := filepath.Abs(c.DataDir); err == nil {
 		c.DataDir = dir
 	}
+	switch {
+	case c.AuditSpool == none:
+		c.AuditSpool = ""
+	case c.AuditSpool != "":
+		if dir, err := filepath.Abs(c.AuditSpool); err == nil {
+			c.AuditSpool = dir
+		}
+	case !unset("data_dir"): // a folder that was named is one that lasts
+		c.AuditSpool = filepath.Join(c.DataDir, "audit-spool")
+	}
 	if unset("token.secret") && c.Profile != Production {
 		c.Token.Secret = DevelopmentSecret
 		sources["token.secret"] = "default, for development only"

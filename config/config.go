@@ -27,6 +27,7 @@ type Config struct {
 	MetricsAddr   string // host:port of the listener for metrics and profiles; "" for none
 	Profile       string // Development or Production
 	DataDir       string // absolute
+	AuditSpool    string // folder in which audit events are queued that the database does not take; "" for none
 	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
 	PostgresFetch bool   // fetch PostgreSQL's programs where none are found
 	Database      Database

@@ -95,6 +95,21 @@ func TestLoad(t *testing.T) {
 		require.Empty(t, c.MetricsAddr)
 		require.False(t, c.HTTP.TLS.Given())
 	})
+	t.Run("it queues audit events in the data folder where that is named, and elsewhere or nowhere where it is told", func(t *testing.T) {
+		t.Parallel()
+		for want, variables := range map[string][]string{
+			"":                {},
+			"/d/audit-spool":  {"OMNI_DATA_DIR=/d"},
+			"/elsewhere/here": {"OMNI_DATA_DIR=/d", "OMNI_AUDIT_SPOOL=/elsewhere/here"},
+		} {
+			c, err := load(t, "", variables...)
+			require.NoError(t, err)
+			require.Equal(t, want, c.AuditSpool)
+		}
+		c, err := load(t, "", "OMNI_DATA_DIR=/d", "OMNI_AUDIT_SPOOL=none")
+		require.NoError(t, err)
+		require.Empty(t, c.AuditSpool)
+	})
 	t.Run("it takes an empty key in the file for not set", func(t *testing.T) {
 		t.Parallel()
 		c, err := load(t, "addr:\nlog:\n  level: ''\n")
@@ -106,7 +121,7 @@ func TestLoad(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
 			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
-			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_POSTGRES_BIN": "/b", "OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
+			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b", "OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
@@ -133,7 +148,7 @@ func TestLoad(t *testing.T) {
 		}
 		c.settings = nil
 		require.Equal(t, Config{
-			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", PostgresBin: "/b",
+			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", AuditSpool: "/spool", PostgresBin: "/b",
 			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true, SlowQuery: time.Second},
 			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
 			Token: Token{

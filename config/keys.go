@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,10 @@ var keys = []key{
 	{
 		name: "data_dir", env: "OMNI_DATA_DIR",
 		set: func(c *Config, s string) error { c.DataDir = s; return nil }, show: func(c Config) string { return c.DataDir },
+	},
+	{
+		name: "audit_spool", env: "OMNI_AUDIT_SPOOL",
+		set: func(c *Config, s string) error { c.AuditSpool = s; return nil }, show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",

@@ -99,6 +99,19 @@ func (t *tally) keyOf(e trail.Event) attemptKey {
 	return t.key(e.Action, why.Reason, e.Address, e.OccurredAt)
 }
 
+// split parts denials of no organization, counted, from all other events.
+func (t *tally) split(events []trail.Event) (kept []trail.Event, refused attemptCounts) {
+	refused = attemptCounts{}
+	for _, e := range events {
+		if isAnonymous(e) {
+			refused.add(t.keyOf(e), 1, e.OccurredAt)
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	return kept, refused
+}
+
 func (t *tally) add(key attemptKey, count attemptCount) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()

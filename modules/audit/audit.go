@@ -32,6 +32,7 @@ type Service struct {
 	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
 	attempts tally         // of callers that belong to no organization
+	spool    *Spool        // nil: what the database does not take is refused
 }
 
 // Dependencies are what the service works with.
@@ -39,11 +40,13 @@ type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
 	Logger   logrus.FieldLogger
+	// Spool is where [Service.Note] queues what the database does not take; nil: it is refused.
+	Spool *Spool
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1)}
+	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1), spool: d.Spool}
 	s.notes = s.newNotes()
 	return s
 }
@@ -56,17 +59,10 @@ func New(d Dependencies) *Service {
 // The errors are bugs, but for those of the database: an event without an action,
 // an outcome or a time, or what cannot be written as a JSON object.
 func (s *Service) Record(ctx context.Context, events []trail.Event) error {
-	rows, refused := make([]row, 0, len(events)), attemptCounts{}
-	for _, e := range events {
-		r, err := rowOf(e)
-		if err != nil {
-			return fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
-		}
-		if isAnonymous(e) {
-			refused.add(s.attempts.keyOf(e), 1, r.OccurredAt)
-			continue
-		}
-		rows = append(rows, r)
+	events, refused := s.attempts.split(events)
+	rows, err := rowsOf(events)
+	if err != nil {
+		return err
 	}
 	if err := s.store.addAttempts(ctx, refused); err != nil || len(rows) == 0 {
 		return err
@@ -75,6 +71,18 @@ func (s *Service) Record(ctx context.Context, events []trail.Event) error {
 		return err
 	}
 	return s.store.insert(ctx, rows)
+}
+
+func rowsOf(events []trail.Event) ([]row, error) {
+	rows := make([]row, len(events))
+	for i, e := range events {
+		r, err := rowOf(e)
+		if err != nil {
+			return nil, fmt.Errorf("audit: %q cannot be recorded: %w", e.Action, err)
+		}
+		rows[i] = r
+	}
+	return rows, nil
 }
 
 func (s *Service) wake() {

@@ -27,7 +27,7 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 		Size:    func(events []trail.Event) int { return len(events) },
 		Metrics: s.database.Metrics(),
 	}, func(ctx context.Context, batch db.Batch[[]trail.Event]) ([]struct{}, error) {
-		return db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
+		noted, err := db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
 			requests := batch.All()
 			events := slices.Concat(requests...)
 			if err := db.Admit(ctx, organizationsOf(events)...); err != nil {
@@ -35,13 +35,30 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 			}
 			return make([]struct{}, len(requests)), s.Record(ctx, events)
 		})
+		if err == nil {
+			return noted, nil
+		}
+		requests := batch.All()
+		events, refused := s.attempts.split(slices.Concat(requests...))
+		rows, badEvent := rowsOf(events)
+		if badEvent != nil {
+			return nil, badEvent
+		}
+		for key, count := range refused {
+			s.attempts.add(key, count)
+		}
+		if len(rows) == 0 {
+			return make([]struct{}, len(requests)), nil
+		}
+		return make([]struct{}, len(requests)), s.queue(rows, err)
 	})
 }
 
 // Note records what changes nothing: reads, sign-ins, denials. It returns once they
 // are committed, in a transaction that all share who ask meanwhile, so that many
 // readers cost one flush of the disk. In a transaction of the context it is
-// [Service.Record].
+// [Service.Record]. Where the database takes no writes, the events are queued on the disk,
+// if the service has a folder for that, until [Service.Replay] enters them.
 //
 // The error is [trail.ErrNotRecorded], or that of a context which has ended: they may
 // not be there, and what was read must not be shown. After a COMMIT without an answer they may be there all the same; nothing is said
@@ -71,4 +88,9 @@ func organizationsOf(events []trail.Event) []uuid.UUID {
 }
 
 // Close waits for what is being noted, and refuses more.
-func (s *Service) Close() { s.notes.Close() }
+func (s *Service) Close() {
+	s.notes.Close()
+	if s.spool != nil {
+		s.spool.close()
+	}
+}

@@ -25,13 +25,16 @@ const (
 	gather = 250 * time.Millisecond
 )
 
-// Run seals what is recorded, until the context ends. Any number of instances may
+// Run enters what is queued on the disk, and seals what is recorded, until the context ends. Any number of instances may
 // do so at once. It is woken by this process after a commit, and looks by itself
 // for what others have left behind that were killed.
 func (s *Service) Run(ctx context.Context) {
 	poll := time.NewTicker(sealEvery)
 	defer poll.Stop()
 	for {
+		if _, err := s.Replay(ctx); err != nil && ctx.Err() == nil {
+			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).Debug("queued audit events wait for the database")
+		}
 		wake := s.recorded
 		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
 			s.logger.WithFields(logrus.Fields{"event": "seal_failed", "error": err}).Warn("audit events could not be sealed; they wait")

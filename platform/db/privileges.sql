@@ -23,6 +23,8 @@ REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
+-- How much of a queue was entered is not forgotten, or it would be entered again.
+REVOKE DELETE, TRUNCATE ON audit_spools FROM {{role}};
 -- Who was invited, and by whom, stays on record.
 REVOKE DELETE, TRUNCATE ON invitations FROM {{role}};
 -- Who may do no more what they could: told once, and deleted when no token is as old.

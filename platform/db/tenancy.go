@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -157,6 +158,13 @@ type connection struct {
 // is under way on it.
 func (c connection) Close() error { return c.line.giveBack(c.Conn.Close) }
 
+// errReadOnlySession is what a server that has told that the session is read-only would
+// refuse the first write with. A standby refuses LOCK TABLE and SERIALIZABLE before that,
+// with codes that say less.
+var errReadOnlySession = &pgconn.PgError{
+	Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: pgerrcode.ReadOnlySQLTransaction, Message: "the session is read-only",
+}
+
 // BeginTx sends BEGIN, the locks that [Locking] asked for, the reach, the bounds of the
 // transaction and what is [ReadingFirst] in one round trip. The reach is set for the
 // transaction alone, as a pooler in transaction mode asks, and also where it is nothing: no
@@ -169,6 +177,9 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
+	}
+	if !o.ReadOnly && !mayWrite(c.Conn.Conn()) {
+		return nil, errReadOnlySession
 	}
 	var batch pgx.Batch
 	options := pgx.TxOptions{IsoLevel: pgx.TxIsoLevel(strings.ToLower(sql.IsolationLevel(o.Isolation).String()))}
@@ -238,8 +249,18 @@ type transaction struct {
 // Commit implements driver.Tx. It returns when the caller's context ends, and COMMIT goes
 // on: see [line.commit].
 func (t transaction) Commit() error {
-	return t.line.commit(attemptIn(t.ctx).caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
+	a := attemptIn(t.ctx)
+	err := t.line.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
+	if refused, ok := errors.AsType[*refusedWrite](err); ok {
+		a.at = inBody
+		return refused.error
+	}
+	return err
 }
+
+// refusedWrite says that the server has refused a statement that was sent with COMMIT,
+// and so has not come to COMMIT.
+type refusedWrite struct{ error }
 
 // commit sends COMMIT, and with it what was kept for it.
 func (t transaction) commit(ctx context.Context) error {
@@ -253,11 +274,11 @@ func (t transaction) commit(ctx context.Context) error {
 	writes := append(a.last, write{anyRows, "commit", nil})
 	carriedOut, err := pipeline(ctx, t.tx.Conn(), t.log.Trace, writes)
 	if carriedOut < len(writes) {
+		_ = t.tx.Rollback(ctx) // a connection that stays in a transaction is not used again
 		var server *pgconn.PgError
 		if carriedOut < len(a.last) && errors.As(err, &server) {
-			a.at = inBody // the server has refused one of those, and so has not come to COMMIT
+			return &refusedWrite{err}
 		}
-		_ = t.tx.Rollback(ctx) // a connection that stays in a transaction is not used again
 	}
 	return err
 }

@@ -1,0 +1,28 @@
+package audit
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// lockSpool returns how many lines of a file are entered, and keeps others from entering
+// more until the transaction ends. Index: audit_spools_pkey.
+func (store) lockSpool(ctx context.Context, file uuid.UUID) (entered int, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Raw(`
+		INSERT INTO audit_spools (id) VALUES (?)
+		ON CONFLICT (id) DO UPDATE SET events = audit_spools.events
+		RETURNING events`, file).Scan(&entered).Error
+	return entered, err
+}
+
+// advanceSpool notes how many lines of a file are entered. Index: audit_spools_pkey.
+func (store) advanceSpool(ctx context.Context, file uuid.UUID, entered int) error {
+	return db.Write(ctx, 1, `UPDATE audit_spools SET events = $2 WHERE id = $1`, file, entered)
+}
