@@ -29,6 +29,9 @@ var administrationCalls = []struct {
 	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodPost, "/users/:id/unlock", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/provider-link", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodPost, "/users/:id/password-reset", body{}, []rbac.Role{"ADMIN"}},
+	{http.MethodGet, "/users/:id/sessions", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodDelete, "/users/:id/sessions/:sessionId", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
@@ -100,9 +103,13 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				case call.path == "/users/invitations" && b != nil:
 					b = maps.Clone(b)
 					b["email"] = email
-				case call.method == http.MethodPost && b != nil:
+				case call.method == http.MethodPost && b != nil && call.path != "/users/:id/password-reset":
 					b = maps.Clone(b)
 					b["patientId"] = patient
+				}
+				if call.path == "/users/:id/sessions/:sessionId" {
+					c.loginTo(t, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), password, uuid.Nil).ok(t)
+					path = strings.Replace(path, ":sessionId", c.sessionOf(t, user), 1)
 				}
 				before := stored()
 				defer c.admin().delete(t, "/permission-sets/BILLER")
@@ -114,7 +121,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
 				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {

@@ -91,6 +91,7 @@ func New(d Dependencies) (*App, error) {
 		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
 		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
+		PasswordResets: d.Config.PasswordResetLifetime,
 		UsualKey: d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
 		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})

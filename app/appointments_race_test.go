@@ -229,7 +229,7 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	booked := c.book(t, c.booking(c.authorize(t, 40), c.employ(t), c.hour(t, -1, "15:00"), hour, body{"notes": "n"}))
+	booked := c.book(t, c.booking(c.authorize(t, 40), c.employ(t), c.ago(hour/2), hour, body{"notes": "n"}))
 	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
 	started := keyed("start").post(t, booked+"/start", body{}).ok(t)
 	cancelled := keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).ok(t)
@@ -286,10 +286,12 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		staff = append(staff, c.employ(t))
 	}
 	booked := make([]string, 30)
+	const quarter = 15 * time.Minute
+	day := c.ago(20 * hour)
 	book := func(i int) func() {
 		return func() {
-			at := c.hour(t, -3, "00:00").Add(time.Duration(i) * hour)
-			a := c.admin().post(t, "/appointments", c.booking(path, staff[i%5], at, hour))
+			at := day.Add(time.Duration(i) * quarter)
+			a := c.admin().post(t, "/appointments", c.booking(path, staff[i%5], at, quarter))
 			if a.status != http.StatusCreated {
 				t.Errorf("%s", a.raw)
 			}
@@ -313,7 +315,11 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	calls = nil
 	for i := range 30 {
 		calls = append(calls, func() {
-			if a := c.admin().post(t, booked[i]+verbs[i%4], body{}); a.status != http.StatusOK {
+			b := body{}
+			if verbs[i%4] == "/start" {
+				b["startTime"] = day.Add(time.Duration(i) * quarter)
+			}
+			if a := c.admin().post(t, booked[i]+verbs[i%4], b); a.status != http.StatusOK {
 				t.Errorf("%s", a.raw)
 			}
 		})

@@ -26,6 +26,7 @@ var appointmentCalls = []struct {
 	{http.MethodGet, "/appointments/:id", nil, family},
 	{http.MethodPatch, "/appointments/:id", body{"notes": "seen"}, bookers},
 	{http.MethodPost, "/appointments/:id/start", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
+	{http.MethodPost, "/appointments/:id/reopen", body{"reason": "The wrong one."}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/complete", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/cancel", body{}, bookers},
 	{http.MethodPost, "/appointments/:id/no-show", body{}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN"}},
@@ -55,10 +56,11 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	path := c.authorize(t, 100_000)
 	who := c.employ(t)
 	c.link(t, c.own, who, c.own.patient)
-	next := c.hour(t, -20, "00:00")
+	next := c.ago(23 * hour)
+	var last time.Time
 	booking := func() body {
-		b := c.booking(path, who, next, 15*time.Minute)
-		next = next.Add(15 * time.Minute)
+		b := c.booking(path, who, next, 5*time.Minute)
+		last, next = next, next.Add(5*time.Minute)
 		return b
 	}
 	done := c.admin().post(t, c.book(t, booking())+"/complete", body{}).ok(t)
@@ -76,6 +78,12 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 				booked := c.book(t, booking())
 				target := strings.Replace(strings.Replace(call.path, "/appointments/:id", booked, 1), "/sessions/:id", session, 1)
 				b := call.body
+				switch {
+				case strings.HasSuffix(call.path, "/start"):
+					b = body{"startTime": last}
+				case strings.HasSuffix(call.path, "/reopen"):
+					c.admin().post(t, booked+"/start", body{"startTime": last}).ok(t)
+				}
 				if call.method == http.MethodPost && (call.path == "/appointments" || call.path == "/appointments/preview") {
 					b = booking()
 				}

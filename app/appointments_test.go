@@ -29,6 +29,12 @@ func (c *clinic) hour(t testing.TB, days int, wall string) time.Time {
 	return time.Date(year, month, day, at.Hour(), at.Minute(), 0, 0, newYork(t))
 }
 
+// ago returns a whole minute that is past by so much, or still to come where that is
+// negative. An appointment of the last 24 hours can be started with its startTime.
+func (c *clinic) ago(by time.Duration) time.Time {
+	return c.clock.now().Add(-by).UTC().Truncate(time.Minute)
+}
+
 // employ enters a practitioner.
 func (c *clinic) employ(t testing.TB, credentials ...any) uuid.UUID {
 	t.Helper()
@@ -89,7 +95,8 @@ func TestAppointmentLife(t *testing.T) {
 	c := open(t)
 	path := c.authorize(t, 20)
 	who := c.employ(t)
-	b := c.booking(path, who, c.hour(t, -1, "15:00"), hour, body{"notes": "bring the blue box"})
+	at := c.ago(2 * hour)
+	b := c.booking(path, who, at, hour, body{"notes": "bring the blue box"})
 
 	made := c.admin().post(t, "/appointments", b)
 	id := made.created(t)
@@ -101,12 +108,13 @@ func TestAppointmentLife(t *testing.T) {
 	read := c.admin().get(t, "/appointments/"+id.String()).ok(t)
 	require.JSONEq(t, string(made.raw), string(read.raw))
 
-	started := c.admin().post(t, "/appointments/"+id.String()+"/start", body{}).ok(t)
+	started := c.admin().post(t, "/appointments/"+id.String()+"/start", body{"startTime": at.Add(5 * time.Minute)}).ok(t)
 	require.Equal(t, "IN_PROGRESS", started.text("status"))
+	require.Equal(t, at.Add(5*time.Minute).Format(time.RFC3339), started.text("startedAt"))
 	c.requireBalance(t, path, 20, 0, 4)
 
 	done := c.admin().post(t, "/appointments/"+id.String()+"/complete", body{
-		"startTime": c.hour(t, -1, "15:00"), "endTime": c.hour(t, -1, "16:15"), "narrative": "They worked.",
+		"startTime": at, "endTime": at.Add(75 * time.Minute), "narrative": "They worked.",
 	}).ok(t)
 	require.Equal(t, 5, done.number(t, "session", "units"))
 	require.Equal(t, 0, done.number(t, "session", "unauthorizedUnits"))
@@ -125,7 +133,7 @@ func TestAppointmentLife(t *testing.T) {
 		require.Equal(t, "COMPLETED", refused.text("from"))
 		require.Empty(t, refused.body["allowed"])
 	}
-	c.admin().patch(t, "/appointments/"+id.String(), body{"endTime": c.hour(t, -1, "17:00")}).
+	c.admin().patch(t, "/appointments/"+id.String(), body{"endTime": at.Add(2 * hour)}).
 		refused(t, http.StatusConflict, "appointment-transition")
 	require.Equal(t, "later", c.admin().patch(t, "/appointments/"+id.String(), body{"notes": "later"}).ok(t).text("notes"))
 	c.requireClean(t)

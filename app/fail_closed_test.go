@@ -32,6 +32,7 @@ var needNoCaller = map[string]string{
 	"events.Sweep":                   "the program's own, in all organizations",
 	"audit.Record":                   "what it is given, here nothing",
 	"audit.Note":                     "what it is given, here nothing",
+	"audit.Replay":                   "the program's own, in all organizations",
 	"audit.Seal":                     "the program's own, in all organizations",
 	"audit.Backlog":                  "a count, for metrics",
 	"audit.Verify":                   "of the organization that it is given; the caller decides",

@@ -37,8 +37,11 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 
 	asked := 0
 	for _, o := range operations(t) {
-		if o.name == "switchOrganization" {
+		switch o.name {
+		case "switchOrganization":
 			continue // for who administers all organizations, others are there; for nobody else: see TestWhoDisablesOrganizations
+		case "signIn":
+			continue // the caller is not signed in yet: see TestASignInIsTheSameWorkForAnyNumberOfAccounts
 		}
 		for _, place := range o.places {
 			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {

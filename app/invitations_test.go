@@ -151,9 +151,12 @@ func TestNobodyInvitesToMoreThanTheyHold(t *testing.T) {
 		c.admin().post(t, "/users/invitations", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	require.Empty(t, c.states(t, ""))
-	t.Run("whether another organization has the address does not show until it is used", func(t *testing.T) {
+	t.Run("an address is taken by a user of the same organization only", func(t *testing.T) {
 		_, token := c.admin().invite(t, "biller@other.test", "BILLER")
-		c.accept(t, token).refused(t, http.StatusConflict, "email-taken")
+		c.accept(t, token).created(t)
+		_, late := c.admin().invite(t, "late@own.test", "BILLER")
+		c.hire(t, c.own, "late@own.test", rbac.Biller)
+		c.accept(t, late).refused(t, http.StatusConflict, "email-taken")
 	})
 }
 

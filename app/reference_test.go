@@ -34,6 +34,9 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 			if r.Permission == httpx.Public {
 				for _, member := range membersOf(r.Endpoint.In) {
 					name, _, _ := strings.Cut(member.Tag.Get("json"), ",")
+					if r.Path == "/auth/login" && name == "organizationId" {
+						continue // chooses among accounts whose password was given
+					}
 					require.NotContains(t, []string{"role", "roles", "permissions", "organizationId", "scope"}, name, "%s %s", r.Method, r.Path)
 				}
 			}

@@ -203,7 +203,9 @@ func TestRenewalWhileOthersBook(t *testing.T) {
 	c := open(t)
 	a, b := c.authorize(t, 400), c.authorize(t, 400)
 	who := c.employ(t)
-	all := c.daily(t, a, who, 1, 2, 3, 4)
+	days := c.daily(t, a, who, 1, 3, 4)
+	soon := c.book(t, c.booking(a, who, c.ago(-10*time.Minute), hour)) // it can be started
+	all := []string{days[0], soon, days[1], days[2]}
 	var got outcomes
 	together(12, func(i int) {
 		switch {

@@ -132,3 +132,62 @@ func TestBookingsMoveToAnotherAuthorizationByTheRulesOfABooking(t *testing.T) {
 	c.requireBalance(t, to, 20, 0, 8)
 	c.requireClean(t)
 }
+
+// TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne: on one day the series' time of day
+// does not come, and its appointment is an hour later. That is no exception, and no new
+// time of day for the others.
+func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
+	t.Parallel()
+	for name, usual := range map[string]time.Duration{"Africa/Cairo": 0, "America/New_York": 2*hour + hour/2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			zone, err := time.LoadLocation(name)
+			require.NoError(t, err)
+			c.admin().patch(t, c.practice(), body{"timeZone": name}).ok(t)
+			_, change := c.clock.now().AddDate(0, 0, 3).In(zone).ZoneBounds()
+			if !change.IsDST() {
+				_, change = change.ZoneBounds()
+			}
+			year, month, day := change.Date()
+			clock := func(t time.Time) string { return t.In(zone).Format("15:04") }
+			first := time.Date(year, month, day-2, 0, 0, 0, 0, zone).Add(usual)
+			path := c.authorize(t, 100, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
+			made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+			made.created(t)
+			requireTimes := func(displaced int, length time.Duration) []time.Time {
+				t.Helper()
+				var starts []time.Time
+				for i, each := range c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"].([]any) {
+					a := answer{body: each.(map[string]any)}
+					start, err := time.Parse(time.RFC3339, a.text("startTime"))
+					require.NoError(t, err)
+					end, err := time.Parse(time.RFC3339, a.text("endTime"))
+					require.NoError(t, err)
+					want := clock(first)
+					if i == displaced {
+						want = clock(first.Add(hour))
+					}
+					require.Equal(t, want, clock(start), "appointment %d", i)
+					require.Equal(t, length, end.Sub(start))
+					starts = append(starts, start)
+				}
+				require.Len(t, starts, 5)
+				return starts
+			}
+			starts := requireTimes(2, hour/4)
+			for i, o := range made.occurrences(t) {
+				at := "/appointments/" + o.text("appointmentId") + "?scope=all"
+				c.admin().patch(t, at, body{"startTime": starts[i], "endTime": starts[i].Add(hour / 4), "notes": at}).ok(t)
+				requireTimes(2, hour/4)
+			}
+			displaced := "/appointments/" + made.occurrences(t)[2].text("appointmentId") + "?scope=all"
+			c.admin().patch(t, displaced, body{"endTime": starts[2].Add(hour / 2)}).ok(t)
+			requireTimes(2, hour/2)
+			next := first.AddDate(0, 0, 1).UTC()
+			c.admin().patch(t, "/appointments/"+made.text("id")+"?scope=all", body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
+			requireTimes(1, hour/2)
+			c.requireClean(t)
+		})
+	}
+}

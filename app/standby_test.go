@@ -28,7 +28,7 @@ func TestNoPromiseIsLostWithASynchronousStandby(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
-	c := serve(t, database, database.Open(t), "OMNI_REQUEST_TIMEOUT=4s")
+	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s") // COMMITs keep theirs
 	path := c.authorize(t, 100)
 	s := startStandby(t, primary)
 	superuser := openSQL(t, dbtest.Superuser(t, primary))

@@ -140,7 +140,7 @@ func asSent(operation string, b body) body {
 	switch operation {
 	case "setIdentityProvider":
 		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
-	case "acceptInvitation":
+	case "acceptInvitation", "resetPassword":
 		b["token"] = sampleToken
 	case "confirmMySecondFactor", "renewMyRecoveryCodes", "turnMySecondFactorOff", "signIn":
 		if b["code"] != nil {
@@ -167,9 +167,12 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	case "getIdentityProvider", "setIdentityProvider":
 		a.body["issuer"] = "https://login.example.org"
-	case "inviteUser":
+	case "inviteUser", "createPasswordReset":
 		if a.body["token"] != nil {
 			a.body["token"] = sampleToken
+		}
+		if a.body["link"] != nil {
+			a.body["link"] = frontendURL + "#password-reset=" + sampleToken
 		}
 	case "createApiKey":
 		if a.body["key"] != nil {
@@ -273,6 +276,7 @@ func (s *story) play() {
 	s.playProvider(admin)
 	s.playSecondFactor(admin)
 	s.playSignOut()
+	s.playAccounts()
 }
 
 // accessToken returns the one of an answer whose example does not show it.
@@ -529,7 +533,12 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
 	c.link(s.t, c.own, who, c.own.patient)
 	technician := c.as(c.own.tokens[rbac.Technician])
-	s.tell(technician, "startAppointment", "It begins", past+"/start", body{})
+	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
+	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
+	s.tell(technician, "reopenAppointment", "It was the wrong one", today+"/reopen", body{"reason": "The family is not here yet."})
+	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start", body{"startTime": "2026-03-02T13:45:00Z"})
+	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete", body{"endTime": "2026-03-02T13:46:00Z"})
+	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
 	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
 		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 	})

@@ -27,6 +27,7 @@ var reachesAll = map[string]struct {
 	"modules/rbac/apikey_use.go":        {2, "whose an API key is, its hash tells; when keys were last used is written for all at once"},
 	"modules/rbac/follow.go":            {2, "whose tokens were revoked must be known, and is forgotten, of all organizations"},
 	"modules/rbac/accept.go":            {1, "whoever accepts an invitation has its token and no organization yet"},
+	"modules/rbac/password_reset.go":    {2, "a reset link has a token and no organization; an operator names an address"},
 	"modules/rbac/refresh.go":           {1, "whose a refresh token is, its hash tells"},
 	"modules/rbac/signin.go":            {1, "at sign-in there is an address and no organization yet"},
 	"modules/rbac/users.go":             {2, "whether there is anybody at all, and whether the demo's addresses can sign in"},

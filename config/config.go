@@ -49,6 +49,8 @@ type Config struct {
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
+	// PasswordResetLifetime is how long a link to set a new password can be used.
+	PasswordResetLifetime time.Duration
 	// APIKeyLifetime is how long an API key lives whose maker names no end.
 	APIKeyLifetime time.Duration
 	// APIKeyMaxLifetime is the longest life of an API key.

@@ -131,7 +131,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
 			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
-			"OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
+			"OMNI_PASSWORD_RESET_LIFETIME": "30m", "OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -168,7 +168,7 @@ func TestLoad(t *testing.T) {
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
 			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute}, EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour,
-			APIKeyLifetime: 48 * time.Hour, APIKeyMaxLifetime: 72 * time.Hour, Demo: false,
+			PasswordResetLifetime: 30 * time.Minute, APIKeyLifetime: 48 * time.Hour, APIKeyMaxLifetime: 72 * time.Hour, Demo: false,
 		}, c)
 	})
 }

@@ -233,6 +233,10 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
 	},
 	{
+		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
+		set: span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour), show: func(c Config) string { return c.PasswordResetLifetime.String() },
+	},
+	{
 		name: "api_key_lifetime", env: "OMNI_API_KEY_LIFETIME", preset: "8760h",
 		set:  span(func(c *Config) *time.Duration { return &c.APIKeyLifetime }, 24*time.Hour, 10*365*24*time.Hour),
 		show: func(c Config) string { return c.APIKeyLifetime.String() },

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/uuid"
 	"golang.org/x/term"
 
 	"omnirapeutic/app"
@@ -18,7 +19,8 @@ import (
 )
 
 type userCommand struct {
-	Create userCreate `cmd:"" help:"Make a user; the password is asked for, or read from standard input."`
+	Create        userCreate        `cmd:"" help:"Make a user; the password is asked for, or read from standard input."`
+	ResetPassword userResetPassword `cmd:"" help:"Set a user's password; it is asked for, or read from standard input."`
 }
 
 // Help explains the commands.
@@ -79,6 +81,42 @@ func (u userCreate) Run(e environment) error {
 			return err
 		}
 		fmt.Printf("Made %s (%s) in organization %s.\n", user.Email, user.ID, user.OrganizationID)
+		return nil
+	})
+}
+
+type userResetPassword struct {
+	Email        string     `required:"" help:"The user's e-mail address."`
+	Organization *uuid.UUID `help:"The organization's id, where the address has accounts in several." placeholder:"ID"`
+}
+
+// Help explains the command.
+func (userResetPassword) Help() string {
+	return `For a user who has forgotten the password, where no administrator can create a reset link. All of the
+user's sign-ins end. A second factor stays as it is.
+
+  omnirapeutic user reset-password --email ada@example.org`
+}
+
+// Run sets the password.
+func (u userResetPassword) Run(e environment) error {
+	if _, err := e.settings(); err != nil {
+		return err
+	}
+	password, err := readPassword(e.context) // before a server is started for it
+	if err != nil {
+		return err
+	}
+	var organization uuid.UUID
+	if u.Organization != nil {
+		organization = *u.Organization
+	}
+	return e.withProgram(func(p *app.Program) error {
+		user, err := p.Access.SetPassword(e.context, u.Email, organization, password)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("Set the password of %s (%s) in organization %s. All of the user's sign-ins have ended.\n", user.Email, user.ID, user.OrganizationID)
 		return nil
 	})
 }

@@ -76,7 +76,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 		if err != nil {
 			return struct{}{}, err
 		}
-		if _, err := p.Directory.ReplaceServicePairs(own, directory.ServicePairs{Pairs: pairs}); err != nil {
+		if _, err := p.Directory.ReplaceServicePairs(own, directory.ServicePairsChange{Pairs: pairs}); err != nil {
 			return struct{}{}, err
 		}
 		if err := p.history(own); err != nil {

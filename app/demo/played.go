@@ -59,7 +59,7 @@ func (c *clinic) fate(i int, v begun, forgotten bool) []moment {
 		narrative = nil
 	}
 	begin := moment{v.Start, func(s *appointments.Service) error {
-		_, err := s.Start(c.ctx, v.id, "")
+		_, err := s.Start(c.ctx, v.id, nil, "")
 		return err
 	}}
 	cancel := func(before time.Duration, reason string) []moment {

@@ -37,6 +37,9 @@ type Appointment struct {
 	SeriesID       *uuid.UUID
 	SessionID      *uuid.UUID // once it is completed
 	StartedAt      *time.Time
+	ReopenedAt     *time.Time // the last time that a start was taken back
+	ReopenedBy     *uuid.UUID
+	ReopenReason   *string
 	CancelledAt    *time.Time // or found not to have taken place
 	CancelledBy    *uuid.UUID
 	CancelReason   *string
@@ -48,6 +51,24 @@ type Appointment struct {
 
 	Patients      []Participant `gorm:"-"` // at least one, in the order in which they were named
 	Practitioners []uuid.UUID   `gorm:"-"` // likewise; the first one leads
+	Worked        *Span         `gorm:"-"` // the time of its session, once it is completed
+}
+
+// Occupied returns the time that the appointment takes up of those who take part: the
+// worked time once it is completed, and the booked time before.
+func (a Appointment) Occupied() Span {
+	if a.Worked != nil {
+		return *a.Worked
+	}
+	return a.Span
+}
+
+// workedTimes returns the times of its session; nil before there is one.
+func (a Appointment) workedTimes() (from, until *time.Time) {
+	if a.Worked == nil {
+		return nil, nil
+	}
+	return &a.Worked.Start, &a.Worked.End
 }
 
 // Participant is a patient's part in an appointment.

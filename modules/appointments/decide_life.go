@@ -1,6 +1,8 @@
 package appointments
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"omnirapeutic/platform/calendar"
@@ -8,7 +10,7 @@ import (
 )
 
 // targets says where each step of an appointment's life leads.
-var targets = map[kind]Status{start: InProgress, complete: Completed, cancel: Cancelled, noShow: NoShow}
+var targets = map[kind]Status{start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled, noShow: NoShow}
 
 // move takes one step of the appointment's life.
 func (d *draft) move() error {
@@ -17,19 +19,28 @@ func (d *draft) move() error {
 		return nil
 	}
 	from, to := d.a.Status, targets[d.kind]
-	if !from.mayBecome(to) {
+	switch {
+	case d.kind == reopen && from != InProgress:
+		d.refusal = refuseReopen(from)
+	case !from.mayBecome(to):
 		d.refusal = refuseTransition(from, to)
-		return nil
-	}
-	if d.kind == noShow && d.now.Before(d.a.Start) {
+	case d.kind == noShow && d.now.Before(d.a.Start):
 		d.refusal = ErrNotBegun.With(NotBegun{d.a.Start}, "The appointment begins at %s, so nobody has missed it yet.", d.a.Start.UTC().Format(time.RFC3339))
+	case d.kind == start:
+		d.refusal = d.refuseStart()
+	}
+	if d.refusal != nil {
 		return nil
 	}
 	d.a.Status = to
 	d.touch()
 	switch d.kind {
 	case start:
-		d.a.StartedAt = new(d.now)
+		d.a.StartedAt = new(d.startedAt())
+		return nil
+	case reopen:
+		d.a.StartedAt = nil
+		d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 		return nil
 	case complete:
 		return d.complete()
@@ -45,6 +56,44 @@ func (d *draft) move() error {
 		}
 		return d.release()
 	}
+}
+
+// maxStartAge is how far back a start may lie when it is reported.
+const maxStartAge = 24 * time.Hour
+
+// startedAt returns when the appointment was started, to the microsecond that is stored.
+func (d *draft) startedAt() time.Time {
+	if d.started == nil {
+		return d.now
+	}
+	return d.started.UTC().Truncate(time.Microsecond)
+}
+
+// refuseStart returns what is wrong with the time of a start: it must be known, and within
+// the booked time or the organization's minutes before it.
+func (d *draft) refuseStart() *fault.Error {
+	at := d.startedAt()
+	early := time.Duration(d.rules.Organizations[d.a.OrganizationID].EarlyStartMinutes) * time.Minute
+	from := d.a.Start.Add(-early)
+	switch {
+	case at.After(d.now):
+		return fault.InvalidFields(fault.Field{Field: "startTime", Code: "future", Message: "must not be in the future"})
+	case at.Before(d.now.Add(-maxStartAge)):
+		return fault.InvalidFields(fault.Field{
+			Field: "startTime", Code: "past", Message: "must not be more than 24 hours ago: complete the appointment with its times instead",
+		})
+	case at.Before(from):
+		return ErrStartTooEarly.With(TooEarly{d.a.Start, from}, "The appointment is booked for %s. It can be started from %s on.",
+			d.local(d.a.Span), d.localTime(from))
+	case at.Before(d.a.End):
+		return nil
+	case d.started == nil:
+		return ErrStartTooLate.With(TooLate{d.a.End},
+			"The appointment was booked for %s and is over. Send `startTime`, when it really started, or complete it with its times.", d.local(d.a.Span))
+	}
+	return ErrStartTooLate.With(TooLate{d.a.End},
+		"The appointment was booked for %s, which was over at %s. Complete it with its times instead, or reschedule it.",
+		d.local(d.a.Span), d.localTime(at))
 }
 
 // close notes who ended the appointment before it took place, when and why.
@@ -79,14 +128,10 @@ func (d *draft) consumeHeld() error {
 // really worked counts, whatever the calendar and the authorization say to it.
 func (d *draft) complete() error {
 	span := d.actual()
-	wrong := span.wrong()
-	if span.End.After(d.now) {
-		wrong = append(wrong, fault.Field{Field: "endTime", Code: "future", Message: "must not be in the future"})
-	}
-	if len(wrong) > 0 {
-		d.refusal = fault.InvalidFields(wrong...)
+	if d.refusal = d.refuseTimes(span); d.refusal != nil {
 		return nil
 	}
+	d.a.Worked = &span
 	d.session = &Session{
 		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span, ServiceDate: d.dateOf(span.Start),
 		Narrative: d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
@@ -100,6 +145,70 @@ func (d *draft) complete() error {
 	}
 	return nil
 }
+
+// refuseTimes returns what is wrong with the times of a session.
+func (d *draft) refuseTimes(span Span) *fault.Error {
+	if d.tooShortToBeMeant(span) {
+		return fault.InvalidFields(fault.Field{Field: "endTime", Code: "too-short", Message: fmt.Sprintf(
+			"the session would have lasted %d of the %d minutes that were booked: send startTime and endTime, when it really took place", max(0, span.Minutes()), d.a.Minutes())})
+	}
+	wrong := span.wrong()
+	if span.End.After(d.now) {
+		wrong = append(wrong, fault.Field{Field: "endTime", Code: "future", Message: "must not be in the future"})
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	if d.completion.Confirm {
+		return nil
+	}
+	return d.refuseUnconfirmed(span)
+}
+
+// tooShortToBeMeant reports whether the times, of which one was not given, come to a
+// minute at most: as when somebody starts and completes an appointment at once, to catch
+// up with what was done before.
+func (d *draft) tooShortToBeMeant(span Span) bool {
+	given := d.completion.Start != nil && d.completion.End != nil
+	return !given && span.Minutes() <= 1 && d.a.Minutes() > 1 && !span.End.After(d.now)
+}
+
+// refuseUnconfirmed returns [ErrUnconfirmed] for times that differ much from the booked ones.
+func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
+	u := Unconfirmed{BookedStart: d.a.Start, BookedEnd: d.a.End, Start: span.Start, End: span.End}
+	var why []string
+	if d.dateOf(span.Start) != d.dateOf(d.a.Start) {
+		u.Differences = append(u.Differences, otherDate)
+		why = append(why, "on another date")
+	}
+	factor := d.rules.Organizations[d.a.OrganizationID].ConfirmLengthFactor
+	booked, worked := float64(d.a.Minutes()), float64(span.Minutes())
+	if worked > booked*factor || worked*factor < booked {
+		u.Differences = append(u.Differences, otherLength)
+		why = append(why, fmt.Sprintf("%d minutes instead of %d", span.Minutes(), d.a.Minutes()))
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return ErrUnconfirmed.With(u, "Booked: %s. Session: %s. That is %s. Send `confirm: true` if it is right.",
+		d.local(d.a.Span), d.local(span), strings.Join(why, ", and "))
+}
+
+// local writes a span for people, in the organization's time zone.
+func (d *draft) local(s Span) string {
+	end := s.End.In(d.zone)
+	if d.dateOf(s.Start) == d.dateOf(s.End) {
+		return d.localTime(s.Start) + " to " + end.Format(wallLayout)
+	}
+	return d.localTime(s.Start) + " to " + d.localTime(s.End)
+}
+
+const (
+	wallLayout  = "15:04"
+	localLayout = "Monday, 2 January 2006, " + wallLayout
+)
+
+func (d *draft) localTime(t time.Time) string { return t.In(d.zone).Format(localLayout) }
 
 // actual returns when the session took place, as far as that is told or known.
 func (d *draft) actual() Span {

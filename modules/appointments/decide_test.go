@@ -131,7 +131,7 @@ func newStage(method scheduling.Rounding) *stage {
 		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
 		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
 		Organizations: map[uuid.UUID]scheduling.Organization{
-			clinic: {LateCancelHours: 24, Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
+			clinic: {LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10, Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
 		},
 	}
 	for _, patient := range []uuid.UUID{ada, ben} {
@@ -330,22 +330,28 @@ func TestBookingNamesWhatDoesNotFit(t *testing.T) {
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	allowed := map[Status][]kind{
-		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel}, Completed: nil, Cancelled: nil, NoShow: nil,
+		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel, reopen}, Completed: nil, Cancelled: nil, NoShow: nil,
 	}
 	ways := map[Status][]kind{Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel}, NoShow: {noShow}}
 	for from, can := range allowed {
-		for _, k := range []kind{start, complete, cancel, noShow, reschedule} {
+		for _, k := range []kind{start, reopen, complete, cancel, noShow, reschedule} {
 			t.Run(fmt.Sprintf("%s from %s", k, from), func(t *testing.T) {
 				t.Parallel()
 				s := newStage(scheduling.RoundUp)
-				a := s.made(t, bookingOf(therapy, wall(9, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+				a := s.made(t, bookingOf(therapy, wall(10, "11:00-12:00"), []uuid.UUID{jordan}, ada))
+				during := noon.Add(-15 * time.Minute)
 				for _, step := range ways[from] {
+					if s.now = noon; step == start {
+						s.now = during
+					}
 					s.made(t, asked(step, a.ID))
 				}
-				s.now = noon.Add(time.Hour)
+				if s.now = noon.Add(time.Hour); k == start {
+					s.now = during
+				}
 				r := asked(k, a.ID)
 				if k == reschedule {
-					r.change = Change{End: patch.Set(wall(9, "15:00-17:00").End)}
+					r.change = Change{End: patch.Set(wall(10, "11:00-12:45").End)}
 				}
 				v := s.decides(t, r)
 				ok := false
@@ -490,7 +496,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"takes the booked time where nothing else is known", "", "", wall(10, "10:00-11:00"), 4, 0},
 		{"takes the start for when it was started", "10:07", "", wall(10, "10:07-11:00"), 4, 0},
-		{"ends now where the booked end is still to come", "11:40", "", wall(10, "11:40-12:00"), 2, 0},
+		{"takes the start for when it was started early", "09:40", "", wall(10, "09:40-11:00"), 6, 0},
 		{"consumes fewer units for a shorter time", "", "10:00-10:31", wall(10, "10:00-10:31"), 3, 0},
 		{"consumes more for a longer one", "", "10:00-11:30", wall(10, "10:00-11:30"), 6, 0},
 		{"tells what nobody has authorized", "", "09:00-11:45", wall(10, "09:00-11:45"), 11, 3},

@@ -66,15 +66,22 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
 			Name: "startAppointment", Summary: "Start an appointment",
-			Description: "Notes that it has begun, now. Its units stay reserved until it is completed.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Description: "Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleStart),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/reopen", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
+			Name: "reopenAppointment", Summary: "Take a start back",
+			Description: "Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete, Limited: appointmentOwners.Scopes(),
 			Name: "completeAppointment", Summary: "Complete an appointment",
-			Description: "Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
+			Description: "Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.",
+			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleComplete),
 		},
 		{
@@ -130,6 +137,9 @@ type appointmentBody struct {
 	SeriesID        *uuid.UUID        `json:"seriesId"`
 	SessionID       *uuid.UUID        `json:"sessionId"` // once it is completed
 	StartedAt       *time.Time        `json:"startedAt"`
+	ReopenedAt      *time.Time        `json:"reopenedAt"` // the last time that a start was taken back
+	ReopenedBy      *uuid.UUID        `json:"reopenedBy"`
+	ReopenReason    *string           `json:"reopenReason" needs:"appointment:read-notes"`
 	CancelledAt     *time.Time        `json:"cancelledAt"` // or when it was found not to have taken place
 	CancelledBy     *uuid.UUID        `json:"cancelledBy"`
 	CancelReason    *string           `json:"cancelReason" needs:"appointment:read-notes"`
@@ -160,7 +170,8 @@ func bodyOf(a Appointment) appointmentBody {
 	b := appointmentBody{
 		ID: a.ID, OrganizationID: a.OrganizationID, ServiceCodeID: a.ServiceCodeID, Status: a.Status,
 		StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, PractitionerIDs: a.Practitioners, Notes: a.Notes,
-		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt, CancelledAt: a.CancelledAt, CancelledBy: a.CancelledBy,
+		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt,
+		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt, CancelledBy: a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
 		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
@@ -347,10 +358,21 @@ func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest)
 type startRequest struct {
 	byID
 	keyed
+	StartTime *time.Time `json:"startTime"` // when it began; not in the future, and at most 24 hours ago
 }
 
 func (s *Service) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
-	return answerOf(s.Start(ctx, in.ID, Key(in.Key)))
+	return answerOf(s.Start(ctx, in.ID, in.StartTime, Key(in.Key)))
+}
+
+type reopenRequest struct {
+	byID
+	keyed
+	Reason string `json:"reason" validate:"required,max=500,text"`
+}
+
+func (s *Service) handleReopen(ctx context.Context, in reopenRequest) (appointmentBody, error) {
+	return answerOf(s.Reopen(ctx, in.ID, in.Reason, Key(in.Key)))
 }
 
 type cancelRequest struct {

@@ -120,6 +120,7 @@ type completeRequest struct {
 	StartTime *time.Time `json:"startTime"`
 	EndTime   *time.Time `json:"endTime"` // not in the future
 	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
+	Confirm   bool       `json:"confirm"` // times that differ much from the booked ones are right
 }
 
 type completeAnswer struct {
@@ -132,7 +133,7 @@ type completeAnswer struct {
 func (a completeAnswer) Header(h http.Header) { markReplayed(h, a.replayed) }
 
 func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
-	o, err := s.Complete(ctx, in.ID, Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative}, Key(in.Key))
+	o, err := s.Complete(ctx, in.ID, Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}, Key(in.Key))
 	answer := completeAnswer{replayed: o.Replayed}
 	if err == nil {
 		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
@@ -147,7 +148,7 @@ type sessionsRequest struct {
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
 	AppointmentID  uuid.UUID `query:"appointmentId"`
-	Unauthorized   bool      `query:"unauthorized"` // only those with units that no authorization covers
+	Unauthorized   *bool     `query:"unauthorized"` // true: only those with units that no authorization covers; false: only the others
 }
 
 func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {

@@ -21,7 +21,7 @@ func memoryOf(r request, v verdict) memory {
 		return m
 	}
 	a := v.appointment
-	a.Notes, a.CancelReason = nil, nil
+	a.Notes, a.CancelReason, a.ReopenReason = nil, nil, nil
 	m.Appointment, m.Occurrences = &a, v.occurrences
 	if v.session != nil {
 		s := *v.session
@@ -44,6 +44,9 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 	v.appointment.Notes = now.Notes
 	if v.appointment.CancelledAt != nil { // or it was cancelled after this
 		v.appointment.CancelReason = now.CancelReason
+	}
+	if v.appointment.ReopenedAt != nil {
+		v.appointment.ReopenReason = now.ReopenReason
 	}
 	if v.session = m.Session; v.session != nil && session != nil {
 		v.session.Narrative = session.Narrative

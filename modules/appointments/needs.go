@@ -114,6 +114,10 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: r.transfer.To})
 			}
 		}
+	case start:
+		if r.started != nil { // a completion of the same batch goes by it
+			s.worked = append(s.worked, *r.started)
+		}
 	case complete:
 		s.worked = append(s.worked, now)
 		if a.StartedAt != nil {

@@ -35,12 +35,13 @@ func (o occupied) replace(before, after Appointment) {
 	if !after.Status.Occupies() {
 		return
 	}
+	span := after.Occupied()
 	for _, id := range after.Practitioners {
-		o.add(scheduling.Key{OrganizationID: after.OrganizationID, ID: id}, slot{Span: after.Span, appointment: after.ID})
+		o.add(scheduling.Key{OrganizationID: after.OrganizationID, ID: id}, slot{Span: span, appointment: after.ID})
 	}
 	for _, p := range after.Patients {
 		o.add(scheduling.Key{OrganizationID: after.OrganizationID, ID: p.PatientID}, slot{
-			Span: after.Span, appointment: after.ID, service: p.Lane, code: p.Code,
+			Span: span, appointment: after.ID, service: p.Lane, code: p.Code,
 			minutes: p.Minutes, units: p.Units, lead: after.Practitioners[0],
 		})
 	}

@@ -96,7 +96,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		"a practitioner's and patient's": list(Filter{Page: page, PatientID: patient, PractitionerID: who}, week),
 		"a series":                       list(Filter{Page: page, SeriesID: idFrom("s100")}, ever),
 		"sessions of a week":             sessions(SessionFilter{Page: page}, week),
-		"the exceptions list":            sessions(SessionFilter{Page: page, Unauthorized: true}, ever),
+		"the exceptions list":            sessions(SessionFilter{Page: page, Unauthorized: new(true)}, ever),
 		"a patient's sessions":           sessions(SessionFilter{Page: page, PatientID: patient}, week),
 		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
 		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),

@@ -16,6 +16,7 @@ const (
 	EventBooked      = "appointment.booked"
 	EventRescheduled = "appointment.rescheduled"
 	EventStarted     = "appointment.started"
+	EventReopened    = "appointment.reopened"
 	EventCompleted   = "appointment.completed"
 	EventCancelled   = "appointment.cancelled"
 	EventNoShow      = "appointment.no-show"
@@ -24,14 +25,14 @@ const (
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []outbox.Type {
 	var all []outbox.Type
-	for _, name := range []string{EventBooked, EventRescheduled, EventStarted, EventCompleted, EventCancelled, EventNoShow, EventReminder} {
+	for _, name := range []string{EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow, EventReminder} {
 		all = append(all, outbox.Type{Name: name, Permission: PermissionRead})
 	}
 	return all
 }
 
 var eventOf = map[kind]string{
-	book: EventBooked, reschedule: EventRescheduled, start: EventStarted, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
+	book: EventBooked, reschedule: EventRescheduled, start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
 	transfer: EventRescheduled,
 }
 
@@ -65,6 +66,9 @@ type recorded struct {
 	Units           int         `json:"units"`
 	LateCancel      bool        `json:"lateCancel,omitempty"`
 	SessionID       *uuid.UUID  `json:"sessionId,omitempty"`
+	// Reason is why units were moved or a start was taken back. Why something was
+	// cancelled is told by the appointment.
+	Reason *string `json:"reason,omitempty"`
 }
 
 // What events of the audit trail are about.
@@ -105,7 +109,11 @@ func trailOf(r request, v verdict) []trail.Event {
 		if v.before.Version > 0 {
 			e.Before = recordedOf(v.before, i)
 		}
-		e.After = recordedOf(v.appointment, i)
+		after := recordedOf(v.appointment, i)
+		if r.kind == transfer || r.kind == reopen {
+			after.Reason = r.reason
+		}
+		e.After = after
 		events = append(events, e)
 	}
 	return events

@@ -54,6 +54,7 @@ type Change struct {
 type Completion struct {
 	Start, End *time.Time
 	Narrative  *string
+	Confirm    bool // times that differ much from the booked ones are right
 }
 
 // kind says what a request asks for.
@@ -63,6 +64,7 @@ const (
 	book       kind = "book"
 	reschedule kind = "reschedule"
 	start      kind = "start"
+	reopen     kind = "reopen"
 	complete   kind = "complete"
 	cancel     kind = "cancel"
 	noShow     kind = "no-show"
@@ -98,6 +100,7 @@ type request struct {
 	// day lacks it. nil where it can.
 	unplaceable *fault.Error
 	completion  Completion
+	started     *time.Time // of a start: when it was, nil for now
 	reason      *string
 	transfer    *Transfer     // of a request of that kind
 	since       calendar.Date // likewise: the first day, also where the transfer leaves it open
@@ -119,7 +122,7 @@ func (r request) fingerprint() []byte {
 	if r.kind == book {
 		appointment = uuid.Nil
 	}
-	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope}
+	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope, r.started}
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
 	}
@@ -131,12 +134,6 @@ func (r request) fingerprint() []byte {
 	return sum[:]
 }
 
-// Times are kept between these years, beyond which somebody has mistyped.
-const (
-	firstYear = 2000
-	lastYear  = 2199
-)
-
 // wrong returns what is wrong with a span, whatever the state.
 func (s Span) wrong() []fault.Field {
 	var wrong []fault.Field
@@ -144,10 +141,10 @@ func (s Span) wrong() []fault.Field {
 		name string
 		at   time.Time
 	}{{"startTime", s.Start}, {"endTime", s.End}} {
-		switch year := each.at.UTC().Year(); {
-		case year < firstYear || year > lastYear:
+		switch {
+		case !calendar.InstantInRange(each.at): // that a series or a move has led to
 			wrong = append(wrong, fault.Field{
-				Field: each.name, Code: "range", Message: fmt.Sprintf("must be in the years from %d to %d", firstYear, lastYear),
+				Field: each.name, Code: "range", Message: fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last),
 			})
 		case !each.at.Truncate(time.Minute).Equal(each.at):
 			wrong = append(wrong, fault.Field{Field: each.name, Code: "minute", Message: "must be a whole minute"})

@@ -190,13 +190,22 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scop
 	return s.do(ctx, r)
 }
 
-// Start notes that an appointment has begun, now. Refusals: [ErrNotFound], [ErrTransition].
-func (s *Service) Start(ctx context.Context, id uuid.UUID, key Key) (Outcome, error) {
+// Start notes that an appointment began at the time, or now where that is nil. Refusals:
+// [ErrNotFound], [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and
+// [fault.ErrInvalid] for a time in the future or more than 24 hours back.
+func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Key) (Outcome, error) {
 	r, err := s.request(ctx, start, id, key)
 	if err != nil {
 		return Outcome{}, err
 	}
+	r.started = at
 	return s.do(ctx, r)
+}
+
+// Reopen takes the start of an appointment without a session back: it is [Scheduled]
+// again. Refusals: [ErrNotFound], [ErrTransition].
+func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key Key) (Outcome, error) {
+	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
 }
 
 // Cancel gives back exactly what the appointment holds, and notes who cancelled it,
@@ -225,7 +234,8 @@ func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string,
 // Complete writes the appointment's session and consumes the units of its actual
 // time, once, however often and however concurrently it is asked. What the
 // authorization does not cover is told as unauthorized, never booked. Refusals:
-// [ErrNotFound], [ErrTransition], [fault.ErrInvalid] for times that cannot be.
+// [ErrNotFound], [ErrTransition], [ErrUnconfirmed] for times that differ much from the
+// booked ones, [fault.ErrInvalid] for times that cannot be.
 func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key Key) (Outcome, error) {
 	r, err := s.request(ctx, complete, id, key)
 	if err != nil {

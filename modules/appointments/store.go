@@ -2,6 +2,7 @@ package appointments
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,8 @@ type participantRow struct {
 	Participant
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
+	WorkedStartsAt   *time.Time // of a completed appointment: the time that it takes up
+	WorkedEndsAt     *time.Time
 }
 
 func (r participantRow) participant() Participant {
@@ -90,6 +93,9 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	for _, p := range patients {
 		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
 		a.Patients = append(a.Patients, p.participant())
+		if p.WorkedStartsAt != nil {
+			a.Worked = new(Span{*p.WorkedStartsAt, *p.WorkedEndsAt}.utc())
+		}
 	}
 	staff, err := lookUp[struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }](ctx, keys, `
 		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
@@ -123,10 +129,10 @@ type slotRow struct {
 	LeadID  uuid.UUID
 }
 
-// slots returns what takes place at the times that are asked for, in one statement.
-// No slot is longer than a day, so those that begin a day before are looked at.
-// Indexes: appointment_practitioners_by_start, appointment_patients_by_start; for
-// who leads, the primary key.
+// slots returns what takes place at the times that are asked for, in one statement: booked
+// time, and of completed appointments worked time. No slot is longer than a day, so those
+// that begin a day before are looked at. Indexes: appointment_practitioners_by_start,
+// appointment_patients_by_start, and _by_worked_start likewise; for who leads, the primary key.
 func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	found := occupied{}
 	if len(n.staff)+len(n.patients) == 0 {
@@ -140,20 +146,14 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	patientOf, patients, patientFrom, patientTo := ranges(n.patients)
 	var rows []slotRow
 	err = tx.Raw(`
-		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.starts_at, p.ends_at,
+		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at, p.taken_until AS ends_at,
 			'' AS lane, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
-		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_practitioners t
-			WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id AND t.starts_at < k.until
-				AND t.starts_at > k.since - interval '24 hours' AND t.ends_at > k.since AND t.occupies OFFSET 0) p
+		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.starts_at, p.ends_at, p.lane, p.code, p.minutes, p.units, l.practitioner_id
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.lane, p.code, p.minutes, p.units, l.practitioner_id
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
-		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_patients t
-			WHERE t.organization_id = k.organization_id AND t.patient_id = k.id AND t.starts_at < k.until
-				AND t.starts_at > k.since - interval '24 hours' AND t.ends_at > k.since AND t.occupies OFFSET 0) p
+		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
 		CROSS JOIN LATERAL (
 			SELECT t.practitioner_id FROM appointment_practitioners t
 			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.place = 0 OFFSET 0) l`,
@@ -164,6 +164,17 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 		})
 	}
 	return found, err
+}
+
+// takenBy selects, for a key k, the participations of a person that take up time between
+// k.since and k.until: by the booked time and, once that is known, by the worked time.
+func takenBy(table, person string) string {
+	const arm = `
+			SELECT t.*, t.%[3]sstarts_at AS taken_from, t.%[3]sends_at AS taken_until FROM %[1]s t
+			WHERE t.organization_id = k.organization_id AND t.%[2]s = k.id AND t.%[3]sstarts_at < k.until
+				AND t.%[3]sstarts_at > k.since - interval '24 hours' AND t.%[3]sends_at > k.since AND t.occupies
+				AND t.worked_starts_at IS %[4]s`
+	return `(` + fmt.Sprintf(arm, table, person, "", "NULL OFFSET 0") + `) UNION ALL (` + fmt.Sprintf(arm, table, person, "worked_", "NOT NULL OFFSET 0") + `)`
 }
 
 // ranges returns the times as columns.

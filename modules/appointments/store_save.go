@@ -35,6 +35,7 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 	notes, reasons := make([]*string, n), make([]*string, n)
 	series, sessions, cancellers := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
 	started, cancelled := make([]*time.Time, n), make([]*time.Time, n)
+	reopened, reopeners, reopenReasons := make([]*time.Time, n), make([]*uuid.UUID, n), make([]*string, n)
 	for i, a := range rows {
 		organizations[i], ids[i], codes[i], creators[i] = a.OrganizationID, a.ID, a.ServiceCodeID, a.CreatedBy
 		states[i], days[i], versions[i], late[i] = string(a.Status), a.ServiceDate.String(), a.Version, a.LateCancel
@@ -42,21 +43,25 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 		notes[i], reasons[i] = a.Notes, a.CancelReason
 		series[i], sessions[i], cancellers[i] = a.SeriesID, a.SessionID, a.CancelledBy
 		started[i], cancelled[i] = a.StartedAt, a.CancelledAt
+		reopened[i], reopeners[i], reopenReasons[i] = a.ReopenedAt, a.ReopenedBy, a.ReopenReason
 	}
 	return db.Write(ctx, n, `
 		INSERT INTO appointments (
 			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
-			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at)
+			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at,
+			reopened_at, reopened_by, reopen_reason)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[]::date[],
 			$8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::text[], $15::boolean[],
-			$16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[])
+			$16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::uuid[], $22::text[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
 			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
 			notes = excluded.notes, series_id = excluded.series_id, session_id = excluded.session_id, started_at = excluded.started_at,
 			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
-			late_cancel = excluded.late_cancel, version = excluded.version, updated_at = excluded.updated_at`,
+			late_cancel = excluded.late_cancel, reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by,
+			reopen_reason = excluded.reopen_reason, version = excluded.version, updated_at = excluded.updated_at`,
 		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series), db.NullableUUIDs(sessions),
-		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated)
+		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated,
+		reopened, db.NullableUUIDs(reopeners), reopenReasons)
 }
 
 // upsertPatients writes patients' parts. Who takes part never changes, what they
@@ -68,6 +73,7 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 	var methods, since, lanes, codes []string
 	var starts, ends []time.Time
 	var occupies []bool
+	var workedStarts, workedEnds []*time.Time
 	for _, a := range rows {
 		for place, p := range a.Patients {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
@@ -76,21 +82,25 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			methods, since = append(methods, string(p.Rounding.Method)), append(since, p.Rounding.StartsOn.String())
 			lanes, codes = append(lanes, string(p.Lane)), append(codes, p.Code)
 			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+			from, until := a.workedTimes()
+			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
 		}
 	}
 	return db.Write(ctx, len(patients), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
-			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
-			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[])
+			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[],
+			$17::timestamptz[], $18::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
-			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
+			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
 		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(patients), places, db.UUIDs(authorizations), db.NullableUUIDs(reservations),
-		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies)
+		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies, workedStarts, workedEnds)
 }
 
 // upsertPractitioners writes who renders the service, by their places.
@@ -99,19 +109,25 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 	var places []int
 	var starts, ends []time.Time
 	var occupies []bool
+	var workedStarts, workedEnds []*time.Time
 	for _, a := range rows {
 		for place, id := range a.Practitioners {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
 			practitioners, places = append(practitioners, id), append(places, place)
 			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
+			from, until := a.workedTimes()
+			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
 		}
 	}
 	return db.Write(ctx, len(practitioners), `
-		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[])
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
+			$8::timestamptz[], $9::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
-			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies`,
-		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies)
+			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+			occupies = excluded.occupies,
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
+		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies, workedStarts, workedEnds)
 }
 
 // removePlaces removes the places that no practitioner takes any more. The rows are

@@ -46,8 +46,12 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
-	if f.Unauthorized {
+	switch {
+	case f.Unauthorized == nil:
+	case *f.Unauthorized:
 		tx = tx.Where("unauthorized_units > 0")
+	default:
+		tx = tx.Where("unauthorized_units = 0")
 	}
 	if f.PatientID != uuid.Nil {
 		tx = tx.Where(`EXISTS (SELECT FROM session_patients p

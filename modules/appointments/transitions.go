@@ -17,7 +17,7 @@ const (
 // transitions lists where each state can go. Whatever is not here is refused.
 var transitions = map[Status][]Status{
 	Scheduled:  {InProgress, Completed, Cancelled, NoShow},
-	InProgress: {Completed, Cancelled},
+	InProgress: {Completed, Cancelled, Scheduled},
 	Completed:  {},
 	Cancelled:  {},
 	NoShow:     {},

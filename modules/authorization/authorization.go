@@ -104,7 +104,7 @@ var decisions = map[Status][]Status{
 }
 
 // Reservation holds units of one authorization for one purpose.
-// Always: Consumed + Released ≤ Units; it is open while units are left.
+// Always: Consumed + Released ≤ Units. When it is open: see [Reservation.OpenAt].
 //
 // As JSON it stands in what is remembered of an operation, which says itself on what
 // authorization it is.
@@ -126,19 +126,6 @@ type Reservation struct {
 
 // Left returns how many units it still holds.
 func (r Reservation) Left() int { return r.Units - r.Consumed - r.Released }
-
-// Open reports whether it still holds units.
-func (r Reservation) Open() bool { return r.Left() > 0 }
-
-// ExpiredAt reports whether it is a hold whose time is over: it counts as free
-// from that instant, whether or not anything has released it yet.
-func (r Reservation) ExpiredAt(now time.Time) bool {
-	return r.Open() && r.lapsed(now)
-}
-
-func (r Reservation) lapsed(now time.Time) bool {
-	return r.ExpiresAt != nil && !r.ExpiresAt.After(now)
-}
 
 // EntryKind says what an entry of the ledger did with its units.
 type EntryKind string

@@ -27,7 +27,7 @@ type Change struct {
 	Status      patch.Field[Status]
 	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
 	Notes       patch.Clearable[string]
-	Reason      *string // why the total is adjusted, and appointments are settled
+	Reason      *string // why; kept with what changes: the audit event, the ledger's entries, cancellations
 
 	Stranded Policy     // what becomes of appointments that the change would strand; empty: see [Policy]
 	MoveTo   *uuid.UUID // the authorization that they move to, by [MoveStranded]
@@ -69,11 +69,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 // onlyTotal reports whether all that changes is units: then it is an operation
 // among others, and no terms that must stand still while they are changed.
 func (c Change) onlyTotal() bool {
-	if c.Stranded != "" {
-		return false
-	}
-	terms := c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
-	return c.TotalUnits.Given && !terms
+	return c.TotalUnits.Given && !c.givesTerms() && c.Stranded == ""
 }
 
 // lanes returns the authorizations that the change may touch, the one that is changed
@@ -132,7 +128,7 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 			return View{}, err
 		}
 		if after.Version > before.Version {
-			if err := s.recordTerms(ctx, "change", &before, &after, at.Now); err != nil {
+			if err := s.recordTerms(ctx, "change", &before, &after, c.Reason, at.Now); err != nil {
 				return View{}, err
 			}
 		}
@@ -183,10 +179,18 @@ func (c Change) check() error {
 			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given where strandedBookings is MOVE, and only there",
 		})
 	}
+	if c.Reason != nil && !c.TotalUnits.Given && !c.givesTerms() && c.Stranded == "" {
+		wrong = append(wrong, fault.Field{Field: "reason", Code: "required_with", Message: "must come with a change, as it is kept with what changes"})
+	}
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong...)
 	}
 	return nil
+}
+
+// givesTerms reports whether something is given that the ledger does not know of.
+func (c Change) givesTerms() bool {
+	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
 }
 
 // caps returns the caps that there will be, and what is wrong with them.
@@ -280,7 +284,7 @@ func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) e
 		if err := s.store.delete(ctx, id); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordTerms(ctx, "delete", &a, nil, s.now())
+		return struct{}{}, s.recordTerms(ctx, "delete", &a, nil, nil, s.now())
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		exists, err := s.store.exists(ctx, id)
 		return !exists, err

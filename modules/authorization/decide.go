@@ -301,7 +301,7 @@ func (d *draft) named() (*Reservation, *fault.Error) {
 	case r.AppointmentID != nil && (d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID):
 		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
 			"The reservation belongs to appointment %s and is settled only through it.", *r.AppointmentID)
-	case !r.Open() && !d.mayReopen(r):
+	case !r.hasLeft() && !d.mayReopen(r):
 		return nil, d.closed(r)
 	}
 	return r, nil
@@ -318,7 +318,7 @@ func (d *draft) unclaimed() func(yield func(*Reservation) bool) {
 	return func(yield func(*Reservation) bool) {
 		for i := range d.reservations {
 			r := &d.reservations[i]
-			if r.Open() && r.AppointmentID == nil && !yield(r) {
+			if r.hasLeft() && r.AppointmentID == nil && !yield(r) {
 				return
 			}
 		}

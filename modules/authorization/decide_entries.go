@@ -103,7 +103,7 @@ func (d *draft) post(e Entry) {
 
 // noteExpiry moves the hint of the next expiry to the reservation's, where that is earlier.
 func (d *draft) noteExpiry(r *Reservation) {
-	if !r.Open() || r.ExpiresAt == nil {
+	if !r.hasLeft() || r.ExpiresAt == nil {
 		return
 	}
 	if d.NextExpiry == nil || r.ExpiresAt.Before(*d.NextExpiry) {

@@ -130,7 +130,7 @@ func TestRelease(t *testing.T) {
 		after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
 		require.Nil(t, outcome.Refusal)
 		require.Equal(t, Balance{10, 0, 0}, after.Balance)
-		require.False(t, outcome.Reservations[0].Open())
+		require.False(t, outcome.Reservations[0].OpenAt(outcome.Reservations[0].UpdatedAt))
 	})
 	t.Run("it gives back fewer and leaves the reservation open", func(t *testing.T) {
 		t.Parallel()

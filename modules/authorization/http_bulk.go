@@ -105,7 +105,7 @@ func verdictOf(i int, o Outcome) bulkResult {
 func (r *bulkResult) tell(kind EntryKind, o Outcome) {
 	r.Authorization = new(bodyOf(o.view()))
 	if kind == Reserve {
-		r.Reservation = new(reservationBodyOf(o.Reservations[0]))
+		r.Reservation = new(reservationBodiesOf(o.Reservations)[0])
 		return
 	}
 	r.Reservations = reservationBodiesOf(o.Reservations)

@@ -87,7 +87,7 @@ type reservationBody struct {
 	Units           int           `json:"units"`
 	ConsumedUnits   int           `json:"consumedUnits"`
 	ReleasedUnits   int           `json:"releasedUnits"`
-	Open            bool          `json:"open"`
+	Open            bool          `json:"open"` // it holds units: some are left, and it has not expired
 	ServiceDate     calendar.Date `json:"serviceDate"`
 	ExpiresAt       *time.Time    `json:"expiresAt"`
 	AppointmentID   *uuid.UUID    `json:"appointmentId"`
@@ -96,18 +96,21 @@ type reservationBody struct {
 	UpdatedAt       time.Time     `json:"updatedAt"`
 }
 
-func reservationBodyOf(r Reservation) reservationBody {
+// reservationBodyOf shows the reservation as it is at the time.
+func reservationBodyOf(r Reservation, now time.Time) reservationBody {
 	return reservationBody{
 		ID: r.ID, AuthorizationID: r.AuthorizationID, Units: r.Units, ConsumedUnits: r.Consumed, ReleasedUnits: r.Released,
-		Open: r.Open(), ServiceDate: r.ServiceDate, ExpiresAt: r.ExpiresAt, AppointmentID: r.AppointmentID,
+		Open: r.OpenAt(now), ServiceDate: r.ServiceDate, ExpiresAt: r.ExpiresAt, AppointmentID: r.AppointmentID,
 		Reference: r.Reference, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 
+// reservationBodiesOf shows the reservations of an outcome as they were when the operation
+// had changed them, so that a repeated answer is the same.
 func reservationBodiesOf(found []Reservation) []reservationBody {
 	bodies := make([]reservationBody, len(found))
 	for i, r := range found {
-		bodies[i] = reservationBodyOf(r)
+		bodies[i] = reservationBodyOf(r, r.UpdatedAt)
 	}
 	return bodies
 }
@@ -156,7 +159,7 @@ func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserve
 		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
 	return reserveAnswer{
-		replayed(outcome.Replayed), reservationBodyOf(outcome.Reservations[0]), bodyOf(outcome.view()),
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], bodyOf(outcome.view()),
 	}, nil
 }
 
@@ -301,7 +304,7 @@ func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, er
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
-	Open bool `query:"open"` // only those that hold units
+	Open *bool `query:"open"` // true: only those that hold units at this moment; false: only the others
 }
 
 func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
@@ -309,8 +312,9 @@ func (s *Service) handleReservations(ctx context.Context, in reservationsRequest
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[reservationBody]{}, err
 	}
-	found, err := s.Reservations(ctx, in.ID, in.Open, after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, reservationBodyOf, func(r Reservation) any { return r.ID }), err
+	found, at, err := s.Reservations(ctx, in.ID, in.Open, after, in.Size()+1)
+	body := func(r Reservation) reservationBody { return reservationBodyOf(r, at) }
+	return httpx.PageOf(in.PageQuery, found, body, func(r Reservation) any { return r.ID }), err
 }
 
 // entryBody is a line of the ledger as clients see it.

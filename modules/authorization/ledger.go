@@ -128,7 +128,7 @@ func (s *Sheet) Release(c Claim) error {
 		return ErrNotFound
 	}
 	r := made.after.reservation(c.ReservationID)
-	if r == nil || !r.Open() {
+	if r == nil || !r.hasLeft() {
 		return nil
 	}
 	c.Units = 0

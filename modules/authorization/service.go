@@ -205,7 +205,7 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 		if err := s.store.insert(ctx, &a); err != nil {
 			return View{}, err
 		}
-		return a.viewOn(at.Today), s.recordTerms(ctx, "create", nil, &a, at.Now)
+		return a.viewOn(at.Today), s.recordTerms(ctx, "create", nil, &a, nil, at.Now)
 	}, db.ProvenBy(there))
 }
 
@@ -280,17 +280,21 @@ func (s *Service) ofPayer(ctx context.Context, f *Filter) error {
 }
 
 // Reservations returns an authorization's reservations in the order of their
-// ids, those with an id after the given one. The error is [ErrNotFound] where
+// ids, those with an id after the given one; with open, only those that are open now or
+// only the others. It also returns that moment. The error is [ErrNotFound] where
 // there is no such authorization.
-func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, onlyOpen bool, after uuid.UUID, limit int) ([]Reservation, error) {
-	return read(ctx, s, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
+func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int) ([]Reservation, time.Time, error) {
+	var now time.Time
+	found, err := read(ctx, s, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
+		now = at.Now
 		a, err := s.store.get(ctx, authorization)
 		if err != nil {
 			return nil, err
 		}
 		show(ctx, a.ID, a.PatientID)
-		return s.store.reservations(ctx, authorization, onlyOpen, after, limit, at.Now)
+		return s.store.reservations(ctx, authorization, open, after, limit, now)
 	})
+	return found, now, err
 }
 
 // Entries returns an authorization's ledger, oldest first, the entries after

@@ -132,18 +132,12 @@ func uuidArray(ids []uuid.UUID) string {
 }
 
 // statusSQL is [Authorization.StatusOn] as SQL, with expired holds free as in
-// freeExpired. Index: unit_reservations_open_oldest_first, and only where a
-// hold may have expired.
-const statusSQL = `CASE
+// freeExpired.
+var statusSQL = `CASE
 	WHEN authorizations.status <> 'ACTIVE' THEN authorizations.status
 	WHEN CAST(@today AS date) > end_date THEN 'EXPIRED'
 	WHEN CAST(@today AS date) < start_date THEN 'UPCOMING'
-	WHEN total_units - used_units - scheduled_units + CASE WHEN next_expiry <= @now THEN (
-			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
-			FROM unit_reservations r
-			WHERE r.organization_id = authorizations.organization_id AND r.authorization_id = authorizations.id
-				AND r.open AND r.expires_at <= @now
-		) ELSE 0 END = 0 THEN 'EXHAUSTED'
+	WHEN total_units - used_units - scheduled_units + ` + expiredUnitsSQL("authorizations") + ` = 0 THEN 'EXHAUSTED'
 	ELSE 'ACTIVE' END`
 
 // freeExpired takes the units of expired holds off the scheduled ones.
@@ -169,7 +163,7 @@ func (store) freeExpired(ctx context.Context, found []*Authorization, now time.T
 	}
 	err = tx.Model(&Reservation{}).
 		Select("authorization_id, sum(units - consumed_units - released_units) AS units").
-		Where("authorization_id IN ? AND open AND expires_at <= ?", due, now).
+		Where("authorization_id IN ? AND "+expiredSQL("unit_reservations", "?"), due, now).
 		Group("authorization_id").Scan(&expired).Error
 	for _, e := range expired {
 		byID[e.AuthorizationID].Scheduled -= e.Units
@@ -210,7 +204,7 @@ func (store) stranded(ctx context.Context, id uuid.UUID, start, end calendar.Dat
 	err = tx.Model(&Reservation{}).
 		Select(`count(*) AS reservations, coalesce(sum(units - consumed_units - released_units), 0) AS units,
 			min(service_date) AS first_date, max(service_date) AS last_date`).
-		Where("authorization_id = ? AND open AND (expires_at IS NULL OR expires_at > ?)", id, now).
+		Where("authorization_id = ? AND "+openSQL("unit_reservations", "?"), id, now).
 		Where("service_date < ? OR service_date > ?", start, end).
 		Scan(&s).Error
 	return s, err
@@ -231,14 +225,18 @@ func (store) delete(ctx context.Context, id uuid.UUID) error {
 }
 
 // reservations lists an authorization's reservations in the order of their ids.
-func (store) reservations(ctx context.Context, authorization uuid.UUID, onlyOpen bool, after uuid.UUID, limit int, now time.Time) ([]Reservation, error) {
+func (store) reservations(ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int, now time.Time) ([]Reservation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
 	tx = tx.Where("authorization_id = ?", authorization)
-	if onlyOpen {
-		tx = tx.Where("open AND (expires_at IS NULL OR expires_at > ?)", now)
+	switch {
+	case open == nil:
+	case *open:
+		tx = tx.Where(openSQL("unit_reservations", "?"), now)
+	default:
+		tx = tx.Not(openSQL("unit_reservations", "?"), now)
 	}
 	if after != uuid.Nil {
 		tx = tx.Where("id > ?", after)

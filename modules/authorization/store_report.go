@@ -44,7 +44,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 					AND e.kind = 'consume' AND e.service_date >= k.first AND e.service_date <= $1::date), 0) AS recent,
 			(SELECT max(r.service_date) FROM unit_reservations r
 				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
-					AND r.open AND (r.expires_at IS NULL OR r.expires_at > $2)) AS last_booked
+					AND `+openSQL("r", "$2")+`) AS last_booked
 		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, place)
 		ORDER BY k.place`, at.Today, at.Now, db.UUIDs(organizations), db.UUIDs(ids), firsts).Scan(&rows).Error
 	if err != nil {
@@ -69,11 +69,6 @@ func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
 	var t Totals
 	err = f.narrow(tx.Table("authorizations"), at).Select(`count(*) AS authorizations,
 		coalesce(sum(total_units), 0) AS total_units, coalesce(sum(used_units), 0) AS used_units,
-		coalesce(sum(scheduled_units - CASE WHEN next_expiry <= @now THEN (
-			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
-			FROM unit_reservations r
-			WHERE r.organization_id = authorizations.organization_id AND r.authorization_id = authorizations.id
-				AND r.open AND r.expires_at <= @now
-		) ELSE 0 END), 0) AS scheduled_units`, map[string]any{"now": at.Now}).Scan(&t).Error
+		coalesce(sum(scheduled_units - `+expiredUnitsSQL("authorizations")+`), 0) AS scheduled_units`, map[string]any{"now": at.Now}).Scan(&t).Error
 	return t, err
 }

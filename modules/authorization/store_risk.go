@@ -33,22 +33,20 @@ const (
 		WHEN a.end_date <= CAST(@today AS date) + 14 THEN 'expiring-14'
 		WHEN a.end_date <= CAST(@today AS date) + 30 THEN 'expiring-30'
 		ELSE 'expiring-60' END`
-	// bookedSQL are the units that are used or scheduled, without holds that have run out.
-	bookedSQL = `(CAST(a.used_units AS bigint) + a.scheduled_units - CASE WHEN a.next_expiry <= @now THEN (
-			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)
-			FROM unit_reservations r
-			WHERE r.organization_id = a.organization_id AND r.authorization_id = a.id
-				AND r.open AND r.expires_at <= @now
-		) ELSE 0 END)`
-	usageSQL = `CASE
-		WHEN ` + bookedSQL + ` >= a.total_units THEN 'used-100'
-		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 90 THEN 'used-90'
-		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 80 THEN 'used-80'
-		ELSE '' END`
 	underUsedSQL = `a.total_units > 0
 		AND 2 * (CAST(@today AS date) - a.start_date + 1) >= a.end_date - a.start_date + 1
 		AND CAST(a.used_units AS bigint) * (a.end_date - a.start_date + 1) * 100
 			< CAST(a.total_units AS bigint) * (CAST(@today AS date) - a.start_date + 1) * 80`
+)
+
+var (
+	// bookedSQL are the units that are used or scheduled, without holds that have run out.
+	bookedSQL = `(CAST(a.used_units AS bigint) + a.scheduled_units - ` + expiredUnitsSQL("a") + `)`
+	usageSQL  = `CASE
+		WHEN ` + bookedSQL + ` >= a.total_units THEN 'used-100'
+		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 90 THEN 'used-90'
+		WHEN ` + bookedSQL + ` * 100 >= CAST(a.total_units AS bigint) * 80 THEN 'used-80'
+		ELSE '' END`
 )
 
 // withinReach stands where [store.ask] puts the condition of the caller's reach.

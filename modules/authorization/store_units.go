@@ -139,7 +139,7 @@ func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservat
 		CROSS JOIN LATERAL (
 			SELECT * FROM unit_reservations t
 			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id
-				AND t.open AND t.appointment_id IS NULL AND (t.expires_at IS NULL OR t.expires_at > $7)
+				AND t.appointment_id IS NULL AND `+openSQL("t", "$7")+`
 			ORDER BY t.sequence LIMIT k.most) r
 		UNION ALL
 		SELECT r.* FROM unnest($8::uuid[], $9::uuid[]) AS k (organization_id, authorization_id)
@@ -316,7 +316,7 @@ func (store) due(ctx context.Context, only uuid.UUID, now time.Time, after dueHo
 	err = tx.Raw(`
 		SELECT organization_id, authorization_id, expires_at, id
 		FROM unit_reservations
-		WHERE open AND expires_at IS NOT NULL AND expires_at <= @now AND (@only = @none OR organization_id = @only)
+		WHERE `+expiredSQL("unit_reservations", "@now")+` AND (@only = @none OR organization_id = @only)
 		  AND (expires_at, organization_id, authorization_id, id) > (@at, @organization, @authorization, @id)
 		ORDER BY expires_at, organization_id, authorization_id, id
 		LIMIT @limit`, map[string]any{

@@ -85,6 +85,7 @@ type terms struct {
 	Caps          []capBody     `json:"caps"`
 	Version       int           `json:"version"`
 	Changed       []string      `json:"changed,omitempty"`
+	Reason        *string       `json:"reason,omitempty"` // why it was changed, as it was given
 }
 
 func termsOf(a Authorization) terms {
@@ -95,8 +96,8 @@ func termsOf(a Authorization) terms {
 }
 
 // recordTerms keeps that the caller has entered (before is nil), changed, or
-// deleted (after is nil) an authorization.
-func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, now time.Time) error {
+// deleted (after is nil) an authorization, and the reason that was given for a change.
+func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (s *Service) recordTerms(ctx context.Context, verb string, before, after *A
 	if after != nil {
 		there := termsOf(*after)
 		if before != nil {
-			there.Changed = changedFields(*before, *after)
+			there.Changed, there.Reason = changedFields(*before, *after), reason
 		}
 		e.After = there
 	}

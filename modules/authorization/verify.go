@@ -249,7 +249,7 @@ func (a *audit) compareReservations(overdue time.Time) {
 			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
 		a.expect("age", nil, r.ID, sum.Sequence, r.Sequence)
 		a.expect("service-date", nil, r.ID, sum.ServiceDate, r.ServiceDate)
-		if r.Open() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
+		if r.hasLeft() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
 			a.expect("next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
 		}
 		if r.ExpiredAt(overdue) {

@@ -91,7 +91,7 @@ func (a *audit) compareAppointments() {
 		}
 	}
 	for _, r := range a.reservations {
-		if r.AppointmentID == nil || !r.Open() {
+		if r.AppointmentID == nil || !r.hasLeft() {
 			continue
 		}
 		found := promise{*r.AppointmentID, r.Left(), r.ServiceDate}

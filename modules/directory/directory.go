@@ -102,7 +102,8 @@ type Taken struct {
 }
 
 // latestToday is the date in the zone where it is latest on Earth, UTC+14: what
-// is after it is in the future everywhere.
+// is after it is in the future everywhere, so that it can be refused without a look at
+// the organization's zone.
 func latestToday(now time.Time) calendar.Date {
 	const ahead = 14 * time.Hour
 	return calendar.DateIn(now.Add(ahead), time.UTC)

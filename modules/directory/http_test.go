@@ -228,8 +228,8 @@ func TestRefusalsNameTheirField(t *testing.T) {
 	for body, fields := range map[string]string{
 		`{}`: "dateOfBirth firstName lastName",
 		`{"firstName":"","lastName":" ","dateOfBirth":"2026-02-30"}`:                                                          "dateOfBirth firstName lastName",
-		`{"firstName":"A\u0007","lastName":"` + strings.Repeat("x", 101) + `","dateOfBirth":"2999-01-01"}`:                    "firstName lastName",
-		`{"firstName":"A","lastName":"B","dateOfBirth":"2999-01-01","medicalRecordNumber":" 7"}`:                              "dateOfBirth medicalRecordNumber",
+		`{"firstName":"A\u0007","lastName":"` + strings.Repeat("x", 101) + `","dateOfBirth":"2199-01-01"}`:                    "firstName lastName",
+		`{"firstName":"A","lastName":"B","dateOfBirth":"2199-01-01","medicalRecordNumber":" 7"}`:                              "dateOfBirth medicalRecordNumber",
 		`{"firstName":"A","lastName":"B","dateOfBirth":"2019-01-01","medicalRecordNumber":"` + strings.Repeat("7", 51) + `"}`: "medicalRecordNumber",
 	} {
 		status, _, answer := call(true, "POST", "/patients", body)
@@ -256,7 +256,7 @@ func TestRefusalsNameTheirField(t *testing.T) {
 		{"/patients/", patient, `{"firstName":""}`, "firstName"},
 		{"/patients/", patient, `{"lastName":null}`, "lastName"},
 		{"/patients/", patient, `{"dateOfBirth":null}`, "dateOfBirth"},
-		{"/patients/", patient, `{"dateOfBirth":"2999-01-01"}`, "dateOfBirth"},
+		{"/patients/", patient, `{"dateOfBirth":"2199-01-01"}`, "dateOfBirth"},
 		{"/patients/", patient, `{"medicalRecordNumber":""}`, "medicalRecordNumber"},
 		{"/patients/", patient, `{"status":"DELETED"}`, "status"},
 		{"/practitioners/", practitioner, `{"npi":"12"}`, "npi"},

@@ -51,7 +51,14 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 	*P(&created).head() = Record{
 		ID: s.newID(), OrganizationID: caller.OrganizationID, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 {
+	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 { // before any connection is taken
+		return none, fault.InvalidFields(wrong...)
+	}
+	today, err := s.today(ctx)
+	if err != nil {
+		return none, err
+	}
+	if wrong := P(&created).settle(today); len(wrong) > 0 {
 		return none, fault.InvalidFields(wrong...)
 	}
 	id := P(&created).head().ID
@@ -111,6 +118,10 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 	if wrong := P(&alone).settle(latestToday(now)); len(wrong) > 0 { // before any connection is taken
 		return none, fault.InvalidFields(wrong...)
 	}
+	today, err := s.today(ctx)
+	if err != nil {
+		return none, err
+	}
 	return db.Serializable(ctx, s.database, k.name+".change", func(ctx context.Context) (T, error) {
 		before, err := k.take(ctx, id)
 		if err != nil {
@@ -121,7 +132,7 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 		}
 		after := before
 		apply(&after)
-		if wrong := P(&after).settle(latestToday(now)); len(wrong) > 0 {
+		if wrong := P(&after).settle(today); len(wrong) > 0 {
 			return none, fault.InvalidFields(wrong...)
 		}
 		if reflect.DeepEqual(before, after) {

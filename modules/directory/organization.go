@@ -24,10 +24,14 @@ type Organization struct {
 	LateCancelHours  int       `json:"lateCancelHours"`  // an appointment is cancelled late when fewer hours are left until its start; 0 to 720
 	NoShowConsumes   bool      `json:"noShowConsumes"`   // whether units stay used when a patient does not come, for payers that pay for it
 	SessionEditHours int       `json:"sessionEditHours"` // how many hours after its end a session can be changed; later, addenda only; 0 to 8760
-	Disabled         bool      `json:"disabled"`         // nobody comes in: no user, no key, no link
-	Version          int       `json:"version"`          // counts every change, starting with 1
-	CreatedAt        time.Time `json:"createdAt"`
-	UpdatedAt        time.Time `json:"updatedAt"`
+	// An appointment can be started from this many minutes before its booked start on; 0 to 1440.
+	EarlyStartMinutes int `json:"earlyStartMinutes"`
+	// A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100.
+	ConfirmLengthFactor float64   `json:"confirmLengthFactor"`
+	Disabled            bool      `json:"disabled"` // nobody comes in: no user, no key, no link
+	Version             int       `json:"version"`  // counts every change, starting with 1
+	CreatedAt           time.Time `json:"createdAt"`
+	UpdatedAt           time.Time `json:"updatedAt"`
 }
 
 // NewOrganization is what a person enters of an organization. The settings of its
@@ -42,6 +46,9 @@ type NewOrganization struct {
 const (
 	defaultLateCancelHours  = 24
 	defaultSessionEditHours = 72
+
+	defaultEarlyStartMinutes   = 30
+	defaultConfirmLengthFactor = 2
 )
 
 // Revision returns the version, which the API gives as ETag.
@@ -57,6 +64,9 @@ type OrganizationChange struct {
 	LateCancelHours  patch.Field[int]    `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	NoShowConsumes   patch.Field[bool]   `json:"noShowConsumes"`
 	SessionEditHours patch.Field[int]    `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
+
+	EarlyStartMinutes   patch.Field[int]     `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
+	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
 }
 
 // OrganizationSwitch disables an organization, or enables it.
@@ -74,6 +84,7 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 	created := Organization{
 		ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone,
 		LateCancelHours: defaultLateCancelHours, SessionEditHours: defaultSessionEditHours,
+		EarlyStartMinutes: defaultEarlyStartMinutes, ConfirmLengthFactor: defaultConfirmLengthFactor,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := checkName(n.Name); err != nil { // not every caller comes over HTTP, where the tags are checked
@@ -183,6 +194,8 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		c.LateCancelHours.Apply(&after.LateCancelHours)
 		c.NoShowConsumes.Apply(&after.NoShowConsumes)
 		c.SessionEditHours.Apply(&after.SessionEditHours)
+		c.EarlyStartMinutes.Apply(&after.EarlyStartMinutes)
+		c.ConfirmLengthFactor.Apply(&after.ConfirmLengthFactor)
 		if after == before {
 			return before, nil
 		}

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -20,7 +21,17 @@ type ServicePair struct {
 
 // ServicePairs are all the pairs of an organization.
 type ServicePairs struct {
-	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"` // in the order of their codes
+	Pairs   []ServicePair `json:"pairs"`   // in the order of their codes
+	Version int           `json:"version"` // counts every change, starting with 1
+}
+
+// Revision returns the version, which the API gives as ETag.
+func (p ServicePairs) Revision() int { return p.Version }
+
+// ServicePairsChange replaces all the pairs of an organization.
+type ServicePairsChange struct {
+	Match patch.Match   `header:"If-Match"`
+	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"`
 }
 
 // defaultPairs are what an organization begins with: a technician treats while an
@@ -31,17 +42,16 @@ var defaultPairs = []ServicePair{{Code: "97153", OtherCode: "97155"}}
 // has 97153 with 97155.
 func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
 	return db.Snapshot(ctx, s.database, "service-pairs.get", func(ctx context.Context) (ServicePairs, error) {
-		found, err := findPairs(ctx)
-		return ServicePairs{found}, err
+		return findPairs(ctx)
 	})
 }
 
 // ReplaceServicePairs makes these the only pairs; none: nothing runs beside
-// anything else. Codes need not have been entered yet. The error is
-// [fault.ErrInvalid] and names what is no code, a pair of a code with itself, and
+// anything else. Codes need not have been entered yet. Errors: [patch.ErrStale], and
+// [fault.ErrInvalid], which names what is no code, a pair of a code with itself, and
 // a pair that is given twice.
-func (s *Service) ReplaceServicePairs(ctx context.Context, all ServicePairs) (ServicePairs, error) {
-	settled, wrong := settlePairs(all.Pairs)
+func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange) (ServicePairs, error) {
+	settled, wrong := settlePairs(c.Pairs)
 	if len(wrong) > 0 {
 		return ServicePairs{}, fault.InvalidFields(wrong...)
 	}
@@ -51,10 +61,17 @@ func (s *Service) ReplaceServicePairs(ctx context.Context, all ServicePairs) (Se
 		if err != nil {
 			return ServicePairs{}, err
 		}
-		if err := replacePairs(ctx, settled); err != nil {
+		if err := c.Match.Check(before.Version); err != nil {
 			return ServicePairs{}, err
 		}
-		return ServicePairs{settled}, s.recordPairs(ctx, ServicePairs{before}, ServicePairs{settled})
+		if slices.Equal(before.Pairs, settled) {
+			return before, nil
+		}
+		after := ServicePairs{settled, before.Version + 1}
+		if err := replacePairs(ctx, after); err != nil {
+			return ServicePairs{}, err
+		}
+		return after, s.recordPairs(ctx, before, after)
 	})
 }
 

@@ -79,8 +79,8 @@ func TestAPatient(t *testing.T) {
 		for day, valid := range map[calendar.Date]bool{
 			calendar.NewDate(1899, time.December, 31): false,
 			calendar.NewDate(1900, time.January, 1):   true,
-			calendar.NewDate(2026, time.March, 3):     true, // already, where it is latest on Earth
-			calendar.NewDate(2026, time.March, 4):     false,
+			calendar.NewDate(2026, time.March, 2):     true,
+			calendar.NewDate(2026, time.March, 3):     false, // it is that date somewhere, and not in the organization's zone
 		} {
 			n := ada()
 			n.DateOfBirth = day

@@ -67,18 +67,25 @@ func byDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
 
 // findPairs returns the pairs of the caller's organization in their order.
 // Index: the primary key.
-func findPairs(ctx context.Context) ([]ServicePair, error) {
-	tx, _, err := db.Tenant(ctx)
+func findPairs(ctx context.Context) (ServicePairs, error) {
+	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
-		return nil, err
+		return ServicePairs{}, err
 	}
-	found := []ServicePair{}
-	err = tx.Model(&servicePair{}).Order("code, other_code").Find(&found).Error
+	found := ServicePairs{Pairs: []ServicePair{}}
+	if err := tx.Model(&servicePair{}).Order("code, other_code").Find(&found.Pairs).Error; err != nil {
+		return ServicePairs{}, err
+	}
+	handle, err := db.Handle(ctx)
+	if err != nil {
+		return ServicePairs{}, err
+	}
+	err = handle.Model(&Organization{}).Select("service_pairs_version").Where("id = ?", organization).Take(&found.Version).Error
 	return found, err
 }
 
 // replacePairs makes these the only pairs of the caller's organization.
-func replacePairs(ctx context.Context, pairs []ServicePair) error {
+func replacePairs(ctx context.Context, all ServicePairs) error {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -86,7 +93,14 @@ func replacePairs(ctx context.Context, pairs []ServicePair) error {
 	if err := tx.Delete(&servicePair{}).Error; err != nil {
 		return err
 	}
-	return insertPairs(ctx, organization, pairs)
+	if err := insertPairs(ctx, organization, all.Pairs); err != nil {
+		return err
+	}
+	handle, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return handle.Model(&Organization{}).Where("id = ?", organization).UpdateColumn("service_pairs_version", all.Version).Error
 }
 
 func insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {

@@ -3,16 +3,19 @@ package events
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -29,8 +32,8 @@ const (
 )
 
 const (
-	maxServed = 32 // webhooks that this instance sends to at once
-	maxClaims = 8  // deliveries of one webhook that are under way at once
+	maxClaims  = 8 // deliveries of one webhook that are under way at once
+	maxBatches = 4 // of claims until others get the slot
 	// lease is how long a delivery is an instance's own. It ends well after the attempt itself does.
 	lease = 3 * attemptTimeout
 )
@@ -42,33 +45,34 @@ var retries = []time.Duration{
 }
 
 // deliver sends what is due until the context ends. Each webhook is served by one
-// goroutine of its own, so that a receiver who does not answer holds up nobody else.
+// goroutine of its own; which of them have one, [slots] decide.
 func (s *Service) deliver(ctx context.Context) {
 	poll := time.NewTicker(s.tuning.Poll)
 	defer poll.Stop()
-	var served sync.Map // webhooks that have a goroutine
+	var mutex sync.Mutex // of the slots
+	slots := newSlots()
 	var work sync.WaitGroup
 	defer work.Wait()
-	places := make(chan struct{}, maxServed)
 	for {
 		due, err := s.dueWebhooks(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).Warn("webhooks could not be looked up; the next look tries again")
 		}
-		for _, w := range due {
-			if _, taken := served.LoadOrStore(w, true); taken {
-				continue
-			}
-			select {
-			case places <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
+		mutex.Lock()
+		taken := slots.take(due)
+		mutex.Unlock()
+		for _, w := range taken {
 			work.Go(func() {
-				defer func() { served.Delete(w); <-places }()
-				if err := s.serve(ctx, w); err != nil && ctx.Err() == nil {
+				failed, err := s.serve(ctx, w)
+				if err != nil && ctx.Err() == nil {
 					s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
 						Warn("deliveries could not be taken or noted; they are due again later")
+				}
+				mutex.Lock()
+				slots.give(w, failed)
+				mutex.Unlock()
+				if err == nil {
+					signal(s.due) // somebody may wait for the slot
 				}
 			})
 		}
@@ -87,12 +91,13 @@ func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 	}, db.AllOrganizations())
 }
 
-// serve sends what is due to one webhook, some at a time, until nothing is.
-func (s *Service) serve(ctx context.Context, w dueWebhook) error {
-	for ctx.Err() == nil {
+// serve sends what is due to one webhook, some at a time, until nothing is, all attempts
+// at once have failed, or it is others' turn. It reports whether the last attempts all failed.
+func (s *Service) serve(ctx context.Context, w dueWebhook) (failed bool, err error) {
+	for range maxBatches {
 		claims, err := s.claim(ctx, w)
 		if err != nil || len(claims) == 0 {
-			return err
+			return failed, err
 		}
 		results := make([]result, len(claims))
 		var sending sync.WaitGroup
@@ -101,24 +106,30 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) error {
 		}
 		sending.Wait()
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
+			return false, nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
 		}
-		_, err = db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
-			if err := db.Admit(ctx, w.OrganizationID); err != nil {
-				return struct{}{}, err
-			}
-			for i, c := range claims {
-				if err := s.store.settle(ctx, w, c, results[i]); err != nil {
-					return struct{}{}, err
-				}
-			}
-			return struct{}{}, nil
-		})
-		if err != nil {
-			return err
+		failed = !slices.ContainsFunc(results, func(r result) bool { return r.state == DeliveryDelivered })
+		if err := s.settle(ctx, w, claims, results); err != nil || failed {
+			return failed, err
 		}
 	}
-	return nil
+	return failed, nil
+}
+
+// settle notes what the attempts came to.
+func (s *Service) settle(ctx context.Context, w dueWebhook, claims []claim, results []result) error {
+	_, err := db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
+		if err := db.Admit(ctx, w.OrganizationID); err != nil {
+			return struct{}{}, err
+		}
+		for i, c := range claims {
+			if err := s.store.settle(ctx, w, c, results[i]); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	return err
 }
 
 // claim takes some of what is due to a webhook, as far as whoever answers for it may read
@@ -215,25 +226,43 @@ func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, 
 	defer response.Body.Close()
 	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // so that the connection can be used again
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return response.StatusCode, fmt.Errorf("the receiver answered %d", response.StatusCode)
+		return response.StatusCode, errAnswered(response.StatusCode)
 	}
 	return response.StatusCode, nil
 }
 
-const maxReason = 200
+// errAnswered says that the receiver answered, and not with 2xx.
+type errAnswered int
 
-// reason says what went wrong in few words, without the URL, which may hold a
-// secret of the receiver's.
+func (e errAnswered) Error() string { return fmt.Sprintf("the receiver answered %d", int(e)) }
+
+// reason says what went wrong in words of our own. What a name resolved to, and what the
+// system says of an address, would tell whoever enters webhooks of networks that only this
+// machine reaches; the URL may hold a secret of the receiver's.
 func reason(err error) string {
+	var (
+		answered    errAnswered
+		name        *net.DNSError
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+	)
 	switch {
+	case errors.As(err, &answered):
+		return answered.Error()
 	case errors.Is(err, outbound.ErrNotPublic):
 		return outbound.ErrNotPublic.Error()
+	case errors.As(err, &name):
+		return "the name of the receiver could not be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer within " + attemptTimeout.String()
+	case errors.As(err, &certificate):
+		return "the receiver's certificate is not valid for its name"
+	case errors.As(err, &record):
+		return "the receiver does not speak TLS"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the receiver refused the connection"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the receiver closed the connection without an answer"
 	}
-	if inner, ok := errors.AsType[*url.Error](err); ok {
-		err = inner.Err
-	}
-	text := []rune(err.Error())
-	return string(text[:min(len(text), maxReason)])
+	return "the receiver could not be reached"
 }

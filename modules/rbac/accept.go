@@ -34,7 +34,7 @@ func (s *Service) accept(ctx context.Context, token, password string) (User, err
 	if wrong := checkPassword(password, found.Email); len(wrong) > 0 {
 		return User{}, fault.InvalidFields(wrong...)
 	}
-	hashed, err := s.passwords.hash(ctx, password) // before the transaction: no connection waits for it
+	hashed, err := s.hashFor(ctx, found.Email, password)
 	if err != nil {
 		return User{}, err
 	}
@@ -95,11 +95,15 @@ func (s *Service) acceptVerified(ctx context.Context, id uuid.UUID, email string
 	if err != nil {
 		return User{}, err
 	}
+	salt, err := s.saltOf(ctx, email)
+	if err != nil {
+		return User{}, err
+	}
 	created := User{
 		ID: id, OrganizationID: invited.OrganizationID, Email: invited.Email, Name: invited.Name,
 		Roles: inOrder(invited.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	return created, s.become(byThemselves(ctx, created), invited, created, s.passwords.nobody)
+	return created, s.become(byThemselves(ctx, created), invited, created, s.passwords.unusable(salt))
 }
 
 // ifOpen returns what was found where it can be accepted.

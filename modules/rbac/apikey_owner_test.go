@@ -151,7 +151,7 @@ func TestAPIKeysHaveAnEnd(t *testing.T) {
 		return key, err
 	}
 	const day = 24 * time.Hour
-	in := func(days time.Duration) *time.Time { return new(d.clock.now().Add(days * day)) }
+	in := func(days int) *time.Time { return new(d.clock.now().AddDate(0, 0, days)) }
 	usual, err := create(d.Service, nil)
 	require.NoError(t, err)
 	require.WithinDuration(t, *in(365), *usual.ExpiresAt, 0)

@@ -16,7 +16,7 @@ import (
 // as returns a context of somebody who has signed in.
 func (d desk) as(t testing.TB, u rbac.User) context.Context {
 	t.Helper()
-	signed, err := d.SignIn(t.Context(), u.Email, password, "")
+	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: u.Email, Password: password})
 	require.NoError(t, err)
 	caller, err := d.Authenticate(t.Context(), signed.Token)
 	require.NoError(t, err)

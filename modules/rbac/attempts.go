@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
+	"encoding/binary"
 	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -23,47 +25,93 @@ type delayed struct{ wait time.Duration }
 // RetryAfter says when the next attempt is looked at.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// place stands for an e-mail address and the network from which somebody has signed in
-// with it.
-func (k key) place(email, address string) []byte {
-	return k.throttleKey("place", email, trail.Network(address))
-}
-
-// The purposes of throttle keys.
-const (
-	countsSignIns     = "sign-in"
-	countsOwnPassword = "own password"
-)
-
 // throttleKey stands for what attempts are counted by: the purpose, and for whom and from
-// where. It can be compared and reveals nothing: most of what is typed into the field of
-// an e-mail address is one, and some of it is a password. Parts are written with their
-// lengths, so no two lists of parts have the same key.
+// where. It can be compared and reveals nothing: some of what is typed into the field of
+// an e-mail address is a password. Parts are written with their lengths, so no two lists
+// of parts have the same key.
 func (k key) throttleKey(purpose string, parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.places)
 	for _, part := range append([]string{purpose}, parts...) {
-		fmt.Fprintf(mac, "%d:%s", len(part), part)
+		_ = binary.Write(mac, binary.BigEndian, uint64(len(part))) // never fails: hashes take all bytes
+		mac.Write([]byte(part))
 	}
 	return mac.Sum(nil)
 }
 
-// attempt counts an attempt before anything is looked at. [forgetAttempts] takes it back
-// where it leads to a sign-in. The error is [ErrSignInDelayed].
-func (s *Service) attempt(ctx context.Context, counted []byte) error {
-	now := s.now()
-	wait, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (time.Duration, error) {
-		before, err := lockAttempts(ctx, counted, now)
-		if err != nil {
-			return 0, err
-		}
-		after, wait := before.try(now)
-		if wait > 0 {
-			return wait, nil
-		}
-		return 0, updateAttempts(ctx, counted, after)
-	})
-	if err == nil && wait > 0 {
-		err = ErrSignInDelayed.With(delayed{wait}, "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.")
-	}
+// place stands for an e-mail address and the network from which it has signed in.
+func (k key) place(email, address string) []byte {
+	return k.throttleKey("place", email, trail.Network(address))
+}
+
+// addressCounter counts the attempts to sign in with the text that was typed as an e-mail
+// address, from a source, since the lift; "" where nothing was lifted.
+func (k key) addressCounter(typed, from, lift string) []byte {
+	return k.throttleKey("sign-in", typed, from, lift)
+}
+
+// accountCounter counts the attempts to sign in to an account, likewise.
+func (k key) accountCounter(user uuid.UUID, from, lift string) []byte {
+	return k.throttleKey("account", user.String(), from, lift)
+}
+
+// noAccountCounter stands in place of accountCounter for text that no account has as its address.
+func (k key) noAccountCounter(typed, from string) []byte {
+	return k.throttleKey("no account", typed, from)
+}
+
+// proofCounter counts the attempts of a user who is signed in to prove something about
+// themselves, such as their password. Each sign-in has a count of its own: guesses with a
+// stolen token do not block the user's other devices.
+func (k key) proofCounter(user, signIn uuid.UUID) []byte {
+	return k.throttleKey("proof", user.String(), signIn.String())
+}
+
+// attempt counts an attempt of the place before anything is looked at. [forgetAttempts]
+// takes it back if it leads to a sign-in. The error is [ErrSignInDelayed].
+func (s *Service) attempt(ctx context.Context, place []byte) error {
+	_, err := s.attemptEach(ctx, [][]byte{place})
 	return err
+}
+
+// attemptAccounts is attempt for an address and its accounts. It delays those candidates
+// at which too many attempts have failed.
+func (s *Service) attemptAccounts(ctx context.Context, try *signInTry) error {
+	closed, err := s.attemptEach(ctx, try.counters())
+	try.delay(closed)
+	return err
+}
+
+// attemptEach counts an attempt of the places, except of those at which too many have
+// failed, which it returns. If the first is one of those it counts none, and the error is
+// [ErrSignInDelayed].
+func (s *Service) attemptEach(ctx context.Context, places [][]byte) (closed [][]byte, err error) {
+	now := s.now()
+	type outcome struct {
+		closed [][]byte
+		wait   time.Duration // of the first
+	}
+	done, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (outcome, error) {
+		before, err := lockAttempts(ctx, places, now)
+		if err != nil {
+			return outcome{}, err
+		}
+		var out outcome
+		counted := map[string]attempts{}
+		for i, place := range places {
+			after, wait := before[string(place)].try(now)
+			switch {
+			case wait > 0 && i == 0:
+				return outcome{wait: wait}, nil
+			case wait > 0:
+				out.closed = append(out.closed, place)
+			default:
+				counted[string(place)] = after
+			}
+		}
+		return out, updateAttempts(ctx, counted)
+	})
+	if err == nil && done.wait > 0 {
+		err = ErrSignInDelayed.With(delayed{done.wait}, "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.")
+	}
+	return done.closed, err
 }

@@ -24,10 +24,23 @@ func from(t testing.TB, address string) context.Context {
 }
 
 // fail tries so many wrong passwords, and requires each to be refused as one.
+type deviceKey struct{}
+
+// withDevice returns a context in which attempts come with a device token.
+func withDevice(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, deviceKey{}, token)
+}
+
+// try signs in, with the device token of the context.
+func (d desk) try(ctx context.Context, email, secret string) (rbac.SignedIn, error) {
+	token, _ := ctx.Value(deviceKey{}).(string)
+	return d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: secret, DeviceToken: token})
+}
+
 func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
-		_, err := d.SignIn(ctx, email, "not the password", "")
+		_, err := d.try(ctx, email, "not the password")
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	}
 }
@@ -35,7 +48,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 // requireDelayed returns when the next attempt is looked at.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
-	_, err := d.SignIn(ctx, email, password, "")
+	_, err := d.try(ctx, email, password)
 	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
@@ -59,7 +72,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	}
 	require.Contains(t, d.log.String(), "reason=delayed")
 	d.clock.advance(2 * time.Second)
-	_, err := d.SignIn(away, "ada@example.test", password, "")
+	_, err := d.try(away, "ada@example.test", password)
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
@@ -107,7 +120,7 @@ func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
 		wait := d.requireDelayed(t, from(t, "2001:db8:1:2:3::4"), "ada@example.test", password) // the same /64
-		_, err := d.SignIn(from(t, "2001:db8:1:3::1"), "ada@example.test", password, "")
+		_, err := d.try(from(t, "2001:db8:1:3::1"), "ada@example.test", password)
 		require.NoError(t, err, "from a network that has never been seen")
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
@@ -123,34 +136,34 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	d.hire(t, "ada@example.test", rbac.Scheduler)
 	d.hire(t, "bea@example.test", rbac.Scheduler)
 	clinic := from(t, "198.51.100.7")
-	signed, err := d.SignIn(clinic, "ada@example.test", password, "")
+	signed, err := d.try(clinic, "ada@example.test", password)
 	require.NoError(t, err)
-	device := rbac.WithDevice(clinic, signed.Device)
-	bea, err := d.SignIn(clinic, "bea@example.test", password, "")
+	device := withDevice(clinic, signed.Device)
+	bea, err := d.try(clinic, "bea@example.test", password)
 	require.NoError(t, err)
 
 	d.fail(t, clinic, "ada@example.test", 10)
 	d.requireDelayed(t, clinic, "ada@example.test", password)
-	again, err := d.SignIn(device, "ADA@example.test", password, "")
+	again, err := d.try(device, "ADA@example.test", password)
 	require.NoError(t, err)
-	_, err = d.SignIn(rbac.WithDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password, "")
+	_, err = d.try(withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password)
 	require.NoError(t, err, "the device is recognized in any network")
 	d.requireDelayed(t, clinic, "ada@example.test", password)
 
 	for name, token := range map[string]string{
 		"another user's device": bea.Device, "a forged token": again.Device[:len(again.Device)-2] + "AA", "nonsense": "omd_x", "another token": signed.Refresh,
 	} {
-		d.requireDelayed(t, rbac.WithDevice(clinic, token), "ada@example.test", password)
+		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", password)
 		require.NotEmpty(t, token, name)
 	}
 	t.Run("it has a count of its own, wherever it is", func(t *testing.T) {
 		d.fail(t, device, "ada@example.test", 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, rbac.WithDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password))
-		_, err := d.SignIn(from(t, "203.0.113.5"), "ada@example.test", password, "")
+		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password))
+		_, err := d.try(from(t, "203.0.113.5"), "ada@example.test", password)
 		require.NoError(t, err)
 	})
 	t.Run("it is recognized after a rotation of the secret", func(t *testing.T) {
-		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).SignIn(device, "ada@example.test", "not the password", "")
+		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).SignIn(device, rbac.SignInRequest{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	})
 	t.Run("until half a year has passed without a sign-in", func(t *testing.T) {
@@ -180,7 +193,7 @@ func TestAnAdministratorLiftsALock(t *testing.T) {
 	require.NoError(t, d.UnlockUser(d.as(t, boss), ada.ID))
 	d.requireDelayed(t, office, "nobody@example.test", password)
 	d.fail(t, office, "ada@example.test", 9)
-	_, err := d.SignIn(office, "ada@example.test", password, "")
+	_, err := d.try(office, "ada@example.test", password)
 	require.NoError(t, err)
 	d.fail(t, office, "ada@example.test", 10)
 	d.requireDelayed(t, office, "ada@example.test", password)
@@ -200,18 +213,18 @@ func TestAnswersDoNotTellWhichAccountsExist(t *testing.T) {
 		run++
 		known, unknown := fmt.Sprintf("known%d@example.test", run), fmt.Sprintf("unknown%d@example.test", run)
 		d.hire(t, known, rbac.Scheduler)
-		home := rbac.WithDevice(from(t, "198.51.100.1"), d.signed(t, from(t, "198.51.100.1"), known).Device)
+		home := withDevice(from(t, "198.51.100.1"), d.signed(t, from(t, "198.51.100.1"), known).Device)
 		networks := []string{"192.0.2.1", "198.51.100.1", "2001:db8:1:2::1", "2001:db8:1:2::2", ""}
 		devices := []string{"", evesDevice, "omd_AAAA"}
 		answer := func(ctx context.Context, email string) string {
-			_, err := d.SignIn(ctx, email, "not the password", "")
+			_, err := d.try(ctx, email, "not the password")
 			f, ok := fault.From(err)
 			require.True(t, ok, "%v", err)
 			return fmt.Sprintf("%s %s %v", f.Code(), f.Error(), f.Details())
 		}
 		for range rapid.IntRange(1, 4).Draw(r, "rounds") {
 			network, device := rapid.SampledFrom(networks).Draw(r, "network"), rapid.SampledFrom(devices).Draw(r, "device")
-			ctx := rbac.WithDevice(from(t, network), device)
+			ctx := withDevice(from(t, network), device)
 			for range rapid.SampledFrom([]int{1, 3, 9, 11}).Draw(r, "attempts") {
 				require.Equal(t, answer(ctx, unknown), answer(ctx, known))
 			}
@@ -233,7 +246,7 @@ func TestAUsersIDInPlaceOfTheAddressCountsApart(t *testing.T) {
 	ada := d.hire(t, "ada@example.test", rbac.Scheduler)
 	me := d.as(t, ada)
 	for range 12 {
-		_, err := d.SignIn(t.Context(), ada.ID.String(), "not the password", "")
+		_, err := d.try(t.Context(), ada.ID.String(), "not the password")
 		require.Error(t, err)
 	}
 	_, err := d.ChangePassword(me, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
@@ -276,7 +289,7 @@ func TestAnOutdatedHashIsRenewedAtSignIn(t *testing.T) {
 // signed signs a user in.
 func (d desk) signed(t testing.TB, ctx context.Context, email string) rbac.SignedIn {
 	t.Helper()
-	signed, err := d.SignIn(ctx, email, password, "")
+	signed, err := d.try(ctx, email, password)
 	require.NoError(t, err)
 	return signed
 }
@@ -292,7 +305,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	for i := range n {
 		go func() {
 			<-barrier
-			_, errs[i] = d.SignIn(t.Context(), "ada@example.test", "not the password", "")
+			_, errs[i] = d.try(t.Context(), "ada@example.test", "not the password")
 			done <- struct{}{}
 		}()
 	}

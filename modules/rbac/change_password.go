@@ -38,7 +38,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	hash, err := s.passwords.hash(ctx, c.New) // before the transaction: no connection waits for it
+	hash, err := s.hashFor(ctx, mine.User.Email, c.New)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -58,6 +58,9 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 			return signIn{}, err
 		}
 		if err := keepSignIn(ctx, in); err != nil {
+			return signIn{}, err
+		}
+		if err := deletePasswordReset(ctx, caller.OrganizationID, caller.UserID); err != nil {
 			return signIn{}, err
 		}
 		if err := forgetAttempts(ctx, counted); err != nil {

@@ -25,7 +25,7 @@ func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	require.True(t, s.passwords.threads.TryAcquire(s.passwords.size))
 	done := make(chan error)
 	go func() {
-		_, err := s.SignIn(t.Context(), "nobody@example.test", "correct-horse-battery", "")
+		_, err := s.SignIn(t.Context(), SignInRequest{Email: "nobody@example.test", Password: "correct-horse-battery"})
 		done <- err
 	}()
 	for s.passwords.queued.Load() == 0 {

@@ -78,7 +78,7 @@ var powers = map[string]power{
 		return err
 	}},
 	"take a second factor away": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		return unless(d.TakeSecondFactor(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNoSecondFactor)
+		return unless(d.TakeSecondFactor(ctx, d.receiver(t, rbac.Biller).ID, ""), rbac.ErrNoSecondFactor)
 	}},
 	"unlink an account": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 		return unless(d.Unlink(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNotLinked)

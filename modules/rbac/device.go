@@ -70,13 +70,6 @@ func (k keyring) device(token, email string, now time.Time) (id deviceID, ok boo
 	return id, false
 }
 
-type deviceKey struct{}
-
-// WithDevice returns a context that carries the device token that a client has sent, "" for none.
-func WithDevice(ctx context.Context, token string) context.Context {
-	return context.WithValue(ctx, deviceKey{}, token)
-}
-
 // source is where attempts come from, and what they are counted by: a device that has
 // signed in with the same e-mail address before, or else a network.
 type source struct {
@@ -85,8 +78,7 @@ type source struct {
 }
 
 // sourceOf returns the source of an attempt to sign in with an e-mail address.
-func (s *Service) sourceOf(ctx context.Context, email string) source {
-	token, _ := ctx.Value(deviceKey{}).(string)
+func (s *Service) sourceOf(ctx context.Context, token, email string) source {
 	if id, ok := s.devices.device(token, email, s.now()); ok {
 		return source{id, "device " + base64.RawURLEncoding.EncodeToString(id[:])}
 	}

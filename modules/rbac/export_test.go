@@ -2,8 +2,22 @@ package rbac
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
+
+	"github.com/alexedwards/argon2id"
 )
+
+// CountHashes counts the password hashes that the service computes from now on.
+func CountHashes(s *Service) *atomic.Int64 {
+	var n atomic.Int64
+	compute := s.passwords.compute
+	s.passwords.compute = func(password, salt []byte, p argon2id.Params) []byte {
+		n.Add(1)
+		return compute(password, salt, p)
+	}
+	return &n
+}
 
 // Revoke is what use cases call in the transaction of a change.
 func Revoke(ctx context.Context, s *Service, u User) error {

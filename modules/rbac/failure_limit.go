@@ -38,7 +38,6 @@ var (
 // Why an attempt was refused that concerns no organization.
 const (
 	reasonLimited = "limited" // its source has failed too often
-	reasonUnknown = "unknown" // never issued
 	reasonInvalid = "invalid" // not of the right form, or not signed here
 )
 
@@ -70,7 +69,7 @@ func limited[T any](ctx context.Context, s *Service, kind failureKind, source st
 	}
 	result, err := attempt()
 	if errors.Is(err, errGuess) {
-		s.audit.Count(kind.action, reasonUnknown, trail.Address(ctx))
+		s.audit.Count(kind.action, refusedUnknown, trail.Address(ctx))
 	}
 	if !isGuess(err) {
 		s.failures.GiveBack(kind.limit, source)

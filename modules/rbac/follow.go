@@ -104,7 +104,7 @@ func (s *Service) Run(ctx context.Context) {
 const keepPlaces = 30 * 24 * time.Hour
 
 // Sweep removes the rows of sign-ins, of all organizations, that nothing needs any more,
-// and returns how many. Indexes: those of the migration 00052.
+// and returns how many. Indexes: those of the migrations 00036 and 00052.
 func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 	now := s.now()
 	if removed, err = s.removeTokens(ctx, now); err != nil {
@@ -115,6 +115,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 		{Table: "sign_in_failures", Time: "last_at", Before: now.Add(-forgetAfter)},
 		{Table: "second_factors", Where: "confirmed_at IS NULL", Time: "begun_at", Before: now.Add(-enrolmentTime)},
 		{Table: "provider_link_requests", Time: "expires_at", Before: now},
+		{Table: "password_resets", Time: "expires_at", Before: now},
 		{Table: "sign_ins", Where: "NOT tokens_kept", Time: signInEnd, Before: now.Add(-keepPlaces)},
 	} {
 		r.Operation = "access.sweep"

@@ -36,7 +36,7 @@ func (d desk) run(t testing.TB) desk {
 
 func (d desk) signIn(t testing.TB, email string) string {
 	t.Helper()
-	signed, err := d.SignIn(t.Context(), email, password, "")
+	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password})
 	require.NoError(t, err)
 	return signed.Token
 }
@@ -116,7 +116,7 @@ func TestWhatIsRevokedHoldsNowhere(t *testing.T) {
 	token := second.signIn(t, u.Email)
 	require.NoError(t, first.change(t, u, "UPDATE users SET status = 'DISABLED' WHERE id = ?", false))
 	first.requireOut(t, token)
-	_, err = first.SignIn(t.Context(), u.Email, password, "")
+	_, err = first.SignIn(t.Context(), rbac.SignInRequest{Email: u.Email, Password: password})
 	require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 }
 

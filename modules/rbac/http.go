@@ -24,9 +24,10 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
 			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
-				"Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. " +
+				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. " +
+				"A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. " +
 				"Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.",
-			Refusals: []*fault.Error{ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
+			Refusals: []*fault.Error{ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
@@ -51,6 +52,13 @@ func (s *Service) signInRoutes() []httpx.Route {
 				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
 			Refusals: []*fault.Error{ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
+			Name: "resetPassword", Summary: "Set a new password with a reset link",
+			Description: "For a user who has forgotten the password: `token` is the one of the link that an administrator has made. It is good once. All sign-ins of the user end. Then sign in; a second factor is asked for as before.",
+			Refusals:    []*fault.Error{ErrPasswordResetNotFound, ErrSignInBusy},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleResetPassword),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
@@ -78,14 +86,6 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
 		},
 	}
-}
-
-type signInRequest struct {
-	Email    string `json:"email" validate:"required,max=254"`
-	Password string `json:"password" validate:"required"`
-	Code     string `json:"code" validate:"max=40"` // of the second factor, where there is one
-	// DeviceToken is from the last sign-in of this account on this device, if it is kept.
-	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
 type refreshRequest struct {
@@ -138,8 +138,8 @@ func bodyOf(u User, roles []string, may held) userBody {
 	return b
 }
 
-func (s *Service) handleSignIn(ctx context.Context, in signInRequest) (signInBody, error) {
-	signed, err := s.SignIn(WithDevice(ctx, in.DeviceToken), in.Email, in.Password, in.Code)
+func (s *Service) handleSignIn(ctx context.Context, in SignInRequest) (signInBody, error) {
+	signed, err := s.SignIn(ctx, in)
 	if err != nil {
 		return signInBody{}, err
 	}
@@ -212,6 +212,15 @@ func (s *Service) handleSessions(ctx context.Context, _ httpx.None) (mySessionsB
 
 func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.EndSession(ctx, in.ID)
+}
+
+type resetPasswordRequest struct {
+	Token    string `json:"token" validate:"required,max=100"`
+	Password string `json:"password" validate:"required"` // the new one
+}
+
+func (s *Service) handleResetPassword(ctx context.Context, in resetPasswordRequest) (httpx.None, error) {
+	return httpx.None{}, s.ResetPassword(ctx, in.Token, in.Password)
 }
 
 type changedPasswordBody struct {

@@ -11,10 +11,12 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
 )
 
 func (s *Service) userRoutes() []httpx.Route {
-	return []httpx.Route{
+	return append(s.userAccessRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/users", Permission: userRead,
 			Name: "listUsers", Summary: "List users",
@@ -45,7 +47,8 @@ func (s *Service) userRoutes() []httpx.Route {
 			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
 			Name: "takeSecondFactor", Summary: "Take a user's second factor away",
 			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn},
+			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
 		{
 			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
@@ -53,15 +56,76 @@ func (s *Service) userRoutes() []httpx.Route {
 			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlock),
 		},
+	}...)
+}
+
+// userAccessRoutes are what administrators do about the sign-ins of other users.
+func (s *Service) userAccessRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: userChange,
+			Name: "createPasswordReset", Summary: "Create a password reset link",
+			Description: "For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword, identity.ErrPeopleOnly},
+			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
+		},
+		{
+			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: userChange,
+			Name: "listUserSessions", Summary: "List a user's sessions",
+			Description: "Where the user is signed in, the newest first. The caller must hold every permission that the user holds.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleUserSessions),
+		},
+		{
+			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: userChange,
+			Name: "endUserSession", Summary: "End a user's session",
+			Description: "Its access tokens are invalid from this moment on, and its refresh token too. The caller must hold every permission that the user holds.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrSignInNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
+		},
 	}
+}
+
+type passwordResetBody struct {
+	// Token and Link are secrets. They are null where the request is repeated with its
+	// Idempotency-Key, since they are stored nowhere: then create another link.
+	Token     httpx.Secret `json:"token"`
+	Link      httpx.Secret `json:"link"` // null where `http.frontend_url` is not configured
+	ExpiresAt time.Time    `json:"expiresAt"`
+}
+
+func (s *Service) handleCreatePasswordReset(ctx context.Context, in byID) (passwordResetBody, error) {
+	made, err := s.CreatePasswordReset(ctx, in.ID)
+	return passwordResetBody{httpx.Secret(made.Token), httpx.Secret(made.Link), made.ExpiresAt}, err
+}
+
+type userSessionsBody struct {
+	Data []UserSession `json:"data"`
+}
+
+func (s *Service) handleUserSessions(ctx context.Context, in byID) (userSessionsBody, error) {
+	found, err := s.UserSessions(ctx, in.ID)
+	return userSessionsBody{found}, err
+}
+
+type userSessionPath struct {
+	ID        uuid.UUID `param:"id"`
+	SessionID uuid.UUID `param:"sessionId"`
+}
+
+func (s *Service) handleEndUserSession(ctx context.Context, in userSessionPath) (httpx.None, error) {
+	return httpx.None{}, s.EndUserSession(ctx, in.ID, in.SessionID)
+}
+
+type takeFactorRequest struct {
+	byID
+	Match patch.Match `header:"If-Match"` // the version of the user
 }
 
 func (s *Service) handleUnlock(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.UnlockUser(ctx, in.ID)
 }
 
-func (s *Service) handleTakeFactor(ctx context.Context, in byID) (httpx.None, error) {
-	return httpx.None{}, s.TakeSecondFactor(ctx, in.ID)
+func (s *Service) handleTakeFactor(ctx context.Context, in takeFactorRequest) (httpx.None, error) {
+	return httpx.None{}, s.TakeSecondFactor(ctx, in.ID, in.Match)
 }
 
 const base = "/api/v1"

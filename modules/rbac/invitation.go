@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,7 +89,7 @@ func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, stri
 	if err != nil {
 		return Invitation{}, "", err
 	}
-	n.Email = canonicalEmail(n.Email)
+	n.Email = normalizeTypedEmail(n.Email)
 	if wrong := n.check(); len(wrong) > 0 {
 		return Invitation{}, "", fault.InvalidFields(wrong...)
 	}
@@ -139,11 +140,7 @@ func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, stri
 }
 
 func (n NewInvitation) check() []fault.Field {
-	var wrong []fault.Field
-	if !isEmail(n.Email) {
-		wrong = append(wrong, fault.Field{Field: "email", Code: "email", Message: "must be an e-mail address"})
-	}
-	return append(append(wrong, checkName(n.Name)...), checkRoles(n.Roles)...)
+	return slices.Concat(checkEmail(n.Email), checkName(n.Name), checkRoles(n.Roles))
 }
 
 func hashOfToken(token string) []byte {

@@ -195,10 +195,10 @@ func (s *Service) recognize(
 // is linked to the provider, or was just created from an invitation, and for a link request where it is not.
 func (s *Service) admit(ctx context.Context, r recognition) (u User, reason string, err error) {
 	current, err := takeProvider(ctx)
-	if err != nil && !errors.Is(err, ErrNoProvider) {
+	if ignoreNoProvider(err) != nil {
 		return User{}, "", err
 	}
-	if err != nil || !current.isSame(r.provider) {
+	if current.Version == 0 || !current.isSame(r.provider) {
 		return User{}, "provider-changed", nil
 	}
 	u, err = userOfSubject(ctx, r.provider.Issuer, r.person.Subject)

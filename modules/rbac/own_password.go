@@ -31,12 +31,11 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 	return mine, err
 }
 
-// ownAttempt counts an attempt of the caller to prove something about themselves, so that
-// a stolen access token is not enough to guess the password. Each sign-in has a count of
-// its own: guesses with a stolen token do not block the user's other devices. The error
-// is [ErrSignInDelayed].
+// ownAttempt counts an attempt of the caller's to prove something about themselves:
+// a caller that has only a token must not guess on. It is not a count of sign-ins. The
+// error is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
-	counted = s.throttle.throttleKey(countsOwnPassword, caller.UserID.String(), caller.SignInID.String())
+	counted = s.throttle.proofCounter(caller.UserID, caller.SignInID)
 	return counted, s.attempt(ctx, counted)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	_ "embed" // for the list of common passwords
 	"encoding/base64"
 	"fmt"
@@ -100,61 +101,101 @@ type hasher struct {
 	queued  atomic.Int64 // hashes that are being computed, and those that wait
 	longest int64
 	// nobody is a hash that no password has: compared with for unknown users.
-	nobody string
+	nobody  string
+	compute func(password, salt []byte, p argon2id.Params) []byte
 }
 
 func newHasher(isQuick bool) *hasher {
 	size := max(int64(runtime.GOMAXPROCS(0))/2, 1)
-	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), longest: size * (1 + queuePerSlot)}
+	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), longest: size * (1 + queuePerSlot), compute: argon2Key}
 	if isQuick {
 		h.params = quick
 	}
-	h.nobody = impossible(h.params)
+	h.nobody = h.unusable(h.newSalt())
 	return h
 }
 
-// impossible writes down a hash of random bytes instead of computing one. To
-// compare a password with it takes as long as with any other.
-func impossible(p argon2id.Params) string {
-	random := make([]byte, p.SaltLength+p.KeyLength)
-	_, _ = rand.Read(random) // never fails: see crypto/rand
-	text := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
-		p.Memory, p.Iterations, p.Parallelism, text(random[:p.SaltLength]), text(random[p.SaltLength:]))
+func argon2Key(password, salt []byte, p argon2id.Params) []byte {
+	return argon2.IDKey(password, salt, p.Iterations, p.Memory, p.Parallelism, p.KeyLength)
 }
 
-// hash returns the password's hash, with its salt and parameters. Errors:
-// [ErrSignInBusy], the context's.
-func (h *hasher) hash(ctx context.Context, password string) (hash string, err error) {
-	err = h.inTurn(ctx, h.params, func() (err error) {
-		hash, err = argon2id.CreateHash(stable(password), &h.params)
-		return err
+func randomBytes(n uint32) []byte {
+	random := make([]byte, n)
+	_, _ = rand.Read(random) // never fails: see crypto/rand
+	return random
+}
+
+// encodeHash writes a hash in the PHC string format.
+func encodeHash(p argon2id.Params, salt, key []byte) string {
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism, text(salt), text(key))
+}
+
+// newSalt returns a random salt for [hasher.hash].
+func (h *hasher) newSalt() []byte { return randomBytes(h.params.SaltLength) }
+
+// unusable returns a hash with the salt that no password has. It is written down instead
+// of computed. Comparing a password with it takes as long as with any other.
+func (h *hasher) unusable(salt []byte) string {
+	return encodeHash(h.params, salt, randomBytes(h.params.KeyLength))
+}
+
+// hash returns the password's hash with the salt. All accounts of an e-mail address share
+// a salt: see [hasher.matching]. Errors: [ErrSignInBusy], the context's.
+func (h *hasher) hash(ctx context.Context, password string, salt []byte) (hash string, err error) {
+	err = h.inTurn(ctx, h.params, func() error {
+		hash = encodeHash(h.params, salt, h.compute([]byte(stable(password)), salt, h.params))
+		return nil
 	})
 	return hash, err
 }
 
-// matches reports whether the hash is that of the password. Errors:
-// [ErrSignInBusy], the context's.
-func (h *hasher) matches(ctx context.Context, password, hash string) (ok bool, err error) {
-	params, _, _, err := argon2id.DecodeHash(hash)
-	if err != nil {
-		return false, err
+// matches reports whether the hash is that of the password. Errors: [ErrSignInBusy],
+// the context's, and that of a hash that cannot be read.
+func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
+	matched, err := h.matching(ctx, password, []string{hash})
+	return len(matched) == 1 && matched[0], err
+}
+
+// matching reports for each of the hashes whether it is that of the password. It computes
+// one hash for all of them that share a salt and parameters, and one where there are none.
+// Errors as of [hasher.matches].
+func (h *hasher) matching(ctx context.Context, password string, hashes []string) ([]bool, error) {
+	matched := make([]bool, len(hashes))
+	if len(hashes) == 0 {
+		hashes = []string{h.nobody}
 	}
-	err = h.inTurn(ctx, *params, func() (err error) {
-		ok, err = argon2id.ComparePasswordAndHash(stable(password), hash)
-		return err
-	})
-	return ok, err
+	computed := map[string][]byte{} // by parameters and salt
+	for i, hash := range hashes {
+		params, salt, key, err := argon2id.DecodeHash(hash)
+		if err != nil {
+			return nil, fmt.Errorf("rbac: read a password hash: %w", err)
+		}
+		settings := hash[:strings.LastIndexByte(hash, '$')]
+		if computed[settings] == nil {
+			err := h.inTurn(ctx, *params, func() error {
+				computed[settings] = h.compute([]byte(stable(password)), salt, *params)
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		if i < len(matched) {
+			matched[i] = subtle.ConstantTimeCompare(key, computed[settings]) == 1
+		}
+	}
+	return matched, nil
 }
 
 // renew returns a hash of the password that has just matched, with the parameters of
-// today, or "" where its hash has them already. Errors: as of hash.
+// today and the salt of before, or "" where its hash has them already. Errors: as of hash.
 func (h *hasher) renew(ctx context.Context, password, hash string) (string, error) {
-	params, _, _, err := argon2id.DecodeHash(hash)
+	params, salt, _, err := argon2id.DecodeHash(hash)
 	if err != nil || *params == h.params {
 		return "", err
 	}
-	return h.hash(ctx, password)
+	return h.hash(ctx, password, salt)
 }
 
 // inTurn runs work when the threads that its parameters ask for are free.

@@ -58,7 +58,7 @@ func TestTheListOfCommonPasswords(t *testing.T) {
 func TestAHash(t *testing.T) {
 	t.Parallel()
 	h := newHasher(true)
-	hash, err := h.hash(t.Context(), "caf\u00e9 au lait, please")
+	hash, err := h.hash(t.Context(), "caf\u00e9 au lait, please", h.newSalt())
 	require.NoError(t, err)
 	for password, matches := range map[string]bool{
 		"caf\u00e9 au lait, please":  true,
@@ -70,7 +70,7 @@ func TestAHash(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, matches, got, "%q", password)
 	}
-	again, err := h.hash(t.Context(), "caf\u00e9 au lait, please")
+	again, err := h.hash(t.Context(), "caf\u00e9 au lait, please", h.newSalt())
 	require.NoError(t, err)
 	require.NotEqual(t, hash, again, "it has a salt")
 
@@ -86,7 +86,7 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 	h := newHasher(false)
 	require.Equal(t, production, h.params)
 	require.Contains(t, h.nobody, "$m=65536,t=3,p=1$")
-	hash, err := h.hash(t.Context(), "a password of somebody")
+	hash, err := h.hash(t.Context(), "a password of somebody", h.newSalt())
 	require.NoError(t, err)
 	require.Len(t, h.nobody, len(hash))
 }
@@ -134,18 +134,18 @@ func TestHashing(t *testing.T) {
 		require.True(t, h.threads.TryAcquire(h.size))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := h.hash(ctx, "x")
+		_, err := h.hash(ctx, "x", h.newSalt())
 		require.ErrorIs(t, err, context.Canceled)
 		require.Zero(t, h.queued.Load())
 	})
 	t.Run("it refuses a queue that is too long", func(t *testing.T) {
 		h := newHasher(true)
 		h.queued.Store(h.longest)
-		_, err := h.hash(t.Context(), "x")
+		_, err := h.hash(t.Context(), "x", h.newSalt())
 		require.ErrorIs(t, err, ErrSignInBusy)
 		require.Equal(t, h.longest, h.queued.Load())
 		h.queued.Store(h.longest - 1)
-		_, err = h.hash(t.Context(), "x")
+		_, err = h.hash(t.Context(), "x", h.newSalt())
 		require.NoError(t, err)
 	})
 }
@@ -153,7 +153,7 @@ func TestHashing(t *testing.T) {
 func BenchmarkHash(b *testing.B) {
 	h := newHasher(false)
 	for b.Loop() {
-		_, err := h.hash(b.Context(), "correct-horse-battery")
+		_, err := h.hash(b.Context(), "correct-horse-battery", h.newSalt())
 		require.NoError(b, err)
 	}
 }

@@ -91,7 +91,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 			return IdentityProvider{}, err
 		}
 		before, err := takeProvider(ctx)
-		if err != nil && !errors.Is(err, ErrNoProvider) {
+		if err := ignoreNoProvider(err); err != nil {
 			return IdentityProvider{}, err
 		}
 		if err := p.Match.Check(before.Version); err != nil {
@@ -160,6 +160,14 @@ func (s *Service) replaceProvider(ctx context.Context, action string, before, af
 		Issuer: shown.Issuer, ClientID: shown.ClientID, ChangedBy: caller.UserID, Removed: after.Version == 0,
 		EndedLinks: ended.links, EndedSignIns: len(ended.signIns),
 	}, now)
+}
+
+// ignoreNoProvider returns no error where the organization has no identity provider.
+func ignoreNoProvider(err error) error {
+	if errors.Is(err, ErrNoProvider) {
+		return nil
+	}
+	return err
 }
 
 // checkProvider asks whether there is a provider.

@@ -17,11 +17,12 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// User is somebody who can sign in to one organization.
+// User is an account: a person who can sign in to one organization. The same person may
+// have accounts in several, each with its own password, roles and second factor.
 type User struct {
 	ID             uuid.UUID
 	OrganizationID uuid.UUID
-	Email          string // in small letters, unique among all organizations
+	Email          string // in lower case, unique within the organization
 	Name           string
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
@@ -43,9 +44,13 @@ var (
 	// password and a user who is disabled, or whose organization is: sign-in does not tell who is there.
 	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
 				Advising("Let the person try again.")
-	// ErrEmailTaken: addresses are unique among all organizations.
-	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "There is already a user with this e-mail address.").
+	// ErrEmailTaken: addresses are unique within an organization.
+	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "The organization already has a user with this e-mail address.").
 			Advising("Choose another address.")
+	// ErrOrganizationRequired: the password is right for accounts in several organizations.
+	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required", "You have accounts in several organizations. Choose one.").
+				Carrying(organizationChoice{}).
+				Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
 	// ErrUserNotFound: no such user in the caller's organization.
 	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "There is no such user.")
 	// ErrLastAdministrator: nobody who can sign in would be an administrator any more.
@@ -73,6 +78,7 @@ type Service struct {
 	keys      keyring
 	throttle  key     // of counts of attempts
 	devices   keyring // of device tokens
+	failures  FailureLimit
 	tokens    *tokens
 	standing  standing
 	sets      sets
@@ -80,14 +86,15 @@ type Service struct {
 	apiKeys   memory                                 // API keys that were looked up
 	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
-	failures  FailureLimit
 	// refusedUses are those of API keys outside of their networks.
 	refusedUses          refusedUses
 	usualKey, longestKey time.Duration // lifetimes of API keys
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
-	idle        time.Duration
-	longest     time.Duration
+	// passwordResets is how long a password reset can be used.
+	passwordResets time.Duration
+	idle           time.Duration
+	longest        time.Duration
 
 	openid                 *openid.Client
 	cookies                encryption.Sealer // of sign-ins that are under way
@@ -125,11 +132,13 @@ type Dependencies struct {
 	AnyAddress bool
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
-	// Failures bounds how often one source may fail; nil: without bound.
-	Failures FailureLimit
+	// PasswordResets is how long a password reset can be used; 0: for an hour.
+	PasswordResets time.Duration
 	// UsualKey is the lifetime of API keys that are made without an end, and LongestKey the longest that can be asked
 	// for. Zero values stand for one year and for two.
 	UsualKey, LongestKey time.Duration
+	// Failures bounds how often one source may fail; nil: without bound.
+	Failures FailureLimit
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -175,8 +184,10 @@ func New(d Dependencies) *Service {
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
 		invitations: cmp.Or(d.Invitations, weekOfInvitations),
-		usualKey:    cmp.Or(d.UsualKey, yearOfKeys),
-		longestKey:  cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
+
+		passwordResets: cmp.Or(d.PasswordResets, time.Hour),
+		usualKey:       cmp.Or(d.UsualKey, yearOfKeys),
+		longestKey:     cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
 	}
 	if s.failures = d.Failures; s.failures == nil {
 		s.failures = noLimit{}

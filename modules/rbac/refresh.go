@@ -22,9 +22,9 @@ import (
 var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "The refresh token does not hold, or not any more. Sign in again.").
 	Advising("Let the person sign in again.")
 
-// refreshGrace is for how long a refresh token that was used gives the same answer
-// again, as long as nobody has used what that answer held: for a client that has lost
-// it, or that asked twice at once.
+// refreshGrace is how long a used refresh token gives the same answer again to the network
+// that used it, unless its successor was used: for a client that has lost the answer, or
+// that has asked twice at once.
 const refreshGrace = 30 * time.Second
 
 // refreshToken is what refreshes a sign-in, once: 256 bits that say nothing.
@@ -78,10 +78,10 @@ func (k key) successor(t refreshToken) (next refreshToken) {
 }
 
 // Refresh exchanges a refresh token for an access token with the roles of this
-// moment, and for the next refresh token. The one that is given is used up: whoever
-// uses it again gives away that two have it, and the sign-in is over for both of them;
-// only for half a minute, as long as nobody has used its successor, does it give the
-// same answer again. It needs no caller in the context. The error is
+// moment, and for the next refresh token. The given one is used up. Using it again shows
+// that two clients have it, and ends the sign-in for both, with one exception: for
+// [refreshGrace] the network that used it gets the same answer again. That is on record,
+// and in the list of sessions. It needs no caller in the context. The error is
 // [ErrRefreshRefused], or that of the [FailureLimit] after too many tokens that were
 // never issued.
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
@@ -94,7 +94,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	next := s.keys[0].successor(given)
-	now := s.now()
+	now, from := s.now(), trail.Network(trail.Address(ctx))
 	there := func(ctx context.Context) (bool, error) {
 		found, err := takeRefreshToken(ctx, next.hash())
 		return err == nil && found.UsedAt == nil, ignoreNotFound(err)
@@ -107,7 +107,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	done, err := db.Serializable(ctx, s.database, "user.refresh", func(ctx context.Context) (outcome, error) {
 		found, err := takeRefreshToken(ctx, given.hash())
 		if db.IsNotFound(err) {
-			return outcome{refused: reasonUnknown}, nil
+			return outcome{refused: refusedUnknown}, nil
 		}
 		if err != nil {
 			return outcome{}, err
@@ -120,16 +120,19 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 		}
 		if found.UsedAt == nil {
 			out.signIn.use(now, s.idle)
-			if err := rotate(ctx, out.signIn, given, next, now); err != nil {
+			if err := rotate(ctx, out.signIn, given, next, from, now); err != nil {
 				return outcome{}, err
 			}
 			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
 		}
-		if now.Sub(*found.UsedAt) <= refreshGrace {
+		if found.repeatable(from, now) {
 			if same, err := there(ctx); err != nil {
 				return out, err
-			} else if same { // on record as well: somebody gets an access token, from elsewhere perhaps
-				return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
+			} else if same {
+				if err := markRepeated(ctx, out.signIn, now); err != nil {
+					return outcome{}, err
+				}
+				return out, s.recordRepeat(ctx, out.user, out.signIn.ID)
 			}
 		}
 		out.refused = "reused"
@@ -141,7 +144,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if done.refused == reasonUnknown {
+	if done.refused == refusedUnknown {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	if done.refused != "" {
@@ -151,10 +154,18 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	return s.issue(done.user, done.signIn, next)
 }
 
+// repeatable reports whether a used token may be answered again: soon, and to the network
+// that used it.
+func (f foundRefresh) repeatable(from string, now time.Time) bool {
+	return now.Sub(*f.UsedAt) <= refreshGrace && (f.UsedFrom == nil || *f.UsedFrom == from)
+}
+
+const refusedUnknown = "unknown"
+
 // refuseUnknownRefresh logs that a refresh token was never issued, and returns the
 // refusal. It concerns no organization: see [limited] for how it is counted.
 func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
-	s.refusal(ctx, "refresh_refused", User{}, reasonUnknown).Warn("a refresh token was refused")
+	s.refusal(ctx, "refresh_refused", User{}, refusedUnknown).Warn("a refresh token was refused")
 	return ErrRefreshRefused.Because(errGuess)
 }
 
@@ -184,6 +195,19 @@ func (s *Service) recordRefresh(ctx context.Context, u User, id uuid.UUID, refus
 	if refused != "" {
 		e.ActorID, e.Outcome, e.After = uuid.Nil, trail.Denied, refusedSignIn{refused}
 	}
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// repeatedRefresh is the After of a refresh whose token was used before.
+type repeatedRefresh struct {
+	Repeated bool `json:"repeated"`
+}
+
+// recordRepeat keeps that a used refresh token was answered again: a client has lost the
+// first answer, or another client in the same network has the token too.
+func (s *Service) recordRepeat(ctx context.Context, u User, id uuid.UUID) error {
+	e := s.refreshEvent(ctx, u, id)
+	e.After = repeatedRefresh{true}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 

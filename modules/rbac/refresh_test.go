@@ -14,7 +14,7 @@ import (
 
 func (d desk) enter(t testing.TB, email string) rbac.SignedIn {
 	t.Helper()
-	signed, err := d.SignIn(t.Context(), email, password, "")
+	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password})
 	require.NoError(t, err)
 	return signed
 }
@@ -77,6 +77,45 @@ func TestAnAnswerThatWasLost(t *testing.T) {
 	d.requireNoRefresh(t, first.Refresh) // somebody has had the answer after all
 	d.requireNoRefresh(t, third.Refresh)
 	d.requireOut(t, third.Token)
+}
+
+// TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly repeats a refresh within the
+// grace from the address that used the token, from its /64, and from elsewhere.
+func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	for _, c := range []struct {
+		first, again string
+		answered     bool
+	}{
+		{"192.0.2.1", "192.0.2.1", true},
+		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		{"192.0.2.1", "", false},
+	} {
+		signed, err := d.SignIn(from(t, c.first), rbac.SignInRequest{Email: u.Email, Password: password})
+		require.NoError(t, err)
+		caller, err := d.Authenticate(t.Context(), signed.Token)
+		require.NoError(t, err)
+		next, err := d.Refresh(from(t, c.first), signed.Refresh)
+		require.NoError(t, err)
+		again, err := d.Refresh(from(t, c.again), signed.Refresh)
+		if !c.answered {
+			require.ErrorIs(t, err, rbac.ErrRefreshRefused, "%s, then %s", c.first, c.again)
+			d.requireNoRefresh(t, next.Refresh) // two networks have the token
+			d.requireOut(t, next.Token)
+			continue
+		}
+		require.NoError(t, err, "%s, then %s", c.first, c.again)
+		require.Equal(t, next.Refresh, again.Refresh)
+		sessions, err := d.Sessions(identity.With(t.Context(), caller))
+		require.NoError(t, err)
+		require.True(t, sessions[0].Current)
+		require.Equal(t, d.clock.now(), *sessions[0].RepeatedAt, "the list of sessions shows it")
+		d.exec(t, "UPDATE sign_ins SET ended_at = now()")
+	}
 }
 
 // TestManyRefreshesOfOneTokenAtOnce: all get the same, and one token lives on.

@@ -7,14 +7,15 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/trail"
 )
 
 // TakeSecondFactor takes the second factor of a user of the caller's organization
 // away, with its recovery codes, and ends all of their sign-ins. Errors:
 // [ErrUserNotFound], [ErrOwnSecondFactor], [ErrBeyondOwn] for somebody who may do more
-// than the caller, [ErrNoSecondFactor].
-func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID) error {
+// than the caller, [ErrNoSecondFactor], [patch.ErrStale] where the user has another version.
+func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
@@ -22,23 +23,15 @@ func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID) error {
 	const action = "second-factor.take-away"
 	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, userChange)
+		u, err := s.userInPower(ctx, id)
 		if err != nil {
 			return struct{}{}, err
 		}
-		u, err := userOf(ctx, id)
-		if err != nil {
+		if err := match.Check(u.Version); err != nil {
 			return struct{}{}, err
 		}
 		if id == caller.UserID {
 			return struct{}{}, ErrOwnSecondFactor
-		}
-		theirs, err := heldBy(ctx, u.Roles)
-		if err != nil {
-			return struct{}{}, err
-		}
-		if err := mine.covers(theirs); err != nil {
-			return struct{}{}, err
 		}
 		if gone, err := deleteFactor(ctx, u.OrganizationID, id); err != nil {
 			return struct{}{}, err

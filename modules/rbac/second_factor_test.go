@@ -16,7 +16,7 @@ import (
 // signedIn returns the context of somebody who signs in at the service.
 func (d desk) signedIn(t testing.TB, at *rbac.Service, email, code string) context.Context {
 	t.Helper()
-	signed, err := at.SignIn(t.Context(), email, password, code)
+	signed, err := at.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password, Code: code})
 	require.NoError(t, err)
 	caller, err := at.Authenticate(t.Context(), signed.Token)
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestASecondFactorOutlivesTheSecretItWasSealedUnder(t *testing.T) {
 	d.clock.advance(30 * time.Second)
 	d.signedIn(t, after, "ada@example.test", rbac.CodeAt(ada, d.clock.now()))
 
-	_, err := after.SignIn(t.Context(), "bea@example.test", password, rbac.CodeAt(bea, d.clock.now()))
+	_, err := after.SignIn(t.Context(), rbac.SignInRequest{Email: "bea@example.test", Password: password, Code: rbac.CodeAt(bea, d.clock.now())})
 	require.ErrorIs(t, err, rbac.ErrRecoveryCodeRequired)
 	require.Contains(t, d.log.String(), "second_factor_sealed")
 	me := d.signedIn(t, after, "bea@example.test", codes[0])

@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrSignInNotFound says that the caller has no such sign-in, or not any more.
-var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "You have no such sign-in, or not any more.")
+// ErrSignInNotFound says that the user has no such sign-in, or that it has ended.
+var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
 
 // signIn is one sign-in on one device, from the password on: the family of its
 // refresh tokens.
@@ -30,6 +30,7 @@ type signIn struct {
 	Address        string
 	Place          []byte // stands for user and address together
 	ByProvider     bool   // an identity provider has said who it is
+	RepeatedAt     *time.Time
 }
 
 // TableName names the table for gorm.
@@ -82,15 +83,25 @@ func (s *Service) endSignIn(ctx context.Context, in signIn, now time.Time) error
 	return s.announce(ctx, in.OrganizationID, change{subject{ofSignIn, in.ID}, 1, now})
 }
 
-// MySession is a sign-in that goes on, as its user sees it.
+// UserSession is a sign-in that has not ended.
+type UserSession struct {
+	ID         uuid.UUID  `json:"id"`
+	StartedAt  time.Time  `json:"startedAt"`
+	UsedAt     time.Time  `json:"usedAt"`     // of the last refresh
+	RepeatedAt *time.Time `json:"repeatedAt"` // when a refresh token that was used before was answered again last; null: never
+	IdleUntil  time.Time  `json:"idleUntil"`  // when it ends, unless it is refreshed before
+	EndsAt     time.Time  `json:"endsAt"`     // when it ends, however often it is refreshed
+	Address    string     `json:"address"`    // the network address that it began from
+}
+
+// MySession is a session as its user sees it.
 type MySession struct {
-	ID        uuid.UUID `json:"id"`
-	StartedAt time.Time `json:"startedAt"`
-	UsedAt    time.Time `json:"usedAt"`    // when it was refreshed last
-	IdleUntil time.Time `json:"idleUntil"` // it ends then, unless it is refreshed before
-	EndsAt    time.Time `json:"endsAt"`    // it ends then, whatever is done
-	Address   string    `json:"address"`   // of the connection that it began by
-	Current   bool      `json:"current"`   // the one that asks
+	UserSession
+	Current bool `json:"current"` // the session of this request
+}
+
+func sessionOf(in signIn) UserSession {
+	return UserSession{in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), inUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(), in.Address}
 }
 
 // Sessions returns the caller's sign-ins that go on, the newest first.
@@ -107,7 +118,7 @@ func (s *Service) Sessions(ctx context.Context) ([]MySession, error) {
 	}
 	sessions := make([]MySession, len(found))
 	for i, in := range found {
-		sessions[i] = MySession{in.ID, in.StartedAt, in.UsedAt, in.IdleUntil, in.EndsAt, in.Address, in.ID == caller.SignInID}
+		sessions[i] = MySession{sessionOf(in), in.ID == caller.SignInID}
 	}
 	return sessions, nil
 }

@@ -25,81 +25,104 @@ type SignedIn struct {
 	User           User
 	// RecoveryCodesLeft is how many are good, after a sign-in with a second factor.
 	RecoveryCodesLeft *int
-	// Device is the device token, after a sign-in with a password: see [WithDevice].
+	// Device is the device token, after a sign-in with a password.
 	Device string
+}
+
+// SignInRequest is an attempt to sign in.
+type SignInRequest struct {
+	Email    string `json:"email" validate:"required,max=254"`
+	Password string `json:"password" validate:"required"`
+	// OrganizationID chooses one of several accounts of the address; see `organization-required`.
+	OrganizationID *uuid.UUID `json:"organizationId"`
+	Code           string     `json:"code" validate:"max=40"` // of the second factor, where there is one
+	// DeviceToken is from the last sign-in of this account on this device, if it is kept.
+	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
 // SignIn checks an e-mail address, a password and, where the user has a second factor,
 // a code of it, and issues an access token and a refresh token. It needs no caller in
 // the context, and holds no connection while it hashes.
 //
-// An unknown address, a wrong password, a disabled user and one of a disabled organization take the same time and
-// get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many of
-// them. Only whoever has the password learns that there is a second factor:
+// An address may have accounts in several organizations. The password is compared with
+// all of them, and only those that accept it are ever mentioned: one account is signed in
+// to at once, and of several the caller chooses ([ErrOrganizationRequired]).
+//
+// An unknown address, text that is no address, a wrong password, a disabled user and one of
+// a disabled organization take the same time and work, whatever the number of accounts.
+// They get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many
+// of them. Only a caller that has the password learns that there is a second factor:
 // [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
 // them counts as a wrong password does until the sign-in succeeds. Further errors:
 // [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy], and that of
 // the [FailureLimit].
 //
-// Attempts are counted for the address and the source: the device that the token of
-// [WithDevice] names, or else the network.
-func (s *Service) SignIn(ctx context.Context, email, password, code string) (SignedIn, error) {
-	if len(password) > maxPassword {
+// Attempts are counted for the address and the source: the device that the device token
+// names, or else the network.
+func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error) {
+	if len(r.Password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
 			Field: "password", Code: "max", Message: fmt.Sprintf("must have at most %d bytes", maxPassword),
 		})
 	}
-	email = canonicalEmail(email)
-	from := s.sourceOf(ctx, email)
+	typed := normalizeTypedEmail(r.Email)
+	from := s.sourceOf(ctx, r.DeviceToken, typed)
 	return limited(ctx, s, failedSignIn, from.counted, func() (SignedIn, error) {
-		signed, err := s.signInFrom(ctx, from, email, password, code)
+		signed, err := s.signInFrom(ctx, from, typed, r)
 		if err == nil {
-			signed.Device = s.devices[0].deviceToken(from.device, email, s.now())
+			signed.Device = s.devices[0].deviceToken(from.device, typed, s.now())
 		}
 		return signed, err
 	})
 }
 
 // signInFrom is [Service.SignIn] for one source.
-func (s *Service) signInFrom(ctx context.Context, from source, email, password, code string) (SignedIn, error) {
-	known, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (credentials, error) {
-		return credentialsOf(ctx, email)
+func (s *Service) signInFrom(ctx context.Context, from source, typed string, r SignInRequest) (SignedIn, error) {
+	address, _ := parseEmail(typed) // empty for other texts: no user has it
+	accounts, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) ([]credentials, error) {
+		return credentialsOf(ctx, address)
 	}, db.AllOrganizations())
-	unknown := db.IsNotFound(err)
-	if unknown {
-		known, err = credentials{Hash: s.passwords.nobody}, nil
-	}
 	if err != nil {
 		return SignedIn{}, err
 	}
-	counted := s.throttle.throttleKey(countsSignIns, email, from.counted, known.lift(s.now()))
-	if err := s.attempt(ctx, counted); err != nil {
+	try := s.tryOf(from, typed, accounts, r.OrganizationID)
+	if err := s.attemptAccounts(ctx, &try); err != nil {
 		if errors.Is(err, ErrSignInDelayed) {
-			return SignedIn{}, s.refuse(ctx, known.User, "delayed", err)
+			return SignedIn{}, s.refuseAccounts(ctx, try, err)
 		}
 		return SignedIn{}, err
 	}
-	matches, err := s.passwords.matches(ctx, password, known.Hash)
+	matched, err := s.passwords.matching(ctx, r.Password, hashesOf(accounts))
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if unknown || !matches || known.User.out() != "" {
-		return SignedIn{}, s.refuse(ctx, known.User, reasonOf(unknown, matches, known.User), ErrWrongCredentials)
+	try.judge(matched)
+	switch accepting := try.accepting(); len(accepting) {
+	case 0:
+		return SignedIn{}, s.refuseAccounts(ctx, try, ErrWrongCredentials)
+	case 1:
+		return s.signInTo(ctx, accepting[0], r, [][]byte{try.counter, accepting[0].counter})
+	default:
+		return SignedIn{}, s.askOrganization(ctx, try, accepting)
 	}
+}
+
+// signInTo signs in to an account whose password was right.
+func (s *Service) signInTo(ctx context.Context, known candidate, r SignInRequest, counted [][]byte) (SignedIn, error) {
 	var proven proof
 	if known.Factor.isOn() {
 		var why verdict
-		if proven, why = s.judge(known.Factor, code); why != codeGood {
-			return SignedIn{}, s.refuseCode(ctx, known, why)
+		if proven, why = s.judge(known.Factor, r.Code); why != codeGood {
+			return SignedIn{}, s.refuseCode(ctx, known.credentials, why)
 		}
 	}
-	renewed, err := s.passwords.renew(ctx, password, known.Hash)
+	renewed, err := s.passwords.renew(ctx, r.Password, known.Hash)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	signed, err := s.enter(ctx, known, proven, counted, renewed)
+	signed, err := s.enter(ctx, known.credentials, proven, counted, renewed)
 	if spent := (spentError{}); errors.As(err, &spent) {
-		err = s.refuseCode(ctx, known, spent.why)
+		err = s.refuseCode(ctx, known.credentials, spent.why)
 	}
 	if err != nil {
 		return SignedIn{}, err
@@ -112,8 +135,9 @@ func (s *Service) signInFrom(ctx context.Context, from source, email, password, 
 // second factor's code proves, forgets the attempts that were counted, and replaces an
 // outdated password hash by the renewed one ("": it is not outdated). The error is a
 // spentError where somebody else was quicker with the same code.
-func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted []byte, renewed string) (SignedIn, error) {
-	in, refresh := s.begin(known.User, trail.Address(ctx), s.throttle.place(known.User.Email, trail.Address(ctx))), newRefreshToken()
+func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, renewed string) (SignedIn, error) {
+	here := s.throttle.place(known.User.Email, trail.Address(ctx))
+	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
@@ -141,7 +165,7 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 		if err := insertSignIn(ctx, in, refresh); err != nil {
 			return struct{}{}, err
 		}
-		if err := forgetAttempts(ctx, counted); err != nil {
+		if err := forgetAttempts(ctx, counted...); err != nil {
 			return struct{}{}, err
 		}
 		if renewed != "" {
@@ -161,23 +185,21 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 
 // refuse keeps that a sign-in was refused for the reason, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
-	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
-	if err := s.noteRefusal(ctx, u, reason); err != nil {
+	s.logRefusal(ctx, u, reason)
+	if err := s.audit.Note(ctx, []trail.Event{s.refusalEvent(ctx, u, reason)}); err != nil {
 		return err
 	}
 	return refusal
 }
 
-// reasonOf tells administrators what the answer does not. The address that was
-// typed is told to nobody: it may be a password typed into the wrong field.
-func reasonOf(unknown, matches bool, u User) string {
-	switch {
-	case unknown:
-		return "unknown"
-	case !matches:
-		return "password"
-	}
-	return u.out()
+func (s *Service) logRefusal(ctx context.Context, u User, reason string) {
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
+}
+
+// refusal begins the log line of a refusal: who was refused, why, and from which network
+// address, so that an operator can block it.
+func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
+	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }
 
 func userFields(event string, u User) logrus.Fields {
@@ -186,12 +208,6 @@ func userFields(event string, u User) logrus.Fields {
 		fields["user_id"], fields["organization_id"] = u.ID, u.OrganizationID
 	}
 	return fields
-}
-
-// refusal begins the log line of a refusal: who was refused, why, and from which network
-// address, so that an operator can block it.
-func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
-	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }
 
 // Me returns the user who is signed in. The error is [identity.ErrUnauthenticated]

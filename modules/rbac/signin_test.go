@@ -1,10 +1,12 @@
 package rbac_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
@@ -20,7 +22,7 @@ func TestASignIn(t *testing.T) {
 	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'gone@example.test'")
 
 	t.Run("it gives a token for the user", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), " ADA@example.test", password, "")
+		signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: " ADA@example.test", Password: password})
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, signed.Expires)
 		require.Equal(t, u.ID, signed.User.ID)
@@ -42,7 +44,7 @@ func TestASignIn(t *testing.T) {
 			{"", ""},
 			{"ada@example.test' OR '1'='1", password},
 		} {
-			_, err := d.SignIn(t.Context(), c.email, c.password, "")
+			_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: c.email, Password: c.password})
 			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 			f, _ := fault.From(err)
 			require.Nil(t, f.Details())
@@ -53,13 +55,13 @@ func TestASignIn(t *testing.T) {
 		}
 	})
 	t.Run("it refuses a password that is too long to be one", func(t *testing.T) {
-		_, err := d.SignIn(t.Context(), "ada@example.test", strings.Repeat("ä", 65), "")
+		_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("ä", 65)})
 		require.Equal(t, []string{"password"}, wrongFields(t, err))
-		_, err = d.SignIn(t.Context(), "ada@example.test", strings.Repeat("x", 128), "")
+		_, err = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("x", 128)})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	})
 	t.Run("it ends with the lifetime of the token", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), "ada@example.test", password, "")
+		signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: password})
 		require.NoError(t, err)
 		d.clock.advance(16 * time.Minute)
 		_, err = d.Authenticate(t.Context(), signed.Token)
@@ -94,4 +96,70 @@ func TestMe(t *testing.T) {
 	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
 	_, err = d.Me(me)
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
+}
+
+// TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts computations, which are nearly
+// all of the time that a sign-in takes.
+func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	organizations := []uuid.UUID{d.organization, d.found(t), d.found(t)}
+	for n := 1; n <= len(organizations); n++ {
+		email := fmt.Sprintf("in-%d@example.test", n)
+		errs := make(chan error, n)
+		for i := range n { // at once, as when two invitations are accepted in the same moment
+			go func() {
+				_, err := d.CreateUser(t.Context(), organizations[i], rbac.NewUser{
+					Email: email, Name: "Somebody", Password: fmt.Sprintf("%s of organization %d", password, i), Roles: []rbac.Role{rbac.Biller},
+				})
+				errs <- err
+			}()
+		}
+		for range n {
+			require.NoError(t, <-errs)
+		}
+	}
+	computed := rbac.CountHashes(d.Service)
+	for _, email := range []string{"in-0@example.test", "no address", "in-1@example.test", "in-2@example.test", "in-3@example.test"} {
+		for _, organization := range []*uuid.UUID{nil, &organizations[0], new(newID())} {
+			before := computed.Load()
+			_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: "not the password", OrganizationID: organization})
+			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+			require.Equal(t, before+1, computed.Load(), "%s in %v", email, organization)
+		}
+	}
+	before := computed.Load()
+	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "in-3@example.test", Password: password + " of organization 1"})
+	require.NoError(t, err)
+	require.Equal(t, organizations[1], signed.User.OrganizationID)
+	require.Equal(t, before+1, computed.Load())
+}
+
+// TestOwnSignInsDoNotResetGuessesAtAnotherAccount has a person with an account of their own
+// guess the password of another organization's account with the same address. Signing in
+// to their own account between the guesses gains them nothing.
+func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const email, own = "ada@example.test", "the-guesser's-own-one"
+	d.hire(t, email, rbac.Admin)
+	elsewhere := d.found(t)
+	_, err := d.CreateUser(t.Context(), elsewhere, rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	require.NoError(t, err)
+	guesser, home := from(t, "192.0.2.1"), from(t, "198.51.100.7")
+	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
+	require.NoError(t, err)
+
+	signIn := func(password string) error {
+		_, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: password})
+		return err
+	}
+	for range 10 {
+		require.ErrorIs(t, signIn("not the password"), rbac.ErrWrongCredentials)
+		require.NoError(t, signIn(own))
+	}
+	require.ErrorIs(t, signIn(password), rbac.ErrWrongCredentials, "the right password is not looked at, and the answer does not say so")
+	require.Contains(t, d.log.String(), "reason=delayed")
+	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
+	require.NoError(t, err, "the user's usual place has a count of its own")
 }

@@ -49,10 +49,11 @@ const (
 
 // credentials are a user with what proves that it is them.
 type credentials struct {
-	User   User
-	Hash   string
-	Factor factor
-	Asks   bool // the organization asks for one
+	User         User
+	Organization string // its name
+	Hash         string
+	Factor       factor
+	Asks         bool // the organization asks for one
 }
 
 // foundUser is a user with the roles, read in one statement: a known address
@@ -108,34 +109,34 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 	return rows[0], nil
 }
 
-// credentialsOf finds a user of any organization by the e-mail address, with their
-// second factor: all of it in one statement, as for an address that nobody has.
-// Index: users_email_once, the primary key of second_factors.
-func credentialsOf(ctx context.Context, email string) (credentials, error) {
+// credentialsOf returns the accounts of an e-mail address in all organizations, in the
+// order of the organizations' names, with their second factors. It is one statement for
+// any number of accounts. Index: users_email_once, the primary key of second_factors.
+func credentialsOf(ctx context.Context, email string) ([]credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return credentials{}, err
+		return nil, err
 	}
 	var rows []struct {
-		Found  foundUser `gorm:"embedded"`
-		Factor factor    `gorm:"embedded;embeddedPrefix:f_"`
-		Asks   bool
+		Found        foundUser `gorm:"embedded"`
+		Organization string
+		Factor       factor `gorm:"embedded;embeddedPrefix:f_"`
+		Asks         bool
 	}
 	err = tx.Raw(`
-		SELECT `+userColumns+`, `+asksSQL+`,
+		SELECT `+userColumns+`, o.name AS organization, `+asksSQL+`,
 			f.organization_id AS f_organization_id, f.user_id AS f_user_id, f.secret AS f_secret, f.begun_at AS f_begun_at,
 			f.confirmed_at AS f_confirmed_at, f.last_step AS f_last_step, f.wrong_codes AS f_wrong_codes
 		FROM users u
+		JOIN organizations o ON o.id = u.organization_id
 		LEFT JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id
-		WHERE u.email = ?`, email).Scan(&rows).Error
-	if err == nil && len(rows) == 0 {
-		err = gorm.ErrRecordNotFound
+		WHERE u.email = ?
+		ORDER BY lower(o.name), o.id`, email).Scan(&rows).Error
+	accounts := make([]credentials, len(rows))
+	for i, r := range rows {
+		accounts[i] = credentials{r.Found.user(), r.Organization, r.Found.Row.PasswordHash, r.Factor, r.Asks}
 	}
-	if err != nil {
-		return credentials{}, err
-	}
-	r := rows[0]
-	return credentials{User: r.Found.user(), Hash: r.Found.Row.PasswordHash, Factor: r.Factor, Asks: r.Asks}, nil
+	return accounts, err
 }
 
 // takeUser returns a user of the caller's organization.
@@ -178,7 +179,7 @@ func activeEmails(ctx context.Context, among []string) (found []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", among, statusActive).Order("email").Pluck("email", &found).Error
+	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", among, statusActive).Distinct().Order("email").Pluck("email", &found).Error
 	return found, err
 }
 

@@ -1,10 +1,13 @@
 package rbac
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/db"
 )
@@ -20,37 +23,63 @@ type failureRow struct {
 // TableName names the table for gorm.
 func (failureRow) TableName() string { return "sign_in_failures" }
 
-// lockAttempts returns the attempts of a place, and keeps others from them until the
-// transaction ends. Index: the primary key.
-func lockAttempts(ctx context.Context, place []byte, now time.Time) (attempts, error) {
+// lockAttempts returns the attempts of each place, and keeps other transactions from them
+// until this one ends. It locks in the order of the places, so that no two wait for each
+// other. Index: the primary key.
+func lockAttempts(ctx context.Context, places [][]byte, now time.Time) (map[string]attempts, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return attempts{}, err
+		return nil, err
 	}
-	err = tx.Exec("INSERT INTO sign_in_failures (place, failures, last_at, open_at) VALUES ($1, 0, $2, $2) ON CONFLICT (place) DO NOTHING", place, now).Error
-	if err != nil {
-		return attempts{}, err
+	var rows []failureRow
+	for _, place := range slices.SortedFunc(slices.Values(places), bytes.Compare) {
+		rows = append(rows, failureRow{Place: place, LastAt: now, OpenAt: now})
 	}
-	var row failureRow
-	err = tx.Raw("SELECT * FROM sign_in_failures WHERE place = ? FOR UPDATE", place).Scan(&row).Error
-	return attempts{row.Failures, row.LastAt, row.OpenAt}, err
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
+		return nil, err
+	}
+	var locked []failureRow
+	err = tx.Raw("SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", places).Scan(&locked).Error
+	found := map[string]attempts{}
+	for _, row := range locked {
+		found[string(row.Place)] = attempts{row.Failures, row.LastAt, row.OpenAt}
+	}
+	return found, err
 }
 
-func updateAttempts(ctx context.Context, place []byte, a attempts) error {
+// updateAttempts writes the attempts of places that lockAttempts has locked.
+func updateAttempts(ctx context.Context, counted map[string]attempts) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE sign_in_failures SET failures = ?, last_at = ?, open_at = ? WHERE place = ?", a.failures, a.lastAt, a.openAt, place).Error
+	var rows []failureRow
+	for place, a := range counted {
+		rows = append(rows, failureRow{[]byte(place), a.failures, a.lastAt, a.openAt})
+	}
+	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error
 }
 
-// forgetAttempts forgets those of a place: one of them has led to a sign-in.
-func forgetAttempts(ctx context.Context, place []byte) error {
+// takeBackAttempt takes back one attempt of each place, as if it had not been made.
+// Index: the primary key.
+func takeBackAttempt(ctx context.Context, places [][]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Exec("DELETE FROM sign_in_failures WHERE place = ?", place).Error
+	return tx.Exec(`
+		UPDATE sign_in_failures f SET failures = f.failures - 1, open_at = f.last_at
+		FROM (SELECT place FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE) locked
+		WHERE f.place = locked.place AND f.failures > 0`, places).Error
+}
+
+// forgetAttempts forgets those of the places: one of them has led to a sign-in.
+func forgetAttempts(ctx context.Context, places ...[]byte) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", places).Error
 }
 
 // liftLocks notes when the locks of a user of the caller's organization were lifted.

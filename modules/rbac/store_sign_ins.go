@@ -18,6 +18,7 @@ type refreshRow struct {
 	SignInID       uuid.UUID
 	IssuedAt       time.Time
 	UsedAt         *time.Time
+	UsedFrom       *string // the network that used it
 }
 
 // TableName names the table for gorm.
@@ -25,10 +26,11 @@ func (refreshRow) TableName() string { return "refresh_tokens" }
 
 // foundRefresh is a refresh token with its sign-in and its user.
 type foundRefresh struct {
-	Found  foundUser  `gorm:"embedded"`
-	In     signIn     `gorm:"embedded;embeddedPrefix:in_"`
-	UsedAt *time.Time // the token's
-	Asks   bool       // the organization asks for a second factor
+	Found    foundUser  `gorm:"embedded"`
+	In       signIn     `gorm:"embedded;embeddedPrefix:in_"`
+	UsedAt   *time.Time // the token's
+	UsedFrom *string    // the network that used the token; nil: an earlier program did not keep it
+	Asks     bool       // the organization asks for a second factor
 }
 
 // takeRefreshToken finds a token of any organization by its hash.
@@ -40,10 +42,11 @@ func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	}
 	var rows []foundRefresh
 	err = tx.Raw(`
-		SELECT `+userColumns+`, t.used_at, `+asksSQL+`,
+		SELECT `+userColumns+`, t.used_at, t.used_from, `+asksSQL+`,
 			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
 			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
-			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place, i.by_provider AS in_by_provider
+			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place, i.by_provider AS in_by_provider,
+			i.repeated_at AS in_repeated_at
 		FROM refresh_tokens t
 		JOIN sign_ins i ON i.organization_id = t.organization_id AND i.id = t.sign_in_id
 		JOIN users u ON u.organization_id = i.organization_id AND u.id = i.user_id
@@ -69,14 +72,14 @@ func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
 }
 
-// rotate uses a token up and enters its successor, together with how long the sign-in
-// lasts now. Index: primary keys.
-func rotate(ctx context.Context, in signIn, used, next refreshToken, now time.Time) error {
+// rotate uses a token up, from a network, and enters its successor, together with how
+// long the sign-in lasts now. Index: primary keys.
+func rotate(ctx context.Context, in signIn, used, next refreshToken, from string, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	result := tx.Exec("UPDATE refresh_tokens SET used_at = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL", now, in.OrganizationID, used.hash())
+	result := tx.Exec("UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL", now, from, in.OrganizationID, used.hash())
 	if result.Error == nil && result.RowsAffected != 1 {
 		return fmt.Errorf("rbac: the use of one refresh token touched %d rows", result.RowsAffected)
 	}
@@ -88,6 +91,15 @@ func rotate(ctx context.Context, in signIn, used, next refreshToken, now time.Ti
 		return err
 	}
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
+}
+
+// markRepeated notes that a used token of a sign-in was answered again. Index: the primary key.
+func markRepeated(ctx context.Context, in signIn, now time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE sign_ins SET repeated_at = ? WHERE organization_id = ? AND id = ?", now, in.OrganizationID, in.ID).Error
 }
 
 // markEnded ends a sign-in that was not ended before. Index: the primary key.

@@ -164,16 +164,15 @@ func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error 
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// noteRefusal keeps that somebody was refused for the reason. Of an address that
-// nobody has it keeps that this happened, and in no organization: what was typed may
-// be a password.
-func (s *Service) noteRefusal(ctx context.Context, u User, reason string) error {
+// refusalEvent is the event of a refused sign-in. Of an unknown address it says that this
+// happened, in no organization and without the address, which may be a password.
+func (s *Service) refusalEvent(ctx context.Context, u User, reason string) trail.Event {
 	e := s.signInEvent(ctx, u)
 	e.Outcome, e.After = trail.Denied, refusedSignIn{reason}
 	if u.ID == uuid.Nil {
 		e.SubjectType = ""
 	}
-	return s.audit.Note(ctx, []trail.Event{e})
+	return e
 }
 
 func (s *Service) signInEvent(ctx context.Context, u User) trail.Event {

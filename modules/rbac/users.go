@@ -3,7 +3,6 @@ package rbac
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -17,7 +16,7 @@ import (
 
 // NewUser is what is told of a new user.
 type NewUser struct {
-	Email    string // in any letters; unique among all organizations
+	Email    string // in upper or lower case; unique within the organization
 	Name     string // 1 to 100 characters
 	Password string // at least 15 characters, at most 128 bytes
 	Roles    []Role // at least one
@@ -28,11 +27,11 @@ type NewUser struct {
 // here, so nobody chooses their own role. Errors: [fault.ErrInvalid], also where
 // there is no such organization, and [ErrEmailTaken].
 func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewUser) (User, error) {
-	n.Email = canonicalEmail(n.Email)
+	n.Email = normalizeTypedEmail(n.Email)
 	if wrong := n.check(); len(wrong) > 0 {
 		return User{}, fault.InvalidFields(wrong...)
 	}
-	hash, err := s.passwords.hash(ctx, n.Password) // before the transaction: no connection waits for it
+	hash, err := s.hashFor(ctx, n.Email, n.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -69,9 +68,9 @@ func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 	return db.Snapshot(ctx, s.database, "user.any", anyUser, db.AllOrganizations())
 }
 
-// SignIns returns those of the addresses with which somebody can sign in, in any
-// organization. It needs no caller in the context, and is for operators only:
-// sign-in itself never tells who is there.
+// SignIns returns the addresses with which a person can sign in to any organization. It
+// needs no caller in the context, and is for operators only: sign-in itself never says
+// which accounts exist.
 func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error) {
 	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]string, error) {
 		return activeEmails(ctx, emails)
@@ -79,13 +78,7 @@ func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error
 }
 
 func (n NewUser) check() []fault.Field {
-	var wrong []fault.Field
-	if !isEmail(n.Email) {
-		wrong = append(wrong, fault.Field{Field: "email", Code: "email", Message: "must be an e-mail address"})
-	}
-	wrong = append(wrong, checkName(n.Name)...)
-	wrong = append(wrong, checkRoles(n.Roles)...)
-	return append(wrong, checkPassword(n.Password, n.Email)...)
+	return slices.Concat(checkEmail(n.Email), checkName(n.Name), checkRoles(n.Roles), checkPassword(n.Password, n.Email))
 }
 
 func checkName(name string) []fault.Field {
@@ -127,17 +120,3 @@ func inOrder(held []Role) []Role {
 	}
 	return ordered
 }
-
-// canonicalEmail makes addresses comparable. Strictly, letters before the @ may
-// differ in meaning; in practice they never do, and people type them as they like.
-func canonicalEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
-
-// emailForm is what browsers accept in a form (HTML Standard, "valid e-mail
-// address"), in small letters and with a dot in the domain.
-var emailForm = regexp.MustCompile("^[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$")
-
-// maxEmail is the longest address that mail can be sent to, in bytes: RFC 5321,
-// section 4.5.3.1.3, without the angle brackets.
-const maxEmail = 254
-
-func isEmail(s string) bool { return len(s) <= maxEmail && emailForm.MatchString(s) }

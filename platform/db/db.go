@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,7 @@ type DB struct {
 	observers observers
 	// unanswered are the connections whose COMMIT the server still has to answer.
 	unanswered *unanswered
+	renewed    atomic.Int64 // when all connections were last replaced, in Unix milliseconds
 }
 
 // execModes are the ways of sending statements that are safe here. The simple
@@ -144,6 +146,17 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 // out of work for as long as it lasts, though others could write again.
 func mayWrite(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
+}
+
+// forgetPlans replaces all connections, with what they have prepared: after a migration
+// each of them would fail once for each statement. Those in use are closed when they come
+// back. Of many who find this out at once, one does it.
+func (d *DB) forgetPlans() {
+	const once = time.Second
+	now, last := time.Now().UnixMilli(), d.renewed.Load() //nolint:forbidigo // connections are as old as they are
+	if now-last >= once.Milliseconds() && d.renewed.CompareAndSwap(last, now) {
+		d.pool.Reset()
+	}
 }
 
 // Close closes all connections, those included whose COMMIT is not answered.

@@ -16,7 +16,6 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"omnirapeutic/platform/db/pgurl"
-	"omnirapeutic/platform/invoked"
 )
 
 //go:embed migrations/*.sql
@@ -51,10 +50,15 @@ type Migration struct {
 
 // Up applies the missing migrations, then the privileges of the program's role
 // where they differ from what they should be. Of several programs that migrate at
-// once, one does and the others wait. The error is an *[OwnerError] where the role
-// of OwnerURL may not change the schema.
+// once, one does and the others wait. On a schema that is newer than this program it does
+// nothing: the privileges are those of the newer program. The error is an *[OwnerError]
+// where the role of OwnerURL may not change the schema.
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
+		newer, err := isNewer(ctx, p)
+		if err != nil || newer {
+			return m.explain(ctx, owner, err)
+		}
 		applied, err := p.Up(ctx)
 		if err != nil {
 			return m.explain(ctx, owner, err)
@@ -105,7 +109,8 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	if files == nil {
 		files = Migrations()
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithAllowOutofOrder(true)) // branches that are developed side by side number their migrations apart
 	if err != nil {
 		return err
 	}
@@ -142,41 +147,6 @@ func locked(ctx context.Context, owner *sql.DB, fn func() error) error {
 	defer cancel()
 	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID) // otherwise the end of the session unlocks
 	return err
-}
-
-// SchemaError says that the database's schema is not the one that this program
-// was built for.
-type SchemaError struct {
-	Have, Want int64 // versions; Have is 0 for an empty database
-}
-
-func (e *SchemaError) Error() string {
-	if e.Have < e.Want {
-		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s", e.Have, e.Want, invoked.As("migrate up"))
-	}
-	return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
-}
-
-// CheckSchema compares the database's schema with the one that this program was
-// built for. The error is a *[SchemaError] where they differ.
-func (d *DB) CheckSchema(ctx context.Context) error {
-	want, err := newest(Migrations())
-	if err != nil {
-		return err
-	}
-	var have int64
-	var migrated bool
-	err = d.pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&migrated)
-	if err == nil && migrated {
-		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
-	}
-	if err != nil {
-		return unavailable("check the schema", err)
-	}
-	if have != want {
-		return &SchemaError{Have: have, Want: want}
-	}
-	return nil
 }
 
 func newest(files fs.FS) (int64, error) {

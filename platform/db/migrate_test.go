@@ -75,16 +75,44 @@ func TestMigrator(t *testing.T) {
 		require.False(t, half)
 	})
 
-	t.Run("it says when the schema is newer than the program", func(t *testing.T) {
+	t.Run("a program works with a newer schema that names it, and refuses one that does not", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
-		_, err := c.outside.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		newest := versions[steps]
+		exec := func(statement string, arguments ...any) {
+			t.Helper()
+			_, err := c.outside.Exec(t.Context(), statement, arguments...)
+			require.NoError(t, err)
+		}
+		exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		for _, oldest := range []int64{53, newest} {
+			exec("UPDATE schema_compatibility SET oldest_program = $1", oldest)
+			require.NoError(t, c.CheckSchema(t.Context()))
+		}
+		exec("UPDATE schema_compatibility SET oldest_program = 998")
+		schema, ok := errors.AsType[*db.SchemaError](c.CheckSchema(t.Context()))
+		require.True(t, ok)
+		require.Equal(t, db.SchemaError{Have: 999, Want: newest, Oldest: 998}, *schema)
+		require.ErrorContains(t, schema, "run a newer program")
+		exec("DROP TABLE schema_compatibility")
+		schema, ok = errors.AsType[*db.SchemaError](c.CheckSchema(t.Context()))
+		require.True(t, ok)
+		require.Equal(t, db.SchemaError{Have: 999, Want: newest}, *schema)
+		require.ErrorContains(t, schema, "newer")
+	})
+
+	t.Run("an older program leaves a newer schema and its privileges as they are", func(t *testing.T) {
+		t.Parallel()
+		database := dbtest.New(t)
+		owner, err := pgx.Connect(t.Context(), database.OwnerURL)
 		require.NoError(t, err)
-		err = c.CheckSchema(t.Context())
-		schema, ok := errors.AsType[*db.SchemaError](err)
-		require.True(t, ok, "%v", err)
-		require.Equal(t, int64(999), schema.Have)
-		require.ErrorContains(t, err, "newer")
+		defer owner.Close(context.Background())
+		_, err = owner.Exec(t.Context(), "CREATE TABLE sealed (); INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		require.NoError(t, err)
+		require.NoError(t, db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}.Up(t.Context()))
+		var granted bool
+		require.NoError(t, owner.QueryRow(t.Context(), "SELECT has_table_privilege($1, 'sealed', 'DELETE')", postgres.AppRole).Scan(&granted))
+		require.False(t, granted)
 	})
 
 	t.Run("it says when the database does not answer", func(t *testing.T) {

@@ -10,7 +10,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON unit_entries FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON unit_operations FROM {{role}};
 
 -- The schema's version is read at the start, and written by migrations only.
-REVOKE INSERT, UPDATE, DELETE ON goose_db_version FROM {{role}};
+REVOKE INSERT, UPDATE, DELETE ON goose_db_version, schema_compatibility FROM {{role}};
 
 -- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
 REVOKE INSERT, DELETE ON unit_lane FROM {{role}};

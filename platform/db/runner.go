@@ -133,6 +133,9 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 		r.attempts++
 		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
 		verdict := a.judge(ctx, err)
+		if planOutdated(verdict.err) {
+			d.forgetPlans()
+		}
 		inDoubt = inDoubt || verdict.kind == ambiguous || verdict.taken
 		if verdict.kind == ambiguous {
 			r.ambiguities++

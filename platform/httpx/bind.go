@@ -90,7 +90,7 @@ func mustBeScalar(in reflect.Type, m member) {
 		s = s.elem
 	}
 	switch s.kind {
-	case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindString:
+	case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindDate, kindString:
 		return
 	case kindJSON:
 		if reflect.PointerTo(s.typ).Implements(readsText) {
@@ -201,6 +201,8 @@ func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 		v.Set(list)
 	case len(values) > 1:
 		r.fail("duplicate", wordsTwice)
+	case m.from == "header" && values[0] == "": // a key or a condition that was lost on its way
+		r.fail("required", wordsEmpty)
 	default:
 		r.word(values[0], m.shape, v)
 	}
@@ -237,6 +239,8 @@ func (r *reading) word(text string, s *shape, v reflect.Value) {
 		r.uuid(text, v)
 	case kindInstant:
 		r.instant(text, v)
+	case kindDate:
+		r.date(text, v)
 	default:
 		r.told(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 	}

@@ -29,7 +29,7 @@ func columnsOf(row reflect.Type) []column {
 			continue
 		}
 		switch s.kind {
-		case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindString, kindJSON:
+		case kindBool, kindInt, kindUint, kindFloat, kindText, kindUUID, kindInstant, kindDate, kindString, kindJSON:
 			all = append(all, column{m.name, m.index})
 		default:
 			panic(fmt.Sprintf("httpx: %s.%s is not a single value, and cannot be a cell", row, m.goName))

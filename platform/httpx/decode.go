@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -30,6 +31,7 @@ const (
 	wordsChars   = "must be text without NUL or broken characters"
 	wordsUUID    = "must be a UUID"
 	wordsInstant = "must be an instant as in RFC 3339, such as 2026-01-31T14:00:00Z"
+	wordsDate    = string(calendar.ErrDate)
 	wordsObject  = "must be an object"
 	wordsList    = "must be a list"
 	wordsNull    = "must not be null"
@@ -163,7 +165,7 @@ func (r *reading) zero(m *member, v reflect.Value) {
 		if m.required {
 			r.fail("required", wordsEmpty)
 		}
-	case kindList, kindMap, kindJSON, kindString, kindInstant:
+	case kindList, kindMap, kindJSON, kindString, kindInstant, kindDate:
 		if m.required {
 			r.fail("required", wordsEmpty)
 		}
@@ -200,12 +202,20 @@ func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 		if text, ok := r.text(raw, wordsInstant); ok {
 			r.instant(text, v)
 		}
+	case kindDate:
+		if text, ok := r.text(raw, wordsDate); ok {
+			r.date(text, v)
+		}
 	case kindString:
 		if text, ok := r.text(raw, wordsText); ok {
 			r.told(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 		}
 	case kindJSON:
+		before := len(r.wrong)
 		r.told(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw))
+		if len(r.wrong) == before {
+			r.ranges(v)
+		}
 	case kindStruct:
 		r.object(raw, s, v)
 	case kindPointer:
@@ -231,8 +241,8 @@ func (r *reading) null(s *shape, v reflect.Value) bool {
 		return false // knows itself what null means
 	case kindPatch:
 		r.told(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
-	case kindPointer:
-		v.SetZero()
+	case kindPointer, kindDate:
+		v.SetZero() // the zero date is no date
 	default:
 		r.fail("null", wordsNull)
 	}

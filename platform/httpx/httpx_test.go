@@ -142,8 +142,11 @@ func TestDecode(t *testing.T) {
 		wrong []string
 	}{
 		"it refuses a fraction by name":                    {`{"units": 1.5}`, []string{"units type"}},
-		"it refuses a whole number written as a fraction":  {`{"units": 1.0}`, []string{"units type"}},
-		"it refuses an exponent":                           {`{"units": 1e2}`, []string{"units type"}},
+		"it takes an integer written with a zero fraction": {`{"units": 1.0}`, nil},
+		"it takes an integer written with an exponent":     {`{"units": 1.5e1, "small": -1.20E+2, "count": 700e-2}`, nil},
+		"it refuses a fraction with an exponent":           {`{"units": 15e-1}`, []string{"units type"}},
+		"it refuses an integer with a huge exponent":       {`{"units": 1e999999999999999999999}`, []string{"units range"}},
+		"it refuses a fraction with a tiny exponent":       {`{"units": 1e-99999999999999999999}`, []string{"units type"}},
 		"it refuses text for a number":                     {`{"units": "5"}`, []string{"units type"}},
 		"it refuses a number beyond int":                   {`{"units": 9223372036854775808}`, []string{"units range"}},
 		"it refuses a number beyond a small int":           {`{"units": 1, "small": 128}`, []string{"small range"}},
@@ -162,7 +165,13 @@ func TestDecode(t *testing.T) {
 		"it refuses what is no list":                       {`{"units": 1, "lines": {}}`, []string{"lines type"}},
 		"it refuses what is no object":                     {`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"}},
 		"it refuses a date that is not there":              {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
-		"it refuses a date in a patch":                     {`{"units": 1, "day": 5}`, []string{"day format"}},
+		"it refuses a date in a patch":                     {`{"units": 1, "day": 5}`, []string{"day type"}},
+		"it refuses a date before the range":               {`{"units": 1, "from": "1899-12-31", "day": "0001-01-01"}`, []string{"from range", "day range"}},
+		"it refuses a date after the range":                {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
+		"it takes the first and the last date":             {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
+		"it refuses an instant before the range":           {`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"}},
+		"it refuses an instant after the range":            {`{"units": 1, "at": "2199-12-31T23:59:59-00:01"}`, []string{"at range"}},
+		"it takes the first instant":                       {`{"units": 1, "at": "1900-01-01T00:00:00Z"}`, nil},
 		"it refuses a wrong type in a patch":               {`{"units": 1, "sum": "5", "memo": 5}`, []string{"sum type", "memo type"}},
 		"it checks a zero that a patch gives":              {`{"units": 1, "sum": 0}`, []string{"sum min"}},
 		"it checks rules in a patch":                       {`{"units": 1, "memo": "123456"}`, []string{"memo max"}},
@@ -172,8 +181,8 @@ func TestDecode(t *testing.T) {
 		"it refuses the UUID of zeros":                     {`{"units": 1, "patientId": "00000000-0000-0000-0000-000000000000"}`, []string{"patientId format"}},
 		"it refuses an instant without zone":               {`{"units": 1, "at": "2026-01-31T14:00:00"}`, []string{"at format"}},
 		"it refuses an offset of a day":                    {`{"units": 1, "at": "2026-01-31T14:00:00+24:00"}`, []string{"at format"}},
-		"it refuses an instant after all years":            {`{"units": 1, "at": "9999-12-31T23:59:59-01:00"}`, []string{"at format"}},
-		"it refuses an instant before all years":           {`{"units": 1, "at": "0000-01-01T00:00:00+01:00"}`, []string{"at format"}},
+		"it refuses an instant after all years":            {`{"units": 1, "at": "9999-12-31T23:59:59-01:00"}`, []string{"at range"}},
+		"it refuses an instant before all years":           {`{"units": 1, "at": "0000-01-01T00:00:00+01:00"}`, []string{"at range"}},
 		"it refuses a NUL character":                       {`{"units": 1, "memo": "a\u0000"}`, []string{"memo characters"}},
 		"it refuses half of a surrogate pair":              {`{"units": 1, "memo": "\ud800x", "name": "\udc00"}`, []string{"memo characters", "name characters"}},
 		"it refuses control characters in a line of text":  {`{"units": 1, "name": "a\nb"}`, []string{"name text"}},
@@ -361,6 +370,24 @@ func TestParameters(t *testing.T) {
 		_, err = serve(t, endpoint, request(http.MethodGet, "/things/1?a=%zz", ""))
 		require.ErrorIs(t, err, httpx.ErrMalformed)
 	})
+	t.Run("it refuses an empty header", func(t *testing.T) {
+		t.Parallel()
+		r := request(http.MethodGet, "/things/"+someID, "")
+		r.Header.Set("Idempotency-Key", "")
+		_, wrong := bind[search](t, r)
+		require.Equal(t, []string{"Idempotency-Key required"}, wrong)
+	})
+	t.Run("it refuses a date or an instant out of range", func(t *testing.T) {
+		t.Parallel()
+		_, wrong := get(t, "/things/"+someID+"?on=0001-01-01&since=9999-12-31T00:00:00Z")
+		require.ElementsMatch(t, []string{"on range", "since range"}, wrong)
+	})
+	t.Run("it takes an integer written with a zero fraction, as in a body", func(t *testing.T) {
+		t.Parallel()
+		got, wrong := get(t, "/things/"+someID+"?limit=7.0")
+		require.Empty(t, wrong)
+		require.Equal(t, 7, got.Size())
+	})
 	t.Run("it refuses a header given twice or too long", func(t *testing.T) {
 		t.Parallel()
 		r := request(http.MethodGet, "/things/"+someID, "")
@@ -541,17 +568,37 @@ func handle[In any]() {
 	httpx.Handle(http.StatusOK, func(context.Context, In) (httpx.None, error) { return httpx.None{}, nil })
 }
 
-func TestTheFirstDateOfAllIsADate(t *testing.T) {
+func TestNullIsNoDateWhereOneIsRequired(t *testing.T) {
 	t.Parallel()
 	type in struct {
 		From  calendar.Date `json:"from" validate:"required"`
 		Until calendar.Date `json:"until" validate:"required,gtefield=From"`
 	}
-	got, wrong := read[in](t, `{"from": "0001-01-01", "until": "0001-01-01"}`) // its midnight is the zero time of Go
-	require.Empty(t, wrong)
-	require.Equal(t, "0001-01-01", got.From.String())
-	_, wrong = read[in](t, `{"from": "0001-01-02", "until": "0001-01-01"}`)
-	require.Equal(t, []string{"until gtefield"}, wrong)
-	_, wrong = read[in](t, `{"from": null, "until": "0001-01-01"}`)
+	_, wrong := read[in](t, `{"from": null, "until": "2026-01-01"}`)
 	require.Equal(t, []string{"from required"}, wrong)
+}
+
+// ownDate reads itself, dates within it included.
+type ownDate struct{ On calendar.Date }
+
+func (d *ownDate) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &d.On) }
+
+func TestTheRangeHoldsForDatesWithinTypesThatReadThemselves(t *testing.T) {
+	t.Parallel()
+	type in struct {
+		Own  ownDate   `json:"own"`
+		List []ownDate `json:"list"`
+	}
+	_, wrong := read[in](t, `{"own": "0001-01-01", "list": ["2026-01-01", "9999-12-31"]}`)
+	require.Equal(t, []string{"own.on range", "list[1].on range"}, wrong)
+}
+
+func TestABooleanFilterHasThreeStates(t *testing.T) {
+	t.Parallel()
+	type two struct {
+		Open bool `query:"open"`
+	}
+	require.Panics(t, func() {
+		httpx.Handle(http.StatusOK, func(context.Context, two) (httpx.None, error) { return httpx.None{}, nil })
+	})
 }

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
 )
 
 func isNumber(raw []byte) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
@@ -23,6 +27,9 @@ func wordsOf(k kind) string {
 // number reads the text of a number, as JSON writes it.
 func (r *reading) number(text string, s *shape, v reflect.Value) {
 	var err error
+	if s.kind != kindFloat {
+		text = wholeNumber(text)
+	}
 	bits := s.typ.Bits()
 	switch s.kind {
 	case kindInt:
@@ -63,6 +70,33 @@ func isWhole(text string) bool {
 	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
+// decimal is a number as JSON writes it: sign and digits, decimals, exponent.
+var decimal = regexp.MustCompile(`^(-?[0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$`)
+
+// wholeNumber writes a number without decimals and exponent where it is whole: 1.0 and
+// 1e2 are integers, as JSON Schema has it. Any other text is returned as it is. A number
+// too large for any integer stays too large: it gets as many zeros as that takes.
+func wholeNumber(text string) string {
+	const tooLong = 20 // digits; no integer of 64 bits has more than 19
+	parts := decimal.FindStringSubmatch(text)
+	if parts == nil || parts[2] == "" && parts[3] == "" {
+		return text
+	}
+	digits := strings.TrimRight(parts[1]+parts[2], "0")
+	if digits == "" || digits == "-" {
+		return "0"
+	}
+	shift := float64(len(parts[1]) - len(digits)) // where the point stands after the last digit
+	if parts[3] != "" {
+		exponent, _ := strconv.ParseFloat(parts[3], 64) // infinite where it is very large
+		shift += exponent
+	}
+	if shift < 0 {
+		return text
+	}
+	return digits + strings.Repeat("0", int(min(shift, tooLong)))
+}
+
 const uuidLength = 36
 
 // uuid takes the canonical form only. The nil UUID is no id: programs take it for
@@ -76,19 +110,57 @@ func (r *reading) uuid(text string, v reflect.Value) {
 	*v.Addr().Interface().(*uuid.UUID) = id
 }
 
-// instant takes what can be written again, here and in UTC. Go reads offsets of a day and
-// more, and years in UTC past 9999, but does not write them.
+// instant takes what can be written again, here and in UTC, and lies in the range.
+// Go reads offsets of a day and more, but does not write them.
 func (r *reading) instant(text string, v reflect.Value) {
 	var t time.Time
 	err := t.UnmarshalText([]byte(text))
-	for _, each := range []time.Time{t, t.UTC()} {
-		if err == nil {
-			_, err = each.MarshalText()
-		}
+	if err == nil && calendar.InstantInRange(t) {
+		_, err = t.MarshalText()
 	}
 	if err != nil {
 		r.fail("format", wordsInstant)
 		return
 	}
 	*v.Addr().Interface().(*time.Time) = t
+	r.ranges(v)
+}
+
+// date takes YYYY-MM-DD in the range.
+func (r *reading) date(text string, v reflect.Value) {
+	d, err := calendar.ParseDate(text)
+	if err != nil {
+		r.fail("format", wordsDate)
+		return
+	}
+	*v.Addr().Interface().(*calendar.Date) = d
+	r.ranges(v)
+}
+
+var wordsRange = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
+
+// ranges refuses the dates and instants in a value that are out of range. It is the one
+// check of every date and instant of every request: of those that [reading] reads, and of
+// those within types that read themselves.
+func (r *reading) ranges(v reflect.Value) {
+	switch {
+	case v.Type() == typeDate:
+		if d := v.Interface().(calendar.Date); !d.IsZero() && !d.InRange() {
+			r.fail("range", wordsRange)
+		}
+	case v.Type() == typeInstant:
+		if !calendar.InstantInRange(v.Interface().(time.Time)) {
+			r.fail("range", wordsRange)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				outer := r.enter(strings.ToLower(f.Name[:1]) + f.Name[1:])
+				r.ranges(v.Field(i))
+				r.leave(outer)
+			}
+		}
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		r.ranges(v.Elem())
+	}
 }

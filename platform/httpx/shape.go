@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
@@ -25,6 +26,7 @@ const (
 	kindText
 	kindUUID
 	kindInstant
+	kindDate
 	kindStruct
 	kindPointer
 	kindList
@@ -63,6 +65,7 @@ type member struct {
 var (
 	typeUUID    = reflect.TypeFor[uuid.UUID]()
 	typeInstant = reflect.TypeFor[time.Time]()
+	typeDate    = reflect.TypeFor[calendar.Date]()
 	typeRaw     = reflect.TypeFor[json.RawMessage]()
 	readsJSON   = reflect.TypeFor[json.Unmarshaler]()
 	readsText   = reflect.TypeFor[encoding.TextUnmarshaler]()
@@ -109,6 +112,8 @@ func kindOf(t reflect.Type) kind {
 		return kindUUID
 	case t == typeInstant:
 		return kindInstant
+	case t == typeDate:
+		return kindDate
 	case t == typeRaw:
 		return kindAny
 	case t.Implements(isPatch) && isPatchStruct(t):
@@ -172,6 +177,9 @@ func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 		m.whenZero, m.required = zeroRules(rules, m.shape.kind), isRequired(rules)
 		if m.shape.kind == kindPatch && rules != "" && rules != "-" && !strings.HasPrefix(rules, "omitempty") {
 			panic(fmt.Sprintf("httpx: the rules of %s.%s, a field of a merge patch, must begin with omitempty", t, f.Name))
+		}
+		if f.Type.Kind() == reflect.Bool && from == "query" {
+			panic(fmt.Sprintf("httpx: %s.%s must be a *bool: a filter is true, false or absent", t, f.Name))
 		}
 		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.shape.kind != kindPatch {
 			m.needs = "" // a field of an answer: see maskOf

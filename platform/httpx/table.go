@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"path"
 	"reflect"
-	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -35,7 +33,7 @@ func (q *TableQuery) table() *TableQuery { return q }
 
 // HandleTable adapts a function to an [Endpoint] that answers with a list, as JSON
 // or as CSV by RFC 4180: with the query's format=csv, or, where that does not say,
-// with an Accept that prefers text/csv to application/json.
+// with an Accept that prefers text/csv to application/json (RFC 9110, section 12.5.1).
 //
 // In embeds [TableQuery]. Row is a struct of single values: its JSON names are the
 // columns, and each cell holds what JSON would show, with nothing for null. A text
@@ -80,31 +78,14 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 	return e
 }
 
-// wantsCSV reports whether the request asks for a table.
+// wantsCSV reports whether the request asks for a table: by format or, without one, by an
+// Accept that prefers text/csv to application/json. Of equal weights JSON wins.
 func wantsCSV(r *http.Request) bool {
 	if format := r.URL.Query().Get("format"); format != "" {
 		return format == "csv"
 	}
-	csv, rest := 0.0, 0.0
-	for _, line := range r.Header.Values(echo.HeaderAccept) {
-		for each := range strings.SplitSeq(line, ",") {
-			media, parameters, err := mime.ParseMediaType(each)
-			if err != nil {
-				continue
-			}
-			weight := 1.0
-			if q, err := strconv.ParseFloat(parameters["q"], 64); err == nil {
-				weight = q
-			}
-			switch media {
-			case mediaCSV:
-				csv = max(csv, weight)
-			case echo.MIMEApplicationJSON, "application/*", "*/*":
-				rest = max(rest, weight)
-			}
-		}
-	}
-	return csv > 0 && csv >= rest
+	accepted := acceptOf(r.Header)
+	return accepted.quality("text", "csv") > accepted.quality("application", "json")
 }
 
 func sendTable(c echo.Context, columns []column, rows reflect.Value, next *string) error {

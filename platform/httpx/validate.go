@@ -77,15 +77,13 @@ func nameOf(f reflect.StructField) string {
 }
 
 // dateChecked shows rules a date as a time, which they can compare; no date is the
-// zero time. A date is its noon: the first midnight of all, 0001-01-01, is the zero
-// time of Go.
+// zero time.
 func dateChecked(v reflect.Value) any {
 	d := v.Interface().(calendar.Date)
 	if d.IsZero() {
 		return time.Time{}
 	}
-	const noon = 12 * time.Hour
-	return d.Time().Add(noon)
+	return d.Time()
 }
 
 // patchChecked shows rules the value of a merge patch, or nothing. A pointer to

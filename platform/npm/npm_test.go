@@ -150,7 +150,10 @@ func TestProxiesAreUsed(t *testing.T) {
 	r := &registry{}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		through.Add(1)
-		require.Equal(t, "registry.example.org", q.URL.Host)
+		if q.URL.Host != "registry.example.org" {
+			http.Error(w, "another host", http.StatusBadGateway)
+			return
+		}
 		r.ServeHTTP(w, q)
 	}))
 	defer proxy.Close()

@@ -19,7 +19,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/npm"
@@ -120,15 +119,17 @@ func TestBinariesAreFetchedOnceByManyProgramsAtOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data", "binaries")
 	logger, said := test.NewNullLogger()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "fetch-interrupted"), 0o755))
+	const programs = 5
 	var fetchers sync.WaitGroup
-	for range 5 {
-		fetchers.Go(func() {
-			bin, err := fetcher(dir, address, integrityOf(archive), logger).Fetch(t.Context())
-			assert.NoError(t, err)
-			assert.Equal(t, filepath.Join(dir, fetchedVersion, "bin"), bin)
-		})
+	bins, failed := make([]string, programs), make([]error, programs)
+	for i := range programs {
+		fetchers.Go(func() { bins[i], failed[i] = fetcher(dir, address, integrityOf(archive), logger).Fetch(t.Context()) })
 	}
 	fetchers.Wait()
+	require.NoError(t, errors.Join(failed...))
+	for _, bin := range bins {
+		require.Equal(t, filepath.Join(dir, fetchedVersion, "bin"), bin)
+	}
 	require.Equal(t, int64(1), downloads.Load())
 	found, err := finder{places: []string{filepath.Join(dir, "*", "bin")}}.find(t.Context(), "", 0)
 	require.NoError(t, err)

@@ -128,7 +128,11 @@ type Organization struct {
 	LateCancelHours  int    // before the start; whoever cancels later cancels late
 	NoShowConsumes   bool   // whether units stay used when the patient does not come
 	SessionEditHours int    // after the end, while a session can be changed
-	Pairs            map[Pair]bool
+
+	EarlyStartMinutes   int     // before the booked start, from when on an appointment can be started
+	ConfirmLengthFactor float64 // a session that is longer or shorter than booked by more must be confirmed
+
+	Pairs map[Pair]bool
 }
 
 // Together reports whether services with these codes, of different lanes, may

@@ -1629,11 +1629,33 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Notes that it has begun, now. Its units stay reserved until it is completed.
+         * @description Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a start back
+         * @description Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["reopenAppointment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1651,7 +1673,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.
+         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -2010,8 +2032,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to events
-         * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
+         * Listen to what happens
+         * @description Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.
          *
          *     For everybody who is signed in.
          */
@@ -2390,10 +2412,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment booked
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentBooked"];
         delete?: never;
@@ -2412,10 +2433,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment cancelled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentCancelled"];
         delete?: never;
@@ -2434,10 +2454,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment completed
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentCompleted"];
         delete?: never;
@@ -2456,10 +2475,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment no-show
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentNoShow"];
         delete?: never;
@@ -2478,12 +2496,32 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment reminder
          * @description An appointment that starts soon. It leaves the system, so it names nobody.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentReminder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.reopened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         *
+         *     The same is in the stream of `GET /events`.
+         */
+        post: operations["onAppointmentReopened"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2500,10 +2538,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment rescheduled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentRescheduled"];
         delete?: never;
@@ -2522,10 +2559,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Appointment started
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAppointmentStarted"];
         delete?: never;
@@ -2544,10 +2580,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Authorization balance
          * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onAuthorizationBalance"];
         delete?: never;
@@ -2566,10 +2601,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency reviewed
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyReviewed"];
         delete?: never;
@@ -2588,10 +2622,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency revoked
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyRevoked"];
         delete?: never;
@@ -2610,10 +2643,9 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Emergency taken
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     `GET /events` streams the same event.
+         *     The same is in the stream of `GET /events`.
          */
         post: operations["onEmergencyTaken"];
         delete?: never;
@@ -2833,6 +2865,15 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
+             * @description The last time that a start was taken back.
+             */
+            reopenedAt: string | null;
+            /** Format: uuid */
+            reopenedBy: string | null;
+            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            reopenReason: string | null;
+            /**
+             * Format: date-time
              * @description Or when it was found not to have taken place.
              */
             cancelledAt: string | null;
@@ -3006,6 +3047,21 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentReminder"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        AppointmentReopenedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "appointment.reopened";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
@@ -3665,6 +3721,7 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
+            /** @description Kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels. */
             reason?: string | null;
             /**
              * @description What becomes of bookings that the change would strand; not given: it is refused.
@@ -3704,6 +3761,8 @@ export interface components {
              */
             endTime?: string | null;
             narrative?: string | null;
+            /** @description Times that differ much from the booked ones are right. */
+            confirm?: boolean;
         };
         /** @description The effective configuration, secrets hidden. */
         Config: {
@@ -5189,6 +5248,10 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
+            /** @description An appointment can be started from this many minutes before its booked start on; 0 to 1440. */
+            earlyStartMinutes: number;
+            /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
+            confirmLengthFactor: number;
             /** @description Nobody comes in: no user, no key, no link. */
             disabled: boolean;
             /** @description Counts every change, starting with 1. */
@@ -5205,6 +5268,8 @@ export interface components {
             lateCancelHours?: number;
             noShowConsumes?: boolean;
             sessionEditHours?: number;
+            earlyStartMinutes?: number;
+            confirmLengthFactor?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -5849,6 +5914,9 @@ export interface components {
             units?: number | null;
             reason?: string | null;
         };
+        ReopenRequest: {
+            reason: string;
+        };
         /** @description The request was cancelled before it was answered. */
         RequestCancelledProblem: {
             type: string;
@@ -5877,6 +5945,7 @@ export interface components {
             units: number;
             consumedUnits: number;
             releasedUnits: number;
+            /** @description It holds units: some are left, and it has not expired. */
             open: boolean;
             /** Format: date */
             serviceDate: string;
@@ -6257,10 +6326,21 @@ export interface components {
             code: string;
             otherCode: string;
         };
+        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        ServicePairInput: {
+            code: string;
+            otherCode: string;
+        };
         /** @description All the pairs of an organization. */
         ServicePairs: {
             /** @description In the order of their codes. */
             pairs: components["schemas"]["ServicePair"][];
+            /** @description Counts every change, starting with 1. */
+            version: number;
+        };
+        /** @description ServicePairsChange replaces all the pairs of an organization. */
+        ServicePairsChange: {
+            pairs: components["schemas"]["ServicePairInput"][];
         };
         /** @description A session as clients see it. */
         Session: {
@@ -6357,6 +6437,38 @@ export interface components {
             unauthorizedUnits: number;
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
+        };
+        /** @description The session's times differ much from those that were booked. */
+        SessionUnconfirmedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-unconfirmed";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Other-date, other-length. */
+            differences: string[];
+            /** Format: date-time */
+            bookedStartTime: string;
+            /** Format: date-time */
+            bookedEndTime: string;
+            /**
+             * Format: date-time
+             * @description Of the session.
+             */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
         };
         /** @description A permission, and for which records it is held. */
         SetGrant: {
@@ -6537,6 +6649,63 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
         };
+        StartRequest: {
+            /**
+             * Format: date-time
+             * @description When it began; not in the future, and at most 24 hours ago.
+             */
+            startTime?: string | null;
+        };
+        /** @description It is too early to start the appointment. */
+        StartTooEarlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-early";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            startTime: string;
+            /** Format: date-time */
+            startableFrom: string;
+        };
+        /** @description The appointment is over, so it cannot be started now. */
+        StartTooLateProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "start-too-late";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /**
+             * Format: date-time
+             * @description The booked one.
+             */
+            endTime: string;
+        };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
             type: string;
@@ -6579,13 +6748,6 @@ export interface components {
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
-        };
-        /** @description The data of the first event of a stream. */
-        StreamOpening: {
-            /** @description The position after which the stream continues. */
-            id: number;
-            /** @enum {string} */
-            type: "ready" | "reset";
         };
         TakeRequest: {
             /** Format: uuid */
@@ -7144,8 +7306,25 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `start-too-early`: It is too early to start the appointment.
+         *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
         Conflict13: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["StartTooEarlyProblem"] | components["schemas"]["StartTooLateProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7161,7 +7340,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict14: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7177,7 +7356,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so nobody has missed it yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict15: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7192,7 +7371,7 @@ export interface components {
          *
          *     - `session-locked`: The session cannot be changed any more.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7207,7 +7386,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant is over.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7223,7 +7402,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict18: {
+        Conflict19: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8338,6 +8517,7 @@ export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
 export type AppointmentReminder = components['schemas']['AppointmentReminder'];
 export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
+export type AppointmentReopenedEvent = components['schemas']['AppointmentReopenedEvent'];
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
@@ -8535,6 +8715,7 @@ export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
+export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
@@ -8563,12 +8744,15 @@ export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFo
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
 export type ServicePair = components['schemas']['ServicePair'];
+export type ServicePairInput = components['schemas']['ServicePairInput'];
 export type ServicePairs = components['schemas']['ServicePairs'];
+export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SetGrant = components['schemas']['SetGrant'];
 export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
@@ -8583,9 +8767,11 @@ export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
+export type StartRequest = components['schemas']['StartRequest'];
+export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
+export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
-export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -8624,6 +8810,7 @@ export type ResponseConflict15 = components['responses']['Conflict15'];
 export type ResponseConflict16 = components['responses']['Conflict16'];
 export type ResponseConflict17 = components['responses']['Conflict17'];
 export type ResponseConflict18 = components['responses']['Conflict18'];
+export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
@@ -9901,6 +10088,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9919,13 +10108,16 @@ export interface operations {
     replaceServicePairs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ServicePairs"];
+                "application/json": components["schemas"]["ServicePairsChange"];
             };
         };
         responses: {
@@ -9934,6 +10126,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9943,6 +10137,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10178,7 +10373,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e6
+                 * @example 019caed9-4300-7000-8000-00000000025a
                  */
                 id: string;
             };
@@ -10709,7 +10904,10 @@ export interface operations {
     takeSecondFactor: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                "If-Match"?: string;
+            };
             path: {
                 /**
                  * @description The id.
@@ -10749,6 +10947,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
                 };
             };
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11450,7 +11649,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -11487,7 +11686,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d7
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -12341,7 +12540,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description Only those that hold units. */
+                /** @description True: only those that hold units at this moment; false: only the others. */
                 open?: boolean;
             };
             header?: {
@@ -12750,7 +12949,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d2.under-used
+                 * @example 019caed9-4300-7000-8000-000000000246.under-used
                  */
                 id: string;
             };
@@ -13017,13 +13216,17 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000059
+                 * @example 019caed9-4300-7000-8000-0000000000a0
                  */
                 id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartRequest"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -13046,6 +13249,57 @@ export interface operations {
             404: components["responses"]["NotFound19"];
             409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    reopenAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000a0
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReopenRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound19"];
+            409: components["responses"]["Conflict14"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13062,7 +13316,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000059
+                 * @example 019caed9-4300-7000-8000-0000000000a0
                  */
                 id: string;
             };
@@ -13095,6 +13349,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-unconfirmed`: The session's times differ much from those that were booked.
              */
             409: {
                 headers: {
@@ -13103,12 +13358,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
+            /**
+             * @description Unprocessable Entity.
+             *
+             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
+             *     - `validation-failed`: Some fields are not valid.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -13158,7 +13428,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict14"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13177,7 +13447,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000145
+                 * @example 019caed9-4300-7000-8000-0000000001b9
                  */
                 id: string;
             };
@@ -13208,7 +13478,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict15"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13233,7 +13503,7 @@ export interface operations {
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description Only those with units that no authorization covers. */
+                /** @description True: only those with units that no authorization covers; false: only the others. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -13276,7 +13546,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13318,7 +13588,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13348,7 +13618,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound20"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13368,7 +13638,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b9
+                 * @example 019caed9-4300-7000-8000-00000000012d
                  */
                 id: string;
             };
@@ -13561,7 +13831,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13603,7 +13873,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13659,7 +13929,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13699,7 +13969,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000176
+                 * @example 019caed9-4300-7000-8000-0000000001ea
                  */
                 id: string;
             };
@@ -13812,7 +14082,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ce
+                 * @example 019caed9-4300-7000-8000-000000000242
                  */
                 id: string;
             };
@@ -13908,7 +14178,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"];
+                    "text/event-stream": string;
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -14007,7 +14277,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14049,7 +14319,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14088,7 +14358,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14139,7 +14409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d5
+                 * @example 019caed9-4300-7000-8000-000000000249
                  */
                 id: string;
             };
@@ -14187,7 +14457,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
             };
@@ -14227,7 +14497,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d6
+                 * @example 019caed9-4300-7000-8000-00000000024a
                  */
                 id: string;
                 /**
@@ -14446,7 +14716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14486,7 +14756,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14511,7 +14781,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14529,7 +14799,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001d1
+                 * @example 019caed9-4300-7000-8000-000000000245
                  */
                 id: string;
             };
@@ -14558,7 +14828,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14703,7 +14973,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14725,7 +14995,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14747,7 +15017,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14769,7 +15039,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14791,7 +15061,29 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentReopened: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentReopenedEvent"];
+            };
+        };
+        responses: {
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14813,7 +15105,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14835,7 +15127,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14857,7 +15149,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14879,7 +15171,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14901,7 +15193,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14923,7 +15215,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Delivered. After any other status the delivery is retried. */
+            /** @description It has arrived. Anything else is tried again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;

@@ -1,0 +1,142 @@
+package app_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+)
+
+// withoutVersion are the changes that take no If-Match, and why.
+var withoutVersion = map[string]string{
+	"changeMyPassword":      "the password has no version: the present one is proof that it is still the same",
+	"beginMySecondFactor":   "the second factor has no version: password and code are proof",
+	"confirmMySecondFactor": "as above",
+	"renewMyRecoveryCodes":  "as above",
+	"turnMySecondFactorOff": "as above",
+	"endMySession":          "a sign-in has no version: it can only end",
+	"endUserSession":        "as above",
+	"revokeInvitation":      "an invitation has no version: it can only end",
+	"revokeApiKey":          "a key has no version: it can only end",
+	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
+	"unassignPatient":       "an assignment has no version: it is there or not",
+	"removeUserPatient":     "as above",
+}
+
+// versioned is one change of a record that has a version.
+type versioned struct {
+	by     caller
+	record string // where the record and its ETag are read
+	path   string // what is changed, where that is another address
+	body   body
+	tag    string // the ETag, where it is not that of the record: a list has none
+}
+
+// TestIfMatchHoldsForEveryChangeOfAVersionedRecord walks the PUT, PATCH and DELETE
+// operations of the contract. Each is refused for a version that the record does not have,
+// changes nothing then, and is carried out for the version that it has.
+func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
+	t.Parallel()
+	c, p := openWithProvider(t)
+	changes := c.versionedRecords(t, body{"issuer": p.Issuer, "clientId": "other", "clientSecret": "other"})
+	operations, _ := readOperations(t)
+	for _, op := range operations {
+		if !slices.Contains([]string{http.MethodPut, http.MethodPatch, http.MethodDelete}, op.method) {
+			continue
+		}
+		takes := slices.ContainsFunc(op.parameters, func(p parameter) bool { return p.name == "If-Match" })
+		if reason, excepted := withoutVersion[op.name]; excepted {
+			require.False(t, takes, "%s takes If-Match, so that it is no exception: %s", op.name, reason)
+			continue
+		}
+		require.True(t, takes, "%s must take If-Match, or be an exception with a reason", op.name)
+		t.Run(op.name, func(t *testing.T) {
+			make, ok := changes[op.name]
+			require.True(t, ok, "a new change needs a record here")
+			v := make(t)
+			if v.path == "" {
+				v.path = v.record
+			}
+			before := v.by.get(t, v.record).ok(t)
+			tag := cmp.Or(v.tag, before.header.Get("ETag"))
+			require.NotEmpty(t, tag)
+			v.by.with("If-Match", `"999999"`).send(t, op.method, v.path, v.body).refused(t, http.StatusPreconditionFailed, "stale-version")
+			require.JSONEq(t, string(before.raw), string(v.by.get(t, v.record).ok(t).raw))
+			v.by.with("If-Match", "").send(t, op.method, v.path, v.body).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			require.Less(t, v.by.with("If-Match", tag).send(t, op.method, v.path, v.body).status, 300)
+		})
+	}
+}
+
+func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t *testing.T) versioned {
+	t.Helper()
+	admin := c.admin()
+	made := func(path string, b body) string { return path + "/" + admin.post(t, path, b).created(t).String() }
+	at := func(record string, change body) func(*testing.T) versioned {
+		return func(*testing.T) versioned { return versioned{by: admin, record: record, body: change} }
+	}
+	who := made("/practitioners", body{"firstName": "Jordan", "lastName": "Lee"})
+	payer := made("/payers", body{"name": "State Medicaid"})
+	insurance := made("/insurances", body{"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1", "startsOn": "2020-01-01"})
+	webhook := made("/admin/webhooks", body{"url": "https://hooks.example.org/x"})
+	authorization := c.authorize(t, 20)
+	appointment := c.book(t, c.booking(authorization, c.employ(t), c.hour(t, -2, "09:00"), hour))
+	done := admin.post(t, appointment+"/complete", body{}).ok(t)
+	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
+	user := c.userWith(t, admin, rbac.Biller)
+	organization := "/organizations/" + c.own.id.String()
+	setOf := func(t *testing.T, role rbac.Role, change body) versioned {
+		t.Helper()
+		tag := fmt.Sprintf(`"%v"`, admin.set(t, role)["version"])
+		return versioned{by: admin, record: "/permission-sets", path: "/permission-sets/" + string(role), body: change, tag: tag}
+	}
+	return map[string]func(t *testing.T) versioned{
+		"changeOrganization":  at(organization, body{"lateCancelHours": 12}),
+		"changePatient":       at("/patients/"+c.own.patient.String(), body{"lastName": "Changed"}),
+		"changePractitioner":  at(who, body{"lastName": "Changed"}),
+		"changePayer":         at(payer, body{"name": "Changed"}),
+		"changeInsurance":     at(insurance, body{"memberNumber": "M-2"}),
+		"changeServiceCode":   at("/service-codes/"+c.own.serviceCode.String(), body{"description": "changed"}),
+		"replaceServicePairs": at("/service-pairs", body{"pairs": []any{}}),
+		"changeUser":          at(user, body{"name": "Changed"}),
+		"setSignInPolicy":     at("/sign-in-policy", body{"secondFactorRequired": false}),
+		"changeAuthorization": at(authorization, body{"notes": "changed"}),
+		"changeAppointment":   at(appointment, body{"notes": "changed"}),
+		"changeSession":       at(session, body{"narrative": "changed"}),
+		"changeWebhook":       at(webhook, body{"active": false}),
+		"setAvailability": at(who+"/availability", body{
+			"weekly": []any{}, "exceptions": []any{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
+		}),
+		"deleteWebhook":       at(made("/admin/webhooks", body{"url": "https://hooks.example.org/y"}), nil),
+		"deleteAuthorization": at(c.authorize(t, 5), nil),
+		"setUserRoles": func(*testing.T) versioned {
+			return versioned{by: admin, record: user, path: user + "/roles", body: body{"roles": []string{"BILLER", "SCHEDULER"}}}
+		},
+		"switchOrganization": func(*testing.T) versioned {
+			other := "/organizations/" + c.other.id.String()
+			return versioned{by: c.as(c.own.tokens[rbac.SuperAdmin]), record: other, path: other + "/disabled", body: body{"disabled": true}}
+		},
+		"takeSecondFactor": func(t *testing.T) versioned {
+			who := c.userWith(t, admin, rbac.Technician)
+			c.enrol(t, c.as(c.own.tokens[rbac.Technician]))
+			return versioned{by: admin, record: who, path: who + "/second-factor"}
+		},
+		"setIdentityProvider": func(t *testing.T) versioned {
+			admin.send(t, http.MethodPut, provider, settings).ok(t)
+			return versioned{by: admin, record: provider, body: settings}
+		},
+		"removeIdentityProvider": func(t *testing.T) versioned {
+			admin.send(t, http.MethodPut, provider, settings).ok(t)
+			return versioned{by: admin, record: provider}
+		},
+		"changePermissionSet": func(t *testing.T) versioned {
+			return setOf(t, rbac.Biller, without(admin.set(t, rbac.Biller), "patient:read"))
+		},
+		"restorePermissionSet": func(t *testing.T) versioned { return setOf(t, rbac.Biller, nil) },
+	}
+}

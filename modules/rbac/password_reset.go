@@ -1,0 +1,205 @@
+package rbac
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// The refusals of password resets.
+var (
+	// ErrPasswordResetNotFound is the same for tokens that are unknown, used, replaced or
+	// expired, and for those whose user or creator may no longer do this.
+	ErrPasswordResetNotFound = fault.Define(fault.NotFound, "password-reset-not-found", "This link is invalid or has expired.").
+					Advising("Tell the person to ask an administrator for another link.")
+	// ErrOwnPassword: one's own password is changed with the current one.
+	ErrOwnPassword = fault.Define(fault.Forbidden, "own-password", "Change your own password with your current one. If you have forgotten it, ask another administrator.").
+			Advising("Lead to where the person changes it: `PUT /auth/password`.")
+)
+
+// PasswordReset is a way to set a new password, once.
+type PasswordReset struct {
+	Token     string // 256 random bits, of which only the hash is stored
+	Link      string // to the frontend, with the token in the fragment; empty where no frontend is configured
+	ExpiresAt time.Time
+}
+
+// CreatePasswordReset makes a reset for a user, in place of an earlier one, and ends all
+// of the user's sign-ins. Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user who may do
+// more than the caller, [ErrOwnPassword], [identity.ErrPeopleOnly].
+func (s *Service) CreatePasswordReset(ctx context.Context, user uuid.UUID) (PasswordReset, error) {
+	caller, err := person(ctx)
+	if err != nil {
+		return PasswordReset{}, err
+	}
+	const action = "password-reset.create"
+	// Without [db.ProvenBy]: it can be sent again after an unknown outcome.
+	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (PasswordReset, error) {
+		u, err := s.userInPower(ctx, user)
+		if err != nil {
+			return PasswordReset{}, err
+		}
+		if u.ID == caller.UserID {
+			return PasswordReset{}, ErrOwnPassword
+		}
+		made, err := s.newPasswordReset(ctx, u, &caller.UserID)
+		if err != nil {
+			return PasswordReset{}, err
+		}
+		if _, err := s.revoke(ctx, u.OrganizationID, u.ID); err != nil {
+			return PasswordReset{}, err
+		}
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", u.ID, s.now()
+		return made, s.audit.Record(ctx, []trail.Event{e})
+	})
+}
+
+// newPasswordReset enters a reset for a user in the transaction of the context, made by an
+// administrator, or by the user (nil) where the token goes to their own mailbox.
+func (s *Service) newPasswordReset(ctx context.Context, u User, by *uuid.UUID) (PasswordReset, error) {
+	const bytes = 32
+	secret := make([]byte, bytes)
+	_, _ = rand.Read(secret) // never fails: see crypto/rand
+	now := s.now()
+	made := PasswordReset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(s.passwordResets)}
+	if s.frontendURL != "" {
+		made.Link = s.frontendURL + "#password-reset=" + url.QueryEscape(made.Token)
+	}
+	return made, savePasswordReset(ctx, passwordReset{u.OrganizationID, u.ID, hashOfToken(made.Token), by, now, made.ExpiresAt})
+}
+
+// ResetPassword sets a new password for the user of a reset, and ends all of their
+// sign-ins. It needs no caller: the token is what allows it, once. Errors:
+// [ErrPasswordResetNotFound], [fault.ErrInvalid] for the password, [ErrSignInBusy].
+func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
+	tokenHash := hashOfToken(token)
+	u, err := db.Snapshot(ctx, s.database, "password-reset.find", func(ctx context.Context) (User, error) {
+		return s.userOfReset(ctx, tokenHash)
+	}, db.AllOrganizations())
+	if err != nil {
+		return err
+	}
+	if wrong := checkPassword(password, u.Email); len(wrong) > 0 {
+		return fault.InvalidFields(wrong...)
+	}
+	hash, err := s.hashFor(ctx, u.Email, password)
+	if err != nil {
+		return err
+	}
+	ctx = byThemselves(ctx, u)
+	// Without [db.ProvenBy]: after an unknown outcome the user signs in, or asks again.
+	_, err = db.Serializable(ctx, s.database, "password-reset.use", func(ctx context.Context) (struct{}, error) {
+		u, err := s.userOfReset(ctx, tokenHash)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.replacePassword(ctx, u, hash, "password-reset.use")
+	})
+	return err
+}
+
+// userOfReset returns the user whose password the token may set at this moment: its
+// creator must still be allowed to create it, since a former administrator may have it.
+func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (User, error) {
+	found, err := passwordResetWith(ctx, tokenHash, s.now())
+	if err != nil {
+		return User{}, err
+	}
+	inside := identity.With(ctx, identity.System(found.OrganizationID))
+	u, err := userOf(inside, found.UserID)
+	if err == nil && found.CreatedBy != nil {
+		u, err = s.userInPower(identity.With(ctx, identity.Caller{UserID: *found.CreatedBy, OrganizationID: found.OrganizationID}), u.ID)
+	}
+	refused := errors.Is(err, ErrUserNotFound) || errors.Is(err, ErrBeyondOwn) || errors.Is(err, identity.ErrForbidden) || errors.Is(err, identity.ErrUnauthenticated)
+	if refused || err == nil && u.out() != "" {
+		return User{}, ErrPasswordResetNotFound
+	}
+	return u, err
+}
+
+// replacePassword sets a user's password in the transaction of the context, voids their
+// reset, ends all of their sign-ins and records the action as done by the caller.
+func (s *Service) replacePassword(ctx context.Context, u User, hash, action string) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	if err := setPassword(ctx, u, hash, now); err != nil {
+		return err
+	}
+	if err := deletePasswordReset(ctx, u.OrganizationID, u.ID); err != nil {
+		return err
+	}
+	if _, err := s.revoke(ctx, u.OrganizationID, u.ID); err != nil {
+		return err
+	}
+	e := trail.By(caller)
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", u.ID, now
+	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+// SetPassword sets the password of the user with the e-mail address, for operators, and
+// ends all of the user's sign-ins. Where the address has accounts in several
+// organizations, the organization must be given. It needs no caller. Errors:
+// [ErrUserNotFound], [fault.ErrInvalid], [ErrSignInBusy].
+func (s *Service) SetPassword(ctx context.Context, email string, organization uuid.UUID, password string) (User, error) {
+	email = normalizeTypedEmail(email)
+	if wrong := checkEmail(email); len(wrong) > 0 {
+		return User{}, fault.InvalidFields(wrong...)
+	}
+	u, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (User, error) {
+		return oneUserWithEmail(ctx, email, organization)
+	}, db.AllOrganizations())
+	if err != nil {
+		return User{}, err
+	}
+	if wrong := checkPassword(password, email); len(wrong) > 0 {
+		return User{}, fault.InvalidFields(wrong...)
+	}
+	hash, err := s.hashFor(ctx, email, password)
+	if err != nil {
+		return User{}, err
+	}
+	ctx = identity.With(ctx, identity.System(u.OrganizationID))
+	_, err = db.Serializable(ctx, s.database, "user.reset-password", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.replacePassword(ctx, u, hash, "user.reset-password")
+	})
+	return u, err
+}
+
+// oneUserWithEmail returns the user with the address, in the organization unless it is
+// uuid.Nil.
+func oneUserWithEmail(ctx context.Context, email string, organization uuid.UUID) (User, error) {
+	users, err := usersWithEmail(ctx, email)
+	if err != nil {
+		return User{}, err
+	}
+	var matching []User
+	for _, u := range users {
+		if organization == uuid.Nil || u.OrganizationID == organization {
+			matching = append(matching, u)
+		}
+	}
+	switch len(matching) {
+	case 0:
+		return User{}, ErrUserNotFound
+	case 1:
+		return matching[0], nil
+	}
+	return User{}, fault.InvalidFields(fault.Field{
+		Field: "organization", Code: "required", Message: fmt.Sprintf("is required: the address has accounts in %d organizations", len(matching)),
+	})
+}
