@@ -92,7 +92,7 @@ func New(d Dependencies) (*App, error) {
 		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
-		UsualKey: d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
+		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
 		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
