@@ -53,7 +53,7 @@ export interface paths {
         head?: never;
         /**
          * Change an organization
-         * @description A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move.
+         * @description A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move. Where SCHEDULED appointments start on another date in it, `serviceDates` says what becomes of their service dates: with MOVE each gets its new date, decided like a booking, all of them or none; with KEEP they stay. Without it the answer is 409 and lists them.
          *
          *     Permission: `organization:change`.
          */
@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. Who has a second factor and gives no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
          */
         post: operations["signIn"];
         delete?: never;
@@ -490,6 +490,26 @@ export interface paths {
          */
         put: operations["changeMyPassword"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set a new password with a reset link
+         * @description For a user who has forgotten the password: `token` is the one of the link that an administrator has made. It is good once. All sign-ins of the user end. Then sign in; a second factor is asked for as before.
+         */
+        post: operations["resetPassword"];
         delete?: never;
         options?: never;
         head?: never;
@@ -678,6 +698,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/{id}/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a password reset link
+         * @description For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
+         *
+         *     Permission: `user:change`.
+         */
+        post: operations["createPasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a user's sessions
+         * @description Where the user is signed in, the newest first. The caller must hold every permission that the user holds.
+         *
+         *     Permission: `user:change`.
+         */
+        get: operations["listUserSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/sessions/{sessionId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a user's session
+         * @description Its access tokens are invalid from this moment on, and its refresh token too. The caller must hold every permission that the user holds.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["endUserSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/users": {
         parameters: {
             query?: never;
@@ -721,7 +807,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
+         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. The API keys for which a disabled user answers end, and the answer lists them as `apiKeys`; with `apiKeyOwnerId` they go on and that user answers for them, who must hold what the keys may do. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
          *
          *     Permission: `user:change`.
          */
@@ -738,7 +824,7 @@ export interface paths {
         get?: never;
         /**
          * Give a user roles, or take them away
-         * @description Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one.
+         * @description Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one. API keys of the user that may do more than the new roles end, or go to `apiKeyOwnerId`; `apiKeys` lists them.
          *
          *     Permission: `user:grant`.
          */
@@ -1009,7 +1095,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key
-         * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. The key is told in this answer and never again.
+         * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. It ends at `expiresAt`, after a year unless you say otherwise, and works only in `networks` where there are any. The key is told in this answer and never again.
          *
          *     Permission: `api-key:manage`.
          */
@@ -1099,7 +1185,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in with a code
-         * @description Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives.
+         * @description Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives. The first time that an existing account comes from the provider, its owner confirms it: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` where there is a second factor, signs in. For that the code is good for ten minutes. Another administrator can confirm it instead, at `POST /identity-provider/link-requests/{id}/confirm`; then the person signs in once more.
          */
         post: operations["exchangeSignInCode"];
         delete?: never;
@@ -1124,7 +1210,7 @@ export interface paths {
         get: operations["getIdentityProvider"];
         /**
          * Enter or change the identity provider
-         * @description The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown.
+         * @description The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown. Whoever runs the provider can sign in as anybody whom it recognizes, so this takes every permission that any enabled user or open invitation of the organization has. Another `issuer` or `clientId` ends all links and sign-ins that were made with the former one. Administrators are told by an `identity-provider.changed` event.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1132,11 +1218,99 @@ export interface paths {
         post?: never;
         /**
          * Remove the identity provider
-         * @description People sign in with e-mail and password from now on, if they have one.
+         * @description People sign in with e-mail and password from now on, if they have one. All links and sign-ins that were made with the provider end.
          *
          *     Permission: `identity-provider:manage`.
          */
         delete: operations["removeIdentityProvider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider/link-requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List link requests
+         * @description Existing accounts that have come from the identity provider for the first time, and that nobody has confirmed yet. A request can be confirmed for seven days. Before confirming, ask the account's owner whether they tried to sign in.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        get: operations["listLinkRequests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider/link-requests/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm a link request
+         * @description From now on the identity provider signs this account in. For an administrator who did not set up the provider, is not the owner of the account, and holds every permission that the account holds.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        post: operations["confirmLinkRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider/link-requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Decline a link request
+         * @description The request is removed. The next sign-in of the same person makes another one.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        delete: operations["declineLinkRequest"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/provider-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Unlink a user from the identity provider
+         * @description The identity provider does not sign this account in any more, and the sign-ins that it made end. The next time, the link must be confirmed again.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["unlinkUser"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1571,7 +1745,7 @@ export interface paths {
         };
         /**
          * List appointments
-         * @description Appointments in the order of their starts, of the days `from` to `to` (both included, in the organization's time zone), of a patient, a practitioner, a series, in certain states.
+         * @description Appointments in the order of their starts, on the days `from` to `to` (both included, in the organization's time zone; one that crosses midnight is on both of its days), of a patient, a practitioner, a series, in certain states.
          *
          *     Permission: `appointment:read`.
          */
@@ -1611,7 +1785,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those: each moves by as many days to the same time of day, all of them or none.
+         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those, all of them or none. Only what differs from this appointment's present values reaches the others: a new date moves each by as many days, a new time of day or length becomes that of all, and what is sent unchanged leaves appointments alone that were changed by themselves. The new times are held against the rule that a booking of a series is: a day whose clocks skip the time is refused (422).
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -1629,33 +1803,11 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.
+         * @description Notes that it has begun, now. Its units stay reserved until it is completed.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/appointments/{id}/reopen": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Take a start back
-         * @description Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.
-         *
-         *     Permission: `appointment:start`.
-         */
-        post: operations["reopenAppointment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1673,7 +1825,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
+         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started.
          *
          *     Permission: `appointment:complete`.
          */
@@ -1737,7 +1889,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description What really took place, in the order of the actual starts. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         * @description What really took place, in the order of the actual starts, on the days `from` to `to` (both included; a session that crosses midnight is on both of its days, and counts on its `serviceDate`). With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
          *
          *     Permission: `session:read`.
          */
@@ -1810,8 +1962,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Tell what a booking would come to
-         * @description The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. Nothing is written and nothing is held: somebody else may be faster.
+         * Preview a booking or a new time
+         * @description The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. With `appointmentId` it is the decision on changing that appointment to this time, staff and authorization, in which it does not stand in its own way. Nothing is written and nothing is held: somebody else may be faster.
          *
          *     Permission: `appointment:preview`.
          */
@@ -1833,7 +1985,7 @@ export interface paths {
         put?: never;
         /**
          * Move bookings to another authorization
-         * @description For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. The dates, the state, the units and the caps of the other authorization decide, and its payer's rounding makes the units; time and staff stay, and are not asked again. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.
+         * @description For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. Time and staff stay, and each appointment is decided like a new booking: by the dates, the state, the units and the caps of the other authorization, by its payer's rounding, and by the credentials, the state and the other appointments of those who take part. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -1903,7 +2055,7 @@ export interface paths {
         };
         /**
          * Find free times of a practitioner
-         * @description Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start whenever clocks show a multiple of `step` minutes since midnight, and may overlap each other. Nothing is held: somebody else may be faster.
+         * @description Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start on these days, whenever clocks show a multiple of `step` minutes since midnight, may end on the day after, and may overlap each other. With `appointmentId` they are times to which that appointment could move: it does not stand in its own way. Nothing is held: somebody else may be faster.
          *
          *     Permission: `availability:read`.
          */
@@ -2013,7 +2165,7 @@ export interface paths {
         };
         /**
          * Read a calendar by its link
-         * @description Appointments of the last four weeks and the year to come as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`.
+         * @description Appointments of the last four weeks and the year to come as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.
          */
         get: operations["readCalendar"];
         put?: never;
@@ -2032,8 +2184,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Listen to what happens
-         * @description Server-sent events of what changes in one's organization, in the order of their commits, as far as one may read what they are about. Each has an `id`; whoever comes back with `Last-Event-ID` gets everything after it, nothing twice. The stream begins with `ready`, which tells where it stands, or with `reset` where what was missed is no longer kept: then read afresh. It ends when the access token does. Types: `authorization.balance`.
+         * Listen to events
+         * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
          *
          *     For everybody who is signed in.
          */
@@ -2412,9 +2564,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment booked
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentBooked"];
         delete?: never;
@@ -2433,9 +2586,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment cancelled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCancelled"];
         delete?: never;
@@ -2454,9 +2608,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment completed
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCompleted"];
         delete?: never;
@@ -2475,9 +2630,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment no-show
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentNoShow"];
         delete?: never;
@@ -2496,32 +2652,12 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment reminder
          * @description An appointment that starts soon. It leaves the system, so it names nobody.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentReminder"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "appointment.reopened": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
-         *
-         *     The same is in the stream of `GET /events`.
-         */
-        post: operations["onAppointmentReopened"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2538,9 +2674,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment rescheduled
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentRescheduled"];
         delete?: never;
@@ -2559,9 +2696,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Appointment started
          * @description An appointment once something has changed it. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentStarted"];
         delete?: never;
@@ -2580,9 +2718,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Authorization balance
          * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onAuthorizationBalance"];
         delete?: never;
@@ -2601,9 +2740,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency reviewed
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyReviewed"];
         delete?: never;
@@ -2622,9 +2762,10 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency revoked
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyRevoked"];
         delete?: never;
@@ -2643,11 +2784,100 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
+         * Emergency taken
          * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
          *
-         *     The same is in the stream of `GET /events`.
+         *     `GET /events` streams the same event.
          */
         post: operations["onEmergencyTaken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "identity-provider.changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Identity-provider changed
+         * @description Says that the organization's identity provider was entered, changed or removed.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onIdentityProviderChanged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "identity-provider.link-requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Identity-provider link-requested
+         * @description Says what became of the link of an account to the identity provider.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onIdentityProviderLinkRequested"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "identity-provider.linked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Identity-provider linked
+         * @description Says what became of the link of an account to the identity provider.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onIdentityProviderLinked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "identity-provider.unlinked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Identity-provider unlinked
+         * @description Says what became of the link of an account to the identity provider.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onIdentityProviderUnlinked"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2865,15 +3095,6 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
-             * @description The last time that a start was taken back.
-             */
-            reopenedAt: string | null;
-            /** Format: uuid */
-            reopenedBy: string | null;
-            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
-            reopenReason: string | null;
-            /**
-             * Format: date-time
              * @description Or when it was found not to have taken place.
              */
             cancelledAt: string | null;
@@ -2996,7 +3217,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "appointment-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -3047,21 +3271,6 @@ export interface components {
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentReminder"];
-        };
-        /** @description One thing that has happened, as readers and webhooks see it. */
-        AppointmentReopenedEvent: {
-            /** @description In the organization's stream, from 1 on. */
-            id: number;
-            /** @constant */
-            type: "appointment.reopened";
-            /**
-             * Format: uuid
-             * @description What it happened to.
-             */
-            subjectId: string;
-            /** Format: date-time */
-            occurredAt: string;
-            data: components["schemas"]["AppointmentChange"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
@@ -3373,7 +3582,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "availability-practitioner-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -3721,7 +3933,6 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
-            /** @description Kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels. */
             reason?: string | null;
             /**
              * @description What becomes of bookings that the change would strand; not given: it is refused.
@@ -3740,6 +3951,33 @@ export interface components {
         };
         ChangeSetRequest: {
             permissions: components["schemas"]["SetGrantInput"][];
+        };
+        /** @description A user once they were changed. */
+        ChangedAccount: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            email: string;
+            name: string;
+            roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
+            /** @description Cannot sign in. */
+            disabled: boolean;
+            /**
+             * Format: uuid
+             * @description Null: no practitioner.
+             */
+            practitionerId: string | null;
+            /** @description A sign-in by password asks for a code. */
+            secondFactor: boolean;
+            /** @description Counts every change, starting with 1. */
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            /** @description That have ended by the change, or have another owner now. */
+            apiKeys: components["schemas"]["Key"][];
         };
         ChangedPassword: {
             /** @description In place of the one that was sent. */
@@ -3761,8 +3999,6 @@ export interface components {
              */
             endTime?: string | null;
             narrative?: string | null;
-            /** @description Times that differ much from the booked ones are right. */
-            confirm?: boolean;
         };
         /** @description The effective configuration, secrets hidden. */
         Config: {
@@ -3881,6 +4117,63 @@ export interface components {
             /** @description Any of these is enough. */
             required: string[];
         };
+        /** @description The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds. */
+        DatabaseBusyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-busy";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator. */
+        DatabaseFullProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-full";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon. */
+        DatabaseReadOnlyProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "database-read-only";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description The database does not answer at the moment. Nothing has been changed; try again soon. */
         DatabaseUnavailableProblem: {
             type: string;
@@ -3948,7 +4241,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description There is already a user with this e-mail address. */
+        /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: {
             type: string;
             title: string;
@@ -4214,6 +4507,9 @@ export interface components {
             code: string;
             /** @description RFC 7636, section 4.1. */
             verifier: string;
+            /** @description And SecondFactorCode confirm the first sign-in of an account with the identity provider. */
+            password?: string;
+            secondFactorCode?: string;
         };
         /** @description The report of an authorization that ends soon. */
         Expiring: {
@@ -4506,6 +4802,51 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        IdentityProviderChangedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "identity-provider.changed";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["ProviderChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        IdentityProviderLinkRequestedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "identity-provider.link-requested";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["ProviderLinkChange"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        IdentityProviderLinkedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "identity-provider.linked";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["ProviderLinkChange"];
+        };
         /** @description The identity provider does not answer. Try again soon. */
         IdentityProviderUnavailableProblem: {
             type: string;
@@ -4524,6 +4865,21 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        IdentityProviderUnlinkedEvent: {
+            /** @description In the organization's stream, from 1 on. */
+            id: number;
+            /** @constant */
+            type: "identity-provider.unlinked";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["ProviderLinkChange"];
         };
         /** @description What a change would mean for what is booked. */
         Impact: {
@@ -4783,13 +5139,20 @@ export interface components {
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
             permissions: string[];
+            /** @description In which it may be used, as CIDR; none: all. */
+            networks: string[];
+            /**
+             * Format: uuid
+             * @description The user who answers for it: it is refused while they are disabled.
+             */
+            ownedBy: string;
             /** Format: uuid */
             createdBy: string;
             /** Format: date-time */
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never.
+             * @description Null: never, in keys of former versions.
              */
             expiresAt: string | null;
             /**
@@ -4829,6 +5192,85 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
+        LinkConfirmationRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "link-confirmation-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description You cannot confirm this link. The owner of the account or another administrator can. */
+        LinkNeedsAnotherProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "link-needs-another";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description A link request as clients see it. */
+        LinkRequest: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description Whose account would be linked.
+             */
+            userId: string;
+            /** @description The provider's name for the person. */
+            subject: string;
+            /** Format: date-time */
+            requestedAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        /** @description Link request not found, or expired. */
+        LinkRequestNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "link-request-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One page of a list. */
+        LinkRequestPage: {
+            data: components["schemas"]["LinkRequest"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
         };
         /** @description The request cannot be understood. */
         MalformedRequestProblem: {
@@ -4871,6 +5313,27 @@ export interface components {
             /** @description Operations that used up all attempts. */
             failures: number;
             operations: components["schemas"]["OperationMetrics"][];
+        };
+        /** @description An appointment whose service date is another one in a new time zone. */
+        MisdatedBooking: {
+            /** Format: uuid */
+            appointmentId: string;
+            /** Format: date-time */
+            startTime: string;
+            /** Format: date-time */
+            endTime: string;
+            /**
+             * Format: date
+             * @description As it is booked.
+             */
+            serviceDate: string;
+            /**
+             * Format: date
+             * @description On which it starts in the new time zone.
+             */
+            newServiceDate: string;
+            /** @description Which it holds for the date. */
+            units: number;
         };
         MoveBookingsRequest: {
             /** Format: uuid */
@@ -4924,7 +5387,7 @@ export interface components {
             /** @description Each of them, in the order of their times. */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description A sign-in that goes on, as its user sees it. */
+        /** @description A session as its user sees it. */
         MySession: {
             /** Format: uuid */
             id: string;
@@ -4932,22 +5395,27 @@ export interface components {
             startedAt: string;
             /**
              * Format: date-time
-             * @description When it was refreshed last.
+             * @description Of the last refresh.
              */
             usedAt: string;
             /**
              * Format: date-time
-             * @description It ends then, unless it is refreshed before.
+             * @description When a refresh token that was used before was answered again last; null: never.
+             */
+            repeatedAt: string | null;
+            /**
+             * Format: date-time
+             * @description When it ends, unless it is refreshed before.
              */
             idleUntil: string;
             /**
              * Format: date-time
-             * @description It ends then, whatever is done.
+             * @description When it ends, however often it is refreshed.
              */
             endsAt: string;
-            /** @description Of the connection that it began by. */
+            /** @description The network address that it began from. */
             address: string;
-            /** @description The one that asks. */
+            /** @description The session of this request. */
             current: boolean;
         };
         MySessions: {
@@ -5000,13 +5468,20 @@ export interface components {
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
             permissions: string[];
+            /** @description In which it may be used, as CIDR; none: all. */
+            networks: string[];
+            /**
+             * Format: uuid
+             * @description The user who answers for it: it is refused while they are disabled.
+             */
+            ownedBy: string;
             /** Format: uuid */
             createdBy: string;
             /** Format: date-time */
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never.
+             * @description Null: never, in keys of former versions.
              */
             expiresAt: string | null;
             /**
@@ -5026,8 +5501,13 @@ export interface components {
         NewKeyRequest: {
             name: string;
             permissions: string[];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Is at most OMNI_API_KEY_MAX_LIFETIME from now; not given: OMNI_API_KEY_LIFETIME from now.
+             */
             expiresAt?: string | null;
+            /** @description Are those in which the key may be used: CIDR or single addresses, IPv4 or IPv6; none: all. */
+            networks?: string[];
         };
         /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
         NewOrganization: {
@@ -5108,7 +5588,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "no-identity-provider";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -5248,10 +5731,6 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
-            /** @description An appointment can be started from this many minutes before its booked start on; 0 to 1440. */
-            earlyStartMinutes: number;
-            /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
-            confirmLengthFactor: number;
             /** @description Nobody comes in: no user, no key, no link. */
             disabled: boolean;
             /** @description Counts every change, starting with 1. */
@@ -5265,11 +5744,14 @@ export interface components {
         OrganizationChange: {
             name?: string;
             timeZone?: string;
+            /**
+             * @description What becomes of the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them.
+             * @enum {string}
+             */
+            serviceDates?: "MOVE" | "KEEP";
             lateCancelHours?: number;
             noShowConsumes?: boolean;
             sessionEditHours?: number;
-            earlyStartMinutes?: number;
-            confirmLengthFactor?: number;
         };
         /** @description There is no such organization. */
         OrganizationNotFoundProblem: {
@@ -5293,9 +5775,36 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description You have accounts in several organizations. Choose one. */
+        OrganizationRequiredProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 401;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "organization-required";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Those whose account accepts the password. */
+            organizations: components["schemas"]["OrganizationToChoose"][];
+        };
         /** @description OrganizationSwitch disables an organization, or enables it. */
         OrganizationSwitch: {
             disabled: boolean;
+        };
+        /** @description An organization that a person can sign in to. */
+        OrganizationToChoose: {
+            /** Format: uuid */
+            id: string;
+            name: string;
         };
         /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
@@ -5357,6 +5866,25 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description Change your own password with your current one. If you have forgotten it, ask another administrator. */
+        OwnPasswordProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 403;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "own-password";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
         /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
         OwnSecondFactorProblem: {
             type: string;
@@ -5399,6 +5927,30 @@ export interface components {
         PasswordChange: {
             currentPassword: string;
             newPassword: string;
+        };
+        PasswordReset: {
+            /** @description And Link are secrets. They are null where the request is repeated with its Idempotency-Key, since they are stored nowhere: then create another link. */
+            token: string | null;
+            /** @description Null where `http.frontend_url` is not configured. */
+            link: string | null;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        /** @description This link is invalid or has expired. */
+        PasswordResetNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "password-reset-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Somebody who is, or was, in the organization's care. */
         Patient: {
@@ -5753,6 +6305,11 @@ export interface components {
             notes?: string | null;
             /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
             recurrenceRule?: string | null;
+            /**
+             * Format: uuid
+             * @description An appointment that would change to this; its patients and service cannot.
+             */
+            appointmentId?: string | null;
         };
         PreviewMoveRequest: {
             /** Format: uuid */
@@ -5802,6 +6359,53 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+        };
+        /** @description Says that the organization's identity provider was entered, changed or removed. */
+        ProviderChange: {
+            issuer: string;
+            clientId: string;
+            /**
+             * Format: uuid
+             * @description A user.
+             */
+            changedBy: string;
+            removed: boolean;
+            /** @description Links of accounts that ended. */
+            endedLinks: number;
+            /** @description Sign-ins that ended. */
+            endedSignIns: number;
+        };
+        /** @description Says what became of the link of an account to the identity provider. */
+        ProviderLinkChange: {
+            /**
+             * Format: uuid
+             * @description Whose account it is.
+             */
+            userId: string;
+            /**
+             * Format: uuid
+             * @description The user who confirmed or ended it; null: it waits to be confirmed.
+             */
+            changedBy: string | null;
+        };
+        /** @description This user's account is not linked to the identity provider. */
+        ProviderLinkNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "provider-link-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         ProviderRequest: {
             /** @description Its name for itself, to the letter: an https URL. */
@@ -5914,9 +6518,6 @@ export interface components {
             units?: number | null;
             reason?: string | null;
         };
-        ReopenRequest: {
-            reason: string;
-        };
         /** @description The request was cancelled before it was answered. */
         RequestCancelledProblem: {
             type: string;
@@ -5945,7 +6546,6 @@ export interface components {
             units: number;
             consumedUnits: number;
             releasedUnits: number;
-            /** @description It holds units: some are left, and it has not expired. */
             open: boolean;
             /** Format: date */
             serviceDate: string;
@@ -6065,6 +6665,11 @@ export interface components {
             /** Format: date */
             serviceDate?: string | null;
         };
+        ResetPasswordRequest: {
+            token: string;
+            /** @description The new one. */
+            password: string;
+        };
         /** @description RetriedAttempt counts attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
             /** @description Nothing where the connection broke. */
@@ -6095,6 +6700,11 @@ export interface components {
         /** @description RolesChange replaces all roles of a user. */
         RolesChange: {
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
+            /**
+             * Format: uuid
+             * @description Is the user who answers from now on for the API keys that this user may not answer for any more. Not given: those keys end.
+             */
+            apiKeyOwnerId?: string | null;
         };
         /** @description The payer's rule by which units were computed. */
         Rounding: {
@@ -6115,6 +6725,25 @@ export interface components {
             startsOn: string;
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+        };
+        /** @description The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon. */
+        SchemaMismatchProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 503;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "schema-mismatch";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What a user sees of their own second factor. */
         SecondFactor: {
@@ -6321,13 +6950,52 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
-        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
-        ServicePair: {
-            code: string;
-            otherCode: string;
+        /** @description Appointments start on another date in the new time zone. */
+        ServiceDatesChangeProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "service-dates-change";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description In the order of their times, at most 1000. */
+            bookings: components["schemas"]["MisdatedBooking"][];
+            /** @description How many there are. */
+            total: number;
+        };
+        /** @description Not every appointment can have its new service date, so none has. */
+        ServiceDatesRefusedProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "service-dates-refused";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Every one, also those that nothing stands against. */
+            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
-        ServicePairInput: {
+        ServicePair: {
             code: string;
             otherCode: string;
         };
@@ -6335,12 +7003,6 @@ export interface components {
         ServicePairs: {
             /** @description In the order of their codes. */
             pairs: components["schemas"]["ServicePair"][];
-            /** @description Counts every change, starting with 1. */
-            version: number;
-        };
-        /** @description ServicePairsChange replaces all the pairs of an organization. */
-        ServicePairsChange: {
-            pairs: components["schemas"]["ServicePairInput"][];
         };
         /** @description A session as clients see it. */
         Session: {
@@ -6438,38 +7100,6 @@ export interface components {
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
-        /** @description The session's times differ much from those that were booked. */
-        SessionUnconfirmedProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "session-unconfirmed";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description Other-date, other-length. */
-            differences: string[];
-            /** Format: date-time */
-            bookedStartTime: string;
-            /** Format: date-time */
-            bookedEndTime: string;
-            /**
-             * Format: date-time
-             * @description Of the session.
-             */
-            startTime: string;
-            /** Format: date-time */
-            endTime: string;
-        };
         /** @description A permission, and for which records it is held. */
         SetGrant: {
             permission: string;
@@ -6551,7 +7181,10 @@ export interface components {
             status: 401;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "sign-in-code";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -6594,7 +7227,7 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description You have no such sign-in, or not any more. */
+        /** @description Session not found, or it has ended. */
         SignInNotFoundProblem: {
             type: string;
             title: string;
@@ -6602,7 +7235,10 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "sign-in-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -6626,9 +7262,15 @@ export interface components {
         SignInPolicyChange: {
             secondFactorRequired: boolean;
         };
+        /** @description An attempt to sign in. */
         SignInRequest: {
             email: string;
             password: string;
+            /**
+             * Format: uuid
+             * @description Chooses one of several accounts of the address; see `organization-required`.
+             */
+            organizationId?: string | null;
             /** @description Of the second factor, where there is one. */
             code?: string;
         };
@@ -6648,63 +7290,6 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
-        };
-        StartRequest: {
-            /**
-             * Format: date-time
-             * @description When it began; not in the future, and at most 24 hours ago.
-             */
-            startTime?: string | null;
-        };
-        /** @description It is too early to start the appointment. */
-        StartTooEarlyProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "start-too-early";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /**
-             * Format: date-time
-             * @description The booked one.
-             */
-            startTime: string;
-            /** Format: date-time */
-            startableFrom: string;
-        };
-        /** @description The appointment is over, so it cannot be started now. */
-        StartTooLateProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "start-too-late";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /**
-             * Format: date-time
-             * @description The booked one.
-             */
-            endTime: string;
         };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
@@ -6748,6 +7333,13 @@ export interface components {
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
+        };
+        /** @description The data of the first event of a stream. */
+        StreamOpening: {
+            /** @description The position after which the stream continues. */
+            id: number;
+            /** @enum {string} */
+            type: "ready" | "reset";
         };
         TakeRequest: {
             /** Format: uuid */
@@ -6904,6 +7496,11 @@ export interface components {
             disabled?: boolean;
             /** Format: uuid */
             practitionerId?: string | null;
+            /**
+             * Format: uuid
+             * @description Is the user who answers from now on for the API keys that this user may not answer for any more. Not given: those keys end.
+             */
+            apiKeyOwnerId?: string | null;
         };
         /** @description The user is another patient already. */
         UserIsPatientProblem: {
@@ -6961,6 +7558,38 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description A sign-in that has not ended. */
+        UserSession: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            startedAt: string;
+            /**
+             * Format: date-time
+             * @description Of the last refresh.
+             */
+            usedAt: string;
+            /**
+             * Format: date-time
+             * @description When a refresh token that was used before was answered again last; null: never.
+             */
+            repeatedAt: string | null;
+            /**
+             * Format: date-time
+             * @description When it ends, unless it is refreshed before.
+             */
+            idleUntil: string;
+            /**
+             * Format: date-time
+             * @description When it ends, however often it is refreshed.
+             */
+            endsAt: string;
+            /** @description The network address that it began from. */
+            address: string;
+        };
+        UserSessions: {
+            data: components["schemas"]["UserSession"][];
         };
         /** @description The report of one authorization. Percentages are cut to one decimal, so that 100 means all; rates are rounded to one decimal, half up. Days are counted with the first and the last, and today counts as gone by. */
         Utilization: {
@@ -7233,7 +7862,8 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `medical-record-number-taken`: Another patient has this medical record number.
+         *     - `service-dates-change`: Appointments start on another date in the new time zone.
+         *     - `service-dates-refused`: Not every appointment can have its new service date, so none has.
          */
         Conflict: {
             headers: {
@@ -7242,7 +7872,22 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
+                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `addresses-not-configured`: It is not configured under which addresses people reach this program and its page.
+         */
+        Conflict10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
             };
         };
         /**
@@ -7252,7 +7897,7 @@ export interface components {
          *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
          *     - `reservation-closed`: The reservation holds no units any more.
          */
-        Conflict10: {
+        Conflict11: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7267,7 +7912,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
          */
-        Conflict11: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7292,23 +7937,6 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
          */
-        Conflict12: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `start-too-early`: It is too early to start the appointment.
-         *     - `start-too-late`: The appointment is over, so it cannot be started now.
-         */
         Conflict13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -7316,7 +7944,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["StartTooEarlyProblem"] | components["schemas"]["StartTooLateProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -7415,9 +8043,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `npi-taken`: Another practitioner has this NPI.
+         *     - `medical-record-number-taken`: Another patient has this medical record number.
          */
         Conflict2: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `npi-taken`: Another practitioner has this NPI.
+         */
+        Conflict3: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7432,7 +8075,7 @@ export interface components {
          *
          *     - `service-code-taken`: There is already a service code with this code.
          */
-        Conflict3: {
+        Conflict4: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7447,7 +8090,7 @@ export interface components {
          *
          *     - `second-factor-on`: You have a second factor already.
          */
-        Conflict4: {
+        Conflict5: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7462,7 +8105,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor was begun that could be confirmed, or more than 15 minutes ago.
          */
-        Conflict5: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7477,7 +8120,7 @@ export interface components {
          *
          *     - `last-administrator`: This is the last administrator of the organization.
          */
-        Conflict6: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7490,9 +8133,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: There is already a user with this e-mail address.
+         *     - `email-taken`: The organization already has a user with this e-mail address.
          */
-        Conflict7: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7508,21 +8151,6 @@ export interface components {
          *     - `user-is-patient`: The user is another patient already.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `addresses-not-configured`: It is not configured under which addresses people reach this program and its page.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request: name it in questions. */
@@ -7530,7 +8158,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
             };
         };
         /**
@@ -7554,12 +8182,48 @@ export interface components {
          * @description Forbidden.
          *
          *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         */
+        Forbidden11: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
          *     - `own-second-factor`: Your own second factor is turned off with your password and a code, or taken away by somebody else.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
-        Forbidden10: {
+        Forbidden12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7577,7 +8241,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission that this needs.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
-        Forbidden11: {
+        Forbidden13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7706,6 +8370,8 @@ export interface components {
          *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
+         *     - `own-password`: Change your own password with your current one. If you have forgotten it, ask another administrator.
+         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden9: {
@@ -7715,7 +8381,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -7754,9 +8420,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: There is no such user.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7771,7 +8453,7 @@ export interface components {
          *
          *     - `role-not-found`: There is no such role whose permissions could be changed.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7786,7 +8468,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7801,7 +8483,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7816,7 +8498,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: The patient is not one of this user's.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7831,7 +8513,7 @@ export interface components {
          *
          *     - `api-key-not-found`: There is no such API key.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7846,7 +8528,7 @@ export interface components {
          *
          *     - `no-identity-provider`: There is no identity provider here.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7859,23 +8541,8 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
-         */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `authorization-not-found`: There is no such authorization.
-         *     - `reservation-not-found`: There is no such reservation on this authorization.
+         *     - `link-request-not-found`: Link request not found, or expired.
+         *     - `no-identity-provider`: There is no identity provider here.
          */
         NotFound18: {
             headers: {
@@ -7884,13 +8551,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"] | components["schemas"]["ReservationNotFoundProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"] | components["schemas"]["NoIdentityProviderProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `appointment-not-found`: There is no such appointment.
+         *     - `link-request-not-found`: Link request not found, or expired.
          */
         NotFound19: {
             headers: {
@@ -7899,7 +8566,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
             };
         };
         /**
@@ -7920,9 +8587,71 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `session-not-found`: There is no such session.
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: There is no such user.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: There is no such authorization.
+         */
+        NotFound21: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: There is no such authorization.
+         *     - `reservation-not-found`: There is no such reservation on this authorization.
+         */
+        NotFound22: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AuthorizationNotFoundProblem"] | components["schemas"]["ReservationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `appointment-not-found`: There is no such appointment.
+         */
+        NotFound23: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `session-not-found`: There is no such session.
+         */
+        NotFound24: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7937,7 +8666,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound21: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7950,9 +8679,25 @@ export interface components {
         /**
          * @description Not Found.
          *
+         *     - `appointment-not-found`: There is no such appointment.
+         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
+         */
+        NotFound26: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound22: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7967,7 +8712,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound23: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7982,7 +8727,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound24: {
+        NotFound29: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -7990,37 +8735,6 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
-         */
-        NotFound25: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `emergency-grant-not-found`: There is no such emergency grant.
-         */
-        NotFound26: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotFoundProblem"];
             };
         };
         /**
@@ -8036,6 +8750,37 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["PractitionerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound30: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: There is no such emergency grant.
+         */
+        NotFound31: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotFoundProblem"];
             };
         };
         /**
@@ -8086,7 +8831,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: You have no such sign-in, or not any more.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          */
         NotFound7: {
             headers: {
@@ -8161,11 +8906,15 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8179,15 +8928,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
@@ -8201,17 +8953,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8225,17 +8981,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8248,17 +9008,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
@@ -8273,16 +9037,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["OutcomeUnknownProblem"] | components["schemas"]["QueueFullProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8295,15 +9062,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["IdentityProviderUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          */
@@ -8316,19 +9086,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"];
             };
         };
         /**
          * @description Service Unavailable.
          *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
-         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
-         *     - `verify-unfinished`: The books could not be checked in the time that a request has. Nothing has been found out or changed.
          */
         ServiceUnavailable8: {
             headers: {
@@ -8339,7 +9111,33 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["SignInBusyProblem"] | components["schemas"]["TimeoutProblem"];
+            };
+        };
+        /**
+         * @description Service Unavailable.
+         *
+         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `request-cancelled`: The request was cancelled before it was answered.
+         *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
+         *     - `shutting-down`: The server is stopping. Try again in a moment.
+         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `verify-unfinished`: The books could not be checked in the time that a request has. Nothing has been found out or changed.
+         */
+        ServiceUnavailable9: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
             };
         };
         /**
@@ -8426,21 +9224,6 @@ export interface components {
             };
         };
         /**
-         * @description Unauthorized.
-         *
-         *     - `sign-in-code`: The code of this sign-in is not valid, or not any more.
-         */
-        Unauthorized3: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInCodeProblem"];
-            };
-        };
-        /**
          * @description Unprocessable Entity.
          *
          *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
@@ -8517,7 +9300,6 @@ export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
 export type AppointmentReminder = components['schemas']['AppointmentReminder'];
 export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
-export type AppointmentReopenedEvent = components['schemas']['AppointmentReopenedEvent'];
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
@@ -8564,6 +9346,7 @@ export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentR
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
+export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
@@ -8577,6 +9360,9 @@ export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizat
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
 export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
+export type DatabaseBusyProblem = components['schemas']['DatabaseBusyProblem'];
+export type DatabaseFullProblem = components['schemas']['DatabaseFullProblem'];
+export type DatabaseReadOnlyProblem = components['schemas']['DatabaseReadOnlyProblem'];
 export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavailableProblem'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
@@ -8618,7 +9404,11 @@ export type Head = components['schemas']['Head'];
 export type Hours = components['schemas']['Hours'];
 export type HoursInput = components['schemas']['HoursInput'];
 export type IdempotencyKeyReusedProblem = components['schemas']['IdempotencyKeyReusedProblem'];
+export type IdentityProviderChangedEvent = components['schemas']['IdentityProviderChangedEvent'];
+export type IdentityProviderLinkRequestedEvent = components['schemas']['IdentityProviderLinkRequestedEvent'];
+export type IdentityProviderLinkedEvent = components['schemas']['IdentityProviderLinkedEvent'];
 export type IdentityProviderUnavailableProblem = components['schemas']['IdentityProviderUnavailableProblem'];
+export type IdentityProviderUnlinkedEvent = components['schemas']['IdentityProviderUnlinkedEvent'];
 export type Impact = components['schemas']['Impact'];
 export type ImpactRequest = components['schemas']['ImpactRequest'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
@@ -8636,9 +9426,15 @@ export type InvitationWithToken = components['schemas']['InvitationWithToken'];
 export type Key = components['schemas']['Key'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
+export type LinkConfirmationRequiredProblem = components['schemas']['LinkConfirmationRequiredProblem'];
+export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherProblem'];
+export type LinkRequest = components['schemas']['LinkRequest'];
+export type LinkRequestNotFoundProblem = components['schemas']['LinkRequestNotFoundProblem'];
+export type LinkRequestPage = components['schemas']['LinkRequestPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
+export type MisdatedBooking = components['schemas']['MisdatedBooking'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -8671,13 +9467,18 @@ export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
+export type OrganizationRequiredProblem = components['schemas']['OrganizationRequiredProblem'];
 export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
+export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
+export type OwnPasswordProblem = components['schemas']['OwnPasswordProblem'];
 export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
 export type Participant = components['schemas']['Participant'];
 export type PasswordChange = components['schemas']['PasswordChange'];
+export type PasswordReset = components['schemas']['PasswordReset'];
+export type PasswordResetNotFoundProblem = components['schemas']['PasswordResetNotFoundProblem'];
 export type Patient = components['schemas']['Patient'];
 export type PatientChange = components['schemas']['PatientChange'];
 export type PatientNotFoundProblem = components['schemas']['PatientNotFoundProblem'];
@@ -8704,6 +9505,9 @@ export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
 export type Provider = components['schemas']['Provider'];
+export type ProviderChange = components['schemas']['ProviderChange'];
+export type ProviderLinkChange = components['schemas']['ProviderLinkChange'];
+export type ProviderLinkNotFoundProblem = components['schemas']['ProviderLinkNotFoundProblem'];
 export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
@@ -8715,7 +9519,6 @@ export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
-export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
@@ -8725,12 +9528,14 @@ export type ReservationPage = components['schemas']['ReservationPage'];
 export type ReservationsOutsideDatesProblem = components['schemas']['ReservationsOutsideDatesProblem'];
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
+export type ResetPasswordRequest = components['schemas']['ResetPasswordRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
 export type ReviewRequest = components['schemas']['ReviewRequest'];
 export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
 export type RolesChange = components['schemas']['RolesChange'];
 export type Rounding = components['schemas']['Rounding'];
 export type RoundingRule = components['schemas']['RoundingRule'];
+export type SchemaMismatchProblem = components['schemas']['SchemaMismatchProblem'];
 export type SecondFactor = components['schemas']['SecondFactor'];
 export type SecondFactorMissingProblem = components['schemas']['SecondFactorMissingProblem'];
 export type SecondFactorNotBegunProblem = components['schemas']['SecondFactorNotBegunProblem'];
@@ -8743,16 +9548,15 @@ export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
 export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFoundProblem'];
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
+export type ServiceDatesChangeProblem = components['schemas']['ServiceDatesChangeProblem'];
+export type ServiceDatesRefusedProblem = components['schemas']['ServiceDatesRefusedProblem'];
 export type ServicePair = components['schemas']['ServicePair'];
-export type ServicePairInput = components['schemas']['ServicePairInput'];
 export type ServicePairs = components['schemas']['ServicePairs'];
-export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
-export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SetGrant = components['schemas']['SetGrant'];
 export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
@@ -8767,11 +9571,9 @@ export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
-export type StartRequest = components['schemas']['StartRequest'];
-export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
-export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
+export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -8785,6 +9587,8 @@ export type UserChange = components['schemas']['UserChange'];
 export type UserIsPatientProblem = components['schemas']['UserIsPatientProblem'];
 export type UserNotFamilyProblem = components['schemas']['UserNotFamilyProblem'];
 export type UserNotFoundProblem = components['schemas']['UserNotFoundProblem'];
+export type UserSession = components['schemas']['UserSession'];
+export type UserSessions = components['schemas']['UserSessions'];
 export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
@@ -8822,6 +9626,8 @@ export type ResponseConflict9 = components['responses']['Conflict9'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseForbidden10 = components['responses']['Forbidden10'];
 export type ResponseForbidden11 = components['responses']['Forbidden11'];
+export type ResponseForbidden12 = components['responses']['Forbidden12'];
+export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -8850,7 +9656,12 @@ export type ResponseNotFound23 = components['responses']['NotFound23'];
 export type ResponseNotFound24 = components['responses']['NotFound24'];
 export type ResponseNotFound25 = components['responses']['NotFound25'];
 export type ResponseNotFound26 = components['responses']['NotFound26'];
+export type ResponseNotFound27 = components['responses']['NotFound27'];
+export type ResponseNotFound28 = components['responses']['NotFound28'];
+export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
+export type ResponseNotFound30 = components['responses']['NotFound30'];
+export type ResponseNotFound31 = components['responses']['NotFound31'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -8867,12 +9678,12 @@ export type ResponseServiceUnavailable5 = components['responses']['ServiceUnavai
 export type ResponseServiceUnavailable6 = components['responses']['ServiceUnavailable6'];
 export type ResponseServiceUnavailable7 = components['responses']['ServiceUnavailable7'];
 export type ResponseServiceUnavailable8 = components['responses']['ServiceUnavailable8'];
+export type ResponseServiceUnavailable9 = components['responses']['ServiceUnavailable9'];
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
 export type ResponseTooManyRequests3 = components['responses']['TooManyRequests3'];
 export type ResponseUnauthorized = components['responses']['Unauthorized'];
 export type ResponseUnauthorized2 = components['responses']['Unauthorized2'];
-export type ResponseUnauthorized3 = components['responses']['Unauthorized3'];
 export type ResponseUnprocessableEntity = components['responses']['UnprocessableEntity'];
 export type ResponseUnprocessableEntity2 = components['responses']['UnprocessableEntity2'];
 export type ResponseUnsupportedMediaType = components['responses']['UnsupportedMediaType'];
@@ -8966,7 +9777,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000001
+                 * @example 019caed9-4300-7000-8000-000000000002
                  */
                 id: string;
             };
@@ -9008,7 +9819,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000001
+                 * @example 019caed9-4300-7000-8000-000000000002
                  */
                 id: string;
             };
@@ -9038,6 +9849,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9057,7 +9869,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -9296,7 +10108,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000027
+                 * @example 019caed9-4300-7000-8000-000000000028
                  */
                 id: string;
             };
@@ -9338,7 +10150,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000027
+                 * @example 019caed9-4300-7000-8000-000000000028
                  */
                 id: string;
             };
@@ -9368,7 +10180,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound2"];
-            409: components["responses"]["Conflict"];
+            409: components["responses"]["Conflict2"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9455,7 +10267,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict2"];
+            409: components["responses"]["Conflict3"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9474,7 +10286,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000029
+                 * @example 019caed9-4300-7000-8000-00000000002a
                  */
                 id: string;
             };
@@ -9516,7 +10328,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000029
+                 * @example 019caed9-4300-7000-8000-00000000002a
                  */
                 id: string;
             };
@@ -9546,7 +10358,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound3"];
-            409: components["responses"]["Conflict2"];
+            409: components["responses"]["Conflict3"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9644,7 +10456,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -9686,7 +10498,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -9821,7 +10633,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -9863,7 +10675,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -9976,7 +10788,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict3"];
+            409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -9992,7 +10804,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -10034,7 +10846,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -10064,7 +10876,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound6"];
-            409: components["responses"]["Conflict3"];
+            409: components["responses"]["Conflict4"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10088,8 +10900,6 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
-                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10108,16 +10918,13 @@ export interface operations {
     replaceServicePairs: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
-                "If-Match"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ServicePairsChange"];
+                "application/json": components["schemas"]["ServicePairs"];
             };
         };
         responses: {
@@ -10126,8 +10933,6 @@ export interface operations {
                 headers: {
                     /** @description The id of this request: name it in questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
-                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10137,7 +10942,6 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -10179,6 +10983,7 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
+             *     - `organization-required`: You have accounts in several organizations. Choose one.
              *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
              *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
              *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
@@ -10191,7 +10996,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
+                    "application/problem+json": components["schemas"]["OrganizationRequiredProblem"] | components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["WrongCredentialsProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -10337,6 +11142,57 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable5"];
         };
     };
+    resetPassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetPasswordRequest"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            /**
+             * @description Not Found.
+             *
+             *     - `password-reset-not-found`: This link is invalid or has expired.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["PasswordResetNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable3"];
+        };
+    };
     listMySessions: {
         parameters: {
             query?: never;
@@ -10373,7 +11229,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025a
+                 * @example 019caed9-4300-7000-8000-0000000001ec
                  */
                 id: string;
             };
@@ -10534,7 +11390,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            409: components["responses"]["Conflict4"];
+            409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -10584,7 +11440,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -10691,6 +11547,139 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable5"];
         };
     };
+    createPasswordReset: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 01a22a76-ae51-79c0-8a18-7ad5e7c788a8
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordReset"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden9"];
+            /**
+             * @description Not Found.
+             *
+             *     - `user-not-found`: There is no such user.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listUserSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001f6
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSessions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden10"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    endUserSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001f6
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001f7
+                 */
+                sessionId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listUsers: {
         parameters: {
             query?: {
@@ -10738,7 +11727,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000b
+                 * @example 019caed9-4300-7000-8000-00000000000c
                  */
                 id: string;
             };
@@ -10780,7 +11769,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000b
+                 * @example 019caed9-4300-7000-8000-00000000000c
                  */
                 id: string;
             };
@@ -10803,12 +11792,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Account"];
+                    "application/json": components["schemas"]["ChangedAccount"];
                 };
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
+            403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound9"];
             /**
              * @description Conflict.
@@ -10845,7 +11834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000b
+                 * @example 019caed9-4300-7000-8000-00000000000c
                  */
                 id: string;
             };
@@ -10867,7 +11856,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Account"];
+                    "application/json": components["schemas"]["ChangedAccount"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -10891,7 +11880,7 @@ export interface operations {
                 };
             };
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10904,14 +11893,11 @@ export interface operations {
     takeSecondFactor: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
-                "If-Match"?: string;
-            };
+            header?: never;
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000e
+                 * @example 019caed9-4300-7000-8000-00000000000f
                  */
                 id: string;
             };
@@ -10930,7 +11916,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden10"];
+            403: components["responses"]["Forbidden12"];
             /**
              * @description Not Found.
              *
@@ -10947,7 +11933,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
                 };
             };
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11043,7 +12028,7 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `email-taken`: There is already a user with this e-mail address.
+             *     - `email-taken`: The organization already has a user with this e-mail address.
              */
             409: {
                 headers: {
@@ -11070,7 +12055,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000024
+                 * @example 019caed9-4300-7000-8000-000000000025
                  */
                 id: string;
             };
@@ -11090,7 +12075,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             /**
              * @description Conflict.
              *
@@ -11162,7 +12147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -11237,8 +12222,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
-            404: components["responses"]["NotFound11"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11291,8 +12276,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
-            404: components["responses"]["NotFound11"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -11308,7 +12293,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000025
+                 * @example 019caed9-4300-7000-8000-000000000026
                  */
                 id: string;
             };
@@ -11330,7 +12315,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11348,7 +12333,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000025
+                 * @example 019caed9-4300-7000-8000-000000000026
                  */
                 id: string;
             };
@@ -11376,7 +12361,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -11392,12 +12377,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000025
+                 * @example 019caed9-4300-7000-8000-000000000026
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 patientId: string;
             };
@@ -11417,7 +12402,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11432,7 +12417,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000014
+                 * @example 019caed9-4300-7000-8000-000000000015
                  */
                 id: string;
             };
@@ -11472,7 +12457,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000014
+                 * @example 019caed9-4300-7000-8000-000000000015
                  */
                 id: string;
             };
@@ -11501,7 +12486,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -11517,12 +12502,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000014
+                 * @example 019caed9-4300-7000-8000-000000000015
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 patientId: string;
             };
@@ -11542,7 +12527,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11557,6 +12542,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
+                /** @description The keys for which this user answers. */
+                ownedBy?: string;
             };
             header?: never;
             path?: never;
@@ -11618,7 +12605,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
+            403: components["responses"]["Forbidden11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -11649,7 +12636,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-0000000001d8
                  */
                 id: string;
             };
@@ -11671,7 +12658,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11686,7 +12673,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-0000000001d8
                  */
                 id: string;
             };
@@ -11706,7 +12693,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11724,7 +12711,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000001
+                 * @example 019caed9-4300-7000-8000-000000000002
                  */
                 organizationId: string;
             };
@@ -11744,7 +12731,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -11813,13 +12800,32 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized3"];
+            /**
+             * @description Unauthorized.
+             *
+             *     - `link-confirmation-required`: This account has not signed in with this identity provider before. Confirm it with the account's password.
+             *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
+             *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
+             *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
+             *     - `sign-in-code`: The code of this sign-in is not valid, or not any more.
+             *     - `wrong-credentials`: The e-mail address or the password is not right.
+             */
+            401: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["LinkConfirmationRequiredProblem"] | components["schemas"]["RecoveryCodeRequiredProblem"] | components["schemas"]["SecondFactorRequiredProblem"] | components["schemas"]["SecondFactorWrongProblem"] | components["schemas"]["SignInCodeProblem"] | components["schemas"]["WrongCredentialsProblem"];
+                };
+            };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
+            429: components["responses"]["TooManyRequests2"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable7"];
+            503: components["responses"]["ServiceUnavailable8"];
         };
     };
     getIdentityProvider: {
@@ -11847,7 +12853,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -11885,8 +12891,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict9"];
+            403: components["responses"]["Forbidden11"];
+            409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11920,8 +12926,171 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listLinkRequests: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkRequestPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    confirmLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001dc
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
+             *     - `emergency-read-only`: An emergency grant is for reading only.
+             *     - `forbidden`: You do not have the permission that this needs.
+             *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
+             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                };
+            };
+            404: components["responses"]["NotFound18"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    declineLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000001e0
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound19"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unlinkUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000f
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12099,7 +13268,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12123,7 +13292,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -12155,7 +13324,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000003e
+                 * @example 019caed9-4300-7000-8000-00000000003f
                  */
                 id: string;
             };
@@ -12175,7 +13344,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -12209,7 +13378,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12238,7 +13407,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -12278,7 +13447,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12306,7 +13475,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -12344,7 +13513,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12372,8 +13541,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12392,7 +13561,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12420,7 +13589,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -12458,7 +13627,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12484,7 +13653,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -12503,7 +13672,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12525,7 +13694,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12540,7 +13709,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description True: only those that hold units at this moment; false: only the others. */
+                /** @description Only those that hold units. */
                 open?: boolean;
             };
             header?: {
@@ -12550,7 +13719,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12572,7 +13741,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12595,7 +13764,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -12617,7 +13786,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12657,7 +13826,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12676,7 +13845,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000003f
+                 * @example 019caed9-4300-7000-8000-000000000040
                  */
                 id: string;
             };
@@ -12702,7 +13871,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -12949,7 +14118,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000246.under-used
+                 * @example 019caed9-4300-7000-8000-0000000001d3.under-used
                  */
                 id: string;
             };
@@ -13121,7 +14290,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000041
+                 * @example 019caed9-4300-7000-8000-000000000042
                  */
                 id: string;
             };
@@ -13145,7 +14314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13166,7 +14335,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000041
+                 * @example 019caed9-4300-7000-8000-000000000042
                  */
                 id: string;
             };
@@ -13195,8 +14364,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict13"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13216,17 +14385,13 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a0
+                 * @example 019caed9-4300-7000-8000-00000000005a
                  */
                 id: string;
             };
             cookie?: never;
         };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["StartRequest"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description OK */
             200: {
@@ -13246,60 +14411,9 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
-            409: components["responses"]["Conflict13"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    reopenAppointment: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a0
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReopenRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request: name it in questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
-                    ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Appointment"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13316,7 +14430,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a0
+                 * @example 019caed9-4300-7000-8000-00000000005a
                  */
                 id: string;
             };
@@ -13344,12 +14458,11 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
-             *     - `session-unconfirmed`: The session's times differ much from those that were booked.
              */
             409: {
                 headers: {
@@ -13358,27 +14471,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            /**
-             * @description Unprocessable Entity.
-             *
-             *     - `idempotency-key-reused`: This Idempotency-Key was used for a different request.
-             *     - `validation-failed`: Some fields are not valid.
-             */
-            422: {
-                headers: {
-                    /** @description The id of this request: name it in questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ValidationFailedProblem"];
-                };
-            };
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -13397,7 +14495,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000041
+                 * @example 019caed9-4300-7000-8000-000000000042
                  */
                 id: string;
             };
@@ -13427,7 +14525,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13447,7 +14545,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001b9
+                 * @example 019caed9-4300-7000-8000-000000000146
                  */
                 id: string;
             };
@@ -13477,7 +14575,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13503,7 +14601,7 @@ export interface operations {
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description True: only those with units that no authorization covers; false: only the others. */
+                /** @description Only those with units that no authorization covers. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -13546,7 +14644,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012d
+                 * @example 019caed9-4300-7000-8000-0000000000ba
                  */
                 id: string;
             };
@@ -13570,7 +14668,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13588,7 +14686,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012d
+                 * @example 019caed9-4300-7000-8000-0000000000ba
                  */
                 id: string;
             };
@@ -13617,7 +14715,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -13638,7 +14736,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012d
+                 * @example 019caed9-4300-7000-8000-0000000000ba
                  */
                 id: string;
             };
@@ -13670,7 +14768,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13709,6 +14807,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13727,7 +14826,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000003f
+                 * @example 019caed9-4300-7000-8000-000000000040
                  */
                 id: string;
             };
@@ -13755,7 +14854,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -13786,7 +14885,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000003f
+                 * @example 019caed9-4300-7000-8000-000000000040
                  */
                 id: string;
             };
@@ -13812,7 +14911,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13831,7 +14930,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ea
+                 * @example 019caed9-4300-7000-8000-000000000177
                  */
                 id: string;
             };
@@ -13855,7 +14954,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13873,7 +14972,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ea
+                 * @example 019caed9-4300-7000-8000-000000000177
                  */
                 id: string;
             };
@@ -13901,7 +15000,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound25"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13921,6 +15020,8 @@ export interface operations {
                 minutes: number;
                 /** @description Default 15. */
                 step?: number;
+                /** @description Is an appointment that is to move. */
+                appointmentId?: string;
             };
             header?: {
                 /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
@@ -13929,7 +15030,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ea
+                 * @example 019caed9-4300-7000-8000-000000000177
                  */
                 id: string;
             };
@@ -13951,7 +15052,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13969,7 +15070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ea
+                 * @example 019caed9-4300-7000-8000-000000000177
                  */
                 id: string;
             };
@@ -13992,8 +15093,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14011,7 +15112,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001a
+                 * @example 019caed9-4300-7000-8000-00000000001b
                  */
                 id: string;
             };
@@ -14034,8 +15135,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14082,7 +15183,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000242
+                 * @example 019caed9-4300-7000-8000-0000000001cf
                  */
                 id: string;
             };
@@ -14102,7 +15203,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14146,7 +15247,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14178,7 +15279,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -14261,7 +15362,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
+            403: components["responses"]["Forbidden11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14277,7 +15378,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000249
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
             };
@@ -14301,7 +15402,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14319,7 +15420,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000249
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
             };
@@ -14339,7 +15440,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14358,7 +15459,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000249
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
             };
@@ -14386,8 +15487,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
-            404: components["responses"]["NotFound24"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14409,7 +15510,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000249
+                 * @example 019caed9-4300-7000-8000-0000000001d6
                  */
                 id: string;
             };
@@ -14434,8 +15535,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
-            404: components["responses"]["NotFound24"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14457,7 +15558,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-0000000001d7
                  */
                 id: string;
             };
@@ -14479,7 +15580,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14497,7 +15598,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-0000000001d7
                  */
                 id: string;
                 /**
@@ -14526,7 +15627,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14716,7 +15817,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000245
+                 * @example 019caed9-4300-7000-8000-0000000001d2
                  */
                 id: string;
             };
@@ -14738,7 +15839,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14756,7 +15857,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000245
+                 * @example 019caed9-4300-7000-8000-0000000001d2
                  */
                 id: string;
             };
@@ -14780,7 +15881,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14799,7 +15900,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000245
+                 * @example 019caed9-4300-7000-8000-0000000001d2
                  */
                 id: string;
             };
@@ -14826,8 +15927,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound26"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14957,7 +16058,7 @@ export interface operations {
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable8"];
+            503: components["responses"]["ServiceUnavailable9"];
         };
     };
     onAppointmentBooked: {
@@ -14973,7 +16074,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -14995,7 +16096,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15017,7 +16118,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15039,7 +16140,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15061,29 +16162,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
-            "2XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    onAppointmentReopened: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AppointmentReopenedEvent"];
-            };
-        };
-        responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15105,7 +16184,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15127,7 +16206,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15149,7 +16228,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15171,7 +16250,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15193,7 +16272,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
@@ -15215,7 +16294,95 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has arrived. Anything else is tried again. */
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onIdentityProviderChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderChangedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onIdentityProviderLinkRequested: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderLinkRequestedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onIdentityProviderLinked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderLinkedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onIdentityProviderUnlinked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderUnlinkedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
