@@ -22,6 +22,7 @@ var reachesAll = map[string]struct {
 	"modules/audit/verify.go":           {1, "an operator verifies all trails; each is read by itself"},
 	"modules/authorization/expiry.go":   {1, "holds expire, and an operator verifies, in all organizations; for a caller it is the caller's"},
 	"modules/events/deliver.go":         {1, "which webhooks have something due; each is served by itself"},
+	"modules/events/encryption.go":      {1, "secrets from before are encrypted in all organizations at the start"},
 	"modules/events/relay.go":           {2, "one relay moves the events of all organizations, and tells how far their streams are"},
 	"modules/events/retention.go":       {1, "which streams begin with old events; each is removed from by itself"},
 	"modules/rbac/apikey_use.go":        {2, "whose an API key is, its hash tells; when keys were last used is written for all at once"},
