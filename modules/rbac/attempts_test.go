@@ -238,21 +238,6 @@ func TestAnswersDoNotTellWhichAccountsExist(t *testing.T) {
 	})
 }
 
-// TestAUsersIDInPlaceOfTheAddressCountsApart: guesses at sign-in with a user's id do not
-// delay what the user proves about themselves.
-func TestAUsersIDInPlaceOfTheAddressCountsApart(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	ada := d.hire(t, "ada@example.test", rbac.Scheduler)
-	me := d.as(t, ada)
-	for range 12 {
-		_, err := d.try(t.Context(), ada.ID.String(), "not the password")
-		require.Error(t, err)
-	}
-	_, err := d.ChangePassword(me, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
-	require.NoError(t, err)
-}
-
 // TestGuessesWithAStolenTokenDelayThatSignInAlone: the user's other devices go on.
 func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
 	t.Parallel()
@@ -322,4 +307,36 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 		require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	}
 	require.Equal(t, 10, looked)
+}
+
+// TestSignInsWithAnIDDoNotBlockItsUser fails to sign in with a user's id in place of
+// the address. The user still changes the password.
+func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	d.fail(t, from(t, "192.0.2.1"), u.ID.String(), 10)
+	d.requireDelayed(t, from(t, "192.0.2.1"), u.ID.String(), password)
+
+	caller, err := d.Authenticate(t.Context(), d.enter(t, u.Email).Token)
+	require.NoError(t, err)
+	_, err = d.ChangePassword(identity.With(t.Context(), caller), rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	require.NoError(t, err)
+}
+
+// TestSignInRefusesLookAlikesOfAnAddress tries texts that an address might be lowered or
+// trimmed to. Each gets the answer of an unknown address, and has a count of its own.
+func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "kim@example.test", rbac.Scheduler)
+	away := from(t, "192.0.2.1")
+	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n", "k\u0130m@example.test", "not an address"} {
+		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
+		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
+		d.fail(t, away, text, 9)
+		require.Equal(t, time.Second, d.requireDelayed(t, away, text, password), "%q", text)
+	}
+	_, err := d.SignIn(away, rbac.SignInRequest{Email: "KIM@example.test ", Password: password})
+	require.NoError(t, err)
 }

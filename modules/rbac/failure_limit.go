@@ -12,8 +12,9 @@ import (
 // for concurrent use.
 type FailureLimit interface {
 	// Take claims one failure of the kind for the source. The error tells the client to
-	// wait: the source has failed too often.
-	Take(kind, source string) error
+	// wait: the source has failed too often. It may come after a while, so that clients
+	// that do not wait are slowed down.
+	Take(ctx context.Context, kind, source string) error
 	// GiveBack returns what Take claimed, after an attempt that was no failure.
 	GiveBack(kind, source string)
 }
@@ -88,7 +89,7 @@ func (s *Service) failed(ctx context.Context, kind failureKind, refusal error) e
 }
 
 func (s *Service) takeFailure(ctx context.Context, kind failureKind, source string) error {
-	err := s.failures.Take(kind.limit, source)
+	err := s.failures.Take(ctx, kind.limit, source)
 	if err != nil {
 		s.audit.Count(kind.action, reasonLimited, trail.Address(ctx))
 	}
@@ -99,7 +100,7 @@ func (s *Service) takeFailure(ctx context.Context, kind failureKind, source stri
 type noLimit struct{}
 
 // Take implements [FailureLimit].
-func (noLimit) Take(string, string) error { return nil }
+func (noLimit) Take(context.Context, string, string) error { return nil }
 
 // GiveBack implements [FailureLimit].
 func (noLimit) GiveBack(string, string) {}
