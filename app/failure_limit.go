@@ -12,7 +12,7 @@ import (
 
 // Bounds of refusals that are held back.
 const (
-	holdTime = time.Second
+	holdTime = 3 * time.Second
 	maxHeld  = 1000 // at once; a held request costs a goroutine and its connection
 )
 
