@@ -19,6 +19,7 @@ var texted = map[string]string{
 	"path role of changePermissionSet":       "a role's name, others are refused",
 	"path role of restorePermissionSet":      "likewise",
 	"path file of readCalendar":              "the random token of a link, and .ics",
+	"query source of listAnonymousAttempts":  "a network address, which the operator has from the program's own logs",
 	"query challenge of startProviderSignIn": "a hash",
 	"query state of finishProviderSignIn":    "random, of our own",
 	"query code of finishProviderSignIn":     "random, the provider's",

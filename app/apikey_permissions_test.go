@@ -40,7 +40,8 @@ var keysHold = map[identity.Permission]bool{
 	"api-key:manage": false, "identity-provider:manage": false, "sign-in-policy:manage": false,
 	"caseload:read": true, "caseload:change": false, "guardian:read": true, "guardian:change": false,
 	"audit:read": true, "audit:export": true, // what keeps the trail elsewhere
-	"admin:metrics": true, "admin:config": true,
+	"anonymous-attempt:read": false, // a person of the operator's
+	"admin:metrics":          true, "admin:config": true,
 }
 
 // TestWhatAnAPIKeyCanHold asks for a key with each permission, as somebody who holds

@@ -17,12 +17,12 @@ import (
 // ticking is a stream that says what it is told to.
 func ticking(say <-chan string) httpx.Route {
 	type request struct {
-		Refuse bool `query:"refuse"`
+		Refuse *bool `query:"refuse"`
 	}
 	return httpx.Route{
 		Method: http.MethodGet, Path: "/ticks", Permission: httpx.SignedIn, Summary: "Listen",
 		Endpoint: httpx.Stream(time.Second, func(ctx context.Context, in request, out *httpx.Feed) error {
-			if in.Refuse {
+			if in.Refuse != nil && *in.Refuse {
 				return fault.InvalidFields(fault.Field{Field: "refuse", Code: "refuse", Message: "must not be true"})
 			}
 			for n := int64(0); ; n++ {

@@ -21,8 +21,20 @@ const (
 	lockWait = 5 * time.Second
 )
 
-// setLockWait bounds the wait for the locks of [Locking]. Unlike SELECT, SET takes no snapshot.
-var setLockWait = "SET LOCAL lock_timeout = " + milliseconds(lockWait)
+// setLockWait returns the statement that bounds the wait for the locks of [Locking]: by
+// lockWait, or by the caller's deadline when that comes sooner, so that the attempt ends
+// then. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole lockSteps,
+// because each text of the statement is prepared once per connection.
+func (a *attempt) setLockWait() string {
+	wait := lockWait
+	if deadline, bounded := a.caller.Deadline(); bounded {
+		left := max(time.Until(deadline), 1)
+		wait = min(wait, (left+lockStep-1)/lockStep*lockStep)
+	}
+	return "SET LOCAL lock_timeout = " + milliseconds(wait)
+}
+
+const lockStep = 20 * time.Millisecond
 
 // bounds returns the statement that tells the database of the attempt's reach, and, unless
 // the attempt only reads, of its bounds. Where the server has a timeout for transactions as

@@ -188,7 +188,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 	batch.BeginTx(options)
 	if len(a.unit.locks) > 0 {
-		batch.Queue(setLockWait)
+		batch.Queue(a.setLockWait())
 	}
 	for _, table := range a.unit.locks {
 		batch.Queue(lockOf(table))
