@@ -11,7 +11,7 @@ import (
 // Bounds of one transaction of the retention.
 const (
 	maxRemovedStreams    = 1000 // that are looked at
-	maxRemovedEvents     = 250
+	maxRemovedEvents     = 500
 	maxRemovedDeliveries = 1000
 )
 
