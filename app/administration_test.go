@@ -27,6 +27,7 @@ var administrationCalls = []struct {
 	{http.MethodPatch, "/users/:id", body{"disabled": true}, []rbac.Role{"ADMIN"}},
 	{http.MethodPut, "/users/:id/roles", body{"roles": []string{"BILLER", "SCHEDULER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/second-factor", nil, []rbac.Role{"ADMIN"}},
+	{http.MethodPost, "/users/:id/unlock", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/provider-link", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodPost, "/users/:id/password-reset", body{}, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/:id/sessions", nil, []rbac.Role{"ADMIN"}},
@@ -104,7 +105,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				case call.path == "/users/invitations" && b != nil:
 					b = maps.Clone(b)
 					b["email"] = email
-				case call.method == http.MethodPost && call.path != "/users/:id/password-reset":
+				case call.method == http.MethodPost && b != nil && call.path != "/users/:id/password-reset":
 					b = maps.Clone(b)
 					b["patientId"] = patient
 				}

@@ -77,7 +77,7 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(d.Database.Metrics())
 	books := newBookMetrics(registry)
 
-	secrets, shared := d.Config.KeySecrets(), config.Config{Token: d.Config.Token}.KeySecrets().Tokens
+	secrets := d.Config.KeySecrets()
 	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	var spool *audit.Spool
 	if d.Config.AuditSpool != "" {
@@ -88,10 +88,12 @@ func New(d Dependencies) (*App, error) {
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: shared[0], Former: shared[1:], Lifetime: d.Config.Token.Lifetime,
+		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
+		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
 		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
+		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{

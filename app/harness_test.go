@@ -60,6 +60,7 @@ type clinic struct {
 	settings []string // environment variables of the program
 	combines bool     // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
 	tuning   events.Tuning
+	hashes   bool // passwords, with all of the work
 	own      practice
 	other    practice
 }
@@ -114,13 +115,13 @@ func beside(t testing.TB, first *clinic, opened *db.DB, settings ...string) *cli
 func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logtest.Logger()
-	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
+	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
 	require.NoError(t, err)
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
 	c.combines = settings.Combine
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: true,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: !c.hashes,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(c.app.Handler())

@@ -162,6 +162,9 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 			a.body["refreshToken"] = sampleRefresh
 		}
+		if a.body["deviceToken"] != nil {
+			a.body["deviceToken"] = "omd_6sTHunG7U8n58…"
+		}
 	case "getIdentityProvider", "setIdentityProvider":
 		a.body["issuer"] = "https://login.example.org"
 	case "inviteUser", "createPasswordReset":
@@ -368,6 +371,7 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
 	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
+	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
 }
 

@@ -131,6 +131,7 @@ func newLoad(t *testing.T, url string) *load {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &contract))
 	for path, operations := range contract.Paths {
+		path = "/api/v1" + strings.TrimPrefix(path, "/api/v1")
 		if _, reads := operations["get"]; reads && !strings.Contains(path, "{") && !strings.HasSuffix(path, "/events") {
 			if status, _ := l.send(t.Context(), http.MethodGet, path, ""); status == http.StatusOK {
 				l.paths = append(l.paths, path)

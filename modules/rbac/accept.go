@@ -20,6 +20,10 @@ import (
 // lets one in, and once only. Errors: [ErrInvitationNotFound], [fault.ErrInvalid]
 // for the password, [ErrEmailTaken], [ErrSignInBusy].
 func (s *Service) Accept(ctx context.Context, token, password string) (User, error) {
+	return limited(ctx, s, failedInvitation, networkSource(ctx), func() (User, error) { return s.accept(ctx, token, password) })
+}
+
+func (s *Service) accept(ctx context.Context, token, password string) (User, error) {
 	hash := hashOfToken(token)
 	found, err := db.Snapshot(ctx, s.database, "invitation.find", func(ctx context.Context) (Invitation, error) {
 		return s.ifOpen(invitationWith(ctx, hash))

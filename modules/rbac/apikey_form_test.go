@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail/trailtest"
 )
 
 func TestTheFormOfAKey(t *testing.T) {
@@ -46,7 +47,7 @@ func TestAGarbledKeyIsNotWhole(t *testing.T) {
 // TestWhatIsNoKeyAsksNobody has no database that could be asked.
 func TestWhatIsNoKeyAsksNobody(t *testing.T) {
 	t.Parallel()
-	s := &Service{}
+	s := &Service{failures: noLimit{}, audit: &trailtest.Book{}}
 	for _, text := range []string{keyPrefix, keyPrefix + strings.Repeat("0", 49), newKey() + "0", newKey()[:20]} {
 		_, err := s.Authenticate(t.Context(), text)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)

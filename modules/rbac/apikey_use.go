@@ -26,13 +26,14 @@ var errKeyGarbled = errors.New("the checksum of the API key is wrong")
 // is known as it is of tokens, see [Service.RevokeKey].
 func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Caller, error) {
 	if !isWhole(text) {
-		return identity.Caller{}, errKey.Because(errKeyGarbled)
+		return identity.Caller{}, s.failed(ctx, failedKey, errKey.Because(errKeyGarbled))
 	}
 	now, hash := s.now(), hashOfKey(text)
 	known := s.rememberedKey(hash, now)
 	if known == nil {
 		var err error
-		if known, err = s.lookUpKey(ctx, hash, now); err != nil {
+		known, err = limited(ctx, s, failedKey, networkSource(ctx), func() (*verified, error) { return s.lookUpKey(ctx, hash, now) })
+		if err != nil {
 			return identity.Caller{}, err
 		}
 	}
@@ -75,7 +76,7 @@ func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (*
 	key, err := s.keyOf(ctx, hash)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
-		return nil, errKey
+		return nil, errKey.Because(errGuess)
 	case err != nil:
 		return nil, err
 	case key.RevokedAt != nil, key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):

@@ -5,13 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/trail"
 )
 
 // ErrSignInDelayed says that too many attempts have failed. It is the same for
@@ -25,51 +25,45 @@ type delayed struct{ wait time.Duration }
 // RetryAfter says when the next attempt is looked at.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// signInPlace identifies the attempts to sign in with the text that was typed as an
-// e-mail address, from a network address; "" for any. It is a keyed hash: some of what
-// is typed into that field is a password.
-func (k key) signInPlace(email, address string) []byte {
-	return k.place("sign-in", email, network(address))
-}
-
-// proofPlace identifies the attempts of a user who is signed in to prove something
-// about themselves, such as their password.
-func (k key) proofPlace(user uuid.UUID) []byte { return k.place("proof", user.String()) }
-
-// place is the keyed hash of what the label and the parts say. Lengths keep parts apart,
-// and labels keep the counts of different purposes apart.
-func (k key) place(label string, parts ...string) []byte {
+// throttleKey stands for what attempts are counted by: the purpose, and for whom and from
+// where. It can be compared and reveals nothing: some of what is typed into the field of
+// an e-mail address is a password. Parts are written with their lengths, so no two lists
+// of parts have the same key.
+func (k key) throttleKey(purpose string, parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.places)
-	for _, part := range append([]string{label}, parts...) {
+	for _, part := range append([]string{purpose}, parts...) {
 		_ = binary.Write(mac, binary.BigEndian, uint64(len(part))) // never fails: hashes take all bytes
 		mac.Write([]byte(part))
 	}
 	return mac.Sum(nil)
 }
 
-// network is what one holder of an address has: an IPv6 address is its /64.
-func network(address string) string {
-	const ofOneHolder = 64
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.Prefix(ofOneHolder)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
+// place stands for an e-mail address and the network from which it has signed in.
+func (k key) place(email, address string) []byte {
+	return k.throttleKey("place", email, trail.Network(address))
 }
 
-// accountPlace identifies the attempts to sign in to an account, from a network address;
-// "" for any.
-func (k key) accountPlace(user uuid.UUID, address string) []byte {
-	return k.place("account", user.String(), network(address))
+// addressCounter counts the attempts to sign in with the text that was typed as an e-mail
+// address, from a source, since the lift; "" where nothing was lifted.
+func (k key) addressCounter(typed, from, lift string) []byte {
+	return k.throttleKey("sign-in", typed, from, lift)
 }
 
-// noAccountPlace is in place of accountPlace for text that no account has as its address.
-func (k key) noAccountPlace(typed, address string) []byte {
-	return k.place("no account", typed, network(address))
+// accountCounter counts the attempts to sign in to an account, likewise.
+func (k key) accountCounter(user uuid.UUID, from, lift string) []byte {
+	return k.throttleKey("account", user.String(), from, lift)
+}
+
+// noAccountCounter stands in place of accountCounter for text that no account has as its address.
+func (k key) noAccountCounter(typed, from string) []byte {
+	return k.throttleKey("no account", typed, from)
+}
+
+// proofCounter counts the attempts of a user who is signed in to prove something about
+// themselves, such as their password. Each sign-in has a count of its own: guesses with a
+// stolen token do not block the user's other devices.
+func (k key) proofCounter(user, signIn uuid.UUID) []byte {
+	return k.throttleKey("proof", user.String(), signIn.String())
 }
 
 // attempt counts an attempt of the place before anything is looked at. [forgetAttempts]

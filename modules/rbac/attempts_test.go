@@ -2,10 +2,15 @@ package rbac_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
@@ -19,10 +24,23 @@ func from(t testing.TB, address string) context.Context {
 }
 
 // fail tries so many wrong passwords, and requires each to be refused as one.
+type deviceKey struct{}
+
+// withDevice returns a context in which attempts come with a device token.
+func withDevice(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, deviceKey{}, token)
+}
+
+// try signs in, with the device token of the context.
+func (d desk) try(ctx context.Context, email, secret string) (rbac.SignedIn, error) {
+	token, _ := ctx.Value(deviceKey{}).(string)
+	return d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: secret, DeviceToken: token})
+}
+
 func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
-		_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: "not the password"})
+		_, err := d.try(ctx, email, "not the password")
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	}
 }
@@ -30,7 +48,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 // requireDelayed returns when the next attempt is looked at.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
-	_, err := d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: password})
+	_, err := d.try(ctx, email, password)
 	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
@@ -42,10 +60,9 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)
 	away := from(t, "192.0.2.1")
-	// Whether somebody has the address makes no difference, and neither where it is tried from.
+	// Whether the address has an account makes no difference.
 	for _, email := range []string{"ada@example.test", "nobody@example.test"} {
 		d.fail(t, away, email, 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, from(t, "192.0.2.2"), email, password))
 		require.Equal(t, time.Second, d.requireDelayed(t, away, " "+email, password), "the right password is not looked at either")
 	}
 	d.clock.advance(time.Second)
@@ -55,7 +72,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	}
 	require.Contains(t, d.log.String(), "reason=delayed")
 	d.clock.advance(2 * time.Second)
-	_, err := d.SignIn(away, rbac.SignInRequest{Email: "ada@example.test", Password: password})
+	_, err := d.try(away, "ada@example.test", password)
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
@@ -72,26 +89,194 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	require.Empty(t, kept)
 }
 
-// TestAStrangerKeepsNobodyOut fails for days elsewhere, while the user signs in at
-// the usual place.
-func TestAStrangerKeepsNobodyOut(t *testing.T) {
+// TestRefusedSignInsAreLoggedWithTheNetworkAddress: an operator can block what is seen in the log.
+func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)
-	clinic, stranger := from(t, "198.51.100.7"), from(t, "192.0.2.1")
-	_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
-	require.NoError(t, err)
+	d.fail(t, from(t, "192.0.2.1"), "ada@example.test", 10)
+	d.requireDelayed(t, from(t, "192.0.2.1"), "ada@example.test", password)
+	d.fail(t, from(t, "192.0.2.2"), "nobody@example.test", 1)
+	_, err := d.Refresh(from(t, "192.0.2.3"), "omr_nonsense")
+	require.ErrorIs(t, err, rbac.ErrRefreshRefused)
+	for _, refused := range []struct{ event, reason, address string }{
+		{"sign_in_refused", "password", "192.0.2.1"},
+		{"sign_in_refused", "delayed", "192.0.2.1"},
+		{"sign_in_refused", "unknown", "192.0.2.2"},
+		{"refresh_refused", "unknown", "192.0.2.3"},
+	} {
+		require.True(t, slices.ContainsFunc(strings.Split(d.log.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, refused.event) && strings.Contains(line, "reason="+refused.reason) && strings.Contains(line, "address="+refused.address)
+		}), "%v in\n%s", refused, d.log)
+	}
+}
+
+// TestFailuresOfOneNetworkDelayNoOther fails for days in one network.
+func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "ada@example.test", rbac.Scheduler)
+	stranger := from(t, "2001:db8:1:2::1")
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
-		wait := d.requireDelayed(t, stranger, "ada@example.test", password)
-		_, err := d.SignIn(clinic, rbac.SignInRequest{Email: "ada@example.test", Password: password})
-		require.NoError(t, err)
+		wait := d.requireDelayed(t, from(t, "2001:db8:1:2:3::4"), "ada@example.test", password) // the same /64
+		_, err := d.try(from(t, "2001:db8:1:3::1"), "ada@example.test", password)
+		require.NoError(t, err, "from a network that has never been seen")
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
 	}
-	require.Equal(t, 15*time.Minute, d.requireDelayed(t, stranger, "ada@example.test", password), "and the user's sign-ins help the stranger nothing")
+	require.Equal(t, 15*time.Minute, d.requireDelayed(t, stranger, "ada@example.test", password))
+}
+
+// TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork: the attacker sits in the
+// same network as the user.
+func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "ada@example.test", rbac.Scheduler)
+	d.hire(t, "bea@example.test", rbac.Scheduler)
+	clinic := from(t, "198.51.100.7")
+	signed, err := d.try(clinic, "ada@example.test", password)
+	require.NoError(t, err)
+	device := withDevice(clinic, signed.Device)
+	bea, err := d.try(clinic, "bea@example.test", password)
+	require.NoError(t, err)
+
 	d.fail(t, clinic, "ada@example.test", 10)
-	require.Equal(t, time.Second, d.requireDelayed(t, clinic, "ada@example.test", password), "the usual place has a count of its own")
+	d.requireDelayed(t, clinic, "ada@example.test", password)
+	again, err := d.try(device, "ADA@example.test", password)
+	require.NoError(t, err)
+	_, err = d.try(withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password)
+	require.NoError(t, err, "the device is recognized in any network")
+	d.requireDelayed(t, clinic, "ada@example.test", password)
+
+	for name, token := range map[string]string{
+		"another user's device": bea.Device, "a forged token": again.Device[:len(again.Device)-2] + "AA", "nonsense": "omd_x", "another token": signed.Refresh,
+	} {
+		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", password)
+		require.NotEmpty(t, token, name)
+	}
+	t.Run("it has a count of its own, wherever it is", func(t *testing.T) {
+		d.fail(t, device, "ada@example.test", 10)
+		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password))
+		_, err := d.try(from(t, "203.0.113.5"), "ada@example.test", password)
+		require.NoError(t, err)
+	})
+	t.Run("it is recognized after a rotation of the secret", func(t *testing.T) {
+		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).SignIn(device, rbac.SignInRequest{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
+		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+	})
+	t.Run("until half a year has passed without a sign-in", func(t *testing.T) {
+		d.clock.advance(180 * 24 * time.Hour)
+		d.fail(t, clinic, "ada@example.test", 10)
+		d.requireDelayed(t, device, "ada@example.test", password)
+	})
+}
+
+// TestAnAdministratorLiftsALock: in their own organization, on record, and only from
+// users who may do no more than they.
+func TestAnAdministratorLiftsALock(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	ada, boss := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "boss@example.test", rbac.Admin)
+	office := from(t, "198.51.100.7")
+	d.fail(t, office, "ada@example.test", 10)
+	d.requireDelayed(t, office, "ada@example.test", password)
+	d.fail(t, office, "nobody@example.test", 10)
+
+	require.ErrorIs(t, d.UnlockUser(d.as(t, ada), boss.ID), identity.ErrForbidden)
+	require.ErrorIs(t, d.UnlockUser(d.as(t, boss), newID()), rbac.ErrUserNotFound)
+	elsewhere := identity.With(t.Context(), identity.Caller{UserID: boss.ID, OrganizationID: d.found(t)})
+	require.ErrorIs(t, d.UnlockUser(elsewhere, ada.ID), identity.ErrUnauthenticated)
+	d.requireDelayed(t, office, "ada@example.test", password)
+
+	require.NoError(t, d.UnlockUser(d.as(t, boss), ada.ID))
+	d.requireDelayed(t, office, "nobody@example.test", password)
+	d.fail(t, office, "ada@example.test", 9)
+	_, err := d.try(office, "ada@example.test", password)
+	require.NoError(t, err)
+	d.fail(t, office, "ada@example.test", 10)
+	d.requireDelayed(t, office, "ada@example.test", password)
+}
+
+// TestAnswersDoNotTellWhichAccountsExist makes the same attempts at an address with an
+// account and at one without, from several networks and devices, while the user of the
+// account signs in on a device of their own: each answer is the same for both.
+func TestAnswersDoNotTellWhichAccountsExist(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "known0@example.test", rbac.Scheduler)
+	d.hire(t, "eve@example.test", rbac.Scheduler)
+	evesDevice := d.signed(t, t.Context(), "eve@example.test").Device
+	run := 0
+	rapid.Check(t, func(r *rapid.T) {
+		run++
+		known, unknown := fmt.Sprintf("known%d@example.test", run), fmt.Sprintf("unknown%d@example.test", run)
+		d.hire(t, known, rbac.Scheduler)
+		home := withDevice(from(t, "198.51.100.1"), d.signed(t, from(t, "198.51.100.1"), known).Device)
+		networks := []string{"192.0.2.1", "198.51.100.1", "2001:db8:1:2::1", "2001:db8:1:2::2", ""}
+		devices := []string{"", evesDevice, "omd_AAAA"}
+		answer := func(ctx context.Context, email string) string {
+			_, err := d.try(ctx, email, "not the password")
+			f, ok := fault.From(err)
+			require.True(t, ok, "%v", err)
+			return fmt.Sprintf("%s %s %v", f.Code(), f.Error(), f.Details())
+		}
+		for range rapid.IntRange(1, 4).Draw(r, "rounds") {
+			network, device := rapid.SampledFrom(networks).Draw(r, "network"), rapid.SampledFrom(devices).Draw(r, "device")
+			ctx := withDevice(from(t, network), device)
+			for range rapid.SampledFrom([]int{1, 3, 9, 11}).Draw(r, "attempts") {
+				require.Equal(t, answer(ctx, unknown), answer(ctx, known))
+			}
+			switch rapid.IntRange(0, 2).Draw(r, "then") {
+			case 0:
+				d.clock.advance(time.Duration(rapid.IntRange(1, 3000).Draw(r, "milliseconds")) * time.Millisecond)
+			case 1:
+				d.signed(t, home, known)
+			}
+		}
+	})
+}
+
+// TestGuessesWithAStolenTokenDelayThatSignInAlone: the user's other devices go on.
+func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	ada := d.hire(t, "ada@example.test", rbac.Scheduler)
+	stolen, mine := d.as(t, ada), d.as(t, ada)
+	for range 10 {
+		_, err := d.ChangePassword(stolen, rbac.PasswordChange{Current: "a guess", New: "a-meadow-of-red-clover"})
+		require.Equal(t, []string{"currentPassword"}, wrongFields(t, err))
+	}
+	_, err := d.ChangePassword(stolen, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
+	_, err = d.ChangePassword(mine, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	require.NoError(t, err)
+}
+
+// TestAnOutdatedHashIsRenewedAtSignIn: hashes with other parameters are replaced once the
+// password is known.
+func TestAnOutdatedHashIsRenewedAtSignIn(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.hire(t, "ada@example.test", rbac.Scheduler)
+	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 32, Iterations: 1, Parallelism: 4, SaltLength: 16, KeyLength: 32})
+	require.NoError(t, err)
+	d.exec(t, "UPDATE users SET password_hash = ?", hash)
+	for range 2 {
+		d.signed(t, t.Context(), "ada@example.test")
+		var kept []string
+		require.NoError(t, d.read(t, &kept, "SELECT password_hash FROM users"))
+		require.Contains(t, kept[0], "$m=8,t=1,p=1$")
+	}
+}
+
+// signed signs a user in.
+func (d desk) signed(t testing.TB, ctx context.Context, email string) rbac.SignedIn {
+	t.Helper()
+	signed, err := d.try(ctx, email, password)
+	require.NoError(t, err)
+	return signed
 }
 
 // TestManyAttemptsAtOnceAreCounted: no more are looked at than one after the other.
@@ -105,7 +290,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	for i := range n {
 		go func() {
 			<-barrier
-			_, errs[i] = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: "not the password"})
+			_, errs[i] = d.try(t.Context(), "ada@example.test", "not the password")
 			done <- struct{}{}
 		}()
 	}

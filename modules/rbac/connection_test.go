@@ -22,9 +22,7 @@ func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	s := New(Dependencies{
 		Database: database, Audit: &trailtest.Book{}, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
 	})
-	for range cap(s.passwords.slots) {
-		s.passwords.slots <- struct{}{}
-	}
+	require.True(t, s.passwords.threads.TryAcquire(s.passwords.size))
 	done := make(chan error)
 	go func() {
 		_, err := s.SignIn(t.Context(), SignInRequest{Email: "nobody@example.test", Password: "correct-horse-battery"})
@@ -35,9 +33,7 @@ func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	}
 	_, err := db.Snapshot(t.Context(), database, "test", func(context.Context) (struct{}, error) { return struct{}{}, nil })
 	require.NoError(t, err, "the only connection is free")
-	for range cap(s.passwords.slots) {
-		<-s.passwords.slots
-	}
+	s.passwords.threads.Release(s.passwords.size)
 	require.ErrorIs(t, <-done, ErrWrongCredentials)
 }
 

@@ -58,12 +58,22 @@ func TestNoMoreThanAHundredAttempts(t *testing.T) {
 func TestAPlaceIsOneHoldersNetwork(t *testing.T) {
 	t.Parallel()
 	k := newSigningKey([]byte(testSecret))
-	at := func(address string) []byte { return k.signInPlace("ada@example.test", address) }
+	at := func(address string) []byte { return k.place("ada@example.test", address) }
 	require.Equal(t, at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"))
 	require.NotEqual(t, at("2001:db8:1:2::1"), at("2001:db8:1:3::1"))
 	require.NotEqual(t, at("192.0.2.1"), at("192.0.2.2"))
 	require.NotEqual(t, at("192.0.2.1"), at(""))
-	require.NotEqual(t, at("192.0.2.1"), k.signInPlace("bo@example.test", "192.0.2.1"))
-	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).signInPlace("ada@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), k.place("bo@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).place("ada@example.test", "192.0.2.1"))
 	require.NotContains(t, string(at("192.0.2.1")), "ada")
+}
+
+func TestThrottleKeysOfOtherPartsDiffer(t *testing.T) {
+	t.Parallel()
+	k := newSigningKey([]byte(testSecret))
+	seen := map[string]bool{}
+	for _, parts := range [][]string{{"a", "b", "c"}, {"a", "bc"}, {"a", "b", "", "c"}, {"a", "b1:c"}, {"b", "a", "c"}, {"abc"}, {"a", "", "bc"}} {
+		seen[string(k.throttleKey(parts[0], parts[1:]...))] = true
+	}
+	require.Len(t, seen, 7)
 }

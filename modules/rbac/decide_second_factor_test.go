@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/encryption"
 )
 
 func TestWhatACodeIsWorth(t *testing.T) {
@@ -83,16 +85,16 @@ func TestAnEnrolmentEnds(t *testing.T) {
 // former secret still opens it.
 func TestAFactorIsBoundToItsUser(t *testing.T) {
 	t.Parallel()
-	old, mine := newSealer("test", []byte("the first secret")), factor{OrganizationID: uuid.New(), UserID: uuid.New()}
-	sealed := old.seal([]byte("text"), mine.about())
+	old, mine := encryption.New("test", []byte("the first secret")), factor{OrganizationID: uuid.New(), UserID: uuid.New()}
+	sealed := old.Seal([]byte("text"), mine.about())
 	for _, other := range []factor{{mine.OrganizationID, uuid.New(), nil, time.Time{}, nil, 0, 0}, {uuid.New(), mine.UserID, nil, time.Time{}, nil, 0, 0}} {
-		_, _, err := old.openStale(sealed, other.about())
-		require.ErrorIs(t, err, errSeal)
+		_, _, err := old.OpenStale(sealed, other.about())
+		require.ErrorIs(t, err, encryption.ErrSeal)
 	}
-	_, stale, err := old.openStale(sealed, mine.about())
+	_, stale, err := old.OpenStale(sealed, mine.about())
 	require.NoError(t, err)
 	require.False(t, stale)
-	_, stale, err = newSealer("test", []byte("the second secret"), []byte("the first secret")).openStale(sealed, mine.about())
+	_, stale, err = encryption.New("test", []byte("the second secret"), []byte("the first secret")).OpenStale(sealed, mine.about())
 	require.NoError(t, err)
 	require.True(t, stale)
 }

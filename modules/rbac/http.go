@@ -25,7 +25,8 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Name: "signIn", Summary: "Sign in",
 			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
 				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. " +
-				"A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.",
+				"A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. " +
+				"Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.",
 			Refusals: []*fault.Error{ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
@@ -102,6 +103,9 @@ type signInBody struct {
 	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
 	// null otherwise. With few, have the person make new ones.
 	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
+	// DeviceToken, after a sign-in with a password, is for the next one on this device. It
+	// grants nothing. null otherwise.
+	DeviceToken *string `json:"deviceToken"`
 }
 
 // userBody is a user as clients see it.
@@ -159,6 +163,10 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 			return signInBody{}, err
 		}
 	}
+	var device *string
+	if signed.Device != "" {
+		device = &signed.Device
+	}
 	return signInBody{
 		AccessToken:      signed.Token,
 		ExpiresIn:        int(signed.Expires / time.Second),
@@ -169,6 +177,7 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 		User:             bodyOf(signed.User, roles, may),
 
 		RecoveryCodesLeft: signed.RecoveryCodesLeft,
+		DeviceToken:       device,
 	}, nil
 }
 

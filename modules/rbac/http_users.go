@@ -50,6 +50,12 @@ func (s *Service) userRoutes() []httpx.Route {
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
+		{
+			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
+			Name: "unlockUser", Summary: "Lift the lock of a user's sign-in",
+			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.",
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlock),
+		},
 	}...)
 }
 
@@ -112,6 +118,10 @@ func (s *Service) handleEndUserSession(ctx context.Context, in userSessionPath) 
 type takeFactorRequest struct {
 	byID
 	Match patch.Match `header:"If-Match"` // the version of the user
+}
+
+func (s *Service) handleUnlock(ctx context.Context, in byID) (httpx.None, error) {
+	return httpx.None{}, s.UnlockUser(ctx, in.ID)
 }
 
 func (s *Service) handleTakeFactor(ctx context.Context, in takeFactorRequest) (httpx.None, error) {

@@ -14,17 +14,19 @@ import (
 type key struct {
 	id      string // says which it is, and nothing of what it is
 	signs   []byte // access tokens
+	signed  []byte // access tokens of programs before this one derived a key for them: the secret itself
 	refresh []byte // makes refresh tokens from the ones before: see successor
 	places  []byte // stands for addresses of which attempts are counted
+	devices []byte // signs device tokens
 }
 
 // keyring are the secrets of the configuration. The first is the one in use; the
 // others were, and what they have signed still holds.
 type keyring []key
 
-func newKeyring(secret []byte, former ...[]byte) keyring {
-	ring := keyring{newSigningKey(secret)}
-	for _, each := range former {
+func newKeyring(secrets ...[]byte) keyring {
+	var ring keyring
+	for _, each := range secrets {
 		ring = append(ring, newSigningKey(each))
 	}
 	return ring
@@ -40,20 +42,20 @@ func newSigningKey(secret []byte) key {
 		return made
 	}
 	return key{
-		id: hex.EncodeToString(derive("key id", idBytes)), signs: secret,
-		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes),
+		id: hex.EncodeToString(derive("key id", idBytes)), signs: derive("access tokens", keyBytes), signed: secret,
+		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes), devices: derive("devices", keyBytes),
 	}
 }
 
 var errTokenKey = errors.New("the token names no key that is known")
 
-// verifying returns the key that a token's header names. What algorithm the token
+// verifying returns the keys that a token's header names. What algorithm the token
 // says does not matter here: the parser takes one only.
 func (k keyring) verifying(token *jwt.Token) (any, error) {
 	id, _ := token.Header["kid"].(string)
 	for _, each := range k {
 		if each.id == id {
-			return each.signs, nil
+			return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{each.signs, each.signed}}, nil
 		}
 	}
 	return nil, errTokenKey

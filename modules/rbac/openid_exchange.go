@@ -54,9 +54,13 @@ func (x CodeExchange) organization() (organization uuid.UUID, hash db.Hash, ok b
 // [ErrWrongCredentials], [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired],
 // [ErrSignInDelayed], [ErrSignInBusy].
 func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (SignedIn, error) {
+	return limited(ctx, s, failedProvider, networkSource(ctx), func() (SignedIn, error) { return s.exchangeCode(ctx, x) })
+}
+
+func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, error) {
 	organization, hash, ok := x.organization()
 	if !ok {
-		return SignedIn{}, ErrCodeUsed
+		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	ctx = identity.With(ctx, identity.System(organization))
 	refresh := newRefreshToken()
@@ -89,14 +93,15 @@ func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 		return s.confirmOwnLink(ctx, x, *pending, hash)
 	case user == nil:
 		// In no organization's trail: anybody can name one.
-		return SignedIn{}, s.refuseOpenID(ctx, User{}, "code", ErrCodeUsed)
+		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("a sign-in was refused")
+		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	return s.signedInByProvider(ctx, *user, in, refresh)
 }
 
 // beginByProvider begins the sign-in of a user whom an identity provider has recognized.
 func (s *Service) beginByProvider(ctx context.Context, u User) signIn {
-	in := s.begin(u, trail.Address(ctx), s.keys[0].signInPlace(u.Email, trail.Address(ctx)))
+	in := s.begin(u, trail.Address(ctx), s.throttle.place(u.Email, trail.Address(ctx)))
 	in.ByProvider = true
 	return in
 }

@@ -80,7 +80,7 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 	if err != nil {
 		return "", "", fmt.Errorf("write down a sign-in: %w", err)
 	}
-	return url, base64.RawURLEncoding.EncodeToString(s.cookies.seal(text, cookiePurpose)), nil
+	return url, base64.RawURLEncoding.EncodeToString(s.cookies.Seal(text, cookiePurpose)), nil
 }
 
 // FinishOpenID takes back a browser that comes from the identity provider, and
@@ -92,9 +92,13 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 // [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider],
 // [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+	return limited(ctx, s, failedProvider, networkSource(ctx), func() (string, error) { return s.finishOpenID(ctx, carried, with) })
+}
+
+func (s *Service) finishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	b, ok := s.readBegun(carried)
 	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
-		return "", ErrSignInLost
+		return "", ErrSignInLost.Because(errGuess)
 	}
 	provider, settings, err := s.providerOf(ctx, b.Organization)
 	if err != nil {
@@ -126,7 +130,7 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 
 // refuseOpenID keeps that somebody is not let in, and returns the refusal.
 func (s *Service) refuseOpenID(ctx context.Context, u User, reason string, refusal error) error {
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
 	if err := s.noteOpenID(ctx, u, reason); err != nil {
 		return err
 	}
@@ -138,7 +142,7 @@ func (s *Service) readBegun(carried string) (b begun, ok bool) {
 	if err != nil {
 		return begun{}, false
 	}
-	text, err := s.cookies.open(sealed, cookiePurpose)
+	text, err := s.cookies.Open(sealed, cookiePurpose)
 	return b, err == nil && json.Unmarshal(text, &b) == nil
 }
 

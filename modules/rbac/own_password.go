@@ -35,7 +35,7 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 // a caller that has only a token must not guess on. It is not a count of sign-ins. The
 // error is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
-	counted = s.keys[0].proofPlace(caller.UserID)
+	counted = s.throttle.proofCounter(caller.UserID, caller.SignInID)
 	return counted, s.attempt(ctx, counted)
 }
 

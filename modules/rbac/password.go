@@ -15,6 +15,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/unicode/norm"
 
 	"omnirapeutic/platform/fault"
@@ -78,10 +79,10 @@ func isRepeated(password string) bool {
 	return false
 }
 
-// production are the second recommended parameters of RFC 9106, section 4: 64 MiB,
-// three passes, four lanes. The number of lanes does not follow that of the
-// machine's processors: it is part of every hash.
-var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 4, SaltLength: 16, KeyLength: 32}
+// production are the second recommended parameters of RFC 9106, section 4 (64 MiB, three
+// passes), with one lane instead of four: each lane is a thread, and a hash must not take
+// more processors than [hasher] has reserved for it. The work is the same.
+var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
 // quick are the least that argon2 accepts.
 var quick = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
@@ -90,12 +91,14 @@ var quick = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength
 // ten seconds' worth.
 const queuePerSlot = 64
 
-// hasher hashes and compares passwords, no more at once than there are
-// processors: each hash fills 64 MiB. Safe for concurrent use.
+// hasher hashes and compares passwords. All hashes together take at most half of the
+// processors (at least one), so that people who are signed in are served meanwhile, and
+// each fills 64 MiB. Safe for concurrent use.
 type hasher struct {
 	params  argon2id.Params
-	slots   chan struct{}
-	queued  atomic.Int64 // those who compute, and those who wait
+	size    int64 // how many threads may hash at once
+	threads *semaphore.Weighted
+	queued  atomic.Int64 // hashes that are being computed, and those that wait
 	longest int64
 	// nobody is a hash that no password has: compared with for unknown users.
 	nobody  string
@@ -103,8 +106,8 @@ type hasher struct {
 }
 
 func newHasher(isQuick bool) *hasher {
-	n := runtime.NumCPU()
-	h := &hasher{params: production, slots: make(chan struct{}, n), longest: int64(n) * (1 + queuePerSlot), compute: argon2Key}
+	size := max(int64(runtime.GOMAXPROCS(0))/2, 1)
+	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), longest: size * (1 + queuePerSlot), compute: argon2Key}
 	if isQuick {
 		h.params = quick
 	}
@@ -140,7 +143,7 @@ func (h *hasher) unusable(salt []byte) string {
 // hash returns the password's hash with the salt. All accounts of an e-mail address share
 // a salt: see [hasher.matching]. Errors: [ErrSignInBusy], the context's.
 func (h *hasher) hash(ctx context.Context, password string, salt []byte) (hash string, err error) {
-	err = h.inTurn(ctx, func() error {
+	err = h.inTurn(ctx, h.params, func() error {
 		hash = encodeHash(h.params, salt, h.compute([]byte(stable(password)), salt, h.params))
 		return nil
 	})
@@ -170,7 +173,7 @@ func (h *hasher) matching(ctx context.Context, password string, hashes []string)
 		}
 		settings := hash[:strings.LastIndexByte(hash, '$')]
 		if computed[settings] == nil {
-			err := h.inTurn(ctx, func() error {
+			err := h.inTurn(ctx, *params, func() error {
 				computed[settings] = h.compute([]byte(stable(password)), salt, *params)
 				return nil
 			})
@@ -185,18 +188,27 @@ func (h *hasher) matching(ctx context.Context, password string, hashes []string)
 	return matched, nil
 }
 
-// inTurn runs work when there is a free slot.
-func (h *hasher) inTurn(ctx context.Context, work func() error) error {
+// renew returns a hash of the password that has just matched, with the parameters of
+// today and the salt of before, or "" where its hash has them already. Errors: as of hash.
+func (h *hasher) renew(ctx context.Context, password, hash string) (string, error) {
+	params, salt, _, err := argon2id.DecodeHash(hash)
+	if err != nil || *params == h.params {
+		return "", err
+	}
+	return h.hash(ctx, password, salt)
+}
+
+// inTurn runs work when the threads that its parameters ask for are free.
+func (h *hasher) inTurn(ctx context.Context, params argon2id.Params, work func() error) error {
 	defer h.queued.Add(-1)
 	if h.queued.Add(1) > h.longest {
 		return ErrSignInBusy
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+	lanes := min(int64(params.Parallelism), h.size)
+	if err := h.threads.Acquire(ctx, lanes); err != nil {
+		return err
 	}
+	defer h.threads.Release(lanes)
 	return work()
 }
 

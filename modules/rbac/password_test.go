@@ -85,7 +85,7 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(false)
 	require.Equal(t, production, h.params)
-	require.Contains(t, h.nobody, "$m=65536,t=3,p=4$")
+	require.Contains(t, h.nobody, "$m=65536,t=3,p=1$")
 	hash, err := h.hash(t.Context(), "a password of somebody", h.newSalt())
 	require.NoError(t, err)
 	require.Len(t, h.nobody, len(hash))
@@ -93,14 +93,16 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 
 func TestHashing(t *testing.T) {
 	t.Parallel()
-	t.Run("it is bounded at once", func(t *testing.T) {
+	t.Run("it takes half of the processors at most, and one at least", func(t *testing.T) {
 		h := newHasher(true)
+		require.Equal(t, max(int64(runtime.GOMAXPROCS(0)/2), 1), h.size)
+		require.EqualValues(t, 1, production.Parallelism, "each lane is a thread")
 		var mutex sync.Mutex
 		running, most := 0, 0
 		var done sync.WaitGroup
 		for range 20 {
 			done.Go(func() {
-				_ = h.inTurn(t.Context(), func() error {
+				_ = h.inTurn(t.Context(), h.params, func() error {
 					mutex.Lock()
 					running++
 					most = max(most, running)
@@ -114,14 +116,22 @@ func TestHashing(t *testing.T) {
 			})
 		}
 		done.Wait()
-		require.LessOrEqual(t, most, runtime.NumCPU())
+		require.LessOrEqual(t, int64(most), h.size)
 		require.Zero(t, h.queued.Load())
+	})
+	t.Run("it computes a hash of many lanes alone", func(t *testing.T) {
+		h := newHasher(true)
+		wide := quick
+		wide.Parallelism = 255
+		require.NoError(t, h.inTurn(t.Context(), wide, func() error {
+			require.False(t, h.threads.TryAcquire(1))
+			return nil
+		}))
+		require.True(t, h.threads.TryAcquire(h.size))
 	})
 	t.Run("it stops waiting with its context", func(t *testing.T) {
 		h := newHasher(true)
-		for range cap(h.slots) {
-			h.slots <- struct{}{}
-		}
+		require.True(t, h.threads.TryAcquire(h.size))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := h.hash(ctx, "x", h.newSalt())

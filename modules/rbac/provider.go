@@ -84,7 +84,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 	}
 	set := IdentityProvider{
 		OrganizationID: caller.OrganizationID, Issuer: p.Issuer, ClientID: p.ClientID,
-		sealedSecret: s.providerSecrets.seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
+		sealedSecret: s.providerSecrets.Seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
 	}
 	return db.Serializable(ctx, s.database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
 		if err := s.mayChooseProvider(ctx); err != nil {
@@ -220,7 +220,7 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 // settings are what the provider and this program have agreed on. The error says
 // that the secret was sealed with another secret of the configuration.
 func (s *Service) settings(p IdentityProvider) (openid.Settings, error) {
-	secret, err := s.providerSecrets.open(p.sealedSecret, p.OrganizationID[:])
+	secret, err := s.providerSecrets.Open(p.sealedSecret, p.OrganizationID[:])
 	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"omnirapeutic/modules/rbac/openid"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
@@ -32,7 +33,8 @@ type User struct {
 	UpdatedAt      time.Time
 
 	epoch                int64 // of the tokens that hold
-	enrolOnly            bool  // in the sign-in that this is about: see [identity.Caller]
+	liftedAt             *time.Time
+	enrolOnly            bool // in the sign-in that this is about: see [identity.Caller]
 	organizationDisabled bool
 }
 
@@ -74,6 +76,9 @@ type Service struct {
 	logger    logrus.FieldLogger
 	passwords *hasher
 	keys      keyring
+	throttle  key     // of counts of attempts
+	devices   keyring // of device tokens
+	failures  FailureLimit
 	tokens    *tokens
 	standing  standing
 	sets      sets
@@ -92,9 +97,9 @@ type Service struct {
 	longest        time.Duration
 
 	openid                 *openid.Client
-	cookies                sealer // of sign-ins that are under way
-	providerSecrets        sealer
-	factorSecrets          sealer
+	cookies                encryption.Sealer // of sign-ins that are under way
+	providerSecrets        encryption.Sealer
+	factorSecrets          encryption.Sealer
 	publicURL, frontendURL string
 }
 
@@ -111,6 +116,10 @@ type Dependencies struct {
 	Secret []byte
 	// Former secrets sign nothing any more, and what they have signed still holds.
 	Former [][]byte
+	// Encryption, Devices and Throttle are secrets of their own for what is encrypted, for
+	// device tokens and for the counts of attempts: the first is in use, the others were;
+	// nil: Secret and Former.
+	Encryption, Devices, Throttle [][]byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
 	// Idle is how long a sign-in lasts that nobody refreshes, and Longest how long any
@@ -128,6 +137,8 @@ type Dependencies struct {
 	// UsualKey is the lifetime of API keys that are made without an end, and LongestKey the longest that can be asked
 	// for. Zero values stand for one year and for two.
 	UsualKey, LongestKey time.Duration
+	// Failures bounds how often one source may fail; nil: without bound.
+	Failures FailureLimit
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
 }
@@ -148,14 +159,16 @@ func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
 		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
 	}
-	keys := newKeyring(d.Secret, d.Former...)
+	all := append([][]byte{d.Secret}, d.Former...)
+	keys := newKeyring(all...)
+	encrypting := orElse(d.Encryption, all)
 	s := &Service{
 		openid:    openid.New(d.Clock, d.AnyAddress),
 		lookUps:   make(chan struct{}, maxLookUps),
-		cookies:   newSealer("sign-ins under way", d.Secret, d.Former...),
+		cookies:   encryption.New("sign-ins under way", encrypting...),
 		publicURL: d.PublicURL, frontendURL: d.FrontendURL,
-		providerSecrets: newSealer("secrets at identity providers", d.Secret, d.Former...),
-		factorSecrets:   newSealer("secrets of second factors", d.Secret, d.Former...),
+		providerSecrets: encryption.New("secrets at identity providers", encrypting...),
+		factorSecrets:   encryption.New("secrets of second factors", encrypting...),
 
 		database:    d.Database,
 		clock:       d.Clock,
@@ -165,6 +178,8 @@ func New(d Dependencies) *Service {
 		logger:      d.Logger,
 		passwords:   newHasher(d.Quick),
 		keys:        keys,
+		throttle:    newKeyring(orElse(d.Throttle, all)...)[0],
+		devices:     newKeyring(orElse(d.Devices, all)...),
 		tokens:      newTokens(keys, d.Lifetime, d.Clock, d.NewID),
 		idle:        cmp.Or(d.Idle, time.Hour),
 		longest:     cmp.Or(d.Longest, 24*time.Hour), //nolint:mnd // see [Dependencies]
@@ -174,9 +189,20 @@ func New(d Dependencies) *Service {
 		usualKey:       cmp.Or(d.UsualKey, yearOfKeys),
 		longestKey:     cmp.Or(d.LongestKey, 2*yearOfKeys), //nolint:mnd // see [Dependencies]
 	}
+	if s.failures = d.Failures; s.failures == nil {
+		s.failures = noLimit{}
+	}
 	s.sets.load = s.changedSets
 	s.standing.on(ofPermissions, s.sets.forget)
 	return s
+}
+
+// orElse returns the secrets, or the others where there are none.
+func orElse(secrets, others [][]byte) [][]byte {
+	if len(secrets) > 0 {
+		return secrets
+	}
+	return others
 }
 
 // now is the moment as the database can keep it: in whole microseconds.

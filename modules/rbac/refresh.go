@@ -82,14 +82,19 @@ func (k key) successor(t refreshToken) (next refreshToken) {
 // that two clients have it, and ends the sign-in for both, with one exception: for
 // [refreshGrace] the network that used it gets the same answer again. That is on record,
 // and in the list of sessions. It needs no caller in the context. The error is
-// [ErrRefreshRefused].
+// [ErrRefreshRefused], or that of the [FailureLimit] after too many tokens that were
+// never issued.
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
+	return limited(ctx, s, failedRefresh, networkSource(ctx), func() (SignedIn, error) { return s.refresh(ctx, token) })
+}
+
+func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	given, ok := parseRefreshToken(token)
 	if !ok {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	next := s.keys[0].successor(given)
-	now, from := s.now(), network(trail.Address(ctx))
+	now, from := s.now(), trail.Network(trail.Address(ctx))
 	there := func(ctx context.Context) (bool, error) {
 		found, err := takeRefreshToken(ctx, next.hash())
 		return err == nil && found.UsedAt == nil, ignoreNotFound(err)
@@ -143,7 +148,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	if done.refused != "" {
-		s.logger.WithFields(userFields("refresh_refused", done.user)).WithField("reason", done.refused).Warn("a refresh token was refused")
+		s.refusal(ctx, "refresh_refused", done.user, done.refused).Warn("a refresh token was refused")
 		return SignedIn{}, ErrRefreshRefused
 	}
 	return s.issue(done.user, done.signIn, next)
@@ -157,17 +162,11 @@ func (f foundRefresh) repeatable(from string, now time.Time) bool {
 
 const refusedUnknown = "unknown"
 
-// refuseUnknownRefresh keeps that somebody came with a refresh token that nobody has,
-// and returns the refusal. It names nobody, so it is in no organization's trail, as a
-// sign-in with an address that nobody has.
+// refuseUnknownRefresh logs that a refresh token was never issued, and returns the
+// refusal. It concerns no organization: see [limited] for how it is counted.
 func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
-	s.logger.WithFields(userFields("refresh_refused", User{})).WithField("reason", refusedUnknown).Warn("a refresh token was refused")
-	e := s.refreshEvent(ctx, User{}, uuid.Nil)
-	e.Outcome, e.After, e.SubjectType = trail.Denied, refusedSignIn{refusedUnknown}, ""
-	if err := s.audit.Note(ctx, []trail.Event{e}); err != nil {
-		return err
-	}
-	return ErrRefreshRefused
+	s.refusal(ctx, "refresh_refused", User{}, refusedUnknown).Warn("a refresh token was refused")
+	return ErrRefreshRefused.Because(errGuess)
 }
 
 // issue makes what somebody gets who has signed in, or goes on.

@@ -99,7 +99,7 @@ func (s *Service) BeginSecondFactor(ctx context.Context, password string) (Enrol
 	}
 	secret := newTOTPSecret()
 	f := factor{OrganizationID: caller.OrganizationID, UserID: caller.UserID, BegunAt: s.now()}
-	f.Secret = s.factorSecrets.seal(secret, f.about())
+	f.Secret = s.factorSecrets.Seal(secret, f.about())
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
 		if put, err := putFactor(ctx, f); err != nil {
 			return struct{}{}, err

@@ -41,7 +41,7 @@ func (e spentError) Error() string {
 // judge says what a code is worth now. A secret that was sealed under a secret of the
 // configuration that is gone proves nothing any more; recovery codes still do.
 func (s *Service) judge(f factor, code string) (proof, verdict) {
-	secret, err := s.factorSecrets.open(f.Secret, f.about())
+	secret, err := s.factorSecrets.Open(f.Secret, f.about())
 	if err != nil {
 		s.logger.WithFields(logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}).
 			Error("a second factor was sealed under a secret that is not configured any more; its user needs a recovery code")
@@ -61,8 +61,8 @@ func (s *Service) spend(ctx context.Context, f factor, p proof) (left *int, err 
 		good, err = useRecoveryCode(ctx, f, p.recovery, s.now())
 	} else {
 		sealed := f.Secret
-		if secret, stale, openErr := s.factorSecrets.openStale(sealed, f.about()); openErr == nil && stale {
-			sealed = s.factorSecrets.seal(secret, f.about())
+		if secret, stale, openErr := s.factorSecrets.OpenStale(sealed, f.about()); openErr == nil && stale {
+			sealed = s.factorSecrets.Seal(secret, f.about())
 		}
 		good, err = acceptStep(ctx, f, p.step, sealed)
 	}

@@ -25,6 +25,8 @@ type SignedIn struct {
 	User           User
 	// RecoveryCodesLeft is how many are good, after a sign-in with a second factor.
 	RecoveryCodesLeft *int
+	// Device is the device token, after a sign-in with a password.
+	Device string
 }
 
 // SignInRequest is an attempt to sign in.
@@ -34,6 +36,8 @@ type SignInRequest struct {
 	// OrganizationID chooses one of several accounts of the address; see `organization-required`.
 	OrganizationID *uuid.UUID `json:"organizationId"`
 	Code           string     `json:"code" validate:"max=40"` // of the second factor, where there is one
+	// DeviceToken is from the last sign-in of this account on this device, if it is kept.
+	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
 // SignIn checks an e-mail address, a password and, where the user has a second factor,
@@ -50,7 +54,11 @@ type SignInRequest struct {
 // of them. Only a caller that has the password learns that there is a second factor:
 // [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
 // them counts as a wrong password does until the sign-in succeeds. Further errors:
-// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy].
+// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy], and that of
+// the [FailureLimit].
+//
+// Attempts are counted for the address and the source: the device that the device token
+// names, or else the network.
 func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error) {
 	if len(r.Password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
@@ -58,15 +66,26 @@ func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error)
 		})
 	}
 	typed := normalizeTypedEmail(r.Email)
+	from := s.sourceOf(ctx, r.DeviceToken, typed)
+	return limited(ctx, s, failedSignIn, from.counted, func() (SignedIn, error) {
+		signed, err := s.signInFrom(ctx, from, typed, r)
+		if err == nil {
+			signed.Device = s.devices[0].deviceToken(from.device, typed, s.now())
+		}
+		return signed, err
+	})
+}
+
+// signInFrom is [Service.SignIn] for one source.
+func (s *Service) signInFrom(ctx context.Context, from source, typed string, r SignInRequest) (SignedIn, error) {
 	address, _ := parseEmail(typed) // empty for other texts: no user has it
-	here := s.keys[0].signInPlace(typed, trail.Address(ctx))
 	accounts, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) ([]credentials, error) {
-		return credentialsOf(ctx, address, here, s.now().Add(-keepPlaces))
+		return credentialsOf(ctx, address)
 	}, db.AllOrganizations())
 	if err != nil {
 		return SignedIn{}, err
 	}
-	try := s.tryOf(ctx, typed, accounts, r.OrganizationID)
+	try := s.tryOf(from, typed, accounts, r.OrganizationID)
 	if err := s.attemptAccounts(ctx, &try); err != nil {
 		if errors.Is(err, ErrSignInDelayed) {
 			return SignedIn{}, s.refuseAccounts(ctx, try, err)
@@ -82,22 +101,26 @@ func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error)
 	case 0:
 		return SignedIn{}, s.refuseAccounts(ctx, try, ErrWrongCredentials)
 	case 1:
-		return s.signInTo(ctx, accepting[0], r.Code, [][]byte{try.counter, accepting[0].counter}, here)
+		return s.signInTo(ctx, accepting[0], r, [][]byte{try.counter, accepting[0].counter})
 	default:
 		return SignedIn{}, s.askOrganization(ctx, try, accepting)
 	}
 }
 
 // signInTo signs in to an account whose password was right.
-func (s *Service) signInTo(ctx context.Context, known candidate, code string, counted [][]byte, here []byte) (SignedIn, error) {
+func (s *Service) signInTo(ctx context.Context, known candidate, r SignInRequest, counted [][]byte) (SignedIn, error) {
 	var proven proof
 	if known.Factor.isOn() {
 		var why verdict
-		if proven, why = s.judge(known.Factor, code); why != codeGood {
+		if proven, why = s.judge(known.Factor, r.Code); why != codeGood {
 			return SignedIn{}, s.refuseCode(ctx, known.credentials, why)
 		}
 	}
-	signed, err := s.enter(ctx, known.credentials, proven, counted, here)
+	renewed, err := s.passwords.renew(ctx, r.Password, known.Hash)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	signed, err := s.enter(ctx, known.credentials, proven, counted, renewed)
 	if spent := (spentError{}); errors.As(err, &spent) {
 		err = s.refuseCode(ctx, known.credentials, spent.why)
 	}
@@ -109,9 +132,11 @@ func (s *Service) signInTo(ctx context.Context, known candidate, code string, co
 }
 
 // enter begins the sign-in of somebody who has proven who they are, uses up what the
-// second factor's code proves, and forgets the attempts that were counted. The error is a
+// second factor's code proves, forgets the attempts that were counted, and replaces an
+// outdated password hash by the renewed one ("": it is not outdated). The error is a
 // spentError where somebody else was quicker with the same code.
-func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, here []byte) (SignedIn, error) {
+func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, renewed string) (SignedIn, error) {
+	here := s.throttle.place(known.User.Email, trail.Address(ctx))
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
 	there := func(ctx context.Context) (bool, error) {
@@ -143,6 +168,11 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 		if err := forgetAttempts(ctx, counted...); err != nil {
 			return struct{}{}, err
 		}
+		if renewed != "" {
+			if err := renewHash(ctx, known, renewed); err != nil {
+				return struct{}{}, err
+			}
+		}
 		return struct{}{}, s.recordSignIn(ctx, known.User, proven)
 	}, db.ProvenBy(there))
 	if err != nil {
@@ -155,15 +185,21 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 
 // refuse keeps that a sign-in was refused for the reason, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
-	s.logRefusal(u, reason)
+	s.logRefusal(ctx, u, reason)
 	if err := s.audit.Note(ctx, []trail.Event{s.refusalEvent(ctx, u, reason)}); err != nil {
 		return err
 	}
 	return refusal
 }
 
-func (s *Service) logRefusal(u User, reason string) {
-	s.logger.WithFields(userFields("sign_in_refused", u)).WithField("reason", reason).Warn("a sign-in was refused")
+func (s *Service) logRefusal(ctx context.Context, u User, reason string) {
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
+}
+
+// refusal begins the log line of a refusal: who was refused, why, and from which network
+// address, so that an operator can block it.
+func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
+	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }
 
 func userFields(event string, u User) logrus.Fields {

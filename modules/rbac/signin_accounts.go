@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -38,23 +39,26 @@ const (
 // Failures are counted twice: for the address, which is what callers are told of, and for
 // each account. A person may control one account of an address and guess the password of
 // another: their own successful sign-ins reset the first count and not the second.
-func (s *Service) tryOf(ctx context.Context, typed string, accounts []credentials, organization *uuid.UUID) signInTry {
+//
+// Both are counted by the source. A lift of an administrator begins the counts of the
+// address and of the account in their organization anew. Those of the other accounts of
+// the address go on, so nobody can reset them from another organization.
+func (s *Service) tryOf(from source, typed string, accounts []credentials, organization *uuid.UUID) signInTry {
 	var try signInTry
-	var from string // anywhere
+	var lifts []string
 	for i, each := range accounts {
 		if organization != nil && *organization != each.User.OrganizationID {
 			continue
 		}
-		try.candidates = append(try.candidates, candidate{credentials: each, index: i})
-		if each.AtHome { // failures elsewhere do not keep people from signing in at their usual place
-			from = trail.Address(ctx)
+		lift := each.lift(s.now())
+		if lift != "" {
+			lifts = append(lifts, lift)
 		}
+		counter := s.throttle.accountCounter(each.User.ID, from.counted, lift)
+		try.candidates = append(try.candidates, candidate{credentials: each, index: i, counter: counter})
 	}
-	try.counter = s.keys[0].signInPlace(typed, from)
-	try.nobody = s.keys[0].noAccountPlace(typed, from)
-	for i, each := range try.candidates {
-		try.candidates[i].counter = s.keys[0].accountPlace(each.User.ID, from)
-	}
+	try.counter = s.throttle.addressCounter(typed, from.counted, strings.Join(lifts, " "))
+	try.nobody = s.throttle.noAccountCounter(typed, from.counted)
 	return try
 }
 
@@ -129,7 +133,7 @@ func (s *Service) refuseAccounts(ctx context.Context, try signInTry, refusal err
 		if each.refused == "" { // the count of the address delays all of them
 			each.refused = refusedDelayed
 		}
-		s.logRefusal(each.User, each.refused)
+		s.logRefusal(ctx, each.User, each.refused)
 		events[i] = s.refusalEvent(ctx, each.User, each.refused)
 	}
 	if err := s.audit.Note(ctx, events); err != nil {

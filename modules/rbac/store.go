@@ -22,6 +22,7 @@ type userRow struct {
 	Status         string
 	PractitionerID *uuid.UUID
 	TokenEpoch     int64
+	LiftedAt       *time.Time // when an administrator has lifted the user's locks last
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -51,7 +52,6 @@ type credentials struct {
 	User         User
 	Organization string // its name
 	Hash         string
-	AtHome       bool // they have signed in from there of late
 	Factor       factor
 	Asks         bool // the organization asks for one
 }
@@ -93,7 +93,7 @@ func (f foundUser) user() User {
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
 		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-		epoch: row.TokenEpoch, organizationDisabled: f.OrganizationDisabled,
+		epoch: row.TokenEpoch, liftedAt: row.LiftedAt, organizationDisabled: f.OrganizationDisabled,
 	}
 }
 
@@ -110,10 +110,9 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 }
 
 // credentialsOf returns the accounts of an e-mail address in all organizations, in the
-// order of the organizations' names, with their second factors and whether they have
-// signed in at the place since the given time. It is one statement for any number of
-// accounts. Index: users_email_once, sign_ins_by_user, the primary key of second_factors.
-func credentialsOf(ctx context.Context, email string, place []byte, since time.Time) ([]credentials, error) {
+// order of the organizations' names, with their second factors. It is one statement for
+// any number of accounts. Index: users_email_once, the primary key of second_factors.
+func credentialsOf(ctx context.Context, email string) ([]credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -122,24 +121,20 @@ func credentialsOf(ctx context.Context, email string, place []byte, since time.T
 		Found        foundUser `gorm:"embedded"`
 		Organization string
 		Factor       factor `gorm:"embedded;embeddedPrefix:f_"`
-		AtHome       bool
 		Asks         bool
 	}
 	err = tx.Raw(`
-		SELECT `+userColumns+`, o.name AS organization, EXISTS (
-			SELECT FROM sign_ins i
-			WHERE i.organization_id = u.organization_id AND i.user_id = u.id AND i.place = ? AND i.used_at >= ?
-		) AS at_home, `+asksSQL+`,
+		SELECT `+userColumns+`, o.name AS organization, `+asksSQL+`,
 			f.organization_id AS f_organization_id, f.user_id AS f_user_id, f.secret AS f_secret, f.begun_at AS f_begun_at,
 			f.confirmed_at AS f_confirmed_at, f.last_step AS f_last_step, f.wrong_codes AS f_wrong_codes
 		FROM users u
 		JOIN organizations o ON o.id = u.organization_id
 		LEFT JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id
 		WHERE u.email = ?
-		ORDER BY lower(o.name), o.id`, place, since, email).Scan(&rows).Error
+		ORDER BY lower(o.name), o.id`, email).Scan(&rows).Error
 	accounts := make([]credentials, len(rows))
 	for i, r := range rows {
-		accounts[i] = credentials{r.Found.user(), r.Organization, r.Found.Row.PasswordHash, r.AtHome, r.Factor, r.Asks}
+		accounts[i] = credentials{r.Found.user(), r.Organization, r.Found.Row.PasswordHash, r.Factor, r.Asks}
 	}
 	return accounts, err
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/db"
@@ -79,4 +80,14 @@ func forgetAttempts(ctx context.Context, places ...[]byte) error {
 		return err
 	}
 	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", places).Error
+}
+
+// liftLocks notes when the locks of a user of the caller's organization were lifted.
+// Index: the primary key.
+func liftLocks(ctx context.Context, user uuid.UUID, now time.Time) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Model(&userRow{}).Where("id = ?", user).UpdateColumn("lifted_at", now).Error
 }

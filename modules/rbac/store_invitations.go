@@ -97,7 +97,7 @@ func oneInvitation(tx *gorm.DB) (Invitation, error) {
 	var found []Invitation
 	err := tx.Find(&found).Error
 	if err == nil && len(found) == 0 {
-		err = ErrInvitationNotFound
+		err = ErrInvitationNotFound.Because(errGuess)
 	}
 	if err != nil {
 		return Invitation{}, err

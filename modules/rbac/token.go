@@ -106,6 +106,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 		return s.authenticateKey(ctx, token)
 	}
 	caller, err := s.tokens.check(token)
+	if err != nil && !errors.Is(err, jwt.ErrTokenExpired) {
+		err = s.failed(ctx, failedToken, err)
+	}
 	if err == nil {
 		err = s.standing.check(caller)
 	}

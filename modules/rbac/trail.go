@@ -18,6 +18,9 @@ type Audit interface {
 	// Note keeps events of what changes nothing. It needs no transaction, and returns
 	// once they are committed.
 	Note(ctx context.Context, events []trail.Event) error
+	// Count counts a refused attempt of a caller that belongs to no organization, for
+	// those who run the program. It asks no database and never fails.
+	Count(action, reason, address string)
 }
 
 // grantedRoles are the After of a change to what somebody may do.

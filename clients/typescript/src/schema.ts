@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.
          */
         post: operations["signIn"];
         delete?: never;
@@ -853,6 +853,28 @@ export interface paths {
          *     Permission: `user:change`.
          */
         delete: operations["takeSecondFactor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/unlock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lift the lock of a user's sign-in
+         * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.
+         *
+         *     Permission: `user:change`.
+         */
+        post: operations["unlockUser"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -7323,6 +7345,8 @@ export interface components {
             user: components["schemas"]["User"];
             /** @description Says, after a sign-in with a second factor, how many are good; null otherwise. With few, have the person make new ones. */
             recoveryCodesLeft: number | null;
+            /** @description DeviceToken, after a sign-in with a password, is for the next one on this device. It grants nothing. null otherwise. */
+            deviceToken: string | null;
         };
         /** @description Too many people are signing in at this moment. Try again in a few seconds. */
         SignInBusyProblem: {
@@ -7443,6 +7467,8 @@ export interface components {
             organizationId?: string | null;
             /** @description Of the second factor, where there is one. */
             code?: string;
+            /** @description Is from the last sign-in of this account on this device, if it is kept. */
+            deviceToken?: string;
         };
         /** @description This was changed by somebody else in the meantime. */
         StaleVersionProblem: {
@@ -11820,7 +11846,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 01a22a80-af22-7dbf-b95b-685d61740e64
+                 * @example 01a22a8b-7d03-7519-b32d-407b248691a4
                  */
                 id: string;
             };
@@ -12202,6 +12228,46 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unlockUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"omnirapeutic/config"
+	"omnirapeutic/platform/fault"
+)
+
+// Bounds of refusals that are held back.
+const (
+	holdTime = time.Second
+	maxHeld  = 1000 // at once; a held request costs a goroutine and its connection
+)
+
+// failureLimit bounds how often one source may fail to sign in or to prove anything else,
+// in the memory of this instance: see rbac.FailureLimit. Beyond the limit attempts are
+// refused before any work is done, and the refusals are held back for a moment: a client
+// that tries again at once would otherwise keep the processors busy with refusals. Safe
+// for concurrent use.
+type failureLimit struct {
+	clock func() time.Time
+	hold  time.Duration
+	held  chan struct{}
+
+	mu       sync.Mutex
+	failures policy
+}
+
+func newFailureLimit(clock func() time.Time, r config.Rate) *failureLimit {
+	return &failureLimit{clock: clock, hold: holdTime, held: make(chan struct{}, maxHeld), failures: newPolicy("failures", r)}
+}
+
+// Take claims one failure. The error is errRateLimited, with the time to wait.
+func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
+	if l.failures.rate == 0 {
+		return nil
+	}
+	wait, ok := l.claim(kind, source)
+	if ok {
+		return nil
+	}
+	l.holdBack(ctx)
+	return errTooManyFailures(wait)
+}
+
+// claim returns how long the source must wait, if it has failed too often.
+func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock()
+	b := l.failures.bucketOf(failureKey(kind, source), now)
+	if b.AllowN(now, 1) {
+		return 0, true
+	}
+	return l.failures.after(1 - b.TokensAt(now)), false
+}
+
+// holdBack waits, unless too many wait already or the client has gone.
+func (l *failureLimit) holdBack(ctx context.Context) {
+	select {
+	case l.held <- struct{}{}:
+		defer func() { <-l.held }()
+	default:
+		return
+	}
+	timer := time.NewTimer(l.hold)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// GiveBack returns what Take claimed.
+func (l *failureLimit) GiveBack(kind, source string) {
+	if l.failures.rate == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock()
+	l.failures.bucketOf(failureKey(kind, source), now).AllowN(now, -1)
+}
+
+func failureKey(kind, source string) bucketKey {
+	sum := sha256.Sum256([]byte(kind + "\n" + source))
+	return bucketKey(sum[:len(bucketKey{})])
+}
+
+func errTooManyFailures(wait time.Duration) *fault.Error {
+	return errRateLimited.With(tooFast{"failures", wait},
+		"Too many attempts from your network were refused. This one was not looked at; try again in %d s.", wholeSeconds(wait))
+}

@@ -1,0 +1,106 @@
+package rbac
+
+import (
+	"context"
+	"errors"
+
+	"omnirapeutic/platform/trail"
+)
+
+// FailureLimit bounds how often one source may fail to prove something. It is asked
+// before any work is done for an attempt, so that a flood of guesses costs nothing. Safe
+// for concurrent use.
+type FailureLimit interface {
+	// Take claims one failure of the kind for the source. The error tells the client to
+	// wait: the source has failed too often. It may come after a while, so that clients
+	// that do not wait are slowed down.
+	Take(ctx context.Context, kind, source string) error
+	// GiveBack returns what Take claimed, after an attempt that was no failure.
+	GiveBack(kind, source string)
+}
+
+// failureKind is what an attempt tries to prove.
+type failureKind struct {
+	limit  string // the kind of the [FailureLimit]
+	action string // of the audit trail
+}
+
+// The kinds of attempts. Each limit has a rate of its own, so that a program with an
+// outdated API key does not keep people in the same network from signing in.
+var (
+	failedSignIn     = failureKind{"sign-in", "user.sign-in"}
+	failedRefresh    = failureKind{"refresh", "sign-in.refresh"}
+	failedInvitation = failureKind{"invitation", "invitation.accept"}
+	failedProvider   = failureKind{"identity-provider", "user.sign-in"}
+	failedToken      = failureKind{"bearer", "access-token.use"}
+	failedKey        = failureKind{"bearer", "api-key.use"}
+)
+
+// Why an attempt was refused that concerns no organization.
+const (
+	reasonLimited = "limited" // its source has failed too often
+	reasonInvalid = "invalid" // not of the right form, or not signed here
+)
+
+// errGuess is the cause of refusals of what this program has never issued. Something that
+// was issued and has expired is a refusal too, and no guess.
+var errGuess = errors.New("rbac: this was never issued here")
+
+// guesses are the refusals that count as failures of their source.
+var guesses = []error{
+	errGuess, ErrWrongCredentials, ErrSignInDelayed, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
+	ErrNotRecognized, ErrSignInCancelled, ErrSignInLost, ErrCodeUsed,
+}
+
+func isGuess(err error) bool {
+	for _, each := range guesses {
+		if errors.Is(err, each) {
+			return true
+		}
+	}
+	return false
+}
+
+// limited makes an attempt unless its source has failed too often of late. A guess is
+// counted for those who run the program.
+func limited[T any](ctx context.Context, s *Service, kind failureKind, source string, attempt func() (T, error)) (T, error) {
+	if err := s.takeFailure(ctx, kind, source); err != nil {
+		var none T
+		return none, err
+	}
+	result, err := attempt()
+	if errors.Is(err, errGuess) {
+		s.audit.Count(kind.action, refusedUnknown, trail.Address(ctx))
+	}
+	if !isGuess(err) {
+		s.failures.GiveBack(kind.limit, source)
+	}
+	return result, err
+}
+
+// failed counts a failure that cost no work to find, and returns the refusal: the given
+// one, or that the source must wait.
+func (s *Service) failed(ctx context.Context, kind failureKind, refusal error) error {
+	if err := s.takeFailure(ctx, kind, networkSource(ctx)); err != nil {
+		return err
+	}
+	s.audit.Count(kind.action, reasonInvalid, trail.Address(ctx))
+	return refusal
+}
+
+func (s *Service) takeFailure(ctx context.Context, kind failureKind, source string) error {
+	err := s.failures.Take(ctx, kind.limit, source)
+	if err != nil {
+		s.audit.Count(kind.action, reasonLimited, trail.Address(ctx))
+	}
+	return err
+}
+
+// noLimit is for services that no FailureLimit was given: commands and tests.
+type noLimit struct{}
+
+// Take implements [FailureLimit].
+func (noLimit) Take(context.Context, string, string) error { return nil }
+
+// GiveBack implements [FailureLimit].
+func (noLimit) GiveBack(string, string) {}

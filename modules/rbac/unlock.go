@@ -1,0 +1,63 @@
+package rbac
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// lift names the count that attempts at the account belong to since an administrator has
+// lifted its locks; "" for the count of the e-mail address, which all accounts of the
+// address share. A lift counts for as long as the attempts from before it would: then
+// they are forgotten too. So an administrator starts the counts of their own
+// organization's account anew, and leaves those of other organizations alone.
+func (c credentials) lift(now time.Time) string {
+	at := c.User.liftedAt
+	if at == nil || now.Sub(*at) >= forgetAfter {
+		return ""
+	}
+	return c.User.OrganizationID.String() + " " + strconv.FormatInt(at.UnixMicro(), 10)
+}
+
+// UnlockUser lifts the locks of a user's sign-in in the caller's organization: attempts
+// that have failed until now count no more, wherever they came from. Errors:
+// [ErrUserNotFound], [ErrBeyondOwn] for a user who may do more than the caller.
+func (s *Service) UnlockUser(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	const action = "user.unlock"
+	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
+		mine, err := s.callerHolds(ctx, userChange)
+		if err != nil {
+			return struct{}{}, err
+		}
+		u, err := userOf(ctx, id)
+		if err != nil {
+			return struct{}{}, err
+		}
+		theirs, err := heldBy(ctx, u.Roles)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := mine.covers(theirs); err != nil {
+			return struct{}{}, err
+		}
+		now := s.now()
+		if err := liftLocks(ctx, id, now); err != nil {
+			return struct{}{}, err
+		}
+		e := trail.By(caller)
+		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", id, now
+		return struct{}{}, s.audit.Record(ctx, []trail.Event{e})
+	})
+	return err
+}
