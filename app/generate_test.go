@@ -235,6 +235,7 @@ var kindsOfIDs = map[string]string{
 	"practitionerId": "practitioners", "practitionerIds": "practitioners", "appointmentId": "appointments",
 	"appointments/{id}": "appointments", "sessions/{id}": "sessions",
 	"organizations/{id}": "organizations", "admin/webhooks": "webhooks",
+	"users/{id}": "users", "emergency-grants/{id}": "emergency-grants",
 }
 
 // value makes a value that a schema accepts. name is that of the member that it is for.
@@ -266,7 +267,8 @@ func (m maker) value(s schema, name string) any {
 	case "integer":
 		return m.integer(s, name)
 	case "number":
-		return m.Float64()
+		least := limit(s, "minimum", 0)
+		return float64(least) + m.Float64()*float64(limit(s, "maximum", least+1)-least)
 	case "string":
 		return m.text(s, name)
 	}
