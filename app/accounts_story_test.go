@@ -23,7 +23,7 @@ func (s *story) playAccounts() {
 
 	admin := c.admin()
 	user := c.userWith(t, admin, rbac.Biller)
-	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+newID().String()+"/password-reset", body{})
+	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset", body{})
 	made := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
 	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
 	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})

@@ -265,7 +265,7 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	patient := beside(t, c, database.Open(t), combining)
 	path := c.authorize(t, 10)
 	lane := patient.holdLane(t)
-	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "timeout")
+	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
 	lane.letGo(t)
 	c.requireBalance(t, path, 10, 0, 0)
 	c.requireClean(t)

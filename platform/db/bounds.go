@@ -22,13 +22,13 @@ const (
 )
 
 // setLockWait returns the statement that bounds the wait for the locks of [Locking]: by
-// lockWait, or by the caller's deadline when that comes sooner, so that the attempt ends
-// then. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole lockSteps,
-// because each text of the statement is prepared once per connection.
+// lockWait, or by four fifths of the caller's time when that is less, so that the caller
+// gets the reason before its deadline. Unlike SELECT, SET takes no snapshot. Short waits are
+// rounded up to whole lockSteps, because each text is prepared once per connection.
 func (a *attempt) setLockWait() string {
 	wait := lockWait
 	if deadline, bounded := a.caller.Deadline(); bounded {
-		left := max(time.Until(deadline), 1)
+		left := max(time.Until(deadline)*4/5, 1)
 		wait = min(wait, (left+lockStep-1)/lockStep*lockStep)
 	}
 	return "SET LOCAL lock_timeout = " + milliseconds(wait)
