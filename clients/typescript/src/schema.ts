@@ -11846,7 +11846,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 01a22a8b-7d03-7519-b32d-407b248691a4
+                 * @example 019caed9-4300-7000-8000-00000000026a
                  */
                 id: string;
             };
@@ -11899,7 +11899,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026a
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -11936,12 +11936,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026a
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 sessionId: string;
             };
