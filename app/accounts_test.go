@@ -189,7 +189,7 @@ func TestASignInIsTheSameWorkForAnyNumberOfAccounts(t *testing.T) {
 		log.Reset()
 		c.loginTo(t, email, "not the password", organization).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		for _, entry := range log.AllEntries() {
-			if entry.Data["event"] == "slow_statement" {
+			if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
 				shapes = append(shapes, statementOf(entry.Data["sql"].(string)))
 			}
 		}

@@ -320,7 +320,7 @@ func (p prober) send(method, path string, b any) (answer, []string) {
 		}
 		var statements []string
 		for _, entry := range p.log.AllEntries() {
-			if entry.Data["event"] == "slow_statement" {
+			if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
 				statements = append(statements, fmt.Sprintf("%s: %v rows", shapeOf(entry.Data["sql"].(string)), entry.Data["rows"]))
 			}
 		}

@@ -199,7 +199,7 @@ func TestTheRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	rules := r.rules(t, q)
 	statements := 0
 	for _, entry := range log.AllEntries() {
-		if entry.Data["event"] == "slow_statement" {
+		if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
 			statements++
 		}
 	}

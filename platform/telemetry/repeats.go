@@ -19,7 +19,7 @@ const maxRepeated = 1000
 // repeats is a formatter that thins out repetitions. The first warning or error of
 // a kind is written at once; those that follow within a second are counted, and
 // their number is written when the second is over. Two lines are of a kind where
-// level, event, code and address are the same. Lines with a stack are all written.
+// level, event, code, address and statement are the same. Lines with a stack are all written.
 //
 // logrus calls Format while it holds the logger's lock.
 type repeats struct {
@@ -32,7 +32,7 @@ type repeats struct {
 
 type repeatKey struct {
 	level                logrus.Level
-	event, code, address string
+	event, code, address, sql string
 }
 
 // repeated is a line that was written less than a second ago.
@@ -55,7 +55,7 @@ func (r *repeats) Format(e *logrus.Entry) ([]byte, error) {
 
 func (r *repeats) isCounted(e *logrus.Entry) bool {
 	text := func(name string) string { s, _ := e.Data[name].(string); return s }
-	key := repeatKey{e.Level, text("event"), text("code"), text("address")}
+	key := repeatKey{e.Level, text("event"), text("code"), text("address"), text("sql")}
 	if key.event == "" || text("stack") != "" || e.Context != nil && e.Context.Value(isSummary{}) != nil {
 		return false
 	}
@@ -96,7 +96,7 @@ func (r *repeats) intervalEnded(key repeatKey) {
 // summarize logs the last of several lines with their number.
 func (r *repeats) summarize(of repeated) {
 	line := logrus.NewEntry(r.logger).WithContext(context.WithValue(context.Background(), isSummary{}, true)).WithField("count", of.count)
-	for _, name := range []string{"event", "code", "status", "address", "error", "sqlstate"} {
+	for _, name := range []string{"event", "code", "status", "address", "error", "sqlstate", "sql"} {
 		if value, ok := of.last.Data[name]; ok {
 			line = line.WithField(name, value)
 		}
