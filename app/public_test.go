@@ -34,6 +34,7 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 		"/auth/login":              {"email": "biller@own.test", "password": password},
 		"/auth/refresh":            {"refreshToken": c.enters(t, "biller@own.test").refresh},
 		"/auth/invitations/accept": {"token": token, "password": password},
+		"/auth/password-reset":     {"token": strings.Repeat("x", 60), "password": password},
 		"/auth/oidc/token":         {"code": strings.Repeat("x", 60), "verifier": verifier},
 	}
 	before, walked := people(), 0
@@ -53,6 +54,9 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 			b := body{member: value}
 			for k, v := range right[r.Path] {
 				b[k] = v
+			}
+			if r.Path == "/auth/login" && member == "organizationId" {
+				continue // chooses among one's own accounts
 			}
 			a := c.as("").send(t, r.Method, path, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Contains(t, string(a.raw), `"field":"`+member+`"`, "%s %s", r.Method, r.Path)

@@ -42,7 +42,7 @@ func TestAScopeThatNothingKeepsToIsRefused(t *testing.T) {
 		for _, role := range rbac.Roles() {
 			require.Subset(t, possible[string(p)], role.Scope(p).Names(), "what is shipped to %s is possible: %s", role, p)
 		}
-		if strings.HasPrefix(string(p), "organization:") {
+		if strings.HasPrefix(string(p), "organization:") || p == "anonymous-attempt:read" {
 			continue // some reach beyond the organization, and one is the first entry
 		}
 		for _, scope := range identity.Scopes() {

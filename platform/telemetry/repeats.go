@@ -31,7 +31,7 @@ type repeats struct {
 }
 
 type repeatKey struct {
-	level                logrus.Level
+	level                     logrus.Level
 	event, code, address, sql string
 }
 
