@@ -26,24 +26,43 @@ type extreme struct {
 // extremes are the values by the type or the format of a schema.
 var extremes = map[string][]extreme{
 	"date-time": {
-		{"0001-01-01T00:00:00Z", "range"}, {"0000-01-01T00:00:00Z", "range"}, {"1899-12-31T23:59:59.999999999Z", "range"},
-		{"1900-01-01T00:00:00Z", ""}, {"2199-12-31T23:59:00Z", ""}, {"2200-01-01T00:00:00Z", "range"},
-		{"9999-12-31T23:59:59.999999999-23:59", "range"}, {"1582-10-10T00:00:00+14:00", "range"},
+		{"0001-01-01T00:00:00Z", "range"},
+		{"0000-01-01T00:00:00Z", "range"},
+		{"1899-12-31T23:59:59.999999999Z", "range"},
+		{"1900-01-01T00:00:00Z", ""},
+		{"2199-12-31T23:59:00Z", ""},
+		{"2200-01-01T00:00:00Z", "range"},
+		{"9999-12-31T23:59:59.999999999-23:59", "range"},
+		{"1582-10-10T00:00:00+14:00", "range"},
 	},
 	"date": {
 		{"0001-01-01", "range"}, {"1899-12-31", "range"}, {"1900-01-01", ""}, {"2199-12-31", ""}, {"2200-01-01", "range"}, {"9999-12-31", "range"},
 	},
 	"integer": {
-		{json.Number("-9223372036854775808"), ""}, {json.Number("9223372036854775807"), ""}, {json.Number("9223372036854775808"), ""},
-		{json.Number("-1"), ""}, {json.Number("0"), ""}, {json.Number("2147483647"), ""}, {json.Number("2147483648"), ""},
-		{json.Number("1.0"), ""}, {json.Number("1e3"), ""}, {json.Number("1e400"), ""},
+		{json.Number("-9223372036854775808"), ""},
+		{json.Number("9223372036854775807"), ""},
+		{json.Number("9223372036854775808"), ""},
+		{json.Number("-1"), ""},
+		{json.Number("0"), ""},
+		{json.Number("2147483647"), ""},
+		{json.Number("2147483648"), ""},
+		{json.Number("1.0"), ""},
+		{json.Number("1e3"), ""},
+		{json.Number("1e400"), ""},
 	},
 	"number": {
 		{json.Number("0"), ""}, {json.Number("-1"), ""}, {json.Number("1e400"), ""}, {json.Number("-1e308"), ""}, {json.Number("1e-400"), ""},
 	},
 	"string": {
-		{"", ""}, {" ", ""}, {"\u202e", ""}, {"\U0010ffff", ""}, {strings.Repeat("x", 30_000), ""}, {strings.Repeat("😀", 300), ""},
-		{"FREQ=DAILY;COUNT=9223372036854775807", ""}, {"FREQ=YEARLY;INTERVAL=2147483647;UNTIL=99991231T235959Z", ""}, {"FREQ=DAILY;UNTIL=00010101", ""},
+		{"", ""},
+		{" ", ""},
+		{"\u202e", ""},
+		{"\U0010ffff", ""},
+		{strings.Repeat("x", 30_000), ""},
+		{strings.Repeat("😀", 300), ""},
+		{"FREQ=DAILY;COUNT=9223372036854775807", ""},
+		{"FREQ=YEARLY;INTERVAL=2147483647;UNTIL=99991231T235959Z", ""},
+		{"FREQ=DAILY;UNTIL=00010101", ""},
 	},
 }
 

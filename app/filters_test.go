@@ -78,10 +78,10 @@ func (c *clinic) openAndReleased(t *testing.T) string {
 
 func (c *clinic) authorizedAndNot(t *testing.T) string {
 	path, who := c.authorize(t, 5), c.employ(t)
-	for i, minutes := range []time.Duration{60, 90} {
+	for i, length := range []time.Duration{time.Hour, 90 * time.Minute} {
 		at := c.hour(t, -2-i, "09:00")
 		booked := c.book(t, c.booking(path, who, at, 15*time.Minute))
-		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(minutes * time.Minute), "confirm": true}).ok(t)
+		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(length), "confirm": true}).ok(t)
 	}
 	return "/sessions"
 }

@@ -62,7 +62,7 @@ func TestNoPromiseIsLostWithASynchronousStandby(t *testing.T) {
 	// So with one whose caller still waits: the server's answer is success, with a warning.
 	s.cancelWaits(t, superuser)
 	warned := make(chan answer)
-	go func() { warned <- reserve("warned") }() //nolint:testifylint // what fails in it fails here: nothing is received
+	go func() { warned <- reserve("warned") }()
 	require.Eventually(t, func() bool { return s.cancelWaits(t, superuser) > 0 }, soon, time.Millisecond)
 	(<-warned).refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	require.Equal(t, map[string]bool{"with the standby": true}, promised)

@@ -457,13 +457,14 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 
 func TestAListInYAMLIsToldHowToBeWritten(t *testing.T) {
 	t.Parallel()
-	for text, remedy := range map[string]string{
-		"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n": `write cors_origins: "https://a.example.org, https://b.example.org"`,
-		"http:\n  trusted_proxies: [10.0.3.0/24]\n":                                          `write trusted_proxies: "10.0.3.0/24, 192.0.2.7"`,
-		"reminders: [24h, 2h]\n":            `write reminders: "24h, 2h"`,
-		"addr: [\"127.0.0.1:8080\"]\n":      "write addr: VALUE on one line",
-		"database:\n  url:\n    host: db\n": "write url: VALUE on one line",
+	for _, each := range [][2]string{
+		{"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n", `write cors_origins: "https://a.example.org, https://b.example.org"`},
+		{"http:\n  trusted_proxies: [10.0.3.0/24]\n", `write trusted_proxies: "10.0.3.0/24, 192.0.2.7"`},
+		{"reminders: [24h, 2h]\n", `write reminders: "24h, 2h"`},
+		{"addr: [\"127.0.0.1:8080\"]\n", "write addr: VALUE on one line"},
+		{"database:\n  url:\n    host: db\n", "write url: VALUE on one line"},
 	} {
+		text, remedy := each[0], each[1]
 		found := problems(t, text)
 		require.Len(t, found, 1, text)
 		require.Contains(t, found[0].Message, remedy)

@@ -172,8 +172,12 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 		key    string
 		secret Secret
 	}{
-		{"token.secret", c.Token.Secret}, {"secrets.tokens", c.Secrets.Tokens.Secret}, {"secrets.encryption", c.Secrets.Encryption.Secret},
-		{"secrets.cursors", c.Secrets.Cursors.Secret}, {"secrets.devices", c.Secrets.Devices.Secret}, {"secrets.throttle", c.Secrets.Throttle.Secret},
+		{"token.secret", c.Token.Secret},
+		{"secrets.tokens", c.Secrets.Tokens.Secret},
+		{"secrets.encryption", c.Secrets.Encryption.Secret},
+		{"secrets.cursors", c.Secrets.Cursors.Secret},
+		{"secrets.devices", c.Secrets.Devices.Secret},
+		{"secrets.throttle", c.Secrets.Throttle.Secret},
 	} {
 		text := each.secret.Reveal()
 		if len(text) < leastSecret || each.secret == DevelopmentSecret { // refused already

@@ -30,7 +30,7 @@ func (d *draft) move() error {
 		d.refusal = d.refuseStart()
 	}
 	if d.refusal != nil {
-		return nil
+		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
 	}
 	d.a.Status = to
 	d.touch()
@@ -129,7 +129,7 @@ func (d *draft) consumeHeld() error {
 func (d *draft) complete() error {
 	span := d.actual()
 	if d.refusal = d.refuseTimes(span); d.refusal != nil {
-		return nil
+		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
 	}
 	d.a.Worked = &span
 	d.session = &Session{

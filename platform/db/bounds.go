@@ -29,7 +29,7 @@ func (a *attempt) setLockWait() string {
 	wait := lockWait
 	if deadline, bounded := a.caller.Deadline(); bounded {
 		left := max(time.Until(deadline)*4/5, 1)
-		wait = min(wait, (left+lockStep-1)/lockStep*lockStep)
+		wait = min(wait, (left + lockStep).Truncate(lockStep))
 	}
 	return "SET LOCAL lock_timeout = " + milliseconds(wait)
 }

@@ -153,7 +153,7 @@ func mayWrite(c *pgx.Conn) bool {
 // back. Of many who find this out at once, one does it.
 func (d *DB) forgetPlans() {
 	const once = time.Second
-	now, last := time.Now().UnixMilli(), d.renewed.Load() //nolint:forbidigo // connections are as old as they are
+	now, last := time.Now().UnixMilli(), d.renewed.Load()
 	if now-last >= once.Milliseconds() && d.renewed.CompareAndSwap(last, now) {
 		d.pool.Reset()
 	}

@@ -134,14 +134,14 @@ func (s *Scheduler) runHeld(ctx context.Context, j Job) {
 
 // keepLease renews the lease until the context ends, and ends it when the lease is lost.
 func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelCauseFunc) {
-	until := time.Now().Add(lease) //nolint:forbidigo // a lease is real time
+	until := time.Now().Add(lease)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(renewEvery):
 		}
-		asked := time.Now() //nolint:forbidigo // as above
+		asked := time.Now()
 		switch held, err := s.schedule.renew(ctx, j.Name); {
 		case err == nil && !held:
 			cancel(fmt.Errorf("another instance has taken over the job %s", j.Name))
@@ -156,7 +156,7 @@ func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelC
 // run runs the job once. A panic ends the run and not the program: the job would be due
 // again after the next start.
 func (s *Scheduler) run(ctx context.Context, j Job) {
-	began := time.Now() //nolint:forbidigo // how long it takes is real time
+	began := time.Now()
 	rows, err := func() (rows int64, err error) {
 		defer func() {
 			if p := recover(); p != nil {
