@@ -44,45 +44,11 @@ var retries = []time.Duration{
 	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
 }
 
-// deliver sends what is due until the context ends. Each webhook is served by one
-// goroutine of its own; which of them have one, [slots] decide.
+// deliver sends what is due until the context ends.
 func (s *Service) deliver(ctx context.Context) {
-	poll := time.NewTicker(s.tuning.Poll)
-	defer poll.Stop()
-	var mutex sync.Mutex // of the slots
-	slots := newSlots()
-	var work sync.WaitGroup
-	defer work.Wait()
-	for {
-		due, err := s.dueWebhooks(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).Warn("webhooks could not be looked up; the next look tries again")
-		}
-		mutex.Lock()
-		taken := slots.take(due)
-		mutex.Unlock()
-		for _, w := range taken {
-			work.Go(func() {
-				failed, err := s.serve(ctx, w)
-				if err != nil && ctx.Err() == nil {
-					s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
-						Warn("deliveries could not be taken or noted; they are due again later")
-				}
-				mutex.Lock()
-				slots.give(w, failed)
-				mutex.Unlock()
-				if err == nil {
-					signal(s.due) // somebody may wait for the slot
-				}
-			})
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.due:
-		case <-poll.C:
-		}
-	}
+	(&dispatcher{
+		slots: newSlots(sharesOf(s.limits)), due: s.dueWebhooks, serve: s.serve, wake: s.due, poll: s.tuning.Poll, logger: s.logger,
+	}).run(ctx)
 }
 
 func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
