@@ -44,6 +44,7 @@ type Service struct {
 	store     store
 	client    *http.Client
 	secrets   encryption.Sealer // of webhooks
+	tests     testSlots
 
 	outbox  chan struct{} // something was published: the relay has work
 	due     chan struct{} // some deliveries may be due
@@ -111,6 +112,7 @@ func New(d Dependencies) *Service {
 		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
 		retention: d.Retention, open: d.AnyAddress, limits: d.Limits, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
 		secrets: encryption.New("secrets of webhooks", d.Secrets...),
+		tests:   testSlots{total: sharesOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
 		outbox:  make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}
 }

@@ -14,16 +14,19 @@ type shares struct {
 	slow      int // for webhooks whose last attempts failed
 	slowOfOne int // … of one organization
 	newcomers int // kept for organizations that have no slot
+	tests     int // for test events; these are in addition to total
 }
 
 // sharesOf derives the shares from the configuration: a quarter of all slots is for slow
 // webhooks, a quarter is kept for newcomers, and an organization's slow webhooks use at
-// most a quarter of its slots. Each share has at least one slot.
+// most a quarter of its slots. Test events have further slots, a quarter as many. Each
+// share has at least one slot.
 func sharesOf(l Limits) shares {
 	quarter := func(n int) int { return max(1, n/4) }
 	return shares{
 		total: l.Slots, ofOne: l.SlotsPerOrganization,
 		slow: quarter(l.Slots), slowOfOne: quarter(l.SlotsPerOrganization), newcomers: quarter(l.Slots),
+		tests: quarter(l.Slots),
 	}
 }
 

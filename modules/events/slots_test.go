@@ -10,8 +10,8 @@ import (
 func TestSharesAreQuartersOfTheSlots(t *testing.T) {
 	t.Parallel()
 	for limits, want := range map[Limits]shares{
-		{Slots: 32, SlotsPerOrganization: 8}: {total: 32, ofOne: 8, slow: 8, slowOfOne: 2, newcomers: 8},
-		{Slots: 4, SlotsPerOrganization: 2}:  {total: 4, ofOne: 2, slow: 1, slowOfOne: 1, newcomers: 1},
+		{Slots: 32, SlotsPerOrganization: 8}: {total: 32, ofOne: 8, slow: 8, slowOfOne: 2, newcomers: 8, tests: 8},
+		{Slots: 4, SlotsPerOrganization: 2}:  {total: 4, ofOne: 2, slow: 1, slowOfOne: 1, newcomers: 1, tests: 1},
 	} {
 		require.Equal(t, want, sharesOf(limits))
 	}

@@ -2326,6 +2326,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event to a webhook
+         * @description Sends one signed event of the type `webhook.test` to the URL now, and answers with the outcome: 200 also when the receiver cannot be reached. The webhook can be inactive. Its deliveries do not change, and the event is not sent again. An organization tests one webhook at a time. Each request sends an event: an `Idempotency-Key` makes no difference.
+         *
+         *     Permission: `webhook:manage`.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/webhooks/{id}/deliveries": {
         parameters: {
             query?: never;
@@ -2972,6 +2994,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Webhook test
+         * @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream.
+         */
+        post: operations["onWebhookTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -3214,7 +3256,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentBookedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.booked";
@@ -3229,7 +3271,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentCancelledEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.cancelled";
@@ -3257,7 +3299,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentCompletedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.completed";
@@ -3272,7 +3314,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentNoShowEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.no-show";
@@ -3356,7 +3398,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentReminderEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.reminder";
@@ -3371,7 +3413,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentReopenedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.reopened";
@@ -3386,7 +3428,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.rescheduled";
@@ -3401,7 +3443,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentStartedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.started";
@@ -3623,7 +3665,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AuthorizationBalanceEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "authorization.balance";
@@ -4525,7 +4567,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyReviewedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.reviewed";
@@ -4540,7 +4582,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyRevokedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.revoked";
@@ -4555,7 +4597,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyTakenEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.taken";
@@ -4943,7 +4985,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderChangedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.changed";
@@ -4958,7 +5000,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderLinkRequestedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.link-requested";
@@ -4973,7 +5015,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderLinkedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.linked";
@@ -5007,7 +5049,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderUnlinkedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.unlinked";
@@ -7602,6 +7644,23 @@ export interface components {
             /** @description Default 60. */
             durationMinutes?: number;
         };
+        /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
+        TestEvent: {
+            /** @description Is whether the webhook is active. An inactive webhook receives test events only. */
+            active: boolean;
+        };
+        /** @description The outcome of one test event. */
+        TestResult: {
+            /** @description The header `webhook-id` of the request. */
+            messageId: string;
+            /** @description The receiver answered 2xx. */
+            delivered: boolean;
+            /** @description Of the receiver's answer, if there was one. */
+            status: number | null;
+            /** @description Why the event was not delivered, in the words of `lastError`. */
+            error: string | null;
+            durationMilliseconds: number;
+        };
         /** @description The request took too long and was given up. Nothing has been changed; try again. */
         TimeoutProblem: {
             type: string;
@@ -7658,6 +7717,43 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description Too many webhooks are being tested right now. */
+        TooManyWebhookTestsProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 429;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "too-many-webhook-tests";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The organization has the maximum number of webhooks. */
+        TooManyWebhooksProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "too-many-webhooks";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Of webhooks in one organization. */
+            limit: number;
         };
         /** @description The total cannot be less than what is used and scheduled. */
         TotalBelowBookedProblem: {
@@ -8020,6 +8116,21 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        WebhookTestEvent: {
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            id: number;
+            /** @constant */
+            type: "webhook.test";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["TestEvent"];
+        };
         /** @description A webhook whose secret has just been made: it is not shown again. */
         WebhookWithSecret: {
             /** Format: uuid */
@@ -8282,7 +8393,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-over`: The emergency grant is over.
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
         Conflict19: {
             headers: {
@@ -8291,7 +8402,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
             };
         };
         /**
@@ -8312,10 +8423,25 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `emergency-grant-over`: The emergency grant is over.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9464,6 +9590,24 @@ export interface components {
             };
         };
         /**
+         * @description Too Many Requests.
+         *
+         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
+         *     - `too-many-webhook-tests`: Too many webhooks are being tested right now.
+         */
+        TooManyRequests4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateLimitedProblem"] | components["schemas"]["TooManyWebhookTestsProblem"];
+            };
+        };
+        /**
          * @description Unauthorized.
          *
          *     - `unauthenticated`: Sign in first: this needs a valid access token.
@@ -9855,9 +9999,13 @@ export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTra
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
+export type TestEvent = components['schemas']['TestEvent'];
+export type TestResult = components['schemas']['TestResult'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
+export type TooManyWebhookTestsProblem = components['schemas']['TooManyWebhookTestsProblem'];
+export type TooManyWebhooksProblem = components['schemas']['TooManyWebhooksProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
 export type Totals = components['schemas']['Totals'];
 export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProblem'];
@@ -9879,6 +10027,7 @@ export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
+export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
@@ -9897,6 +10046,7 @@ export type ResponseConflict18 = components['responses']['Conflict18'];
 export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
+export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -9963,6 +10113,7 @@ export type ResponseServiceUnavailable9 = components['responses']['ServiceUnavai
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
 export type ResponseTooManyRequests3 = components['responses']['TooManyRequests3'];
+export type ResponseTooManyRequests4 = components['responses']['TooManyRequests4'];
 export type ResponseUnauthorized = components['responses']['Unauthorized'];
 export type ResponseUnauthorized2 = components['responses']['Unauthorized2'];
 export type ResponseUnprocessableEntity = components['responses']['UnprocessableEntity'];
@@ -11518,7 +11669,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000260
+                 * @example 019caed9-4300-7000-8000-000000000261
                  */
                 id: string;
             };
@@ -11846,7 +11997,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026a
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -11899,7 +12050,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -11936,12 +12087,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026d
                  */
                 sessionId: string;
             };
@@ -12969,7 +13120,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -13006,7 +13157,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -13313,7 +13464,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000250
+                 * @example 019caed9-4300-7000-8000-000000000251
                  */
                 id: string;
             };
@@ -13368,7 +13519,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-000000000255
                  */
                 id: string;
             };
@@ -15767,6 +15918,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15945,6 +16097,43 @@ export interface operations {
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000024b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound29"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests4"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };
@@ -16326,7 +16515,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16373,7 +16562,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16849,6 +17038,28 @@ export interface operations {
         };
         responses: {
             /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onWebhookTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookTestEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the event is not sent again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
