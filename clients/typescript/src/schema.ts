@@ -7646,7 +7646,7 @@ export interface components {
         };
         /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
         TestEvent: {
-            /** @description Is whether the webhook is active. An inactive webhook receives test events only. */
+            /** @description Whether the webhook is active; an inactive webhook receives test events only. */
             active: boolean;
         };
         /** @description The outcome of one test event. */
