@@ -59,6 +59,8 @@ type App struct {
 	Emergency      *emergency.Service
 
 	books    *bookMetrics
+	clock    func() time.Time
+	served   contractCache
 	config   config.Config
 	database *db.DB
 	jobs     *jobs.Scheduler
@@ -78,7 +80,7 @@ func New(d Dependencies) (*App, error) {
 	books := newBookMetrics(registry)
 
 	secrets := d.Config.KeySecrets()
-	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
+	a := &App{books: books, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
 	var spool *audit.Spool
 	if d.Config.AuditSpool != "" {
 		spool = audit.NewSpool(d.Config.AuditSpool)
@@ -136,7 +138,7 @@ func New(d Dependencies) (*App, error) {
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
 		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
-		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
+		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
 	a.server = server
 	return a, err

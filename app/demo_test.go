@@ -168,13 +168,16 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",
 	} {
 		t.Run(now, func(t *testing.T) {
-			_, practice := empty(t)
+			c, practice := empty(t)
 			var err error
 			practice.Now, err = time.Parse(time.RFC3339, now)
 			require.NoError(t, err)
+			c.clock.fixed = practice.Now
 			loaded, err := demo.Load(t.Context(), practice)
 			require.NoError(t, err)
 			require.True(t, loaded)
+			c.executeReads(t)
+			c.executeWrites(t)
 		})
 	}
 }

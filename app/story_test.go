@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
@@ -64,7 +65,7 @@ func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 
 func playStory(t *testing.T) *story {
 	t.Helper()
-	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
+	now := app.RecordedAt
 	database := dbtest.New(t)
 	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now), settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL}}
 	c.listen(t, database.Open(t))
