@@ -20,7 +20,7 @@ import (
 
 // VerifyAll checks the books of all organizations, and all audit trails.
 func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
-	return p.verify(ctx, uuid.Nil)
+	return p.verify(ctx, uuid.Nil, nil, nil)
 }
 
 // RemoveAudit removes the oldest events of every audit trail, as the owner of the

@@ -218,7 +218,7 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
-	case "verifyBooks", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
+	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each has that of the one before
 		for n, each := range a.body["data"].([]any) {
@@ -269,7 +269,7 @@ func (s *story) play() {
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
-	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
+	s.playVerifications(admin)
 	s.playAudit(admin)
 	s.playEvents(admin)
 	s.playKeys(admin)
@@ -277,6 +277,13 @@ func (s *story) play() {
 	s.playSecondFactor(admin)
 	s.playSignOut()
 	s.playAccounts()
+}
+
+// playVerifications has the books verified.
+func (s *story) playVerifications(admin caller) {
+	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
+	s.tell(admin, "listVerifications", "One so far", "/admin/verifications", nil)
+	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
 }
 
 // accessToken returns the one of an answer whose example does not show it.
