@@ -19,7 +19,7 @@ import (
 // What an operator does at the command line, beside the API.
 
 // VerifyAll checks the books of all organizations, and all audit trails.
-func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
+func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
 	return p.verify(ctx, uuid.Nil, nil, nil)
 }
 

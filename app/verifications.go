@@ -56,8 +56,8 @@ func (a *App) verificationRoutes() []httpx.Route {
 	}
 }
 
-// Verification is what was checked and found, in the unit ledger and in the audit trail.
-type Verification struct {
+// VerificationResult is what was checked and found, in the unit ledger and in the audit trail.
+type VerificationResult struct {
 	OK             bool                    `json:"ok"` // ledger and trail
 	Authorizations int                     `json:"authorizations"`
 	Reservations   int                     `json:"reservations"`
@@ -70,16 +70,16 @@ type Verification struct {
 
 // verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of
 // all. It reports its progress to functions that are not nil.
-func (a *App) verify(ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64)) (Verification, error) {
+func (a *App) verify(ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64)) (VerificationResult, error) {
 	books, err := a.Authorizations.Verify(ctx, organization, authorizations)
 	if err != nil {
-		return Verification{}, err
+		return VerificationResult{}, err
 	}
 	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil, events)
 	if err == nil {
 		a.books.trailVerified(organization, kept)
 	}
-	return Verification{
+	return VerificationResult{
 		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
 		ProblemCount: books.ProblemCount, Problems: books.Problems, CheckedAt: books.CheckedAt, Audit: kept,
 	}, err
@@ -99,7 +99,7 @@ type verificationBody struct {
 	FinishedAt *time.Time           `json:"finishedAt"` // null while it runs
 	Progress   verificationProgress `json:"progress"`
 	Failure    *verificationFailure `json:"failure"` // null unless the state is FAILED
-	Result     *Verification        `json:"result"`  // null unless the state is FINISHED
+	Result     *VerificationResult  `json:"result"`  // null unless the state is FINISHED
 }
 
 // starter is the user or the API key that started a verification.

@@ -2530,6 +2530,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check the books of all authorizations, and the audit trail
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports disagreements: counters, reservations, sequence numbers, hashes. It checks the organization's audit trail as well: positions, hashes, events without a seal. Records are not changed.
+         *
+         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: read the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time: while it runs, this returns it and starts no other.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        post: operations["verifyBooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/verifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List verifications
+         * @description The organization's verifications of the last 90 days, the newest first.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        get: operations["listVerifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/verifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a verification
+         * @description Its state, its progress, and the result once it has finished.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        get: operations["getVerification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/retry-metrics": {
         parameters: {
             query?: never;
@@ -2590,28 +2658,6 @@ export interface paths {
         get: operations["getConfig"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Check the books of all authorizations, and the audit trail
-         * @description Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.
-         *
-         *     Permission: `authorization:verify`.
-         */
-        post: operations["verifyBooks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4122,6 +4168,12 @@ export interface components {
             /** @description In seconds. */
             expiresIn: number;
             tokenType: string;
+        };
+        /** @description Says how many items were checked. */
+        CheckedCount: {
+            checked: number;
+            /** @description Null until they are counted. */
+            total: number | null;
         };
         CompleteAnswer: {
             session: components["schemas"]["Session"];
@@ -7544,6 +7596,12 @@ export interface components {
              */
             endTime: string;
         };
+        /** @description The user or the API key that started a verification. */
+        Starter: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+        };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
             type: string;
@@ -7920,8 +7978,62 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             errors: components["schemas"]["Field"][];
         };
-        /** @description Says what was checked and found, in the unit ledger and in the audit trail. */
+        /** @description A verification as clients see it. */
         Verification: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            state: "RUNNING" | "FINISHED" | "FAILED";
+            /** Format: date-time */
+            startedAt: string;
+            startedBy: components["schemas"]["Starter"];
+            /**
+             * Format: date-time
+             * @description Null while it runs.
+             */
+            finishedAt: string | null;
+            progress: components["schemas"]["VerificationProgress"];
+            /** @description Null unless the state is FAILED. */
+            failure: components["schemas"]["VerificationFailure"] | null;
+            /** @description Null unless the state is FINISHED. */
+            result: components["schemas"]["VerificationResult"] | null;
+        };
+        /** @description Says why a verification has no result. */
+        VerificationFailure: {
+            /** @enum {string} */
+            code: "interrupted" | "error";
+            /** @description For people. */
+            detail: string;
+        };
+        /** @description Verification not found. */
+        VerificationNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "verification-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One page of a list. */
+        VerificationPage: {
+            data: components["schemas"]["Verification"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description Says how much was checked. The ledger is checked first, then the audit trail. */
+        VerificationProgress: {
+            authorizations: components["schemas"]["CheckedCount"];
+            auditEvents: components["schemas"]["CheckedCount"];
+        };
+        /** @description What was checked and found, in the unit ledger and in the audit trail. */
+        VerificationResult: {
             /** @description Ledger and trail. */
             ok: boolean;
             authorizations: number;
@@ -7934,25 +8046,6 @@ export interface components {
             /** Format: date-time */
             checkedAt: string;
             audit: components["schemas"]["Findings"];
-        };
-        /** @description The books could not be checked in the time that a request has. Nothing has been found out or changed. */
-        VerifyUnfinishedProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "verify-unfinished";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What a person should know of an appointment that nothing stands against. */
         Warning: {
@@ -9056,6 +9149,21 @@ export interface components {
         /**
          * @description Not Found.
          *
+         *     - `verification-not-found`: Verification not found.
+         */
+        NotFound32: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["VerificationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
          *     - `payer-not-found`: There is no such payer.
          */
         NotFound4: {
@@ -9389,6 +9497,7 @@ export interface components {
          *
          *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
          *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
+         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
@@ -9396,7 +9505,6 @@ export interface components {
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
-         *     - `verify-unfinished`: The books could not be checked in the time that a request has. Nothing has been found out or changed.
          */
         ServiceUnavailable9: {
             headers: {
@@ -9407,7 +9515,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
@@ -9621,6 +9729,7 @@ export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest']
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
+export type CheckedCount = components['schemas']['CheckedCount'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -9851,6 +9960,7 @@ export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StartRequest = components['schemas']['StartRequest'];
 export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
 export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
+export type Starter = components['schemas']['Starter'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
@@ -9873,7 +9983,11 @@ export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
 export type Verification = components['schemas']['Verification'];
-export type VerifyUnfinishedProblem = components['schemas']['VerifyUnfinishedProblem'];
+export type VerificationFailure = components['schemas']['VerificationFailure'];
+export type VerificationNotFoundProblem = components['schemas']['VerificationNotFoundProblem'];
+export type VerificationPage = components['schemas']['VerificationPage'];
+export type VerificationProgress = components['schemas']['VerificationProgress'];
+export type VerificationResult = components['schemas']['VerificationResult'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -9943,6 +10057,7 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
+export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -11518,7 +11633,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000260
+                 * @example 019caed9-4300-7000-8000-000000000261
                  */
                 id: string;
             };
@@ -11846,7 +11961,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026a
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -11899,7 +12014,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -11936,12 +12051,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026d
                  */
                 sessionId: string;
             };
@@ -12969,7 +13084,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -13006,7 +13121,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -13313,7 +13428,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000250
+                 * @example 019caed9-4300-7000-8000-000000000251
                  */
                 id: string;
             };
@@ -13368,7 +13483,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-000000000255
                  */
                 id: string;
             };
@@ -15782,7 +15897,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -15824,7 +15939,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -15863,7 +15978,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -15914,7 +16029,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -15962,7 +16077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024c
                  */
                 id: string;
             };
@@ -16002,7 +16117,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024c
                  */
                 id: string;
                 /**
@@ -16382,6 +16497,123 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    verifyBooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description Accepted: the work goes on. Read the resource at `Location` until it has ended. */
+            202: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Where its progress and its result can be read. */
+                    Location?: string;
+                    /** @description In how many seconds to read it. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable9"];
+        };
+    };
+    listVerifications: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    getVerification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000024a
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound32"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     getRetryMetrics: {
         parameters: {
             query?: never;
@@ -16473,36 +16705,6 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    verifyBooks: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request: name it in questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Verification"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable9"];
         };
     };
     onAppointmentBooked: {
