@@ -282,7 +282,13 @@ func (s *story) play() {
 // playVerifications has the books verified.
 func (s *story) playVerifications(admin caller) {
 	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
-	s.tell(admin, "listVerifications", "One so far", "/admin/verifications", nil)
+	hasty := impatient(s.t, s.c).admin()
+	release := s.c.hold(s.t, "audit_checkpoints")
+	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", body{})
+	require.Equal(s.t, http.StatusAccepted, running.status, "%s", running.raw)
+	release()
+	admin.awaitState(s.t, "/admin/verifications/"+running.text("id"), "FINISHED")
+	s.tell(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
 	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
 }
 

@@ -95,15 +95,15 @@ type verificationBody struct {
 	ID         uuid.UUID            `json:"id"`
 	State      verification.State   `json:"state"`
 	StartedAt  time.Time            `json:"startedAt"`
-	StartedBy  starter              `json:"startedBy"`
+	StartedBy  verificationStarter  `json:"startedBy"`
 	FinishedAt *time.Time           `json:"finishedAt"` // null while it runs
 	Progress   verificationProgress `json:"progress"`
 	Failure    *verificationFailure `json:"failure"` // null unless the state is FAILED
 	Result     *VerificationResult  `json:"result"`  // null unless the state is FINISHED
 }
 
-// starter is the user or the API key that started a verification.
-type starter struct {
+// verificationStarter is the user or the API key that started a verification.
+type verificationStarter struct {
 	ID   uuid.UUID `json:"id"`
 	Name string    `json:"name"`
 }
@@ -145,7 +145,7 @@ func (b verificationBody) UnderWay() (again time.Duration, ok bool) {
 func verificationBodyOf(r verification.Run, names map[uuid.UUID]string) (verificationBody, error) {
 	b := verificationBody{
 		ID: r.ID, State: r.State, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
-		StartedBy: starter{r.StartedBy, names[r.StartedBy]},
+		StartedBy: verificationStarter{r.StartedBy, names[r.StartedBy]},
 		Progress: verificationProgress{
 			Authorizations: checkedCount(r.Authorizations),
 			AuditEvents:    checkedCount(r.Events),
