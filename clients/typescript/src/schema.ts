@@ -7596,12 +7596,6 @@ export interface components {
              */
             endTime: string;
         };
-        /** @description The user or the API key that started a verification. */
-        Starter: {
-            /** Format: uuid */
-            id: string;
-            name: string;
-        };
         /** @description The authorization cannot change to that status. */
         StatusTransitionNotAllowedProblem: {
             type: string;
@@ -7986,7 +7980,7 @@ export interface components {
             state: "RUNNING" | "FINISHED" | "FAILED";
             /** Format: date-time */
             startedAt: string;
-            startedBy: components["schemas"]["Starter"];
+            startedBy: components["schemas"]["VerificationStarter"];
             /**
              * Format: date-time
              * @description Null while it runs.
@@ -8046,6 +8040,12 @@ export interface components {
             /** Format: date-time */
             checkedAt: string;
             audit: components["schemas"]["Findings"];
+        };
+        /** @description The user or the API key that started a verification. */
+        VerificationStarter: {
+            /** Format: uuid */
+            id: string;
+            name: string;
         };
         /** @description What a person should know of an appointment that nothing stands against. */
         Warning: {
@@ -9960,7 +9960,6 @@ export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StartRequest = components['schemas']['StartRequest'];
 export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
 export type StartTooLateProblem = components['schemas']['StartTooLateProblem'];
-export type Starter = components['schemas']['Starter'];
 export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTransitionNotAllowedProblem'];
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
@@ -9988,6 +9987,7 @@ export type VerificationNotFoundProblem = components['schemas']['VerificationNot
 export type VerificationPage = components['schemas']['VerificationPage'];
 export type VerificationProgress = components['schemas']['VerificationProgress'];
 export type VerificationResult = components['schemas']['VerificationResult'];
+export type VerificationStarter = components['schemas']['VerificationStarter'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -11633,7 +11633,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000261
+                 * @example 019caed9-4300-7000-8000-000000000263
                  */
                 id: string;
             };
@@ -11961,7 +11961,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026d
                  */
                 id: string;
             };
@@ -12014,7 +12014,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -12051,12 +12051,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026d
+                 * @example 019caed9-4300-7000-8000-00000000026f
                  */
                 sessionId: string;
             };
@@ -13084,7 +13084,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000024f
                  */
                 id: string;
             };
@@ -13121,7 +13121,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000024f
                  */
                 id: string;
             };
@@ -13428,7 +13428,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000251
+                 * @example 019caed9-4300-7000-8000-000000000253
                  */
                 id: string;
             };
@@ -13483,7 +13483,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000255
+                 * @example 019caed9-4300-7000-8000-000000000257
                  */
                 id: string;
             };
@@ -15897,7 +15897,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -15939,7 +15939,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -15978,7 +15978,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -16029,7 +16029,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -16077,7 +16077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024e
                  */
                 id: string;
             };
@@ -16117,7 +16117,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024c
+                 * @example 019caed9-4300-7000-8000-00000000024e
                  */
                 id: string;
                 /**
