@@ -178,6 +178,9 @@ func TestAnAdministratorUnlocksAUser(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).post(t, biller+"/unlock", nil).refused(t, http.StatusNotFound, "user-not-found")
 	require.Equal(t, http.StatusNoContent, c.admin().post(t, biller+"/unlock", nil).status)
 	signIn(password).ok(t)
+	c.permit(t, rbac.Scheduler, map[string][]string{"payer:change": nil})
+	beyond := c.as(c.signIn(t, "own", rbac.Scheduler)).post(t, c.userWith(t, c.admin(), rbac.Admin)+"/unlock", nil)
+	require.Equal(t, "payer:change", beyond.refused(t, http.StatusForbidden, "beyond-own-permissions").text("exceeds"))
 	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.unlock").ok(t).raw), strings.TrimPrefix(biller, "/users/"))
 	c.requireClean(t)
 }
