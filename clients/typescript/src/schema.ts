@@ -5394,10 +5394,7 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "link-request-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -5727,10 +5724,7 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "no-identity-provider";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -8641,7 +8635,6 @@ export interface components {
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
          *     - `own-password`: Change your own password with your current one. If you have forgotten it, ask another administrator.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden9: {
@@ -8651,7 +8644,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8812,7 +8805,6 @@ export interface components {
          * @description Not Found.
          *
          *     - `link-request-not-found`: Link request not found, or expired.
-         *     - `no-identity-provider`: There is no identity provider here.
          */
         NotFound18: {
             headers: {
@@ -8821,13 +8813,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"] | components["schemas"]["NoIdentityProviderProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `link-request-not-found`: Link request not found, or expired.
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: There is no such user.
          */
         NotFound19: {
             headers: {
@@ -8836,7 +8829,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -8857,25 +8850,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: There is no such user.
-         */
-        NotFound20: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `authorization-not-found`: There is no such authorization.
          */
-        NotFound21: {
+        NotFound20: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8891,7 +8868,7 @@ export interface components {
          *     - `authorization-not-found`: There is no such authorization.
          *     - `reservation-not-found`: There is no such reservation on this authorization.
          */
-        NotFound22: {
+        NotFound21: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8906,7 +8883,7 @@ export interface components {
          *
          *     - `appointment-not-found`: There is no such appointment.
          */
-        NotFound23: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8921,7 +8898,7 @@ export interface components {
          *
          *     - `session-not-found`: There is no such session.
          */
-        NotFound24: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8936,7 +8913,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound25: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8952,7 +8929,7 @@ export interface components {
          *     - `appointment-not-found`: There is no such appointment.
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound26: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8967,7 +8944,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound27: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8982,7 +8959,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound28: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -8997,7 +8974,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound29: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9005,6 +8982,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound29: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -9025,25 +9018,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
-         */
-        NotFound30: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `emergency-grant-not-found`: There is no such emergency grant.
          */
-        NotFound31: {
+        NotFound30: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9942,7 +9919,6 @@ export type ResponseNotFound28 = components['responses']['NotFound28'];
 export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
-export type ResponseNotFound31 = components['responses']['NotFound31'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -13388,7 +13364,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13423,7 +13399,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13625,7 +13601,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -13677,7 +13653,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -13740,7 +13716,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -13808,7 +13784,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -13874,7 +13850,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13922,7 +13898,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -13986,7 +13962,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14027,7 +14003,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14074,7 +14050,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14119,7 +14095,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14204,7 +14180,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14647,7 +14623,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14697,7 +14673,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict13"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14748,7 +14724,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14798,7 +14774,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14846,7 +14822,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -14929,7 +14905,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14979,7 +14955,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15072,7 +15048,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15119,7 +15095,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -15172,7 +15148,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15211,7 +15187,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15258,7 +15234,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -15315,7 +15291,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15358,7 +15334,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15404,7 +15380,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15456,7 +15432,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15498,7 +15474,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15540,7 +15516,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15607,7 +15583,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15651,7 +15627,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15806,7 +15782,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15844,7 +15820,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15892,7 +15868,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15940,7 +15916,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15984,7 +15960,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16031,7 +16007,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16283,7 +16259,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16325,7 +16301,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16372,7 +16348,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
