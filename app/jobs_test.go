@@ -117,7 +117,7 @@ func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, r
 	require.Eventually(t, func() bool {
 		var sessions int
 		err := owner.QueryRowContext(t.Context(), `
-			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'omnirapeutic'`).Scan(&sessions)
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%'`).Scan(&sessions)
 		return err == nil && sessions == 0
 	}, 20*time.Second, 10*time.Millisecond)
 	return removed, rowsRead(t, owner) - before
