@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
@@ -41,6 +43,9 @@ type Dependencies struct {
 	Ready func(ctx context.Context) error
 	// Events are the times of live events; the zero value is for everything but tests.
 	Events events.Tuning
+	// VerifyWait is how long a request waits for the verification that it has started,
+	// before it is answered with 202; 0: two seconds.
+	VerifyWait time.Duration
 	// QuickPasswords hashes passwords with as little work as possible. For tests only.
 	QuickPasswords bool
 }
@@ -57,6 +62,7 @@ type App struct {
 	Audit          *audit.Service
 	Events         *events.Service
 	Emergency      *emergency.Service
+	Verifications  *verification.Service
 
 	books    *bookMetrics
 	clock    func() time.Time
@@ -69,6 +75,8 @@ type App struct {
 	registry *prometheus.Registry
 	server   *Server
 	routes   []httpx.Route
+	// verifyWait is how long a request waits for the verification that it has started.
+	verifyWait time.Duration
 }
 
 // New builds the modules and mounts their routes. The error names a route that
@@ -80,7 +88,10 @@ func New(d Dependencies) (*App, error) {
 	books := newBookMetrics(registry)
 
 	secrets := d.Config.KeySecrets()
-	a := &App{books: books, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
+	a := &App{
+		books: books, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
+		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
+	}
 	var spool *audit.Spool
 	if d.Config.AuditSpool != "" {
 		spool = audit.NewSpool(d.Config.AuditSpool)
@@ -107,6 +118,10 @@ func New(d Dependencies) (*App, error) {
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
+	a.Verifications = verification.New(verification.Dependencies{
+		Database: d.Database, Check: a.checkBooks, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: books.ended,
+	})
+	books.watchRuns(registry, a.Verifications)
 	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,

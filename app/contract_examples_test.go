@@ -40,6 +40,7 @@ var refusedInTheDemo = map[string]string{
 	"setIdentityProvider":    "no public address is configured",
 	"readCalendar":           "the file's name is a secret that is shown once, when the feed is created",
 	"listAnonymousAttempts":  "for super administrators",
+	"getVerification":        "no verification has run yet",
 	"createOrganization":     "for super administrators",
 	"switchOrganization":     "for super administrators",
 	"refreshSignIn":          "the refresh token is a secret of the sign-in",

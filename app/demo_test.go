@@ -146,7 +146,7 @@ func TestDemoPractice(t *testing.T) {
 		require.Contains(t, string(text), fmt.Sprintf("Available: %d, Requested: 1000", booked.number(t, "availableUnits")-4))
 	})
 	t.Run("its books agree", func(t *testing.T) {
-		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
+		require.Equal(t, true, admin.verify(t).body["ok"])
 		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, c.metrics(t))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {

@@ -88,6 +88,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // Close gives back what [Open] took.
 func (p *Program) Close() error {
+	p.Verifications.Close()
 	p.Appointments.Close()
 	p.Authorizations.Close()
 	p.Audit.Close()
@@ -186,5 +187,5 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	background.Go(func() { a.Audit.Run(ctx) })
 	background.Go(func() { a.Access.Run(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
-	return func() { cancel(); background.Wait() }
+	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }
