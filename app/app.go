@@ -48,6 +48,9 @@ type Dependencies struct {
 	VerifyWait time.Duration
 	// QuickPasswords hashes passwords with as little work as possible. For tests only.
 	QuickPasswords bool
+	// FailureHold is how long a refusal is held back once its source has failed too often.
+	// 0: three seconds. Tests shorten it.
+	FailureHold time.Duration
 }
 
 // App is the program, built and not yet listening.
@@ -106,7 +109,7 @@ func New(d Dependencies) (*App, error) {
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
 		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
-		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
+		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{

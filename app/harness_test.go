@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,6 +36,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(runMain) != "" {
 		os.Exit(command.Main())
+	}
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		// Many tests wait, for a timeout or for another process: others use the processors meanwhile.
+		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
 	}
 	dbtest.Main(m, func() error {
 		if !isWholeRun() {
@@ -65,7 +73,7 @@ type clinic struct {
 	wait     time.Duration // of requests for the verifications that they start; 0: long enough
 	combines bool          // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
 	tuning   events.Tuning
-	hashes   bool // passwords, with all of the work
+	hashes   bool // passwords, with all of the work, and holds refusals back as in production
 	own      practice
 	other    practice
 }
@@ -125,9 +133,14 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
 	c.combines = settings.Combine
+	failureHold := time.Millisecond
+	if c.hashes {
+		failureHold = 0
+	}
 	c.app, err = app.New(app.Dependencies{
 		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: !c.hashes,
-		VerifyWait: cmp.Or(c.wait, longVerifyWait),
+		FailureHold: failureHold,
+		VerifyWait:  cmp.Or(c.wait, longVerifyWait),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.app.Verifications.Close)

@@ -70,7 +70,9 @@ type VerificationResult struct {
 
 // verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of
 // all. It reports its progress to functions that are not nil.
-func (a *App) verify(ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64)) (VerificationResult, error) {
+func (a *App) verify(
+	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
+) (VerificationResult, error) {
 	books, err := a.Authorizations.Verify(ctx, organization, authorizations)
 	if err != nil {
 		return VerificationResult{}, err
@@ -129,7 +131,8 @@ type verificationFailure struct {
 
 var verificationFailures = map[verification.Failure]string{
 	verification.Interrupted: "The server stopped before the verification ended. Start another one.",
-	verification.Broken:      "The verification met an error, which is in the server's log. Start another one; if it fails too, contact the operator.",
+	verification.Broken: "The verification met an error, which is in the server's log. " +
+		"Start another one; if it fails too, contact the operator.",
 }
 
 // Location is where the verification can be read.

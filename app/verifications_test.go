@@ -110,7 +110,7 @@ func TestALongVerificationGoesOnAfterTheAnswer(t *testing.T) {
 	release()
 	a := c.admin().awaitState(t, path, "FINISHED")
 	require.Equal(t, true, a.body["result"].(map[string]any)["ok"])
-	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM verifications WHERE state = 'FINISHED' AND result IS NOT NULL AND id::text = $1", a.text("id")))
+	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"), "the next one is another")
 }
 
 func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
@@ -125,7 +125,8 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	const many = 8
 	answers := make(chan answer, many)
 	for i := range many {
-		go func() { answers <- []*clinic{first, second}[i%2].admin().post(t, "/admin/verify", body{}) }() //nolint:testifylint // what fails in it fails here
+		from := []*clinic{first, second}[i%2].admin()
+		go func() { answers <- from.post(t, "/admin/verify", body{}) }() //nolint:testifylint // what fails in it fails here
 	}
 	require.Equal(t, path, impatient(t, second).admin().started(t), "also on another instance")
 	release()

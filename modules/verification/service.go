@@ -246,7 +246,8 @@ func (s *Service) carryOut(ctx context.Context, r Run) {
 		return // the lease has expired, which is how the run ended
 	}
 	if err := s.writeEnd(ctx, r); err != nil {
-		log.WithField("event", "verification_not_written").WithError(err).Warn("the end of a verification was not stored; it shows as interrupted")
+		log.WithField("event", "verification_not_written").WithError(err).
+			Warn("the end of a verification was not stored; it shows as interrupted")
 	}
 }
 

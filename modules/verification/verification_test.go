@@ -42,7 +42,9 @@ func open(t *testing.T, check verification.Check) *practice {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, owner.Close()) })
 	organization := uuid.New()
-	_, err = owner.ExecContext(t.Context(), "INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES ($1, 'A practice', 'UTC', now(), now())", organization)
+	_, err = owner.ExecContext(t.Context(), `
+		INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
+		VALUES ($1, 'A practice', 'UTC', now(), now())`, organization)
 	require.NoError(t, err)
 	p := &practice{owner: owner, log: &bytes.Buffer{}}
 	p.ctx = identity.With(t.Context(), identity.Caller{UserID: uuid.New(), OrganizationID: organization})
