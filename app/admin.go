@@ -4,16 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
-
-	"github.com/google/uuid"
 
 	"omnirapeutic/config"
-	"omnirapeutic/modules/audit"
-	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 )
@@ -25,7 +19,7 @@ const (
 )
 
 func (a *App) adminRoutes() []httpx.Route {
-	return []httpx.Route{
+	return append(a.verificationRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permissionMetrics,
 			Name: "getRetryMetrics", Summary: "Read how often transactions were retried",
@@ -44,14 +38,7 @@ func (a *App) adminRoutes() []httpx.Route {
 			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.",
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
 		},
-		{
-			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
-			Name: "verifyBooks", Summary: "Check the books of all authorizations, and the audit trail",
-			Description: "Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.",
-			ReadOnly:    true, Refusals: []*fault.Error{errVerifyUnfinished},
-			Endpoint: httpx.Handle(http.StatusOK, a.handleVerify),
-		},
-	}
+	}...)
 }
 
 type noOpRequest struct {
@@ -88,47 +75,4 @@ func (a *App) handleConfig(ctx context.Context, _ httpx.None) (configBody, error
 		shown.RowSecurityGap, err = &role.Why, nil
 	}
 	return shown, err
-}
-
-// Verification says what was checked and found, in the unit ledger and in the audit trail.
-type Verification struct {
-	OK             bool                    `json:"ok"` // ledger and trail
-	Authorizations int                     `json:"authorizations"`
-	Reservations   int                     `json:"reservations"`
-	Entries        int                     `json:"entries"`
-	ProblemCount   int                     `json:"problemCount"` // in the ledger
-	Problems       []authorization.Problem `json:"problems"`     // the first 100
-	CheckedAt      time.Time               `json:"checkedAt"`
-	Audit          audit.Findings          `json:"audit"`
-}
-
-func (a *App) verify(ctx context.Context, organization uuid.UUID) (Verification, error) {
-	books, err := a.Authorizations.Verify(ctx, organization)
-	if err != nil {
-		return Verification{}, err
-	}
-	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil)
-	if err == nil {
-		a.books.trailVerified(organization, kept)
-	}
-	return Verification{
-		books.OK && kept.OK, books.Authorizations, books.Reservations, books.Entries, books.ProblemCount, books.Problems, books.CheckedAt, kept,
-	}, err
-}
-
-// errVerifyUnfinished is told instead of "timeout", which says to try again.
-var errVerifyUnfinished = fault.Define(fault.Unavailable, "verify-unfinished",
-	"The books could not be checked in the time that a request has. Nothing has been found out or changed.").
-	Advising("Have the operator run the command `omnirapeutic verify`, which takes as long as it needs, or allow requests more time (`OMNI_REQUEST_TIMEOUT`).")
-
-func (a *App) handleVerify(ctx context.Context, _ httpx.None) (Verification, error) {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return Verification{}, err
-	}
-	v, err := a.verify(ctx, caller.OrganizationID)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return Verification{}, errVerifyUnfinished.Because(err)
-	}
-	return v, err
 }

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/idempotency"
@@ -41,8 +43,14 @@ type Dependencies struct {
 	Ready func(ctx context.Context) error
 	// Events are the times of live events; the zero value is for everything but tests.
 	Events events.Tuning
+	// VerifyWait is how long a request waits for the verification that it has started,
+	// before it is answered with 202; 0: two seconds.
+	VerifyWait time.Duration
 	// QuickPasswords hashes passwords with as little work as possible. For tests only.
 	QuickPasswords bool
+	// FailureHold is how long a refusal is held back once its source has failed too often.
+	// 0: three seconds. Tests shorten it.
+	FailureHold time.Duration
 }
 
 // App is the program, built and not yet listening.
@@ -57,8 +65,11 @@ type App struct {
 	Audit          *audit.Service
 	Events         *events.Service
 	Emergency      *emergency.Service
+	Verifications  *verification.Service
 
 	books    *bookMetrics
+	clock    func() time.Time
+	served   contractCache
 	config   config.Config
 	database *db.DB
 	jobs     *jobs.Scheduler
@@ -67,6 +78,8 @@ type App struct {
 	registry *prometheus.Registry
 	server   *Server
 	routes   []httpx.Route
+	// verifyWait is how long a request waits for the verification that it has started.
+	verifyWait time.Duration
 }
 
 // New builds the modules and mounts their routes. The error names a route that
@@ -78,7 +91,10 @@ func New(d Dependencies) (*App, error) {
 	books := newBookMetrics(registry)
 
 	secrets := d.Config.KeySecrets()
-	a := &App{books: books, config: d.Config, database: d.Database, logger: d.Logger, registry: registry}
+	a := &App{
+		books: books, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
+		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
+	}
 	var spool *audit.Spool
 	if d.Config.AuditSpool != "" {
 		spool = audit.NewSpool(d.Config.AuditSpool)
@@ -93,7 +109,7 @@ func New(d Dependencies) (*App, error) {
 		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
 		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
-		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate),
+		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
 	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
@@ -108,6 +124,10 @@ func New(d Dependencies) (*App, error) {
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
+	a.Verifications = verification.New(verification.Dependencies{
+		Database: d.Database, Check: a.checkBooks, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: books.ended,
+	})
+	books.watchRuns(registry, a.Verifications)
 	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -139,7 +159,7 @@ func New(d Dependencies) (*App, error) {
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
 		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
-		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock,
+		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
 	a.server = server
 	return a, err

@@ -556,7 +556,7 @@ func TestAppointmentVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			booked := c.book(t, c.booking(path, c.employ(t), c.hour(t, 1, "15:00"), hour))
 			c.requireClean(t)
 			c.asOwner(t, tamper, strings.TrimPrefix(booked, "/appointments/"))
-			a := c.admin().post(t, "/admin/verify", body{}).ok(t)
+			a := c.admin().verify(t)
 			require.Equal(t, false, a.body["ok"])
 			for _, item := range a.body["problems"].([]any) {
 				problem := item.(map[string]any)
@@ -606,7 +606,7 @@ func TestAppointmentVerifyFindsASessionThatWasChangedByHand(t *testing.T) {
 			require.Equal(t, 2, done.number(t, "session", "unauthorizedUnits"))
 			c.requireClean(t)
 			c.asOwner(t, tamper, done.body["session"].(map[string]any)["id"])
-			a := c.admin().post(t, "/admin/verify", body{}).ok(t)
+			a := c.admin().verify(t)
 			require.Equal(t, false, a.body["ok"])
 			require.Len(t, a.body["problems"], 1, "%s", a.raw)
 			problem := a.body["problems"].([]any)[0].(map[string]any)

@@ -3,6 +3,7 @@ package app
 import (
 	_ "embed"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 	"github.com/swaggest/swgui"
@@ -53,8 +54,8 @@ const docsHead = `
 // it and to try it out.
 func (s *Server) mountContract() {
 	document := func(c echo.Context) error {
-		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=300")
-		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, contract)
+		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age="+strconv.Itoa(int(contractAge.Seconds())))
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, s.document(c.Request().Context()))
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		s.echo.Add(method, pathContract, document)

@@ -45,7 +45,9 @@ func TestContract(t *testing.T) {
 		Version: "1",
 		Description: "Insurers authorize a number of 15-minute units of a service for a patient. This API keeps those units exactly right at the instant of booking, " +
 			"explains every refusal, and can replay every unit for an auditor.\n\n" +
-			"Sign in with `POST /auth/login`, send the token with everything else, and read an authorization. Errors are problem documents (RFC 9457) with a stable `code`. " +
+			"To try it out on the page of this document, execute `POST /auth/login`, copy the `accessToken` of the answer, press **Authorize** and paste it there. " +
+			"The page forgets the token when it is closed. Programs send it as `Authorization: Bearer …`.\n\n" +
+			"Errors are problem documents (RFC 9457) with a stable `code`. " +
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: app.ProblemType,

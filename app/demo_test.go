@@ -146,7 +146,7 @@ func TestDemoPractice(t *testing.T) {
 		require.Contains(t, string(text), fmt.Sprintf("Available: %d, Requested: 1000", booked.number(t, "availableUnits")-4))
 	})
 	t.Run("its books agree", func(t *testing.T) {
-		require.Equal(t, true, admin.post(t, "/admin/verify", body{}).body["ok"])
+		require.Equal(t, true, admin.verify(t).body["ok"])
 		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, c.metrics(t))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {
@@ -168,13 +168,16 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",
 	} {
 		t.Run(now, func(t *testing.T) {
-			_, practice := empty(t)
+			c, practice := empty(t)
 			var err error
 			practice.Now, err = time.Parse(time.RFC3339, now)
 			require.NoError(t, err)
+			c.clock.fixed = practice.Now
 			loaded, err := demo.Load(t.Context(), practice)
 			require.NoError(t, err)
 			require.True(t, loaded)
+			c.executeReads(t)
+			c.executeWrites(t)
 		})
 	}
 }

@@ -92,7 +92,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	}
 
 	require.Equal(t, true, second.root().get(t, "/organizations/"+first.own.id.String()).ok(t).body["disabled"], "who administers all of them sees it")
-	report, err := second.app.Authorizations.Verify(t.Context(), uuid.Nil)
+	report, err := second.app.Authorizations.Verify(t.Context(), uuid.Nil, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK, "its books are there, and agree, as the command verify finds")
 	require.Equal(t, 1, report.Authorizations)

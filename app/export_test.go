@@ -7,5 +7,6 @@ var (
 	Update      = update
 	FaultsOf    = faultsOf
 	StatusOf    = statusOf
+	RecordedAt  = recordedAt
 	ProblemType = reflect.TypeFor[problem]()
 )

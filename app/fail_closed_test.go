@@ -40,7 +40,7 @@ var needNoCaller = map[string]string{
 	"rbac.Learn":                     "the program's own, of all organizations",
 	"rbac.Sweep":                     "the program's own, in all organizations",
 	"rbac.KeepKeyUses":               "the program's own, in all organizations",
-	"rbac.SignIns":                   "at the start: whether the demo's published password lets anybody in",
+	"rbac.SignIns":                   "for operators: which accounts the demo's published password opens",
 }
 
 // TestServicesFailClosed calls every method of every service that takes a context,

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"sync"
@@ -30,8 +31,8 @@ type failureLimit struct {
 	failures policy
 }
 
-func newFailureLimit(clock func() time.Time, r config.Rate) *failureLimit {
-	return &failureLimit{clock: clock, hold: holdTime, held: make(chan struct{}, maxHeld), failures: newPolicy("failures", r)}
+func newFailureLimit(clock func() time.Time, r config.Rate, hold time.Duration) *failureLimit {
+	return &failureLimit{clock: clock, hold: cmp.Or(hold, holdTime), held: make(chan struct{}, maxHeld), failures: newPolicy("failures", r)}
 }
 
 // Take claims one failure. The error is errRateLimited, with the time to wait.

@@ -34,6 +34,7 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 		return from.post(t, "/auth/login", body{"email": email, "password": secret})
 	}
 	_, invitation := c.admin().invite(t, "rosa@example.test", "TECHNICIAN")
+	reset := c.admin().post(t, c.hire(t, c.own, "forgetful@own.test", rbac.Biller)+"/password-reset", body{}).text("token")
 	_, key := c.key(t, "patient:read")
 	gone, unknownKey := c.key(t, "patient:read")
 	c.run(t, "DELETE FROM api_keys WHERE id = $1", strings.TrimPrefix(gone, "/api-keys/"))
@@ -60,6 +61,14 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 			}, http.StatusNotFound,
 			func(from caller) answer {
 				return from.post(t, "/auth/invitations/accept", body{"token": invitation, "password": "a-meadow-of-red-clover"})
+			},
+		},
+		"links to set a new password": {
+			func(from caller) answer {
+				return from.post(t, "/auth/password-reset", body{"token": strings.Repeat("x", 43), "password": password})
+			}, http.StatusNotFound,
+			func(from caller) answer {
+				return from.post(t, "/auth/password-reset", body{"token": reset, "password": "a-meadow-of-red-clover"})
 			},
 		},
 		"codes of identity providers": {
@@ -169,6 +178,9 @@ func TestAnAdministratorUnlocksAUser(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).post(t, biller+"/unlock", nil).refused(t, http.StatusNotFound, "user-not-found")
 	require.Equal(t, http.StatusNoContent, c.admin().post(t, biller+"/unlock", nil).status)
 	signIn(password).ok(t)
+	c.permit(t, rbac.Scheduler, map[string][]string{"payer:change": nil})
+	beyond := c.as(c.signIn(t, "own", rbac.Scheduler)).post(t, c.userWith(t, c.admin(), rbac.Admin)+"/unlock", nil)
+	require.Equal(t, "payer:change", beyond.refused(t, http.StatusForbidden, "beyond-own-permissions").text("exceeds"))
 	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.unlock").ok(t).raw), strings.TrimPrefix(biller, "/users/"))
 	c.requireClean(t)
 }

@@ -2,13 +2,17 @@ package app_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,6 +37,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runMain) != "" {
 		os.Exit(command.Main())
 	}
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		// Many tests wait, for a timeout or for another process: others use the processors meanwhile.
+		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
+	}
 	dbtest.Main(m, func() error {
 		if !isWholeRun() {
 			return nil
@@ -50,6 +59,9 @@ func TestMain(m *testing.M) {
 
 const password = "correct-horse-battery"
 
+// longVerifyWait is longer than the verification of any test's practice takes.
+const longVerifyWait = time.Minute
+
 // clinic is the whole program on a database of its own, spoken to over HTTP.
 type clinic struct {
 	database dbtest.Database
@@ -57,10 +69,11 @@ type clinic struct {
 	url      string
 	clock    *clock
 	newID    func() uuid.UUID
-	settings []string // environment variables of the program
-	combines bool     // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
+	settings []string      // environment variables of the program
+	wait     time.Duration // of requests for the verifications that they start; 0: long enough
+	combines bool          // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
 	tuning   events.Tuning
-	hashes   bool // passwords, with all of the work
+	hashes   bool // passwords, with all of the work, and holds refusals back as in production
 	own      practice
 	other    practice
 }
@@ -120,10 +133,17 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
 	c.combines = settings.Combine
+	failureHold := time.Millisecond
+	if c.hashes {
+		failureHold = 0
+	}
 	c.app, err = app.New(app.Dependencies{
 		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: !c.hashes,
+		FailureHold: failureHold,
+		VerifyWait:  cmp.Or(c.wait, longVerifyWait),
 	})
 	require.NoError(t, err)
+	t.Cleanup(c.app.Verifications.Close)
 	server := httptest.NewServer(c.app.Handler())
 	t.Cleanup(server.Close)
 	c.url = server.URL
@@ -388,11 +408,27 @@ func (c *clinic) requireBalance(t testing.TB, path string, total, used, schedule
 		"total, used, scheduled, available in %s", a.raw)
 }
 
+// verify has the caller's books verified, and returns the result as an answer.
+func (c caller) verify(t testing.TB) answer {
+	t.Helper()
+	a := c.post(t, "/admin/verify", body{})
+	if a.status == http.StatusAccepted {
+		path := strings.TrimPrefix(a.header.Get("Location"), "/api/v1")
+		require.Eventually(t, func() bool {
+			a = c.get(t, path).ok(t)
+			return a.body["state"] != "RUNNING"
+		}, time.Minute, 100*time.Millisecond)
+	}
+	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+	require.Equal(t, "FINISHED", a.body["state"], "%s", a.raw)
+	a.body = a.body["result"].(map[string]any)
+	return a
+}
+
 // requireClean checks that the books of the clinic agree.
 func (c *clinic) requireClean(t testing.TB) {
 	t.Helper()
-	a := c.admin().post(t, "/admin/verify", body{})
-	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+	a := c.admin().verify(t)
 	require.Equal(t, true, a.body["ok"], "%s", a.raw)
 	logtest.Look("metrics", []byte(c.metrics(t)))
 }

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"cmp"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/telemetry/logtest"
@@ -24,6 +26,7 @@ const runMain = "OMNI_TEST_RUN_MAIN"
 type instance struct {
 	clinic      clinic
 	instruments string // the URL of its metrics
+	name        string // of its sessions in the database
 	process     *exec.Cmd
 	out         *printed
 }
@@ -34,9 +37,14 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}}
+	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}, name: "omnirapeutic-" + uuid.NewString()}
+	address, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	query := address.Query()
+	query.Set("application_name", p.name)
+	address.RawQuery = query.Encode()
 	p.process.Env = append([]string{
-		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_METRICS_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + databaseURL,
+		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_METRICS_ADDR=127.0.0.1:0", "OMNI_DATABASE_URL=" + address.String(),
 		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
 		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),
 	}, settings...)

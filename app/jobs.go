@@ -18,6 +18,7 @@ func (a *App) PeriodicJobs() []jobs.Job {
 		{Name: "remove-events", Every: time.Hour, Run: a.Events.Sweep},
 		{Name: "remove-sign-ins", Every: time.Hour, Run: a.Access.Sweep},
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
+		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.ForgetAttempts},
 		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.KeepAttempts, PerInstance: true, AtStop: true},

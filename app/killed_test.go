@@ -122,14 +122,16 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 // dies, and returns the server's process of that transaction.
 func (p *instance) freeze(t testing.TB) (holder int) {
 	t.Helper()
-	// Idle means that the server waits for the process, which so is not about to be told anything.
+	// A session of this process that is idle in its transaction waits for the process: nothing
+	// is on its way from the one to the other.
 	const holding = `SELECT coalesce(max(pid), 0) FROM pg_locks JOIN pg_stat_activity a USING (pid)
-		WHERE relation = 'unit_lane'::regclass AND granted AND a.datname = current_database() AND state = 'idle in transaction'`
+		WHERE relation = 'unit_lane'::regclass AND granted AND a.datname = current_database()
+			AND a.application_name = $1 AND state = 'idle in transaction'`
 	role, err := pgx.Connect(t.Context(), p.clinic.database.AppURL) // sees the state of its own sessions only
 	require.NoError(t, err)
 	defer role.Close(context.Background())
 	look := func() (pid int) {
-		require.NoError(t, role.QueryRow(t.Context(), holding).Scan(&pid))
+		require.NoError(t, role.QueryRow(t.Context(), holding, p.name).Scan(&pid))
 		return pid
 	}
 	for end := time.Now().Add(time.Minute); ; {

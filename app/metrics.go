@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/verification"
 )
 
 // bookMetrics tell what the last verification of each organization's unit ledger
@@ -18,6 +19,7 @@ type bookMetrics struct {
 	problems  *prometheus.GaugeVec
 	checkedAt *prometheus.GaugeVec
 	trail     *prometheus.GaugeVec
+	took      *prometheus.HistogramVec
 }
 
 func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
@@ -35,8 +37,13 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 			Name: "omnirapeutic_verify_audit_problems",
 			Help: "What was wrong with an organization's audit trail when this process verified it last.",
 		}, labels),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "omnirapeutic_verification_seconds",
+			Help:    "How long verifications on this instance took, by outcome (finished, interrupted, error).",
+			Buckets: []float64{.1, 1, 10, 60, 600, 3600},
+		}, []string{"outcome"}),
 	}
-	registry.MustRegister(m.problems, m.checkedAt, m.trail)
+	registry.MustRegister(m.problems, m.checkedAt, m.trail, m.took)
 	return m
 }
 
@@ -52,6 +59,18 @@ func (m *bookMetrics) trailVerified(organization uuid.UUID, r audit.Findings) {
 	if organization != uuid.Nil {
 		m.trail.WithLabelValues(organization.String()).Set(float64(r.ProblemCount))
 	}
+}
+
+// ended counts a verification of this instance.
+func (m *bookMetrics) ended(outcome string, took time.Duration) {
+	m.took.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// watchRuns shows how many verifications this instance is running.
+func (m *bookMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_verifications_running", Help: "Verifications that this instance is running.",
+	}, func() float64 { return float64(runs.Running()) }))
 }
 
 // backlogTimeout is how long a scrape waits to know what is not sealed yet.

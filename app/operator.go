@@ -19,8 +19,8 @@ import (
 // What an operator does at the command line, beside the API.
 
 // VerifyAll checks the books of all organizations, and all audit trails.
-func (p *Program) VerifyAll(ctx context.Context) (Verification, error) {
-	return p.verify(ctx, uuid.Nil)
+func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
+	return p.verify(ctx, uuid.Nil, nil, nil)
 }
 
 // RemoveAudit removes the oldest events of every audit trail, as the owner of the

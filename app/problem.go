@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -92,7 +93,7 @@ func faultOf(err error) *fault.Error {
 	if _, ok := errors.AsType[*db.QueueFullError](err); ok {
 		return errQueueFull.Because(err)
 	}
-	if errors.Is(err, db.ErrCombinerClosed) {
+	if errors.Is(err, db.ErrCombinerClosed) || errors.Is(err, verification.ErrClosed) {
 		return errShuttingDown.Because(err)
 	}
 	if f, ok := fault.From(err); ok {
@@ -188,7 +189,6 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 	switch {
 	case status == http.StatusUnauthorized:
 		header.Set(echo.HeaderWWWAuthenticate, "Bearer")
-	case f.Is(errVerifyUnfinished): // again it would end as it did
 	case f.Kind() == fault.Contention, status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
 		header.Set(echo.HeaderRetryAfter, retryAfter(f))
 	}

@@ -158,6 +158,8 @@ func TestTheOwnerConfirmsALinkWithTheSecondFactorToo(t *testing.T) {
 	c.confirm(t, code).refused(t, http.StatusUnauthorized, "second-factor-required")
 	c.confirm(t, code, body{"password": "wrong", "secondFactorCode": codes[0]}).refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.confirm(t, code, body{"secondFactorCode": phone.wrong()}).refused(t, http.StatusUnauthorized, "second-factor-wrong")
+	c.run(t, "UPDATE second_factors SET wrong_codes = 100")
+	c.confirm(t, code, body{"secondFactorCode": phone.code(0)}).refused(t, http.StatusUnauthorized, "recovery-code-required")
 	c.confirm(t, code, body{"secondFactorCode": codes[0]}).ok(t)
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM recovery_codes WHERE used_at IS NOT NULL"))
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))

@@ -67,7 +67,7 @@ func (c *clinic) setReadOnly(t *testing.T, forbidden bool) {
 	}
 	able.asOwner(t, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
 	c.run(t, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = 'omnirapeutic'`)
+		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%'`)
 }
 
 // sessionsBefore counts the program's sessions that are older, but for those that
@@ -77,7 +77,7 @@ func (c *clinic) sessionsBefore(t testing.TB, when time.Time) int {
 	role := *c
 	role.database.OwnerURL = c.database.AppURL // nobody else sees when they began
 	return role.count(t, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = 'omnirapeutic' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
+		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
 }
 
 // turnedAway waits until clients were told more often to ask again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +88,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // Close gives back what [Open] took.
 func (p *Program) Close() error {
+	p.Verifications.Close()
 	p.Appointments.Close()
 	p.Authorizations.Close()
 	p.Audit.Close()
@@ -96,10 +98,7 @@ func (p *Program) Close() error {
 
 // LoadDemo fills an empty database with the demo practice and reports whether it did.
 func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
-	return demo.Load(ctx, demo.Practice{
-		Database: p.database, Directory: p.Directory, Access: p.Access, Events: p.Events, Audit: p.Audit, Appointments: p.AppointmentsAt,
-		NewID: newID, Now: time.Now(), Logger: p.logger,
-	})
+	return demo.Load(ctx, p.demoPractice(time.Now()))
 }
 
 // DemoError says that production would serve a database in which people can sign
@@ -129,9 +128,14 @@ func (p *Program) CheckServable(ctx context.Context) error {
 	return err
 }
 
-// demoSignIns returns the demo's addresses with which one can sign in here.
+// demoSignIns returns the addresses of the demo practice's active users.
 func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
-	return p.Access.SignIns(ctx, demo.Emails())
+	accounts, err := p.Access.SignIns(ctx, demo.Emails())
+	var emails []string
+	for _, a := range accounts {
+		emails = append(emails, a.Email)
+	}
+	return slices.Compact(emails), err
 }
 
 // Serve answers on the listeners, which it closes, until the context ends, then
@@ -183,5 +187,5 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	background.Go(func() { a.Audit.Run(ctx) })
 	background.Go(func() { a.Access.Run(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
-	return func() { cancel(); background.Wait() }
+	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }

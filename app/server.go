@@ -49,7 +49,8 @@ type ServerOptions struct {
 	Cursors      *httpx.CursorKey                             // seals the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
-	Clock        func() time.Time // of the rates and of the trail
+	Clock        func() time.Time                 // of the rates and of the trail
+	Document     func(ctx context.Context) []byte // returns the API's document
 }
 
 // Server speaks HTTP: routes under /api/v1, and /healthz and /readyz.
@@ -70,6 +71,7 @@ type Server struct {
 	glass      Glass
 	trail      Trail
 	clock      func() time.Time
+	document   func(ctx context.Context) []byte
 	keys       *idempotency.Keys
 	cursors    *httpx.CursorKey
 	ready      func(ctx context.Context) (Readiness, error)
@@ -88,7 +90,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		check: o.Authenticate, while: o.While, glass: o.Glass, trail: o.Trail, clock: o.Clock, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+		check: o.Authenticate, while: o.While, glass: o.Glass, trail: o.Trail, clock: o.Clock, document: o.Document, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
 	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())

@@ -101,6 +101,7 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
 		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail,
+		Document: func(context.Context) []byte { return contract },
 		Ready:    func(context.Context) (Readiness, error) { return s.readiness, s.ready },
 		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
 		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true}, Clock: time.Now,

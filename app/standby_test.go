@@ -150,32 +150,37 @@ func ownerOf(t *testing.T, path string) *syscall.Credential {
 	return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
 }
 
-// receiver returns the process that receives the primary's log.
-func (s *standby) receiver(t *testing.T) int {
+// receiver returns the process that receives the primary's log, or 0 if there is none now.
+func (s *standby) receiver(t *testing.T) (pid int) {
 	t.Helper()
-	var pid int
+	all := children(t, s.process.Process.Pid)
+	at := slices.IndexFunc(all, func(pid int) bool {
+		line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+		return err == nil && strings.Contains(string(line), "walreceiver")
+	})
+	if at < 0 {
+		return 0
+	}
+	return all[at]
+}
+
+// signalReceiver signals the process that receives the primary's log once it runs.
+func (s *standby) signalReceiver(t *testing.T, signal syscall.Signal) {
+	t.Helper()
 	require.Eventually(t, func() bool {
-		all := children(t, s.process.Process.Pid)
-		at := slices.IndexFunc(all, func(pid int) bool {
-			line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-			return err == nil && strings.Contains(string(line), "walreceiver")
-		})
-		if at >= 0 {
-			pid = all[at]
-		}
-		return at >= 0
+		pid := s.receiver(t)
+		return pid != 0 && syscall.Kill(pid, signal) == nil
 	}, time.Minute, 10*time.Millisecond)
-	return pid
 }
 
 func (s *standby) suspend(t *testing.T) {
 	t.Helper()
-	require.NoError(t, syscall.Kill(s.receiver(t), syscall.SIGSTOP))
+	s.signalReceiver(t, syscall.SIGSTOP)
 }
 
 func (s *standby) resume(t *testing.T) {
 	t.Helper()
-	require.NoError(t, syscall.Kill(s.receiver(t), syscall.SIGCONT))
+	s.signalReceiver(t, syscall.SIGCONT)
 }
 
 // cancelWaits ends all waits for the standby, as an administrator can, and returns how
@@ -185,12 +190,14 @@ func (s *standby) cancelWaits(t *testing.T, superuser *sql.DB) int {
 	return ask[int](t, superuser, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 }
 
-// failOver kills the primary, and what it has sent that the receiver has not read, and
-// promotes the standby.
+// failOver kills the primary and promotes the standby. A suspended receiver is killed too,
+// so what it has not read is lost. A running one ends by itself when the primary is gone.
 func (s *standby) failOver(t *testing.T, primary *postgres.Server) {
 	t.Helper()
 	killServer(t, primary)
-	require.NoError(t, syscall.Kill(s.receiver(t), syscall.SIGKILL)) // the standby starts again without it
+	if pid := s.receiver(t); pid != 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself; otherwise the standby starts again without it
+	}
 	require.Eventually(t, func() bool {
 		server, err := sql.Open("pgx", s.url)
 		require.NoError(t, err)

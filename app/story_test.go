@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
@@ -64,7 +65,7 @@ func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 
 func playStory(t *testing.T) *story {
 	t.Helper()
-	now := time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
+	now := app.RecordedAt
 	database := dbtest.New(t)
 	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now), settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL}}
 	c.listen(t, database.Open(t))
@@ -218,7 +219,7 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
-	case "verifyBooks", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
+	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each has that of the one before
 		for n, each := range a.body["data"].([]any) {
@@ -269,7 +270,7 @@ func (s *story) play() {
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
 	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
-	s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{})
+	s.playVerifications(admin)
 	s.playAudit(admin)
 	s.playEvents(admin)
 	s.playKeys(admin)
@@ -277,6 +278,19 @@ func (s *story) play() {
 	s.playSecondFactor(admin)
 	s.playSignOut()
 	s.playAccounts()
+}
+
+// playVerifications has the books verified.
+func (s *story) playVerifications(admin caller) {
+	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
+	hasty := impatient(s.t, s.c).admin()
+	release := s.c.hold(s.t, "audit_checkpoints")
+	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", body{})
+	require.Equal(s.t, http.StatusAccepted, running.status, "%s", running.raw)
+	release()
+	admin.awaitState(s.t, "/admin/verifications/"+running.text("id"), "FINISHED")
+	s.tell(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
+	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
 }
 
 // accessToken returns the one of an answer whose example does not show it.

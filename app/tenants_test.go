@@ -17,6 +17,7 @@ import (
 var (
 	everybody = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}
 	family    = append(slices.Clone(everybody), "PATIENT")
+	verifiers = []rbac.Role{"ADMIN", "AUDITOR"}
 	bookers   = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER"}
 )
 
@@ -49,7 +50,15 @@ var unitCalls = []unitCall{
 	{http.MethodPost, "/authorizations/:id/impact", body{"status": "CANCELLED"}, family, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings", body{}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings/preview", body{}, bookers, nil},
-	{http.MethodPost, "/admin/verify", body{}, []rbac.Role{"ADMIN", "AUDITOR"}, func(t *testing.T, a answer) { require.Zero(t, a.number(t, "authorizations")) }},
+	{http.MethodPost, "/admin/verify", body{}, verifiers, func(t *testing.T, a answer) { require.Zero(t, a.number(t, "result", "authorizations")) }},
+	{http.MethodGet, "/admin/verifications", nil, verifiers, func(t *testing.T, a answer) {
+		for _, each := range a.body["data"].([]any) {
+			require.Zero(t, each.(map[string]any)["result"].(map[string]any)["authorizations"])
+		}
+	}},
+	{http.MethodGet, "/admin/verifications/:id", nil, verifiers, func(t *testing.T, a answer) {
+		a.refused(t, http.StatusNotFound, "verification-not-found")
+	}},
 }
 
 func (call unitCall) String() string {
@@ -63,7 +72,7 @@ func TestEveryUnitRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range open(t).app.Routes() {
-		if strings.HasPrefix(r.Path, "/authorizations") || r.Path == "/admin/verify" {
+		if strings.HasPrefix(r.Path, "/authorizations") || strings.HasPrefix(r.Path, "/admin/verif") {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -79,6 +88,7 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	used, renewal := c.authorize(t, 1000), c.authorize(t, 1000)
 	c.link(t, c.own, c.employ(t), c.own.patient)
 	c.admin().post(t, used+"/reserve", body{"units": 100})
+	verified := c.admin().post(t, "/admin/verify", body{}).ok(t).text("id")
 	send := func(t *testing.T, from caller, call unitCall, path string) answer {
 		b := call.body
 		if call.path == "/authorizations" && b != nil {
@@ -88,7 +98,8 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 		if strings.Contains(call.path, "/move-bookings") {
 			b = body{"toAuthorizationId": strings.TrimPrefix(renewal, "/authorizations/")}
 		}
-		return from.send(t, call.method, strings.Replace(call.path, "/authorizations/:id", path, 1), b)
+		called := strings.NewReplacer("/authorizations/:id", path, "/verifications/:id", "/verifications/"+verified).Replace(call.path)
+		return from.send(t, call.method, called, b)
 	}
 	stored := func(t *testing.T, path string) string { // everything that a call could change
 		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().get(t, "/authorizations?limit=200").raw)

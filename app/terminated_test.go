@@ -53,7 +53,7 @@ func terminate(t testing.TB, database dbtest.Database, many int) (ended int) {
 		var found int
 		require.NoError(t, role.QueryRowContext(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM (
 			SELECT pid FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name = 'omnirapeutic' AND query NOT LIKE 'LISTEN %'
+			WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND query NOT LIKE 'LISTEN %'
 			ORDER BY random() LIMIT 1) one`).Scan(&found))
 		ended += found
 	}

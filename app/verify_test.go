@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"database/sql"
-	"net/http"
 	"testing"
 	"time"
 
@@ -94,8 +93,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, 1, changed)
 
-			answer := c.admin().post(t, "/admin/verify", body{})
-			require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+			answer := c.admin().verify(t)
 			require.Equal(t, false, answer.body["ok"])
 			found := map[string]bool{}
 			for _, item := range answer.body["problems"].([]any) {
@@ -121,8 +119,8 @@ func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`, path[len("/authorizations/"):])
 	require.NoError(t, err)
-	require.Equal(t, false, c.admin().post(t, "/admin/verify", body{}).body["ok"])
-	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).post(t, "/admin/verify", body{}).body["ok"])
+	require.Equal(t, false, c.admin().verify(t).body["ok"])
+	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).verify(t).body["ok"])
 	metrics := c.metrics(t)
 	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
 	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
@@ -144,7 +142,7 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 
 	hold()
 	c.clock.advance(5 * time.Minute)
-	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id)
+	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
 	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for theirs")
@@ -155,8 +153,7 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
 	require.NoError(t, err)
 	unswept.requireClean(t) // no sweeper, no delay that would be too long
-	answer := c.admin().post(t, "/admin/verify", body{})
-	require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+	answer := c.admin().verify(t)
 	problems := answer.body["problems"].([]any)
 	require.Len(t, problems, 1)
 	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "what cannot be released is found")
@@ -189,28 +186,5 @@ func TestEntriesAreNeverChanged(t *testing.T) {
 			require.Error(t, err, "%s: %s", role, statement)
 		}
 	}
-	c.requireClean(t)
-}
-
-// TestVerifyThatTakesTooLong has the books locked: what asks for them waits until its
-// time is over.
-func TestVerifyThatTakesTooLong(t *testing.T) {
-	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), "OMNI_REQUEST_TIMEOUT=1s")
-	c.authorize(t, 10)
-	owner, err := sql.Open("pgx", database.OwnerURL)
-	require.NoError(t, err)
-	defer owner.Close()
-	busy, err := owner.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	_, err = busy.ExecContext(t.Context(), "LOCK TABLE unit_entries IN ACCESS EXCLUSIVE MODE")
-	require.NoError(t, err)
-
-	a := c.admin().post(t, "/admin/verify", body{})
-	a.refused(t, http.StatusServiceUnavailable, "verify-unfinished")
-	require.Empty(t, a.header.Get("Retry-After"), "again it would take as long")
-
-	require.NoError(t, busy.Rollback())
 	c.requireClean(t)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,6 +75,16 @@ func TestTheBannersCommandsCanBePastedAsTheyAre(t *testing.T) {
 	require.NoError(t, c.Wait())
 }
 
+// openDir returns a directory that every account may enter, as PostgreSQL's must.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "omnirapeutic-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // it stays empty
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 	t.Parallel()
 	requireJSON := func(t *testing.T, text string) (events []string) {
@@ -114,7 +125,7 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		"one in production":        {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
 		"an unknown command":       {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
 		"a database that is away":  {[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"}, []string{"verify"}, command.ExitFailed, "/nowhere"},
-		"several lines in a cause": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=/tmp/omnirapeutic-none"}, []string{"verify"}, command.ExitFailed, "apt-get"},
+		"several lines in a cause": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)}, []string{"verify"}, command.ExitFailed, "apt-get"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -148,6 +159,9 @@ func TestAReaderOfStandardErrorThatGoesAwayDoesNotEndTheServer(t *testing.T) {
 
 func TestAHangUpLetsRequestsUnderWayFinish(t *testing.T) {
 	t.Parallel()
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("started by nohup, which has programs ignore it")
+	}
 	c := program(t, onDatabase(t, "OMNI_DEMO=false"), "serve")
 	stderr, err := c.StderrPipe()
 	require.NoError(t, err)
@@ -183,6 +197,37 @@ func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "no password was given")
 	require.Contains(t, errors, "user create … < password.txt")
+}
+
+func TestAnOperatorResetsAForgottenPassword(t *testing.T) {
+	t.Parallel()
+	environment := onDatabase(t, "OMNI_DEMO=false")
+	create := append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN")
+	code, _, errors := runProgram(t, environment, "a-meadow-of-red-clover", create...)
+	require.Equal(t, command.ExitOK, code, errors)
+
+	reset := []string{"user", "reset-password", "--email", "Ada@example.org"}
+	code, _, errors = runProgram(t, environment, "short", reset...)
+	require.Equal(t, command.ExitFailed, code)
+	require.Contains(t, errors, "at least 15 characters")
+	code, _, errors = runProgram(t, environment, "a-field-of-blue-flax", "user", "reset-password", "--email", "eve@example.org")
+	require.Equal(t, command.ExitFailed, code)
+	require.Contains(t, errors, "user")
+	code, out, errors := runProgram(t, environment, "a-field-of-blue-flax", reset...)
+	require.Equal(t, command.ExitOK, code, errors)
+	require.Contains(t, out, "ada@example.org")
+
+	_, address := serving(t, program(t, environment, "serve"), "Stop with Ctrl-C")
+	for password, status := range map[string]int{
+		"a-meadow-of-red-clover": http.StatusUnauthorized,
+		"a-field-of-blue-flax":   http.StatusOK,
+	} {
+		signIn := strings.NewReader(`{"email":"ada@example.org","password":"` + password + `"}`)
+		answer, err := http.Post("http://"+address+"/api/v1/auth/login", "application/json", signIn)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, status, answer.StatusCode, password)
+	}
 }
 
 func TestMigrateAsTheWrongRoleNamesTheRightOne(t *testing.T) {

@@ -95,7 +95,7 @@ func (userResetPassword) Help() string {
 	return `For a user who has forgotten the password, where no administrator can create a reset link. All of the
 user's sign-ins end. A second factor stays as it is.
 
-  omnirapeutic user reset-password --email ada@example.org`
+  ` + invoked.As("user reset-password") + ` --email ada@example.org`
 }
 
 // Run sets the password.

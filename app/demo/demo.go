@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
+	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
@@ -55,7 +56,7 @@ type Practice struct {
 	Database  *db.DB
 	Directory *directory.Service
 	Access    *rbac.Service
-	Events    authorization.Events
+	Events    *events.Service
 	Audit     authorization.Audit
 	// Appointments returns the service as it would have been at the moment.
 	Appointments func(at time.Time) *appointments.Service

@@ -38,7 +38,10 @@ func (p Practice) history(own context.Context) error {
 			return err
 		}
 	}
-	return p.openClinic(own, staff, coverage, codes)
+	if err := p.openClinic(own, staff, coverage, codes); err != nil {
+		return err
+	}
+	return p.administration(own, staff, coverage)
 }
 
 // practitioners enters them, and returns their ids by their first names.
@@ -112,6 +115,7 @@ var stories = []story{
 	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},                                                               // pending, without a number yet
 	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})}, // cancelled
 	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, event{0, hold(8, 30*24*time.Hour)})},      // active, with appointments and a hold
+	{2, "97153", "AUTH-2022", 160, 2, 180, authorization.Active, nil},                                                      // a renewal: bookings can move to it
 }
 
 // sessions are n sessions of some units each, two days apart from a day on: each

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -16,29 +15,12 @@ import (
 // links says who of the users is which practitioner, whose caseload the technician
 // has, and whose parent the parent is. Without them they would see nobody.
 func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patients []coverage) error {
-	users, err := p.Access.Users(own, rbac.UserFilter{Keyset: db.Keyset{Limit: len(people)}})
+	acting, err := p.as(own, rbac.Admin) // the trail says which user has linked others
 	if err != nil {
 		return err
 	}
-	byRole := func(role rbac.Role) (uuid.UUID, error) {
-		i := slices.IndexFunc(users, func(u rbac.User) bool { return slices.Contains(u.Roles, role) })
-		if i < 0 {
-			return uuid.Nil, errors.New("demo: nobody is " + string(role))
-		}
-		return users[i].ID, nil
-	}
-	admin, err := byRole(rbac.Admin)
-	if err != nil {
-		return err
-	}
-	caller, err := identity.From(own)
-	if err != nil {
-		return err
-	}
-	caller.UserID = admin // links are somebody's to give
-	acting := identity.With(own, caller)
 	for role, practitioner := range map[rbac.Role]uuid.UUID{rbac.Practitioner: staff["Bea"], rbac.Technician: staff["Tom"]} {
-		user, err := byRole(role)
+		user, err := p.userOf(own, role)
 		if err != nil {
 			return err
 		}
@@ -51,7 +33,7 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 			return err
 		}
 	}
-	parent, err := byRole(rbac.Patient)
+	parent, err := p.userOf(own, rbac.Patient)
 	if err != nil {
 		return err
 	}
@@ -61,4 +43,31 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 		}
 	}
 	return nil
+}
+
+// userOf returns the id of the first user with the role.
+func (p Practice) userOf(own context.Context, role rbac.Role) (uuid.UUID, error) {
+	users, err := p.Access.Users(own, rbac.UserFilter{Keyset: db.Keyset{Limit: 1}, Role: role})
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if len(users) == 0 {
+		return uuid.Nil, errors.New("demo: no user has the role " + string(role))
+	}
+	return users[0].ID, nil
+}
+
+// as returns a context that acts as the first user with the role.
+func (p Practice) as(own context.Context, role rbac.Role) (context.Context, error) {
+	user, err := p.userOf(own, role)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := identity.From(own)
+	if err != nil {
+		return nil, err
+	}
+	acting, err := p.Access.Presently(own, caller.OrganizationID, user)
+	acting.RequestID = caller.RequestID
+	return identity.With(own, acting), err
 }

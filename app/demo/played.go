@@ -24,18 +24,23 @@ type moment struct {
 
 // play completes, cancels and misses the visits that are over, each at its time, in the
 // order of time. Those that are going on are started, and so is one that its technician
-// forgot to complete.
+// forgot to complete. Another one is still scheduled, as if nothing had happened.
 func (c *clinic) play() error {
 	slices.SortStableFunc(c.past, func(a, b begun) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
-	forgotten := -1
+	forgotten, untouched := -1, -1
 	for i, v := range c.past {
-		if v.lead == "Tom" && v.treatment && v.End.Before(c.Now.Add(-time.Hour)) {
+		switch over := v.treatment && v.End.Before(c.Now.Add(-time.Hour)); {
+		case over && v.lead == "Tom":
 			forgotten = i
+		case over && v.lead == "Rita":
+			untouched = i
 		}
 	}
 	var all []moment
 	for i, v := range c.past {
-		all = append(all, c.fate(i, v, i == forgotten)...)
+		if i != untouched {
+			all = append(all, c.fate(i, v, i == forgotten)...)
+		}
 	}
 	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
 	for _, m := range all {

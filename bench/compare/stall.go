@@ -217,12 +217,22 @@ func checkKept(ctx context.Context, s *server, token, authorization string, prom
 		return fmt.Errorf("%d reservations were promised, and %d units are scheduled", promised, found.ScheduledUnits)
 	}
 	var verified struct {
-		OK bool `json:"ok"`
+		ID     string `json:"id"`
+		State  string `json:"state"`
+		Result struct {
+			OK bool `json:"ok"`
+		} `json:"result"`
 	}
 	if err := s.call(ctx, token, http.MethodPost, "/admin/verify", nil, &verified); err != nil {
 		return err
 	}
-	if !verified.OK {
+	for verified.State == "RUNNING" {
+		pause(ctx, time.Second)
+		if err := s.call(ctx, token, http.MethodGet, "/admin/verifications/"+verified.ID, nil, &verified); err != nil {
+			return err
+		}
+	}
+	if !verified.Result.OK {
 		return errors.New("verify finds the books wrong after an instance was killed")
 	}
 	return nil

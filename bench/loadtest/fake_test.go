@@ -25,7 +25,8 @@ type fake struct {
 	doubles  func(n int64) bool                      // an operation is done twice
 	serial   chan struct{}                           // if there is one: one operation after the other
 	lifetime time.Duration                           // of a token
-	verifies string                                  // the answer of verify
+	verifies string                                  // the result of a verification
+	slow     bool                                    // verifications go on after the answer
 	noCodes  bool                                    // there are no service codes to begin with
 
 	operations atomic.Int64
@@ -146,11 +147,23 @@ func (f *fake) administer(w http.ResponseWriter, r *http.Request, path string, b
 			map[string]any{"operation": "authorization.reserve", "retries": n, "failures": 0, "attempts": map[string]int64{"1": n, "2": n / 2}, "later": "more"},
 		}})
 	case call == "POST /admin/verify":
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(f.verifies))
+		if f.slow {
+			reply(w, http.StatusAccepted, map[string]any{"id": "v-1", "state": "RUNNING", "result": nil})
+			return
+		}
+		f.replyVerified(w)
+	case call == "GET /admin/verifications/v-1":
+		f.replyVerified(w)
 	default:
 		refuse(w, http.StatusNotFound, "not-found")
 	}
+}
+
+// replyVerified writes a verification that has ended. A result that is no JSON makes the
+// answer that, too.
+func (f *fake) replyVerified(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"id":"v-1","state":"FINISHED","failure":null,"result":%s}`, f.verifies)
 }
 
 func (a *fakeAccount) balance() map[string]any {

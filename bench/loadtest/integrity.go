@@ -3,9 +3,11 @@ package loadtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -38,7 +40,7 @@ type Balance struct {
 	Available int64 `json:"availableUnits"`
 }
 
-// Verify is the server's answer to POST /admin/verify. It covers all books of
+// Verify is the result of the server's verification. It covers all books of
 // the organization, not only those of this run.
 type Verify struct {
 	OK             bool              `json:"ok"`
@@ -119,9 +121,44 @@ func (r *Integrity) mismatch(format string, args ...any) {
 	}
 }
 
-func verify(ctx context.Context, server *api) Verify {
-	v := Verify{Problems: []json.RawMessage{}}
+// verification is a verification that the server runs or has run.
+type verification struct {
+	ID      string `json:"id"`
+	State   string `json:"state"`
+	Failure *struct {
+		Detail string `json:"detail"`
+	} `json:"failure"`
+	Result *Verify `json:"result"`
+}
+
+// verifyPoll is how long to wait before a running verification is read again.
+const verifyPoll = 500 * time.Millisecond
+
+// verified starts a verification and waits for its result.
+func verified(ctx context.Context, server *api) (Verify, error) {
+	var v verification
 	if err := server.call(ctx, http.MethodPost, "/admin/verify", nil, &v); err != nil {
+		return Verify{}, err
+	}
+	for v.State == "RUNNING" && sleep(ctx, verifyPoll) {
+		path := "/admin/verifications/" + url.PathEscape(v.ID)
+		v = verification{}
+		if err := server.call(ctx, http.MethodGet, path, nil, &v); err != nil {
+			return Verify{}, err
+		}
+	}
+	switch {
+	case v.Result != nil:
+		return *v.Result, nil
+	case v.Failure != nil:
+		return Verify{}, errors.New(v.Failure.Detail)
+	}
+	return Verify{}, fmt.Errorf("the verification has no result: its state is %q", v.State)
+}
+
+func verify(ctx context.Context, server *api) Verify {
+	v, err := verified(ctx, server)
+	if err != nil {
 		return Verify{Problems: []json.RawMessage{}, Error: err.Error()}
 	}
 	if v.Problems == nil {

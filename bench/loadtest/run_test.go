@@ -150,6 +150,14 @@ func TestRun(t *testing.T) {
 		})
 	}
 
+	virtual(t, "waits for a verification that goes on after the answer", func(t *testing.T) {
+		f := newFake()
+		f.slow = true
+		r := runOn(t, f, Options{Scenario: "nearly-full"})
+		require.True(t, r.Integrity.OK)
+		require.EqualValues(t, 12, r.Integrity.Verify.Authorizations)
+	})
+
 	virtual(t, "counts failures by status and code, apart from refusals", func(t *testing.T) {
 		f := newFake()
 		f.says = func(n int64) (int, string) {

@@ -25,7 +25,7 @@ func (o *office) seal(t *testing.T) int {
 // verify checks the organization's trail, or all of them for none.
 func (o *office) verify(t *testing.T, organization uuid.UUID) audit.Findings {
 	t.Helper()
-	r, err := o.Verify(t.Context(), organization, organization == uuid.Nil)
+	r, err := o.Verify(t.Context(), organization, organization == uuid.Nil, nil)
 	require.NoError(t, err)
 	return r
 }

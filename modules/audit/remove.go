@@ -58,7 +58,7 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 	}
 	var made []Checkpoint
 	for _, each := range organizations {
-		found, err := s.Verify(ctx, each, false)
+		found, err := s.Verify(ctx, each, false, nil)
 		if err == nil && !found.OK {
 			err = fmt.Errorf("%w: %s", ErrUnsound, found.Problems[0])
 		}

@@ -85,7 +85,13 @@ const verifyBatch = 2000
 // What waits is sealed first, as the sealer does it, so that what was left behind
 // while no program ran is not held against the trail. The caller decides on
 // permission; this reads across organizations.
-func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool) (Findings, error) {
+//
+// After each part of a chain it calls progress, unless that is nil, with how many events of
+// the chain were checked, of how many.
+func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool, progress func(checked, total int64)) (Findings, error) {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
 	r := Findings{Heads: []Head{}, Problems: []Finding{}}
 	if _, err := s.seal(ctx, sealFirst); err != nil {
 		return r, err
@@ -99,7 +105,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 		}
 	}
 	for _, each := range organizations {
-		if err := s.verifyChain(ctx, each, &r); err != nil {
+		if err := s.verifyChain(ctx, each, &r, progress); err != nil {
 			return r, err
 		}
 		if err := s.verifyEvents(ctx, each, &r); err != nil {
@@ -112,8 +118,9 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 
 // verifyChain goes along a chain, a part of it in each snapshot. The retention may
 // remove some of what was still to come: then it goes on from the checkpoint.
-func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings) error {
+func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64)) error {
 	at := head{organization, 0, genesis(organization)}
+	before := int64(r.Events) // of other chains
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (part, error) {
 			if err := db.Admit(ctx, organization); err != nil {
@@ -128,6 +135,8 @@ func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Fi
 			at = *c
 		}
 		at = part.check(at, r)
+		checked := int64(r.Events) - before
+		progress(checked, max(checked, part.noted.Position-part.firstPosition()))
 		if len(part.links) < verifyBatch {
 			part.checkHead(at, r)
 			r.Removed += part.removed
@@ -147,6 +156,14 @@ type part struct {
 	noted      head  // how far the chain says that it has come
 	waiting    int
 	links      []link // after the position that was asked for
+}
+
+// firstPosition is the position after which the chain begins.
+func (p part) firstPosition() int64 {
+	if p.checkpoint == nil {
+		return 0
+	}
+	return p.checkpoint.Position
 }
 
 // link is a seal with its event, if that is there.

@@ -70,6 +70,18 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 	return found, err
 }
 
+// countBooks returns how many authorizations there are, of one organization or, with
+// [uuid.Nil], of all. Index: the primary key.
+func (store) countBooks(ctx context.Context, only uuid.UUID) (n int64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Raw("SELECT count(*) FROM authorizations WHERE @only = @none OR organization_id = @only",
+		map[string]any{"only": only, "none": uuid.Nil}).Scan(&n).Error
+	return n, err
+}
+
 // ofEach returns a query for the columns of all rows of the authorizations in a table: there
 // may be a million of them, which gorm takes several times as long to read. Each authorization
 // is looked up by itself. Of a list of keys the planner makes a filter of as many

@@ -87,7 +87,10 @@ const verifyBatch = 200
 //
 // Each authorization is read in one snapshot, so that bookings can go on
 // meanwhile. The caller decides on permission; this reads across organizations.
-func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, error) {
+//
+// After each batch it calls progress, unless that is nil, with how many authorizations
+// were checked, of how many.
+func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (Report, error) {
 	if _, err := s.sweep(ctx, organization); err != nil {
 		s.logger.WithField("event", "holds_not_swept").WithError(err).Warn("some expired holds could not be released before the books are checked")
 	}
@@ -97,6 +100,10 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 		overdue = now.Add(-s.grace)
 	}
 	report := Report{CheckedAt: now, Problems: []Problem{}}
+	advance, err := s.advance(ctx, organization, progress)
+	if err != nil {
+		return report, err
+	}
 	var last books
 	for {
 		batch, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) ([]books, error) {
@@ -112,6 +119,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 		for _, b := range batch {
 			report.add(b, b.check(overdue))
 		}
+		advance(report.Authorizations)
 		if len(batch) < verifyBatch {
 			report.OK = report.ProblemCount == 0
 			s.onVerified(organization, report)
@@ -119,6 +127,21 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID) (Report, e
 		}
 		last = batch[len(batch)-1]
 	}
+}
+
+// advance returns a function that reports how many authorizations were checked, and reports
+// that none was. Those that are entered meanwhile are checked too, so the total may grow.
+func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
+	if progress == nil {
+		return func(int) {}, nil
+	}
+	total, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) (int64, error) {
+		return s.store.countBooks(ctx, organization)
+	}, across(organization)...)
+	if err == nil {
+		progress(0, total)
+	}
+	return func(checked int) { progress(int64(checked), max(total, int64(checked))) }, err
 }
 
 func (r *Report) add(b books, problems []Problem) {

@@ -80,6 +80,13 @@ var powers = map[string]power{
 	"take a second factor away": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 		return unless(d.TakeSecondFactor(ctx, d.receiver(t, rbac.Biller).ID, ""), rbac.ErrNoSecondFactor)
 	}},
+	"create a password reset": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		_, err := d.CreatePasswordReset(ctx, d.receiver(t, rbac.Biller).ID)
+		return err
+	}},
+	"lift a lock": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
+		return d.UnlockUser(ctx, d.receiver(t, rbac.Biller).ID)
+	}},
 	"unlink an account": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 		return unless(d.Unlink(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNotLinked)
 	}},

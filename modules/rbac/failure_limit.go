@@ -31,6 +31,7 @@ var (
 	failedSignIn     = failureKind{"sign-in", "user.sign-in"}
 	failedRefresh    = failureKind{"refresh", "sign-in.refresh"}
 	failedInvitation = failureKind{"invitation", "invitation.accept"}
+	failedReset      = failureKind{"password-reset", "password-reset.use"}
 	failedProvider   = failureKind{"identity-provider", "user.sign-in"}
 	failedToken      = failureKind{"bearer", "access-token.use"}
 	failedKey        = failureKind{"bearer", "api-key.use"}

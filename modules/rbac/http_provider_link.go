@@ -28,7 +28,7 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 			Name: "confirmLinkRequest", Summary: "Confirm a link request",
 			Description: "From now on the identity provider signs this account in. For an administrator who did not set up " +
 				"the provider, is not the owner of the account, and holds every permission that the account holds.",
-			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, ErrBeyondOwn, ErrNoProvider},
+			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
 		},
 		{

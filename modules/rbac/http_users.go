@@ -11,7 +11,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
 
@@ -66,7 +65,7 @@ func (s *Service) userAccessRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: userChange,
 			Name: "createPasswordReset", Summary: "Create a password reset link",
 			Description: "For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword, identity.ErrPeopleOnly},
+			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword},
 			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
 		},
 		{

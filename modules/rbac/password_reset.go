@@ -82,8 +82,16 @@ func (s *Service) newPasswordReset(ctx context.Context, u User, by *uuid.UUID) (
 
 // ResetPassword sets a new password for the user of a reset, and ends all of their
 // sign-ins. It needs no caller: the token is what allows it, once. Errors:
-// [ErrPasswordResetNotFound], [fault.ErrInvalid] for the password, [ErrSignInBusy].
+// [ErrPasswordResetNotFound], [fault.ErrInvalid] for the password, [ErrSignInBusy], or
+// that of the [FailureLimit] after too many tokens that were never issued.
 func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
+	_, err := limited(ctx, s, failedReset, networkSource(ctx), func() (struct{}, error) {
+		return struct{}{}, s.resetPassword(ctx, token, password)
+	})
+	return err
+}
+
+func (s *Service) resetPassword(ctx context.Context, token, password string) error {
 	tokenHash := hashOfToken(token)
 	u, err := db.Snapshot(ctx, s.database, "password-reset.find", func(ctx context.Context) (User, error) {
 		return s.userOfReset(ctx, tokenHash)

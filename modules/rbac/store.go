@@ -172,14 +172,13 @@ func anyUser(ctx context.Context) (found bool, err error) {
 	return found, err
 }
 
-// activeEmails returns those of the addresses that belong to active users.
-// Index: users_email_once.
-func activeEmails(ctx context.Context, among []string) (found []string, err error) {
+// activeAccounts returns the active users with the addresses. Index: users_email_once.
+func activeAccounts(ctx context.Context, emails []string) (found []SignInAccount, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", among, statusActive).Distinct().Order("email").Pluck("email", &found).Error
+	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", emails, statusActive).Order("email, created_at, id").Find(&found).Error
 	return found, err
 }
 

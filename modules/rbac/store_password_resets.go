@@ -40,12 +40,14 @@ func passwordResetWith(ctx context.Context, tokenHash []byte, now time.Time) (pa
 		return passwordReset{}, err
 	}
 	var found []passwordReset
-	err = tx.Where("token_hash = ? AND expires_at > ?", tokenHash, now).Find(&found).Error
-	if err == nil && len(found) == 0 {
-		err = ErrPasswordResetNotFound
-	}
-	if err != nil {
+	if err := tx.Where("token_hash = ?", tokenHash).Find(&found).Error; err != nil {
 		return passwordReset{}, err
+	}
+	if len(found) == 0 {
+		return passwordReset{}, ErrPasswordResetNotFound.Because(errGuess)
+	}
+	if !found[0].ExpiresAt.After(now) {
+		return passwordReset{}, ErrPasswordResetNotFound
 	}
 	return found[0], nil
 }

@@ -68,12 +68,19 @@ func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 	return db.Snapshot(ctx, s.database, "user.any", anyUser, db.AllOrganizations())
 }
 
-// SignIns returns the addresses with which a person can sign in to any organization. It
-// needs no caller in the context, and is for operators only: sign-in itself never says
-// which accounts exist.
-func (s *Service) SignIns(ctx context.Context, emails []string) ([]string, error) {
-	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]string, error) {
-		return activeEmails(ctx, emails)
+// SignInAccount is an active user, of any organization.
+type SignInAccount struct {
+	Email          string
+	UserID         uuid.UUID `gorm:"column:id"`
+	OrganizationID uuid.UUID
+}
+
+// SignIns returns the active users with the addresses, in all organizations, sorted by
+// address and age. It needs no caller in the context. It is for operators only: sign-in
+// itself never says which accounts exist.
+func (s *Service) SignIns(ctx context.Context, emails []string) ([]SignInAccount, error) {
+	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]SignInAccount, error) {
+		return activeAccounts(ctx, emails)
 	}, db.AllOrganizations())
 }
 

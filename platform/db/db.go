@@ -113,7 +113,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 	settings.MaxConns = int32(c.MaxConns) //nolint:gosec // checked by configuration
 	settings.ConnConfig.DefaultQueryExecMode = mode
 	settings.ConnConfig.Tracer = tracer{}
-	settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
+	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
+		settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
+	}
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	if mode == pgx.QueryExecModeCacheStatement {
 		// A small table is scanned where it has no index that fits better, and SSI then

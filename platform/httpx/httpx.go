@@ -23,9 +23,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"reflect"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -53,7 +56,7 @@ type Route struct {
 	Name        string         // of the operation, for generated clients: reserveUnits
 	Description string         // for somebody who is new to it
 	Refusals    []*fault.Error // its own; what can happen to any request is not listed
-	// ReadOnly marks a POST that changes nothing: it may be repeated at will, and an
+	// ReadOnly marks a POST that changes no records: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
 	// Momentary marks a POST whose effect is outside of the database, and whose answer is
@@ -85,6 +88,8 @@ type Endpoint struct {
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
 	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
+	// Starts: the status is 202 while the work goes on after the answer: see [HandleStart].
+	Starts bool
 	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
 	Downloads bool
 	// Needs are the permissions that fields of the request and of the answer need
@@ -160,8 +165,16 @@ func (e Endpoint) IsZero() bool { return e.serve == nil }
 type None struct{}
 
 // Located is implemented by an answer that says where the created thing can be
-// read; it becomes the Location header of a 201.
+// read; it becomes the Location header of a 201 or 202.
 type Located interface{ Location() string }
+
+// Started is implemented by the answers of [HandleStart].
+type Started interface {
+	Located
+	// UnderWay reports whether the work goes on after the answer, and how long a client
+	// should wait before it asks for the result.
+	UnderWay() (again time.Duration, ok bool)
+}
 
 // Versioned is implemented by an answer that has a version, which becomes its ETag.
 type Versioned interface{ Revision() int }
@@ -184,6 +197,25 @@ type Headed interface{ Header(h http.Header) }
 //
 // Handle panics where In does not keep to this: at start, not in a request.
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
+	return handle(func(Out) int { return status }, status, fn)
+}
+
+// HandleStart adapts a function that starts work to an [Endpoint]. It answers 200 if the
+// work has ended, and otherwise 202 with Location and Retry-After. In is as for [Handle].
+func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, error)) Endpoint {
+	e := handle(func(answer Out) int {
+		if _, ok := answer.UnderWay(); ok {
+			return http.StatusAccepted
+		}
+		return http.StatusOK
+	}, http.StatusOK, fn)
+	e.Starts = true
+	return e
+}
+
+// handle makes an endpoint whose status depends on the answer; usual is the one that the
+// contract names first.
+func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder, secrets := newBinder(in), secretsOf(out)
 	masked, needs := answerMask[Out]()
@@ -201,6 +233,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 			if err != nil {
 				return Reply{}, err
 			}
+			status := statusOf(answer)
 			var b bytes.Buffer
 			header, err := write(&b, status, answer)
 			if err != nil || len(secrets) == 0 {
@@ -230,6 +263,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
+		status := statusOf(answer)
 		b := borrowBuffer()
 		defer returnBuffer(b)
 		header, err := write(b, status, answer)
@@ -238,7 +272,9 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 		}
 		return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
 	}
-	return Endpoint{In: in, Out: out, Status: status, Params: binder.params(), Needs: append(needs, binder.needs()...), prepare: prepare, serve: serve}
+	return Endpoint{
+		In: in, Out: out, Status: usual, Params: binder.params(), Needs: append(needs, binder.needs()...), prepare: prepare, serve: serve,
+	}
 }
 
 // sealCursors ties the cursors of a list to what makes it this list: its path, its
@@ -288,8 +324,12 @@ func write(b *bytes.Buffer, status int, answer any) (map[string]string, error) {
 		return nil, nil
 	}
 	header := map[string]string{}
-	if l, ok := answer.(Located); ok && status == http.StatusCreated {
+	if l, ok := answer.(Located); ok && (status == http.StatusCreated || status == http.StatusAccepted) {
 		header[echo.HeaderLocation] = l.Location()
+	}
+	if s, ok := answer.(Started); ok && status == http.StatusAccepted {
+		again, _ := s.UnderWay()
+		header[echo.HeaderRetryAfter] = strconv.Itoa(int(math.Ceil(again.Seconds())))
 	}
 	if v, ok := answer.(Versioned); ok {
 		header["ETag"] = patch.Tag(v.Revision())

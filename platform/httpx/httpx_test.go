@@ -457,6 +457,14 @@ func (h headed) Header(header http.Header) {
 
 func (c created) Location() string { return "/api/v1/things/" + c.Name }
 
+// started is work that goes on for as long as it says.
+type started struct {
+	created
+	again time.Duration
+}
+
+func (s started) UnderWay() (time.Duration, bool) { return s.again, s.again > 0 }
+
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	answer := func(status int, out any, err error) httpx.Endpoint {
@@ -473,6 +481,25 @@ func TestAnswer(t *testing.T) {
 		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 		require.Equal(t, "/api/v1/things/a", w.Header().Get("Location"))
 		require.Empty(t, w.Header().Get("Idempotency-Replayed"))
+	})
+	t.Run("it answers 202 while started work goes on", func(t *testing.T) {
+		t.Parallel()
+		for again, want := range map[time.Duration]struct {
+			status           int
+			location, header string
+		}{
+			0:                       {http.StatusOK, "", ""},
+			1500 * time.Millisecond: {http.StatusAccepted, "/api/v1/things/a", "2"},
+		} {
+			w, err := serve(t, httpx.HandleStart(func(context.Context, httpx.None) (started, error) {
+				return started{created{Name: "a"}, again}, nil
+			}), get)
+			require.NoError(t, err)
+			require.Equal(t, want.status, w.Code)
+			require.JSONEq(t, `{"name": "a"}`, w.Body.String())
+			require.Equal(t, want.location, w.Header().Get("Location"))
+			require.Equal(t, want.header, w.Header().Get("Retry-After"))
+		}
 	})
 	t.Run("it writes nothing with 204", func(t *testing.T) {
 		t.Parallel()

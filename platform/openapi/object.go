@@ -3,7 +3,7 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
-	"io"
+	"iter"
 	"slices"
 )
 
@@ -35,6 +35,17 @@ func (o Object) Get(name string) any {
 		}
 	}
 	return nil
+}
+
+// All returns the members in their order.
+func (o Object) All() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for _, m := range o {
+			if !yield(m.name, m.value) {
+				return
+			}
+		}
+	}
 }
 
 func (o Object) sorted() Object {
@@ -75,12 +86,16 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// indent writes JSON in the way in which people read it.
-func indent(to io.StringWriter, text []byte) error {
+// Indented returns the object as JSON that people read.
+func (o Object) Indented() ([]byte, error) {
+	text, err := o.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, text, "", "  "); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := to.WriteString(b.String() + "\n")
-	return err
+	b.WriteByte('\n')
+	return b.Bytes(), nil
 }

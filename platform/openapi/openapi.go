@@ -90,21 +90,17 @@ func (d Document) Build() []byte {
 		{"webhooks", b.events()},
 		{"components", Object{
 			{"securitySchemes", Object{{"accessToken", Object{
-				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}, {"description", "What `POST /auth/login` answers as `accessToken`."},
+				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}, {"description", "The `accessToken` of the answer of `POST /auth/login`."},
 			}}}},
 			{"responses", b.common.sorted()},
 			{"schemas", b.schemas.components()},
 		}},
 	}
-	text, err := document.MarshalJSON()
+	text, err := document.Indented()
 	if err != nil {
 		panic(err)
 	}
-	var indented strings.Builder
-	if err := indent(&indented, text); err != nil {
-		panic(err)
-	}
-	return []byte(indented.String())
+	return text
 }
 
 type builder struct {
@@ -233,7 +229,7 @@ func (b *builder) requestBody(o Operation) Object {
 	schema := Object{{"$ref", b.schemas.name(o.Endpoint.In, "", func() any { return b.schemas.object(o.Endpoint.In, sent) })}}
 	media := Object{{"schema", schema}}
 	examples := Object{}
-	for _, e := range o.Examples {
+	for _, e := range successesFirst(o.Examples) { // readers send the first one as it is
 		if e.Request != nil && e.Status != http.StatusUnprocessableEntity { // 422 examples break the schema on purpose
 			examples.Set(e.Name, Object{{"summary", e.Summary}, {"value", e.Request}})
 		}
@@ -243,8 +239,19 @@ func (b *builder) requestBody(o Operation) Object {
 	}
 	content := Object{{"application/json", media}}
 	if o.Method == http.MethodPatch {
-		content = Object{{"application/merge-patch+json", Object{{"schema", schema}}}, {"application/json", media}}
+		content = Object{{"application/merge-patch+json", media}, {"application/json", media}}
 	}
 	required := slices.ContainsFunc(bodyFields(o.Endpoint.In), func(f field) bool { return f.required })
 	return Object{{"required", required}, {"content", content}}
+}
+
+// successesFirst returns the examples that succeed before those that are refused.
+func successesFirst(examples []Example) []Example {
+	refused := func(e Example) int {
+		if e.Status >= http.StatusBadRequest {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(examples), func(a, b Example) int { return refused(a) - refused(b) })
 }

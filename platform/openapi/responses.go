@@ -16,6 +16,9 @@ import (
 
 func (b *builder) responses(o Operation) Object {
 	all := Object{{strconv.Itoa(o.Endpoint.Status), b.success(o)}}
+	if o.Endpoint.Starts {
+		all.Set(strconv.Itoa(http.StatusAccepted), b.accepted(o))
+	}
 	if o.Endpoint.Media != "" {
 		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "The client has it: see `If-None-Match`."}})
 	}
@@ -68,6 +71,19 @@ func (b *builder) success(o Operation) Object {
 		answer.Set("content", content)
 	}
 	return answer
+}
+
+// accepted is the answer while the work goes on.
+func (b *builder) accepted(o Operation) Object {
+	return Object{
+		{"description", "Accepted: the work goes on. Read the resource at `Location` until it has ended."},
+		{"headers", Object{
+			{"X-Request-Id", header("The id of this request: name it in questions.")},
+			{"Location", header("Where its progress and its result can be read.")},
+			{"Retry-After", header("In how many seconds to read it.")},
+		}},
+		{"content", Object{{"application/json", b.media(o, http.StatusAccepted, Object{{"$ref", b.schemas.structure(o.Endpoint.Out, given)}})}}},
+	}
 }
 
 // shared keeps a response that other operations may have as well in one place.

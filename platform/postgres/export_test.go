@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"path/filepath"
-	"slices"
 
 	"github.com/sirupsen/logrus"
 )
@@ -11,7 +10,7 @@ import (
 // AlsoLookIn has the servers of this test process find fetched binaries in a folder
 // that all of them share.
 func AlsoLookIn(fetched string) {
-	usualPlaces = append(slices.Clone(usualPlaces), filepath.Join(fetched, "*", "bin"))
+	usualPlaces += ":" + filepath.Join(fetched, "*", "bin")
 }
 
 // FetchWhereNoneAreFound fetches binaries into the folder where the machine has none.

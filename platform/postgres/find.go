@@ -24,14 +24,11 @@ type binaries struct {
 
 func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
 
-// usualPlaces are patterns of folders where packages put the binaries.
-var usualPlaces = []string{
-	"/usr/lib/postgresql/*/bin",
-	"/usr/pgsql-*/bin",
-	"/opt/homebrew/opt/postgresql@*/bin",
-	"/usr/local/opt/postgresql@*/bin",
-	"/Applications/Postgres.app/Contents/Versions/*/bin",
-}
+// usualPlaces are patterns of folders where packages put the binaries, separated by colons.
+// It is one string so that a linker flag can replace it: see .ci/fresh-machine.
+var usualPlaces = "/usr/lib/postgresql/*/bin:/usr/pgsql-*/bin" +
+	":/opt/homebrew/opt/postgresql@*/bin:/usr/local/opt/postgresql@*/bin" +
+	":/Applications/Postgres.app/Contents/Versions/*/bin"
 
 // finder looks for binaries. Its fields stand for the machine, for tests.
 type finder struct {
@@ -40,7 +37,7 @@ type finder struct {
 }
 
 func newFinder(fetched ...string) finder {
-	f := finder{places: slices.Clone(usualPlaces), path: os.Getenv("PATH")}
+	f := finder{places: strings.Split(usualPlaces, ":"), path: os.Getenv("PATH")}
 	for _, dir := range fetched { // last: the machine's own get security updates
 		f.places = append(f.places, filepath.Join(dir, "*", "bin"))
 	}

@@ -1,0 +1,129 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/appointments"
+	"omnirapeutic/modules/directory"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/identity"
+)
+
+// Examples are values of the loaded demo practice. With them, requests that are sent as
+// the API's document shows them succeed.
+type Examples struct {
+	IDs      map[string]any     // of path parameters, by the path before them: "/patients"
+	Fields   map[string]any     // of parameters and of members of bodies, by name: "patientId"
+	Requests map[string]Request // what single operations need beyond these, by operation id
+}
+
+// Request are the values of one operation's example.
+type Request struct {
+	Parameters map[string]any // by name
+	Body       map[string]any // members of the first example
+}
+
+// Introduction is what the API's document says of its examples.
+func Introduction() string {
+	return fmt.Sprintf("The demo practice is loaded. The examples sign in as `%s` and use its records and free times, "+
+		"so most requests succeed as they are shown. Reload the page for new examples.", people[0].Email)
+}
+
+// exampleSeries is the rule of the series that examples book.
+const exampleSeries = "FREQ=WEEKLY;COUNT=3"
+
+// Examples looks for values in the order in which records were made, so that the choice
+// stays the same while the records do. What is not found is left out. It returns nil where
+// the demo practice is not loaded, or where its administrator cannot sign in.
+func (p Practice) Examples(ctx context.Context) (*Examples, error) {
+	accounts, err := p.Access.SignIns(ctx, []string{people[0].Email})
+	if err != nil || len(accounts) == 0 {
+		return nil, err
+	}
+	admin := accounts[0]
+	f := &finder{
+		Practice: p, ctx: identity.With(ctx, identity.Caller{UserID: admin.UserID, OrganizationID: admin.OrganizationID}),
+		Examples: Examples{IDs: map[string]any{}, Fields: map[string]any{}, Requests: map[string]Request{}},
+	}
+	f.id("/organizations", "organizationId", admin.OrganizationID)
+	f.id("/auth/oidc", "", admin.OrganizationID)
+	for _, find := range []func() error{
+		f.findClock, f.findDirectory, f.findUsers, f.findAdministration,
+		f.findUnits, f.findTransfer, f.findAppointments, f.findSessions, f.findOpenings,
+	} {
+		if err := find(); err != nil {
+			return nil, err
+		}
+	}
+	f.fixed()
+	return &f.Examples, nil
+}
+
+// finder collects examples.
+type finder struct {
+	Practice
+	Examples
+	ctx   context.Context
+	zone  *time.Location
+	today calendar.Date
+
+	patients     []directory.Patient
+	practitioner uuid.UUID // the technician who can sign in
+	code         uuid.UUID // 97153
+	booking      appointments.Booking
+	scheduled    []appointments.Appointment // the practitioner's next ones
+}
+
+// id keeps the id of a collection's first item.
+func (f *finder) id(path, field string, id uuid.UUID) {
+	if id == uuid.Nil {
+		return
+	}
+	f.IDs[path] = id.String()
+	if field != "" {
+		f.Fields[field] = id.String()
+	}
+}
+
+// parameter sets a parameter of one operation.
+func (f *finder) parameter(operation, name string, value any) {
+	r := f.Requests[operation]
+	if r.Parameters == nil {
+		r.Parameters = map[string]any{}
+	}
+	r.Parameters[name] = value
+	f.Requests[operation] = r
+}
+
+// body sets members of the first example of an operation.
+func (f *finder) body(operation string, members map[string]any) {
+	r := f.Requests[operation]
+	r.Body = members
+	f.Requests[operation] = r
+}
+
+func (f *finder) findClock() error {
+	caller, err := identity.From(f.ctx)
+	if err != nil {
+		return err
+	}
+	if f.zone, err = f.Directory.TimeZone(f.ctx, caller.OrganizationID); err != nil {
+		return err
+	}
+	f.today = calendar.DateIn(f.Now, f.zone)
+	return nil
+}
+
+// fixed adds values that depend on nothing but the demo's own data.
+func (f *finder) fixed() {
+	f.body("signIn", map[string]any{"email": people[0].Email, "password": Password})
+	f.body("changeMyPassword", map[string]any{"currentPassword": Password, "newPassword": Password})
+	f.body("beginMySecondFactor", map[string]any{"password": Password})
+	f.body("searchPatients", map[string]any{"lastName": "sam"})
+	f.body("createServiceCode", map[string]any{"code": "H2019", "description": "Therapeutic behavioral services"})
+	f.body("setSignInPolicy", map[string]any{"secondFactorRequired": false}) // true would lock the reader out
+}

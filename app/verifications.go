@@ -1,0 +1,239 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/verification"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+)
+
+// defaultVerifyWait is how long POST /admin/verify waits for the result. The books of most
+// organizations are checked by then.
+const defaultVerifyWait = 2 * time.Second
+
+// verifyAgain is how long clients should wait before they read a running verification again.
+const verifyAgain = 2 * time.Second
+
+const pathVerifications = "/admin/verifications"
+
+func (a *App) verificationRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
+			Name: "verifyBooks", Summary: "Check the books of all authorizations, and the audit trail",
+			Description: "Starts a verification in the background. It replays the ledger of every authorization of the organization " +
+				"and reports disagreements: counters, reservations, sequence numbers, hashes. It checks the organization's audit trail as well: " +
+				"positions, hashes, events without a seal. Records are not changed.\n\n" +
+				"If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
+				"read the verification at `Location` until its state is no longer `RUNNING`. " +
+				"An organization has one verification at a time: while it runs, this returns it and starts no other.",
+			ReadOnly: true, Refusals: []*fault.Error{errReadOnly},
+			Endpoint: httpx.HandleStart(a.handleVerify),
+		},
+		{
+			Method: http.MethodGet, Path: pathVerifications, Permission: authorization.PermissionVerify,
+			Name: "listVerifications", Summary: "List verifications",
+			Description: "The organization's verifications of the last 90 days, the newest first.",
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerifications),
+		},
+		{
+			Method: http.MethodGet, Path: pathVerifications + "/:id", Permission: authorization.PermissionVerify,
+			Name: "getVerification", Summary: "Read a verification",
+			Description: "Its state, its progress, and the result once it has finished.",
+			Refusals:    []*fault.Error{verification.ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerification),
+		},
+	}
+}
+
+// VerificationResult is what was checked and found, in the unit ledger and in the audit trail.
+type VerificationResult struct {
+	OK             bool                    `json:"ok"` // ledger and trail
+	Authorizations int                     `json:"authorizations"`
+	Reservations   int                     `json:"reservations"`
+	Entries        int                     `json:"entries"`
+	ProblemCount   int                     `json:"problemCount"` // in the ledger
+	Problems       []authorization.Problem `json:"problems"`     // the first 100
+	CheckedAt      time.Time               `json:"checkedAt"`
+	Audit          audit.Findings          `json:"audit"`
+}
+
+// verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of
+// all. It reports its progress to functions that are not nil.
+func (a *App) verify(
+	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
+) (VerificationResult, error) {
+	books, err := a.Authorizations.Verify(ctx, organization, authorizations)
+	if err != nil {
+		return VerificationResult{}, err
+	}
+	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil, events)
+	if err == nil {
+		a.books.trailVerified(organization, kept)
+	}
+	return VerificationResult{
+		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
+		ProblemCount: books.ProblemCount, Problems: books.Problems, CheckedAt: books.CheckedAt, Audit: kept,
+	}, err
+}
+
+// checkBooks implements [verification.Check].
+func (a *App) checkBooks(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
+	return a.verify(ctx, organization, progress.Authorizations, progress.Events)
+}
+
+// verificationBody is a verification as clients see it.
+type verificationBody struct {
+	ID         uuid.UUID            `json:"id"`
+	State      verification.State   `json:"state"`
+	StartedAt  time.Time            `json:"startedAt"`
+	StartedBy  verificationStarter  `json:"startedBy"`
+	FinishedAt *time.Time           `json:"finishedAt"` // null while it runs
+	Progress   verificationProgress `json:"progress"`
+	Failure    *verificationFailure `json:"failure"` // null unless the state is FAILED
+	Result     *VerificationResult  `json:"result"`  // null unless the state is FINISHED
+}
+
+// verificationStarter is the user or the API key that started a verification.
+type verificationStarter struct {
+	ID   uuid.UUID `json:"id"`
+	Name string    `json:"name"`
+}
+
+// verificationProgress says how much was checked. The ledger is checked first, then the
+// audit trail.
+type verificationProgress struct {
+	Authorizations checkedCount `json:"authorizations"`
+	AuditEvents    checkedCount `json:"auditEvents"`
+}
+
+// checkedCount says how many items were checked.
+type checkedCount struct {
+	Checked int64  `json:"checked"`
+	Total   *int64 `json:"total"` // null until they are counted
+}
+
+// verificationFailure says why a verification has no result.
+type verificationFailure struct {
+	Code   verification.Failure `json:"code"`
+	Detail string               `json:"detail"` // for people
+}
+
+var verificationFailures = map[verification.Failure]string{
+	verification.Interrupted: "The server stopped before the verification ended. Start another one.",
+	verification.Broken: "The verification met an error, which is in the server's log. " +
+		"Start another one; if it fails too, contact the operator.",
+}
+
+// Location is where the verification can be read.
+func (b verificationBody) Location() string {
+	return basePath + pathVerifications + "/" + b.ID.String()
+}
+
+// UnderWay implements [httpx.Started].
+func (b verificationBody) UnderWay() (again time.Duration, ok bool) {
+	return verifyAgain, b.State == verification.Running
+}
+
+func verificationBodyOf(r verification.Run, names map[uuid.UUID]string) (verificationBody, error) {
+	b := verificationBody{
+		ID: r.ID, State: r.State, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		StartedBy: verificationStarter{r.StartedBy, names[r.StartedBy]},
+		Progress: verificationProgress{
+			Authorizations: checkedCount(r.Authorizations),
+			AuditEvents:    checkedCount(r.Events),
+		},
+	}
+	if r.Failure != nil {
+		b.Failure = &verificationFailure{*r.Failure, verificationFailures[*r.Failure]}
+	}
+	if r.Result != nil {
+		if err := json.Unmarshal(r.Result, &b.Result); err != nil {
+			return b, fmt.Errorf("read the result of verification %s: %w", r.ID, err)
+		}
+	}
+	return b, nil
+}
+
+// verificationBodies adds the names of the people and API keys that started the runs.
+func (a *App) verificationBodies(ctx context.Context, runs ...verification.Run) ([]verificationBody, error) {
+	ids := make([]uuid.UUID, len(runs))
+	for i, r := range runs {
+		ids[i] = r.StartedBy
+	}
+	names, err := a.Access.NamesOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	bodies := make([]verificationBody, len(runs))
+	for i, r := range runs {
+		if bodies[i], err = verificationBodyOf(r, names); err != nil {
+			return nil, err
+		}
+	}
+	return bodies, nil
+}
+
+func (a *App) oneVerification(ctx context.Context, r verification.Run, err error) (verificationBody, error) {
+	if err != nil {
+		return verificationBody{}, err
+	}
+	bodies, err := a.verificationBodies(ctx, r)
+	if err != nil {
+		return verificationBody{}, err
+	}
+	return bodies[0], nil
+}
+
+func (a *App) handleVerify(ctx context.Context, _ httpx.None) (verificationBody, error) {
+	run, err := a.Verifications.Start(ctx)
+	if err == nil {
+		run, err = a.Verifications.Await(ctx, run.ID, waitWithin(ctx, a.verifyWait))
+	}
+	return a.oneVerification(ctx, run, err)
+}
+
+// waitWithin shortens a wait so that half of the request's time is left for the answer.
+func waitWithin(ctx context.Context, wait time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/2) //nolint:mnd // as the comment says
+	}
+	return wait
+}
+
+type verificationRequest struct {
+	ID uuid.UUID `param:"id"`
+}
+
+func (a *App) handleVerification(ctx context.Context, in verificationRequest) (verificationBody, error) {
+	run, err := a.Verifications.Run(ctx, in.ID)
+	return a.oneVerification(ctx, run, err)
+}
+
+type verificationsRequest struct {
+	httpx.PageQuery
+}
+
+func (a *App) handleVerifications(ctx context.Context, in verificationsRequest) (httpx.Page[verificationBody], error) {
+	page := db.Keyset{Descending: true, Limit: in.Size() + 1}
+	if err := in.DecodeCursor(&page.After); err != nil {
+		return httpx.Page[verificationBody]{}, err
+	}
+	runs, err := a.Verifications.Runs(ctx, page)
+	if err != nil {
+		return httpx.Page[verificationBody]{}, err
+	}
+	bodies, err := a.verificationBodies(ctx, runs...)
+	return httpx.PageOf(in.PageQuery, bodies, func(b verificationBody) verificationBody { return b },
+		func(b verificationBody) any { return db.Position{ID: b.ID} }), err
+}

@@ -1,0 +1,327 @@
+package verification
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+const (
+	// lease is how long a run belongs to its instance without being renewed.
+	lease = 30 * time.Second
+	// renewEvery is how often an instance renews the lease and writes the progress.
+	renewEvery = time.Second
+	// pollEvery is how often a caller looks for the end of a run on another instance.
+	pollEvery = 100 * time.Millisecond
+	// longest is how long a run may take. A check that hangs must not block the next one forever.
+	longest = 24 * time.Hour
+	// atStop is how long writing the end of a run may take when the program stops.
+	atStop = 2 * time.Second
+	// keep is how long runs are kept.
+	keep = 90 * 24 * time.Hour
+)
+
+// ErrClosed means that the program is stopping and starts no run.
+var ErrClosed = errors.New("verification: the program is stopping")
+
+var errLeaseLost = errors.New("verification: the lease was lost")
+
+// Check checks the books of an organization, reports its progress, and returns the result,
+// which is stored as JSON.
+type Check func(ctx context.Context, organization uuid.UUID, progress *Progress) (result any, err error)
+
+// Dependencies are what the service works with.
+type Dependencies struct {
+	Database *db.DB
+	Check    Check
+	Clock    func() time.Time
+	NewID    func() uuid.UUID
+	Logger   logrus.FieldLogger
+	// OnEnded is called when a run of this instance ends: with finished, or the failure.
+	OnEnded func(outcome string, took time.Duration)
+}
+
+// Service has the use cases of verifications. It is safe for concurrent use. Its methods
+// act in the organization of the [identity.Caller] in the context and fail without one.
+type Service struct {
+	Dependencies
+	store store
+	life  context.Context // ends with Close, and the runs with it
+	end   context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	working sync.WaitGroup
+	here    map[uuid.UUID]chan struct{} // runs of this instance; closed when the run has ended
+}
+
+// New returns the service. Close it.
+func New(d Dependencies) *Service {
+	life, end := context.WithCancel(context.Background())
+	return &Service{Dependencies: d, life: life, end: end, here: map[uuid.UUID]chan struct{}{}}
+}
+
+// Close interrupts the runs of this instance and returns when they have ended. Later calls
+// of Start return [ErrClosed].
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.working.Wait()
+}
+
+// Running returns how many runs this instance has.
+func (s *Service) Running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.here)
+}
+
+// now is the time as the database can store it: in whole microseconds.
+func (s *Service) now() time.Time { return s.Clock().UTC().Truncate(time.Microsecond) }
+
+// enter reports whether work may begin, which Close then waits for.
+func (s *Service) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.working.Add(1)
+	}
+	return !s.closed
+}
+
+// Start starts a run for the caller's organization and returns it, or the one that is
+// running already, on whatever instance. The error is [ErrClosed] when the program stops.
+func (s *Service) Start(ctx context.Context) (Run, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	if !s.enter() {
+		return Run{}, ErrClosed
+	}
+	mine := Run{OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now()}
+	for {
+		current, err := s.insert(ctx, mine)
+		switch {
+		case err != nil:
+			s.working.Done()
+			return Run{}, err
+		case len(current) == 0:
+			continue // the other run ended between the two statements
+		case current[0].ID == mine.ID:
+			s.begin(mine)
+		default:
+			s.working.Done()
+		}
+		return current[0].run(), nil
+	}
+}
+
+// insert writes the run, unless the organization has one already, and returns the one that
+// is running then.
+func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
+	return db.ReadCommitted(ctx, s.Database, "verification.start", func(ctx context.Context) ([]row, error) {
+		if err := s.store.endExpired(ctx); err != nil {
+			return nil, err
+		}
+		if _, err := s.store.insert(ctx, mine, lease); err != nil {
+			return nil, err
+		}
+		return s.store.running(ctx)
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.exists(ctx, mine.ID) }))
+}
+
+// Await returns the run once it has ended, or as it is after the given time.
+// The error is [ErrNotFound].
+func (s *Service) Await(ctx context.Context, id uuid.UUID, atMost time.Duration) (Run, error) {
+	over := time.NewTimer(max(atMost, 0))
+	defer over.Stop()
+	s.mu.Lock()
+	ended, here := s.here[id]
+	s.mu.Unlock()
+	for {
+		var again <-chan time.Time
+		if !here {
+			r, err := s.Run(ctx, id)
+			if err != nil || r.State != Running {
+				return r, err
+			}
+			again = time.After(pollEvery)
+		}
+		select {
+		case <-ended:
+			return s.Run(ctx, id)
+		case <-over.C:
+			return s.Run(ctx, id)
+		case <-ctx.Done():
+			return Run{}, ctx.Err()
+		case <-again:
+		}
+	}
+}
+
+// Run returns a run of the caller's organization. The error is [ErrNotFound].
+func (s *Service) Run(ctx context.Context, id uuid.UUID) (Run, error) {
+	return db.Snapshot(ctx, s.Database, "verification.get", func(ctx context.Context) (Run, error) { return s.store.get(ctx, id) })
+}
+
+// Runs lists the runs of the caller's organization.
+func (s *Service) Runs(ctx context.Context, page db.Keyset) ([]Run, error) {
+	return db.Snapshot(ctx, s.Database, "verification.list", func(ctx context.Context) ([]Run, error) { return s.store.list(ctx, page) })
+}
+
+// Forget removes old runs of all organizations and returns how many it removed.
+// Index: verifications_by_age.
+func (s *Service) Forget(ctx context.Context) (int64, error) {
+	return db.RemoveOld(ctx, s.Database, db.Removal{
+		Operation: "verification.forget", Table: "verifications", Time: "started_at", Before: s.now().Add(-keep),
+	})
+}
+
+// begin carries the run out in the background.
+func (s *Service) begin(r Run) {
+	ended := make(chan struct{})
+	s.mu.Lock()
+	s.here[r.ID] = ended
+	s.mu.Unlock()
+	go func() {
+		defer s.working.Done()
+		defer func() {
+			s.mu.Lock()
+			delete(s.here, r.ID)
+			s.mu.Unlock()
+			close(ended)
+		}()
+		s.carryOut(identity.With(s.life, identity.System(r.OrganizationID)), r)
+	}()
+}
+
+// carryOut checks the books, keeps the lease meanwhile, and writes how the run ended.
+func (s *Service) carryOut(ctx context.Context, r Run) {
+	log := s.Logger.WithFields(logrus.Fields{"operation": "verification", "organization_id": r.OrganizationID})
+	began := time.Now()
+	var progress Progress
+	checking, cancel := context.WithCancelCause(ctx)
+	checking, release := context.WithTimeout(checking, longest)
+	defer release()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { s.keepLease(checking, r.ID, &progress, cancel) })
+	result, err := s.check(checking, r.OrganizationID, &progress)
+	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // that very value
+	cancel(nil)
+	renewing.Wait()
+
+	now := s.now()
+	r.FinishedAt = &now
+	r.Authorizations, r.Events = progress.counts()
+	outcome := "finished"
+	switch {
+	case err == nil:
+		r.State, r.Result = Finished, result
+	case lost || ctx.Err() != nil:
+		r.State, r.Failure, outcome = Failed, new(Interrupted), string(Interrupted)
+		log.WithField("event", "verification_interrupted").Warn("a verification was interrupted; it can be started again")
+	default:
+		r.State, r.Failure, outcome = Failed, new(Broken), string(Broken)
+		log = log.WithError(err)
+		if p, ok := errors.AsType[*panicError](err); ok {
+			log = log.WithField("stack", string(p.stack))
+		}
+		log.WithField("event", "verification_failed").Error("a verification ended with an error")
+	}
+	s.OnEnded(outcome, time.Since(began))
+	if lost {
+		return // the lease has expired, which is how the run ended
+	}
+	if err := s.writeEnd(ctx, r); err != nil {
+		log.WithField("event", "verification_not_written").WithError(err).
+			Warn("the end of a verification was not stored; it shows as interrupted")
+	}
+}
+
+// panicError is a panic of a check.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// check runs the check. A panic ends the run and not the program.
+func (s *Service) check(ctx context.Context, organization uuid.UUID, progress *Progress) (result json.RawMessage, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	found, err := s.Check(ctx, organization, progress)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(found)
+}
+
+// keepLease renews the lease and writes the progress until the context ends, and ends it
+// when the lease is lost.
+func (s *Service) keepLease(ctx context.Context, id uuid.UUID, progress *Progress, cancel context.CancelCauseFunc) {
+	until := time.Now().Add(lease)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(renewEvery):
+		}
+		asked := time.Now()
+		authorizations, events := progress.counts()
+		held, err := db.ReadCommitted(ctx, s.Database, "verification.renew", func(ctx context.Context) (bool, error) {
+			return s.store.renew(ctx, id, authorizations, events, lease)
+		})
+		switch {
+		case err == nil && held:
+			until = asked.Add(lease)
+		case err == nil || asked.After(until):
+			cancel(errLeaseLost)
+			return
+		}
+	}
+}
+
+// writeEnd writes how the run ended. While the lease lasts it tries again; when the program
+// stops, it tries once, for a short time.
+func (s *Service) writeEnd(ctx context.Context, r Run) error {
+	for until := time.Now().Add(lease); ; {
+		stopping := ctx.Err() != nil
+		err := s.tryEnd(context.WithoutCancel(ctx), r)
+		if err == nil || errors.Is(err, errLeaseLost) || stopping || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(renewEvery):
+		}
+	}
+}
+
+func (s *Service) tryEnd(ctx context.Context, r Run) error {
+	ctx, cancel := context.WithTimeout(ctx, atStop)
+	defer cancel()
+	held, err := db.ReadCommitted(ctx, s.Database, "verification.end", func(ctx context.Context) (bool, error) {
+		return s.store.end(ctx, r)
+	})
+	if err == nil && !held {
+		err = errLeaseLost
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+// Package verification runs checks of an organization's books in the background.
+//
+// A run is a row of the table verifications, so every instance can show its progress and
+// its result. An organization has one run at a time. The instance that runs it renews a
+// lease; when the instance dies, the lease expires and the run has failed as interrupted.
+// No other instance continues a run: the books may have changed, and a check is repeated
+// as a whole.
+package verification
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+)
+
+// State says how far a run is.
+type State string
+
+// The states of a run.
+const (
+	Running  State = "RUNNING"
+	Finished State = "FINISHED" // and has a result
+	Failed   State = "FAILED"   // and has no result
+)
+
+// Failure says why a run has no result.
+type Failure string
+
+// The reasons why a run has no result.
+const (
+	Interrupted Failure = "interrupted" // the program stopped before the end
+	Broken      Failure = "error"       // the check met an error, which is in the log
+)
+
+// Count is how many of the items were checked.
+type Count struct {
+	Checked int64
+	Total   *int64 // nil: not counted yet
+}
+
+// Run is one check of an organization's books.
+type Run struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	State          State
+	StartedBy      uuid.UUID // a user, or an API key
+	StartedAt      time.Time
+	FinishedAt     *time.Time
+	Failure        *Failure        // of a failed run
+	Result         json.RawMessage // of a finished run
+	Authorizations Count
+	Events         Count // of the audit trail
+}
+
+// Progress is how far a check has come. Safe for concurrent use.
+type Progress struct {
+	mu             sync.Mutex
+	authorizations Count
+	events         Count
+}
+
+// Authorizations reports how many authorizations were checked, of how many.
+func (p *Progress) Authorizations(checked, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.authorizations = Count{checked, &total}
+}
+
+// Events reports how many events of the audit trail were checked, of how many.
+func (p *Progress) Events(checked, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.events = Count{checked, &total}
+}
+
+func (p *Progress) counts() (authorizations, events Count) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.authorizations, p.events
+}
+
+// ErrNotFound means that the organization has no such verification, or no longer.
+var ErrNotFound = fault.Define(fault.NotFound, "verification-not-found", "Verification not found.").
+	Advising("List the verifications; they are kept for 90 days.")
