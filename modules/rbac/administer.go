@@ -27,8 +27,8 @@ type UserChange struct {
 	Name           patch.Field[string]        `json:"name" validate:"omitempty,max=100,text"`
 	Disabled       patch.Field[bool]          `json:"disabled"`
 	PractitionerID patch.Clearable[uuid.UUID] `json:"practitionerId"`
-	// APIKeyOwnerID is the user who answers from now on for the API keys that this user may not answer for any more.
-	// Not given: those keys end.
+	// APIKeyOwnerID is the new owner of the API keys that this user may no longer own. If it is
+	// nil, those keys end.
 	APIKeyOwnerID *uuid.UUID `json:"apiKeyOwnerId"`
 }
 
@@ -37,15 +37,15 @@ type RolesChange struct {
 	ID    uuid.UUID   `param:"id"`
 	Match patch.Match `header:"If-Match"`
 	Roles []Role      `json:"roles" validate:"required,min=1,max=8"`
-	// APIKeyOwnerID is the user who answers from now on for the API keys that this user may not answer for any more.
-	// Not given: those keys end.
+	// APIKeyOwnerID is the new owner of the API keys that this user may no longer own. If it is
+	// nil, those keys end.
 	APIKeyOwnerID *uuid.UUID `json:"apiKeyOwnerId"`
 }
 
-// ChangedUser is a user once they were changed.
+// ChangedUser is a user after a change.
 type ChangedUser struct {
 	User
-	APIKeys []APIKey // that have ended by the change, or have another owner now
+	APIKeys []APIKey // that the change ended or gave another owner
 }
 
 // Users lists users of the caller's organization.
@@ -92,13 +92,13 @@ func (s *Service) SetRoles(ctx context.Context, c RolesChange) (ChangedUser, err
 	})
 }
 
-// administration is a change of a user, by its name in the audit trail.
+// administration is a change of a user, with its name in the audit trail.
 type administration struct {
 	action string
 	need   identity.Permission
 	id     uuid.UUID
 	match  patch.Match
-	heir   *uuid.UUID // of the API keys that the user may not answer for any more; nil: they end
+	heir   *uuid.UUID // new owner of API keys that the user may no longer own; nil: they end
 }
 
 // administer applies a change to a user and writes it, with the version counted up,
@@ -126,7 +126,7 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 		if err := s.mayChange(ctx, mine, before, after); err != nil {
 			return ChangedUser{}, err
 		}
-		if before.same(after) { // the keys of a user who was disabled before
+		if before.same(after) { // the keys of a user who was already disabled
 			keys, err := s.settleKeys(ctx, mine, before, a.heir, now)
 			return ChangedUser{before, keys}, err
 		}
@@ -140,7 +140,7 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 			if after.epoch, err = s.revoke(ctx, after.OrganizationID, a.id); err != nil {
 				return ChangedUser{}, err
 			}
-			if err := s.withdraw(ctx, invitationsBy(a.id)); err != nil { // which they could not make any more, perhaps
+			if err := s.withdraw(ctx, invitationsBy(a.id)); err != nil { // which they may no longer be allowed to make
 				return ChangedUser{}, err
 			}
 			if keys, err = s.settleKeys(ctx, mine, after, a.heir, now); err != nil {
@@ -151,8 +151,8 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 	})
 }
 
-// mayChange returns [ErrBeyondOwn] unless the caller, who holds mine, holds what the user holds before and after the
-// change, and [ErrLastAdministrator] where no administrator would be left.
+// mayChange returns [ErrBeyondOwn] unless the caller, who holds mine, holds the user's permissions
+// before and after the change. It returns [ErrLastAdministrator] if no administrator would be left.
 func (s *Service) mayChange(ctx context.Context, mine held, before, after User) error {
 	for _, each := range []User{before, after} {
 		theirs, err := heldBy(ctx, each.Roles)

@@ -17,21 +17,21 @@ import (
 // caller's organization: nobody can tell these apart.
 var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "There is no such API key.")
 
-// APIKey lets another system act in an organization, as itself: in the audit trail
-// and in histories its id stands where a user's would. It belongs to the
-// organization, and one of its users answers for it: when that user is disabled, or loses what
-// the key may do, it ends or gets another owner, see [UserChange].
+// APIKey lets another system act in an organization, as itself: in the audit trail and in histories
+// its id replaces a user's. It belongs to the organization and has one of its users as owner. When
+// the owner is disabled or loses the key's permissions, the key ends or gets another owner, see
+// [UserChange].
 type APIKey struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
 	Name           string // what it is for
 	Begins         string // with these characters, by which people recognize it
 	Permissions    []identity.Permission
-	Networks       networkList // in which it may be used; none: all
-	OwnedBy        uuid.UUID   // who answers for it
+	Networks       networkList // from which it may be used; none: all
+	OwnedBy        uuid.UUID   // the owner, see [UserChange]
 	CreatedBy      uuid.UUID
 	CreatedAt      time.Time
-	ExpiresAt      *time.Time // nil: never, in keys of former versions
+	ExpiresAt      *time.Time // nil: never, for keys of earlier versions
 	LastUsedAt     *time.Time // nil: not yet; about a minute late
 	RevokedBy      *uuid.UUID
 	RevokedAt      *time.Time // nil: it was not
@@ -41,8 +41,8 @@ type APIKey struct {
 type NewAPIKey struct {
 	Name        string                // 1 to 100 characters
 	Permissions []identity.Permission // at least one; each held by the caller
-	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: after the usual lifetime
-	Networks    []string              // in which it may be used, as CIDR or addresses; none: all
+	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: the usual lifetime
+	Networks    []string              // from which it may be used, as CIDR or addresses; none: all
 }
 
 // CreateKey makes an API key of the caller's organization, and returns it with its
@@ -134,9 +134,8 @@ func inMicroseconds(t *time.Time) *time.Time {
 	return new(t.UTC().Truncate(time.Microsecond))
 }
 
-// Keys lists the organization's API keys in the order in which they were made,
-// those after an id: also those that are over, since the trail names them. An owner
-// narrows the list.
+// Keys lists the organization's API keys after an id, in the order of their creation. The list
+// includes ended keys, because the audit trail names them. A given owner filters the list.
 func (s *Service) Keys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.list", func(ctx context.Context) ([]APIKey, error) {
 		return listAPIKeys(ctx, owner, after, limit)
@@ -173,13 +172,13 @@ func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// endKey revokes an API key in the transaction of the context, and returns it as it is then.
+// endKey revokes an API key in the transaction of the context and returns the revoked key.
 func (s *Service) endKey(ctx context.Context, key APIKey, by uuid.UUID) (APIKey, error) {
 	key.RevokedBy, key.RevokedAt = &by, new(s.now())
 	if err := revokeAPIKey(ctx, key); err != nil {
 		return APIKey{}, err
 	}
-	// A key stands where a user does: all of its one epoch is over.
+	// Like a user's sign-ins: revoke all tokens of the key's only epoch.
 	if err := s.announce(ctx, key.OrganizationID, change{subject{ofUser, key.ID}, 1, *key.RevokedAt}); err != nil {
 		return APIKey{}, err
 	}

@@ -18,14 +18,15 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// maxNetworks bounds how many networks an API key can be held to.
+// maxNetworks limits the number of networks of an API key.
 const maxNetworks = 20
 
-// networkList are the networks in which an API key may be used; none: all. In the database it is a text[], and no
-// element needs quoting.
+// networkList holds the networks from which an API key may be used; empty: all. In the database it
+// is a text[], and no element needs quoting.
 type networkList []netip.Prefix
 
-// parseNetworks returns the networks, and what is wrong with them. "203.0.113.7" stands for that address alone.
+// parseNetworks returns the networks, and an error for each invalid one. "203.0.113.7" is that
+// address alone.
 func parseNetworks(texts []string) (networkList, []fault.Field) {
 	var wrong []fault.Field
 	networks := networkList{}
@@ -35,7 +36,7 @@ func parseNetworks(texts []string) (networkList, []fault.Field) {
 		case err != nil:
 			wrong = append(wrong, fault.Field{
 				Field: fmt.Sprintf("networks[%d]", i), Code: "network",
-				Message: "must be a network such as 203.0.113.0/24 or 2001:db8::/32, or one address",
+				Message: "must be a network such as 203.0.113.0/24 or 2001:db8::/32, or a single address",
 			})
 		case !slices.Contains(networks, network):
 			networks = append(networks, network)
@@ -66,8 +67,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return netip.PrefixFrom(address, address.BitLen()), nil
 }
 
-// contains reports whether a connection from the address may use the key. An address that cannot be read is in no
-// network.
+// contains reports whether a connection from the address may use the key. An invalid address is in
+// no network.
 func (l networkList) contains(address string) bool {
 	if len(l) == 0 {
 		return true
@@ -80,7 +81,7 @@ func (l networkList) contains(address string) bool {
 	return slices.ContainsFunc(l, func(network netip.Prefix) bool { return network.Contains(at) })
 }
 
-// texts returns the networks as the API shows them.
+// texts returns the networks in the form that the API shows.
 func (l networkList) texts() []string {
 	texts := make([]string, len(l))
 	for i, network := range l {
@@ -114,8 +115,8 @@ func (l *networkList) Scan(value any) error {
 	return nil
 }
 
-// refusedUses limits how often the use of a key from a foreign network is recorded, so that whoever has a stolen key
-// cannot fill the audit trail. The zero value is empty; safe for concurrent use.
+// refusedUses limits how often the use of a key from another network is recorded, so that a thief
+// with a stolen key cannot fill the audit trail. The zero value is empty. Safe for concurrent use.
 type refusedUses struct {
 	mutex sync.Mutex
 	last  map[refusedUse]time.Time
@@ -127,11 +128,11 @@ type refusedUse struct {
 }
 
 const (
-	recordRefusedUse = time.Minute // how often one key and address are recorded
-	maxRefusedUses   = 1024        // that are remembered
+	recordRefusedUse = time.Minute // at most one record per key and address in this time
+	maxRefusedUses   = 1024        // remembered at once
 )
 
-// isDue reports whether a refused use is to be recorded, and notes that it is.
+// isDue reports whether to record a refused use, and remembers it.
 func (r *refusedUses) isDue(use refusedUse, now time.Time) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -145,8 +146,8 @@ func (r *refusedUses) isDue(use refusedUse, now time.Time) bool {
 	return true
 }
 
-// refuseNetwork records that a key was used outside of its networks, once a minute for each address, and returns the
-// refusal, which is that of an invalid key.
+// refuseNetwork records that a key was used outside its networks, at most once a minute for each
+// address. It returns the same refusal as for an invalid key.
 func (s *Service) refuseNetwork(ctx context.Context, key identity.Caller, hash db.Hash) error {
 	address := trail.Address(ctx)
 	if !s.refusedUses.isDue(refusedUse{hash, address}, s.now()) {

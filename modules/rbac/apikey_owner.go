@@ -11,10 +11,11 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// settleKeys ends the API keys that a user may not answer for any more, in the transaction of the context: all of them
-// where the user is disabled, otherwise those that may do what the user may not. Where heir is given they go on instead,
-// and that user answers for them; both the caller (mine) and the heir must hold what the keys may do. It returns the
-// keys as they are then. Errors: [fault.ErrInvalid], [ErrBeyondOwn].
+// settleKeys ends the API keys that a user may no longer own, in the transaction of the context.
+// These are all keys of a disabled user, otherwise the keys with more permissions than the user. If
+// heir is given, the keys get that owner instead of ending. Both the caller (mine) and the heir
+// must hold the keys' permissions. It returns the changed keys. Errors: [fault.ErrInvalid],
+// [ErrBeyondOwn].
 func (s *Service) settleKeys(ctx context.Context, mine held, u User, heir *uuid.UUID, now time.Time) ([]APIKey, error) {
 	keys, err := openKeysOf(ctx, u.ID, now)
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *Service) bequeathKeys(ctx context.Context, mine held, keys []APIKey, he
 		return nil, err
 	}
 	if err != nil || owner.Disabled {
-		return nil, wrong("reference", "must be a user of the organization who is not disabled")
+		return nil, wrong("reference", "must be an enabled user of the organization")
 	}
 	theirs, err := heldBy(ctx, owner.Roles)
 	if err != nil {

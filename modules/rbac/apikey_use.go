@@ -51,8 +51,8 @@ func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Ca
 	return caller, nil
 }
 
-// rememberedKey returns a key that was looked up before, or nil. Where nobody follows what is
-// revoked, as in a command, nothing is remembered.
+// rememberedKey returns a key from the cache, or nil. It returns nil in processes that do not
+// follow revocations, such as commands.
 func (s *Service) rememberedKey(hash db.Hash, now time.Time) *verified {
 	v := s.apiKeys.find(hash)
 	if v == nil || v.caller.ExpiredAt(now) || !s.standing.isFollowed() {
@@ -157,9 +157,9 @@ func (u *uses) putBack(taken map[keyName]time.Time) {
 	u.last = taken
 }
 
-// KeepKeyUses writes when API keys were last used on this instance, in one statement for
-// all of them, and returns how many. What could not be written is written the next time; a
-// program that is killed loses what was not written yet.
+// KeepKeyUses writes the times of the last use of API keys on this instance, in one statement, and
+// returns their number. Failed writes are repeated the next time. A killed program loses times that
+// are not yet written.
 func (s *Service) KeepKeyUses(ctx context.Context) (int64, error) {
 	taken := s.uses.take()
 	if len(taken) == 0 {

@@ -25,10 +25,9 @@ type delayed struct{ wait time.Duration }
 // RetryAfter says when the next attempt is looked at.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// throttleKey stands for what attempts are counted by: the purpose, and for whom and from
-// where. It can be compared and reveals nothing: some of what is typed into the field of
-// an e-mail address is a password. Parts are written with their lengths, so no two lists
-// of parts have the same key.
+// throttleKey identifies a count of attempts: by purpose, subject and source. Keys can be compared
+// and reveal nothing, because people sometimes type a password into the e-mail field. Each part is
+// written with its length, so two different lists of parts never share a key.
 func (k key) throttleKey(purpose string, parts ...string) []byte {
 	mac := hmac.New(sha256.New, k.places)
 	for _, part := range append([]string{purpose}, parts...) {
@@ -38,57 +37,56 @@ func (k key) throttleKey(purpose string, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// place stands for an e-mail address and the network from which it has signed in.
+// place identifies an e-mail address and the network of a sign-in.
 func (k key) place(email, address string) []byte {
 	return k.throttleKey("place", email, trail.Network(address))
 }
 
-// addressCounter counts the attempts to sign in with the text that was typed as an e-mail
-// address, from a source, since the lift; "" where nothing was lifted.
+// addressCounter counts attempts to sign in with the typed e-mail address, from a source, since the
+// lift; "" if no lift applies.
 func (k key) addressCounter(typed, from, lift string) []byte {
 	return k.throttleKey("sign-in", typed, from, lift)
 }
 
-// accountCounter counts the attempts to sign in to an account, likewise.
+// accountCounter counts attempts to sign in to an account, likewise.
 func (k key) accountCounter(user uuid.UUID, from, lift string) []byte {
 	return k.throttleKey("account", user.String(), from, lift)
 }
 
-// noAccountCounter stands in place of accountCounter for text that no account has as its address.
+// noAccountCounter replaces accountCounter for text that is no account's address.
 func (k key) noAccountCounter(typed, from string) []byte {
 	return k.throttleKey("no account", typed, from)
 }
 
-// proofCounter counts the attempts of a user who is signed in to prove something about
-// themselves, such as their password. Each sign-in has a count of its own: guesses with a
-// stolen token do not block the user's other devices.
+// proofCounter counts attempts of a signed-in user to prove something, such as the current
+// password. Each sign-in has its own count, so guesses with a stolen token do not block the user's
+// other devices.
 func (k key) proofCounter(user, signIn uuid.UUID) []byte {
 	return k.throttleKey("proof", user.String(), signIn.String())
 }
 
-// attempt counts an attempt of the place before anything is looked at. [forgetAttempts]
-// takes it back if it leads to a sign-in. The error is [ErrSignInDelayed].
+// attempt counts an attempt of the place before any check. [forgetAttempts] removes it again after
+// a successful sign-in. The error is [ErrSignInDelayed].
 func (s *Service) attempt(ctx context.Context, place []byte) error {
 	_, err := s.attemptEach(ctx, [][]byte{place})
 	return err
 }
 
-// attemptAccounts is attempt for an address and its accounts. It delays those candidates
-// at which too many attempts have failed.
+// attemptAccounts is attempt for an address and its accounts. It delays candidates with too many
+// failed attempts.
 func (s *Service) attemptAccounts(ctx context.Context, try *signInTry) error {
 	closed, err := s.attemptEach(ctx, try.counters())
 	try.delay(closed)
 	return err
 }
 
-// attemptEach counts an attempt of the places, except of those at which too many have
-// failed, which it returns. If the first is one of those it counts none, and the error is
-// [ErrSignInDelayed].
+// attemptEach counts an attempt for each place without too many failures, and returns the other
+// places. If the first place has too many failures, it counts none and returns [ErrSignInDelayed].
 func (s *Service) attemptEach(ctx context.Context, places [][]byte) (closed [][]byte, err error) {
 	now := s.now()
 	type outcome struct {
 		closed [][]byte
-		wait   time.Duration // of the first
+		wait   time.Duration // for the first place
 	}
 	done, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (outcome, error) {
 		before, err := lockAttempts(ctx, places, now)
@@ -111,7 +109,7 @@ func (s *Service) attemptEach(ctx context.Context, places [][]byte) (closed [][]
 		return out, updateAttempts(ctx, counted)
 	})
 	if err == nil && done.wait > 0 {
-		err = ErrSignInDelayed.With(delayed{done.wait}, "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.")
+		err = ErrSignInDelayed.With(delayed{done.wait}, "Too many attempts to sign in have failed. Wait before you try again; until then every attempt is refused.")
 	}
 	return done.closed, err
 }

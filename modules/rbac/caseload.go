@@ -95,9 +95,9 @@ func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID)
 	return err
 }
 
-// mayOpen returns [ErrBeyondOwn] unless the caller may open records of patients to a user with the roles, or to
-// themselves: the caller needs the permission, must read all patients, and hold for the organization what the user
-// holds for records of the scopes.
+// mayOpen returns [ErrBeyondOwn] unless the caller may give a user with the roles, or themselves,
+// access to records of patients. The caller needs the permission, must be allowed to read all
+// patients, and must hold for the organization what the user holds for records of the scopes.
 func (s *Service) mayOpen(ctx context.Context, need identity.Permission, roles []Role, scopes identity.Scope) error {
 	mine, err := s.callerHolds(ctx, need)
 	if err != nil {
@@ -110,8 +110,8 @@ func (s *Service) mayOpen(ctx context.Context, need identity.Permission, roles [
 	return mine.coversOpened(theirs, scopes)
 }
 
-// coversOpened returns [ErrBeyondOwn] unless whoever holds h may make records of the scopes those of a user who holds
-// theirs.
+// coversOpened returns [ErrBeyondOwn] unless a caller who holds h may give access to records of the
+// scopes to a user who holds theirs.
 func (h held) coversOpened(theirs held, scopes identity.Scope) error {
 	if err := h.covers(seesAllPatients); err != nil {
 		return err

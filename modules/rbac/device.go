@@ -13,12 +13,12 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// A device that has signed in once gets a device token, and sends it with the next
-// sign-in. Its failed attempts are then counted apart from those of its network, so an
-// attacker in the same network, or anywhere else, cannot lock the user out of it. The
-// token proves nothing else: it replaces neither the password nor a second factor.
+// A device gets a device token at its first sign-in and sends it with the next one. Its failed
+// attempts then have their own count, separate from its network's, so an attacker cannot lock the
+// user out of the device. The token grants nothing else: it replaces neither the password nor a
+// second factor.
 const (
-	devicePrefix = "omd_" // so that a token that lies somewhere can be recognized
+	devicePrefix = "omd_" // makes a leaked token recognizable
 	// deviceLifetime is how long a device is recognized after its last sign-in.
 	deviceLifetime = 180 * 24 * time.Hour
 
@@ -27,7 +27,7 @@ const (
 	deviceLength    = deviceIDLength + deviceAgeLength + sha256.Size
 )
 
-// deviceID names a device. It says nothing about the device or its user.
+// deviceID identifies a device. It reveals nothing about the device or its user.
 type deviceID [deviceIDLength]byte
 
 func newDeviceID() (id deviceID) {
@@ -35,8 +35,8 @@ func newDeviceID() (id deviceID) {
 	return id
 }
 
-// deviceToken returns the signed token by which the device is recognized when it signs in
-// with the same e-mail address again.
+// deviceToken returns the signed token that identifies the device at its next sign-in with the same
+// e-mail address.
 func (k key) deviceToken(id deviceID, email string, now time.Time) string {
 	raw := binary.BigEndian.AppendUint64(id[:], uint64(now.Unix())) //nolint:gosec // no time before 1970
 	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(raw, k.deviceMAC(raw, email)...))
@@ -49,8 +49,8 @@ func (k key) deviceMAC(raw []byte, email string) []byte {
 	return mac.Sum(nil)
 }
 
-// device returns the device that a token was issued to. ok is false for a token that is
-// forged, expired, or of another e-mail address.
+// device returns the device of a token. ok is false if the token is forged, expired, or issued for
+// another e-mail address.
 func (k keyring) device(token, email string, now time.Time) (id deviceID, ok bool) {
 	text, found := strings.CutPrefix(token, devicePrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -70,8 +70,8 @@ func (k keyring) device(token, email string, now time.Time) (id deviceID, ok boo
 	return id, false
 }
 
-// source is where attempts come from, and what they are counted by: a device that has
-// signed in with the same e-mail address before, or else a network.
+// source identifies the origin of attempts for counting: a device that has signed in with the same
+// e-mail address before, or else a network.
 type source struct {
 	device  deviceID // of the token for a successful sign-in
 	counted string
@@ -85,5 +85,5 @@ func (s *Service) sourceOf(ctx context.Context, token, email string) source {
 	return source{newDeviceID(), networkSource(ctx)}
 }
 
-// networkSource is the source of what no device token comes with.
+// networkSource is the source of attempts without a device token.
 func networkSource(ctx context.Context) string { return "network " + trail.Network(trail.Address(ctx)) }

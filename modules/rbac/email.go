@@ -7,19 +7,20 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// emailForm is what browsers accept in a form (HTML Standard, "valid e-mail address"),
-// with a dot in the domain. It is ASCII only: some other letters, such as the Kelvin
-// sign or the dotted capital I, become ASCII ones in lower case.
-var emailForm = regexp.MustCompile("^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+$")
+// emailForm is the form that browsers accept (HTML Standard, "valid e-mail address"), with a dot in
+// the domain. It is ASCII only: some other letters, such as the Kelvin sign or the dotted capital
+// I, become ASCII when lowercased.
+var emailForm = regexp.MustCompile("^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?" +
+	"(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+$")
 
 // maxEmail is the longest address that mail can be sent to, in bytes: RFC 5321,
 // section 4.5.3.1.3, without the angle brackets.
 const maxEmail = 254
 
-// parseEmail returns an e-mail address in lower case, the form in which addresses are
-// stored and compared. It returns false for any text that is not an address to the
-// letter, such as one with spaces around it or with letters outside ASCII. Use it for
-// text from a program, such as a claim of an identity provider.
+// parseEmail returns an e-mail address in lower case, the form in which addresses are stored and
+// compared. It returns false for any text that is not exactly an address, such as one with
+// surrounding spaces or non-ASCII letters. Use it for text from a program, such as a claim of an
+// identity provider.
 //
 // Strictly, the case of letters before the @ may matter. In practice it never does,
 // and people type addresses in either case.
@@ -30,8 +31,8 @@ func parseEmail(text string) (string, bool) {
 	return strings.ToLower(text), true
 }
 
-// normalizeTypedEmail returns the address in a text that a person has typed, or the
-// text itself where it is not an address. Keyboards of telephones add spaces at its ends.
+// normalizeTypedEmail returns the address in a text that a person has typed, or the unchanged text
+// if it is not an address. Mobile keyboards add spaces at the ends.
 func normalizeTypedEmail(text string) string {
 	if email, ok := parseEmail(strings.Trim(text, " ")); ok {
 		return email
@@ -39,7 +40,7 @@ func normalizeTypedEmail(text string) string {
 	return text
 }
 
-// checkEmail returns what is wrong with an address in its normalized form.
+// checkEmail validates an address in its normalized form.
 func checkEmail(text string) []fault.Field {
 	if email, ok := parseEmail(text); !ok || email != text {
 		return []fault.Field{{Field: "email", Code: "email", Message: "must be an e-mail address"}}

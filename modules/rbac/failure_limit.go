@@ -7,15 +7,14 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// FailureLimit bounds how often one source may fail to prove something. It is asked
-// before any work is done for an attempt, so that a flood of guesses costs nothing. Safe
-// for concurrent use.
+// FailureLimit limits how often one source may fail to prove something. It is called before any
+// work is done for an attempt, so that a flood of guesses costs nothing. Safe for concurrent use.
 type FailureLimit interface {
-	// Take claims one failure of the kind for the source. The error tells the client to
-	// wait: the source has failed too often. It may come after a while, so that clients
-	// that do not wait are slowed down.
+	// Take claims one failure of the kind for the source. It returns an error if the source has
+	// failed too often; the client must wait. The error may be delayed, to slow down clients that
+	// do not wait.
 	Take(ctx context.Context, kind, source string) error
-	// GiveBack returns what Take claimed, after an attempt that was no failure.
+	// GiveBack returns a claimed failure after an attempt that did not fail.
 	GiveBack(kind, source string)
 }
 
@@ -25,8 +24,8 @@ type failureKind struct {
 	action string // of the audit trail
 }
 
-// The kinds of attempts. Each limit has a rate of its own, so that a program with an
-// outdated API key does not keep people in the same network from signing in.
+// The kinds of attempts. Each has its own rate, so that a program with an outdated API key does not
+// block sign-ins of people in the same network.
 var (
 	failedSignIn     = failureKind{"sign-in", "user.sign-in"}
 	failedRefresh    = failureKind{"refresh", "sign-in.refresh"}
@@ -37,14 +36,14 @@ var (
 	failedKey        = failureKind{"bearer", "api-key.use"}
 )
 
-// Why an attempt was refused that concerns no organization.
+// Reasons for refused attempts that concern no organization.
 const (
 	reasonLimited = "limited" // its source has failed too often
-	reasonInvalid = "invalid" // not of the right form, or not signed here
+	reasonInvalid = "invalid" // malformed, or not signed here
 )
 
-// errGuess is the cause of refusals of what this program has never issued. Something that
-// was issued and has expired is a refusal too, and no guess.
+// errGuess is the cause of refusals of tokens that were never issued here. An expired token is
+// refused too, but is not a guess.
 var errGuess = errors.New("rbac: this was never issued here")
 
 // guesses are the refusals that count as failures of their source.
@@ -62,8 +61,8 @@ func isGuess(err error) bool {
 	return false
 }
 
-// limited makes an attempt unless its source has failed too often of late. A guess is
-// counted for those who run the program.
+// limited runs an attempt unless its source has failed too often recently. Guesses are counted for
+// the operator.
 func limited[T any](ctx context.Context, s *Service, kind failureKind, source string, attempt func() (T, error)) (T, error) {
 	if err := s.takeFailure(ctx, kind, source); err != nil {
 		var none T
@@ -79,8 +78,8 @@ func limited[T any](ctx context.Context, s *Service, kind failureKind, source st
 	return result, err
 }
 
-// failed counts a failure that cost no work to find, and returns the refusal: the given
-// one, or that the source must wait.
+// failed counts a failure that was found without work. It returns the given refusal, or the error
+// of the [FailureLimit].
 func (s *Service) failed(ctx context.Context, kind failureKind, refusal error) error {
 	if err := s.takeFailure(ctx, kind, networkSource(ctx)); err != nil {
 		return err
@@ -97,7 +96,7 @@ func (s *Service) takeFailure(ctx context.Context, kind failureKind, source stri
 	return err
 }
 
-// noLimit is for services that no FailureLimit was given: commands and tests.
+// noLimit is the [FailureLimit] of commands and tests.
 type noLimit struct{}
 
 // Take implements [FailureLimit].

@@ -71,9 +71,8 @@ func (s *Service) changesSince(ctx context.Context, transaction uint64) (found [
 	return found, upTo, err
 }
 
-// Run does the work of this module that nobody asks for, until the context ends: it
-// learns what other instances have revoked, each second and whenever one tells. Any number
-// of instances may run at once.
+// Run does the background work of this module until the context ends: it loads the revocations of
+// other instances, each second and at every notification. Any number of instances may run at once.
 func (s *Service) Run(ctx context.Context) {
 	wake := make(chan struct{}, 1)
 	listening := make(chan struct{})
@@ -99,12 +98,11 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// keepPlaces is how long a sign-in that is over is kept: from where a user has signed in
-// is remembered for that long.
+// keepPlaces is how long an ended sign-in is kept, as a record of the user's networks.
 const keepPlaces = 30 * 24 * time.Hour
 
-// Sweep removes the rows of sign-ins, of all organizations, that nothing needs any more,
-// and returns how many. Indexes: those of the migrations 00036 and 00052.
+// Sweep removes outdated rows of sign-ins of all organizations and returns their number. Indexes:
+// see migrations 00036 and 00052.
 func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 	now := s.now()
 	if removed, err = s.removeTokens(ctx, now); err != nil {
@@ -128,7 +126,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 	return removed, nil
 }
 
-// removeTokens removes the refresh tokens of sign-ins that are over.
+// removeTokens removes the refresh tokens of ended sign-ins.
 func (s *Service) removeTokens(ctx context.Context, now time.Time) (removed int64, err error) {
 	for {
 		var signIns int64

@@ -27,8 +27,9 @@ func (h held) covers(other held) error {
 	return nil
 }
 
-// opened returns what whoever holds h gains when records of the scopes become theirs: what they hold for those scopes
-// only. It is held for the whole organization, because the giver must hold it for these records, which may be anybody's.
+// opened returns the permissions that a receiver who holds h gains with access to records of the
+// scopes: those for the scopes only. They count for the whole organization, because the giver must
+// hold them for any records.
 func (h held) opened(scopes identity.Scope) held {
 	gained := held{}
 	for p, scope := range h {

@@ -15,7 +15,10 @@ import (
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(), s.apiKeyRoutes(), s.openIDRoutes(), s.providerLinkRoutes(), s.policyRoutes())
+	return slices.Concat(
+		s.signInRoutes(), s.secondFactorRoutes(), s.userRoutes(), s.invitationRoutes(), s.setRoutes(), s.reachRoutes(),
+		s.apiKeyRoutes(), s.openIDRoutes(), s.providerLinkRoutes(), s.policyRoutes(),
+	)
 }
 
 func (s *Service) signInRoutes() []httpx.Route {
@@ -24,10 +27,18 @@ func (s *Service) signInRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
 			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
-				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. " +
-				"A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. " +
-				"Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.",
-			Refusals: []*fault.Error{ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired, ErrSignInDelayed, ErrSignInBusy},
+				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with " +
+				"all accounts of the address. If exactly one matches, the person is signed in to it. If several match, the " +
+				"answer is 401 `organization-required` with those organizations. Send the same request with the id of the " +
+				"organization that the person chooses. " +
+				"A user who has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. " +
+				"Send the same request with a code from the app or a recovery code. Each code works once. " +
+				"Keep `deviceToken` on the device, even after the sign-out, and send it with the next sign-in to the same " +
+				"account. Then failed attempts of other devices do not delay this device.",
+			Refusals: []*fault.Error{
+				ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
+				ErrSignInDelayed, ErrSignInBusy,
+			},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSignIn),
 		},
 		{
@@ -56,9 +67,10 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
 			Name: "resetPassword", Summary: "Set a new password with a reset link",
-			Description: "For a user who has forgotten the password: `token` is the one of the link that an administrator has made. It is good once. All sign-ins of the user end. Then sign in; a second factor is asked for as before.",
-			Refusals:    []*fault.Error{ErrPasswordResetNotFound, ErrSignInBusy},
-			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleResetPassword),
+			Description: "For a user who has forgotten the password. `token` comes from the link that an administrator has created. " +
+				"It works once. All sign-ins of the user end. Then sign in; a second factor is required as before.",
+			Refusals: []*fault.Error{ErrPasswordResetNotFound, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleResetPassword),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
@@ -103,8 +115,8 @@ type signInBody struct {
 	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
 	// null otherwise. With few, have the person make new ones.
 	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
-	// DeviceToken, after a sign-in with a password, is for the next one on this device. It
-	// grants nothing. null otherwise.
+	// DeviceToken is for the next sign-in with a password on this device. It grants nothing. null
+	// after other sign-ins.
 	DeviceToken *string `json:"deviceToken"`
 }
 
@@ -216,7 +228,7 @@ func (s *Service) handleEndSession(ctx context.Context, in byID) (httpx.None, er
 
 type resetPasswordRequest struct {
 	Token    string `json:"token" validate:"required,max=100"`
-	Password string `json:"password" validate:"required"` // the new one
+	Password string `json:"password" validate:"required"` // the new password
 }
 
 func (s *Service) handleResetPassword(ctx context.Context, in resetPasswordRequest) (httpx.None, error) {

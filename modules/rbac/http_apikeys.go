@@ -19,8 +19,11 @@ func (s *Service) apiKeyRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: pathKeys, Permission: apiKeyManage,
 			Name: "createApiKey", Summary: "Make an API key",
-			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. It ends at `expiresAt`, after a year unless you say otherwise, and works only in `networks` where there are any. The key is told in this answer and never again.",
-			Refusals:    []*fault.Error{ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateKey),
+			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. " +
+				"It holds its permissions for the whole organization; the caller must hold each of them. It expires at " +
+				"`expiresAt`, by default after a year, and works only from `networks`, if any are given. The key is returned " +
+				"only in this answer.",
+			Refusals: []*fault.Error{ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateKey),
 		},
 		{
 			Method: http.MethodGet, Path: pathKeys, Permission: apiKeyManage,
@@ -49,11 +52,11 @@ type keyBody struct {
 	Name        string                `json:"name"`
 	Begins      string                `json:"begins"` // the first characters of the key, by which people recognize it
 	Permissions []identity.Permission `json:"permissions"`
-	Networks    []string              `json:"networks"` // in which it may be used, as CIDR; none: all
-	OwnedBy     uuid.UUID             `json:"ownedBy"`  // the user who answers for it: it is refused while they are disabled
+	Networks    []string              `json:"networks"` // from which it may be used, as CIDR; none: all
+	OwnedBy     uuid.UUID             `json:"ownedBy"`  // the owner; the key is refused while this user is disabled
 	CreatedBy   uuid.UUID             `json:"createdBy"`
 	CreatedAt   time.Time             `json:"createdAt"`
-	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never, in keys of former versions
+	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never, for keys of earlier versions
 	LastUsedAt  *time.Time            `json:"lastUsedAt"` // null: not yet; about a minute late
 	RevokedBy   *uuid.UUID            `json:"revokedBy"`
 	RevokedAt   *time.Time            `json:"revokedAt"` // null: it was not
@@ -70,16 +73,19 @@ func (b newKeyBody) Location() string { return "/api/v1" + pathKeys + "/" + b.ID
 
 func keyBodyOf(k APIKey) keyBody {
 	return keyBody{
-		k.ID, k.Name, k.Begins, k.Permissions, k.Networks.texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(), inUTC(k.ExpiresAt), inUTC(k.LastUsedAt), k.RevokedBy, inUTC(k.RevokedAt),
+		k.ID, k.Name, k.Begins, k.Permissions, k.Networks.texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(),
+		inUTC(k.ExpiresAt), inUTC(k.LastUsedAt), k.RevokedBy, inUTC(k.RevokedAt),
 	}
 }
 
 type newKeyRequest struct {
 	Name        string                `json:"name" validate:"required,max=100,text"`
 	Permissions []identity.Permission `json:"permissions" validate:"required,min=1,max=200"`
-	// ExpiresAt is at most OMNI_API_KEY_MAX_LIFETIME from now; not given: OMNI_API_KEY_LIFETIME from now.
+	// ExpiresAt is at most OMNI_API_KEY_MAX_LIFETIME from now; default: OMNI_API_KEY_LIFETIME from
+	// now.
 	ExpiresAt *time.Time `json:"expiresAt"`
-	// Networks are those in which the key may be used: CIDR or single addresses, IPv4 or IPv6; none: all.
+	// Networks limits where the key may be used from: CIDR or single addresses, IPv4 or IPv6; none:
+	// anywhere.
 	Networks []string `json:"networks" validate:"max=20"`
 }
 
@@ -93,7 +99,7 @@ func (s *Service) handleCreateKey(ctx context.Context, in newKeyRequest) (newKey
 
 type keysQuery struct {
 	httpx.PageQuery
-	OwnedBy uuid.UUID `query:"ownedBy"` // the keys for which this user answers
+	OwnedBy uuid.UUID `query:"ownedBy"` // only keys of this owner
 }
 
 func (s *Service) handleKeys(ctx context.Context, in keysQuery) (httpx.Page[keyBody], error) {

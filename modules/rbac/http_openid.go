@@ -39,8 +39,12 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
 			Name: "exchangeSignInCode", Summary: "Sign in with a code",
-			Description: "Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives. " +
-				"The first time that an existing account comes from the provider, its owner confirms it: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` where there is a second factor, signs in. For that the code is good for ten minutes. Another administrator can confirm it instead, at `POST /identity-provider/link-requests/{id}/confirm`; then the person signs in once more.",
+			Description: "Exchanges the code of a sign-in with an identity provider, once and within a minute, for the answer of " +
+				"`POST /auth/login`. The owner must confirm the first sign-in of an existing account through the provider: the " +
+				"answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and " +
+				"`secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for that. " +
+				"Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and " +
+				"the person signs in again.",
 			Refusals: []*fault.Error{
 				ErrCodeUsed, ErrLinkUnconfirmed, ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
 				ErrSignInDelayed, ErrSignInBusy,
@@ -56,15 +60,19 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: pathProvider, Permission: identityProviderManage,
 			Name: "setIdentityProvider", Summary: "Enter or change the identity provider",
-			Description: "The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown. " +
-				"Whoever runs the provider can sign in as anybody whom it recognizes, so this takes every permission that any enabled user or open invitation of the organization has. Another `issuer` or `clientId` ends all links and sign-ins that were made with the former one. Administrators are told by an `identity-provider.changed` event.",
+			Description: "The server checks that the provider answers before it saves anything. The client's secret is stored " +
+				"encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this " +
+				"requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` " +
+				"or `clientId` ends all links and sign-ins of the former provider. Administrators receive an " +
+				"`identity-provider.changed` event.",
 			Refusals: []*fault.Error{ErrNoAddress, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
 		},
 		{
 			Method: http.MethodDelete, Path: pathProvider, Permission: identityProviderManage,
 			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
-			Description: "People sign in with e-mail and password from now on, if they have one. All links and sign-ins that were made with the provider end.",
-			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
+			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider and its " +
+				"sign-ins end.",
+			Refusals: []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
 		},
 	}
 }

@@ -18,31 +18,31 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathLinkRequests, Permission: identityProviderManage,
 			Name: "listLinkRequests", Summary: "List link requests",
-			Description: "Existing accounts that have come from the identity provider for the first time, and that nobody " +
-				"has confirmed yet. A request can be confirmed for seven days. Before confirming, ask the account's owner " +
+			Description: "Existing accounts that have signed in through the identity provider for the first time and are not " +
+				"yet confirmed. A request can be confirmed for seven days. Before confirming, ask the account's owner " +
 				"whether they tried to sign in.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleLinkRequests),
 		},
 		{
 			Method: http.MethodPost, Path: pathLinkRequests + "/:id/confirm", Permission: identityProviderManage,
 			Name: "confirmLinkRequest", Summary: "Confirm a link request",
-			Description: "From now on the identity provider signs this account in. For an administrator who did not set up " +
-				"the provider, is not the owner of the account, and holds every permission that the account holds.",
+			Description: "From now on the identity provider can sign in to this account. Requires an administrator who did not " +
+				"set up the provider, is not the owner of the account, and holds every permission that the account holds.",
 			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
 		},
 		{
 			Method: http.MethodDelete, Path: pathLinkRequests + "/:id", Permission: identityProviderManage,
 			Name: "declineLinkRequest", Summary: "Decline a link request",
-			Description: "The request is removed. The next sign-in of the same person makes another one.",
+			Description: "Removes the request. The next sign-in of the same person creates another one.",
 			Refusals:    []*fault.Error{ErrLinkRequestNotFound},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDeclineLink),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/provider-link", Permission: userChange,
 			Name: "unlinkUser", Summary: "Unlink a user from the identity provider",
-			Description: "The identity provider does not sign this account in any more, and the sign-ins that it made end. " +
-				"The next time, the link must be confirmed again.",
+			Description: "The identity provider can no longer sign in to this account, and its sign-ins end. " +
+				"The next link must be confirmed again.",
 			Refusals: []*fault.Error{ErrUserNotFound, ErrNotLinked, ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlink),
 		},
@@ -52,7 +52,7 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 // linkRequestBody is a link request as clients see it.
 type linkRequestBody struct {
 	ID          uuid.UUID `json:"id"`
-	UserID      uuid.UUID `json:"userId"`  // whose account would be linked
+	UserID      uuid.UUID `json:"userId"`  // the owner of the account
 	Subject     string    `json:"subject"` // the provider's name for the person
 	RequestedAt time.Time `json:"requestedAt"`
 	ExpiresAt   time.Time `json:"expiresAt"`

@@ -31,16 +31,23 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
 			Name: "changeUser", Summary: "Change or disable a user",
-			Description: "A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. The API keys for which a disabled user answers end, and the answer lists them as `apiKeys`; with `apiKeyOwnerId` they go on and that user answers for them, who must hold what the keys may do. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeUser),
+			Description: "A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` " +
+				"and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With " +
+				"`apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the " +
+				"user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read " +
+				"all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who holds more " +
+				"permissions than they do.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator, ErrPractitionerTaken},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},
 		{
 			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
 			Name: "setUserRoles", Summary: "Give a user roles, or take them away",
-			Description: "Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one. API keys of the user that may do more than the new roles end, or go to `apiKeyOwnerId`; `apiKeys` lists them.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetRoles),
+			Description: "Replaces all roles of the user. The caller must hold every permission of each role that they give or take " +
+				"away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, " +
+				"or get the owner `apiKeyOwnerId`; `apiKeys` lists them.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrLastAdministrator},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
@@ -52,8 +59,10 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
 			Name: "unlockUser", Summary: "Lift the lock of a user's sign-in",
-			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlock),
+			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no " +
+				"longer count, from any network or device. The password and the second factor do not change. An administrator " +
+				"cannot do this for a user who holds more permissions than they do.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlock),
 		},
 	}...)
 }
@@ -64,30 +73,34 @@ func (s *Service) userAccessRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: userChange,
 			Name: "createPasswordReset", Summary: "Create a password reset link",
-			Description: "For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword},
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
+			Description: "For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All " +
+				"of their sign-ins end immediately. The user sets a new password with the link, once, until `expiresAt`. The link " +
+				"is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with " +
+				"`#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after " +
+				"a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrOwnPassword},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
 		},
 		{
 			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: userChange,
 			Name: "listUserSessions", Summary: "List a user's sessions",
-			Description: "Where the user is signed in, the newest first. The caller must hold every permission that the user holds.",
+			Description: "The user's current sign-ins, the newest first. The caller must hold every permission that the user holds.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleUserSessions),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: userChange,
 			Name: "endUserSession", Summary: "End a user's session",
-			Description: "Its access tokens are invalid from this moment on, and its refresh token too. The caller must hold every permission that the user holds.",
+			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every permission that the user holds.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrSignInNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
 		},
 	}
 }
 
 type passwordResetBody struct {
-	// Token and Link are secrets. They are null where the request is repeated with its
-	// Idempotency-Key, since they are stored nowhere: then create another link.
+	// Token and Link are secrets. They are null if the request is repeated with its
+	// Idempotency-Key, because they are not stored; create another link.
 	Token     httpx.Secret `json:"token"`
-	Link      httpx.Secret `json:"link"` // null where `http.frontend_url` is not configured
+	Link      httpx.Secret `json:"link"` // null if `http.frontend_url` is not configured
 	ExpiresAt time.Time    `json:"expiresAt"`
 }
 
@@ -206,10 +219,10 @@ func (s *Service) handleUser(ctx context.Context, in byID) (account, error) {
 	return accountOf(u), err
 }
 
-// changedAccount is a user once they were changed.
+// changedAccount is a user after a change.
 type changedAccount struct {
 	account
-	APIKeys []keyBody `json:"apiKeys"` // that have ended by the change, or have another owner now
+	APIKeys []keyBody `json:"apiKeys"` // that the change ended or gave another owner
 }
 
 func changedAccountOf(c ChangedUser) changedAccount {

@@ -14,7 +14,7 @@ import (
 type key struct {
 	id      string // says which it is, and nothing of what it is
 	signs   []byte // access tokens
-	signed  []byte // access tokens of programs before this one derived a key for them: the secret itself
+	signed  []byte // verifies access tokens of earlier programs, which did not derive a key: the secret itself
 	refresh []byte // makes refresh tokens from the ones before: see successor
 	places  []byte // stands for addresses of which attempts are counted
 	devices []byte // signs device tokens
@@ -49,8 +49,8 @@ func newSigningKey(secret []byte) key {
 
 var errTokenKey = errors.New("the token names no key that is known")
 
-// verifying returns the keys that a token's header names. What algorithm the token
-// says does not matter here: the parser takes one only.
+// verifying returns the keys named in a token's header. The parser accepts only one algorithm, so
+// the token's own is not checked here.
 func (k keyring) verifying(token *jwt.Token) (any, error) {
 	id, _ := token.Header["kid"].(string)
 	for _, each := range k {

@@ -8,8 +8,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// NamesOf returns the names of users and API keys of the caller's organization by their
-// ids. Unknown ids are missing in the result.
+// NamesOf returns the names of users and API keys of the caller's organization by id. The result
+// omits unknown ids.
 func (s *Service) NamesOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	if len(ids) == 0 {
 		return nil, nil

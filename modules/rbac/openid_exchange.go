@@ -15,12 +15,12 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// CodeExchange is what a page sends after a sign-in with an identity provider.
+// CodeExchange is the request of a page after a sign-in with an identity provider.
 type CodeExchange struct {
 	Code     string
-	Verifier string // of which the challenge of [Service.BeginOpenID] is the SHA-256
-	// Password and SecondFactorCode are the account's. They confirm the first sign-in of an account with the provider,
-	// and are ignored otherwise.
+	Verifier string // its SHA-256 is the challenge of [Service.BeginOpenID]
+	// Password and SecondFactorCode are the account's. They confirm the first sign-in of an account
+	// through the provider, and are ignored otherwise.
 	Password         string
 	SecondFactorCode string
 }
@@ -46,13 +46,14 @@ func (x CodeExchange) organization() (organization uuid.UUID, hash db.Hash, ok b
 	return organization, sha256.Sum256([]byte(x.Code[length:])), err == nil && organization != uuid.Nil
 }
 
-// ExchangeCode exchanges a code of [Service.FinishOpenID], once, for what a sign-in returns. It needs no caller.
+// ExchangeCode exchanges a code of [Service.FinishOpenID], once, for the result of a sign-in. It
+// needs no caller.
 //
-// The first sign-in of an existing account with the provider has to be confirmed: ExchangeCode returns
-// [ErrLinkUnconfirmed] and keeps the code until it comes with the account's password and, where the account has a second
-// factor, a code of it. See [Service.ConfirmLink] for the other way. Errors: [ErrCodeUsed], [ErrLinkUnconfirmed],
-// [ErrWrongCredentials], [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired],
-// [ErrSignInDelayed], [ErrSignInBusy].
+// The first sign-in of an existing account through the provider must be confirmed. ExchangeCode
+// returns [ErrLinkUnconfirmed] and keeps the code until the request includes the account's password
+// and, if the account has a second factor, its code. [Service.ConfirmLink] is the alternative.
+// Errors: [ErrCodeUsed], [ErrLinkUnconfirmed], [ErrWrongCredentials], [ErrSecondFactorRequired],
+// [ErrSecondFactorWrong], [ErrRecoveryCodeRequired], [ErrSignInDelayed], [ErrSignInBusy].
 func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (SignedIn, error) {
 	return limited(ctx, s, failedProvider, networkSource(ctx), func() (SignedIn, error) { return s.exchangeCode(ctx, x) })
 }
@@ -77,7 +78,7 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 			return nil, err
 		}
 		if !s.now().Before(row.ExpiresAt) || !x.hasVerifier(row.Challenge) {
-			return nil, nil // the code is gone in either case
+			return nil, nil // the code is used up in either case
 		}
 		u, err := takeUser(ctx, row.UserID)
 		if err != nil || u.unlinkable() != "" {
@@ -92,14 +93,14 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 	case pending != nil:
 		return s.confirmOwnLink(ctx, x, *pending, hash)
 	case user == nil:
-		// In no organization's trail: anybody can name one.
+		// In no organization's trail: any stranger can name an organization.
 		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("a sign-in was refused")
 		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	return s.signedInByProvider(ctx, *user, in, refresh)
 }
 
-// beginByProvider begins the sign-in of a user whom an identity provider has recognized.
+// beginByProvider begins the sign-in of a user recognized by an identity provider.
 func (s *Service) beginByProvider(ctx context.Context, u User) signIn {
 	in := s.begin(u, trail.Address(ctx), s.throttle.place(u.Email, trail.Address(ctx)))
 	in.ByProvider = true
@@ -114,8 +115,8 @@ func (s *Service) signedInByProvider(ctx context.Context, u User, in signIn, ref
 	return s.issue(u, in, refresh)
 }
 
-// linkRequestFor returns the link request to which a code belongs, nil where there is none or the code is over. A code
-// that comes with the wrong verifier is used up.
+// linkRequestFor returns the link request of a code, nil if there is none or the code has expired.
+// A wrong verifier uses the code up.
 func (s *Service) linkRequestFor(ctx context.Context, x CodeExchange, hash db.Hash) (*LinkRequest, error) {
 	request, err := linkRequestWithCode(ctx, hash)
 	if err != nil || request == nil || !isBefore(s.now(), request.CodeExpiresAt) {
@@ -130,8 +131,9 @@ func (s *Service) linkRequestFor(ctx context.Context, x CodeExchange, hash db.Ha
 
 func isBefore(now time.Time, end *time.Time) bool { return end != nil && now.Before(*end) }
 
-// confirmOwnLink signs the owner of an account in who confirms its link to the provider with the password and, where
-// the account has one, the second factor. Refused attempts are counted like those of a password change.
+// confirmOwnLink signs in the owner of an account who confirms its link to the provider with the
+// password and, if the account has one, the second factor. Refused attempts are counted like
+// refused password changes.
 func (s *Service) confirmOwnLink(ctx context.Context, x CodeExchange, request LinkRequest, hash db.Hash) (SignedIn, error) {
 	ctx = byThemselves(ctx, User{ID: request.UserID, OrganizationID: request.OrganizationID})
 	caller, err := identity.From(ctx)
@@ -171,8 +173,8 @@ func (s *Service) confirmOwnLink(ctx context.Context, x CodeExchange, request Li
 	return s.enterLinked(ctx, known, proven, counted, hash)
 }
 
-// enterLinked links the account to the provider and begins the sign-in of its owner. The error is [ErrCodeUsed] where
-// the link request is gone meanwhile.
+// enterLinked links the account to the provider and begins the sign-in of its owner. The error is
+// [ErrCodeUsed] if the link request no longer exists.
 func (s *Service) enterLinked(
 	ctx context.Context, known credentials, proven proof, counted []byte, code db.Hash,
 ) (SignedIn, error) {

@@ -83,14 +83,12 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 	return url, base64.RawURLEncoding.EncodeToString(s.cookies.Seal(text, cookiePurpose)), nil
 }
 
-// FinishOpenID takes back a browser that comes from the identity provider, and
-// returns a code for [Service.ExchangeCode]. It needs no caller. The user is whom
-// the provider has recognized before by the same subject, or, the first time, who
-// has the address that the provider has verified; only of that organization. That first
-// time the code is for a link request, see [Service.ExchangeCode]. A new user is made
-// only where an invitation to that address is open, with its roles. Errors:
-// [ErrSignInLost], [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider],
-// [ErrProviderUnavailable].
+// FinishOpenID receives a browser that returns from the identity provider, and returns a code for
+// [Service.ExchangeCode]. It needs no caller. The user is the one linked to the provider's subject,
+// or, at the first time, the one with the verified address in the same organization. At the first
+// time the code is for a link request, see [Service.ExchangeCode]. A new user is created only from
+// an open invitation to that address, with its roles. Errors: [ErrSignInLost],
+// [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider], [ErrProviderUnavailable].
 func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	return limited(ctx, s, failedProvider, networkSource(ctx), func() (string, error) { return s.finishOpenID(ctx, carried, with) })
 }
@@ -164,17 +162,18 @@ func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (Ident
 	return p, settings, nil
 }
 
-// recognition is a person whom an identity provider has recognized, with the code that their page exchanges.
+// recognition is a person recognized by an identity provider, with the code that their page
+// exchanges.
 type recognition struct {
 	provider  IdentityProvider
 	person    openid.Person
 	challenge string
 	code      [sha256.Size]byte // the hash of the code
-	id        uuid.UUID         // of a user, or of a link request, that is created
+	id        uuid.UUID         // of the new code or link request
 	now       time.Time
 }
 
-// recognize finds the user and makes a code, or returns a reason why nobody is let in.
+// recognize finds the user and makes a code, or returns a reason for refusing the sign-in.
 func (s *Service) recognize(
 	ctx context.Context, p IdentityProvider, person openid.Person, challenge string,
 ) (u User, reason, code string, err error) {
@@ -191,8 +190,9 @@ func (s *Service) recognize(
 	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
 }
 
-// admit stores the code of whoever was recognized, in the transaction of the context: for a sign-in where the account
-// is linked to the provider, or was just created from an invitation, and for a link request where it is not.
+// admit stores the code of a recognized person, in the transaction of the context. The code is for
+// a sign-in if the account is linked to the provider or was just created from an invitation,
+// otherwise for a link request.
 func (s *Service) admit(ctx context.Context, r recognition) (u User, reason string, err error) {
 	current, err := takeProvider(ctx)
 	if ignoreNoProvider(err) != nil {
@@ -214,7 +214,7 @@ func (s *Service) admit(ctx context.Context, r recognition) (u User, reason stri
 	return u, "", s.insertCode(ctx, r, u)
 }
 
-// admitUnlinked is admit for a subject that is not linked to any account.
+// admitUnlinked is admit for a subject without a linked account.
 func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, string, error) {
 	if !r.person.Verified {
 		return User{}, "unverified", nil
@@ -241,7 +241,8 @@ func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, strin
 	}, u)
 }
 
-// admitInvited is admit for the address of an open invitation. Nothing needs to be confirmed: the account is new.
+// admitInvited is admit for the address of an open invitation. It needs no confirmation, because
+// the account is new.
 func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (User, string, error) {
 	u, err := s.acceptVerified(ctx, r.id, email, r.now)
 	if errors.Is(err, ErrInvitationNotFound) {

@@ -31,8 +31,8 @@ func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (c
 	return mine, err
 }
 
-// ownAttempt counts an attempt of the caller's to prove something about themselves:
-// a caller that has only a token must not guess on. It is not a count of sign-ins. The
+// ownAttempt counts an attempt of the caller to prove something about themselves, so that a caller
+// with only a stolen token cannot guess endlessly. It is separate from the count of sign-ins. The
 // error is [ErrSignInDelayed].
 func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (counted []byte, err error) {
 	counted = s.throttle.proofCounter(caller.UserID, caller.SignInID)

@@ -79,9 +79,9 @@ func isRepeated(password string) bool {
 	return false
 }
 
-// production are the second recommended parameters of RFC 9106, section 4 (64 MiB, three
-// passes), with one lane instead of four: each lane is a thread, and a hash must not take
-// more processors than [hasher] has reserved for it. The work is the same.
+// production are the second recommended parameters of RFC 9106, section 4 (64 MiB, three passes),
+// with one lane instead of four. Each lane is a thread, and a hash must not use more processors
+// than [hasher] has reserved for it. The work is the same.
 var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
 // quick are the least that argon2 accepts.
@@ -91,17 +91,17 @@ var quick = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength
 // ten seconds' worth.
 const queuePerSlot = 64
 
-// hasher hashes and compares passwords. All hashes together take at most half of the
-// processors (at least one), so that people who are signed in are served meanwhile, and
-// each fills 64 MiB. Safe for concurrent use.
+// hasher hashes and compares passwords. All hashes together use at most half of the processors (at
+// least one), so that other requests are served meanwhile. Each hash uses 64 MiB. Safe for
+// concurrent use.
 type hasher struct {
 	params  argon2id.Params
-	size    int64 // how many threads may hash at once
+	size    int64 // number of threads that may hash at once
 	threads *semaphore.Weighted
-	queued  atomic.Int64 // hashes that are being computed, and those that wait
+	queued  atomic.Int64 // running and waiting hashes
 	longest int64
 	// nobody is a hash that no password has: compared with for unknown users.
-	nobody  string
+	dummy   string
 	compute func(password, salt []byte, p argon2id.Params) []byte
 }
 
@@ -111,7 +111,7 @@ func newHasher(isQuick bool) *hasher {
 	if isQuick {
 		h.params = quick
 	}
-	h.nobody = h.unusable(h.newSalt())
+	h.dummy = h.unusable(h.newSalt())
 	return h
 }
 
@@ -134,14 +134,14 @@ func encodeHash(p argon2id.Params, salt, key []byte) string {
 // newSalt returns a random salt for [hasher.hash].
 func (h *hasher) newSalt() []byte { return randomBytes(h.params.SaltLength) }
 
-// unusable returns a hash with the salt that no password has. It is written down instead
-// of computed. Comparing a password with it takes as long as with any other.
+// unusable returns a hash with the salt that matches no password. It is constant, not computed.
+// Comparing a password with it takes as long as with any other hash.
 func (h *hasher) unusable(salt []byte) string {
 	return encodeHash(h.params, salt, randomBytes(h.params.KeyLength))
 }
 
-// hash returns the password's hash with the salt. All accounts of an e-mail address share
-// a salt: see [hasher.matching]. Errors: [ErrSignInBusy], the context's.
+// hash returns the password's hash with the salt. All accounts of an e-mail address share a salt,
+// see [hasher.matching]. Errors: [ErrSignInBusy], the context's error.
 func (h *hasher) hash(ctx context.Context, password string, salt []byte) (hash string, err error) {
 	err = h.inTurn(ctx, h.params, func() error {
 		hash = encodeHash(h.params, salt, h.compute([]byte(stable(password)), salt, h.params))
@@ -150,20 +150,20 @@ func (h *hasher) hash(ctx context.Context, password string, salt []byte) (hash s
 	return hash, err
 }
 
-// matches reports whether the hash is that of the password. Errors: [ErrSignInBusy],
-// the context's, and that of a hash that cannot be read.
+// matches reports whether the hash belongs to the password. Errors: [ErrSignInBusy], the context's
+// error, an error for a malformed hash.
 func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
 	matched, err := h.matching(ctx, password, []string{hash})
 	return len(matched) == 1 && matched[0], err
 }
 
-// matching reports for each of the hashes whether it is that of the password. It computes
-// one hash for all of them that share a salt and parameters, and one where there are none.
-// Errors as of [hasher.matches].
+// matching reports for each hash whether it belongs to the password. It computes one hash for all
+// hashes with the same salt and parameters, and one if there are no hashes. Errors: as for
+// [hasher.matches].
 func (h *hasher) matching(ctx context.Context, password string, hashes []string) ([]bool, error) {
 	matched := make([]bool, len(hashes))
 	if len(hashes) == 0 {
-		hashes = []string{h.nobody}
+		hashes = []string{h.dummy}
 	}
 	computed := map[string][]byte{} // by parameters and salt
 	for i, hash := range hashes {
@@ -188,8 +188,8 @@ func (h *hasher) matching(ctx context.Context, password string, hashes []string)
 	return matched, nil
 }
 
-// renew returns a hash of the password that has just matched, with the parameters of
-// today and the salt of before, or "" where its hash has them already. Errors: as of hash.
+// renew returns a hash of the password that has just matched, with the current parameters and the
+// same salt. It returns "" if the hash already has them. Errors: as for hash.
 func (h *hasher) renew(ctx context.Context, password, hash string) (string, error) {
 	params, salt, _, err := argon2id.DecodeHash(hash)
 	if err != nil || *params == h.params {
@@ -198,7 +198,7 @@ func (h *hasher) renew(ctx context.Context, password, hash string) (string, erro
 	return h.hash(ctx, password, salt)
 }
 
-// inTurn runs work when the threads that its parameters ask for are free.
+// inTurn runs work when as many threads are free as its parameters need.
 func (h *hasher) inTurn(ctx context.Context, params argon2id.Params, work func() error) error {
 	defer h.queued.Add(-1)
 	if h.queued.Add(1) > h.longest {

@@ -17,34 +17,35 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of password resets.
+// Refusals of password resets.
 var (
-	// ErrPasswordResetNotFound is the same for tokens that are unknown, used, replaced or
-	// expired, and for those whose user or creator may no longer do this.
+	// ErrPasswordResetNotFound is the same for unknown, used, replaced and expired tokens, and for
+	// tokens whose user or creator may no longer do this.
 	ErrPasswordResetNotFound = fault.Define(fault.NotFound, "password-reset-not-found", "This link is invalid or has expired.").
 					Advising("Tell the person to ask an administrator for another link.")
-	// ErrOwnPassword: one's own password is changed with the current one.
-	ErrOwnPassword = fault.Define(fault.Forbidden, "own-password", "Change your own password with your current one. If you have forgotten it, ask another administrator.").
-			Advising("Lead to where the person changes it: `PUT /auth/password`.")
+	// ErrOwnPassword: users change their own password with the current one.
+	ErrOwnPassword = fault.Define(fault.Forbidden, "own-password",
+		"Change your own password with your current one. If you have forgotten it, ask another administrator.").
+		Advising("Lead to where the person changes it: `PUT /auth/password`.")
 )
 
-// PasswordReset is a way to set a new password, once.
+// PasswordReset lets a user set a new password, once.
 type PasswordReset struct {
-	Token     string // 256 random bits, of which only the hash is stored
-	Link      string // to the frontend, with the token in the fragment; empty where no frontend is configured
+	Token     string // 256 random bits; only the hash is stored
+	Link      string // to the frontend, with the token in the fragment; empty if no frontend is configured
 	ExpiresAt time.Time
 }
 
-// CreatePasswordReset makes a reset for a user, in place of an earlier one, and ends all
-// of the user's sign-ins. Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user who may do
-// more than the caller, [ErrOwnPassword], [identity.ErrPeopleOnly].
+// CreatePasswordReset creates a reset for a user, replaces an earlier one, and ends all of the
+// user's sign-ins. Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user with more permissions than
+// the caller, [ErrOwnPassword], [identity.ErrPeopleOnly].
 func (s *Service) CreatePasswordReset(ctx context.Context, user uuid.UUID) (PasswordReset, error) {
 	caller, err := person(ctx)
 	if err != nil {
 		return PasswordReset{}, err
 	}
 	const action = "password-reset.create"
-	// Without [db.ProvenBy]: it can be sent again after an unknown outcome.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (PasswordReset, error) {
 		u, err := s.userInPower(ctx, user)
 		if err != nil {
@@ -66,8 +67,8 @@ func (s *Service) CreatePasswordReset(ctx context.Context, user uuid.UUID) (Pass
 	})
 }
 
-// newPasswordReset enters a reset for a user in the transaction of the context, made by an
-// administrator, or by the user (nil) where the token goes to their own mailbox.
+// newPasswordReset stores a reset for a user in the transaction of the context. Its creator is an
+// administrator, or nil if the token is mailed to the user.
 func (s *Service) newPasswordReset(ctx context.Context, u User, by *uuid.UUID) (PasswordReset, error) {
 	const bytes = 32
 	secret := make([]byte, bytes)
@@ -80,10 +81,10 @@ func (s *Service) newPasswordReset(ctx context.Context, u User, by *uuid.UUID) (
 	return made, savePasswordReset(ctx, passwordReset{u.OrganizationID, u.ID, hashOfToken(made.Token), by, now, made.ExpiresAt})
 }
 
-// ResetPassword sets a new password for the user of a reset, and ends all of their
-// sign-ins. It needs no caller: the token is what allows it, once. Errors:
-// [ErrPasswordResetNotFound], [fault.ErrInvalid] for the password, [ErrSignInBusy], or
-// that of the [FailureLimit] after too many tokens that were never issued.
+// ResetPassword sets a new password for the user of a reset and ends all of their sign-ins. It
+// needs no caller: the token authorizes it, once. Errors: [ErrPasswordResetNotFound],
+// [fault.ErrInvalid] for the password, [ErrSignInBusy], or the error of the [FailureLimit] after
+// too many tokens that were never issued.
 func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
 	_, err := limited(ctx, s, failedReset, networkSource(ctx), func() (struct{}, error) {
 		return struct{}{}, s.resetPassword(ctx, token, password)
@@ -107,7 +108,7 @@ func (s *Service) resetPassword(ctx context.Context, token, password string) err
 		return err
 	}
 	ctx = byThemselves(ctx, u)
-	// Without [db.ProvenBy]: after an unknown outcome the user signs in, or asks again.
+	// Without [db.ProvenBy]: after an unknown outcome the user signs in, or requests another link.
 	_, err = db.Serializable(ctx, s.database, "password-reset.use", func(ctx context.Context) (struct{}, error) {
 		u, err := s.userOfReset(ctx, tokenHash)
 		if err != nil {
@@ -118,8 +119,8 @@ func (s *Service) resetPassword(ctx context.Context, token, password string) err
 	return err
 }
 
-// userOfReset returns the user whose password the token may set at this moment: its
-// creator must still be allowed to create it, since a former administrator may have it.
+// userOfReset returns the user whose password the token may set. Its creator must still be allowed
+// to create it, because a former administrator may have kept the token.
 func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (User, error) {
 	found, err := passwordResetWith(ctx, tokenHash, s.now())
 	if err != nil {
@@ -130,15 +131,16 @@ func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (User, erro
 	if err == nil && found.CreatedBy != nil {
 		u, err = s.userInPower(identity.With(ctx, identity.Caller{UserID: *found.CreatedBy, OrganizationID: found.OrganizationID}), u.ID)
 	}
-	refused := errors.Is(err, ErrUserNotFound) || errors.Is(err, ErrBeyondOwn) || errors.Is(err, identity.ErrForbidden) || errors.Is(err, identity.ErrUnauthenticated)
+	refused := errors.Is(err, ErrUserNotFound) || errors.Is(err, ErrBeyondOwn) ||
+		errors.Is(err, identity.ErrForbidden) || errors.Is(err, identity.ErrUnauthenticated)
 	if refused || err == nil && u.out() != "" {
 		return User{}, ErrPasswordResetNotFound
 	}
 	return u, err
 }
 
-// replacePassword sets a user's password in the transaction of the context, voids their
-// reset, ends all of their sign-ins and records the action as done by the caller.
+// replacePassword sets a user's password in the transaction of the context, deletes their reset,
+// ends all of their sign-ins and records the action as the caller's.
 func (s *Service) replacePassword(ctx context.Context, u User, hash, action string) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -159,10 +161,9 @@ func (s *Service) replacePassword(ctx context.Context, u User, hash, action stri
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// SetPassword sets the password of the user with the e-mail address, for operators, and
-// ends all of the user's sign-ins. Where the address has accounts in several
-// organizations, the organization must be given. It needs no caller. Errors:
-// [ErrUserNotFound], [fault.ErrInvalid], [ErrSignInBusy].
+// SetPassword sets the password of the user with the e-mail address, for operators, and ends all of
+// the user's sign-ins. The organization is required if the address has accounts in several. It
+// needs no caller. Errors: [ErrUserNotFound], [fault.ErrInvalid], [ErrSignInBusy].
 func (s *Service) SetPassword(ctx context.Context, email string, organization uuid.UUID, password string) (User, error) {
 	email = normalizeTypedEmail(email)
 	if wrong := checkEmail(email); len(wrong) > 0 {

@@ -74,7 +74,7 @@ func TestAHash(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, hash, again, "it has a salt")
 
-	matches, err := h.matches(t.Context(), "", h.nobody)
+	matches, err := h.matches(t.Context(), "", h.dummy)
 	require.NoError(t, err, "the hash that no password has is well-formed")
 	require.False(t, matches)
 	_, err = h.matches(t.Context(), "x", "not a hash")
@@ -85,10 +85,10 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(false)
 	require.Equal(t, production, h.params)
-	require.Contains(t, h.nobody, "$m=65536,t=3,p=1$")
+	require.Contains(t, h.dummy, "$m=65536,t=3,p=1$")
 	hash, err := h.hash(t.Context(), "a password of somebody", h.newSalt())
 	require.NoError(t, err)
-	require.Len(t, h.nobody, len(hash))
+	require.Len(t, h.dummy, len(hash))
 }
 
 func TestHashing(t *testing.T) {

@@ -37,10 +37,11 @@ type IdentityProvider struct {
 	UpdatedAt      time.Time
 
 	sealedSecret []byte
-	setBy        *uuid.UUID // who chose issuer and client; nil: unknown
+	setBy        *uuid.UUID // user who chose issuer and client; nil: unknown
 }
 
-// isSame reports whether the other is the same client of the same provider: then links and sign-ins go on.
+// isSame reports whether the other has the same issuer and client; then links and sign-ins
+// continue.
 func (p IdentityProvider) isSame(other IdentityProvider) bool {
 	return p.Issuer == other.Issuer && p.ClientID == other.ClientID
 }
@@ -62,12 +63,11 @@ func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
 	return db.Snapshot(ctx, s.database, "identity-provider.get", takeProvider)
 }
 
-// SetProvider enters the identity provider of the caller's organization, or changes
-// it, once it has answered: the provider is asked before anything is written. The
-// provider can claim that anybody in the organization has signed in, so the caller must
-// hold every permission of every user whom it could recognize. Another issuer or client
-// ends the links and the sign-ins that the former one made. Errors: [fault.ErrInvalid],
-// [ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
+// SetProvider enters or changes the identity provider of the caller's organization. It checks that
+// the provider answers before it saves anything. The provider can claim that any user of the
+// organization has signed in, so the caller must hold every permission of every user whom it could
+// recognize. Changing the issuer or client ends the links and sign-ins of the former one. Errors:
+// [fault.ErrInvalid], [ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
 func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -113,8 +113,8 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 	})
 }
 
-// mayChooseProvider returns [ErrBeyondOwn] unless the caller holds every permission of every user whom a provider of
-// the organization could recognize, at this moment or by an open invitation.
+// mayChooseProvider returns [ErrBeyondOwn] unless the caller holds every permission of every user
+// whom a provider of the organization could recognize, directly or by an open invitation.
 func (s *Service) mayChooseProvider(ctx context.Context) error {
 	mine, err := s.callerHolds(ctx, identityProviderManage)
 	if err != nil {
@@ -131,9 +131,9 @@ func (s *Service) mayChooseProvider(ctx context.Context) error {
 	return mine.covers(theirs)
 }
 
-// replaceProvider records and publishes a change of the provider, in the transaction of the context. Where after is
-// another client or none, it ends what before has made: links, link requests, codes and sign-ins, whose access tokens
-// every instance refuses.
+// replaceProvider records and publishes a change of the provider, in the transaction of the
+// context. If after is another client or nil, it ends links, link requests, codes and sign-ins of
+// before, and every instance refuses their access tokens.
 func (s *Service) replaceProvider(ctx context.Context, action string, before, after IdentityProvider) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Service) replaceProvider(ctx context.Context, action string, before, af
 	}, now)
 }
 
-// ignoreNoProvider returns no error where the organization has no identity provider.
+// ignoreNoProvider returns nil for the error of an organization without an identity provider.
 func ignoreNoProvider(err error) error {
 	if errors.Is(err, ErrNoProvider) {
 		return nil
@@ -184,9 +184,10 @@ func (s *Service) checkProvider(ctx context.Context, issuer string) error {
 	return fault.InvalidFields(fault.Field{Field: "issuer", Code: "provider", Message: message}).Because(err)
 }
 
-// RemoveProvider takes the identity provider away: people sign in with passwords, if
-// they have one. Its links and the sign-ins that it made end. It takes no more than the
-// permission, so that whoever distrusts a provider can stop it. Errors: [ErrNoProvider], [patch.ErrStale], [identity.ErrPeopleOnly].
+// RemoveProvider removes the identity provider: people sign in with passwords, if they have one.
+// Its links and sign-ins end. It requires only its own permission, so that an administrator who
+// distrusts a provider can stop it. Errors: [ErrNoProvider], [patch.ErrStale],
+// [identity.ErrPeopleOnly].
 func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -13,31 +13,34 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of links to an identity provider.
+// Refusals about links to an identity provider.
 var (
-	// ErrLinkUnconfirmed is returned at the first sign-in of an account with an identity provider.
+	// ErrLinkUnconfirmed is returned at the first sign-in of an account through an identity
+	// provider.
 	ErrLinkUnconfirmed = fault.Define(fault.Unauthenticated, "link-confirmation-required",
 		"This account has not signed in with this identity provider before. Confirm it with the account's password.").
-		Advising("Ask for the password, and for the code of the second factor where there is one, and send the same request " +
+		Advising("Ask for the password, and for the code of the second factor if there is one, and send the same request " +
 			"with `password` and `secondFactorCode` within ten minutes. Or have an administrator confirm it at " +
-			"`/identity-provider/link-requests`, and begin the sign-in again.")
-	// ErrLinkRequestNotFound is returned where nothing waits to be confirmed, or not any more.
+			"`/identity-provider/link-requests`, and start the sign-in again.")
+	// ErrLinkRequestNotFound is returned for a link request that is unknown or expired.
 	ErrLinkRequestNotFound = fault.Define(fault.NotFound, "link-request-not-found", "Link request not found, or expired.").
 				Advising("Have the person sign in with the identity provider again.")
-	// ErrLinkNeedsAnother is returned to the owner of the account, and to the user who set up the provider.
+	// ErrLinkNeedsAnother is returned to the owner of the account and to the user who set up the
+	// provider.
 	ErrLinkNeedsAnother = fault.Define(fault.Forbidden, "link-needs-another",
 		"You cannot confirm this link. The owner of the account or another administrator can.").
 		Advising("Have the owner confirm it with the account's password, or ask another administrator.")
-	// ErrNotLinked is returned where the account is not linked to the identity provider.
+	// ErrNotLinked is returned if the account is not linked to the identity provider.
 	ErrNotLinked = fault.Define(fault.NotFound, "provider-link-not-found",
 		"This user's account is not linked to the identity provider.")
 )
 
-// linkRequestTime is how long a link request can be confirmed.
+// linkRequestTime is the lifetime of a link request.
 const linkRequestTime = 7 * 24 * time.Hour
 
-// LinkRequest is the first sign-in of an existing account with the organization's identity provider. It waits for the
-// account's owner or a second administrator to confirm that the provider means this account.
+// LinkRequest is the first sign-in of an existing account through the organization's identity
+// provider. The account's owner or a second administrator must confirm that the provider means this
+// account.
 type LinkRequest struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
@@ -54,9 +57,9 @@ type LinkRequest struct {
 // TableName names the table for gorm.
 func (LinkRequest) TableName() string { return "provider_link_requests" }
 
-// unlinkable returns why an identity provider may not sign the user in, "" where it may. An organization's
-// administrators choose its provider, which could claim to recognize anybody: so it never signs in users with power
-// beyond the organization.
+// unlinkable returns why an identity provider may not sign the user in, "" if it may. An
+// organization's administrators choose its provider, which could claim to recognize any user. So it
+// never signs in users with permissions beyond the organization.
 func (u User) unlinkable() string {
 	if u.out() == "" && slices.Contains(u.Roles, SuperAdmin) {
 		return "super-admin"
@@ -64,8 +67,8 @@ func (u User) unlinkable() string {
 	return u.out()
 }
 
-// requestLink stores that a provider has recognized an account for the first time, in the transaction of the context.
-// A request for the same subject that is still open keeps its id.
+// requestLink stores that a provider has recognized an account for the first time, in the
+// transaction of the context. An open request for the same subject keeps its id.
 func (s *Service) requestLink(ctx context.Context, r LinkRequest, u User) error {
 	open, err := linkRequestOf(ctx, r.Issuer, r.Subject)
 	if err != nil {
@@ -109,23 +112,24 @@ func (s *Service) link(ctx context.Context, u User, issuer, subject string, now 
 	return s.publishLink(ctx, EventLinked, u, &caller.UserID, now)
 }
 
-// LinkRequests lists the link requests of the caller's organization that can be confirmed, by id, those after an id.
+// LinkRequests lists the open link requests of the caller's organization after an id, sorted by id.
 func (s *Service) LinkRequests(ctx context.Context, after uuid.UUID, limit int) ([]LinkRequest, error) {
 	return db.Snapshot(ctx, s.database, "link-request.list", func(ctx context.Context) ([]LinkRequest, error) {
 		return findLinkRequests(ctx, after, limit, s.now())
 	})
 }
 
-// ConfirmLink confirms a link request in place of the account's owner: from now on the provider signs that account in.
-// The caller must hold every permission that the account holds, and be neither its owner nor the user who set up the
-// provider. Errors: [ErrLinkRequestNotFound], [ErrLinkNeedsAnother], [ErrBeyondOwn], [identity.ErrPeopleOnly].
+// ConfirmLink confirms a link request on behalf of the account's owner: from now on the provider
+// can sign in to that account. The caller must hold every permission that the account holds, and be
+// neither its owner nor the user who set up the provider. Errors: [ErrLinkRequestNotFound],
+// [ErrLinkNeedsAnother], [ErrBeyondOwn], [identity.ErrPeopleOnly].
 func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 	caller, err := person(ctx)
 	if err != nil {
 		return err
 	}
 	now := s.now()
-	// Without [db.ProvenBy]: a repeated request finds the link request gone.
+	// Without [db.ProvenBy]: a repeated request no longer finds the link request.
 	_, err = db.Serializable(ctx, s.database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
 		mine, err := s.callerHolds(ctx, identityProviderManage)
 		if err != nil {
@@ -165,12 +169,12 @@ func decideConfirmation(confirmer uuid.UUID, p IdentityProvider, u User) error {
 			"Save its settings again, then another administrator can confirm.")
 	case confirmer == *p.setBy:
 		return ErrLinkNeedsAnother.With(nil, "You set up this identity provider yourself. "+
-			"The owner of the account confirms with the account's password, or another administrator does.")
+			"Ask another administrator, or have the owner of the account confirm with the account's password.")
 	}
 	return nil
 }
 
-// openLinkRequest returns a link request that can be confirmed, with its user.
+// openLinkRequest returns an open link request with its user.
 func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Time) (LinkRequest, User, error) {
 	request, err := takeLinkRequest(ctx, id)
 	if err != nil {
@@ -202,20 +206,22 @@ func (s *Service) DeclineLink(ctx context.Context, id uuid.UUID) error {
 		if err := deleteLinkRequest(ctx, id); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordLink(ctx, "user.decline-provider-link", User{ID: request.UserID, OrganizationID: request.OrganizationID}, s.now())
+		declined := User{ID: request.UserID, OrganizationID: request.OrganizationID}
+		return struct{}{}, s.recordLink(ctx, "user.decline-provider-link", declined, s.now())
 	})
 	return err
 }
 
-// Unlink ends the link of a user's account to the identity provider, and the sign-ins that the provider made. Errors:
-// [ErrUserNotFound], [ErrNotLinked], [ErrBeyondOwn] for a user who holds more than the caller.
+// Unlink ends the link of a user's account to the identity provider, and the provider's sign-ins to
+// it. Errors: [ErrUserNotFound], [ErrNotLinked], [ErrBeyondOwn] for a user with more permissions
+// than the caller.
 func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
 	caller, err := person(ctx)
 	if err != nil {
 		return err
 	}
 	now := s.now()
-	// Without [db.ProvenBy]: a repeated request finds the link gone.
+	// Without [db.ProvenBy]: a repeated request no longer finds the link.
 	_, err = db.Serializable(ctx, s.database, "user.unlink-provider", func(ctx context.Context) (struct{}, error) {
 		mine, err := s.callerHolds(ctx, userChange)
 		if err != nil {
@@ -250,7 +256,7 @@ func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
 	return err
 }
 
-// announceEnded has every instance refuse the access tokens of sign-ins that have ended.
+// announceEnded makes every instance refuse the access tokens of ended sign-ins.
 func (s *Service) announceEnded(ctx context.Context, organization uuid.UUID, signIns []uuid.UUID, now time.Time) error {
 	if len(signIns) == 0 {
 		return nil
@@ -262,7 +268,7 @@ func (s *Service) announceEnded(ctx context.Context, organization uuid.UUID, sig
 	return s.announce(ctx, organization, changes...)
 }
 
-// recordLink records what became of the link of an account to the identity provider.
+// recordLink records a change of the link of an account to the identity provider.
 func (s *Service) recordLink(ctx context.Context, action string, u User, at time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// The types of the events that this module publishes. They need the permission user:change, which administrators
-// always hold.
+// The event types of this module. They need the permission user:change, which administrators always
+// hold.
 const (
 	EventProviderChanged = "identity-provider.changed" // with a [ProviderChange]
 	EventLinkRequested   = "identity-provider.link-requested"
@@ -18,7 +18,7 @@ const (
 	EventUnlinked        = "identity-provider.unlinked"
 )
 
-// EventTypes returns the types of all events that this module publishes. All but [EventProviderChanged] come with a
+// EventTypes returns all event types of this module. All but [EventProviderChanged] carry a
 // [ProviderLinkChange].
 func EventTypes() []outbox.Type {
 	return []outbox.Type{
@@ -29,7 +29,7 @@ func EventTypes() []outbox.Type {
 	}
 }
 
-// ProviderChange says that the organization's identity provider was entered, changed or removed.
+// ProviderChange reports that the organization's identity provider was entered, changed or removed.
 type ProviderChange struct {
 	Issuer       string    `json:"issuer"`
 	ClientID     string    `json:"clientId"`
@@ -39,15 +39,16 @@ type ProviderChange struct {
 	EndedSignIns int       `json:"endedSignIns"` // sign-ins that ended
 }
 
-// ProviderLinkChange says what became of the link of an account to the identity provider.
+// ProviderLinkChange reports a change of the link of an account to the identity provider.
 type ProviderLinkChange struct {
-	UserID    uuid.UUID  `json:"userId"`    // whose account it is
-	ChangedBy *uuid.UUID `json:"changedBy"` // the user who confirmed or ended it; null: it waits to be confirmed
+	UserID    uuid.UUID  `json:"userId"`    // the owner of the account
+	ChangedBy *uuid.UUID `json:"changedBy"` // the user who confirmed or ended it; null: it is not yet confirmed
 }
 
-// Events is told, in the transaction of a change, what has changed.
+// Events publishes changes, in the transaction of the change.
 type Events interface {
-	// Publish tells whoever holds the permissions of the messages, once and only if the transaction commits.
+	// Publish sends the messages to the users who hold their permissions, once and only if the
+	// transaction commits.
 	Publish(ctx context.Context, messages []outbox.Message) error
 }
 

@@ -47,7 +47,7 @@ var (
 	// ErrEmailTaken: addresses are unique within an organization.
 	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "The organization already has a user with this e-mail address.").
 			Advising("Choose another address.")
-	// ErrOrganizationRequired: the password is right for accounts in several organizations.
+	// ErrOrganizationRequired: the password matches accounts in several organizations.
 	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required", "You have accounts in several organizations. Choose one.").
 				Carrying(organizationChoice{}).
 				Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
@@ -77,7 +77,7 @@ type Service struct {
 	passwords *hasher
 	keys      keyring
 	throttle  key     // of counts of attempts
-	devices   keyring // of device tokens
+	devices   keyring // for device tokens
 	failures  FailureLimit
 	tokens    *tokens
 	standing  standing
@@ -86,12 +86,12 @@ type Service struct {
 	apiKeys   memory                                 // API keys that were looked up
 	lookUps   chan struct{}                          // takes as many as may be under way
 	uses      uses
-	// refusedUses are those of API keys outside of their networks.
+	// refusedUses limits records of API keys outside their networks.
 	refusedUses          refusedUses
 	usualKey, longestKey time.Duration // lifetimes of API keys
 	// invitations is how long an invitation can be accepted.
 	invitations time.Duration
-	// passwordResets is how long a password reset can be used.
+	// passwordResets is the lifetime of a password reset.
 	passwordResets time.Duration
 	idle           time.Duration
 	longest        time.Duration
@@ -116,9 +116,9 @@ type Dependencies struct {
 	Secret []byte
 	// Former secrets sign nothing any more, and what they have signed still holds.
 	Former [][]byte
-	// Encryption, Devices and Throttle are secrets of their own for what is encrypted, for
-	// device tokens and for the counts of attempts: the first is in use, the others were;
-	// nil: Secret and Former.
+	// Encryption, Devices and Throttle are separate secrets for encryption, for device tokens and
+	// for the counts of attempts. The first is in use, the others are former ones; nil: Secret and
+	// Former.
 	Encryption, Devices, Throttle [][]byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
@@ -132,12 +132,12 @@ type Dependencies struct {
 	AnyAddress bool
 	// Invitations is how long an invitation can be accepted; 0: for seven days.
 	Invitations time.Duration
-	// PasswordResets is how long a password reset can be used; 0: for an hour.
+	// PasswordResets is the lifetime of a password reset; 0: an hour.
 	PasswordResets time.Duration
-	// UsualKey is the lifetime of API keys that are made without an end, and LongestKey the longest that can be asked
-	// for. Zero values stand for one year and for two.
+	// UsualKey is the lifetime of API keys without an expiry, LongestKey the maximum lifetime. Zero
+	// values: one year and two years.
 	UsualKey, LongestKey time.Duration
-	// Failures bounds how often one source may fail; nil: without bound.
+	// Failures limits how often one source may fail; nil: no limit.
 	Failures FailureLimit
 	// Quick hashes passwords with as little work as possible. For tests only.
 	Quick bool
@@ -150,7 +150,7 @@ const MinSecret = 32
 // weekOfInvitations is how long an invitation can be accepted unless somebody says otherwise.
 const weekOfInvitations = 7 * 24 * time.Hour
 
-// yearOfKeys is the lifetime of an API key unless the configuration or its maker says otherwise.
+// yearOfKeys is the lifetime of an API key unless the configuration or its creator sets another.
 const yearOfKeys = 365 * 24 * time.Hour
 
 // New returns the service. It panics where the secret is too short or the
@@ -197,7 +197,7 @@ func New(d Dependencies) *Service {
 	return s
 }
 
-// orElse returns the secrets, or the others where there are none.
+// orElse returns the secrets, or the others if there are none.
 func orElse(secrets, others [][]byte) [][]byte {
 	if len(secrets) > 0 {
 		return secrets

@@ -22,9 +22,9 @@ import (
 var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "The refresh token does not hold, or not any more. Sign in again.").
 	Advising("Let the person sign in again.")
 
-// refreshGrace is how long a used refresh token gives the same answer again to the network
-// that used it, unless its successor was used: for a client that has lost the answer, or
-// that has asked twice at once.
+// refreshGrace is how long a used refresh token gets the same answer again, from the same network
+// and unless its successor was used. It is for clients that lost the answer or sent the request
+// twice.
 const refreshGrace = 30 * time.Second
 
 // refreshToken is what refreshes a sign-in, once: 256 bits that say nothing.
@@ -77,13 +77,12 @@ func (k key) successor(t refreshToken) (next refreshToken) {
 	return next
 }
 
-// Refresh exchanges a refresh token for an access token with the roles of this
-// moment, and for the next refresh token. The given one is used up. Using it again shows
-// that two clients have it, and ends the sign-in for both, with one exception: for
-// [refreshGrace] the network that used it gets the same answer again. That is on record,
-// and in the list of sessions. It needs no caller in the context. The error is
-// [ErrRefreshRefused], or that of the [FailureLimit] after too many tokens that were
-// never issued.
+// Refresh exchanges a refresh token for an access token with the current roles and for the next
+// refresh token. The given token is used up. A second use means that two clients have it, and ends
+// the sign-in for both. Exception: within [refreshGrace] the same network gets the same answer
+// again. The repetition is recorded in the audit trail and in the list of sessions. Refresh needs
+// no caller in the context. The error is [ErrRefreshRefused], or the error of the [FailureLimit]
+// after too many tokens that were never issued.
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	return limited(ctx, s, failedRefresh, networkSource(ctx), func() (SignedIn, error) { return s.refresh(ctx, token) })
 }
@@ -154,16 +153,16 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	return s.issue(done.user, done.signIn, next)
 }
 
-// repeatable reports whether a used token may be answered again: soon, and to the network
-// that used it.
+// repeatable reports whether a used token may be answered again: within the grace period and to the
+// same network.
 func (f foundRefresh) repeatable(from string, now time.Time) bool {
 	return now.Sub(*f.UsedAt) <= refreshGrace && (f.UsedFrom == nil || *f.UsedFrom == from)
 }
 
 const refusedUnknown = "unknown"
 
-// refuseUnknownRefresh logs that a refresh token was never issued, and returns the
-// refusal. It concerns no organization: see [limited] for how it is counted.
+// refuseUnknownRefresh logs a refresh token that was never issued, and returns the refusal. It
+// concerns no organization; [limited] counts it.
 func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
 	s.refusal(ctx, "refresh_refused", User{}, refusedUnknown).Warn("a refresh token was refused")
 	return ErrRefreshRefused.Because(errGuess)
@@ -198,13 +197,13 @@ func (s *Service) recordRefresh(ctx context.Context, u User, id uuid.UUID, refus
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// repeatedRefresh is the After of a refresh whose token was used before.
+// repeatedRefresh is the After value of a refresh whose token was used before.
 type repeatedRefresh struct {
 	Repeated bool `json:"repeated"`
 }
 
-// recordRepeat keeps that a used refresh token was answered again: a client has lost the
-// first answer, or another client in the same network has the token too.
+// recordRepeat records that a used refresh token was answered again. Either the client lost the
+// first answer, or another client in the same network has the token.
 func (s *Service) recordRepeat(ctx context.Context, u User, id uuid.UUID) error {
 	e := s.refreshEvent(ctx, u, id)
 	e.After = repeatedRefresh{true}

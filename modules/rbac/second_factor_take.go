@@ -14,7 +14,7 @@ import (
 // TakeSecondFactor takes the second factor of a user of the caller's organization
 // away, with its recovery codes, and ends all of their sign-ins. Errors:
 // [ErrUserNotFound], [ErrOwnSecondFactor], [ErrBeyondOwn] for somebody who may do more
-// than the caller, [ErrNoSecondFactor], [patch.ErrStale] where the user has another version.
+// than the caller, [ErrNoSecondFactor], [patch.ErrStale] if the user has another version.
 func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

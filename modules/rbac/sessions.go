@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrSignInNotFound says that the user has no such sign-in, or that it has ended.
+// ErrSignInNotFound: the user has no such sign-in, or it has ended.
 var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
 
 // signIn is one sign-in on one device, from the password on: the family of its
@@ -88,10 +88,10 @@ type UserSession struct {
 	ID         uuid.UUID  `json:"id"`
 	StartedAt  time.Time  `json:"startedAt"`
 	UsedAt     time.Time  `json:"usedAt"`     // of the last refresh
-	RepeatedAt *time.Time `json:"repeatedAt"` // when a refresh token that was used before was answered again last; null: never
-	IdleUntil  time.Time  `json:"idleUntil"`  // when it ends, unless it is refreshed before
-	EndsAt     time.Time  `json:"endsAt"`     // when it ends, however often it is refreshed
-	Address    string     `json:"address"`    // the network address that it began from
+	RepeatedAt *time.Time `json:"repeatedAt"` // when a used refresh token was last answered again; null: never
+	IdleUntil  time.Time  `json:"idleUntil"`  // end, unless it is refreshed before
+	EndsAt     time.Time  `json:"endsAt"`     // latest end, however often it is refreshed
+	Address    string     `json:"address"`    // the network address at its start
 }
 
 // MySession is a session as its user sees it.

@@ -35,8 +35,9 @@ type SignInRequest struct {
 	Password string `json:"password" validate:"required"`
 	// OrganizationID chooses one of several accounts of the address; see `organization-required`.
 	OrganizationID *uuid.UUID `json:"organizationId"`
-	Code           string     `json:"code" validate:"max=40"` // of the second factor, where there is one
-	// DeviceToken is from the last sign-in of this account on this device, if it is kept.
+	Code           string     `json:"code" validate:"max=40"` // of the second factor, if there is one
+	// DeviceToken is from the last sign-in of this account on this device, if the client has kept
+	// it.
 	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
@@ -44,21 +45,19 @@ type SignInRequest struct {
 // a code of it, and issues an access token and a refresh token. It needs no caller in
 // the context, and holds no connection while it hashes.
 //
-// An address may have accounts in several organizations. The password is compared with
-// all of them, and only those that accept it are ever mentioned: one account is signed in
-// to at once, and of several the caller chooses ([ErrOrganizationRequired]).
+// An address may have accounts in several organizations. The password is compared with all of them,
+// and the answer mentions only accounts that match. If one matches, the caller is signed in to it.
+// If several match, the caller chooses ([ErrOrganizationRequired]).
 //
-// An unknown address, text that is no address, a wrong password, a disabled user and one of
-// a disabled organization take the same time and work, whatever the number of accounts.
-// They get the same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many
-// of them. Only a caller that has the password learns that there is a second factor:
-// [ErrSecondFactorRequired], [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]; each of
-// them counts as a wrong password does until the sign-in succeeds. Further errors:
-// [fault.ErrInvalid] for a password of more than 128 bytes, [ErrSignInBusy], and that of
-// the [FailureLimit].
+// An unknown address, text that is no address, a wrong password, a disabled user and a user of a
+// disabled organization take the same time and work, whatever the number of accounts. They get the
+// same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many attempts. Only a
+// caller with the right password learns that there is a second factor: [ErrSecondFactorRequired],
+// [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]. Each of these counts like a wrong password
+// until the sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128
+// bytes, [ErrSignInBusy], and the error of the [FailureLimit].
 //
-// Attempts are counted for the address and the source: the device that the device token
-// names, or else the network.
+// Attempts are counted by address and source: the device of the device token, or else the network.
 func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error) {
 	if len(r.Password) > maxPassword {
 		return SignedIn{}, fault.InvalidFields(fault.Field{
@@ -131,10 +130,9 @@ func (s *Service) signInTo(ctx context.Context, known candidate, r SignInRequest
 	return signed, nil
 }
 
-// enter begins the sign-in of somebody who has proven who they are, uses up what the
-// second factor's code proves, forgets the attempts that were counted, and replaces an
-// outdated password hash by the renewed one ("": it is not outdated). The error is a
-// spentError where somebody else was quicker with the same code.
+// enter begins the sign-in of a user who has proven their identity, uses up the second factor's
+// code, removes the counted attempts, and replaces an outdated password hash by the renewed one
+// ("": it is current). The error is a spentError if another request has used the same code first.
 func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, renewed string) (SignedIn, error) {
 	here := s.throttle.place(known.User.Email, trail.Address(ctx))
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
@@ -196,8 +194,8 @@ func (s *Service) logRefusal(ctx context.Context, u User, reason string) {
 	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
 }
 
-// refusal begins the log line of a refusal: who was refused, why, and from which network
-// address, so that an operator can block it.
+// refusal begins the log line of a refusal: the user, the reason, and the network address, so that
+// an operator can block it.
 func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
 	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }

@@ -12,11 +12,11 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// signInTry is one attempt to sign in, with the accounts that it may mean.
+// signInTry is one attempt to sign in, with the candidate accounts.
 type signInTry struct {
 	counter    []byte // of failed attempts with the address
 	candidates []candidate
-	nobody     []byte // the counter in place of an account's where there are no candidates
+	noAccount  []byte // replaces an account's counter if there are no candidates
 }
 
 // candidate is an account that an attempt to sign in may mean.
@@ -24,25 +24,25 @@ type candidate struct {
 	credentials
 	index   int    // among all accounts of the address
 	counter []byte // of failed attempts at this account
-	refused string // why the account does not accept the attempt, for the trail; "": it does
+	refused string // why the account refuses the attempt, for the trail; "": it does not
 }
 
-// Reasons of refused sign-ins. Those of users who are out are those of [User.out].
+// Reasons for refused sign-ins. [User.out] returns the reasons for disabled users.
 const (
 	refusedPassword = "password"
 	refusedDelayed  = "delayed"
 )
 
-// tryOf returns the attempt with the typed text as the address, and with the accounts of
-// the organization, or of all organizations if it is nil.
+// tryOf returns the attempt with the typed text as the address, and with the accounts of the
+// organization, or of all organizations if it is nil.
 //
-// Failures are counted twice: for the address, which is what callers are told of, and for
-// each account. A person may control one account of an address and guess the password of
-// another: their own successful sign-ins reset the first count and not the second.
+// Failures are counted twice: for the address, which callers see, and for each account. A person
+// may control one account of an address and guess the password of another. Their own successful
+// sign-ins reset the first count but not the second.
 //
-// Both are counted by the source. A lift of an administrator begins the counts of the
-// address and of the account in their organization anew. Those of the other accounts of
-// the address go on, so nobody can reset them from another organization.
+// Both are counted by source. An administrator's lift restarts the counts of the address and of the
+// account in their organization. The counts of the address's other accounts continue, so an
+// administrator cannot reset them from another organization.
 func (s *Service) tryOf(from source, typed string, accounts []credentials, organization *uuid.UUID) signInTry {
 	var try signInTry
 	var lifts []string
@@ -58,14 +58,14 @@ func (s *Service) tryOf(from source, typed string, accounts []credentials, organ
 		try.candidates = append(try.candidates, candidate{credentials: each, index: i, counter: counter})
 	}
 	try.counter = s.throttle.addressCounter(typed, from.counted, strings.Join(lifts, " "))
-	try.nobody = s.throttle.noAccountCounter(typed, from.counted)
+	try.noAccount = s.throttle.noAccountCounter(typed, from.counted)
 	return try
 }
 
-// counters returns that of the address, and at least one of an account.
+// counters returns the counter of the address, and at least one of an account.
 func (t signInTry) counters() [][]byte {
 	if len(t.candidates) == 0 {
-		return [][]byte{t.counter, t.nobody}
+		return [][]byte{t.counter, t.noAccount}
 	}
 	all := [][]byte{t.counter}
 	for _, each := range t.candidates {
@@ -74,8 +74,8 @@ func (t signInTry) counters() [][]byte {
 	return all
 }
 
-// delay refuses the candidates whose counters are among the given ones. Their answer is
-// that of a wrong password: it must not depend on the accounts of other organizations.
+// delay refuses the candidates whose counters are among the given ones. They get the same answer as
+// a wrong password, because the answer must not depend on accounts of other organizations.
 func (t signInTry) delay(counters [][]byte) {
 	for i, each := range t.candidates {
 		for _, counter := range counters {
@@ -86,7 +86,7 @@ func (t signInTry) delay(counters [][]byte) {
 	}
 }
 
-// judge refuses the candidates whose password was not matched, and those who are out.
+// judge refuses disabled candidates and candidates whose password did not match.
 func (t signInTry) judge(matched []bool) {
 	for i, each := range t.candidates {
 		switch {
@@ -117,9 +117,9 @@ func hashesOf(accounts []credentials) []string {
 	return hashes
 }
 
-// refuseAccounts records in the trail of each organization why its account was refused,
-// and returns the refusal. The trail of an organization shows nothing of other accounts.
-// The text that was typed is recorded nowhere: it may be a password.
+// refuseAccounts records in the trail of each organization why its account was refused, and returns
+// the refusal. An organization's trail shows nothing of other accounts. The typed text is never
+// recorded, because it may be a password.
 func (s *Service) refuseAccounts(ctx context.Context, try signInTry, refusal error) error {
 	refused := []candidate{{refused: refusedUnknown}}
 	if errors.Is(refusal, ErrSignInDelayed) {
@@ -144,7 +144,7 @@ func (s *Service) refuseAccounts(ctx context.Context, try signInTry, refusal err
 
 // organizationChoice are the details of [ErrOrganizationRequired].
 type organizationChoice struct {
-	Organizations []organizationToChoose `json:"organizations"` // those whose account accepts the password
+	Organizations []organizationToChoose `json:"organizations"` // with an account that matches the password
 }
 
 // organizationToChoose is an organization that a person can sign in to.
@@ -153,9 +153,9 @@ type organizationToChoose struct {
 	Name string    `json:"name"`
 }
 
-// askOrganization returns the choice between accounts that all accept the password. It is
-// a step of a sign-in, so the attempt no longer counts as a failure. It is in no
-// organization's trail: that would show that the person has accounts elsewhere.
+// askOrganization returns the choice between accounts that all match the password. It is a step of
+// a sign-in, so the attempt does not count as a failure. No organization's trail records it,
+// because that would reveal accounts elsewhere.
 func (s *Service) askOrganization(ctx context.Context, try signInTry, accepting []candidate) error {
 	counters := [][]byte{try.counter}
 	var choice organizationChoice

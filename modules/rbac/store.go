@@ -22,7 +22,7 @@ type userRow struct {
 	Status         string
 	PractitionerID *uuid.UUID
 	TokenEpoch     int64
-	LiftedAt       *time.Time // when an administrator has lifted the user's locks last
+	LiftedAt       *time.Time // when an administrator last lifted the user's locks
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -109,9 +109,9 @@ func takeFound(tx *gorm.DB, condition string, values ...any) (foundUser, error) 
 	return rows[0], nil
 }
 
-// credentialsOf returns the accounts of an e-mail address in all organizations, in the
-// order of the organizations' names, with their second factors. It is one statement for
-// any number of accounts. Index: users_email_once, the primary key of second_factors.
+// credentialsOf returns the accounts of an e-mail address in all organizations, sorted by
+// organization name, with their second factors. It is one statement for any number of accounts.
+// Indexes: users_email_once, the primary key of second_factors.
 func credentialsOf(ctx context.Context, email string) ([]credentials, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -178,7 +178,8 @@ func activeAccounts(ctx context.Context, emails []string) (found []SignInAccount
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", emails, statusActive).Order("email, created_at, id").Find(&found).Error
+	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", emails, statusActive).
+		Order("email, created_at, id").Find(&found).Error
 	return found, err
 }
 

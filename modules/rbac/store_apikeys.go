@@ -109,7 +109,7 @@ func takeAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error) {
 	return row.key(), err
 }
 
-// keyOwner is the user who answers for an API key.
+// keyOwner is the SQL expression for the owner of an API key.
 const keyOwner = "coalesce(owned_by, created_by)"
 
 // listAPIKeys lists in the order of the primary key.
@@ -141,8 +141,8 @@ func revokeAPIKey(ctx context.Context, k APIKey) error {
 		Select("revoked_by", "revoked_at").UpdateColumns(&apiKeyRow{RevokedBy: k.RevokedBy, RevokedAt: k.RevokedAt}).Error
 }
 
-// openKeysOf returns the API keys for which a user answers and that are neither revoked nor expired. It reads all keys
-// of the organization, of which there are dozens.
+// openKeysOf returns a user's API keys that are neither revoked nor expired. It reads all keys of
+// the organization; there are dozens.
 func openKeysOf(ctx context.Context, owner uuid.UUID, now time.Time) ([]APIKey, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -172,8 +172,8 @@ const ownerActive = `EXISTS (
 	SELECT FROM users o
 	WHERE o.organization_id = api_keys.organization_id AND o.id = ` + keyOwner + ` AND o.status = 'ACTIVE')`
 
-// apiKeyOf finds a key of any organization, which is not disabled, nor is the key's owner, by its hash. Index:
-// api_keys_by_hash.
+// apiKeyOf finds a key of any organization by its hash, unless the organization or the key's owner
+// is disabled. Index: api_keys_by_hash.
 func apiKeyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -23,9 +23,8 @@ type failureRow struct {
 // TableName names the table for gorm.
 func (failureRow) TableName() string { return "sign_in_failures" }
 
-// lockAttempts returns the attempts of each place, and keeps other transactions from them
-// until this one ends. It locks in the order of the places, so that no two wait for each
-// other. Index: the primary key.
+// lockAttempts returns the attempts of each place and locks them until the transaction ends. It
+// locks them in order, so that no two transactions deadlock. Index: the primary key.
 func lockAttempts(ctx context.Context, places [][]byte, now time.Time) (map[string]attempts, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -60,8 +59,8 @@ func updateAttempts(ctx context.Context, counted map[string]attempts) error {
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error
 }
 
-// takeBackAttempt takes back one attempt of each place, as if it had not been made.
-// Index: the primary key.
+// takeBackAttempt removes one attempt of each place, as if it had not been made. Index: the primary
+// key.
 func takeBackAttempt(ctx context.Context, places [][]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -73,7 +72,7 @@ func takeBackAttempt(ctx context.Context, places [][]byte) error {
 		WHERE f.place = locked.place AND f.failures > 0`, places).Error
 }
 
-// forgetAttempts forgets those of the places: one of them has led to a sign-in.
+// forgetAttempts deletes the attempts of the places, after one of them led to a sign-in.
 func forgetAttempts(ctx context.Context, places ...[]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -82,8 +81,8 @@ func forgetAttempts(ctx context.Context, places ...[]byte) error {
 	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", places).Error
 }
 
-// liftLocks notes when the locks of a user of the caller's organization were lifted.
-// Index: the primary key.
+// liftLocks stores when the locks of a user of the caller's organization were lifted. Index: the
+// primary key.
 func liftLocks(ctx context.Context, user uuid.UUID, now time.Time) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

@@ -49,8 +49,8 @@ func keepSignIn(ctx context.Context, in signIn) error {
 	return tx.Exec("UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?", in.Epoch, in.OrganizationID, in.ID).Error
 }
 
-// renewHash replaces the hash that a sign-in was compared with by another of the same
-// password. It changes nothing of the user. Index: the primary key.
+// renewHash replaces the hash that a sign-in was compared with by another hash of the same
+// password. It changes nothing else. Index: the primary key.
 func renewHash(ctx context.Context, known credentials, renewed string) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -23,7 +23,7 @@ type passwordReset struct {
 // TableName names the table for gorm.
 func (passwordReset) TableName() string { return "password_resets" }
 
-// savePasswordReset enters a reset in place of the user's one before.
+// savePasswordReset stores a reset and replaces the user's earlier one.
 func savePasswordReset(ctx context.Context, r passwordReset) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -32,8 +32,8 @@ func savePasswordReset(ctx context.Context, r passwordReset) error {
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&r).Error
 }
 
-// passwordResetWith returns the reset of any organization that has the token and has not
-// expired. The error is [ErrPasswordResetNotFound]. Index: password_resets_token.
+// passwordResetWith returns the unexpired reset with the token, of any organization. The error is
+// [ErrPasswordResetNotFound]. Index: password_resets_token.
 func passwordResetWith(ctx context.Context, tokenHash []byte, now time.Time) (passwordReset, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -61,8 +61,7 @@ func deletePasswordReset(ctx context.Context, organization, user uuid.UUID) erro
 	return tx.Exec("DELETE FROM password_resets WHERE organization_id = ? AND user_id = ?", organization, user).Error
 }
 
-// usersWithEmail returns the users of all organizations who have the address.
-// Index: users_email_once.
+// usersWithEmail returns the users of all organizations with the address. Index: users_email_once.
 func usersWithEmail(ctx context.Context, email string) (users []User, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -76,7 +75,7 @@ func usersWithEmail(ctx context.Context, email string) (users []User, err error)
 	return users, err
 }
 
-// setPassword replaces the hash of a user's password, whatever it was. Index: the primary key.
+// setPassword replaces the hash of a user's password unconditionally. Index: the primary key.
 func setPassword(ctx context.Context, u User, hash string, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -23,19 +23,19 @@ func saveLinkRequest(ctx context.Context, r LinkRequest) error {
 	}).Create(&r).Error
 }
 
-// linkRequestOf returns the link request of a subject, nil where there is none.
-// Index: provider_link_requests_once.
+// linkRequestOf returns the link request of a subject, nil if there is none. Index:
+// provider_link_requests_once.
 func linkRequestOf(ctx context.Context, issuer, subject string) (*LinkRequest, error) {
 	return oneLinkRequest(ctx, "issuer = ? AND subject = ?", issuer, subject)
 }
 
-// linkRequestWithCode returns the link request whose code has the hash, nil where there is none.
+// linkRequestWithCode returns the link request whose code has the hash, nil if there is none.
 // Index: provider_link_requests_code.
 func linkRequestWithCode(ctx context.Context, hash db.Hash) (*LinkRequest, error) {
 	return oneLinkRequest(ctx, "code_hash = ?", hash)
 }
 
-// takeLinkRequest returns a link request, nil where there is none. Index: the primary key.
+// takeLinkRequest returns a link request, nil if there is none. Index: the primary key.
 func takeLinkRequest(ctx context.Context, id uuid.UUID) (*LinkRequest, error) {
 	return oneLinkRequest(ctx, "id = ?", id)
 }
@@ -53,7 +53,8 @@ func oneLinkRequest(ctx context.Context, condition string, values ...any) (*Link
 	return &found[0], nil
 }
 
-// findLinkRequests lists the link requests of the caller's organization that are open, in the order of the primary key.
+// findLinkRequests lists the open link requests of the caller's organization in the order of the
+// primary key.
 func findLinkRequests(ctx context.Context, after uuid.UUID, limit int, now time.Time) (found []LinkRequest, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -80,15 +81,16 @@ func deleteLinkRequestsOf(ctx context.Context, user uuid.UUID) error {
 	return tx.Where("user_id = ?", user).Delete(&LinkRequest{}).Error
 }
 
-// providerTraces are what an identity provider has made, and what ends with it.
+// providerTraces counts the links of an identity provider that ended, and holds its sign-ins.
 type providerTraces struct {
 	links   int
 	signIns []uuid.UUID
 }
 
-// deleteProviderTraces deletes the links, link requests and codes of one user, or of all users of the caller's
-// organization where user is nil, and ends the sign-ins that the provider made. It returns the sign-ins that go on or
-// whose access tokens may still be valid. It reads all sign-ins of the organization: those of some weeks.
+// deleteProviderTraces deletes the links, link requests and codes of one user, or of all users of
+// the caller's organization if user is nil, and ends the provider's sign-ins. It returns the
+// sign-ins that continue or whose access tokens may still be valid. It reads all sign-ins of the
+// organization, from the last weeks.
 func deleteProviderTraces(ctx context.Context, user *uuid.UUID, now time.Time) (ended providerTraces, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -105,7 +107,7 @@ func deleteProviderTraces(ctx context.Context, user *uuid.UUID, now time.Time) (
 		if deleted.Error != nil {
 			return ended, deleted.Error
 		}
-		ended.links = int(deleted.RowsAffected) // in the end those of provider_subjects
+		ended.links = int(deleted.RowsAffected) // the last deletion is from provider_subjects
 	}
 	err = tx.Raw(`
 		UPDATE sign_ins SET ended_at = $1
@@ -115,9 +117,9 @@ func deleteProviderTraces(ctx context.Context, user *uuid.UUID, now time.Time) (
 	return ended, err
 }
 
-// recognizableRoles returns the roles of all users whom an identity provider of the caller's organization could
-// recognize at this moment, directly or by an open invitation. Indexes: primary keys of users and user_roles; an
-// organization has hundreds of users.
+// recognizableRoles returns the roles of all users whom an identity provider of the caller's
+// organization could recognize, directly or by an open invitation. Indexes: primary keys of users
+// and user_roles; an organization has hundreds of users.
 func recognizableRoles(ctx context.Context, now time.Time) (roles []Role, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

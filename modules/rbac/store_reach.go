@@ -142,7 +142,7 @@ func reachRefusalOf(err error) error {
 	return err
 }
 
-// rolesOfPractitioner returns the roles of the user who is the practitioner, none where there is no such user.
+// rolesOfPractitioner returns the roles of the practitioner's user, none if there is no such user.
 // Index: users_practitioner_once.
 func rolesOfPractitioner(ctx context.Context, practitioner uuid.UUID) (roles []Role, err error) {
 	tx, organization, err := db.Tenant(ctx)

@@ -28,8 +28,8 @@ func (refreshRow) TableName() string { return "refresh_tokens" }
 type foundRefresh struct {
 	Found    foundUser  `gorm:"embedded"`
 	In       signIn     `gorm:"embedded;embeddedPrefix:in_"`
-	UsedAt   *time.Time // the token's
-	UsedFrom *string    // the network that used the token; nil: an earlier program did not keep it
+	UsedAt   *time.Time // of the token
+	UsedFrom *string    // the network that used the token; nil: stored by an earlier program
 	Asks     bool       // the organization asks for a second factor
 }
 
@@ -72,14 +72,15 @@ func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
 }
 
-// rotate uses a token up, from a network, and enters its successor, together with how
-// long the sign-in lasts now. Index: primary keys.
+// rotate uses a token up, from a network, and stores its successor and the new end of the sign-in.
+// Index: primary keys.
 func rotate(ctx context.Context, in signIn, used, next refreshToken, from string, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	result := tx.Exec("UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL", now, from, in.OrganizationID, used.hash())
+	result := tx.Exec("UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL",
+		now, from, in.OrganizationID, used.hash())
 	if result.Error == nil && result.RowsAffected != 1 {
 		return fmt.Errorf("rbac: the use of one refresh token touched %d rows", result.RowsAffected)
 	}
@@ -93,9 +94,9 @@ func rotate(ctx context.Context, in signIn, used, next refreshToken, from string
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
 }
 
-// markRepeated notes that a used token of a sign-in was answered again, at most once per
-// [refreshGrace]: clients that repeat at once would otherwise all write the same row, and
-// all but one of their transactions fail. Index: the primary key.
+// markRepeated stores that a used token of a sign-in was answered again, at most once per
+// [refreshGrace]. Otherwise simultaneous repetitions would all write the same row, and all but one
+// of their transactions would fail. Index: the primary key.
 func markRepeated(ctx context.Context, in signIn, now time.Time) error {
 	if in.RepeatedAt != nil && now.Sub(*in.RepeatedAt) <= refreshGrace {
 		return nil
@@ -104,7 +105,8 @@ func markRepeated(ctx context.Context, in signIn, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE sign_ins SET repeated_at = ? WHERE organization_id = ? AND id = ?", now, in.OrganizationID, in.ID).Error
+	return tx.Exec("UPDATE sign_ins SET repeated_at = ? WHERE organization_id = ? AND id = ?",
+		now, in.OrganizationID, in.ID).Error
 }
 
 // markEnded ends a sign-in that was not ended before. Index: the primary key.
@@ -148,18 +150,18 @@ func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.
 	return found, result.Error
 }
 
-// signInEnd is when a sign-in is over, in the form of the index sign_ins_by_end.
+// signInEnd is the end of a sign-in, in the form of the index sign_ins_by_end.
 const signInEnd = "least(ended_at, idle_until, ends_at)"
 
-// Bounds of one transaction that removes refresh tokens.
+// Limits of one transaction that removes refresh tokens.
 const (
 	maxEndedSignIns  = 100
 	maxRemovedTokens = 1000
 )
 
-// removeTokens removes refresh tokens of sign-ins that are over, at most so many, and
-// returns how many, and whether all of the sign-ins that it looked at have none left.
-// These are not looked at again. Indexes: sign_ins_by_end, refresh_tokens_by_sign_in.
+// removeTokens removes at most so many refresh tokens of ended sign-ins. It returns their number,
+// and whether the examined sign-ins have no more tokens; these are not examined again. Indexes:
+// sign_ins_by_end, refresh_tokens_by_sign_in.
 func removeTokens(ctx context.Context, now time.Time) (tokens, signIns int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

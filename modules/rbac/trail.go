@@ -18,8 +18,8 @@ type Audit interface {
 	// Note keeps events of what changes nothing. It needs no transaction, and returns
 	// once they are committed.
 	Note(ctx context.Context, events []trail.Event) error
-	// Count counts a refused attempt of a caller that belongs to no organization, for
-	// those who run the program. It asks no database and never fails.
+	// Count counts a refused attempt of a caller without an organization, for the operator. It uses
+	// no database and never fails.
 	Count(action, reason, address string)
 }
 
@@ -129,7 +129,7 @@ type grantedKey struct {
 	Networks    []string              `json:"networks"`
 }
 
-// recordKey keeps that the caller has made or revoked an API key, or given it another owner.
+// recordKey records that the caller has created or revoked an API key, or changed its owner.
 func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -164,8 +164,8 @@ func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error 
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// refusalEvent is the event of a refused sign-in. Of an unknown address it says that this
-// happened, in no organization and without the address, which may be a password.
+// refusalEvent is the event of a refused sign-in. For an unknown address it has no organization and
+// not the address, which may be a password.
 func (s *Service) refusalEvent(ctx context.Context, u User, reason string) trail.Event {
 	e := s.signInEvent(ctx, u)
 	e.Outcome, e.After = trail.Denied, refusedSignIn{reason}

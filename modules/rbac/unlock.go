@@ -12,11 +12,10 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// lift names the count that attempts at the account belong to since an administrator has
-// lifted its locks; "" for the count of the e-mail address, which all accounts of the
-// address share. A lift counts for as long as the attempts from before it would: then
-// they are forgotten too. So an administrator starts the counts of their own
-// organization's account anew, and leaves those of other organizations alone.
+// lift identifies the count of attempts at the account since an administrator lifted its locks. It
+// is "" for the count of the e-mail address, which all accounts of the address share. A lift
+// applies for as long as the attempts before it would count. So an administrator restarts only the
+// counts of their own organization's account.
 func (c credentials) lift(now time.Time) string {
 	at := c.User.liftedAt
 	if at == nil || now.Sub(*at) >= forgetAfter {
@@ -25,16 +24,16 @@ func (c credentials) lift(now time.Time) string {
 	return c.User.OrganizationID.String() + " " + strconv.FormatInt(at.UnixMicro(), 10)
 }
 
-// UnlockUser lifts the locks of a user's sign-in in the caller's organization: attempts
-// that have failed until now count no more, wherever they came from. Errors:
-// [ErrUserNotFound], [ErrBeyondOwn] for a user who may do more than the caller.
+// UnlockUser lifts the locks of a user's sign-in in the caller's organization: earlier failed
+// attempts no longer count, from any source. Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user
+// with more permissions than the caller.
 func (s *Service) UnlockUser(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
 	const action = "user.unlock"
-	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
 		mine, err := s.callerHolds(ctx, userChange)
 		if err != nil {

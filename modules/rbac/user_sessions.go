@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// userInPower returns a user of the caller's organization over whom the caller has power:
-// the caller may change users, and holds at least what the user holds. Errors:
-// [ErrUserNotFound], [ErrBeyondOwn], those of callerHolds.
+// userInPower returns a user of the caller's organization whom the caller may change: the caller
+// holds at least the user's permissions. Errors: [ErrUserNotFound], [ErrBeyondOwn], the errors of
+// callerHolds.
 func (s *Service) userInPower(ctx context.Context, id uuid.UUID) (User, error) {
 	mine, err := s.callerHolds(ctx, userChange)
 	if err != nil {
@@ -29,8 +29,8 @@ func (s *Service) userInPower(ctx context.Context, id uuid.UUID) (User, error) {
 	return u, mine.covers(theirs)
 }
 
-// UserSessions returns the sessions of a user that have not ended, the newest first.
-// Errors: [ErrUserNotFound], [ErrBeyondOwn] for a user who may do more than the caller.
+// UserSessions returns the active sessions of a user, the newest first. Errors: [ErrUserNotFound],
+// [ErrBeyondOwn] for a user with more permissions than the caller.
 func (s *Service) UserSessions(ctx context.Context, user uuid.UUID) ([]UserSession, error) {
 	return db.Snapshot(ctx, s.database, "user.list-sessions", func(ctx context.Context) ([]UserSession, error) {
 		u, err := s.userInPower(ctx, user)
@@ -46,7 +46,7 @@ func (s *Service) UserSessions(ctx context.Context, user uuid.UUID) ([]UserSessi
 	})
 }
 
-// endedSession is the After of a session that was ended by somebody else than its user.
+// endedSession is the After value of a session that another user ended.
 type endedSession struct {
 	UserID uuid.UUID `json:"userId"`
 }
@@ -59,7 +59,7 @@ func (s *Service) EndUserSession(ctx context.Context, user, id uuid.UUID) error 
 		return err
 	}
 	now := s.now()
-	// Without [db.ProvenBy]: it can be sent again after an unknown outcome.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	_, err = db.Serializable(ctx, s.database, "user.end-session", func(ctx context.Context) (struct{}, error) {
 		u, err := s.userInPower(ctx, user)
 		if err != nil {

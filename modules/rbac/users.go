@@ -16,7 +16,7 @@ import (
 
 // NewUser is what is told of a new user.
 type NewUser struct {
-	Email    string // in upper or lower case; unique within the organization
+	Email    string // in any case; unique within the organization
 	Name     string // 1 to 100 characters
 	Password string // at least 15 characters, at most 128 bytes
 	Roles    []Role // at least one
@@ -75,9 +75,9 @@ type SignInAccount struct {
 	OrganizationID uuid.UUID
 }
 
-// SignIns returns the active users with the addresses, in all organizations, sorted by
-// address and age. It needs no caller in the context. It is for operators only: sign-in
-// itself never says which accounts exist.
+// SignIns returns the active users with the addresses, in all organizations, sorted by address and
+// age. It needs no caller in the context. It is for operators only: sign-in itself never reveals
+// which accounts exist.
 func (s *Service) SignIns(ctx context.Context, emails []string) ([]SignInAccount, error) {
 	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]SignInAccount, error) {
 		return activeAccounts(ctx, emails)

@@ -11,7 +11,7 @@ import (
 type verified struct {
 	claims   claims
 	caller   identity.Caller
-	networks networkList // in which an API key may be used; none: all
+	networks networkList // from which an API key may be used; none: all
 }
 
 // maxVerified bounds one generation of tokens that are remembered, at about a

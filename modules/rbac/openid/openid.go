@@ -201,8 +201,8 @@ type claims struct {
 	EmailVerified   truth
 }
 
-// UnmarshalJSON reads members by their exact names. encoding/json would also accept "EMAIL" for "email", and people
-// can choose the names of further claims at some providers.
+// UnmarshalJSON reads members by their exact names. encoding/json would also accept "EMAIL" for
+// "email", and some providers let people choose the names of further claims.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(b, &members); err != nil {
