@@ -43,13 +43,13 @@ type Dependencies struct {
 	Ready func(ctx context.Context) error
 	// Events are the times of live events; the zero value is for everything but tests.
 	Events events.Tuning
-	// VerifyWait is how long a request waits for the verification that it has started,
-	// before it is answered with 202; 0: two seconds.
+	// VerifyWait is how long a request waits for its verification before the answer is 202; 0: two
+	// seconds.
 	VerifyWait time.Duration
 	// QuickPasswords hashes passwords with as little work as possible. For tests only.
 	QuickPasswords bool
-	// FailureHold is how long a refusal is held back once its source has failed too often.
-	// 0: three seconds. Tests shorten it.
+	// FailureHold is how long a refusal is delayed once its source has failed too often; 0: three
+	// seconds. Tests shorten it.
 	FailureHold time.Duration
 }
 
@@ -78,7 +78,7 @@ type App struct {
 	registry *prometheus.Registry
 	server   *Server
 	routes   []httpx.Route
-	// verifyWait is how long a request waits for the verification that it has started.
+	// verifyWait is how long a request waits for its verification.
 	verifyWait time.Duration
 }
 
@@ -117,7 +117,9 @@ func New(d Dependencies) (*App, error) {
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
 		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 		Limits: events.Limits{
-			Webhooks: d.Config.Webhooks.PerOrganization, Slots: d.Config.Webhooks.Slots, SlotsPerOrganization: d.Config.Webhooks.SlotsPerOrganization,
+			Webhooks:             d.Config.Webhooks.PerOrganization,
+			Slots:                d.Config.Webhooks.Slots,
+			SlotsPerOrganization: d.Config.Webhooks.SlotsPerOrganization,
 		},
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -158,7 +160,8 @@ func New(d Dependencies) (*App, error) {
 	}
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit, Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
+		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit,
+		Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
 	a.server = server

@@ -46,7 +46,7 @@ func (bookedOn) Refusals() []*fault.Error {
 	return []*fault.Error{appointments.ErrMove, appointments.ErrGroup}
 }
 
-// practiceCalendar has the appointments whose service dates a new time zone may change.
+// practiceCalendar finds and changes the appointments whose service dates depend on a time zone.
 type practiceCalendar struct{ app *App }
 
 // Misdated implements directory.Calendar.

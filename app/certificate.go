@@ -63,8 +63,8 @@ func (c *certificate) read() (*tls.Certificate, digest, error) {
 	return &pair, held, nil
 }
 
-// config is how connections are encrypted: with TLS 1.2 or newer, without suites in CBC
-// mode, and with the curves that Go's maintainers recommend.
+// config returns the TLS configuration: TLS 1.2 or newer, without suites in CBC mode, and with the
+// curves that Go's maintainers recommend.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,

@@ -11,17 +11,16 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Bounds of refusals that are held back.
+// Limits of delayed refusals.
 const (
 	holdTime = 3 * time.Second
 	maxHeld  = 1000 // at once; a held request costs a goroutine and its connection
 )
 
-// failureLimit bounds how often one source may fail to sign in or to prove anything else,
-// in the memory of this instance: see rbac.FailureLimit. Beyond the limit attempts are
-// refused before any work is done, and the refusals are held back for a moment: a client
-// that tries again at once would otherwise keep the processors busy with refusals. Safe
-// for concurrent use.
+// failureLimit limits how often one source may fail to sign in or to prove something else, in the
+// memory of this instance; see rbac.FailureLimit. Beyond the limit, attempts are refused before any
+// work is done, and the refusals are delayed. Otherwise a client that retries immediately would
+// keep the processors busy with refusals. Safe for concurrent use.
 type failureLimit struct {
 	clock func() time.Time
 	hold  time.Duration
@@ -35,7 +34,7 @@ func newFailureLimit(clock func() time.Time, r config.Rate, hold time.Duration) 
 	return &failureLimit{clock: clock, hold: cmp.Or(hold, holdTime), held: make(chan struct{}, maxHeld), failures: newPolicy("failures", r)}
 }
 
-// Take claims one failure. The error is errRateLimited, with the time to wait.
+// Take claims one failure. The error is errRateLimited with the time to wait.
 func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
 	if l.failures.rate == 0 {
 		return nil
@@ -48,7 +47,7 @@ func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
 	return errTooManyFailures(wait)
 }
 
-// claim returns how long the source must wait, if it has failed too often.
+// claim returns how long the source must wait, 0 if it has not failed too often.
 func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +59,7 @@ func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) 
 	return l.failures.after(1 - b.TokensAt(now)), false
 }
 
-// holdBack waits, unless too many wait already or the client has gone.
+// holdBack waits, unless too many refusals wait already or the client has disconnected.
 func (l *failureLimit) holdBack(ctx context.Context) {
 	select {
 	case l.held <- struct{}{}:
@@ -76,7 +75,7 @@ func (l *failureLimit) holdBack(ctx context.Context) {
 	}
 }
 
-// GiveBack returns what Take claimed.
+// GiveBack returns a failure that Take claimed.
 func (l *failureLimit) GiveBack(kind, source string) {
 	if l.failures.rate == 0 {
 		return
@@ -94,5 +93,5 @@ func failureKey(kind, source string) bucketKey {
 
 func errTooManyFailures(wait time.Duration) *fault.Error {
 	return errRateLimited.With(tooFast{"failures", wait},
-		"Too many attempts from your network were refused. This one was not looked at; try again in %d s.", wholeSeconds(wait))
+		"Too many attempts from your network have failed. Try again in %d s.", wholeSeconds(wait))
 }

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/app/demo"
 )
 
-// greeting is what a person wants to know once the program serves. In JSON mode it
-// is one line.
+// greeting is the information for a person who has started the program. In JSON mode it is one
+// line.
 type greeting struct {
 	Event   string   `json:"event"`
 	Address string   `json:"address"`
@@ -20,8 +20,8 @@ type greeting struct {
 	SignIns []string `json:"demoSignIns,omitempty"`
 }
 
-// Greet prints where the program listens and, where the demo practice is loaded,
-// the accounts to sign in with and the commands to try next.
+// Greet prints the program's addresses and, with the demo practice, the accounts for signing in and
+// some commands to try.
 func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error {
 	emails, err := p.demoSignIns(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error 
 func (g greeting) print(out io.Writer) {
 	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", g.Address)
 	if g.Docs != "" {
-		fmt.Fprintf(out, "The API, to read and to try out: %s\n", g.Docs)
+		fmt.Fprintf(out, "API documentation to try out: %s\n", g.Docs)
 	}
 	if g.Metrics != "" {
 		fmt.Fprintf(out, "Metrics and profiles: %s\n", g.Metrics)
@@ -61,8 +61,8 @@ func (g greeting) print(out io.Writer) {
 	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
 }
 
-// tryNext are commands that can be pasted as they are, all at once or one by one:
-// sign in, list, book.
+// tryNext are commands that can be pasted unchanged, all at once or one by one: sign in, list,
+// book.
 const tryNext = `
 Try next, in another terminal:
   API=%s/api/v1

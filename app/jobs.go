@@ -8,8 +8,8 @@ import (
 	"omnirapeutic/platform/jobs"
 )
 
-// PeriodicJobs returns everything that the program does at intervals. What follows a
-// signal, such as the relay of events, is not here.
+// PeriodicJobs returns all periodic work of the program. Work that follows a signal, such as the
+// relay of events, is not here.
 func (a *App) PeriodicJobs() []jobs.Job {
 	return []jobs.Job{
 		{Name: "release-expired-holds", Every: a.config.SweepInterval, Run: a.Authorizations.SweepHolds},
@@ -34,8 +34,8 @@ func (a *App) remind(ctx context.Context) (int64, error) {
 	return int64(published), err
 }
 
-// ForgetRequests removes what is stored of requests that nobody can repeat any more, and
-// returns how many rows it removed.
+// ForgetRequests removes the stored results of requests that can no longer be repeated, and returns
+// the number of removed rows.
 func (a *App) ForgetRequests(ctx context.Context) (removed int64, err error) {
 	keep := a.config.IdempotencyRetention
 	for _, forget := range []func(context.Context, time.Duration) (int64, error){

@@ -39,7 +39,7 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 		}, labels),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "omnirapeutic_verification_seconds",
-			Help:    "How long verifications on this instance took, by outcome (finished, interrupted, error).",
+			Help:    "Duration of verifications on this instance, by outcome (finished, interrupted, error).",
 			Buckets: []float64{.1, 1, 10, 60, 600, 3600},
 		}, []string{"outcome"}),
 	}
@@ -66,7 +66,7 @@ func (m *bookMetrics) ended(outcome string, took time.Duration) {
 	m.took.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
-// watchRuns shows how many verifications this instance is running.
+// watchRuns exports the number of verifications that this instance is running.
 func (m *bookMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_verifications_running", Help: "Verifications that this instance is running.",
@@ -95,7 +95,8 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 			Name: "omnirapeutic_audit_unsealed", Help: "Events of the audit trail that wait for their seal.",
 		}, ask(func(b audit.Backlog) float64 { return float64(b.Waiting) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_queued", Help: "Events of the audit trail that this process has queued on disk, as the database does not take them.",
+			Name: "omnirapeutic_audit_queued",
+			Help: "Audit events that this process has queued on disk, because the database does not accept them.",
 		}, func() float64 { return float64(kept.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "How long the oldest of them has waited.",

@@ -153,9 +153,8 @@ func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitBody refuses a body that is too large: at once where its length is given, and
-// while it is read otherwise. Of a request that is refused, for whatever reason, it reads
-// the rest of the body: see drain.
+// limitBody refuses a body that is too large: immediately if its length is given, otherwise while
+// reading it. After any refusal it reads the rest of the body, see drain.
 func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	limit := s.limits.BodyLimit
 	return func(c echo.Context) error {
@@ -178,18 +177,18 @@ func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// leastDrained is how many bytes of a refused request are read at least.
+// leastDrained is the minimum number of bytes that are read of a refused request.
 const leastDrained = 16 << 20
 
-// drain reads the rest of a refused request's body before the answer is written, if it
-// has at most so many bytes. A connection that is closed with unread data is reset, and a
-// client that writes all of its request before it reads, as many do, would see a broken
-// connection instead of the answer. How long it may take is bounded as for every body.
+// drain reads the rest of a refused request's body before the answer is written, up to the limit. A
+// connection that is closed with unread data is reset. Many clients write the whole request before
+// they read, and would see a broken connection instead of the answer. Its duration is limited like
+// that of every body.
 func drain(r *http.Request, body io.Reader, most int64) {
 	if r.ContentLength > most || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
-		return // in vain; HTTP/2 resets the stream alone; the client waits for a word before it sends
+		return // useless: HTTP/2 resets only the stream, and such a client waits before it sends
 	}
-	_, _ = io.CopyN(io.Discard, body, most) // as far as it goes
+	_, _ = io.CopyN(io.Discard, body, most) // as far as possible
 }
 
 // limitDuration gives what is below a deadline. A stream has none, and ends when

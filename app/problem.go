@@ -30,12 +30,17 @@ var (
 				Advising("The `Allow` header lists the methods.")
 	errContention = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.").
 			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
-	errDatabase = fault.Define(fault.Unavailable, "database-unavailable", "The database does not answer at the moment. Nothing has been changed; try again soon.")
-	errReadOnly = fault.Define(fault.Unavailable, "database-read-only", "The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.").
-			Advising("Let people read, and send the same request with the same `Idempotency-Key` later.")
-	errDatabaseFull   = fault.Define(fault.Unavailable, "database-full", "The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.")
-	errDatabaseBusy   = fault.Define(fault.Unavailable, "database-busy", "The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.")
-	errSchemaMismatch = fault.Define(fault.Unavailable, "schema-mismatch", "The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.")
+	errDatabase = fault.Define(fault.Unavailable, "database-unavailable",
+		"The database does not answer right now. Nothing has been changed; try again soon.")
+	errReadOnly = fault.Define(fault.Unavailable, "database-read-only",
+		"The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.").
+		Advising("Let people read, and send the same request with the same `Idempotency-Key` later.")
+	errDatabaseFull = fault.Define(fault.Unavailable, "database-full",
+		"The database is full. Nothing has been changed; try again soon, and inform your administrator.")
+	errDatabaseBusy = fault.Define(fault.Unavailable, "database-busy",
+		"The database is blocked by another change. Nothing has been changed; try again in a few seconds.")
+	errSchemaMismatch = fault.Define(fault.Unavailable, "schema-mismatch",
+		"The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.")
 	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.").
 				Advising("Send the same request with the same `Idempotency-Key`: the answer tells what happened.")
 	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
@@ -114,7 +119,7 @@ func faultOf(err error) *fault.Error {
 	return errInternal.Because(err)
 }
 
-// faultOfState returns what the client is told of a database that cannot serve.
+// faultOfState returns the error for clients when the database cannot serve.
 func faultOfState(s db.State) *fault.Error {
 	switch s {
 	case db.ReadOnly:

@@ -6,7 +6,7 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// publisher publishes the events of modules that are built before the module events.
+// publisher publishes the events of modules that are created before the module events.
 type publisher struct{ app *App }
 
 // Publish implements rbac.Events.

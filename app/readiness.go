@@ -10,18 +10,18 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Readiness is what a program can do at the moment.
+// Readiness is what the program can do right now.
 type Readiness struct {
 	Database db.State
-	Reads    bool // requests that change nothing are served, data of patients included
+	Reads    bool // read-only requests are served, including patient data
 }
 
-// writes reports whether requests that change something are served as well.
+// writes reports whether changes are served as well.
 func (r Readiness) writes() bool { return r.Database == db.ReadWrite }
 
 // readinessBody is the answer to a readiness probe.
 type readinessBody struct {
-	Status   string   `json:"status"`             // ready, or degraded where changes are not accepted
+	Status   string   `json:"status"`             // ready, or degraded while changes are refused
 	Database db.State `json:"database,omitempty"` // what the database can do
 }
 
@@ -30,19 +30,19 @@ type unreadiness struct {
 	Database db.State `json:"database,omitempty"`
 }
 
-// parameterNeed asks the readiness probe for more than reads: /readyz?need=write.
+// parameterNeed is the query parameter that requires more than reads: /readyz?need=write.
 const (
 	parameterNeed = "need"
 	needWrite     = "write"
 )
 
-// handleReady answers 200 while reads are served. A load balancer that takes an instance
-// out for less would end all work where only some of it is impossible, as every instance
-// has the same database; one that has others can ask for writes as well.
+// handleReady answers 200 while reads are served. All instances share the database, so a load
+// balancer that removes an instance because of writes would end reads as well. A load balancer with
+// other databases can require writes.
 func (s *Server) handleReady(c echo.Context) error {
 	need := c.QueryParam(parameterNeed)
 	if need != "" && need != needWrite {
-		return fault.InvalidFields(fault.Field{Field: parameterNeed, Code: "oneof", Message: "must be " + needWrite + ", or be left out"})
+		return fault.InvalidFields(fault.Field{Field: parameterNeed, Code: "oneof", Message: "must be " + needWrite + " or omitted"})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -61,8 +61,8 @@ func (s *Server) handleReady(c echo.Context) error {
 	return c.JSON(http.StatusOK, body)
 }
 
-// ready asks what the database can do, then whatever else there is to check. The error
-// says why nothing can be served.
+// ready checks the database, then the program's other requirements. The error says why the program
+// cannot serve.
 func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) (Readiness, error) {
 	return func(ctx context.Context) (Readiness, error) {
 		state, err := a.database.State(ctx)
@@ -71,7 +71,7 @@ func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Conte
 			return r, err
 		}
 		switch state {
-		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // the audit trail waits for no lock of bookings
+		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // writing the audit trail does not need the lock of bookings
 			r.Reads = true
 		case db.ReadOnly, db.Full:
 			r.Reads = a.Audit.Queues()

@@ -31,8 +31,7 @@ type Storage struct {
 // OpenStorage finds the configured database, or starts the private one. The
 // errors of starting it are those of [postgres.Start].
 //
-// The role of the configured database is the one that its URL names, or else the
-// system's user.
+// The role of the configured database comes from its URL, or else is the system's user.
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	if url := c.Database.URL.Reveal(); url != "" {
 		owner := c.Database.MigrateURL.Reveal()

@@ -17,11 +17,11 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// defaultVerifyWait is how long POST /admin/verify waits for the result. The books of most
-// organizations are checked by then.
+// defaultVerifyWait is how long POST /admin/verify waits for the result. That is enough for the
+// ledger of most organizations.
 const defaultVerifyWait = 2 * time.Second
 
-// verifyAgain is how long clients should wait before they read a running verification again.
+// verifyAgain is the interval for polling a running verification.
 const verifyAgain = 2 * time.Second
 
 const pathVerifications = "/admin/verifications"
@@ -30,13 +30,13 @@ func (a *App) verificationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
-			Name: "verifyBooks", Summary: "Check the books of all authorizations, and the audit trail",
+			Name: "verifyBooks", Summary: "Check the ledger of all authorizations and the audit trail",
 			Description: "Starts a verification in the background. It replays the ledger of every authorization of the organization " +
-				"and reports disagreements: counters, reservations, sequence numbers, hashes. It checks the organization's audit trail as well: " +
-				"positions, hashes, events without a seal. Records are not changed.\n\n" +
+				"and reports disagreements: counters, reservations, sequence numbers, hashes. It also checks the organization's audit " +
+				"trail: positions, hashes, events without a seal. It changes no records.\n\n" +
 				"If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
-				"read the verification at `Location` until its state is no longer `RUNNING`. " +
-				"An organization has one verification at a time: while it runs, this returns it and starts no other.",
+				"poll the verification at `Location` until its state is no longer `RUNNING`. " +
+				"An organization has one verification at a time. If one is already running, the answer is that one.",
 			ReadOnly: true, Refusals: []*fault.Error{errReadOnly},
 			Endpoint: httpx.HandleStart(a.handleVerify),
 		},
@@ -56,7 +56,8 @@ func (a *App) verificationRoutes() []httpx.Route {
 	}
 }
 
-// VerificationResult is what was checked and found, in the unit ledger and in the audit trail.
+// VerificationResult is the scope and the findings of a verification, in the unit ledger and in the
+// audit trail.
 type VerificationResult struct {
 	OK             bool                    `json:"ok"` // ledger and trail
 	Authorizations int                     `json:"authorizations"`
@@ -68,8 +69,8 @@ type VerificationResult struct {
 	Audit          audit.Findings          `json:"audit"`
 }
 
-// verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of
-// all. It reports its progress to functions that are not nil.
+// verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of all. It
+// calls the progress functions that are not nil.
 func (a *App) verify(
 	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
 ) (VerificationResult, error) {

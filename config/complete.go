@@ -16,8 +16,8 @@ import (
 // second, and far below what one instance can answer.
 const productionRate = 50
 
-// The least slots for webhooks. An organization needs one for the webhooks that answer
-// and one for those that fail, and has half of the slots at most.
+// Minimum numbers of slots for webhooks. An organization needs one slot for webhooks that answer
+// and one for failing ones, and can use at most half of all slots.
 const (
 	leastOwnSlots = 2
 	leastSlots    = 2 * leastOwnSlots
@@ -42,7 +42,7 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 		if dir, err := filepath.Abs(c.AuditSpool); err == nil {
 			c.AuditSpool = dir
 		}
-	case !unset("data_dir"): // a folder that was named is one that lasts
+	case !unset("data_dir"): // a configured folder is permanent
 		c.AuditSpool = filepath.Join(c.DataDir, "audit-spool")
 	}
 	if unset("token.secret") && c.Profile != Production {

@@ -27,9 +27,9 @@ type Config struct {
 	MetricsAddr   string // host:port of the listener for metrics and profiles; "" for none
 	Profile       string // Development or Production
 	DataDir       string // absolute
-	AuditSpool    string // folder in which audit events are queued that the database does not take; "" for none
+	AuditSpool    string // folder for audit events that the database does not accept; "" for none
 	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
-	PostgresFetch bool   // fetch PostgreSQL's programs where none are found
+	PostgresFetch bool   // download PostgreSQL's programs if none are installed
 	Database      Database
 	Retry         Retry
 	Token         Token
@@ -50,15 +50,15 @@ type Config struct {
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
 	InvitationLifetime time.Duration
-	// PasswordResetLifetime is how long a link to set a new password can be used.
+	// PasswordResetLifetime is the lifetime of a link to set a new password.
 	PasswordResetLifetime time.Duration
-	// APIKeyLifetime is how long an API key lives whose maker names no end.
+	// APIKeyLifetime is the lifetime of an API key without an expiry.
 	APIKeyLifetime time.Duration
-	// APIKeyMaxLifetime is the longest life of an API key.
+	// APIKeyMaxLifetime is the maximum lifetime of an API key.
 	APIKeyMaxLifetime time.Duration
 	Demo              bool // load the demo practice into an empty database
-	// Ignored are variables that a platform has set for a service of the program's
-	// name, such as Kubernetes' OMNI_PORT.
+	// Ignored are variables that a platform has set for a service of the program's name, such as
+	// Kubernetes' OMNI_PORT.
 	Ignored []string
 
 	settings []Setting
@@ -76,19 +76,20 @@ type Database struct {
 
 // Token says how access tokens are signed, and how long people stay signed in.
 type Token struct {
-	Secret         Secret   // at least 32 bytes; of every purpose without one of its own: see [Secrets]
+	Secret         Secret   // at least 32 bytes; for every purpose without its own secret, see [Secrets]
 	Former         []Secret // those before it, likewise: what they have signed still holds
 	Lifetime       time.Duration
 	SignInIdle     time.Duration // how long a sign-in lasts that nobody refreshes
 	SignInLifetime time.Duration // how long any lasts
 }
 
-// Webhooks bounds the webhooks of an organization, and how many are sent to at once.
+// Webhooks limits the webhooks of an organization and the concurrent deliveries.
 type Webhooks struct {
-	PerOrganization int // how many an organization can have
-	// Slots is how many webhooks an instance sends to at the same time.
+	PerOrganization int // maximum number of webhooks of an organization
+	// Slots is the number of webhooks that an instance sends to at the same time.
 	Slots int
-	// SlotsPerOrganization is how many of the slots one organization can use: at most half of them.
+	// SlotsPerOrganization is the number of slots that one organization can use, at most half of
+	// them.
 	SlotsPerOrganization int
 }
 
@@ -106,14 +107,14 @@ type HTTP struct {
 	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
 	PublicURL      string        // the origin under which browsers reach this program; "" where it is not told
 	FrontendURL    string        // the page to which people return from an identity provider; "" where there is none
-	Docs           bool          // serve the page on which the API can be read and tried out
+	Docs           bool          // serve the page for reading and trying out the API
 	TLS            TLS           // how connections are encrypted; the zero value is not at all
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; none by
 	// default, as anybody can write a header.
 	TrustedProxies []netip.Prefix
 	UserRate       Rate // of one user, over all sign-ins; and of one address where nobody is signed in
 	TokenRate      Rate // of one access token
-	FailureRate    Rate // of refused sign-ins, tokens and keys from one network, each kind for itself
+	FailureRate    Rate // of failed sign-ins, tokens and keys from one network, each kind separately
 }
 
 // TLS names the PEM files of the certificate, with what is between it and the root

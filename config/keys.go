@@ -13,7 +13,7 @@ type key struct {
 	name   string // in YAML, groups and keys joined by dots
 	env    string
 	preset string // the default
-	list   string // an example, where the value is a list with commas in between
+	list   string // an example, if the value is a comma-separated list
 	secret bool   // hidden, and readable from the file that env+"_FILE" names
 	set    func(c *Config, text string) error
 	show   func(c Config) string // the effective value
@@ -181,11 +181,13 @@ var keys = []key{
 	},
 	{
 		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
-		set: perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
+		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }),
+		show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
 	},
 	{
 		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
-		set: whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
+		set:  whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate),
+		show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
 	},
 	{
 		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
@@ -249,7 +251,8 @@ var keys = []key{
 	},
 	{
 		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
-		set: span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour), show: func(c Config) string { return c.PasswordResetLifetime.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour),
+		show: func(c Config) string { return c.PasswordResetLifetime.String() },
 	},
 	{
 		name: "api_key_lifetime", env: "OMNI_API_KEY_LIFETIME", preset: "8760h",

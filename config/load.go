@@ -49,8 +49,8 @@ func Load(path string, environ []string) (Config, error) {
 	return c, nil
 }
 
-// LogFormat returns the format of log lines, json or text, also where the
-// configuration is not valid otherwise: what is wrong with it is logged too.
+// LogFormat returns the format of log lines, json or text, even if the configuration is otherwise
+// invalid, because its errors are logged too.
 func LogFormat(path string, environ []string) string {
 	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
 	file, environment := l.file(), l.environment(environ)
@@ -83,7 +83,7 @@ type loader struct {
 	path      string
 	variables map[string]string
 	problems  *Problems
-	// secretFiles are the files that secrets were read from.
+	// secretFiles are the files from which secrets were read.
 	secretFiles []secretFile
 	ignored     []string // variables of the platform
 }
@@ -144,11 +144,11 @@ func (l *loader) file() *koanf.Koanf {
 	return k
 }
 
-// oneDocument parses YAML and refuses a second document, which the parser would
-// ignore.
+// oneDocument parses YAML and refuses a second document, which the parser would ignore.
 type oneDocument struct{ parser yaml.YAML }
 
-var errSecondDocument = errors.New("holds a second YAML document: remove the line --- and what is given twice, so that the file has one document")
+var errSecondDocument = errors.New(
+	"holds a second YAML document: remove the line --- and the duplicate settings, so that the file has one document")
 
 // Unmarshal implements koanf.Parser.
 func (d oneDocument) Unmarshal(text []byte) (map[string]any, error) {
@@ -187,11 +187,11 @@ func unknownKey(name string) string {
 	return "is not a key of this program: see config.example.yaml"
 }
 
-// singleValue says how to write what was written as a list or a group.
+// singleValue returns an error that shows how to write a value that was given as a list or a group.
 func singleValue(k key) string {
 	name := k.name[strings.LastIndex(k.name, ".")+1:]
 	if k.list != "" {
-		return "must be one text, not a YAML list: write " + name + `: "` + k.list + `"`
+		return "must be a single text, not a YAML list: write " + name + `: "` + k.list + `"`
 	}
 	return "must be a single value, not a list or a group: write " + name + ": VALUE on one line"
 }
@@ -223,13 +223,13 @@ func (l *loader) environment(environ []string) *koanf.Koanf {
 	return k
 }
 
-// serviceVariable matches the names of the variables that Kubernetes puts into pods
-// for a service called omni, or omni-something: OMNI_SERVICE_HOST, OMNI_PORT,
-// OMNI_PORT_8080_TCP_ADDR.
-var serviceVariable = regexp.MustCompile(`^OMNI(?:_[A-Z0-9_]+?)??_(SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$`)
+// serviceVariable matches the names of the variables that Kubernetes sets for a service called omni
+// or omni-something: OMNI_SERVICE_HOST, OMNI_PORT, OMNI_PORT_8080_TCP_ADDR.
+var serviceVariable = regexp.MustCompile(`^OMNI(?:_[A-Z0-9_]+?)??_` +
+	`(SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$`)
 
-// isServiceVariable recognizes such a variable. OMNI_PORT=8080 is none: somebody
-// means the address to listen on.
+// isServiceVariable reports whether Kubernetes has set the variable. OMNI_PORT=8080 is not such a
+// variable: the user means the address to listen on.
 func isServiceVariable(name, value string) bool {
 	found := serviceVariable.FindStringSubmatch(name)
 	if found == nil {

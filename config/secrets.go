@@ -11,24 +11,24 @@ import (
 	"strings"
 )
 
-// Secrets are separate secrets for single purposes. A purpose without one of its own uses
-// Token.Secret, from which a key of its own is derived.
+// Secrets are separate secrets for single purposes. A purpose without its own secret uses a key
+// that is derived from Token.Secret.
 type Secrets struct {
 	Tokens     KeySet // signs access tokens, and derives refresh tokens
-	Encryption KeySet // encrypts what is stored: second factors, secrets of webhooks and at identity providers
+	Encryption KeySet // encrypts second factors and the secrets of webhooks and identity providers
 	Cursors    KeySet // seals the cursors of lists
 	Devices    KeySet // signs device tokens
-	Throttle   KeySet // stands for what failed attempts are counted by
+	Throttle   KeySet // hashes the keys by which failed attempts are counted
 }
 
-// KeySet is a secret, and those before it.
+// KeySet is a secret and its former secrets.
 type KeySet struct {
 	Secret Secret // "" for Token.Secret
 	Former []Secret
 }
 
-// KeySecrets are the secrets of each purpose: the first is in use, the others were, and
-// what they have signed or encrypted is still good.
+// KeySecrets are the secrets of each purpose. The first is in use. Signatures and ciphertexts of
+// the others are still accepted.
 type KeySecrets struct {
 	Tokens, Encryption, Cursors, Devices, Throttle [][]byte
 }
@@ -43,7 +43,7 @@ func (c Config) KeySecrets() KeySecrets {
 		return revealed(append([]Secret{own.Secret}, own.Former...))
 	}
 	encryption := of(c.Secrets.Encryption)
-	if c.Secrets.Encryption.Secret != "" { // what was encrypted before there was one of its own must stay readable
+	if c.Secrets.Encryption.Secret != "" { // older ciphertexts must stay readable
 		encryption = append(encryption, of(KeySet{})...)
 	}
 	return KeySecrets{of(c.Secrets.Tokens), encryption, of(c.Secrets.Cursors), of(c.Secrets.Devices), of(c.Secrets.Throttle)}
@@ -68,7 +68,7 @@ func purposeSecret(purpose string, field func(*Config) *KeySet) key {
 	}
 }
 
-// purposeFormer is the key of those before it.
+// purposeFormer is the key of a purpose's former secrets.
 func purposeFormer(purpose string, field func(*Config) *KeySet) key {
 	return key{
 		name: "secrets." + purpose + "_former", env: purposeEnv + strings.ToUpper(purpose) + "_FORMER", secret: true,
@@ -88,14 +88,14 @@ func checkSecret(s string) error {
 	return nil
 }
 
-// setFormer takes secrets with spaces or line ends in between, which secrets do not have.
+// setFormer parses secrets that are separated by spaces or line ends.
 func setFormer(field func(*Config) *[]Secret) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		former := field(c)
 		*former = nil
 		for text := range strings.FieldsSeq(s) {
 			if err := checkSecret(text); err != nil {
-				return fmt.Errorf("each of them, with spaces in between, %w", err)
+				return fmt.Errorf("each secret, separated by spaces, %w", err)
 			}
 			*former = append(*former, Secret(text))
 		}
@@ -110,11 +110,11 @@ func showFormer(former []Secret) string {
 	return former[0].String()
 }
 
-// leastBits is how much randomness a secret must seem to have. 32 random hexadecimal
-// digits have 128 bits, and seem to have 110 or more.
+// leastBits is the minimum estimated randomness of a secret. 32 random hexadecimal digits have 128
+// bits, and are estimated at 110 or more.
 const leastBits = 90
 
-// checkStrength returns why somebody could guess a secret, nil where nothing speaks for that.
+// checkStrength returns an error for a secret that is easy to guess, otherwise nil.
 func checkStrength(s string) error {
 	counts := map[byte]int{}
 	steps := map[byte]int{}
@@ -147,7 +147,7 @@ func valuesOf(counts map[byte]int) []int {
 	return all
 }
 
-// repeats reports whether a text is one part again and again.
+// repeats reports whether a text is a repetition of one part.
 func repeats(s string) bool {
 	for unit := 1; unit <= len(s)/2; unit++ {
 		if s[unit:] == s[:len(s)-unit] {
@@ -157,7 +157,7 @@ func repeats(s string) bool {
 	return false
 }
 
-// secretFile is a file that holds a secret.
+// secretFile is a file that contains a secret.
 type secretFile struct{ key, path, source string }
 
 // readableByOthers reports whether every user of this machine may read a file.
@@ -166,7 +166,7 @@ func readableByOthers(path string) bool {
 	return err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&fs.FileMode(0o004) != 0
 }
 
-// refuseWeak refuses secrets that could be guessed or read by others.
+// refuseWeak refuses secrets that are easy to guess or readable by others.
 func (l *loader) refuseWeak(c Config, sources map[string]string) {
 	for _, each := range []struct {
 		key    string
@@ -180,7 +180,7 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 		{"secrets.throttle", c.Secrets.Throttle.Secret},
 	} {
 		text := each.secret.Reveal()
-		if len(text) < leastSecret || each.secret == DevelopmentSecret { // refused already
+		if len(text) < leastSecret || each.secret == DevelopmentSecret { // already refused
 			continue
 		}
 		if err := checkStrength(text); err != nil {
@@ -194,7 +194,7 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 	for _, f := range files {
 		if readableByOthers(f.path) {
 			l.problems.add(f.key, f.path, f.source, "names a file that every user of this machine can read: "+
-				"`chmod o-r` it, or have it mounted with the mode 0440")
+				"`chmod o-r` it, or mount it with the mode 0440")
 		}
 	}
 }

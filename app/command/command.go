@@ -50,7 +50,7 @@ type commandLine struct {
 type environment struct {
 	context context.Context
 	file    string
-	loggers *[]*logrus.Logger // those of the command
+	loggers *[]*logrus.Logger // all loggers of the command
 }
 
 // settings loads the configuration.
@@ -58,8 +58,8 @@ func (e environment) settings() (config.Config, error) {
 	return config.Load(e.file, os.Environ())
 }
 
-// logger returns a logger that writes to standard error. What it has counted and
-// not yet written is written at the end of the command.
+// logger returns a logger that writes to standard error. The end of the command writes its
+// remaining counts.
 func (e environment) logger(c config.Config) *logrus.Logger {
 	l := telemetry.NewLogger(os.Stderr, c.Log.Level, c.Log.Format)
 	*e.loggers = append(*e.loggers, l)
@@ -68,9 +68,9 @@ func (e environment) logger(c config.Config) *logrus.Logger {
 
 // Main carries out the program's command line and returns the exit code. The
 // first SIGINT or SIGTERM ends it in order, a second one at once. A reader of its
-// output that goes away does not end it: writing fails from then on, and that is all.
+// output that closes the pipe does not end it; later writes fail.
 func Main() int {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // what is not ignored ends the program; an ignored signal would be children's too
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // unhandled it ends the program; ignored it would also be ignored in child processes
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -105,7 +105,7 @@ func Run(ctx context.Context, arguments []string) int {
 	return exitCode(err)
 }
 
-// failure returns what an error says, with all wrong fields where there are several.
+// failure returns the text of an error, with all invalid fields if there are several.
 func failure(err error) string {
 	text := err.Error()
 	refusal, ok := fault.From(err)
@@ -120,8 +120,7 @@ func failure(err error) string {
 	return text
 }
 
-// report prints why a command failed: as text for people, or as a line of the log
-// where the log is JSON.
+// report prints why a command failed: as text for people, or as a JSON log line if the log is JSON.
 func report(text, format string) {
 	if format == "json" {
 		telemetry.NewLogger(os.Stderr, "error", format).WithField("event", "command_failed").Error(text)

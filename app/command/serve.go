@@ -36,7 +36,8 @@ func (serveCommand) Run(e environment) error {
 	logger.WithFields(logrus.Fields{"event": "starting", "profile": c.Profile}).Info("Omnirapeutic is starting")
 	if len(c.Ignored) > 0 {
 		logger.WithFields(logrus.Fields{"event": "variables_ignored", "variables": c.Ignored}).
-			Warn("these environment variables are Kubernetes' for a service called omni and mean nothing here; enableServiceLinks: false keeps them away")
+			Warn("Kubernetes sets these environment variables for a service called omni; the program ignores them; " +
+				"enableServiceLinks: false removes them")
 	}
 	ctx, stop := untilHangUp(e.context, c)
 	defer stop()
@@ -53,9 +54,9 @@ func (serveCommand) Run(e environment) error {
 	return errors.Join(serve(ctx, p, c, listeners), p.Close())
 }
 
-// untilHangUp returns a context that SIGHUP ends, as SIGTERM does: requests under
-// way are finished. With a certificate SIGHUP means to read it again. A program that
-// was started to survive hang-ups, as with nohup, survives them.
+// untilHangUp returns a context that SIGHUP ends, like SIGTERM: running requests finish. With a
+// certificate, SIGHUP reloads the certificate instead. SIGHUP stays ignored in a program that was
+// started with nohup.
 func untilHangUp(ctx context.Context, c config.Config) (context.Context, context.CancelFunc) {
 	if c.HTTP.TLS.Given() || signal.Ignored(syscall.SIGHUP) {
 		return context.WithCancel(ctx)

@@ -19,8 +19,8 @@ import (
 )
 
 type userCommand struct {
-	Create        userCreate        `cmd:"" help:"Make a user; the password is asked for, or read from standard input."`
-	ResetPassword userResetPassword `cmd:"" help:"Set a user's password; it is asked for, or read from standard input."`
+	Create        userCreate        `cmd:"" help:"Create a user. The command prompts for the password, or reads it from standard input."`
+	ResetPassword userResetPassword `cmd:"" help:"Set a user's password. The command prompts for it, or reads it from standard input."`
 }
 
 // Help explains the commands.
@@ -87,7 +87,7 @@ func (u userCreate) Run(e environment) error {
 
 type userResetPassword struct {
 	Email        string     `required:"" help:"The user's e-mail address."`
-	Organization *uuid.UUID `help:"The organization's id, where the address has accounts in several." placeholder:"ID"`
+	Organization *uuid.UUID `help:"The organization's id, if the address has accounts in several." placeholder:"ID"`
 }
 
 // Help explains the command.
@@ -103,7 +103,7 @@ func (u userResetPassword) Run(e environment) error {
 	if _, err := e.settings(); err != nil {
 		return err
 	}
-	password, err := readPassword(e.context) // before a server is started for it
+	password, err := readPassword(e.context) // before starting a server
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,8 @@ func (u userResetPassword) Run(e environment) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("Set the password of %s (%s) in organization %s. All of the user's sign-ins have ended.\n", user.Email, user.ID, user.OrganizationID)
+		fmt.Printf("Set the password of %s (%s) in organization %s. All of the user's sign-ins have ended.\n",
+			user.Email, user.ID, user.OrganizationID)
 		return nil
 	})
 }

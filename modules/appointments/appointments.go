@@ -37,7 +37,7 @@ type Appointment struct {
 	SeriesID       *uuid.UUID
 	SessionID      *uuid.UUID // once it is completed
 	StartedAt      *time.Time
-	ReopenedAt     *time.Time // the last time that a start was taken back
+	ReopenedAt     *time.Time // the last time that a start was undone
 	ReopenedBy     *uuid.UUID
 	ReopenReason   *string
 	CancelledAt    *time.Time // or found not to have taken place
@@ -51,11 +51,11 @@ type Appointment struct {
 
 	Patients      []Participant `gorm:"-"` // at least one, in the order in which they were named
 	Practitioners []uuid.UUID   `gorm:"-"` // likewise; the first one leads
-	Worked        *Span         `gorm:"-"` // the time of its session, once it is completed
+	Worked        *Span         `gorm:"-"` // the time of its session; nil until it is completed
 }
 
-// Occupied returns the time that the appointment takes up of those who take part: the
-// worked time once it is completed, and the booked time before.
+// Occupied returns the time that the appointment occupies: the worked time once it is completed,
+// before that the booked time.
 func (a Appointment) Occupied() Span {
 	if a.Worked != nil {
 		return *a.Worked
@@ -63,7 +63,7 @@ func (a Appointment) Occupied() Span {
 	return a.Span
 }
 
-// workedTimes returns the times of its session; nil before there is one.
+// workedTimes returns the times of its session; nil if there is none yet.
 func (a Appointment) workedTimes() (from, until *time.Time) {
 	if a.Worked == nil {
 		return nil, nil

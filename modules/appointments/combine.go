@@ -58,16 +58,16 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 	return made.verdict, nil
 }
 
-// zoneAttempts is how often a request is read where its time zone changes meanwhile: each
-// further change needs somebody to make it.
+// zoneAttempts limits how often a request is parsed again after a change of its time zone. Each
+// repetition needs another concurrent change.
 const zoneAttempts = 5
 
-// errStaleZone says that a request was read with a time zone that its organization no
-// longer has: this process remembers zones for a while, and another one changed it.
-var errStaleZone = errors.New("appointments: the organization has another time zone by now")
+// errStaleZone: a request was parsed with an outdated time zone. Processes cache zones for a while,
+// and another process changed it.
+var errStaleZone = errors.New("appointments: the organization's time zone has changed")
 
-// carryOutInZone carries out a request in the time zone that its organization is known
-// to have. The error is [errStaleZone] where it has another one.
+// carryOutInZone executes a request in the organization's cached time zone. The error is
+// [errStaleZone] if the organization has another one.
 func (s *Service) carryOutInZone(ctx context.Context, r request) (result, error) {
 	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
 	if err != nil {
@@ -83,8 +83,8 @@ func (s *Service) carryOutInZone(ctx context.Context, r request) (result, error)
 	return s.byItself(ctx, r)
 }
 
-// inItsZone reports whether the request was read with the time zone that its
-// organization has in this transaction.
+// inItsZone reports whether the request was parsed with the organization's time zone in this
+// transaction.
 func (d *desk) inItsZone(r request) bool {
 	rules, known := d.rules.Organizations[r.caller.OrganizationID]
 	return !known || rules.TimeZone == r.zone.String()

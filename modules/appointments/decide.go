@@ -297,8 +297,8 @@ func (d *draft) reschedule(before Appointment) error {
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// placeAnew places an appointment again, as a booking places a new one. It is what every
-// change of a time, of staff, of an authorization or of a service date comes to.
+// placeAnew places an appointment again, like a new booking. Every change of a time, staff,
+// authorization or service date uses it.
 func (d *draft) placeAnew() error {
 	d.a.ServiceDate = d.dateOf(d.a.Start)
 	wrong := append(d.a.Span.wrong(), d.unknown()...)

@@ -58,10 +58,10 @@ func (d *draft) move() error {
 	}
 }
 
-// maxStartAge is how far back a start may lie when it is reported.
+// maxStartAge is how far back a reported start may be.
 const maxStartAge = 24 * time.Hour
 
-// startedAt returns when the appointment was started, to the microsecond that is stored.
+// startedAt returns the time of the start, in whole microseconds like the database.
 func (d *draft) startedAt() time.Time {
 	if d.started == nil {
 		return d.now
@@ -69,8 +69,8 @@ func (d *draft) startedAt() time.Time {
 	return d.started.UTC().Truncate(time.Microsecond)
 }
 
-// refuseStart returns what is wrong with the time of a start: it must be known, and within
-// the booked time or the organization's minutes before it.
+// refuseStart returns an error for an invalid time of a start. It must not be in the future, and
+// must be within the booked time or the organization's minutes before it.
 func (d *draft) refuseStart() *fault.Error {
 	at := d.startedAt()
 	early := time.Duration(d.rules.Organizations[d.a.OrganizationID].EarlyStartMinutes) * time.Minute
@@ -83,16 +83,17 @@ func (d *draft) refuseStart() *fault.Error {
 			Field: "startTime", Code: "past", Message: "must not be more than 24 hours ago: complete the appointment with its times instead",
 		})
 	case at.Before(from):
-		return ErrStartTooEarly.With(TooEarly{d.a.Start, from}, "The appointment is booked for %s. It can be started from %s on.",
+		return ErrStartTooEarly.With(TooEarly{d.a.Start, from}, "The appointment is booked for %s. It can be started from %s.",
 			d.local(d.a.Span), d.localTime(from))
 	case at.Before(d.a.End):
 		return nil
 	case d.started == nil:
 		return ErrStartTooLate.With(TooLate{d.a.End},
-			"The appointment was booked for %s and is over. Send `startTime`, when it really started, or complete it with its times.", d.local(d.a.Span))
+			"The appointment was booked for %s and is over. Send its actual start as `startTime`, or complete it with its times.",
+			d.local(d.a.Span))
 	}
 	return ErrStartTooLate.With(TooLate{d.a.End},
-		"The appointment was booked for %s, which was over at %s. Complete it with its times instead, or reschedule it.",
+		"The appointment was booked for %s, which had ended at %s. Complete it with its times instead, or reschedule it.",
 		d.local(d.a.Span), d.localTime(at))
 }
 
@@ -146,11 +147,12 @@ func (d *draft) complete() error {
 	return nil
 }
 
-// refuseTimes returns what is wrong with the times of a session.
+// refuseTimes returns an error for invalid times of a session.
 func (d *draft) refuseTimes(span Span) *fault.Error {
 	if d.tooShortToBeMeant(span) {
 		return fault.InvalidFields(fault.Field{Field: "endTime", Code: "too-short", Message: fmt.Sprintf(
-			"the session would have lasted %d of the %d minutes that were booked: send startTime and endTime, when it really took place", max(0, span.Minutes()), d.a.Minutes())})
+			"the session would have lasted %d of the %d booked minutes: send the actual startTime and endTime",
+			max(0, span.Minutes()), d.a.Minutes())})
 	}
 	wrong := span.wrong()
 	if span.End.After(d.now) {
@@ -165,15 +167,14 @@ func (d *draft) refuseTimes(span Span) *fault.Error {
 	return d.refuseUnconfirmed(span)
 }
 
-// tooShortToBeMeant reports whether the times, of which one was not given, come to a
-// minute at most: as when somebody starts and completes an appointment at once, to catch
-// up with what was done before.
+// tooShortToBeMeant reports whether the session lasts at most a minute and at least one time was
+// not given. This happens when a late entry starts and completes an appointment at once.
 func (d *draft) tooShortToBeMeant(span Span) bool {
 	given := d.completion.Start != nil && d.completion.End != nil
 	return !given && span.Minutes() <= 1 && d.a.Minutes() > 1 && !span.End.After(d.now)
 }
 
-// refuseUnconfirmed returns [ErrUnconfirmed] for times that differ much from the booked ones.
+// refuseUnconfirmed returns [ErrUnconfirmed] if the times differ much from the booked ones.
 func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 	u := Unconfirmed{BookedStart: d.a.Start, BookedEnd: d.a.End, Start: span.Start, End: span.End}
 	var why []string
@@ -190,11 +191,11 @@ func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 	if len(why) == 0 {
 		return nil
 	}
-	return ErrUnconfirmed.With(u, "Booked: %s. Session: %s. That is %s. Send `confirm: true` if it is right.",
+	return ErrUnconfirmed.With(u, "Booked: %s. Session: %s. That is %s. Send `confirm: true` if that is right.",
 		d.local(d.a.Span), d.local(span), strings.Join(why, ", and "))
 }
 
-// local writes a span for people, in the organization's time zone.
+// local formats a span for people, in the organization's time zone.
 func (d *draft) local(s Span) string {
 	end := s.End.In(d.zone)
 	if d.dateOf(s.Start) == d.dateOf(s.End) {

@@ -12,10 +12,9 @@ import (
 // accepts all of them or none; where it is partial, those that nothing stands
 // against. Errors are not the request's.
 //
-// Appointments that move together are judged by where all of them end up: none stands
-// in the way of another that is about to leave. So their times are free before the
-// first is placed, and where units or caps run out on the way, what all of them hold
-// is given back first.
+// Appointments that move together are judged by their final times, so they do not conflict with
+// each other's old times. Their old times are free before the first is placed. If units or caps run
+// out on the way, the units of all of them are released first.
 func (s *scene) decideParts(r request) (verdict, error) {
 	v, err := s.decideInTurn(r, s.book.Sheet())
 	if err != nil || r.kind != reschedule || v.refusal == nil || v.refusal.Kind() != fault.Conflict {
@@ -69,8 +68,8 @@ func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
 	return v, nil
 }
 
-// moving returns the appointments to which the parts give other times, service dates,
-// staff or authorizations, as they are.
+// moving returns the current state of the appointments whose time, service date, staff or
+// authorization the parts change.
 func (s *scene) moving(parts []request) []Appointment {
 	var moving []Appointment
 	for _, part := range parts {
@@ -82,8 +81,8 @@ func (s *scene) moving(parts []request) []Appointment {
 	return moving
 }
 
-// giveBack notes on the sheet that the appointments that move hold no units. Each
-// keeps its reservation, for what it holds afterwards.
+// giveBack marks the units of the moving appointments as released. Each keeps its reservation for
+// its new units.
 func (s *scene) giveBack(sheet Sheet, parts []request) error {
 	for _, part := range parts {
 		a := s.appointments[part.key()]
@@ -103,8 +102,8 @@ func (s *scene) giveBack(sheet Sheet, parts []request) error {
 	return nil
 }
 
-// undo takes back what parts have changed of the scene, the last first, and has those
-// that were to move occupy their times again. Units that were not kept need no undoing.
+// undo reverts the parts' changes to the scene, the last first, and makes the moving appointments
+// occupy their old times again. Released units need no undo.
 func (s *scene) undo(parts []verdict, moving []Appointment) {
 	for _, made := range slices.Backward(parts) {
 		if !made.changed() {
@@ -150,7 +149,7 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 	case r.redates:
 		return refuseRedate(v.occurrences)
 	}
-	return ErrSeries.With(SeriesRefusal{v.occurrences}, "Something stands against %d of the %d appointments of the series.", refused, len(v.parts))
+	return ErrSeries.With(SeriesRefusal{v.occurrences}, "%d of the %d appointments of the series cannot be booked.", refused, len(v.parts))
 }
 
 // occurrencesOf tells of each part what it came to, in the order of their times.

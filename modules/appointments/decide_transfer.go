@@ -47,9 +47,8 @@ func (d *desk) asItIs(r request) request {
 	return r
 }
 
-// moveUnits has the patient's units come from the other authorization. The appointment
-// is decided anew, as a booking of it would be: with the new authorization, and on the
-// date that its start has by now.
+// moveUnits takes the patient's units from the other authorization. The appointment is decided like
+// a new booking with that authorization, on the current date of its start.
 func (d *draft) moveUnits() error {
 	place := d.a.placeOn(d.transfer.From)
 	if err := d.changeAuthorization(place, d.transfer.To); err != nil {

@@ -23,15 +23,20 @@ var (
 	// ErrNotBegun comes with [NotBegun].
 	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun", "The appointment has not begun, so nobody has missed it yet.").Carrying(NotBegun{}).
 			Advising("Offer it from `startTime` on; until then an appointment can be cancelled.")
-	// ErrStartTooEarly comes with [TooEarly].
-	ErrStartTooEarly = fault.Define(fault.Conflict, "start-too-early", "It is too early to start the appointment.").Carrying(TooEarly{}).
-				Advising("Offer it from `startableFrom` on. How early that is, `earlyStartMinutes` of the organization says.")
-	// ErrStartTooLate comes with [TooLate].
-	ErrStartTooLate = fault.Define(fault.Conflict, "start-too-late", "The appointment is over, so it cannot be started now.").Carrying(TooLate{}).
-			Advising("Ask when it really started, and send that as `startTime`, at most 24 hours back; or complete it with its times: `POST /appointments/{id}/complete`.")
-	// ErrUnconfirmed comes with [Unconfirmed].
-	ErrUnconfirmed = fault.Define(fault.Conflict, "session-unconfirmed", "The session's times differ much from those that were booked.").Carrying(Unconfirmed{}).
-			Advising("Show both times and ask whether that is right; then send the same request with `confirm: true`, under another `Idempotency-Key`.")
+	// ErrStartTooEarly carries [TooEarly].
+	ErrStartTooEarly = fault.Define(fault.Conflict, "start-too-early", "It is too early to start the appointment.").
+				Carrying(TooEarly{}).
+				Advising("Offer the start from `startableFrom` on. The organization's `earlyStartMinutes` sets how early that is.")
+	// ErrStartTooLate carries [TooLate].
+	ErrStartTooLate = fault.Define(fault.Conflict, "start-too-late", "The appointment is over, so it cannot be started now.").
+			Carrying(TooLate{}).
+			Advising("Ask for the actual start and send it as `startTime`, at most 24 hours back. Or complete the appointment with " +
+			"its times: `POST /appointments/{id}/complete`.")
+	// ErrUnconfirmed carries [Unconfirmed].
+	ErrUnconfirmed = fault.Define(fault.Conflict, "session-unconfirmed", "The session's times differ much from the booked times.").
+			Carrying(Unconfirmed{}).
+			Advising("Show both times and ask whether they are right. Then send the same request with `confirm: true`, under " +
+			"another `Idempotency-Key`.")
 	// ErrPractitionerOverlap comes with [PractitionerOverlap].
 	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap", "The practitioner has another appointment at that time.").Carrying(PractitionerOverlap{}).
 				Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
@@ -66,10 +71,10 @@ func refuseTransition(from, to Status) *fault.Error {
 	return ErrTransition.With(details, "The appointment is %s and cannot become %s.", from, to)
 }
 
-// refuseReopen says what the appointment is instead of started.
+// refuseReopen returns an error with the appointment's current status.
 func refuseReopen(from Status) *fault.Error {
 	return ErrTransition.With(Transition{from, Scheduled, transitions[from]},
-		"The appointment is %s; only one that is IN_PROGRESS can be reopened.", from)
+		"The appointment is %s; only an appointment that is IN_PROGRESS can be reopened.", from)
 }
 
 // NotBegun are the details of [ErrNotBegun].
@@ -79,16 +84,16 @@ type NotBegun struct {
 
 // TooEarly are the details of [ErrStartTooEarly].
 type TooEarly struct {
-	Start         time.Time `json:"startTime"` // the booked one
+	Start         time.Time `json:"startTime"` // the booked start
 	StartableFrom time.Time `json:"startableFrom"`
 }
 
 // TooLate are the details of [ErrStartTooLate].
 type TooLate struct {
-	End time.Time `json:"endTime"` // the booked one
+	End time.Time `json:"endTime"` // the booked end
 }
 
-// The ways in which a session's times can differ much from the booked ones.
+// How a session's times can differ much from the booked ones.
 const (
 	otherDate   = "other-date"
 	otherLength = "other-length"
@@ -99,7 +104,7 @@ type Unconfirmed struct {
 	Differences []string  `json:"differences"` // other-date, other-length
 	BookedStart time.Time `json:"bookedStartTime"`
 	BookedEnd   time.Time `json:"bookedEndTime"`
-	Start       time.Time `json:"startTime"` // of the session
+	Start       time.Time `json:"startTime"` // the session's
 	End         time.Time `json:"endTime"`
 }
 

@@ -47,9 +47,8 @@ func (f Feed) owner() uuid.UUID {
 	return *f.PatientID
 }
 
-// CreateFeed makes a feed of a practitioner's appointments, or of a patient's, and
-// returns it with its token: 256 random bits, of which only the hash is kept. Errors:
-// [ErrNoOwner], [identity.ErrBeyondOwn].
+// CreateFeed creates a feed of a practitioner's or a patient's appointments and returns it with its
+// token: 256 random bits; only the hash is stored. Errors: [ErrNoOwner], [identity.ErrBeyondOwn].
 func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -89,8 +88,8 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 	return f, token, err
 }
 
-// mayShow returns an error unless the caller may make the feed: [ErrNoOwner] where the person whose feed it is is out
-// of the caller's reach, [identity.ErrBeyondOwn] where the caller may not read the appointments that it shows.
+// mayShow returns an error unless the caller may create the feed: [ErrNoOwner] if the caller cannot
+// access the feed's person, [identity.ErrBeyondOwn] if the caller may not read its appointments.
 func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 	managed, err := f.reached(identity.With(ctx, caller.Acts(PermissionCalendars)))
 	if err != nil {
@@ -104,7 +103,7 @@ func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 		return err
 	}
 	return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: PermissionRead},
-		"The link would show appointments, which needs the permission %s. You do not hold it, or not for these.", PermissionRead)
+		"The link would show appointments. You need the permission %s for these appointments.", PermissionRead)
 }
 
 // reached reports whether the person whose feed it is is within the caller's reach.

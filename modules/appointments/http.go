@@ -46,8 +46,9 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
 			Name: "listAppointments", Summary: "List appointments",
-			Description: "Appointments in the order of their starts, on the days `from` to `to` (both included, in the organization's time zone; one that crosses midnight is on both of its days), of a patient, a practitioner, a series, in certain states.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
+			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
+				"An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
@@ -59,30 +60,45 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule, Limited: appointmentOwners.Scopes(),
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
-			Description: "A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those, all of them or none. Only what differs from this appointment's present values reaches the others: a new date moves each by as many days, a new time of day or length becomes that of all, and what is sent unchanged leaves appointments alone that were changed by themselves. The new times are held against the rule that a booking of a series is: a day whose clocks skip the time is refused (422).",
-			Refusals:    append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
+			Description: "A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a " +
+				"booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment " +
+				"is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED " +
+				"appointments of its series that start later, or to all of them; either all change or none. Only fields that differ " +
+				"from this appointment's present values are applied to the others: a new date moves each by the same number of days, " +
+				"and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed " +
+				"individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.",
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
 			Name: "startAppointment", Summary: "Start an appointment",
-			Description: "Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleStart),
+			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the organization's " +
+				"`earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until " +
+				"the appointment is completed.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/reopen", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
-			Name: "reopenAppointment", Summary: "Take a start back",
-			Description: "Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleReopen),
+			Name: "reopenAppointment", Summary: "Undo a start",
+			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the " +
+				"appointment and in the audit trail.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete, Limited: appointmentOwners.Scopes(),
 			Name: "completeAppointment", Summary: "Complete an appointment",
-			Description: "Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleComplete),
+			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is " +
+				"released. If it was longer, more units are taken as far as available; the others become the session's " +
+				"`unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. " +
+				"Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of " +
+				"`endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date " +
+				"than booked, and a session that is longer or shorter than booked by more than the organization's " +
+				"`confirmLengthFactor`, need `confirm: true`.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel, Limited: appointmentOwners.Scopes(),
@@ -137,7 +153,7 @@ type appointmentBody struct {
 	SeriesID        *uuid.UUID        `json:"seriesId"`
 	SessionID       *uuid.UUID        `json:"sessionId"` // once it is completed
 	StartedAt       *time.Time        `json:"startedAt"`
-	ReopenedAt      *time.Time        `json:"reopenedAt"` // the last time that a start was taken back
+	ReopenedAt      *time.Time        `json:"reopenedAt"` // the last time that a start was undone
 	ReopenedBy      *uuid.UUID        `json:"reopenedBy"`
 	ReopenReason    *string           `json:"reopenReason" needs:"appointment:read-notes"`
 	CancelledAt     *time.Time        `json:"cancelledAt"` // or when it was found not to have taken place
@@ -358,7 +374,7 @@ func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest)
 type startRequest struct {
 	byID
 	keyed
-	StartTime *time.Time `json:"startTime"` // when it began; not in the future, and at most 24 hours ago
+	StartTime *time.Time `json:"startTime"` // default: now; not in the future, and at most 24 hours ago
 }
 
 func (s *Service) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {

@@ -39,9 +39,13 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability, Limited: identity.Self,
 			Name: "listOpenings", Summary: "Find free times of a practitioner",
-			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start on these days, whenever clocks show a multiple of `step` minutes since midnight, may end on the day after, and may overlap each other. With `appointmentId` they are times to which that appointment could move: it does not stand in its own way. Nothing is held: somebody else may be faster.",
-			Refusals:    []*fault.Error{ErrNoPractitioner, ErrNotFound},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleOpenings),
+			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be " +
+				"booked: within their hours, clear of their appointments and buffers, not in the past. They start on these days at " +
+				"each multiple of `step` minutes since midnight, may end on the next day, and may overlap each other. With " +
+				"`appointmentId` they are times to which that appointment could move; its own time is treated as free. Nothing is " +
+				"reserved: another booking may take the time first.",
+			Refusals: []*fault.Error{ErrNoPractitioner, ErrNotFound},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleOpenings),
 		},
 	}
 }
@@ -88,7 +92,7 @@ type openingsRequest struct {
 	To      calendar.Date `query:"to" validate:"required"`   // the last day
 	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
 	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default 15
-	// AppointmentID is an appointment that is to move.
+	// AppointmentID is an appointment that would move.
 	AppointmentID uuid.UUID `query:"appointmentId"`
 }
 

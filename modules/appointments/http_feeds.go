@@ -49,8 +49,10 @@ func (s *Service) feedRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/calendars/:file", Permission: httpx.Public,
 			Name: "readCalendar", Summary: "Read a calendar by its link",
-			Description: "Appointments of the last four weeks and the year to come as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.",
-			Refusals:    []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.HandleDocument(calendarType, calendarFresh, s.handleCalendar),
+			Description: "Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that " +
+				"subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar " +
+				"programs add are ignored.",
+			Refusals: []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.HandleDocument(calendarType, calendarFresh, s.handleCalendar),
 		},
 	}
 }
@@ -118,7 +120,7 @@ func (s *Service) handleRevokeFeed(ctx context.Context, in byID) (httpx.None, er
 }
 
 type calendarRequest struct {
-	httpx.AnyQuery        // calendar programs and link checkers add parameters of their own
+	httpx.AnyQuery        // calendar programs and link checkers add parameters
 	File           string `param:"file" validate:"max=100"`
 }
 

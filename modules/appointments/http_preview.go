@@ -18,9 +18,12 @@ func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
 		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, Limited: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Preview a booking or a new time",
-		Description: "The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. With `appointmentId` it is the decision on changing that appointment to this time, staff and authorization, in which it does not stand in its own way. Nothing is written and nothing is held: somebody else may be faster.",
-		Refusals:    []*fault.Error{ErrNotFound},
-		Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
+		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for " +
+			"each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on " +
+			"changing that appointment to this time, staff and authorization; its own time and units are treated as free. " +
+			"Nothing is written or reserved: another booking may come first.",
+		Refusals: []*fault.Error{ErrNotFound},
+		Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 	}}
 }
 
@@ -35,7 +38,7 @@ type appointmentPreviewBody struct {
 
 type previewAppointmentRequest struct {
 	proposal
-	AppointmentID *uuid.UUID `json:"appointmentId"` // an appointment that would change to this; its patients and service cannot
+	AppointmentID *uuid.UUID `json:"appointmentId"` // an appointment that would change to this; its patients and service cannot change
 }
 
 func (s *Service) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {

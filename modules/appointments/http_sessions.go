@@ -19,8 +19,10 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/sessions", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
-			Description: "What really took place, in the order of the actual starts, on the days `from` to `to` (both included; a session that crosses midnight is on both of its days, and counts on its `serviceDate`). With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
+			Description: "Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that " +
+				"crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the " +
+				"exceptions list: sessions with units that no authorization covers.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
 			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
@@ -120,7 +122,7 @@ type completeRequest struct {
 	StartTime *time.Time `json:"startTime"`
 	EndTime   *time.Time `json:"endTime"` // not in the future
 	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
-	Confirm   bool       `json:"confirm"` // times that differ much from the booked ones are right
+	Confirm   bool       `json:"confirm"` // confirms times that differ much from the booked ones
 }
 
 type completeAnswer struct {
@@ -133,7 +135,8 @@ type completeAnswer struct {
 func (a completeAnswer) Header(h http.Header) { markReplayed(h, a.replayed) }
 
 func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
-	o, err := s.Complete(ctx, in.ID, Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}, Key(in.Key))
+	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
+	o, err := s.Complete(ctx, in.ID, c, Key(in.Key))
 	answer := completeAnswer{replayed: o.Replayed}
 	if err == nil {
 		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
@@ -148,7 +151,7 @@ type sessionsRequest struct {
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
 	AppointmentID  uuid.UUID `query:"appointmentId"`
-	Unauthorized   *bool     `query:"unauthorized"` // true: only those with units that no authorization covers; false: only the others
+	Unauthorized   *bool     `query:"unauthorized"` // true: only sessions with units that no authorization covers; false: only the others
 }
 
 func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {

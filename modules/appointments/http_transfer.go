@@ -16,9 +16,14 @@ func (s *Service) transferRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: PermissionReschedule,
 			Name: "moveBookings", Summary: "Move bookings to another authorization",
-			Description: "For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. Time and staff stay, and each appointment is decided like a new booking: by the dates, the state, the units and the caps of the other authorization, by its payer's rounding, and by the credentials, the state and the other appointments of those who take part. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.",
-			Refusals:    []*fault.Error{s.units.NotFound(), ErrMove},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleMove),
+			Description: "For a renewal. Every SCHEDULED appointment on this authorization from the day `from` on (default: today) releases " +
+				"its units here and reserves them on the other authorization of the same patient and service: all in one " +
+				"transaction, or none. Time and staff stay. Each appointment is checked like a new booking: against the dates, the " +
+				"state, the units and the caps of the other authorization, its payer's rounding, and the credentials, the state and " +
+				"the other appointments of its participants. Of a group appointment only this patient's part moves. Without " +
+				"appointments to move, nothing changes.",
+			Refusals: []*fault.Error{s.units.NotFound(), ErrMove},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleMove),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview, ReadOnly: true, Reads: subjectAppointment,

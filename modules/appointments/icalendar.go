@@ -11,8 +11,7 @@ import (
 // calendarType is the media type of feeds.
 const calendarType = "text/calendar"
 
-// refreshInterval is how long calendar programs are asked to wait before they fetch a
-// feed again.
+// refreshInterval is how long calendar programs should wait before they fetch a feed again.
 const refreshInterval = "PT1H"
 
 // calendarOf returns the appointments as an iCalendar feed (RFC 5545), for calendar
@@ -21,8 +20,8 @@ const refreshInterval = "PT1H"
 // is an appointment, when, and whether it was cancelled, and nothing else. No names,
 // no service, no notes. The same appointments make the same text.
 //
-// A feed has no METHOD: with one it would be a scheduling message, whose events need an
-// ORGANIZER (RFC 5546, section 3.2.1), and a feed names no people.
+// A feed has no METHOD. With one it would be a scheduling message, whose events need an ORGANIZER
+// (RFC 5546, section 3.2.1), and a feed names no people.
 func calendarOf(found []Appointment) (string, error) {
 	c := ics.NewCalendar()
 	c.SetProductId("-//Omnirapeutic//Appointments//EN")
@@ -41,8 +40,8 @@ func calendarOf(found []Appointment) (string, error) {
 	return text.String(), err
 }
 
-// addTimeZone adds a component that says nothing to a calendar without events, because
-// a calendar without any component is invalid (RFC 5545, section 3.6).
+// addTimeZone adds a component without effect to a calendar without events, because a calendar
+// without any component is invalid (RFC 5545, section 3.6).
 func addTimeZone(c *ics.Calendar) {
 	standard := c.AddTimezone("Etc/UTC").AddStandard()
 	for name, value := range map[ics.ComponentProperty]string{

@@ -39,7 +39,7 @@ type subject struct {
 	staff        []uuid.UUID
 	starts, ends []time.Time
 	worked       []time.Time // when sessions of it may have begun
-	placed       bool        // it may be placed anew: its time, staff or authorization may change
+	placed       bool        // it may be placed again: its time, staff or authorization may change
 }
 
 // needsOf collects what the requests need to know, of appointments that are there
@@ -115,7 +115,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			}
 		}
 	case start:
-		if r.started != nil { // a completion of the same batch goes by it
+		if r.started != nil { // a completion in the same batch uses it
 			s.worked = append(s.worked, *r.started)
 		}
 	case complete:

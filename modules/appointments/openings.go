@@ -2,13 +2,11 @@ package appointments
 
 import "time"
 
-// openings returns the times of the length at which the practitioner could be
-// booked: starting in the window, within the hours, and as far from the appointments
-// they have, in busy, as the buffers ask. They are in order, in UTC, and may overlap:
-// one starts whenever clocks show a multiple of step since midnight, so that with a
-// step of 15 minutes times are offered at the full and quarter hours. Length and
-// step are whole minutes, at least one; busy comes in any order, and holds what takes
-// place up to a length after the window.
+// openings returns the times of the length at which the practitioner could be booked. They start in
+// the window, are within the hours, and keep the buffers to the appointments in busy. They are
+// sorted, in UTC, and may overlap: one starts at each multiple of step since midnight, so a step of
+// 15 minutes gives full and quarter hours. Length and step are whole minutes, at least one. busy
+// has any order, and includes appointments up to a length after the window.
 func (a Availability) openings(zone *time.Location, window Span, busy []Span, length, step time.Duration) []Span {
 	taken := make([]Span, len(busy))
 	for i, s := range busy {

@@ -54,7 +54,7 @@ func (o occupied) add(key scheduling.Key, s slot) {
 	}
 }
 
-// without leaves an appointment out.
+// without removes the slots of an appointment.
 func (o occupied) without(appointment uuid.UUID) {
 	for key := range o {
 		o[key] = slices.DeleteFunc(o[key], func(s slot) bool { return s.appointment == appointment })

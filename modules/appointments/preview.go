@@ -21,20 +21,19 @@ type Preview struct {
 	Alternatives *Alternatives
 }
 
-// Proposal is what a preview is asked of.
+// Proposal is the input of a preview.
 type Proposal struct {
 	Booking
-	Rule *string // of a series; nil: one appointment
-	// Moves is an appointment that would change to the booking; nil: the booking is new.
-	// What the appointment occupies and holds does not stand in its own way.
+	Rule *string // of a series; nil: a single appointment
+	// Moves is an appointment that would change to the booking; nil: the booking is new. The
+	// appointment's own time and units are treated as free.
 	Moves *uuid.UUID
 }
 
-// Preview tells what a booking, a series, or a change of an appointment would come to,
-// by the same decision. Nothing is written and nothing is held: somebody else may be
-// faster. What stands against it is in the answer. Errors: [ErrNotFound] for an
-// appointment that moves, [fault.ErrInvalid] for what does not exist, does not fit, or
-// is no rule.
+// Preview returns the decision on a booking, a series, or a change of an appointment, with all
+// broken rules. Nothing is written or reserved: another booking may come first. Errors:
+// [ErrNotFound] for an appointment that moves, [fault.ErrInvalid] for unknown records, records that
+// do not match, and invalid rules.
 func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
 	r, err := s.previewRequest(ctx, p)
 	if err != nil {
@@ -67,7 +66,7 @@ func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
 	return s.previewOf(ctx, p, r, v)
 }
 
-// previewRequest is the proposal as a request that is made of parts.
+// previewRequest returns the proposal as a request made of parts.
 func (s *Service) previewRequest(ctx context.Context, p Proposal) (request, error) {
 	if p.Rule != nil {
 		if p.Moves != nil {
@@ -89,8 +88,8 @@ func (s *Service) previewRequest(ctx context.Context, p Proposal) (request, erro
 	return r, err
 }
 
-// fits refuses what a change of the appointment cannot change: its service and its
-// patients, and the authorizations of several patients.
+// fits refuses a change of the appointment's service or patients, and of the authorizations of
+// several patients.
 func (p Proposal) fits(a Appointment) error {
 	var wrong []fault.Field
 	if p.ServiceCodeID != a.ServiceCodeID {

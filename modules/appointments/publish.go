@@ -25,15 +25,17 @@ const (
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []outbox.Type {
 	var all []outbox.Type
-	for _, name := range []string{EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow, EventReminder} {
+	for _, name := range []string{
+		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow, EventReminder,
+	} {
 		all = append(all, outbox.Type{Name: name, Permission: PermissionRead})
 	}
 	return all
 }
 
 var eventOf = map[kind]string{
-	book: EventBooked, reschedule: EventRescheduled, start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
-	transfer: EventRescheduled,
+	book: EventBooked, reschedule: EventRescheduled, transfer: EventRescheduled,
+	start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
 }
 
 // AppointmentChange is an appointment once something has changed it. It leaves the
@@ -66,8 +68,8 @@ type recorded struct {
 	Units           int         `json:"units"`
 	LateCancel      bool        `json:"lateCancel,omitempty"`
 	SessionID       *uuid.UUID  `json:"sessionId,omitempty"`
-	// Reason is why units were moved or a start was taken back. Why something was
-	// cancelled is told by the appointment.
+	// Reason explains why units were moved or a start was undone. The appointment has the reason of
+	// a cancellation.
 	Reason *string `json:"reason,omitempty"`
 }
 

@@ -51,8 +51,8 @@ func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error
 	return told, nil
 }
 
-// ForgetReminders removes the notes of reminders of appointments that are over, of all
-// organizations, and returns how many it removed. Index: appointment_reminders_by_start.
+// ForgetReminders removes the records of reminders of past appointments, of all organizations, and
+// returns their number. Index: appointment_reminders_by_start.
 func (s *Service) ForgetReminders(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{
 		Operation: "reminders.forget", Table: "appointment_reminders", Time: "starts_at", Before: s.now().Add(-MaxLength),

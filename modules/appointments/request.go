@@ -54,7 +54,7 @@ type Change struct {
 type Completion struct {
 	Start, End *time.Time
 	Narrative  *string
-	Confirm    bool // times that differ much from the booked ones are right
+	Confirm    bool // confirms times that differ much from the booked ones
 }
 
 // kind says what a request asks for.
@@ -87,23 +87,23 @@ type request struct {
 	session      uuid.UUID   // id of the one that it may write
 
 	booking Booking
-	rule    string    // of a booking of a series: by which it recurs
-	partial bool      // of a series: those that nothing stands against are booked
-	series  uuid.UUID // of a booking: the one that it makes, or is a part of
+	rule    string    // recurrence rule of a series
+	partial bool      // of a series: book only the appointments that break no rule
+	series  uuid.UUID // the series that a booking creates or belongs to
 	scope   Scope     // of a change or a cancellation
-	parts   []request // of what is asked for several appointments: for each of them
+	parts   []request // one for each appointment of a request for several
 	change  Change
-	// redates: the organization's time zone changes, and with it the appointment's service
-	// date. Its time stays.
+	// redates: the organization's time zone changes, and with it the appointment's service date.
+	// Its time stays.
 	redates bool
-	// unplaceable says why a part of a change of a series cannot have its new time: that
-	// day lacks it. nil where it can.
+	// unplaceable is the refusal of a part of a series change whose day does not have the new time;
+	// otherwise nil.
 	unplaceable *fault.Error
 	completion  Completion
-	started     *time.Time // of a start: when it was, nil for now
+	started     *time.Time // the given time of a start; nil: now
 	reason      *string
-	transfer    *Transfer     // of a request of that kind
-	since       calendar.Date // likewise: the first day, also where the transfer leaves it open
+	transfer    *Transfer     // of a transfer
+	since       calendar.Date // of a transfer: the first day, even if the transfer does not give it
 	settling    *settling     // of a request for appointments that a change of their authorization would strand
 }
 
@@ -142,7 +142,7 @@ func (s Span) wrong() []fault.Field {
 		at   time.Time
 	}{{"startTime", s.Start}, {"endTime", s.End}} {
 		switch {
-		case !calendar.InstantInRange(each.at): // that a series or a move has led to
+		case !calendar.InstantInRange(each.at): // result of a series or a move
 			wrong = append(wrong, fault.Field{
 				Field: each.name, Code: "range", Message: fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last),
 			})

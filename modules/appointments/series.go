@@ -83,8 +83,8 @@ func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, par
 	return s.inZone(r, zone)
 }
 
-// inZone returns the request as it is in the organization's time zone: the appointments
-// of a series are at the same time of day there.
+// inZone returns the request in the organization's time zone: the appointments of a series have the
+// same time of day there.
 func (s *Service) inZone(r request, zone *time.Location) (request, error) {
 	known := r.zone != nil && r.zone.String() == zone.String()
 	r.zone = zone

@@ -11,9 +11,9 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// differences returns the change without the fields that the appointment already
-// has. A client may send every field of a form, whether or not the person changed it;
-// what is unchanged must not reach the other appointments of the series.
+// differences returns the change without fields that equal the appointment's. A client may send
+// every field of a form; unchanged fields must not be applied to the other appointments of the
+// series.
 func (c Change) differences(a Appointment) Change {
 	if c.Start.Value.Equal(a.Start) {
 		c.Start = patch.Field[time.Time]{}
@@ -35,7 +35,7 @@ func (c Change) differences(a Appointment) Change {
 	return c
 }
 
-// span returns what an appointment's time becomes by the change.
+// span returns an appointment's time after the change.
 func (c Change) span(s Span) Span {
 	c.Start.Apply(&s.Start)
 	c.End.Apply(&s.End)
@@ -55,9 +55,9 @@ func (c Change) moves(a Appointment) bool {
 	return c.AuthorizationID.Given && (len(a.Patients) > 1 || c.AuthorizationID.Value != a.Patients[0].AuthorizationID)
 }
 
-// forMember returns what the differences of a change of one appointment of a series
-// mean for another one. Its time changes by the shift; everything else is the same for
-// all. The refusal says that clocks do not show the new time on the new day.
+// forMember returns the change for another appointment of the series. The shift changes its time;
+// all other differences are the same. The refusal means that the new day does not have the new
+// time.
 func (c Change) forMember(named, member Appointment, zone *time.Location) (Change, *fault.Error) {
 	c.Match = ""
 	to, refusal := shiftOf(named.Span, c.span(named.Span), zone).of(member.Span)
@@ -65,20 +65,20 @@ func (c Change) forMember(named, member Appointment, zone *time.Location) (Chang
 	return c.differences(member), refusal
 }
 
-// shift is how a new time of one appointment changes the time of the others of its
-// series: by a number of days, to a new time of day, to a new length. What the new
-// time leaves as it was, each of the others keeps, also where it was moved alone before.
-// A new time of day is one from the start to the end, so it sets the length too.
+// shift is how a new time of one appointment changes the times of the others of its series: by a
+// number of days, to a new time of day, to a new length. Each of the others keeps the unchanged
+// parts, even if it was moved individually before. A new time of day includes start and end, so it
+// sets the length too.
 type shift struct {
 	zone   *time.Location
-	from   time.Time // the wall-clock time of the named appointment before the change
+	from   time.Time // wall-clock start of the named appointment before the change
 	days   int
 	clock  *time.Time     // the new time of day; nil: unchanged
 	length *time.Duration // nil: unchanged
 }
 
-// shiftOf returns the shift from one time to another. A time of day is also unchanged
-// where only a change of clocks displaces it: from 02:30 to 03:30, on a day without 02:30.
+// shiftOf returns the shift from one time to another. A time of day also counts as unchanged if
+// only a clock change displaces it: from 02:30 to 03:30, on a day without 02:30.
 func shiftOf(from, to Span, zone *time.Location) shift {
 	first, last := calendar.DateIn(from.Start, zone), calendar.DateIn(to.Start, zone)
 	s := shift{zone: zone, from: wallClock(from.Start, zone), days: daysBetween(first, last)}
@@ -92,9 +92,9 @@ func shiftOf(from, to Span, zone *time.Location) shift {
 	return s
 }
 
-// of returns the time to which the shift takes another appointment of the series. The
-// refusal is [fault.ErrInvalid] where the new day has neither the time of day nor a
-// later one, as when a series is booked.
+// of returns the shifted time of another appointment of the series. The refusal is
+// [fault.ErrInvalid] if the new day has neither the time of day nor a later one, like for a booking
+// of a series.
 func (s shift) of(member Span) (Span, *fault.Error) {
 	length := member.Length()
 	if s.length != nil {
@@ -109,14 +109,14 @@ func (s shift) of(member Span) (Span, *fault.Error) {
 	case s.clock != nil:
 		clock = *s.clock
 	case member.Start.Equal(place(onDate(was, s.from), s.zone)):
-		clock = s.from // a change of clocks may have displaced it on the day that it has been on
+		clock = s.from // a clock change may have displaced it on its present day
 	}
 	date := was.AddDays(s.days)
 	start := place(onDate(date, clock), s.zone)
 	if calendar.DateIn(start, s.zone) != date {
 		return member, fault.InvalidFields(fault.Field{
 			Field: "startTime", Code: "recurrence",
-			Message: "moves an appointment to " + date.String() + ", when the organization's time zone has no such time, nor any later one",
+			Message: "moves an appointment to " + date.String() + ", which has neither that time nor a later one in the organization's time zone",
 		})
 	}
 	return Span{start, start.Add(length)}, nil

@@ -19,7 +19,7 @@ import (
 type Directory interface {
 	// TimeZone returns the organization's time zone, in which dates begin and end.
 	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
-	// ForgetTimeZone has the time zone read again: it is another one by now.
+	// ForgetTimeZone removes the time zone from the cache, because it has changed.
 	ForgetTimeZone(organization uuid.UUID)
 	// SchedulingRules answers what bookings have to keep to, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
@@ -190,9 +190,9 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scop
 	return s.do(ctx, r)
 }
 
-// Start notes that an appointment began at the time, or now where that is nil. Refusals:
-// [ErrNotFound], [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and
-// [fault.ErrInvalid] for a time in the future or more than 24 hours back.
+// Start records that an appointment began at the time; nil: now. Refusals: [ErrNotFound],
+// [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
+// future or more than 24 hours back.
 func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Key) (Outcome, error) {
 	r, err := s.request(ctx, start, id, key)
 	if err != nil {
@@ -202,8 +202,8 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Ke
 	return s.do(ctx, r)
 }
 
-// Reopen takes the start of an appointment without a session back: it is [Scheduled]
-// again. Refusals: [ErrNotFound], [ErrTransition].
+// Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Refusals:
+// [ErrNotFound], [ErrTransition].
 func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key Key) (Outcome, error) {
 	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
 }
@@ -231,11 +231,11 @@ func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string,
 	return s.do(ctx, r)
 }
 
-// Complete writes the appointment's session and consumes the units of its actual
-// time, once, however often and however concurrently it is asked. What the
-// authorization does not cover is told as unauthorized, never booked. Refusals:
-// [ErrNotFound], [ErrTransition], [ErrUnconfirmed] for times that differ much from the
-// booked ones, [fault.ErrInvalid] for times that cannot be.
+// Complete writes the appointment's session and consumes the units of its actual time, exactly
+// once, even if it is called often or concurrently. Units that the authorization does not cover are
+// reported as unauthorized, never booked. Refusals: [ErrNotFound], [ErrTransition],
+// [ErrUnconfirmed] for times that differ much from the booked ones, [fault.ErrInvalid] for
+// impossible times.
 func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key Key) (Outcome, error) {
 	r, err := s.request(ctx, complete, id, key)
 	if err != nil {

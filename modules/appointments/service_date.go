@@ -11,21 +11,23 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrRedate comes with [MoveRefusal].
-var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused", "Not every appointment can have its new service date, so none has.").Carrying(MoveRefusal{}).
-	Advising("Show `occurrences`: each has the `reasons` that stand against it. Reschedule or cancel those first, or keep the service dates.")
+// ErrRedate carries [MoveRefusal].
+var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
+	"Some appointments cannot have their new service date, so no date has changed.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences`: each has `reasons` for its refusal. Reschedule or cancel those first, or keep the service dates.")
 
 func refuseRedate(occurrences []Occurrence) *fault.Error {
 	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
 		refusedOf(occurrences), len(occurrences))
 }
 
-// WaitForBookings has a transaction wait for requests on appointments that are under way.
+// WaitForBookings makes a transaction wait for running requests on appointments.
 func (s *Service) WaitForBookings() db.Option { return db.Locking(unitLane) }
 
-// Misdated returns the appointments of the caller's organization that are SCHEDULED and
-// that in the zone start on another date than their service date, in the order of their
-// times. It works in the transaction of the context.
+// Misdated returns the SCHEDULED appointments of the caller's organization that start on another
+// date than their service date in the zone, sorted by time. It works in the transaction of the
+// context.
 func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
 	scheduled, err := s.store.scheduled(ctx)
 	if err != nil {
@@ -36,10 +38,10 @@ func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointm
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
 }
 
-// Redate gives the appointments that [Service.Misdated] returns the service dates of the
-// zone, which is the organization's by now, in the transaction of the context: all of
-// them or none, each decided like a booking on that date. It needs
-// [PermissionReschedule]. The error is [ErrRedate].
+// Redate gives the appointments that [Service.Misdated] returns their service dates in the
+// organization's new zone, in the transaction of the context. It changes all of them or none, and
+// checks each like a booking on that date. It needs [PermissionReschedule]. The error is
+// [ErrRedate].
 func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

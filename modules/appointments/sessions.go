@@ -20,7 +20,7 @@ type SessionFilter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	AppointmentID  uuid.UUID
-	Unauthorized   *bool // true: only those with units that no authorization covers, the exceptions list; false: only the others
+	Unauthorized   *bool // true: the exceptions list, only sessions with units that no authorization covers; false: only the others
 	Days           Days
 	Page           db.Keyset // in the order of their starts
 }

@@ -29,7 +29,7 @@ type participantRow struct {
 	Participant
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
-	WorkedStartsAt   *time.Time // of a completed appointment: the time that it takes up
+	WorkedStartsAt   *time.Time // worked time of a completed appointment
 	WorkedEndsAt     *time.Time
 }
 
@@ -129,10 +129,10 @@ type slotRow struct {
 	LeadID  uuid.UUID
 }
 
-// slots returns what takes place at the times that are asked for, in one statement: booked
-// time, and of completed appointments worked time. No slot is longer than a day, so those
-// that begin a day before are looked at. Indexes: appointment_practitioners_by_start,
-// appointment_patients_by_start, and _by_worked_start likewise; for who leads, the primary key.
+// slots returns the occupied time at the requested times, in one statement: booked time, and worked
+// time of completed appointments. No slot is longer than a day, so it also reads slots that begin a
+// day before. Indexes: appointment_practitioners_by_start, appointment_patients_by_start, and
+// _by_worked_start likewise; for the leading practitioner, the primary key.
 func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	found := occupied{}
 	if len(n.staff)+len(n.patients) == 0 {
@@ -151,7 +151,8 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.lane, p.code, p.minutes, p.units, l.practitioner_id
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.lane, p.code, p.minutes, p.units,
+			l.practitioner_id
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
 		CROSS JOIN LATERAL (
@@ -166,15 +167,17 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	return found, err
 }
 
-// takenBy selects, for a key k, the participations of a person that take up time between
-// k.since and k.until: by the booked time and, once that is known, by the worked time.
+// takenBy selects, for a key k, a person's participations that occupy time between k.since and
+// k.until: by worked time if it is known, otherwise by booked time.
 func takenBy(table, person string) string {
 	const arm = `
 			SELECT t.*, t.%[3]sstarts_at AS taken_from, t.%[3]sends_at AS taken_until FROM %[1]s t
 			WHERE t.organization_id = k.organization_id AND t.%[2]s = k.id AND t.%[3]sstarts_at < k.until
 				AND t.%[3]sstarts_at > k.since - interval '24 hours' AND t.%[3]sends_at > k.since AND t.occupies
 				AND t.worked_starts_at IS %[4]s`
-	return `(` + fmt.Sprintf(arm, table, person, "", "NULL OFFSET 0") + `) UNION ALL (` + fmt.Sprintf(arm, table, person, "worked_", "NOT NULL OFFSET 0") + `)`
+	booked := fmt.Sprintf(arm, table, person, "", "NULL OFFSET 0")
+	worked := fmt.Sprintf(arm, table, person, "worked_", "NOT NULL OFFSET 0")
+	return `(` + booked + `) UNION ALL (` + worked + `)`
 }
 
 // ranges returns the times as columns.

@@ -65,9 +65,8 @@ func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	return found[0], nil
 }
 
-// calendar returns what a feed tells of appointments that take place within the span, in
-// whole or in part, cancelled ones too, and nothing else of them. Indexes:
-// appointment_practitioners_by_start, appointment_patients_by_start.
+// calendar returns the fields for a feed of the appointments that overlap the span, including
+// cancelled ones. Indexes: appointment_practitioners_by_start, appointment_patients_by_start.
 func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

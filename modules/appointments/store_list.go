@@ -27,9 +27,9 @@ func (d Days) in(zone *time.Location) Span {
 	return s
 }
 
-// narrow narrows a query to what takes place within the span, in whole or in part, so
-// that what crosses midnight is on both days. Nothing is longer than [MaxLength], which
-// bounds how far back an index by start is read.
+// narrow limits a query to rows that overlap the span, so that an appointment that crosses midnight
+// is on both days. Nothing is longer than [MaxLength], which limits how far back an index by start
+// is read.
 func (s Span) narrow(tx *gorm.DB) *gorm.DB {
 	if !s.Start.IsZero() {
 		tx = tx.Where("ends_at > ? AND starts_at > ?", s.Start, s.Start.Add(-MaxLength))
@@ -48,7 +48,7 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	if err != nil {
 		return nil, err
 	}
-	tx = within.narrow(tx).Where("version > 0") // as the index says
+	tx = within.narrow(tx).Where("version > 0") // matches the index condition
 	if f.SeriesID != uuid.Nil {
 		tx = tx.Where("series_id = ?", f.SeriesID)
 	}
@@ -66,7 +66,8 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 		if err != nil {
 			return nil, err
 		}
-		taking := within.narrow(handle.Table(part.table).Select("appointment_id").Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
+		taking := within.narrow(handle.Table(part.table).Select("appointment_id").
+			Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
 		tx = tx.Where("id IN (?)", taking)
 	}
 	var rows, found []Appointment
@@ -76,8 +77,8 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
 }
 
-// scheduled returns the appointments of the caller's organization that are SCHEDULED, in
-// the order of their starts, without those who take part.
+// scheduled returns the SCHEDULED appointments of the caller's organization, sorted by start,
+// without participants.
 func (store) scheduled(ctx context.Context) ([]Appointment, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

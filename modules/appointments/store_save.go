@@ -120,7 +120,8 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 		}
 	}
 	return db.Write(ctx, len(practitioners), `
-		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies,
+			worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
 			$8::timestamptz[], $9::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET

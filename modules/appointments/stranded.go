@@ -100,8 +100,8 @@ func (s *Service) joined(ctx context.Context, needed identity.Permission, r requ
 	return s.carryOutJoined(ctx, r)
 }
 
-// carryOutJoined carries out a request whose zone is known in the transaction of the
-// context. The error is [errStaleZone] where the organization has another one.
+// carryOutJoined executes a request in the organization's cached zone, in the transaction of the
+// context. The error is [errStaleZone] if the organization has another one.
 func (s *Service) carryOutJoined(ctx context.Context, r request) error {
 	d, err := s.open(ctx, []request{r})
 	if err != nil {

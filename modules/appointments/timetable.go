@@ -99,10 +99,10 @@ const maxOpeningDays = 31
 // OpeningsQuery asks for openings of a practitioner.
 type OpeningsQuery struct {
 	PractitionerID uuid.UUID
-	First, Last    calendar.Date // on which they start; at most 31 days; the past has no openings
+	First, Last    calendar.Date // dates of their starts; at most 31 days; the past has no openings
 	Length, Step   time.Duration // whole minutes
-	// AppointmentID is an appointment that is to move, so that it does not stand in its
-	// own way; zero: none.
+	// AppointmentID is an appointment that would move, so that its own time is treated as free;
+	// zero: none.
 	AppointmentID uuid.UUID
 }
 
@@ -112,10 +112,10 @@ type Openings struct {
 	Spans []Span
 }
 
-// Openings returns the times at which the practitioner could be booked: within
-// their hours and beside their appointments, in the order of their starts. One that
-// starts late on the last day may end on the next. Refusals: [ErrNoPractitioner],
-// [ErrNotFound] for the appointment, [fault.ErrInvalid] for days that cannot be.
+// Openings returns the times at which the practitioner could be booked: within their hours and
+// clear of their appointments, sorted by start. An opening that starts late on the last day may end
+// on the next. Refusals: [ErrNoPractitioner], [ErrNotFound] for the appointment, [fault.ErrInvalid]
+// for invalid days.
 func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -155,8 +155,8 @@ func (a Availability) reach(s Span) Span {
 	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
 }
 
-// requireAppointment returns [ErrNotFound] where the caller's organization has no such
-// appointment, or it is out of the caller's reach.
+// requireAppointment returns [ErrNotFound] unless the caller's organization has the appointment and
+// the caller can access it.
 func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// busy returns the practitioner's appointments that overlap the span, but for one.
+// busy returns the practitioner's appointments that overlap the span, except one.
 func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span, but uuid.UUID) ([]Span, error) {
 	found, err := s.store.slots(ctx, needs{staff: map[scheduling.Key][]Span{practitioner: {within}}})
 	found.without(but)

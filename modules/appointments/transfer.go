@@ -42,11 +42,11 @@ var ErrMove = fault.Define(fault.Conflict, "move-refused", "Not every booking ca
 	Advising("Show `occurrences`: each has the `reasons` that stand against it. Reschedule or cancel those, or move them to another authorization; `from` leaves out what is earlier.")
 
 func refuseMove(occurrences []Occurrence) *fault.Error {
-	return ErrMove.With(MoveRefusal{occurrences}, "Something stands against %d of the %d bookings that were to be moved.",
+	return ErrMove.With(MoveRefusal{occurrences}, "%d of the %d bookings cannot be moved, so none was moved.",
 		refusedOf(occurrences), len(occurrences))
 }
 
-// refusedOf counts those against which something stands.
+// refusedOf counts the refused occurrences.
 func refusedOf(occurrences []Occurrence) int {
 	refused := 0
 	for _, o := range occurrences {

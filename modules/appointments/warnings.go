@@ -25,10 +25,10 @@ type Warning struct {
 	Message        string    `json:"message"`
 }
 
-// warnings tells which of the times, each being that of an appointment, are outside
-// the practitioners' hours, or closer to another of their appointments than their
-// buffers ask. Of practitioners of whom nothing is said there is nothing to warn of. One
-// appointment may be left out: the one that is to move to the times.
+// warnings returns the times, each of an appointment, that are outside the practitioners' hours or
+// closer to another of their appointments than their buffers require. Practitioners without hours
+// and buffers cause no warnings. One appointment can be excluded: the one that would move to the
+// times.
 func (s *Service) warnings(
 	ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span, but uuid.UUID,
 ) ([]Warning, error) {

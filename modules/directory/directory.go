@@ -26,7 +26,7 @@ type Service struct {
 	database *db.DB
 	audit    Audit
 	access   Access
-	calendar Calendar // nil: there are no appointments
+	calendar Calendar // nil: the program has no appointments
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	zones    recent.Of[*time.Location]
@@ -40,8 +40,8 @@ type Access interface {
 	Switched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
 }
 
-// New returns the service. The clock and the ids are passed in so that tests
-// decide on both. The calendar may be nil, for a program without appointments.
+// New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
+// program without appointments.
 func New(database *db.DB, audit Audit, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
@@ -101,9 +101,8 @@ type Taken struct {
 	Field string `json:"field"`
 }
 
-// latestToday is the date in the zone where it is latest on Earth, UTC+14: what
-// is after it is in the future everywhere, so that it can be refused without a look at
-// the organization's zone.
+// latestToday is the current date in the zone where it is latest on Earth, UTC+14. Any later date
+// is in the future everywhere, so it can be refused without the organization's time zone.
 func latestToday(now time.Time) calendar.Date {
 	const ahead = 14 * time.Hour
 	return calendar.DateIn(now.Add(ahead), time.UTC)

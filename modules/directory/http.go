@@ -57,7 +57,11 @@ func (s *Service) Routes() []httpx.Route {
 	add("getOrganization", get, "/organizations/:id", PermissionOrganizationRead, read(s.Organization),
 		"Read an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
-		"Change an organization", "A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move. Where SCHEDULED appointments start on another date in it, `serviceDates` says what becomes of their service dates: with MOVE each gets its new date, decided like a booking, all of them or none; with KEEP they stay. Without it the answer is 409 and lists them.", append(s.zoneRefusals(), ErrOrganizationNotFound)...)
+		"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; "+
+			"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their "+
+			"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. "+
+			"Without it the answer is 409 with the list of these appointments.",
+		append(s.zoneRefusals(), ErrOrganizationNotFound)...)
 	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable, httpx.Handle(ok, s.SwitchOrganization),
 		"Disable an organization, or enable it", "`{\"disabled\": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.",
 		ErrOrganizationNotFound, ErrOwnOrganization)

@@ -51,7 +51,7 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 	*P(&created).head() = Record{
 		ID: s.newID(), OrganizationID: caller.OrganizationID, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 { // before any connection is taken
+	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 { // before taking a connection
 		return none, fault.InvalidFields(wrong...)
 	}
 	today, err := s.today(ctx)

@@ -24,11 +24,11 @@ type Organization struct {
 	LateCancelHours  int       `json:"lateCancelHours"`  // an appointment is cancelled late when fewer hours are left until its start; 0 to 720
 	NoShowConsumes   bool      `json:"noShowConsumes"`   // whether units stay used when a patient does not come, for payers that pay for it
 	SessionEditHours int       `json:"sessionEditHours"` // how many hours after its end a session can be changed; later, addenda only; 0 to 8760
-	// An appointment can be started from this many minutes before its booked start on; 0 to 1440.
+	// An appointment can be started at most this many minutes before its booked start; 0 to 1440.
 	EarlyStartMinutes int `json:"earlyStartMinutes"`
 	// A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100.
 	ConfirmLengthFactor float64   `json:"confirmLengthFactor"`
-	Disabled            bool      `json:"disabled"` // nobody comes in: no user, no key, no link
+	Disabled            bool      `json:"disabled"` // no access for users, keys and links
 	Version             int       `json:"version"`  // counts every change, starting with 1
 	CreatedAt           time.Time `json:"createdAt"`
 	UpdatedAt           time.Time `json:"updatedAt"`
@@ -56,14 +56,16 @@ func (o Organization) Revision() int { return o.Version }
 
 // OrganizationChange changes what is given of an organization.
 type OrganizationChange struct {
-	ID               uuid.UUID           `param:"id"`
-	Match            patch.Match         `header:"If-Match"`
-	Name             patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
-	TimeZone         patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
-	ServiceDates     ServiceDatePolicy   `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"` // what becomes of the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them
-	LateCancelHours  patch.Field[int]    `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
-	NoShowConsumes   patch.Field[bool]   `json:"noShowConsumes"`
-	SessionEditHours patch.Field[int]    `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
+	ID       uuid.UUID           `param:"id"`
+	Match    patch.Match         `header:"If-Match"`
+	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
+	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+	// Decides about the service dates of appointments that start on another date in a new time zone: MOVE gives them the new
+	// date, KEEP leaves them unchanged.
+	ServiceDates     ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
+	LateCancelHours  patch.Field[int]  `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
+	NoShowConsumes   patch.Field[bool] `json:"noShowConsumes"`
+	SessionEditHours patch.Field[int]  `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
 
 	EarlyStartMinutes   patch.Field[int]     `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
 	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
@@ -159,9 +161,9 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 	})
 }
 
-// ChangeOrganization changes the caller's organization. Errors:
-// [ErrOrganizationNotFound], also for any other one, [fault.ErrInvalid], and for a new
-// time zone [ErrServiceDates] and the refusals of the [Calendar].
+// ChangeOrganization changes the caller's organization. Errors: [ErrOrganizationNotFound], also for
+// other organizations, [fault.ErrInvalid], and for a new time zone [ErrServiceDates] and the
+// refusals of the [Calendar].
 func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -25,10 +25,10 @@ type ServicePairs struct {
 	Version int           `json:"version"` // counts every change, starting with 1
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (p ServicePairs) Revision() int { return p.Version }
 
-// ServicePairsChange replaces all the pairs of an organization.
+// ServicePairsChange replaces all pairs of an organization.
 type ServicePairsChange struct {
 	Match patch.Match   `header:"If-Match"`
 	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"`
@@ -46,10 +46,9 @@ func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
 	})
 }
 
-// ReplaceServicePairs makes these the only pairs; none: nothing runs beside
-// anything else. Codes need not have been entered yet. Errors: [patch.ErrStale], and
-// [fault.ErrInvalid], which names what is no code, a pair of a code with itself, and
-// a pair that is given twice.
+// ReplaceServicePairs makes these the only pairs; none: no two services may run at the same time.
+// The codes need not exist yet. Errors: [patch.ErrStale], and [fault.ErrInvalid], which names
+// invalid codes, pairs of a code with itself, and duplicate pairs.
 func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange) (ServicePairs, error) {
 	settled, wrong := settlePairs(c.Pairs)
 	if len(wrong) > 0 {

@@ -33,8 +33,7 @@ func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time
 	})
 }
 
-// ForgetTimeZone has the organization's time zone read again, where it turns out to be
-// another one than is remembered.
+// ForgetTimeZone removes the organization's time zone from the cache, because it has changed.
 func (s *Service) ForgetTimeZone(organizationID uuid.UUID) { s.zones.Forget(organizationID) }
 
 // today returns the date in the caller's organization.

@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	// lease is how long a run belongs to its instance without being renewed.
+	// lease is how long a run belongs to its instance without a renewal.
 	lease = 30 * time.Second
 	// renewEvery is how often an instance renews the lease and writes the progress.
 	renewEvery = time.Second
-	// pollEvery is how often a caller looks for the end of a run on another instance.
+	// pollEvery is how often a caller checks for the end of a run on another instance.
 	pollEvery = 100 * time.Millisecond
-	// longest is how long a run may take. A check that hangs must not block the next one forever.
+	// longest is the maximum duration of a run. A check that hangs must not block the next one
+	// forever.
 	longest = 24 * time.Hour
-	// atStop is how long writing the end of a run may take when the program stops.
+	// atStop is the maximum time for writing the end of a run when the program stops.
 	atStop = 2 * time.Second
 	// keep is how long runs are kept.
 	keep = 90 * 24 * time.Hour
@@ -36,33 +37,33 @@ var ErrClosed = errors.New("verification: the program is stopping")
 
 var errLeaseLost = errors.New("verification: the lease was lost")
 
-// Check checks the books of an organization, reports its progress, and returns the result,
-// which is stored as JSON.
+// Check checks the ledger and the audit trail of an organization, reports its progress, and returns
+// the result as JSON.
 type Check func(ctx context.Context, organization uuid.UUID, progress *Progress) (result any, err error)
 
-// Dependencies are what the service works with.
+// Dependencies are the dependencies of the service.
 type Dependencies struct {
 	Database *db.DB
 	Check    Check
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
 	Logger   logrus.FieldLogger
-	// OnEnded is called when a run of this instance ends: with finished, or the failure.
+	// OnEnded is called when a run of this instance ends, with "finished" or the failure.
 	OnEnded func(outcome string, took time.Duration)
 }
 
-// Service has the use cases of verifications. It is safe for concurrent use. Its methods
-// act in the organization of the [identity.Caller] in the context and fail without one.
+// Service implements the use cases of verifications. It is safe for concurrent use. Its methods act
+// in the organization of the [identity.Caller] in the context and fail without one.
 type Service struct {
 	Dependencies
 	store store
-	life  context.Context // ends with Close, and the runs with it
+	life  context.Context // Close ends it, and with it the runs
 	end   context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
 	working sync.WaitGroup
-	here    map[uuid.UUID]chan struct{} // runs of this instance; closed when the run has ended
+	here    map[uuid.UUID]chan struct{} // runs of this instance; closed when the run ends
 }
 
 // New returns the service. Close it.
@@ -71,8 +72,8 @@ func New(d Dependencies) *Service {
 	return &Service{Dependencies: d, life: life, end: end, here: map[uuid.UUID]chan struct{}{}}
 }
 
-// Close interrupts the runs of this instance and returns when they have ended. Later calls
-// of Start return [ErrClosed].
+// Close interrupts the runs of this instance and waits for their end. Later calls of Start return
+// [ErrClosed].
 func (s *Service) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -81,17 +82,17 @@ func (s *Service) Close() {
 	s.working.Wait()
 }
 
-// Running returns how many runs this instance has.
+// Running returns the number of runs of this instance.
 func (s *Service) Running() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.here)
 }
 
-// now is the time as the database can store it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.Clock().UTC().Truncate(time.Microsecond) }
 
-// enter reports whether work may begin, which Close then waits for.
+// enter reports whether work may begin. Close waits for that work.
 func (s *Service) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,8 +102,8 @@ func (s *Service) enter() bool {
 	return !s.closed
 }
 
-// Start starts a run for the caller's organization and returns it, or the one that is
-// running already, on whatever instance. The error is [ErrClosed] when the program stops.
+// Start starts a run for the caller's organization and returns it, or the run that is already
+// running on any instance. The error is [ErrClosed] when the program stops.
 func (s *Service) Start(ctx context.Context) (Run, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -129,8 +130,7 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 	}
 }
 
-// insert writes the run, unless the organization has one already, and returns the one that
-// is running then.
+// insert writes the run, or returns the organization's running one if there is one.
 func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
 	return db.ReadCommitted(ctx, s.Database, "verification.start", func(ctx context.Context) ([]row, error) {
 		if err := s.store.endExpired(ctx); err != nil {
@@ -143,8 +143,8 @@ func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.exists(ctx, mine.ID) }))
 }
 
-// Await returns the run once it has ended, or as it is after the given time.
-// The error is [ErrNotFound].
+// Await returns the run at its end, or its current state after the given time. The error is
+// [ErrNotFound].
 func (s *Service) Await(ctx context.Context, id uuid.UUID, atMost time.Duration) (Run, error) {
 	over := time.NewTimer(max(atMost, 0))
 	defer over.Stop()
@@ -182,15 +182,15 @@ func (s *Service) Runs(ctx context.Context, page db.Keyset) ([]Run, error) {
 	return db.Snapshot(ctx, s.Database, "verification.list", func(ctx context.Context) ([]Run, error) { return s.store.list(ctx, page) })
 }
 
-// Forget removes old runs of all organizations and returns how many it removed.
-// Index: verifications_by_age.
+// Forget removes old runs of all organizations and returns their number. Index:
+// verifications_by_age.
 func (s *Service) Forget(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.Database, db.Removal{
 		Operation: "verification.forget", Table: "verifications", Time: "started_at", Before: s.now().Add(-keep),
 	})
 }
 
-// begin carries the run out in the background.
+// begin executes the run in the background.
 func (s *Service) begin(r Run) {
 	ended := make(chan struct{})
 	s.mu.Lock()
@@ -208,7 +208,7 @@ func (s *Service) begin(r Run) {
 	}()
 }
 
-// carryOut checks the books, keeps the lease meanwhile, and writes how the run ended.
+// carryOut runs the check, renews the lease meanwhile, and writes the end of the run.
 func (s *Service) carryOut(ctx context.Context, r Run) {
 	log := s.Logger.WithFields(logrus.Fields{"operation": "verification", "organization_id": r.OrganizationID})
 	began := time.Now()
@@ -219,7 +219,7 @@ func (s *Service) carryOut(ctx context.Context, r Run) {
 	var renewing sync.WaitGroup
 	renewing.Go(func() { s.keepLease(checking, r.ID, &progress, cancel) })
 	result, err := s.check(checking, r.OrganizationID, &progress)
-	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // that very value
+	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // compared by identity
 	cancel(nil)
 	renewing.Wait()
 
@@ -243,7 +243,7 @@ func (s *Service) carryOut(ctx context.Context, r Run) {
 	}
 	s.OnEnded(outcome, time.Since(began))
 	if lost {
-		return // the lease has expired, which is how the run ended
+		return // the lease has expired, so the run has already ended
 	}
 	if err := s.writeEnd(ctx, r); err != nil {
 		log.WithField("event", "verification_not_written").WithError(err).
@@ -298,7 +298,7 @@ func (s *Service) keepLease(ctx context.Context, id uuid.UUID, progress *Progres
 	}
 }
 
-// writeEnd writes how the run ended. While the lease lasts it tries again; when the program
+// writeEnd writes the end of the run. It retries as long as the lease lasts. When the program
 // stops, it tries once, for a short time.
 func (s *Service) writeEnd(ctx context.Context, r Run) error {
 	for until := time.Now().Add(lease); ; {

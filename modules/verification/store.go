@@ -9,11 +9,11 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// store keeps runs. It takes the transaction, and the organization, from the context. Its
-// leases are by the clock of the database, which all instances share.
+// store keeps runs. It takes the transaction and the organization from the context. Its leases use
+// the database's clock, which all instances share.
 type store struct{}
 
-// row is a row of the table verifications, as [selected] shows it.
+// row is a row of the table verifications with the columns [selected].
 type row struct {
 	OrganizationID        uuid.UUID
 	ID                    uuid.UUID
@@ -46,16 +46,16 @@ func (r row) run() Run {
 	return run
 }
 
-// selected are the columns of [row]. A run whose lease has expired shows as interrupted,
-// whether or not that has been written yet.
+// selected are the columns of [row]. A run with an expired lease is shown as interrupted, even
+// before the row says so.
 const selected = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total, events_checked, events_total,
 	CAST(result AS text) AS result,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'FAILED' ELSE state END AS state,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'interrupted' ELSE failure END AS failure,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN held_until ELSE finished_at END AS finished_at`
 
-// endExpired writes that the organization's run was interrupted, if its lease has expired.
-// Index: verifications_one_running.
+// endExpired marks the organization's run as interrupted if its lease has expired. Index:
+// verifications_one_running.
 func (store) endExpired(ctx context.Context) error {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -66,8 +66,8 @@ func (store) endExpired(ctx context.Context) error {
 		WHERE organization_id = $1 AND state = 'RUNNING' AND held_until <= now()`, organization).Error
 }
 
-// insert writes a new run with its lease, unless the organization has one already. It
-// waits for another transaction that is inserting one.
+// insert writes a new run with its lease, unless the organization has one already. It waits for
+// another transaction that is inserting one.
 func (store) insert(ctx context.Context, r Run, lease time.Duration) (inserted bool, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -135,8 +135,8 @@ func (store) list(ctx context.Context, page db.Keyset) ([]Run, error) {
 	return runs, err
 }
 
-// renew writes the progress and extends the lease, and reports whether this instance still
-// has it: an expired lease is not renewed. Index: the primary key.
+// renew writes the progress, extends the lease, and reports whether this instance still has it. An
+// expired lease is not renewed. Index: the primary key.
 func (store) renew(ctx context.Context, id uuid.UUID, authorizations, events Count, lease time.Duration) (held bool, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -151,8 +151,8 @@ func (store) renew(ctx context.Context, id uuid.UUID, authorizations, events Cou
 	return result.RowsAffected == 1, result.Error
 }
 
-// end writes how the run ended, and reports whether this instance still had the lease.
-// Index: the primary key.
+// end writes the end of the run, and reports whether this instance still had the lease. Index: the
+// primary key.
 func (store) end(ctx context.Context, r Run) (held bool, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

@@ -1,10 +1,9 @@
-// Package verification runs checks of an organization's books in the background.
+// Package verification checks an organization's ledger and audit trail in the background.
 //
-// A run is a row of the table verifications, so every instance can show its progress and
-// its result. An organization has one run at a time. The instance that runs it renews a
-// lease; when the instance dies, the lease expires and the run has failed as interrupted.
-// No other instance continues a run: the books may have changed, and a check is repeated
-// as a whole.
+// A run is a row of the table verifications, so every instance can show its progress and its
+// result. An organization has one run at a time. The instance that executes it renews a lease. When
+// the instance dies, the lease expires and the run has failed as interrupted. No other instance
+// continues a run, because the data may have changed; a check is repeated as a whole.
 package verification
 
 import (
@@ -17,14 +16,14 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// State says how far a run is.
+// State is the state of a run.
 type State string
 
 // The states of a run.
 const (
 	Running  State = "RUNNING"
-	Finished State = "FINISHED" // and has a result
-	Failed   State = "FAILED"   // and has no result
+	Finished State = "FINISHED" // has a result
+	Failed   State = "FAILED"   // has no result
 )
 
 // Failure says why a run has no result.
@@ -33,16 +32,16 @@ type Failure string
 // The reasons why a run has no result.
 const (
 	Interrupted Failure = "interrupted" // the program stopped before the end
-	Broken      Failure = "error"       // the check met an error, which is in the log
+	Broken      Failure = "error"       // the check failed; the error is in the log
 )
 
-// Count is how many of the items were checked.
+// Count is the number of checked items.
 type Count struct {
 	Checked int64
-	Total   *int64 // nil: not counted yet
+	Total   *int64 // nil: not yet counted
 }
 
-// Run is one check of an organization's books.
+// Run is one check of an organization's ledger and audit trail.
 type Run struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
@@ -56,21 +55,21 @@ type Run struct {
 	Events         Count // of the audit trail
 }
 
-// Progress is how far a check has come. Safe for concurrent use.
+// Progress is the progress of a check. Safe for concurrent use.
 type Progress struct {
 	mu             sync.Mutex
 	authorizations Count
 	events         Count
 }
 
-// Authorizations reports how many authorizations were checked, of how many.
+// Authorizations reports the number of checked authorizations and their total.
 func (p *Progress) Authorizations(checked, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.authorizations = Count{checked, &total}
 }
 
-// Events reports how many events of the audit trail were checked, of how many.
+// Events reports the number of checked events of the audit trail and their total.
 func (p *Progress) Events(checked, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,6 +82,6 @@ func (p *Progress) counts() (authorizations, events Count) {
 	return p.authorizations, p.events
 }
 
-// ErrNotFound means that the organization has no such verification, or no longer.
+// ErrNotFound: the organization has no such verification, or it was removed.
 var ErrNotFound = fault.Define(fault.NotFound, "verification-not-found", "Verification not found.").
 	Advising("List the verifications; they are kept for 90 days.")
