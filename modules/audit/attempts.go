@@ -13,32 +13,32 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// PermissionAttempts is needed to read [Service.Attempts].
+// PermissionAttempts is required for [Service.Attempts].
 const PermissionAttempts identity.Permission = "anonymous-attempt:read"
 
-// Attempts are refused attempts of callers that belong to no organization: made from one
-// network within one minute, at the same thing, and refused for the same reason. The
-// trail of an organization holds none of them, so nobody can fill it up by guessing.
+// Attempts counts refused attempts of callers without an organization: from one network, within one
+// minute, with the same action and reason. The trail of an organization does not include them, so
+// guesses cannot fill it.
 type Attempts struct {
-	Minute   time.Time `json:"minute"`   // when it began
-	Source   string    `json:"source"`   // network address, /64 for IPv6; other: of more networks than are told apart
+	Minute   time.Time `json:"minute"`   // its start
+	Source   string    `json:"source"`   // network address, /64 for IPv6; other: networks beyond the limit of a minute
 	Action   string    `json:"action"`   // as in the audit trail
-	Reason   string    `json:"reason"`   // limited: it was refused without a look, after too many others
-	Attempts int64     `json:"attempts"` // how many
+	Reason   string    `json:"reason"`   // limited: refused unchecked, after too many others
+	Attempts int64     `json:"attempts"` // number of attempts
 	LastAt   time.Time `json:"lastAt"`
 }
 
-// Bounds of what is counted.
+// Limits of the counts.
 const (
-	// attemptRetention is how long counts are kept: long enough to look into an attack.
+	// attemptRetention is how long counts are kept, so that an operator can investigate an attack.
 	attemptRetention = 30 * 24 * time.Hour
-	// maxSources is how many networks are told apart in a minute. An attacker with more
-	// addresses than that adds to one row.
+	// maxSources is the number of networks that are counted separately in a minute. The attempts of
+	// further networks share one row.
 	maxSources  = 1000
 	otherSource = "other"
 )
 
-// isAnonymous reports whether an event is a denial that no organization can be told of.
+// isAnonymous reports whether an event is a denial that concerns no organization.
 func isAnonymous(e trail.Event) bool {
 	return e.OrganizationID == uuid.Nil && e.Outcome == trail.Denied
 }
@@ -63,16 +63,16 @@ func (c attemptCounts) add(key attemptKey, attempts int64, at time.Time) {
 	c[key] = attemptCount{before.attempts + attempts, at}
 }
 
-// tally counts in memory until [Service.KeepAttempts] writes the counts, and bounds the
-// sources of a minute. The zero value is empty; safe for concurrent use.
+// tally counts in memory until [Service.KeepAttempts] writes the counts. It limits the sources of a
+// minute. The zero value is empty. Safe for concurrent use.
 type tally struct {
 	mutex   sync.Mutex
 	waiting attemptCounts
 	minute  time.Time
-	sources map[string]bool // of the minute
+	sources map[string]bool // of the current minute
 }
 
-// key returns by what an attempt is counted.
+// key is what attempts are counted by.
 func (t *tally) key(action, reason, address string, at time.Time) attemptKey {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -90,16 +90,16 @@ func (t *tally) key(action, reason, address string, at time.Time) attemptKey {
 	return attemptKey{minute, source, action, reason}
 }
 
-// keyOf returns by what a denial is counted. Its reason is that of its After.
+// keyOf returns the key of a denial. The reason comes from its After value.
 func (t *tally) keyOf(e trail.Event) attemptKey {
 	var why struct{ Reason string }
 	if text, err := json.Marshal(e.After); err == nil {
-		_ = json.Unmarshal(text, &why) // without a reason it has none
+		_ = json.Unmarshal(text, &why) // the reason is optional
 	}
 	return t.key(e.Action, why.Reason, e.Address, e.OccurredAt)
 }
 
-// split parts denials of no organization, counted, from all other events.
+// split separates denials of no organization, as counts, from all other events.
 func (t *tally) split(events []trail.Event) (kept []trail.Event, refused attemptCounts) {
 	refused = attemptCounts{}
 	for _, e := range events {
@@ -121,7 +121,7 @@ func (t *tally) add(key attemptKey, count attemptCount) {
 	t.waiting.add(key, count.attempts, count.lastAt)
 }
 
-// take returns what was counted, and forgets it.
+// take returns the counts and resets them.
 func (t *tally) take() attemptCounts {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -130,16 +130,16 @@ func (t *tally) take() attemptCounts {
 	return taken
 }
 
-// Count counts a refused attempt of a caller that belongs to no organization, in memory:
-// it asks no database, so a flood of attempts costs none. [Service.KeepAttempts] writes the
-// counts every few seconds; those of the last seconds are lost when the program is killed.
+// Count counts a refused attempt of a caller without an organization, in memory. It uses no
+// database, so a flood of attempts costs none. [Service.KeepAttempts] writes the counts every few
+// seconds; a killed program loses the last ones.
 func (s *Service) Count(action, reason, address string) {
 	now := s.now()
 	s.attempts.add(s.attempts.key(action, reason, address, now), attemptCount{1, now})
 }
 
-// KeepAttempts writes what [Service.Count] has counted, and returns how many rows those
-// were. What could not be written is written the next time.
+// KeepAttempts writes the counts of [Service.Count] and returns the number of rows. Failed writes
+// are repeated the next time.
 func (s *Service) KeepAttempts(ctx context.Context) (int64, error) {
 	taken := s.attempts.take()
 	if len(taken) == 0 {
@@ -157,21 +157,21 @@ func (s *Service) KeepAttempts(ctx context.Context) (int64, error) {
 	return int64(len(taken)), nil
 }
 
-// ForgetAttempts removes counts that are older than the retention, and returns how many.
-// Index: the primary key.
+// ForgetAttempts removes counts that are older than the retention, and returns their number. Index:
+// the primary key.
 func (s *Service) ForgetAttempts(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{
 		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute", Before: s.now().Add(-attemptRetention),
 	})
 }
 
-// AttemptFilter narrows a list of attempts; zero values do not narrow it.
+// AttemptFilter filters a list of attempts; zero values do not filter.
 type AttemptFilter struct {
-	From, To time.Time // minutes from the one on, and before the other
+	From, To time.Time // minutes, From included, To excluded
 	Source   string
 }
 
-// Attempts lists what was counted, the newest first, those after one where that is given.
+// Attempts lists the counts, the newest first, optionally after a given one.
 func (s *Service) Attempts(ctx context.Context, f AttemptFilter, after *Attempts, limit int) ([]Attempts, error) {
 	return db.Snapshot(ctx, s.database, "audit.attempts", func(ctx context.Context) ([]Attempts, error) {
 		return s.store.attempts(ctx, f, after, limit)

@@ -31,8 +31,8 @@ type Service struct {
 	store    store
 	notes    *db.Combiner[[]trail.Event, struct{}]
 	recorded chan struct{} // something was committed: the sealer has work
-	attempts tally         // of callers that belong to no organization
-	spool    *Spool        // nil: what the database does not take is refused
+	attempts tally         // of callers without an organization
+	spool    *Spool        // nil: events that the database does not accept are refused
 }
 
 // Dependencies are what the service works with.
@@ -40,7 +40,8 @@ type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
 	Logger   logrus.FieldLogger
-	// Spool is where [Service.Note] queues what the database does not take; nil: it is refused.
+	// Spool is the queue of [Service.Note] for events that the database does not accept; nil: they
+	// are refused.
 	Spool *Spool
 }
 
@@ -54,7 +55,7 @@ func New(d Dependencies) *Service {
 // Record writes events in the transaction of the context, with one statement
 // however many there are. They are kept if, and only if, it commits. It needs no
 // caller: each event names its organization and its actor. Denials of no organization
-// are counted instead: see [Attempts].
+// are only counted, see [Attempts].
 //
 // The errors are bugs, but for those of the database: an event without an action,
 // an outcome or a time, or what cannot be written as a JSON object.

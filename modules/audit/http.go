@@ -33,8 +33,10 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: PermissionAttempts,
 			Name: "listAnonymousAttempts", Summary: "List refused attempts of unknown callers",
-			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for 30 days and appear a few seconds late. For those who run the program.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAttempts),
+			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown " +
+				"addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for " +
+				"30 days and appear a few seconds late. For the operator of the installation.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleAttempts),
 		},
 	}
 }
@@ -126,7 +128,7 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 
 type attemptsRequest struct {
 	From   time.Time `query:"from"`
-	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // not included
+	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // excluded
 	Source string    `query:"source" validate:"max=64"`              // as in the answer
 	httpx.PageQuery
 }

@@ -57,8 +57,8 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 // Note records what changes nothing: reads, sign-ins, denials. It returns once they
 // are committed, in a transaction that all share who ask meanwhile, so that many
 // readers cost one flush of the disk. In a transaction of the context it is
-// [Service.Record]. Where the database takes no writes, the events are queued on the disk,
-// if the service has a folder for that, until [Service.Replay] enters them.
+// [Service.Record]. If the database accepts no writes and the service has a folder, the events are
+// queued on disk until [Service.Replay] enters them.
 //
 // The error is [trail.ErrNotRecorded], or that of a context which has ended: they may
 // not be there, and what was read must not be shown. After a COMMIT without an answer they may be there all the same; nothing is said

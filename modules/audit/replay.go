@@ -10,11 +10,11 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// maxReplayed is the most events that one transaction enters.
+// maxReplayed is the maximum number of events that one transaction enters.
 const maxReplayed = 1000
 
-// queue queues rows on the disk that the database did not take: cause says why. Only where
-// it is certain that nothing was written: an event must not be in the trail twice.
+// queue queues rows on disk that the database did not accept; cause is its error. It queues only if
+// the database has certainly written nothing, because an event must not be in the trail twice.
 func (s *Service) queue(rows []row, cause error) error {
 	if _, unavailable := errors.AsType[*db.UnavailableError](cause); !unavailable || s.spool == nil {
 		return cause
@@ -25,12 +25,12 @@ func (s *Service) queue(rows []row, cause error) error {
 	}
 	if first {
 		s.logger.WithFields(logrus.Fields{"event": "audit_queued", "error": cause}).
-			Warn("the database takes no audit events; they are queued on disk until it does")
+			Warn("the database accepts no audit events; they are queued on disk until it does")
 	}
 	return nil
 }
 
-// Prepare checks that events can be queued on the disk, where the service has a folder for that.
+// Prepare checks that the service can queue events on disk, if it has a folder for that.
 func (s *Service) Prepare() error {
 	if s.spool == nil {
 		return nil
@@ -38,10 +38,10 @@ func (s *Service) Prepare() error {
 	return s.spool.Prepare()
 }
 
-// Queues reports whether events that the database does not take are queued on the disk.
+// Queues reports whether the service queues events on disk that the database does not accept.
 func (s *Service) Queues() bool { return s.spool != nil && s.spool.takes() }
 
-// Queued returns how many events this process has queued on the disk.
+// Queued returns the number of events that this process has queued on disk.
 func (s *Service) Queued() int {
 	if s.spool == nil {
 		return 0
@@ -49,10 +49,10 @@ func (s *Service) Queued() int {
 	return s.spool.waiting()
 }
 
-// Replay enters in the trail what is queued on the disk, with the times at which it
-// happened, and returns how many events those were: what this process has queued, and what
-// others have left behind. Each event is entered once, whatever is interrupted: how many
-// lines of a file are entered is written with them.
+// Replay enters the events that are queued on disk in the trail, with their original times, and
+// returns their number. It includes the files of ended processes. Each event is entered exactly
+// once, even after interruptions, because the number of entered lines of a file is written in the
+// same transaction.
 func (s *Service) Replay(ctx context.Context) (int, error) {
 	if s.spool == nil {
 		return 0, nil
@@ -82,10 +82,10 @@ func (s *Service) Replay(ctx context.Context) (int, error) {
 	}
 }
 
-// enter enters the rows of a file that are not entered yet, and removes it.
+// enter enters the remaining rows of a file and removes the file.
 func (s *Service) enter(ctx context.Context, f *spoolFile) (int, error) {
 	if _, _, err := s.enterSome(ctx, f.id, nil); err != nil {
-		return 0, err // the database takes no writes: the file need not be read
+		return 0, err // the database accepts no writes: do not read the file
 	}
 	rows, damage := f.read()
 	if damage != nil && !errors.Is(damage, errDamaged) {
@@ -102,13 +102,14 @@ func (s *Service) enter(ctx context.Context, f *spoolFile) (int, error) {
 	}
 	if damage != nil {
 		s.logger.WithFields(logrus.Fields{"event": "audit_queue_damaged", "file": f.file.Name() + damagedSuffix, "entries": len(rows)}).
-			Error("a file of queued audit events cannot be read to its end: what comes before is entered, and the file is kept")
+			Error("a file of queued audit events is damaged: the events before the damage are entered, and the file is kept")
 	}
 	s.logger.WithFields(logrus.Fields{"event": "audit_replayed", "entries": total}).Info("queued audit events are in the trail")
 	return total, s.spool.remove(f, damage != nil)
 }
 
-// enterSome enters the next rows of a file, and returns how many, and how many are done.
+// enterSome enters the next rows of a file. It returns their number and the number of entered
+// lines.
 func (s *Service) enterSome(ctx context.Context, file uuid.UUID, rows []row) (entered, done int, err error) {
 	done, err = db.ReadCommitted(ctx, s.database, "audit.replay", func(ctx context.Context) (int, error) {
 		before, err := s.store.lockSpool(ctx, file)

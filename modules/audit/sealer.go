@@ -25,7 +25,7 @@ const (
 	gather = 250 * time.Millisecond
 )
 
-// Run enters what is queued on the disk, and seals what is recorded, until the context ends. Any number of instances may
+// Run enters queued events from disk and seals recorded events, until the context ends. Any number of instances may
 // do so at once. It is woken by this process after a commit, and looks by itself
 // for what others have left behind that were killed.
 func (s *Service) Run(ctx context.Context) {
@@ -33,7 +33,7 @@ func (s *Service) Run(ctx context.Context) {
 	defer poll.Stop()
 	for {
 		if _, err := s.Replay(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).Debug("queued audit events wait for the database")
+			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).Debug("queued audit events are waiting for the database")
 		}
 		wake := s.recorded
 		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
@@ -157,8 +157,8 @@ func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
 	}, db.AllOrganizations())
 }
 
-// LogHeads logs how far each chain has come, and its hash there, and returns how many
-// chains there are. A rewritten chain can be compared with a log that left the machine.
+// LogHeads logs the last position and hash of each chain, and returns the number of chains. A
+// rewritten chain can be detected by comparison with a log on another machine.
 func (s *Service) LogHeads(ctx context.Context) (int64, error) {
 	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads, db.AllOrganizations())
 	for _, h := range heads {

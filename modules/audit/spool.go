@@ -16,44 +16,44 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxSpool is the most that one file of a spool holds, in bytes: some hundred thousand events.
+// maxSpool is the maximum size of one file of a spool, in bytes: some hundred thousand events.
 const maxSpool = 64 << 20
 
-// errSpoolFull is returned where a spool takes no more events.
+// errSpoolFull is returned by a spool that has no room for more events.
 var errSpoolFull = errors.New("audit: the queue of audit events on disk is full")
 
-// Spool queues events in a folder, durably, while the database takes no writes. It holds
-// one file at a time, of lines that are only appended; a file is named after the id under
-// which the database remembers how many of its lines are entered. Files of instances that
-// have ended are taken over by the others that use the folder. Safe for concurrent use.
+// Spool queues events in a folder, durably, while the database accepts no writes. It uses one
+// append-only file at a time. The file's name is the id under which the database stores the number
+// of its entered lines. Other users of the folder take over the files of ended instances. Safe for
+// concurrent use.
 type Spool struct {
 	dir   string
 	limit int64
 
 	mu     sync.Mutex
-	file   *spoolFile // nil: nothing is queued by this process
-	failed error      // of the last attempt to queue something
+	file   *spoolFile // nil: this process has queued nothing
+	failed error      // error of the last attempt to queue events
 }
 
 // spoolFile is a file that this process has locked.
 type spoolFile struct {
 	id   uuid.UUID
 	file *os.File
-	size int64 // of what is durable
+	size int64 // durable bytes
 	rows int
 }
 
 const (
 	spoolPrefix = "audit-"
 	spoolSuffix = ".jsonl"
-	// damagedSuffix is of files that could not be read to their end. Nobody removes them.
+	// damagedSuffix is the suffix of files with damaged lines. The program never removes them.
 	damagedSuffix = ".damaged"
 )
 
 // NewSpool returns the spool of a folder.
 func NewSpool(dir string) *Spool { return &Spool{dir: dir, limit: maxSpool} }
 
-// Prepare makes the folder where it does not exist, and checks that it can be written.
+// Prepare creates the folder if it does not exist, and checks that it is writable.
 func (s *Spool) Prepare() error {
 	err := os.MkdirAll(s.dir, 0o700)
 	if err == nil {
@@ -68,7 +68,7 @@ func (s *Spool) Prepare() error {
 	return nil
 }
 
-// add appends the rows, and returns once they are on the disk. On an error none of them is queued.
+// add appends the rows and returns once they are on disk. After an error none of them is queued.
 func (s *Spool) add(rows []row) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *Spool) append(rows []row) error {
 		err = s.file.file.Sync()
 	}
 	if err != nil {
-		// What was written of it would be read as events that were never acknowledged.
+		// The next reader would treat the rest as events, although they were never acknowledged.
 		return errors.Join(err, s.file.file.Truncate(s.file.size))
 	}
 	s.file.size += int64(len(text))
@@ -120,14 +120,14 @@ func (s *Spool) create() (*spoolFile, error) {
 	return &spoolFile{id: id, file: f}, nil
 }
 
-// takes reports whether the spool can queue events, as far as it is known.
+// takes reports whether the spool can queue events, as far as known.
 func (s *Spool) takes() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failed == nil && (s.file == nil || s.file.size < s.limit)
 }
 
-// waiting returns how many events this process has queued.
+// waiting returns the number of events that this process has queued.
 func (s *Spool) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +137,7 @@ func (s *Spool) waiting() int {
 	return s.file.rows
 }
 
-// rotate takes the file that is being written, so that what comes next goes into another.
+// rotate returns the current file, so that the next events go into another one.
 func (s *Spool) rotate() *spoolFile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +146,8 @@ func (s *Spool) rotate() *spoolFile {
 	return taken
 }
 
-// putBack has a file that [Spool.rotate] returned, and that was not entered, written on,
-// unless there is another one by now: then it is left for [Spool.abandoned].
+// putBack makes a file of [Spool.rotate] that was not entered the current file again. If there is
+// another current file by now, it leaves the file for [Spool.abandoned].
 func (s *Spool) putBack(f *spoolFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +158,8 @@ func (s *Spool) putBack(f *spoolFile) {
 	_ = f.close() // it was only read
 }
 
-// abandoned locks a file in the folder that no process has locked, and returns nil where
-// there is none but those in the map.
+// abandoned locks and returns a file in the folder that no process has locked, except the given
+// ones; nil if there is none.
 func (s *Spool) abandoned(seen map[uuid.UUID]bool) (*spoolFile, error) {
 	found, err := filepath.Glob(filepath.Join(s.dir, spoolPrefix+"*"+spoolSuffix))
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Spool) abandoned(seen map[uuid.UUID]bool) (*spoolFile, error) {
 			continue
 		}
 		if _, err := os.Stat(path); err != nil {
-			_ = f.Close() // another process had it, and has removed it
+			_ = f.Close() // another process has had and removed it
 			continue
 		}
 		return &spoolFile{id: id, file: f}, nil
@@ -190,12 +190,11 @@ func (s *Spool) abandoned(seen map[uuid.UUID]bool) (*spoolFile, error) {
 	return nil, nil
 }
 
-// errDamaged says that a file of the spool holds what is no event, before its end.
+// errDamaged: a file of the spool contains an invalid line before its end.
 var errDamaged = errors.New("audit: a file of queued audit events is damaged")
 
-// read returns the rows of a file. A last line without its end was never acknowledged, and
-// is left out. The error is errDamaged where another line cannot be read; the rows are those
-// before it.
+// read returns the rows of a file. It omits an incomplete last line, because that was never
+// acknowledged. If another line is invalid, it returns errDamaged and the rows before it.
 func (f *spoolFile) read() ([]row, error) {
 	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -217,7 +216,7 @@ func (f *spoolFile) read() ([]row, error) {
 	}
 }
 
-// remove removes a file whose rows are entered. A damaged one is kept under another name.
+// remove removes a file whose rows are entered. It keeps a damaged file under another name.
 func (s *Spool) remove(f *spoolFile, damaged bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,10 +230,10 @@ func (s *Spool) remove(f *spoolFile, damaged bool) error {
 	return errors.Join(err, s.syncDir(), f.close())
 }
 
-// close gives the file that is being written to whoever uses the folder next.
+// close closes the current file and leaves it for the next user of the folder.
 func (s *Spool) close() {
 	if f := s.rotate(); f != nil {
-		_ = f.close() // all of it is durable
+		_ = f.close() // everything is durable
 	}
 }
 
@@ -242,10 +241,10 @@ func (f *spoolFile) close() error {
 	return errors.Join(syscall.Flock(int(f.file.Fd()), syscall.LOCK_UN), f.file.Close())
 }
 
-// lockSpool locks a file until it is closed, or the process ends in whatever way.
+// lockSpool locks a file until it is closed or the process ends.
 func lockSpool(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
-// syncDir makes durable which files there are.
+// syncDir makes the directory entries durable.
 func (s *Spool) syncDir() error {
 	dir, err := os.Open(s.dir)
 	if err != nil {

@@ -12,11 +12,14 @@ import (
 )
 
 func compareKeys(a, b attemptKey) int {
-	return cmp.Or(a.minute.Compare(b.minute), strings.Compare(a.source, b.source), strings.Compare(a.action, b.action), strings.Compare(a.reason, b.reason))
+	return cmp.Or(
+		a.minute.Compare(b.minute), strings.Compare(a.source, b.source),
+		strings.Compare(a.action, b.action), strings.Compare(a.reason, b.reason),
+	)
 }
 
-// addAttempts adds counts, in the order of their keys: transactions that meet wait for
-// each other and never in a circle. Index: the primary key.
+// addAttempts adds counts in the order of their keys, so that concurrent transactions do not
+// deadlock. Index: the primary key.
 func (store) addAttempts(ctx context.Context, counts attemptCounts) error {
 	if len(counts) == 0 {
 		return nil

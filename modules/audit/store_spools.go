@@ -8,8 +8,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// lockSpool returns how many lines of a file are entered, and keeps others from entering
-// more until the transaction ends. Index: audit_spools_pkey.
+// lockSpool returns the number of entered lines of a file, and locks it until the transaction ends.
+// Index: audit_spools_pkey.
 func (store) lockSpool(ctx context.Context, file uuid.UUID) (entered int, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -22,7 +22,7 @@ func (store) lockSpool(ctx context.Context, file uuid.UUID) (entered int, err er
 	return entered, err
 }
 
-// advanceSpool notes how many lines of a file are entered. Index: audit_spools_pkey.
+// advanceSpool stores the number of entered lines of a file. Index: audit_spools_pkey.
 func (store) advanceSpool(ctx context.Context, file uuid.UUID, entered int) error {
 	return db.Write(ctx, 1, `UPDATE audit_spools SET events = $2 WHERE id = $1`, file, entered)
 }

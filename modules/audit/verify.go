@@ -86,8 +86,8 @@ const verifyBatch = 2000
 // while no program ran is not held against the trail. The caller decides on
 // permission; this reads across organizations.
 //
-// After each part of a chain it calls progress, unless that is nil, with how many events of
-// the chain were checked, of how many.
+// After each part of a chain it calls progress, if not nil, with the number of checked events of
+// the chain and their total.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool, progress func(checked, total int64)) (Findings, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -120,7 +120,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 // remove some of what was still to come: then it goes on from the checkpoint.
 func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64)) error {
 	at := head{organization, 0, genesis(organization)}
-	before := int64(r.Events) // of other chains
+	before := int64(r.Events) // of the other chains
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (part, error) {
 			if err := db.Admit(ctx, organization); err != nil {
@@ -158,7 +158,7 @@ type part struct {
 	links      []link // after the position that was asked for
 }
 
-// firstPosition is the position after which the chain begins.
+// firstPosition is the position before the first entry of the chain.
 func (p part) firstPosition() int64 {
 	if p.checkpoint == nil {
 		return 0

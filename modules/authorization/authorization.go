@@ -104,7 +104,7 @@ var decisions = map[Status][]Status{
 }
 
 // Reservation holds units of one authorization for one purpose.
-// Always: Consumed + Released ≤ Units. When it is open: see [Reservation.OpenAt].
+// Always: Consumed + Released ≤ Units. [Reservation.OpenAt] defines when it is open.
 //
 // As JSON it stands in what is remembered of an operation, which says itself on what
 // authorization it is.

@@ -27,7 +27,7 @@ type Change struct {
 	Status      patch.Field[Status]
 	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
 	Notes       patch.Clearable[string]
-	Reason      *string // why; kept with what changes: the audit event, the ledger's entries, cancellations
+	Reason      *string // kept in the audit event, the ledger's entries and cancellations
 
 	Stranded Policy     // what becomes of appointments that the change would strand; empty: see [Policy]
 	MoveTo   *uuid.UUID // the authorization that they move to, by [MoveStranded]
@@ -180,7 +180,7 @@ func (c Change) check() error {
 		})
 	}
 	if c.Reason != nil && !c.TotalUnits.Given && !c.givesTerms() && c.Stranded == "" {
-		wrong = append(wrong, fault.Field{Field: "reason", Code: "required_with", Message: "must come with a change, as it is kept with what changes"})
+		wrong = append(wrong, fault.Field{Field: "reason", Code: "required_with", Message: "requires a change, because it is stored with the changed records"})
 	}
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong...)
@@ -188,7 +188,7 @@ func (c Change) check() error {
 	return nil
 }
 
-// givesTerms reports whether something is given that the ledger does not know of.
+// givesTerms reports whether the change includes fields that are not in the ledger.
 func (c Change) givesTerms() bool {
 	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
 }

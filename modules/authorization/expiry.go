@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// sweepBatch is how many holds one look of the sweeper takes.
+// sweepBatch is the number of holds that the sweeper reads at once.
 const sweepBatch = 500
 
 // SweepHolds writes the entries of holds whose time is over, in all
@@ -29,8 +29,8 @@ func across(organization uuid.UUID) []db.Option {
 	return nil
 }
 
-// sweep sweeps one organization or, with [uuid.Nil], all. It looks at each due hold once,
-// so one that cannot be released keeps no other from its turn.
+// sweep sweeps one organization or, with [uuid.Nil], all. It tries each due hold once, so a hold
+// that cannot be released does not block the others.
 func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written int64, err error) {
 	now := s.clock()
 	var failed []error

@@ -259,7 +259,8 @@ type changeAuthorizationRequest struct {
 	EndDate     patch.Field[calendar.Date] `json:"endDate"`
 	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
-	Reason      *string                    `json:"reason" validate:"omitempty,min=1,max=500,text"` // kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels
+	// Kept in the audit trail, in entries of the ledger, and with appointments that the change cancels.
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 
 	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"` // what becomes of bookings that the change would strand; not given: it is refused
 	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`                                        // where MOVE moves them

@@ -96,7 +96,7 @@ type reservationBody struct {
 	UpdatedAt       time.Time     `json:"updatedAt"`
 }
 
-// reservationBodyOf shows the reservation as it is at the time.
+// reservationBodyOf returns the reservation as it is at the time.
 func reservationBodyOf(r Reservation, now time.Time) reservationBody {
 	return reservationBody{
 		ID: r.ID, AuthorizationID: r.AuthorizationID, Units: r.Units, ConsumedUnits: r.Consumed, ReleasedUnits: r.Released,
@@ -105,8 +105,8 @@ func reservationBodyOf(r Reservation, now time.Time) reservationBody {
 	}
 }
 
-// reservationBodiesOf shows the reservations of an outcome as they were when the operation
-// had changed them, so that a repeated answer is the same.
+// reservationBodiesOf returns the reservations of an outcome as they were right after the
+// operation, so that a repeated answer is the same.
 func reservationBodiesOf(found []Reservation) []reservationBody {
 	bodies := make([]reservationBody, len(found))
 	for i, r := range found {
@@ -304,7 +304,7 @@ func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, er
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
-	Open *bool `query:"open"` // true: only those that hold units at this moment; false: only the others
+	Open *bool `query:"open"` // true: only reservations that hold units now; false: only the others
 }
 
 func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A reservation is open while it holds units that count as scheduled: some are left, and
-// its hold has not expired. An expired hold is not open from that instant on, whether or
-// not the sweeper has released it yet. This file is the only definition, in Go and in SQL;
-// the column "open" of unit_reservations says only that units are left.
+// A reservation is open while it holds units that count as scheduled: some are left, and its hold
+// has not expired. An expired hold is not open from that time on, even before the sweeper releases
+// it. This file is the only definition, in Go and in SQL. The column "open" of unit_reservations
+// only says that units are left.
 
 // OpenAt reports whether the reservation is open at that time.
 func (r Reservation) OpenAt(now time.Time) bool { return r.hasLeft() && !r.lapsed(now) }
 
-// ExpiredAt reports whether the reservation is a hold that has expired by that time, and
-// has units left for the sweeper to release.
+// ExpiredAt reports whether the reservation is a hold that has expired by that time and still has
+// units for the sweeper to release.
 func (r Reservation) ExpiredAt(now time.Time) bool { return r.hasLeft() && r.lapsed(now) }
 
 func (r Reservation) hasLeft() bool { return r.Left() > 0 }
@@ -33,9 +33,9 @@ func expiredSQL(reservation, now string) string {
 	return fmt.Sprintf("%[1]s.open AND %[1]s.expires_at <= %[2]s", reservation, now)
 }
 
-// expiredUnitsSQL is the number of units in expired holds of an authorization, for the
-// table or alias of the authorization; it takes the parameter @now. It reads reservations
-// only where a hold may have expired. Index: unit_reservations_open_oldest_first.
+// expiredUnitsSQL is the number of units in expired holds of an authorization, for the table or
+// alias of the authorization; it needs the parameter @now. It reads reservations only if a hold may
+// have expired. Index: unit_reservations_open_oldest_first.
 func expiredUnitsSQL(authorization string) string {
 	return fmt.Sprintf(`CASE WHEN %[1]s.next_expiry <= @now THEN (
 			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)

@@ -279,11 +279,12 @@ func (s *Service) ofPayer(ctx context.Context, f *Filter) error {
 	return err
 }
 
-// Reservations returns an authorization's reservations in the order of their
-// ids, those with an id after the given one; with open, only those that are open now or
-// only the others. It also returns that moment. The error is [ErrNotFound] where
-// there is no such authorization.
-func (s *Service) Reservations(ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int) ([]Reservation, time.Time, error) {
+// Reservations returns an authorization's reservations with an id after the given one, sorted by
+// id. If open is given, it returns only open or only closed ones. It also returns the time of that
+// state. The error is [ErrNotFound] if there is no such authorization.
+func (s *Service) Reservations(
+	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int,
+) ([]Reservation, time.Time, error) {
 	var now time.Time
 	found, err := read(ctx, s, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
 		now = at.Now

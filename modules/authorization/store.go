@@ -225,7 +225,9 @@ func (store) delete(ctx context.Context, id uuid.UUID) error {
 }
 
 // reservations lists an authorization's reservations in the order of their ids.
-func (store) reservations(ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int, now time.Time) ([]Reservation, error) {
+func (store) reservations(
+	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int, now time.Time,
+) ([]Reservation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err

@@ -69,6 +69,7 @@ func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
 	var t Totals
 	err = f.narrow(tx.Table("authorizations"), at).Select(`count(*) AS authorizations,
 		coalesce(sum(total_units), 0) AS total_units, coalesce(sum(used_units), 0) AS used_units,
-		coalesce(sum(scheduled_units - `+expiredUnitsSQL("authorizations")+`), 0) AS scheduled_units`, map[string]any{"now": at.Now}).Scan(&t).Error
+		coalesce(sum(scheduled_units - `+expiredUnitsSQL("authorizations")+`), 0) AS scheduled_units`,
+		map[string]any{"now": at.Now}).Scan(&t).Error
 	return t, err
 }

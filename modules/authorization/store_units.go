@@ -295,7 +295,7 @@ func (store) insertEntries(ctx context.Context, rows []Entry) error {
 		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes)
 }
 
-// dueHold is a hold whose time is over.
+// dueHold is an expired hold.
 type dueHold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
@@ -305,8 +305,8 @@ type dueHold struct {
 
 func (h dueHold) key() authorizationKey { return authorizationKey{h.OrganizationID, h.AuthorizationID} }
 
-// due returns expired holds after the given one, of one organization or, with [uuid.Nil],
-// of all, the longest overdue first. Index: unit_reservations_open_by_expiry.
+// due returns expired holds after the given one, of one organization or, with [uuid.Nil], of all,
+// the longest overdue first. Index: unit_reservations_open_by_expiry.
 func (store) due(ctx context.Context, only uuid.UUID, now time.Time, after dueHold, limit int) ([]dueHold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -70,8 +70,8 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 	return found, err
 }
 
-// countBooks returns how many authorizations there are, of one organization or, with
-// [uuid.Nil], of all. Index: the primary key.
+// countBooks returns the number of authorizations of one organization or, with [uuid.Nil], of all.
+// Index: the primary key.
 func (store) countBooks(ctx context.Context, only uuid.UUID) (n int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

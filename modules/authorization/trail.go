@@ -85,7 +85,7 @@ type terms struct {
 	Caps          []capBody     `json:"caps"`
 	Version       int           `json:"version"`
 	Changed       []string      `json:"changed,omitempty"`
-	Reason        *string       `json:"reason,omitempty"` // why it was changed, as it was given
+	Reason        *string       `json:"reason,omitempty"` // the given reason of the change
 }
 
 func termsOf(a Authorization) terms {
@@ -95,8 +95,8 @@ func termsOf(a Authorization) terms {
 	}
 }
 
-// recordTerms keeps that the caller has entered (before is nil), changed, or
-// deleted (after is nil) an authorization, and the reason that was given for a change.
+// recordTerms records that the caller has entered (before is nil), changed, or deleted (after is
+// nil) an authorization, with the given reason.
 func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -88,8 +88,8 @@ const verifyBatch = 200
 // Each authorization is read in one snapshot, so that bookings can go on
 // meanwhile. The caller decides on permission; this reads across organizations.
 //
-// After each batch it calls progress, unless that is nil, with how many authorizations
-// were checked, of how many.
+// After each batch it calls progress, if not nil, with the number of checked authorizations and
+// their total.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (Report, error) {
 	if _, err := s.sweep(ctx, organization); err != nil {
 		s.logger.WithField("event", "holds_not_swept").WithError(err).Warn("some expired holds could not be released before the books are checked")
@@ -129,8 +129,9 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress f
 	}
 }
 
-// advance returns a function that reports how many authorizations were checked, and reports
-// that none was. Those that are entered meanwhile are checked too, so the total may grow.
+// advance returns a function that adds to the number of checked authorizations, after reporting
+// zero. The verification also checks authorizations that are entered meanwhile, so the total may
+// grow.
 func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
 	if progress == nil {
 		return func(int) {}, nil
