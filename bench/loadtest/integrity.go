@@ -40,8 +40,8 @@ type Balance struct {
 	Available int64 `json:"availableUnits"`
 }
 
-// Verify is the result of the server's verification. It covers all books of
-// the organization, not only those of this run.
+// Verify is the result of the server's verification. It covers the whole ledger of the
+// organization, not only the units of this run.
 type Verify struct {
 	OK             bool              `json:"ok"`
 	Authorizations int64             `json:"authorizations"` // checked
@@ -121,7 +121,7 @@ func (r *Integrity) mismatch(format string, args ...any) {
 	}
 }
 
-// verification is a verification that the server runs or has run.
+// verification is a verification of the server.
 type verification struct {
 	ID      string `json:"id"`
 	State   string `json:"state"`
@@ -131,7 +131,7 @@ type verification struct {
 	Result *Verify `json:"result"`
 }
 
-// verifyPoll is how long to wait before a running verification is read again.
+// verifyPoll is the interval for polling a running verification.
 const verifyPoll = 500 * time.Millisecond
 
 // verified starts a verification and waits for its result.

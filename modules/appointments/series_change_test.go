@@ -204,7 +204,7 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	r.zone = nuuk
 	r.change = Change{Start: patch.Set(at(14, 23, 30)), End: patch.Set(at(14, 23, 45))}
 	refused := s.decides(t, scopedTo(s, r, ScopeAll, all))
-	require.ErrorContains(t, refused.refusal, "startTime moves an appointment to 2026-03-28, when the organization's time zone has no such time")
+	require.ErrorContains(t, refused.refusal, "startTime moves an appointment to 2026-03-28, which has neither that time nor a later one in the organization's time zone")
 	require.Equal(t, before, stateOf(s))
 }
 

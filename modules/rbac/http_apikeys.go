@@ -52,7 +52,7 @@ type keyBody struct {
 	Name        string                `json:"name"`
 	Begins      string                `json:"begins"` // the first characters of the key, by which people recognize it
 	Permissions []identity.Permission `json:"permissions"`
-	Networks    []string              `json:"networks"` // from which it may be used, as CIDR; none: all
+	Networks    []string              `json:"networks"` // networks from which it may be used, as CIDR; none: all
 	OwnedBy     uuid.UUID             `json:"ownedBy"`  // the owner; the key is refused while this user is disabled
 	CreatedBy   uuid.UUID             `json:"createdBy"`
 	CreatedAt   time.Time             `json:"createdAt"`

@@ -47,8 +47,8 @@ func ParseDate(s string) (Date, error) {
 	return NewDate(t.Date()), nil
 }
 
-// The range of the dates that a request may name, both included. A date outside it
-// is a typing error, such as the year 0206 or 20260.
+// The range of valid dates in requests, both included. A date outside it is a typing error, such as
+// the year 0206 or 20260.
 var (
 	First = NewDate(1900, time.January, 1)
 	Last  = NewDate(2199, time.December, 31)
@@ -59,7 +59,7 @@ func (d Date) InRange() bool { return !d.Before(First) && !d.After(Last) }
 
 // InstantInRange reports whether t lies, in UTC, on a date from [First] to [Last].
 func InstantInRange(t time.Time) bool {
-	year := t.UTC().Year() // which [DateIn] cannot hold for every instant
+	year := t.UTC().Year() // [DateIn] cannot represent every instant
 	return year >= First.Time().Year() && year <= Last.Time().Year()
 }
 

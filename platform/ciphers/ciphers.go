@@ -3,8 +3,8 @@ package ciphers
 
 import "crypto/tls"
 
-// Suites are those of TLS 1.2 with forward secrecy and authenticated encryption. Suites in
-// CBC mode, which Go still offers by default, are not among them. TLS 1.3 has no others.
+// Suites are the TLS 1.2 suites with forward secrecy and authenticated encryption. They exclude
+// suites in CBC mode, which Go still offers by default. TLS 1.3 has no such suites.
 func Suites() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

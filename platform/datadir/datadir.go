@@ -1,4 +1,4 @@
-// Package datadir knows the default data folder, for the program and for tests.
+// Package datadir defines the default data folder, for the program and for tests.
 package datadir
 
 import (
@@ -6,9 +6,8 @@ import (
 	"path/filepath"
 )
 
-// Default returns the data folder of a program on an operating system (as in
-// runtime.GOOS), for root or another user. Variable returns an environment
-// variable.
+// Default returns the data folder of a program on an operating system (as in runtime.GOOS), for
+// root or another user. Variable returns an environment variable.
 func Default(system string, root bool, variable func(string) string) (string, error) {
 	const name = "omnirapeutic"
 	home := variable("HOME")
@@ -22,8 +21,8 @@ func Default(system string, root bool, variable func(string) string) (string, er
 	case filepath.IsAbs(home):
 		return filepath.Join(home, ".local", "share", name), nil
 	}
-	return "", errors.New("must be set: there is no HOME to put it under")
+	return "", errors.New("must be set, because HOME is not set")
 }
 
-// Binaries returns the folder of fetched PostgreSQL binaries in a data folder.
+// Binaries returns the folder of downloaded PostgreSQL binaries in a data folder.
 func Binaries(dir string) string { return filepath.Join(dir, "binaries") }

@@ -8,23 +8,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What bounds a transaction at the server, whatever becomes of the program: a process can
-// be suspended, a machine paused, a network cut, and none of that ends its session.
+// Timeouts of a transaction at the server. A process can be suspended, a machine paused or a
+// network cut without ending its session, so the program alone cannot end it.
 const (
-	// idleHolding is how long a transaction that holds a lock of [Locking] may wait for its
-	// client. Other instances wait for the lock meanwhile.
+	// idleHolding is how long a transaction that holds a lock of [Locking] may wait for its client.
+	// Other instances wait for the lock meanwhile.
 	idleHolding = 3 * time.Second
-	// idleWriting is how long any other transaction that may write may wait for its client.
+	// idleWriting is the same for any other transaction that may write.
 	idleWriting = 10 * time.Second
-	// lockWait is how long a transaction waits for any lock: longer than idleHolding, after
-	// which a holder that hangs is gone, and well below the time of a request.
+	// lockWait is how long a transaction waits for any lock. It is longer than idleHolding, after
+	// which the server ends a holder that hangs, and well below the timeout of a request.
 	lockWait = 5 * time.Second
 )
 
-// setLockWait returns the statement that bounds the wait for the locks of [Locking]: by
-// lockWait, or by four fifths of the caller's time when that is less, so that the caller
-// gets the reason before its deadline. Unlike SELECT, SET takes no snapshot. Short waits are
-// rounded up to whole lockSteps, because each text is prepared once per connection.
+// setLockWait returns the statement that limits the wait for the locks of [Locking]: to lockWait,
+// or to four fifths of the caller's time if that is less, so that the caller gets the reason before
+// its deadline. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole
+// lockSteps, because each text is prepared once per connection.
 func (a *attempt) setLockWait() string {
 	wait := lockWait
 	if deadline, bounded := a.caller.Deadline(); bounded {
@@ -36,9 +36,9 @@ func (a *attempt) setLockWait() string {
 
 const lockStep = 20 * time.Millisecond
 
-// bounds returns the statement that tells the database of the attempt's reach, and, unless
-// the attempt only reads, of its bounds. Where the server has a timeout for transactions as
-// a whole, it ends a moment after the caller's deadline.
+// bounds returns the statement that sets the attempt's reach and, unless the attempt is read-only,
+// its timeouts. If the server supports transaction_timeout, it ends shortly after the caller's
+// deadline.
 func (a *attempt) bounds(c *pgx.Conn) (statement string, arguments []any) {
 	reach := a.tenancy.String()
 	if a.unit.readOnly {
@@ -64,7 +64,7 @@ const (
 // withTransactionTimeout is the version of PostgreSQL that added transaction_timeout.
 const withTransactionTimeout = 17
 
-// majorVersion returns the version of the server, 0 where it is not told.
+// majorVersion returns the version of the server, 0 if it is unknown.
 func majorVersion(c *pgx.Conn) int {
 	text := c.PgConn().ParameterStatus("server_version")
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
@@ -72,5 +72,5 @@ func majorVersion(c *pgx.Conn) int {
 	return n
 }
 
-// milliseconds is the time as a setting's value.
+// milliseconds formats the time as a setting's value.
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

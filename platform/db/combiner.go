@@ -17,16 +17,15 @@ import (
 // Requests that arrive until the function asks for its batch are in it: a function
 // that has to wait, as for another instance of the program, asks when it has waited.
 //
-// There is no timer. A request that finds its lane empty starts a batch at once, and a
-// batch that ends starts the next one with the requests that wait. Each batch has a
-// goroutine, so that no caller waits longer than its own deadline for the others.
+// There is no timer. A request that finds its lane empty starts a batch immediately. A batch that
+// ends starts the next one with the waiting requests. Each batch has its own goroutine, so no
+// caller waits for the others beyond its own deadline.
 //
-// A request whose context ends before its batch begins is dropped from it. After that
-// the caller still waits for the truth of what happened, but not past its deadline:
-// then it gets an *[AmbiguousCommitError]. The batch's own time is bounded by
-// [CombinerOptions.Timeout] and ends shortly before the latest deadline of those with
-// whom it began, so that they are told what happened: who joins while it waits may
-// have less time than alone.
+// A request whose context ends before its batch begins is dropped. After that the caller waits for
+// the actual outcome, but not beyond its deadline; then it gets an *[AmbiguousCommitError]. The
+// batch's own time is limited by [CombinerOptions.Timeout]. It ends shortly before the latest
+// deadline of its first members, so that these get its outcome. Members that join while it waits
+// may have less time than alone.
 //
 // A batch that fails for a reason that may be one member's own, such as a
 // constraint or a panic, is halved and run again until that member stands
@@ -138,16 +137,15 @@ type member[Request, Verdict any] struct {
 
 	taken bool          // into a batch; or to lead one
 	gone  bool          // the caller did not wait
-	wake  chan struct{} // closed when there is a verdict, or when alone is to run
+	wake  chan struct{} // closed when there is a verdict, or when alone runs next
 
 	verdict Verdict
 	err     error
 }
 
-// Do has the request decided, together with others of its lane, and returns its
-// verdict. Errors: what the function returned, *[QueueFullError],
-// [ErrCombinerClosed], *[PanicError], *[AmbiguousCommitError] where the deadline passed
-// while its batch was under way, or the context's, where that ended before.
+// Do decides the request together with others of its lane, and returns its verdict. Errors: the
+// function's error, *[QueueFullError], [ErrCombinerClosed], *[PanicError], *[AmbiguousCommitError]
+// if the deadline passes while its batch runs, or the context's error if that ended before.
 func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request Request) (Verdict, error) {
 	if attemptIn(ctx) != nil {
 		verdicts, err := c.run(ctx, BatchOf(request))
@@ -158,7 +156,7 @@ func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request R
 		return verdicts[0], nil
 	}
 	m := &member[Request, Verdict]{ctx: ctx, request: request, wake: make(chan struct{})}
-	if err := c.queue(at, m); err != nil { // the member may still be its batch's
+	if err := c.queue(at, m); err != nil { // the batch may still use the member
 		var none Verdict
 		return none, err
 	}
@@ -211,8 +209,8 @@ func (c *Combiner[Request, Verdict]) enter() bool {
 	return true
 }
 
-// queue brings the member through its lane. It returns nil once the member has its
-// verdict, and otherwise the reason why it did not wait for one.
+// queue takes the member through its lane. It returns nil once the member has its verdict,
+// otherwise the reason for not waiting.
 func (c *Combiner[Request, Verdict]) queue(at Place, m *member[Request, Verdict]) error {
 	if err := m.ctx.Err(); err != nil {
 		return err
@@ -243,7 +241,7 @@ func (c *Combiner[Request, Verdict]) queue(at Place, m *member[Request, Verdict]
 	return nil
 }
 
-// line starts the member's batch where the lane is empty, and has it wait otherwise.
+// line starts the member's batch if the lane is empty, otherwise it enqueues the member.
 func (c *Combiner[Request, Verdict]) line(lane *combinerLane[Request, Verdict], at Place, m *member[Request, Verdict]) error {
 	m.since = time.Now()
 	lane.mu.Lock()
@@ -262,8 +260,8 @@ func (c *Combiner[Request, Verdict]) line(lane *combinerLane[Request, Verdict], 
 	return nil
 }
 
-// start has the member lead: in its caller's goroutine what runs alone, whose context is
-// its caller's, and in a new one what others may join.
+// start makes the member the leader of a batch. A member that runs alone runs in its caller's
+// goroutine, with its caller's context; a batch that others may join runs in a new goroutine.
 func (c *Combiner[Request, Verdict]) start(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
 	if m.alone != nil {
 		close(m.wake)
@@ -272,7 +270,7 @@ func (c *Combiner[Request, Verdict]) start(lane *combinerLane[Request, Verdict],
 	go c.lead(lane, m)
 }
 
-// awaitBatch waits for a batch that is under way, but not past the member's deadline.
+// awaitBatch waits for a running batch, but not beyond the member's deadline.
 func (c *Combiner[Request, Verdict]) awaitBatch(m *member[Request, Verdict]) error {
 	if m.alone != nil || !errors.Is(m.ctx.Err(), context.DeadlineExceeded) {
 		<-m.wake

@@ -109,12 +109,12 @@ func (c *Combiner[Request, Verdict]) handOver(l *combinerLane[Request, Verdict])
 	l.busy = false
 }
 
-// answering is the most that a batch leaves of the time of the members whose deadline is
-// the last, to answer them: what they get then is the outcome of the batch.
+// answering is the maximum time that a batch reserves before its latest deadline, so that its
+// members with that deadline get its outcome.
 const answering = 500 * time.Millisecond
 
-// bound returns the context of a batch: none of its members can end it, but it
-// ends shortly before the last of their deadlines. It carries nobody's identity.
+// bound returns the context of a batch. No member can end it; it ends shortly before the latest of
+// their deadlines. It carries no caller.
 func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (context.Context, context.CancelFunc) {
 	now := time.Now()
 	end := now.Add(c.options.Timeout)

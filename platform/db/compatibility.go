@@ -9,18 +9,19 @@ import (
 	"omnirapeutic/platform/invoked"
 )
 
-// SchemaError says that this program cannot work with the database's schema.
+// SchemaError is returned if this program cannot work with the database's schema.
 type SchemaError struct {
 	Have, Want int64 // versions; Have is 0 for an empty database
-	// Oldest is the version that a program must know at least to work with the schema,
-	// where the schema is newer; 0 where it does not say.
+	// Oldest is the oldest program version that works with a newer schema; 0 if the schema does not
+	// declare one.
 	Oldest int64
 }
 
 func (e *SchemaError) Error() string {
 	switch {
 	case e.Have < e.Want:
-		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s", e.Have, e.Want, invoked.As("migrate up"))
+		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s",
+			e.Have, e.Want, invoked.As("migrate up"))
 	case e.Oldest == 0:
 		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
 	}
@@ -28,10 +29,9 @@ func (e *SchemaError) Error() string {
 		e.Have, e.Oldest, e.Want)
 }
 
-// CheckSchema checks that this program can work with the database's schema: that it has
-// all migrations that the program knows, and, if it has more, that it names this program's
-// version or an older one as the oldest that can work with it. Errors: *[SchemaError],
-// *[UnavailableError].
+// CheckSchema checks that this program can work with the database's schema. The schema must have
+// all migrations that the program knows. If it has more, it must declare this program's version, or
+// an older one, compatible. Errors: *[SchemaError], *[UnavailableError].
 func (d *DB) CheckSchema(ctx context.Context) error {
 	want, err := newest(Migrations())
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 	return &schema
 }
 
-// isNewer reports whether the database has migrations that come after all of the provider's.
+// isNewer reports whether the database has migrations after all of the provider's.
 func isNewer(ctx context.Context, p *goose.Provider) (bool, error) {
 	have, err := p.GetDBVersion(ctx)
 	if err != nil {

@@ -39,7 +39,7 @@ type DB struct {
 	locks     bool
 	metrics   *Metrics
 	observers observers
-	// unanswered are the connections whose COMMIT the server still has to answer.
+	// unanswered are the connections whose COMMIT the server has not yet answered.
 	unanswered *unanswered
 	renewed    atomic.Int64 // when all connections were last replaced, in Unix milliseconds
 }
@@ -122,9 +122,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 		// locks all of it: transactions on different rows abort each other. Poolers in
 		// transaction mode refuse the parameter; there it is set for the role.
 		settings.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
-		// A commit that may be lost is told of by a warning, see [line].
+		// A warning reports a commit that a failover may lose, see [line].
 		settings.ConnConfig.RuntimeParams["client_min_messages"] = "warning"
-		settings.AfterConnect = askToNotice // behind a pooler it would be about the pooler's connection
+		settings.AfterConnect = askToNotice // behind a pooler it would affect the pooler's connection
 	}
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
@@ -135,7 +135,7 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 		return p.IdleDuration > time.Second || retried(ctx)
 	}
 	settings.AfterRelease = mayWrite
-	settings.ConnConfig.DialFunc = dialer.DialContext // of those that listen; the others have lines
+	settings.ConnConfig.DialFunc = dialer.DialContext // for listening connections; the others have lines
 	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		owed.instrument(c)
 		return nil
@@ -150,9 +150,9 @@ func mayWrite(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
-// forgetPlans replaces all connections, with what they have prepared: after a migration
-// each of them would fail once for each statement. Those in use are closed when they come
-// back. Of many who find this out at once, one does it.
+// forgetPlans replaces all connections and their prepared statements, because after a migration
+// each statement would fail once on each connection. Connections in use are closed when they are
+// returned. Of many concurrent calls, one replaces them.
 func (d *DB) forgetPlans() {
 	const once = time.Second
 	now, last := time.Now().UnixMilli(), d.renewed.Load()
@@ -161,7 +161,7 @@ func (d *DB) forgetPlans() {
 	}
 }
 
-// Close closes all connections, those included whose COMMIT is not answered.
+// Close closes all connections, including connections with an unanswered COMMIT.
 func (d *DB) Close() {
 	d.unanswered.close()
 	_ = d.sql.Close() // closes nothing by itself: the pool owns the connections

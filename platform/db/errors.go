@@ -36,11 +36,11 @@ func (e *AmbiguousCommitError) Error() string {
 // Unwrap returns what went wrong at COMMIT.
 func (e *AmbiguousCommitError) Unwrap() error { return e.cause }
 
-// UnavailableError says that the database cannot be reached, that its connections
-// keep breaking, or that it refuses what every caller asks for. Nothing has been changed.
+// UnavailableError is returned if the database cannot be reached, its connections keep breaking, or
+// it would refuse the request for every caller. Nothing has been changed.
 type UnavailableError struct {
 	Operation string
-	State     State // of the database; Unreachable unless it has answered
+	State     State // of the database; Unreachable if it has not answered
 	cause     error
 }
 

@@ -13,12 +13,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// grant gives the program's role the privileges that it needs and no more. It
-// does nothing where the last grant was of the same privileges and they have not
-// changed since, unless the schema has just been migrated.
+// grant gives the program's role exactly the privileges that it needs. It does nothing if the last
+// grant gave the same privileges and they have not changed since, unless the schema has just been
+// migrated.
 func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error {
 	var apart bool
-	err := owner.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND rolname <> current_user)`, m.AppRole).Scan(&apart)
+	const roleExists = `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND rolname <> current_user)`
+	err := owner.QueryRowContext(ctx, roleExists, m.AppRole).Scan(&apart)
 	if err != nil || !apart {
 		return err
 	}
@@ -26,7 +27,7 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error
 	if err != nil {
 		return err
 	}
-	defer transaction.Rollback() //nolint:errcheck // after a commit there is nothing left to roll back
+	defer transaction.Rollback() //nolint:errcheck // nothing to roll back after a commit
 	statements := strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize())
 	if !migrated {
 		var granted string
@@ -52,8 +53,8 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error
 	return transaction.Commit()
 }
 
-// mark identifies the privileges that the role has now, and the statements that
-// grant them. It is kept as the comment of goose_db_version.
+// mark identifies the role's current privileges and the statements that grant them. It is stored as
+// the comment of goose_db_version.
 func (m Migrator) mark(ctx context.Context, transaction *sql.Tx, statements string) (string, error) {
 	var has string
 	err := transaction.QueryRowContext(ctx, `
@@ -74,10 +75,10 @@ func (m Migrator) mark(ctx context.Context, transaction *sql.Tx, statements stri
 	return "privileges " + hex.EncodeToString(sum[:]), err
 }
 
-// OwnerError says that the role which migrates does not own the schema.
+// OwnerError is returned if the migrating role does not own the schema.
 type OwnerError struct {
 	Role  string
-	Owner string // of the tables, "" where there are none yet
+	Owner string // of the tables, "" if there are none yet
 	cause error
 }
 
@@ -86,7 +87,8 @@ func (e *OwnerError) Error() string {
 		return fmt.Sprintf("the database role %s may not create tables: name the database's owner in OMNI_MIGRATE_URL, "+
 			"or have a superuser run ALTER DATABASE … OWNER TO %[1]s (%v)", e.Role, e.cause)
 	}
-	return fmt.Sprintf("the database role %s may not change the tables, which belong to %s: name %[2]s in OMNI_MIGRATE_URL (%v)", e.Role, e.Owner, e.cause)
+	return fmt.Sprintf("the database role %s may not change the tables, which belong to %s: "+
+		"name %[2]s in OMNI_MIGRATE_URL (%v)", e.Role, e.Owner, e.cause)
 }
 
 // Unwrap returns the database's refusal.
@@ -94,7 +96,7 @@ func (e *OwnerError) Unwrap() error { return e.cause }
 
 const insufficientPrivilege = "42501"
 
-// explain turns a refusal for want of privileges into an *[OwnerError].
+// explain converts a refusal for missing privileges into an *[OwnerError].
 func (m Migrator) explain(ctx context.Context, owner *sql.DB, err error) error {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || refusal.Code != insufficientPrivilege {
@@ -102,7 +104,8 @@ func (m Migrator) explain(ctx context.Context, owner *sql.DB, err error) error {
 	}
 	e := &OwnerError{cause: err}
 	asked := owner.QueryRowContext(ctx, `
-		SELECT current_user, coalesce((SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('goose_db_version')), '')`).Scan(&e.Role, &e.Owner)
+		SELECT current_user, coalesce((SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('goose_db_version')), '')`,
+	).Scan(&e.Role, &e.Owner)
 	if asked != nil {
 		return errors.Join(err, asked)
 	}

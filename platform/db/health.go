@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// health keeps what transactions have found out about the database, so that a readiness
-// check need not write to know whether writing works. Safe for concurrent use.
+// health stores what transactions have observed of the database, so that a readiness check does not
+// have to write to know whether writing works. Safe for concurrent use.
 type health struct {
 	mu        sync.Mutex
 	next      int
-	waiting   map[int]time.Time // since when transactions wait for a table's lock
+	waiting   map[int]time.Time // start times of current waits for a table's lock
 	state     State             // of the last refusal
 	refusedAt time.Time
-	owed      int // COMMITs that the server has not answered
+	owed      int // COMMITs that the server has not yet answered
 }
 
 func newHealth() *health { return &health{waiting: map[int]time.Time{}, state: ReadWrite} }
 
 const (
-	// longWait is after how long a wait for a table's lock says that its holder hangs: a
-	// transaction holds it for some milliseconds.
+	// longWait is the wait for a table's lock after which its holder counts as hanging: a
+	// transaction holds it for a few milliseconds.
 	longWait = 2 * time.Second
-	// memory is how long a refusal says something about the database. A refusal that lasts
-	// is met again meanwhile; one that does not is forgotten without a write to disprove it.
+	// memory is how long a refusal counts for the database's state. Transactions meet a lasting
+	// refusal again in that time; a temporary one is forgotten without a write.
 	memory = 10 * time.Second
 )
 
-// waits notes that a transaction waits for a table's lock, until the function is called.
+// waits records that a transaction waits for a table's lock, until the returned function is called.
 func (h *health) waits() (over func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -41,7 +41,7 @@ func (h *health) waits() (over func()) {
 	}
 }
 
-// refused notes the SQLSTATE with which the database has refused a transaction.
+// refused records the SQLSTATE with which the database has refused a transaction.
 func (h *health) refused(sqlState string) {
 	if state, known := stateOf(sqlState); known {
 		h.mu.Lock()
@@ -56,7 +56,7 @@ func (h *health) unanswered(n int) {
 	h.owed = n
 }
 
-// longest returns how long a transaction waits already for a table's lock.
+// longest returns the longest current wait for a table's lock.
 func (h *health) longest() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,7 +67,7 @@ func (h *health) longest() time.Duration {
 	return longest
 }
 
-// current returns the state that transactions of the last seconds have met.
+// current returns the state that transactions met in the last seconds.
 func (h *health) current() State {
 	wait := h.longest()
 	h.mu.Lock()

@@ -12,32 +12,32 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-// Bounds of a connection whose other side is gone without a word, as after a network was
-// cut or a machine was paused.
+// Timeouts of a connection whose other side has silently disappeared, as after a network was cut or
+// a machine was paused.
 const (
 	keepAliveIdle     = 10 * time.Second
 	keepAliveInterval = 5 * time.Second
 	keepAliveCount    = 3
-	// userTimeout is how long data may stay unacknowledged, which keepalive does not see.
+	// userTimeout is how long data may stay unacknowledged; keepalive does not detect that.
 	userTimeout = 15 * time.Second
 )
 
-// dialer opens connections that notice within seconds that the server is gone.
+// dialer opens connections that detect within seconds that the server is gone.
 var dialer = net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount},
 	Control:         setUserTimeout,
 }
 
-// serverSettings has the server notice as soon that a client is gone, and end its session.
-// Names that the server does not know are skipped.
+// serverSettings makes the server detect as soon that a client is gone, and end its session.
+// Unknown settings are skipped.
 const serverSettings = `
 	SELECT set_config(s.name, w.value, false)
 	FROM (VALUES ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
 	             ('tcp_user_timeout', '15s'), ('client_connection_check_interval', '2s')) AS w (name, value)
 	JOIN pg_settings s ON s.name = w.name`
 
-// askToNotice asks the server to notice soon that this client is gone. A server, or a
-// system under it, that cannot has the defaults of its own.
+// askToNotice asks the server to detect soon that this client is gone. A server or operating system
+// without these settings keeps its defaults.
 func askToNotice(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, serverSettings)
 	var refused *pgconn.PgError
@@ -47,9 +47,9 @@ func askToNotice(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
-// line is a connection to the server, and what pgx does not know of it: whether a COMMIT
-// is under way, which nothing may cancel. PostgreSQL answers a COMMIT that was cancelled
-// while it waited for a synchronous standby with success, and a warning.
+// line is a connection to the server with state that pgx does not track: whether a COMMIT is
+// running, which must not be cancelled. PostgreSQL answers with success and a warning if a COMMIT
+// was cancelled while it waited for a synchronous standby.
 type line struct {
 	unanswered *unanswered
 
@@ -57,23 +57,23 @@ type line struct {
 
 	mu           sync.Mutex
 	committing   bool
-	unreplicated bool         // the server has warned: see isUnreplicated
+	unreplicated bool         // the server has warned, see isUnreplicated
 	left         bool         // the caller has stopped waiting for its COMMIT
-	release      func() error // what is to be done once the COMMIT is answered
+	release      func() error // runs once the COMMIT is answered
 }
 
-var errCommitting = errors.New("db: nothing cancels a COMMIT")
+var errCommitting = errors.New("db: a COMMIT must not be cancelled")
 
-// errUnreplicated says that COMMIT was carried out at this server, and perhaps nowhere else.
+// errUnreplicated: this server has committed, but perhaps no standby has.
 var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could lose the commit")
 
-// lines keeps the line of each connection under this name in its custom data.
+// lines is the key of a connection's line in its custom data.
 const lineKey = "omnirapeutic.line"
 
 // lineOf returns the line of a connection of the pool.
 func lineOf(c *pgx.Conn) *line { return c.PgConn().CustomData()[lineKey].(*line) }
 
-// instrument has a connection that is about to be made report to a line.
+// instrument makes a new connection report to a line.
 func (u *unanswered) instrument(c *pgx.ConnConfig) {
 	l := &line{unanswered: u}
 	c.DialFunc = l.dial
@@ -81,14 +81,14 @@ func (u *unanswered) instrument(c *pgx.ConnConfig) {
 	c.BuildContextWatcherHandler = func(p *pgconn.PgConn) ctxwatch.Handler {
 		l.server = p
 		p.CustomData()[lineKey] = l
-		// A statement whose context ends is cancelled at the server, and the connection
-		// lives on; pgx's default destroys it.
+		// A statement whose context ends is cancelled at the server, and the connection is kept;
+		// pgx's default destroys it.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: p, DeadlineDelay: time.Second}
 	}
 }
 
-// dial opens the connection, and later others to cancel what is under way on it: pgx does
-// so as well when the connection breaks. During a COMMIT it may not.
+// dial opens the connection, and later further ones for cancel requests, which pgx also sends when
+// the connection breaks. It refuses to dial during a COMMIT.
 func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l.mu.Lock()
 	committing := l.committing
@@ -99,9 +99,9 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	return dialer.DialContext(ctx, network, address)
 }
 
-// notice notes that the server warns of a commit that may not have reached a standby. The
-// SQLSTATE is that of any warning, or of an administrator's command, and the text is
-// translated, so the warning is known by the function that issues it.
+// notice records the server's warning about a commit that may not have reached a standby. The
+// SQLSTATE is not specific and the text is translated, so it identifies the warning by the server
+// function that issues it.
 func (l *line) notice(n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
 		l.mu.Lock()
@@ -110,9 +110,9 @@ func (l *line) notice(n *pgconn.Notice) {
 	}
 }
 
-// commit carries out a COMMIT, and waits for its answer until the context ends. Then the
-// error is the context's, and the connection stays with the COMMIT until the server has
-// answered: nothing cancels it.
+// commit sends a COMMIT and waits for its answer until the context ends. Then it returns the
+// context's error, and the connection keeps waiting until the server answers. The COMMIT is never
+// cancelled.
 func (l *line) commit(ctx context.Context, send func() error) error {
 	l.mu.Lock()
 	l.committing, l.unreplicated = true, false
@@ -134,7 +134,7 @@ func (l *line) commit(ctx context.Context, send func() error) error {
 	return ctx.Err()
 }
 
-// answered ends the COMMIT, and gives the connection back where nobody waits for it.
+// answered ends the COMMIT, and returns the connection to the pool if its caller has left.
 func (l *line) answered(err error) error {
 	l.mu.Lock()
 	if err == nil && l.unreplicated {
@@ -148,12 +148,12 @@ func (l *line) answered(err error) error {
 		l.unanswered.remove(l)
 	}
 	if release != nil {
-		_ = release() // it gives the connection back to the pool, which cannot fail
+		_ = release() // returns the connection to the pool, which cannot fail
 	}
 	return err
 }
 
-// giveBack calls release once no COMMIT is under way on the connection.
+// giveBack calls release once no COMMIT is running on the connection.
 func (l *line) giveBack(release func() error) error {
 	l.mu.Lock()
 	if l.left {
@@ -166,12 +166,12 @@ func (l *line) giveBack(release func() error) error {
 }
 
 // cut breaks the connection.
-func (l *line) cut() { _ = l.server.Conn().Close() } // whatever it says, nothing more comes of it
+func (l *line) cut() { _ = l.server.Conn().Close() } // the error does not matter
 
-// unanswered are the connections on which the server still owes the answer to a COMMIT
-// that nobody waits for. Safe for concurrent use.
+// unanswered are the connections with an unanswered COMMIT whose caller has left. Safe for
+// concurrent use.
 type unanswered struct {
-	limit  int // of lines, so that others can still read
+	limit  int // maximum number of lines, so that others can still read
 	health *health
 
 	mu     sync.Mutex
@@ -196,14 +196,14 @@ func (u *unanswered) remove(l *line) {
 	u.health.unanswered(len(u.lines))
 }
 
-// tooMany reports whether no more connections may be used for writing.
+// tooMany reports whether the limit for further writing connections is reached.
 func (u *unanswered) tooMany() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.lines) >= u.limit
 }
 
-// close breaks the connections, and those that would join them.
+// close breaks these connections and prevents new ones.
 func (u *unanswered) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -48,11 +48,10 @@ type Migration struct {
 	AppliedAt time.Time // zero where it is not applied
 }
 
-// Up applies the missing migrations, then the privileges of the program's role
-// where they differ from what they should be. Of several programs that migrate at
-// once, one does and the others wait. On a schema that is newer than this program it does
-// nothing: the privileges are those of the newer program. The error is an *[OwnerError]
-// where the role of OwnerURL may not change the schema.
+// Up applies the missing migrations, then corrects the privileges of the program's role. If several
+// programs migrate at once, one does and the others wait. If the schema is newer than this program,
+// it does nothing, because the privileges are the newer program's. The error is an *[OwnerError] if
+// the role of OwnerURL may not change the schema.
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		newer, err := isNewer(ctx, p)
@@ -110,42 +109,41 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 		files = Migrations()
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithDisableGlobalRegistry(true),
-		goose.WithAllowOutofOrder(true)) // branches that are developed side by side number their migrations apart
+		goose.WithAllowOutofOrder(true)) // parallel branches number their migrations independently
 	if err != nil {
 		return err
 	}
 	return locked(ctx, owner, func() error { return fn(owner, p) })
 }
 
-// lockInterval is how often a waiting migrator asks for the lock. It asks instead
-// of waiting in the database: a statement that waits would hold up CREATE INDEX
-// CONCURRENTLY.
+// lockInterval is how often a waiting migrator polls for the lock. It does not wait in the
+// database, because a waiting statement would block CREATE INDEX CONCURRENTLY.
 const lockInterval = 100 * time.Millisecond
 
-// locked runs fn while no other migrator runs, of this program or of one that
-// leaves the locking to goose: the lock is the same.
+// locked runs fn while no other migrator runs. It takes the same lock as a program that leaves the
+// locking to goose.
 func locked(ctx context.Context, owner *sql.DB, fn func() error) error {
 	connection, err := owner.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer connection.Close() //nolint:errcheck // owner is closed afterwards, which ends the session and its lock
+	defer connection.Close() //nolint:errcheck // closing owner ends the session and its lock
 	for {
 		var held bool
 		if err := connection.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, lock.DefaultLockID).Scan(&held); err != nil {
-			return fmt.Errorf("take the lock of migrations: %w", err)
+			return fmt.Errorf("take the migration lock: %w", err)
 		}
 		if held {
 			break
 		}
 		if err := sleep(ctx, lockInterval); err != nil {
-			return fmt.Errorf("another program migrates: %w", err)
+			return fmt.Errorf("another program is migrating: %w", err)
 		}
 	}
 	err = fn()
 	unlocking, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID) // otherwise the end of the session unlocks
+	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID) // otherwise the end of the session releases it
 	return err
 }
 

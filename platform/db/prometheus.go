@@ -23,11 +23,11 @@ var (
 	descAmbiguous = prometheus.NewDesc("omnirapeutic_ambiguous_commits_total",
 		"Commits whose answer was lost.", []string{"operation", "resolved"}, nil)
 	descState = prometheus.NewDesc("omnirapeutic_database_state",
-		"1 for the state that transactions of the last seconds have met.", []string{"state"}, nil)
+		"1 for the state that transactions met in the last seconds.", []string{"state"}, nil)
 	descLockWait = prometheus.NewDesc("omnirapeutic_lock_wait_seconds",
-		"How long a transaction has been waiting already for the lock that instances share.", nil, nil)
+		"Current wait of a transaction for the lock that instances share.", nil, nil)
 	descOwed = prometheus.NewDesc("omnirapeutic_unanswered_commits",
-		"Connections whose COMMIT the server has not answered, and nobody waits for.", nil, nil)
+		"Connections on which the server has not answered a COMMIT whose caller has left.", nil, nil)
 )
 
 // attemptBuckets are the upper bounds of the histogram of attempts.
@@ -35,7 +35,9 @@ var attemptBuckets = []int{1, 2, 3, 4, 5, 6, 7, 10}
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState, descLockWait, descOwed} {
+	for _, d := range []*prometheus.Desc{
+		descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState, descLockWait, descOwed,
+	} {
 		to <- d
 	}
 	for _, h := range m.combiners.all() {
@@ -71,7 +73,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// collect reports what transactions have found out about the database.
+// collect reports the observed state of the database.
 func (h *health) collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)

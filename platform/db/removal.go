@@ -8,24 +8,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Removal names old rows of a table.
+// Removal selects old rows of a table.
 type Removal struct {
-	Operation string    // in metrics
-	Table     string    // its name
-	Time      string    // the column, or an expression, that an index begins with (after what Where compares)
-	Where     string    // a condition on other columns, from the program and never from a request; empty: none
-	Before    time.Time // rows whose time is earlier are removed
+	Operation string    // name in metrics
+	Table     string    // table name
+	Time      string    // the column or expression that an index begins with (after the columns of Where)
+	Where     string    // a condition on other columns, constant and never from a request; empty: none
+	Before    time.Time // rows with an earlier time are removed
 }
 
-// removalSlice is how many rows one transaction of a removal takes: some milliseconds,
-// during which autovacuum, checkpoints and other writers are not held up.
+// removalSlice is the maximum number of rows that one transaction removes: a few milliseconds, so
+// that autovacuum, checkpoints and other writers are not blocked.
 const removalSlice = 1000
 
-// RemoveOld removes the oldest rows of a table, of all organizations, slice by slice, each
-// in a transaction of its own, and returns how many it removed. What other transactions
-// change meanwhile is judged by what they made of it.
+// RemoveOld removes the oldest rows of a table, of all organizations, in slices, each in its own
+// transaction, and returns their number. Rows that other transactions change meanwhile are checked
+// again in their new state.
 func RemoveOld(ctx context.Context, d *DB, r Removal) (total int64, err error) {
-	var from *time.Time // rows before it are gone: their index entries need not be passed again
+	var from *time.Time // earlier rows are gone: skip their index entries
 	for {
 		slice, err := ReadCommitted(ctx, d, r.Operation, func(ctx context.Context) (removed, error) {
 			return r.slice(ctx, from, removalSlice)
@@ -38,14 +38,14 @@ func RemoveOld(ctx context.Context, d *DB, r Removal) (total int64, err error) {
 	}
 }
 
-// removed is what became of a slice.
+// removed is the result of a slice.
 type removed struct {
 	Seen    int64
 	Removed int64
 	Last    *time.Time
 }
 
-// slice removes the first rows that are not older than from, at most so many.
+// slice removes the first rows that are not older than from, up to the limit.
 func (r Removal) slice(ctx context.Context, from *time.Time, limit int) (removed, error) {
 	tx, err := Handle(ctx)
 	if err != nil {
@@ -57,8 +57,8 @@ func (r Removal) slice(ctx context.Context, from *time.Time, limit int) (removed
 	return done, err
 }
 
-// statement returns the SQL of a slice. The time is compared once more at the deletion,
-// for a row that another transaction has just renewed.
+// statement returns the SQL of a slice. The deletion compares the time again, in case another
+// transaction has just renewed a row.
 func (r Removal) statement(from *time.Time, limit int) (statement string, arguments []any) {
 	where := ""
 	if r.Where != "" {

@@ -195,14 +195,13 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 	return a, err
 }
 
-// errUnanswered is the cause where too many connections wait for the answer to a COMMIT.
+// errUnanswered is returned if too many connections wait for the answer to a COMMIT.
 var errUnanswered = errors.New("db: the server does not answer COMMIT; it may be waiting for a synchronous standby")
 
-// confirm has the transaction in the context write something with its COMMIT. A
-// transaction that found what another one has written may answer with it only once that is
-// as durable as the server's synchronous_commit promises. COMMIT waits for the standbys
-// up to its own position in the log, and so for everything that could be seen before;
-// a COMMIT that has written nothing does not wait.
+// confirm makes the transaction in the context write something with its COMMIT. A transaction that
+// read another one's result may answer with it only once that is as durable as the server's
+// synchronous_commit promises. COMMIT waits for the standbys up to its own position in the log, and
+// so for everything that was visible before. A COMMIT without a write does not wait.
 func confirm(ctx context.Context) error {
 	return sendNowOrLast(ctx, []write{{anyRows, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil}})
 }

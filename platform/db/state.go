@@ -6,32 +6,32 @@ import (
 	"github.com/jackc/pgerrcode"
 )
 
-// State says what the database can do at the moment.
+// State is what the database can do right now.
 type State string
 
 // The states of a database.
 const (
-	// ReadWrite is a database that works.
+	// ReadWrite: the database works.
 	ReadWrite State = "read-write"
-	// ReadOnly is a standby, or a database whose transactions are read-only by default.
+	// ReadOnly: a standby, or transactions are read-only by default.
 	ReadOnly State = "read-only"
-	// Full is a database whose disk, memory or another resource is used up.
+	// Full: the disk, the memory or another resource is used up.
 	Full State = "full"
-	// Blocked is a database whose writers wait for a lock that its holder does not release.
+	// Blocked: writers wait for a lock that its holder does not release.
 	Blocked State = "blocked"
-	// Unconfirmed is a database that does not answer a COMMIT, as while it waits for a
+	// Unconfirmed: the server does not answer a COMMIT, for example while it waits for a
 	// synchronous standby.
 	Unconfirmed State = "unconfirmed"
-	// SchemaMismatch is a database that lacks a table, a column or a function that this
-	// program uses, as during an upgrade.
+	// SchemaMismatch: a table, a column or a function that this program uses is missing, as during
+	// an upgrade.
 	SchemaMismatch State = "schema-mismatch"
-	// Unreachable is a database that does not answer.
+	// Unreachable: the database does not answer.
 	Unreachable State = "unreachable"
 )
 
-// stateOf returns the state of a database that refuses a statement with the SQLSTATE,
-// and false where the refusal says nothing about the database as a whole. It is the one
-// place where SQLSTATEs are classified so.
+// stateOf returns the state of a database that refuses a statement with the SQLSTATE, and false if
+// the refusal does not concern the whole database. It is the only place that classifies SQLSTATEs
+// this way.
 func stateOf(sqlState string) (State, bool) {
 	switch sqlState {
 	case pgerrcode.ReadOnlySQLTransaction:
@@ -48,8 +48,8 @@ func stateOf(sqlState string) (State, bool) {
 	return Full, pgerrcode.IsInsufficientResources(sqlState)
 }
 
-// State returns what the database can do: whether it answers and is read-only, and what
-// the transactions of the last seconds have met. The error says why it is Unreachable.
+// State returns what the database can do. It checks whether the database answers and is read-only,
+// and includes what transactions met in the last seconds. The error is the cause of Unreachable.
 func (d *DB) State(ctx context.Context) (State, error) {
 	const question = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
 	var readOnly bool

@@ -146,7 +146,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return connection{stdlibConn, c.log, c.health, lineOf(stdlibConn.Conn())}, nil
 }
 
-// connection is the driver's, but for how a transaction begins and ends.
+// connection is the driver's, with a different begin and end of transactions.
 type connection struct {
 	*stdlib.Conn
 	log    queryLog
@@ -154,22 +154,22 @@ type connection struct {
 	line   *line
 }
 
-// Close implements driver.Conn: it gives the connection back to the pool, once no COMMIT
-// is under way on it.
+// Close implements driver.Conn: it returns the connection to the pool once no COMMIT is running on
+// it.
 func (c connection) Close() error { return c.line.giveBack(c.Conn.Close) }
 
-// errReadOnlySession is what a server that has told that the session is read-only would
-// refuse the first write with. A standby refuses LOCK TABLE and SERIALIZABLE before that,
-// with codes that say less.
+// errReadOnlySession is the error of the first write in a read-only session. A standby refuses LOCK
+// TABLE and SERIALIZABLE before that, with less specific codes.
 var errReadOnlySession = &pgconn.PgError{
-	Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: pgerrcode.ReadOnlySQLTransaction, Message: "the session is read-only",
+	Severity: "ERROR", SeverityUnlocalized: "ERROR",
+	Code: pgerrcode.ReadOnlySQLTransaction, Message: "the session is read-only",
 }
 
-// BeginTx sends BEGIN, the locks that [Locking] asked for, the reach, the bounds of the
-// transaction and what is [ReadingFirst] in one round trip. The reach is set for the
-// transaction alone, as a pooler in transaction mode asks, and also where it is nothing: no
-// default of a role's may widen it. LOCK TABLE takes no snapshot, so what is read after the
-// wait is of after it; nor does SET, which bounds the wait.
+// BeginTx sends BEGIN, the locks of [Locking], the reach, the transaction's timeouts and the
+// statements of [ReadingFirst] in one round trip. The reach is set for the transaction only, as a
+// pooler in transaction mode requires. It is set even if it is empty, so that no default of a role
+// can widen it. LOCK TABLE takes no snapshot, so later reads see the state after the wait; neither
+// does SET, which limits the wait.
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -209,7 +209,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
 	_, err := results.Exec()
 	if err == nil && len(a.unit.locks) > 0 {
-		_, err = results.Exec() // the bound of the wait
+		_, err = results.Exec() // the limit of the wait
 	}
 	for _, table := range a.unit.locks {
 		if err == nil {
@@ -218,7 +218,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		}
 	}
 	if err == nil {
-		_, err = results.Exec() // the reach and the bounds
+		_, err = results.Exec() // the reach and the timeouts
 	}
 	if err == nil && a.unit.first != nil {
 		a.at = inBody
@@ -246,8 +246,8 @@ type transaction struct {
 	line *line
 }
 
-// Commit implements driver.Tx. It returns when the caller's context ends, and COMMIT goes
-// on: see [line.commit].
+// Commit implements driver.Tx. If the caller's context ends, it returns, and COMMIT continues: see
+// [line.commit].
 func (t transaction) Commit() error {
 	a := attemptIn(t.ctx)
 	err := t.line.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
@@ -258,11 +258,11 @@ func (t transaction) Commit() error {
 	return err
 }
 
-// refusedWrite says that the server has refused a statement that was sent with COMMIT,
-// and so has not come to COMMIT.
+// refusedWrite means that the server has refused a statement that was sent with COMMIT, so it did
+// not commit.
 type refusedWrite struct{ error }
 
-// commit sends COMMIT, and with it what was kept for it.
+// commit sends COMMIT together with the statements that were kept for it.
 func (t transaction) commit(ctx context.Context) error {
 	a := attemptIn(ctx)
 	if len(a.last) == 0 {

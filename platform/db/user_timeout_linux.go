@@ -9,7 +9,7 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), in milliseconds.
 const tcpUserTimeout = 0x12
 
-// setUserTimeout bounds how long a TCP connection waits for an acknowledgement.
+// setUserTimeout limits how long a TCP connection waits for an acknowledgement.
 func setUserTimeout(network, _ string, c syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -4,5 +4,5 @@ package db
 
 import "syscall"
 
-// setUserTimeout does nothing: keepalive alone notices that the server is gone.
+// setUserTimeout does nothing: only keepalive detects that the server is gone.
 func setUserTimeout(string, string, syscall.RawConn) error { return nil }

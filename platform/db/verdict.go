@@ -27,7 +27,7 @@ type kind int
 const (
 	committed kind = iota
 	refused        // the error is the caller's to deal with
-	unable         // the database refuses this of every caller, see stateOf: another attempt is pointless
+	unable         // the database refuses this for every caller, see stateOf; do not retry
 	again          // serialization failure or deadlock: try again
 	lost           // the connection broke before COMMIT: try again, a few times
 	ambiguous      // it broke, or timed out, at COMMIT: nobody here knows
@@ -101,9 +101,9 @@ func retryable(state string) bool {
 	return state == pgerrcode.SerializationFailure || state == pgerrcode.DeadlockDetected
 }
 
-// planOutdated reports whether a prepared statement returns other columns than when it
-// was prepared: a migration has changed its table. The driver has forgotten the statement
-// by now, so the next attempt prepares it again.
+// planOutdated reports whether a prepared statement's result columns have changed, because a
+// migration has changed its table. The driver has discarded the statement, so the next attempt
+// prepares it again.
 func planOutdated(errs ...error) bool {
 	return slices.ContainsFunc(errs, func(err error) bool {
 		var server *pgconn.PgError
@@ -119,8 +119,8 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 	})
 }
 
-// refusesAll reports whether the SQLSTATE says that the server works and would refuse
-// the same of every caller, so that another attempt is pointless for now.
+// refusesAll reports whether the SQLSTATE means that the server works and would refuse the same for
+// every caller, so that a retry is pointless for now.
 func refusesAll(sqlState string) bool {
 	_, refuses := stateOf(sqlState)
 	return refuses

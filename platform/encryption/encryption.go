@@ -1,5 +1,5 @@
-// Package encryption encrypts what is stored, or carried by others, and must not be read or
-// changed by them.
+// Package encryption encrypts data that is stored or that others carry, so that they can neither
+// read nor change it.
 package encryption
 
 import (
@@ -10,16 +10,14 @@ import (
 	"errors"
 )
 
-// ErrSeal says that something was not sealed with the same secret, for the same purpose,
-// about the same subject.
+// ErrSeal: the text was not sealed with the same secret, for the same purpose and subject.
 var ErrSeal = errors.New("encryption: the seal is broken")
 
-// Sealer encrypts with AES-256-GCM. Each purpose has a key of its own, derived from the
-// configured secret by HKDF (RFC 5869). The first secret seals; what former ones have
-// sealed can still be opened. Safe for concurrent use.
+// Sealer encrypts with AES-256-GCM. Each purpose has its own key, derived from the configured
+// secret by HKDF (RFC 5869). The first secret seals; all secrets can open. Safe for concurrent use.
 type Sealer []cipher.AEAD
 
-// New returns the sealer of a purpose. The first of the secrets is the one in use.
+// New returns the sealer of a purpose. The first secret is the one in use.
 func New(purpose string, secrets ...[]byte) Sealer {
 	s := make(Sealer, len(secrets))
 	for i, each := range secrets {
@@ -45,9 +43,9 @@ func aeadOf(secret []byte, purpose string) cipher.AEAD {
 	return aead
 }
 
-// Seal encrypts the text. It can be opened only together with what it is about, so a row
-// of one organization cannot be moved to another.
-func (s Sealer) Seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) } //nolint:gosec // it makes its own nonce
+// Seal encrypts the text. Open needs the same subject (about), so a row of one organization cannot
+// be moved to another.
+func (s Sealer) Seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) } //nolint:gosec // Seal generates the nonce
 
 // Open returns the text. The error is [ErrSeal].
 func (s Sealer) Open(sealed, about []byte) ([]byte, error) {
@@ -55,8 +53,8 @@ func (s Sealer) Open(sealed, about []byte) ([]byte, error) {
 	return text, err
 }
 
-// OpenStale is [Sealer.Open], and reports whether a former secret has sealed it: then it
-// must be sealed again before that secret is forgotten.
+// OpenStale is like [Sealer.Open] and reports whether a former secret has sealed the text. Then the
+// text must be sealed again before that secret is removed.
 func (s Sealer) OpenStale(sealed, about []byte) (text []byte, stale bool, err error) {
 	for i, each := range s {
 		if text, err := each.Open(nil, nil, sealed, about); err == nil {

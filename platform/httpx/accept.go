@@ -16,14 +16,13 @@ type mediaRange struct {
 	weight        float64
 }
 
-// accept is an Accept header. Without any entry everything is accepted.
+// accept is an Accept header. An empty header accepts everything.
 type accept []mediaRange
 
 // qvalue is a weight by RFC 9110, section 12.4.2.
 var qvalue = regexp.MustCompile(`^(0(\.[0-9]{0,3})?|1(\.0{0,3})?)$`)
 
-// acceptOf reads the Accept headers of a request. Entries that are not written as
-// RFC 9110 has them are left out.
+// acceptOf parses the Accept headers of a request. It ignores entries that do not follow RFC 9110.
 func acceptOf(h http.Header) accept {
 	var all accept
 	for entry := range strings.SplitSeq(strings.Join(h.Values(echo.HeaderAccept), ","), ",") {
@@ -44,8 +43,8 @@ func acceptOf(h http.Header) accept {
 	return all
 }
 
-// quality returns the weight of a media type, from 0, not acceptable, to 1: that of the
-// most specific entry that matches it.
+// quality returns the weight of a media type, from 0 (not acceptable) to 1: the weight of the most
+// specific matching entry.
 func (a accept) quality(kind, subtype string) float64 {
 	if len(a) == 0 {
 		return 1

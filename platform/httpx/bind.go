@@ -201,7 +201,7 @@ func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 		v.Set(list)
 	case len(values) > 1:
 		r.fail("duplicate", wordsTwice)
-	case m.from == "header" && values[0] == "": // a key or a condition that was lost on its way
+	case m.from == "header" && values[0] == "": // the value of a key or condition was lost on the way
 		r.fail("required", wordsEmpty)
 	default:
 		r.word(values[0], m.shape, v)

@@ -84,25 +84,25 @@ func cellOf(v reflect.Value) (string, error) {
 		var text string
 		err = json.Unmarshal(raw, &text)
 		return quoted(harmless(text)), err
-	case '{', '[': // the same JSON without characters that could part it into cells
+	case '{', '[': // the same JSON without characters that could split it into cells
 		return quoted(strings.NewReplacer(";", `\u003b`, "|", `\u007c`).Replace(string(raw))), nil
 	}
-	return quoted(string(raw)), nil // a number may begin with a minus: it is no formula
+	return quoted(string(raw)), nil // a number may begin with a minus; it is not a formula
 }
 
-// What spreadsheets take for the beginning of a formula (OWASP, CSV Injection), in full
-// width as well, and what parts cells in some locale or import: in much of Europe a
-// semicolon. Quotes do not help there, as they count at the beginning of a cell only.
+// Characters that begin a formula for spreadsheets (OWASP, CSV Injection), also in full width, and
+// characters that separate cells in some locale or import, such as the semicolon in much of Europe.
+// Quotes do not help against these, because they count only at the beginning of a cell.
 const (
 	formulaStarts  = "=+-@\uff1d\uff0b\uff0d\uff20\u2212"
 	cellSeparators = ";|\t\r\n"
 )
 
-// harmless puts an apostrophe before everything in a text that a spreadsheet could read
-// as a formula: at its beginning, and after anything that could begin another cell.
+// harmless puts an apostrophe before everything in a text that a spreadsheet could read as a
+// formula: at its beginning, and after any character that could begin another cell.
 func harmless(text string) string {
 	var b strings.Builder
-	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) { // which some spreadsheets leave out
+	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) { // some spreadsheets ignore these
 		b.WriteByte('\'')
 	}
 	begins := true

@@ -242,7 +242,7 @@ func (r *reading) null(s *shape, v reflect.Value) bool {
 	case kindPatch:
 		r.told(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
 	case kindPointer, kindDate:
-		v.SetZero() // the zero date is no date
+		v.SetZero() // the zero date is invalid
 	default:
 		r.fail("null", wordsNull)
 	}

@@ -56,11 +56,11 @@ type Route struct {
 	Name        string         // of the operation, for generated clients: reserveUnits
 	Description string         // for somebody who is new to it
 	Refusals    []*fault.Error // its own; what can happen to any request is not listed
-	// ReadOnly marks a POST that changes no records: it may be repeated at will, and an
+	// ReadOnly marks a POST that changes no records: it can be repeated freely, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
-	// Momentary marks a POST whose effect is outside of the database, and whose answer is
-	// true only now: the answer is not stored, and an Idempotency-Key makes no difference.
+	// Momentary marks a POST with an effect outside the database and an answer that is only valid
+	// now. The answer is not stored, and an Idempotency-Key makes no difference.
 	Momentary bool
 	// Limited: callers may be let in who hold the permission for some records only, those
 	// of these scopes, as all that it reads and changes is kept to their reach (see the
@@ -88,7 +88,7 @@ type Endpoint struct {
 	Params  []string     // the parameters of the path that In reads, sorted
 	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
 	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
-	// Starts: the status is 202 while the work goes on after the answer: see [HandleStart].
+	// Starts: the status is 202 while the work continues after the answer, see [HandleStart].
 	Starts bool
 	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
 	Downloads bool
@@ -171,8 +171,8 @@ type Located interface{ Location() string }
 // Started is implemented by the answers of [HandleStart].
 type Started interface {
 	Located
-	// UnderWay reports whether the work goes on after the answer, and how long a client
-	// should wait before it asks for the result.
+	// UnderWay reports whether the work continues after the answer, and how long a client should
+	// wait before it polls for the result.
 	UnderWay() (again time.Duration, ok bool)
 }
 
@@ -200,8 +200,8 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 	return handle(func(Out) int { return status }, status, fn)
 }
 
-// HandleStart adapts a function that starts work to an [Endpoint]. It answers 200 if the
-// work has ended, and otherwise 202 with Location and Retry-After. In is as for [Handle].
+// HandleStart adapts a function that starts work to an [Endpoint]. It answers 200 if the work has
+// ended, otherwise 202 with Location and Retry-After. In is as for [Handle].
 func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	e := handle(func(answer Out) int {
 		if _, ok := answer.UnderWay(); ok {
@@ -213,8 +213,8 @@ func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, 
 	return e
 }
 
-// handle makes an endpoint whose status depends on the answer; usual is the one that the
-// contract names first.
+// handle makes an endpoint whose status depends on the answer; usual is the first status in the
+// contract.
 func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder, secrets := newBinder(in), secretsOf(out)

@@ -87,8 +87,8 @@ func (q PageQuery) DecodeCursor(position any) error {
 // Instances with the same secret take each other's.
 type CursorKey struct{ sealer encryption.Sealer }
 
-// NewCursorKey derives the key from secrets of the program: the first seals, and the
-// cursors of the others are still good.
+// NewCursorKey derives the key from the program's secrets. The first seals; cursors of the others
+// stay valid.
 func NewCursorKey(secrets ...[]byte) *CursorKey {
 	return &CursorKey{encryption.New("cursors 1", secrets...)}
 }

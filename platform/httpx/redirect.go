@@ -15,9 +15,8 @@ type Redirect struct {
 	Cookie *http.Cookie // to be set, or removed; nil: none
 }
 
-// AnyQuery lets a request have query parameters that the endpoint, in whose In it is
-// embedded, does not know, and ignores them: for addresses to which another server
-// leads, or which other programs keep, and to which they may add what they like.
+// AnyQuery makes an endpoint ignore unknown query parameters when it is embedded in its In. It is
+// for addresses to which another server redirects, or which other programs store and may extend.
 type AnyQuery struct{}
 
 // HandleRedirect adapts a function to an [Endpoint] that answers with 302 Found, for

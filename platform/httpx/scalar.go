@@ -70,12 +70,12 @@ func isWhole(text string) bool {
 	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
-// decimal is a number as JSON writes it: sign and digits, decimals, exponent.
+// decimal matches a number in JSON: sign and digits, decimals, exponent.
 var decimal = regexp.MustCompile(`^(-?[0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$`)
 
-// wholeNumber writes a number without decimals and exponent where it is whole: 1.0 and
-// 1e2 are integers, as JSON Schema has it. Any other text is returned as it is. A number
-// too large for any integer stays too large: it gets as many zeros as that takes.
+// wholeNumber formats an integer without decimals and exponent: 1.0 and 1e2 are integers in JSON
+// Schema. Any other text is returned unchanged. A number that is too large for any integer stays
+// too large: it gets as many zeros as needed.
 func wholeNumber(text string) string {
 	const tooLong = 20 // digits; no integer of 64 bits has more than 19
 	parts := decimal.FindStringSubmatch(text)
@@ -86,9 +86,9 @@ func wholeNumber(text string) string {
 	if digits == "" || digits == "-" {
 		return "0"
 	}
-	shift := float64(len(parts[1]) - len(digits)) // where the point stands after the last digit
+	shift := float64(len(parts[1]) - len(digits)) // where the decimal point is after the last digit
 	if parts[3] != "" {
-		exponent, _ := strconv.ParseFloat(parts[3], 64) // infinite where it is very large
+		exponent, _ := strconv.ParseFloat(parts[3], 64) // infinite if it is very large
 		shift += exponent
 	}
 	if shift < 0 {
@@ -110,8 +110,8 @@ func (r *reading) uuid(text string, v reflect.Value) {
 	*v.Addr().Interface().(*uuid.UUID) = id
 }
 
-// instant takes what can be written again, here and in UTC, and lies in the range.
-// Go reads offsets of a day and more, but does not write them.
+// instant accepts a time that can be formatted again, here and in UTC, and is in the range. Go
+// parses offsets of a day and more, but does not format them.
 func (r *reading) instant(text string, v reflect.Value) {
 	var t time.Time
 	err := t.UnmarshalText([]byte(text))
@@ -126,7 +126,7 @@ func (r *reading) instant(text string, v reflect.Value) {
 	r.ranges(v)
 }
 
-// date takes YYYY-MM-DD in the range.
+// date accepts YYYY-MM-DD in the range.
 func (r *reading) date(text string, v reflect.Value) {
 	d, err := calendar.ParseDate(text)
 	if err != nil {
@@ -139,9 +139,8 @@ func (r *reading) date(text string, v reflect.Value) {
 
 var wordsRange = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
 
-// ranges refuses the dates and instants in a value that are out of range. It is the one
-// check of every date and instant of every request: of those that [reading] reads, and of
-// those within types that read themselves.
+// ranges refuses dates and times in a value that are out of range. It is the only check of every
+// date and time in every request, including types that parse themselves.
 func (r *reading) ranges(v reflect.Value) {
 	switch {
 	case v.Type() == typeDate:

@@ -78,8 +78,8 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 	return e
 }
 
-// wantsCSV reports whether the request asks for a table: by format or, without one, by an
-// Accept that prefers text/csv to application/json. Of equal weights JSON wins.
+// wantsCSV reports whether the request asks for a table: by format or, without one, by an Accept
+// that prefers text/csv to application/json. JSON is preferred when weights are equal.
 func wantsCSV(r *http.Request) bool {
 	if format := r.URL.Query().Get("format"); format != "" {
 		return format == "csv"

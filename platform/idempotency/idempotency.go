@@ -134,8 +134,8 @@ func deref(r *row) row {
 	return *r
 }
 
-// Forget removes the keys that are older than the given time, of all organizations, and
-// returns how many it removed. Index: idempotency_keys_by_age.
+// Forget removes the keys that are older than the given time, of all organizations, and returns
+// their number. Index: idempotency_keys_by_age.
 func (k *Keys) Forget(ctx context.Context, older time.Duration) (int64, error) {
 	return db.RemoveOld(ctx, k.database, db.Removal{
 		Operation: "idempotency.forget", Table: "idempotency_keys", Time: "created_at", Before: k.clock().Add(-older),

@@ -1,5 +1,5 @@
-// Package invoked knows how a person started the program, so that messages name
-// commands that can be typed.
+// Package invoked finds out how a person started the program, so that messages can name commands as
+// typed.
 package invoked
 
 import (
@@ -10,16 +10,15 @@ import (
 	"strings"
 )
 
-// As returns a command as the person would type it: "go run . migrate up" where the
-// program was started with go run, and "omnirapeutic migrate up" where it is
-// installed under that name.
+// As returns a command as the person would type it: "go run . migrate up" if the program was
+// started with go run, or "omnirapeutic migrate up" if it is installed under that name.
 func As(command string) string {
-	executable, _ := os.Executable() // "" where it is not known: then the name counts
+	executable, _ := os.Executable() // "" if unknown: then the argument is used
 	return strings.TrimSpace(name(os.Args[0], executable) + " " + command)
 }
 
-// ranByGo matches where go run starts a program: in a folder for temporary files, or
-// the second time in its cache.
+// ranByGo matches the paths where go run starts a program: a temporary folder or, the second time,
+// its cache.
 var ranByGo = regexp.MustCompile(`/(go-build\d+/b\d+/exe|[0-9a-f]{64}-d)/[^/]+$`)
 
 // name returns the program's name.

@@ -1,11 +1,10 @@
-// Package jobs runs the periodic work of the program: removing old rows, releasing
-// expired holds, publishing reminders. All of it stands in one list, and each job has
-// the same log line and the same metrics.
+// Package jobs runs the periodic work of the program: removing old rows, releasing expired holds,
+// publishing reminders. All jobs are in one list and have the same log line and the same metrics.
 //
-// A job runs on one instance at a time, and once per interval however many instances
-// there are: an instance claims it by a row of the table job_schedule and holds it by a
-// lease. When an instance dies or freezes, its lease expires and another takes over.
-// The claim is an ordinary UPDATE, so it works behind poolers in transaction mode.
+// A job runs on one instance at a time, and once per interval for any number of instances. An
+// instance claims it by a row of the table job_schedule and holds it by a lease. When an instance
+// dies or freezes, its lease expires and another takes over. The claim is an ordinary UPDATE, so it
+// works behind poolers in transaction mode.
 package jobs
 
 import (
@@ -21,40 +20,40 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Job is periodic work. Run must be safe to repeat and to interrupt: an instance whose
-// lease was lost may still finish a statement while another instance begins.
+// Job is periodic work. Run must be safe to repeat and to interrupt: an instance that has lost its
+// lease may still finish a statement while another instance begins.
 type Job struct {
-	Name  string        // in the log, the metrics and the table job_schedule
-	Every time.Duration // from one start to the next; 0: never
-	// Run does the work and returns how many rows, messages or holds it dealt with.
+	Name  string        // name in the log, the metrics and the table job_schedule
+	Every time.Duration // interval between starts; 0: never
+	// Run does the work and returns the number of processed rows, messages or holds.
 	Run func(ctx context.Context) (int64, error)
-	// PerInstance says that the job is about this process, so that each instance runs it.
+	// PerInstance: every instance runs the job, because it concerns the process.
 	PerInstance bool
-	// AtStop has the job run once more when the program stops.
+	// AtStop: the job runs once more when the program stops.
 	AtStop bool
 }
 
 // Times of the scheduler.
 const (
-	// lease is how long a claim holds without being renewed.
+	// lease is how long a claim lasts without a renewal.
 	lease = 30 * time.Second
-	// renewEvery leaves room for two renewals that fail.
+	// renewEvery allows two failed renewals.
 	renewEvery = lease / 3
-	// recheck is the longest wait before the schedule is read again: another instance may
-	// have taken the job and died.
+	// recheck is the maximum wait before the schedule is read again: another instance may have
+	// claimed the job and died.
 	recheck = time.Minute
-	// atStop is how long a job may take when the program stops.
+	// atStop is the maximum duration of a job when the program stops.
 	atStop = 2 * time.Second
 )
 
-// schedule says whose turn a job is. Its times are the database's.
+// schedule decides which instance runs a job. Its times are the database's.
 type schedule interface {
-	// claim takes the job if it is due and no other instance holds it. Otherwise wait is
-	// how long it takes until that may be so.
+	// claim takes the job if it is due and no other instance holds it. Otherwise wait is the time
+	// until that may be the case.
 	claim(ctx context.Context, name string, every time.Duration) (claimed bool, wait time.Duration, err error)
 	// renew extends the lease, and reports whether this instance still has it.
 	renew(ctx context.Context, name string) (held bool, err error)
-	// release gives the job back after a run.
+	// release releases the job after a run.
 	release(ctx context.Context, name string) error
 }
 
@@ -66,14 +65,13 @@ type Scheduler struct {
 	metrics  metrics
 }
 
-// New returns a scheduler of the jobs, which registers its metrics. The instance is the
-// id of this process.
+// New returns a scheduler of the jobs and registers its metrics. The instance is the id of this
+// process.
 func New(database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job) *Scheduler {
 	return &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
 }
 
-// Run runs each job when it is due, until the context ends and the jobs under way have
-// stopped.
+// Run runs each job when it is due, until the context ends and the running jobs have stopped.
 func (s *Scheduler) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	for _, j := range s.jobs {
@@ -100,8 +98,7 @@ func (s *Scheduler) repeat(ctx context.Context, j Job) {
 	}
 }
 
-// turn runs the job if it is this instance's turn, and returns how long to wait for the
-// next look.
+// turn runs the job if this instance can claim it, and returns the time until the next check.
 func (s *Scheduler) turn(ctx context.Context, j Job) time.Duration {
 	if j.PerInstance {
 		s.run(ctx, j)
@@ -109,7 +106,7 @@ func (s *Scheduler) turn(ctx context.Context, j Job) time.Duration {
 	}
 	claimed, wait, err := s.schedule.claim(ctx, j.Name, j.Every)
 	if err != nil {
-		s.fail(ctx, j, err, "a periodic job could not be claimed; it is tried again at its next turn")
+		s.fail(ctx, j, err, "a periodic job could not be claimed; it is retried at its next turn")
 		return min(j.Every, recheck)
 	}
 	if !claimed {
@@ -117,12 +114,12 @@ func (s *Scheduler) turn(ctx context.Context, j Job) time.Duration {
 	}
 	s.runHeld(ctx, j)
 	if err := s.schedule.release(context.WithoutCancel(ctx), j.Name); err != nil {
-		s.fail(ctx, j, err, "a periodic job could not be given back; its lease expires by itself")
+		s.fail(ctx, j, err, "a periodic job could not be released; its lease expires by itself")
 	}
 	return min(j.Every, recheck)
 }
 
-// runHeld runs the job and ends it when the lease is lost.
+// runHeld runs the job, and ends it when the lease is lost.
 func (s *Scheduler) runHeld(ctx context.Context, j Job) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
@@ -132,7 +129,7 @@ func (s *Scheduler) runHeld(ctx context.Context, j Job) {
 	renewing.Wait()
 }
 
-// keepLease renews the lease until the context ends, and ends it when the lease is lost.
+// keepLease renews the lease until the context ends, and cancels the job when the lease is lost.
 func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelCauseFunc) {
 	until := time.Now().Add(lease)
 	for {
@@ -153,7 +150,7 @@ func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelC
 	}
 }
 
-// run runs the job once. A panic ends the run and not the program: the job would be due
+// run runs the job once. A panic ends only the run: if it ended the program, the job would be due
 // again after the next start.
 func (s *Scheduler) run(ctx context.Context, j Job) {
 	began := time.Now()
@@ -166,13 +163,13 @@ func (s *Scheduler) run(ctx context.Context, j Job) {
 		return j.Run(ctx)
 	}()
 	took := time.Since(began)
-	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // that of the program's end itself
+	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // cancelled by the end of the program
 	s.metrics.ran(j.Name, rows, took, err)
 	log := s.logger.WithFields(logrus.Fields{"event": "job_ran", "operation": j.Name, "rows": rows, "elapsed_ms": took.Milliseconds()})
 	switch {
 	case err != nil && stopped:
 	case err != nil:
-		log.WithField("event", "job_failed").WithError(err).Warn("a periodic job did not finish; it goes on at its next turn")
+		log.WithField("event", "job_failed").WithError(err).Warn("a periodic job did not finish; it continues at its next turn")
 	case rows > 0:
 		log.Info("a periodic job ran")
 	default:

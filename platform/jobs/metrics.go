@@ -16,11 +16,11 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) metrics {
 	m := metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "omnirapeutic_job_seconds", Help: "How long runs of periodic jobs on this instance took, by outcome (done, failed).",
+			Name: "omnirapeutic_job_seconds", Help: "Duration of periodic jobs on this instance, by outcome (done, failed).",
 			Buckets: []float64{.01, .1, 1, 10, 60, 600},
 		}, []string{"job", "outcome"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "omnirapeutic_job_rows_total", Help: "Rows, messages or holds that periodic jobs on this instance dealt with.",
+			Name: "omnirapeutic_job_rows_total", Help: "Rows, messages or holds that periodic jobs on this instance have processed.",
 		}, []string{"job"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_job_last_success_timestamp_seconds",

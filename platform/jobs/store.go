@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// table is the schedule that instances share, a row for each job. Index: the primary key.
+// table is the shared schedule, with a row for each job. Index: the primary key.
 type table struct {
 	database *db.DB
 	instance uuid.UUID
@@ -23,7 +23,7 @@ func (t table) claim(ctx context.Context, name string, every time.Duration) (cla
 		if err != nil {
 			return struct{}{}, err
 		}
-		var seconds []float64 // until it is due, and until nobody holds it
+		var seconds []float64 // until it is due, and until its lease expires
 		err = tx.Raw(`
 			SELECT extract(epoch FROM greatest(started_at + $2 * interval '1 second', held_until) - now())
 			FROM job_schedule WHERE name = $1`, name, every.Seconds()).Scan(&seconds).Error

@@ -1,10 +1,9 @@
 // Package npm downloads packages from the npm registry that the machine is
 // configured for. npm itself is not needed.
 //
-// It reads npm's configuration as npm does: environment variables npm_config_…,
-// then the .npmrc of the project, of the user and of the machine. Known are the
-// registry, also of a scope, credentials for it, proxies, cafile, ca and
-// strict-ssl; everything else is left to npm.
+// It reads npm's configuration as npm does: environment variables npm_config_…, then the .npmrc of
+// the project, of the user and of the machine. It supports the registry (also of a scope), its
+// credentials, proxies, cafile, ca and strict-ssl, and ignores everything else.
 package npm
 
 import (
@@ -25,27 +24,27 @@ const defaultRegistry = "https://registry.npmjs.org/"
 type Machine struct {
 	Environ []string // as os.Environ returns it
 	Dir     string   // the working directory, for the project's .npmrc
-	Globals []string // paths of the machine's configuration; the first that exists counts
+	Globals []string // paths of the machine's configuration; the first existing one is used
 }
 
 // ThisMachine returns the machine that the program runs on.
 func ThisMachine() Machine {
-	dir, _ := os.Getwd() // "" for none: then there is no project
+	dir, _ := os.Getwd() // "" if unknown: then there is no project
 	return Machine{
 		Environ: os.Environ(), Dir: dir,
 		Globals: []string{"/usr/local/etc/npmrc", "/etc/npmrc", "/usr/etc/npmrc", "/opt/homebrew/etc/npmrc"},
 	}
 }
 
-// configuration is a merged configuration. Names of options are in small letters
-// with dashes; lists have their items on lines.
+// configuration is a merged configuration. Names of options are in lower case with dashes; lists
+// have one item per line.
 type configuration struct {
 	options     map[string]string
 	environment map[string]string
 }
 
-// read returns the configuration of the machine. A file that exists and cannot be
-// read is an error: without it the wrong registry could be asked.
+// read returns the configuration of the machine. A file that exists but cannot be read is an error,
+// because without it the wrong registry could be used.
 func (m Machine) read() (configuration, error) {
 	c := configuration{options: map[string]string{}, environment: map[string]string{}}
 	given := map[string]string{}
@@ -56,7 +55,7 @@ func (m Machine) read() (configuration, error) {
 			given[option] = value
 		}
 	}
-	for _, path := range m.files(c.environment, given) { // the least important first
+	for _, path := range m.files(c.environment, given) { // in ascending priority
 		if err := c.readFile(path); err != nil {
 			return c, err
 		}
@@ -67,8 +66,8 @@ func (m Machine) read() (configuration, error) {
 	return c, nil
 }
 
-// optionOf returns the option that a variable sets: npm_config_strict_ssl and
-// NPM_CONFIG_STRICT_SSL both set strict-ssl. Credentials keep their letters.
+// optionOf returns the option that a variable sets: npm_config_strict_ssl and NPM_CONFIG_STRICT_SSL
+// both set strict-ssl. Names of credentials keep their case.
 func optionOf(variable string) (string, bool) {
 	const prefix = "npm_config_"
 	if len(variable) <= len(prefix) || !strings.EqualFold(variable[:len(prefix)], prefix) {
@@ -99,8 +98,8 @@ func (m Machine) files(environment, given map[string]string) []string {
 	return []string{global, user, m.project()}
 }
 
-// project returns the .npmrc of the project: that of the nearest folder, upwards,
-// that holds a package.json or node_modules, or else of the working directory.
+// project returns the .npmrc of the project: of the nearest folder, upwards, with a package.json or
+// node_modules, otherwise of the working directory.
 func (m Machine) project() string {
 	if m.Dir == "" {
 		return ""
@@ -161,8 +160,8 @@ func unquote(value string) string {
 
 var reference = regexp.MustCompile(`\$\{([^}]+)\}`)
 
-// expand replaces ${NAME} by the variable, and ${NAME?} by nothing where it is not
-// set. Unknown names stay as they are.
+// expand replaces ${NAME} by the variable, and ${NAME?} by the empty string if it is not set.
+// Unknown names stay unchanged.
 func (c configuration) expand(text string) string {
 	return reference.ReplaceAllStringFunc(text, func(found string) string {
 		name := found[2 : len(found)-1]

@@ -24,8 +24,8 @@ type Registry struct {
 	pause         time.Duration // before the second attempt; twice that before the third
 }
 
-// Registry returns the registry that the machine asks for packages of a scope
-// such as "@example". The error says what is wrong with npm's configuration.
+// Registry returns the registry that the machine uses for packages of a scope such as "@example".
+// The error describes the invalid npm configuration.
 func (m Machine) Registry(scope string) (*Registry, error) {
 	c, err := m.read()
 	if err != nil {
@@ -38,7 +38,7 @@ func (m Machine) Registry(scope string) (*Registry, error) {
 	address = strings.TrimSuffix(address, "/") + "/"
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, errors.New("the registry in npm's configuration is not the URL of one, such as " + defaultRegistry)
+		return nil, errors.New("the registry in npm's configuration is not a valid URL, such as " + defaultRegistry)
 	}
 	transport, err := c.transport()
 	if err != nil {
@@ -59,8 +59,8 @@ func (r *Registry) Host() string {
 	return u.Host
 }
 
-// authorization returns the header for the registry: what is configured for its
-// address, or for a folder above it.
+// authorization returns the Authorization header for the registry: configured for its address, or
+// for a parent path.
 func (c configuration) authorization(registry *url.URL) string {
 	if password, ok := registry.User.Password(); ok {
 		return basic(registry.User.Username() + ":" + password)
@@ -91,7 +91,7 @@ func (c configuration) authorization(registry *url.URL) string {
 
 func basic(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
 
-// transport follows the proxies and certificate authorities of the configuration.
+// transport uses the proxies and certificate authorities of the configuration.
 func (c configuration) transport() (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ResponseHeaderTimeout = time.Minute
@@ -111,8 +111,8 @@ func (c configuration) transport() (*http.Transport, error) {
 	return t, nil
 }
 
-// proxy chooses as npm does: https-proxy for https, else proxy, and the usual
-// variables where neither is configured.
+// proxy chooses as npm does: https-proxy for https, else proxy, and the usual variables if neither
+// is configured.
 func (c configuration) proxy() (func(*http.Request) (*url.URL, error), error) {
 	parse := func(text string) (*url.URL, error) {
 		if text == "" {
@@ -135,7 +135,9 @@ func (c configuration) proxy() (func(*http.Request) (*url.URL, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	direct := strings.FieldsFunc(c.first("noproxy", "no-proxy", "NO_PROXY", "no_proxy"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
+	direct := strings.FieldsFunc(c.first("noproxy", "no-proxy", "NO_PROXY", "no_proxy"), func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\n'
+	})
 	return func(r *http.Request) (*url.URL, error) {
 		if isDirect(r.URL.Hostname(), direct) {
 			return nil, nil
@@ -147,7 +149,7 @@ func (c configuration) proxy() (func(*http.Request) (*url.URL, error), error) {
 	}, nil
 }
 
-// isDirect reports whether a host, or a domain that it is in, is on the list.
+// isDirect reports whether a host, or one of its parent domains, is on the list.
 func isDirect(host string, direct []string) bool {
 	for _, each := range direct {
 		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(each, "*"), "."), ":")
@@ -173,7 +175,7 @@ func (c configuration) roots() (*x509.CertPool, error) {
 			pool = x509.NewCertPool()
 		}
 		if !pool.AppendCertsFromPEM([]byte(strings.ReplaceAll(text, `\n`, "\n"))) {
-			return nil, errors.New("ca in npm's configuration holds no certificate")
+			return nil, errors.New("ca in npm's configuration contains no certificate")
 		}
 	}
 	if path := c.environment["NODE_EXTRA_CA_CERTS"]; path != "" {
@@ -194,7 +196,7 @@ func (c configuration) roots() (*x509.CertPool, error) {
 func addAuthorities(pool *x509.CertPool, path, option string) error {
 	content, err := os.ReadFile(path)
 	if err == nil && !pool.AppendCertsFromPEM(content) {
-		err = errors.New("it holds no certificate")
+		err = errors.New("it contains no certificate")
 	}
 	if err != nil {
 		return fmt.Errorf("the file %s that %s names: %w", path, option, err)
@@ -202,16 +204,15 @@ func addAuthorities(pool *x509.CertPool, path, option string) error {
 	return nil
 }
 
-// attempts is how often a request is tried that gets no answer, or one that says
-// to try again later.
+// attempts is the maximum number of attempts for a request that gets no answer, or an answer to try
+// again later.
 const attempts = 3
 
-// stall is how long a download may stand still.
+// stall is the maximum time without progress of a download.
 const stall = 30 * time.Second
 
-// Download writes the archive of a package's version to out and calls progress
-// with the bytes so far and in all, 0 where unknown. The caller checks the
-// archive's checksum.
+// Download writes the archive of a package's version to out and calls progress with the received
+// and total bytes, 0 if unknown. The caller checks the archive's checksum.
 func (r *Registry) Download(ctx context.Context, name, version string, out io.Writer, progress func(done, all int64)) error {
 	address, err := r.archive(ctx, name, version)
 	if err != nil {
@@ -243,7 +244,7 @@ func (r *Registry) Download(ctx context.Context, name, version string, out io.Wr
 	}
 }
 
-// archive asks the registry where the archive of a version is.
+// archive asks the registry for the address of a version's archive.
 func (r *Registry) archive(ctx context.Context, name, version string) (string, error) {
 	const abbreviated = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8"
 	response, err := r.get(ctx, r.address+strings.ReplaceAll(name, "/", "%2f"), abbreviated)
@@ -267,8 +268,8 @@ func (r *Registry) archive(ctx context.Context, name, version string) (string, e
 	return r.here(found.Dist.Tarball), nil
 }
 
-// here replaces npm's own registry in an address by the configured one, as npm
-// does: mirrors hand on the addresses of what they mirror.
+// here replaces npm's own registry in an address by the configured one, as npm does: mirrors return
+// the addresses of the original.
 func (r *Registry) here(address string) string {
 	u, err := url.Parse(address)
 	if err == nil && u.Host == "registry.npmjs.org" {
@@ -277,8 +278,8 @@ func (r *Registry) here(address string) string {
 	return address
 }
 
-// get sends a request, again after a while where that can help. Credentials go to
-// the registry's own host only.
+// get sends a request, and retries it after a pause if that can help. Credentials go to the
+// registry's own host only.
 func (r *Registry) get(ctx context.Context, address, accept string) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		response, err := r.try(ctx, address, accept)
@@ -315,7 +316,7 @@ func (r *Registry) refusal(response *http.Response) error {
 func (r *Registry) try(ctx context.Context, address, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, errors.New("the registry names an address that is none")
+		return nil, errors.New("the registry returns an invalid address")
 	}
 	if accept != "" {
 		request.Header.Set("Accept", accept)
@@ -331,8 +332,7 @@ func (r *Registry) try(ctx context.Context, address, accept string) (*http.Respo
 	return response, nil
 }
 
-// withoutAddress removes the address from an error of net/http, in which there may
-// be credentials.
+// withoutAddress removes the address from an error of net/http, because it may contain credentials.
 func withoutAddress(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

@@ -86,7 +86,7 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Indented returns the object as JSON that people read.
+// Indented returns the object as indented JSON.
 func (o Object) Indented() ([]byte, error) {
 	text, err := o.MarshalJSON()
 	if err != nil {

@@ -90,7 +90,8 @@ func (d Document) Build() []byte {
 		{"webhooks", b.events()},
 		{"components", Object{
 			{"securitySchemes", Object{{"accessToken", Object{
-				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}, {"description", "The `accessToken` of the answer of `POST /auth/login`."},
+				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"},
+				{"description", "The `accessToken` of the answer of `POST /auth/login`."},
 			}}}},
 			{"responses", b.common.sorted()},
 			{"schemas", b.schemas.components()},
@@ -159,7 +160,8 @@ func (b *builder) parameters(o Operation) []Object {
 		}
 		all = append(all, b.parameter(o, f))
 	}
-	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
+	hasKey := slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" })
+	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary && !hasKey {
 		all = append(all, Object{
 			{"name", "Idempotency-Key"},
 			{"in", "header"},
@@ -215,7 +217,7 @@ func (b *builder) parameter(o Operation, f field) Object {
 	return p
 }
 
-// exampleOf returns a value from a path as the JSON value that the schema describes.
+// exampleOf converts a value from a path to the JSON value that the schema describes.
 func exampleOf(schema Object, value string) any {
 	if schema.Get("type") == "integer" {
 		return json.Number(value)
@@ -229,8 +231,8 @@ func (b *builder) requestBody(o Operation) Object {
 	schema := Object{{"$ref", b.schemas.name(o.Endpoint.In, "", func() any { return b.schemas.object(o.Endpoint.In, sent) })}}
 	media := Object{{"schema", schema}}
 	examples := Object{}
-	for _, e := range successesFirst(o.Examples) { // readers send the first one as it is
-		if e.Request != nil && e.Status != http.StatusUnprocessableEntity { // 422 examples break the schema on purpose
+	for _, e := range successesFirst(o.Examples) { // readers send the first one unchanged
+		if e.Request != nil && e.Status != http.StatusUnprocessableEntity { // 422 examples violate the schema on purpose
 			examples.Set(e.Name, Object{{"summary", e.Summary}, {"value", e.Request}})
 		}
 	}
@@ -245,7 +247,7 @@ func (b *builder) requestBody(o Operation) Object {
 	return Object{{"required", required}, {"content", content}}
 }
 
-// successesFirst returns the examples that succeed before those that are refused.
+// successesFirst returns the successful examples before the refused ones.
 func successesFirst(examples []Example) []Example {
 	refused := func(e Example) int {
 		if e.Status >= http.StatusBadRequest {

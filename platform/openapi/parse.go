@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Parse reads a JSON object and keeps the order of its members. Objects inside it are of
-// type [*Object], arrays of type []any, and numbers of type [json.Number].
+// Parse parses a JSON object and keeps the order of its members. Objects inside it are of type
+// [*Object], arrays of type []any, and numbers of type [json.Number].
 func Parse(text []byte) (*Object, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

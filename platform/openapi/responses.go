@@ -73,16 +73,18 @@ func (b *builder) success(o Operation) Object {
 	return answer
 }
 
-// accepted is the answer while the work goes on.
+// accepted is the answer while the work continues.
 func (b *builder) accepted(o Operation) Object {
 	return Object{
-		{"description", "Accepted: the work goes on. Read the resource at `Location` until it has ended."},
+		{"description", "Accepted: the work continues. Poll the resource at `Location` until it has ended."},
 		{"headers", Object{
 			{"X-Request-Id", header("The id of this request: name it in questions.")},
-			{"Location", header("Where its progress and its result can be read.")},
-			{"Retry-After", header("In how many seconds to read it.")},
+			{"Location", header("The address of its progress and its result.")},
+			{"Retry-After", header("The number of seconds until the next poll.")},
 		}},
-		{"content", Object{{"application/json", b.media(o, http.StatusAccepted, Object{{"$ref", b.schemas.structure(o.Endpoint.Out, given)}})}}},
+		{"content", Object{
+			{"application/json", b.media(o, http.StatusAccepted, Object{{"$ref", b.schemas.structure(o.Endpoint.Out, given)}})},
+		}},
 	}
 }
 
@@ -109,8 +111,8 @@ func (b *builder) shared(status int, response Object) Object {
 	return Object{{"$ref", "#/components/responses/" + name}}
 }
 
-// stream returns the schema of the data of one server-sent event. OpenAPI 3.1 has no
-// schema for the whole stream; client generators read this one for each event.
+// stream returns the schema of the data of one server-sent event. OpenAPI 3.1 has no schema for the
+// whole stream; client generators use this one for each event.
 func (b *builder) stream() Object {
 	opening := b.schemas.structure(b.Opening, given)
 	refs := []Object{{{"$ref", opening}}}
@@ -120,8 +122,8 @@ func (b *builder) stream() Object {
 	return Object{{"oneOf", refs}}
 }
 
-// events returns the webhooks of the document: the events of the stream and test events,
-// each in a request of its own.
+// events returns the webhooks of the document: the events of the stream and test events, each in
+// its own request.
 func (b *builder) events() Object {
 	all := Object{}
 	kinds := map[string]reflect.Type{}

@@ -92,9 +92,9 @@ func (m Memory) Once(rows *[]Done) []db.Option {
 	})}
 }
 
-// Forget removes the operations that are older than the given moment, of all
-// organizations, and returns how many rows it removed. The name is that of the operation
-// in metrics. The table has an index that begins with created_at.
+// Forget removes the operations that are older than the given time, of all organizations, and
+// returns their number. The name is the operation in metrics. The table has an index that begins
+// with created_at.
 func (m Memory) Forget(ctx context.Context, database *db.DB, name string, before time.Time) (int64, error) {
 	return db.RemoveOld(ctx, database, db.Removal{Operation: name, Table: m.table, Time: "created_at", Before: before})
 }

@@ -12,21 +12,20 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// account is the operating system's user that the server runs as. PostgreSQL
-// refuses to run as root, so root runs it as another user.
+// account is the operating system's user that runs the server. PostgreSQL refuses to run as root,
+// so root runs it as another user.
 type account struct {
 	name     string
 	uid, gid int
-	other    bool   // not the user that this program runs as
-	shared   string // why other programs may run as it too; "" for an account of its own
+	other    bool   // differs from the user that runs this program
+	shared   string // why other programs may run as it too; "" for the server's own account
 }
 
-// ownAccount is the name of the account that is made for the server alone.
+// ownAccount is the name of the account that is reserved for the server.
 const ownAccount = "omnirapeutic"
 
-// serverAccount returns the current user, or where that is root an unprivileged
-// user with an entry in the passwd file, which initdb asks for. A cluster that
-// root made in the folder keeps the account that owns it.
+// serverAccount returns the current user. For root it returns an unprivileged user with an entry in
+// the passwd file, which initdb requires. An existing cluster keeps the account that owns it.
 func serverAccount(dir string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
@@ -48,9 +47,9 @@ func serverAccount(dir string) (account, error) {
 		strings.Join(names, ", "), createAccount)
 }
 
-// accountNames returns the accounts that root's server may run as, the best first.
-// A cluster that another user made, and not root for that user, is not taken over:
-// its passwords are not root's.
+// accountNames returns the accounts under which root may run the server, the best first. It does
+// not take over a cluster that another user has created for themselves, because root does not know
+// its passwords.
 func accountNames(dir string) []string {
 	passwords, err1 := os.Stat(filepath.Join(dir, "passwords.json"))
 	cluster, err2 := os.Stat(filepath.Join(dir, "cluster"))
@@ -60,7 +59,7 @@ func accountNames(dir string) []string {
 	return []string{ownAccount, "postgres", "nobody"}
 }
 
-// createAccount is how an administrator creates the server's own account.
+// createAccount is the command that creates the server's own account.
 const createAccount = "useradd --system --no-create-home --shell /usr/sbin/nologin " + ownAccount
 
 func sharedBecause(name string) string {
@@ -73,12 +72,12 @@ func sharedBecause(name string) string {
 	return ""
 }
 
-// warn logs that the account is not the server's own, and how to change that.
+// warn logs that the account is not reserved for the server, and how to change that.
 func (a account) warn(o Options) {
 	if a.shared == "" || o.Volatile {
 		return
 	}
-	remedy := "create an account of its own with: " + createAccount
+	remedy := "create its own account with: " + createAccount
 	if exists(filepath.Join(o.Dir, "cluster")) {
 		remedy += fmt.Sprintf("; then, while the program is stopped: chown -R %s: %s", ownAccount, o.Dir)
 	}

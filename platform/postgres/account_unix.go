@@ -28,7 +28,7 @@ func (a account) maySearch(dir string, info fs.FileInfo) bool {
 	}
 }
 
-// ownerOf returns the name of a file's owner, "" where it has none.
+// ownerOf returns the name of a file's owner, "" if it has none.
 func ownerOf(info fs.FileInfo) string {
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -7,13 +7,12 @@ import (
 	"syscall"
 )
 
-// leastRoom is what the server needs on its disks to start, in bytes: two segments
+// leastRoom is the free space that the server needs on its disks to start, in bytes: two segments
 // of its write-ahead log.
 const leastRoom = 2 * 16 << 20
 
-// diskIsFull reports whether the server has ended for want of room: the error of
-// starting it says so, or its log, or a disk itself. Where the log is on the full
-// disk, it cannot say anything.
+// diskIsFull reports whether the server has ended because a disk is full. It checks the start
+// error, the log, and the free space, because a log on the full disk has no message.
 func (c *cluster) diskIsFull(failed error) bool {
 	if errors.Is(failed, syscall.ENOSPC) || errors.Is(failed, syscall.EDQUOT) || strings.Contains(c.logTail(), "No space left on device") {
 		return true

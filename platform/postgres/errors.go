@@ -11,13 +11,13 @@ import (
 // ErrLocked says that another program uses the data folder.
 var ErrLocked = errors.New("another program uses this data folder; stop it, or choose another folder with OMNI_DATA_DIR")
 
-// errFetchForbidden is why nothing was fetched.
+// errFetchForbidden is returned if the configuration forbids the download.
 var errFetchForbidden = errors.New("OMNI_POSTGRES_FETCH=false forbids it")
 
 // NoBinaries says that no PostgreSQL was found on the machine.
 type NoBinaries struct {
 	Looked []string // where
-	Fetch  error    // why the binaries were not fetched; nil where nothing was tried
+	Fetch  error    // why the binaries were not downloaded; nil if it was not tried
 }
 
 func (e *NoBinaries) Error() string {
@@ -27,7 +27,7 @@ func (e *NoBinaries) Error() string {
 		b.WriteString("  " + place + "\n")
 	}
 	if e.Fetch != nil {
-		b.WriteString("Its binaries were not fetched: " + e.Fetch.Error() + "\n")
+		b.WriteString("Its binaries were not downloaded: " + e.Fetch.Error() + "\n")
 	}
 	b.WriteString(`Install it:
   Debian, Ubuntu   sudo apt-get install postgresql
@@ -41,7 +41,7 @@ or name a server that is running already in OMNI_DATABASE_URL.`)
 	return b.String()
 }
 
-// Unwrap returns why the binaries were not fetched, or nil.
+// Unwrap returns why the binaries were not downloaded, or nil.
 func (e *NoBinaries) Unwrap() error { return e.Fetch }
 
 // VersionMismatch says that the cluster was made by another major version than

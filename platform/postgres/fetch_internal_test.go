@@ -137,7 +137,7 @@ func TestBinariesAreFetchedOnceByManyProgramsAtOnce(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, "fetch-*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "also what an interrupted fetch left behind")
-	require.Contains(t, said.AllEntries()[0].Message, "fetching its binaries from "+strings.TrimPrefix(address, "http://"))
+	require.Contains(t, said.AllEntries()[0].Message, "downloading its binaries from "+strings.TrimPrefix(address, "http://"))
 }
 
 func TestAnArchiveWithAnotherChecksumIsNotUsed(t *testing.T) {

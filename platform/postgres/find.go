@@ -38,14 +38,14 @@ type finder struct {
 
 func newFinder(fetched ...string) finder {
 	f := finder{places: strings.Split(usualPlaces, ":"), path: os.Getenv("PATH")}
-	for _, dir := range fetched { // last: the machine's own get security updates
+	for _, dir := range fetched { // last, because the machine's own get security updates
 		f.places = append(f.places, filepath.Join(dir, "*", "bin"))
 	}
 	return f
 }
 
-// findOrFetch finds binaries, or fetches them where none are found, or none of the
-// version that a cluster needs. Fetch is nil where that is not allowed.
+// findOrFetch finds binaries, or downloads them if none are found, or none of the version that a
+// cluster needs. Fetch is nil if downloads are forbidden.
 func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch func(context.Context) error) (binaries, error) {
 	found, err := f.find(ctx, given, want)
 	none, missing := errors.AsType[*NoBinaries](err)
@@ -124,7 +124,7 @@ func (b binaries) majorVersion(ctx context.Context) (int, error) {
 	if _, err := os.Stat(b.path("initdb")); err != nil {
 		return 0, err
 	}
-	version := exec.CommandContext(ctx, b.path("postgres"), "--version") //nolint:gosec // a program that was looked for
+	version := exec.CommandContext(ctx, b.path("postgres"), "--version") //nolint:gosec // a program that this package found
 	version.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}
 	out, err := version.Output()
 	if err != nil {

@@ -65,7 +65,7 @@ func TestFinderFindsNothing(t *testing.T) {
 
 	require.NotContains(t, none.Error(), "fetch")
 	none.Fetch = errors.New("the registry does not answer")
-	require.ErrorContains(t, none, "were not fetched: the registry does not answer")
+	require.ErrorContains(t, none, "were not downloaded: the registry does not answer")
 	require.ErrorContains(t, none, "postgres fetch", "and how to try again")
 }
 

@@ -36,14 +36,14 @@ const (
 type Options struct {
 	Dir            string             // the data folder; made where it is missing
 	Bin            string             // the folder of PostgreSQL's programs; empty: look for them
-	Binaries       string             // the folder of fetched binaries; empty: binaries in Dir
-	NoFetch        bool               // refuse to fetch binaries where none are found
+	Binaries       string             // the folder of downloaded binaries; empty: binaries in Dir
+	NoFetch        bool               // do not download binaries if none are found
 	Volatile       bool               // for tests only: fast, and lost with the machine
 	MaxConnections int                // 0: 100
 	Logger         logrus.FieldLogger // nil: none
 }
 
-// fetch returns what fetches binaries, or nil where that is not allowed.
+// fetch returns the function that downloads binaries, or nil if that is forbidden.
 func (o Options) fetch() func(context.Context) error {
 	if o.NoFetch {
 		return nil
@@ -187,8 +187,8 @@ const (
 	ranWell      = 5 * time.Minute
 )
 
-// watch starts the server again when it ends by itself. While a disk is full it
-// tries for as long as that takes, less and less often.
+// watch restarts the server when it ends unexpectedly. While a disk is full it keeps retrying, less
+// and less often.
 func (s *Server) watch() {
 	defer close(s.done)
 	defer func() { _ = unlock(s.lock) }() // the server has ended; nothing depends on it
@@ -204,7 +204,7 @@ func (s *Server) watch() {
 		case s.stopping.Err() != nil:
 			return
 		case s.cluster.diskIsFull(failed):
-			restarts = -1 // none of these counts
+			restarts = -1 // such restarts do not count
 			s.waitForRoom(waits)
 			waits++
 			if failed = s.relaunch(); failed == nil {
@@ -228,18 +228,19 @@ func (s *Server) watch() {
 	}
 }
 
-// How long to wait for room on a full disk. The delay doubles from the first to the
-// longest.
+// Delays while a disk is full. The delay doubles from the first to the longest.
 const (
 	roomDelay    = time.Second
 	maxRoomDelay = 15 * time.Second
 )
 
-// waitForRoom waits a while, or until the server is told to stop.
+// waitForRoom waits for the delay, or until the server is stopped.
 func (s *Server) waitForRoom(waits int) {
 	delay := min(roomDelay<<min(waits, 5), maxRoomDelay)
-	s.options.Logger.WithFields(logrus.Fields{"event": "postgres_disk_full", "dir": s.options.Dir, "delay_ms": delay.Milliseconds()}).
-		Error("a disk of the private PostgreSQL is full: make room, and it goes on by itself")
+	s.options.Logger.WithFields(logrus.Fields{
+		"event": "postgres_disk_full", "dir": s.options.Dir, "delay_ms": delay.Milliseconds(),
+	}).
+		Error("a disk of the private PostgreSQL is full: make room, and the program restarts it")
 	select {
 	case <-time.After(delay):
 	case <-s.stopping.Done():

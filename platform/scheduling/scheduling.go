@@ -125,12 +125,12 @@ type Patient struct{ Active bool }
 // Organization is what an organization has decided for its appointments.
 type Organization struct {
 	TimeZone         string // an IANA name, such as America/New_York
-	LateCancelHours  int    // before the start; whoever cancels later cancels late
+	LateCancelHours  int    // before the start; a later cancellation is late
 	NoShowConsumes   bool   // whether units stay used when the patient does not come
-	SessionEditHours int    // after the end, while a session can be changed
+	SessionEditHours int    // after the end: how long a session can be changed
 
-	EarlyStartMinutes   int     // before the booked start, from when on an appointment can be started
-	ConfirmLengthFactor float64 // a session that is longer or shorter than booked by more must be confirmed
+	EarlyStartMinutes   int     // before the booked start: how early an appointment can be started
+	ConfirmLengthFactor float64 // a session that is longer or shorter than booked by more needs a confirmation
 
 	Pairs map[Pair]bool
 }

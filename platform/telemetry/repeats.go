@@ -12,14 +12,13 @@ import (
 // repeatInterval is how often a repeated warning or error is logged.
 const repeatInterval = time.Second
 
-// maxRepeated bounds how many different lines are remembered; further ones are
-// written as they come.
+// maxRepeated limits how many different lines are tracked; further ones are written immediately.
 const maxRepeated = 1000
 
-// repeats is a formatter that thins out repetitions. The first warning or error of
-// a kind is written at once; those that follow within a second are counted, and
-// their number is written when the second is over. Two lines are of a kind where
-// level, event, code, address and statement are the same. Lines with a stack are all written.
+// repeats is a formatter that merges repetitions. It writes the first warning or error of a kind
+// immediately. It counts repetitions within a second and writes their number at its end. Two lines
+// are of the same kind if level, event, code, address and statement are the same. Lines with a
+// stack are all written.
 //
 // logrus calls Format while it holds the logger's lock.
 type repeats struct {
@@ -37,15 +36,14 @@ type repeatKey struct {
 
 // repeated is a line that was written less than a second ago.
 type repeated struct {
-	count int // of those that were not written since
+	count int // repetitions that are not yet written
 	last  *logrus.Entry
 }
 
-// isSummary marks the context of a line that stands for several.
+// isSummary marks the context of a line that represents several.
 type isSummary struct{}
 
-// Format implements logrus.Formatter. It returns nothing for a line that is
-// counted instead.
+// Format implements logrus.Formatter. It returns nothing for a line that is only counted.
 func (r *repeats) Format(e *logrus.Entry) ([]byte, error) {
 	if e.Level <= logrus.WarnLevel && r.isCounted(e) {
 		return nil, nil
@@ -73,8 +71,7 @@ func (r *repeats) isCounted(e *logrus.Entry) bool {
 	return false
 }
 
-// intervalEnded writes what was counted, and goes on counting where there was
-// something.
+// intervalEnded writes the count, and continues counting if there was one.
 func (r *repeats) intervalEnded(key repeatKey) {
 	r.mu.Lock()
 	of, ok := r.seen[key]
@@ -93,7 +90,7 @@ func (r *repeats) intervalEnded(key repeatKey) {
 	r.summarize(*of)
 }
 
-// summarize logs the last of several lines with their number.
+// summarize logs the last of several lines with their count.
 func (r *repeats) summarize(of repeated) {
 	line := logrus.NewEntry(r.logger).WithContext(context.WithValue(context.Background(), isSummary{}, true)).WithField("count", of.count)
 	for _, name := range []string{"event", "code", "status", "address", "error", "sqlstate", "sql"} {
@@ -104,8 +101,7 @@ func (r *repeats) summarize(of repeated) {
 	line.Log(of.last.Level, fmt.Sprintf("%s (%d more within a second)", of.last.Message, of.count))
 }
 
-// Flush writes what a logger of [NewLogger] has counted and not yet written. Call it
-// before the program ends.
+// Flush writes the remaining counts of a logger of [NewLogger]. Call it before the program ends.
 func Flush(l *logrus.Logger) {
 	r, ok := l.Formatter.(*repeats)
 	if !ok {

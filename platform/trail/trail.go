@@ -34,7 +34,9 @@ const (
 // states, numbers, and the names of fields, and of people's data nothing else:
 // no names, no notes, no numbers of members.
 type Event struct {
-	OrganizationID uuid.UUID // [uuid.Nil]: of no organization, such as a sign-in with an unknown address; denials of none are counted, not kept
+	// OrganizationID is [uuid.Nil] if the event concerns no organization, such as a sign-in with an unknown address. Such
+	// denials are only counted.
+	OrganizationID uuid.UUID
 	ActorID        uuid.UUID // who; [uuid.Nil]: somebody who is not signed in
 	RequestID      string
 	Action         string     // noun.verb, as "appointment.book"
@@ -77,8 +79,8 @@ func Address(ctx context.Context) string {
 	return address
 }
 
-// Network returns what one holder of a network address has: an IPv6 address is its /64,
-// as the rest of it can be chosen freely. Anything else is returned as it is.
+// Network returns the network of an address: an IPv6 address is its /64, because its holder can
+// choose the rest freely. Anything else is returned unchanged.
 func Network(address string) string {
 	const ofOneHolder = 64
 	ip, err := netip.ParseAddr(address)

@@ -94,8 +94,8 @@ func start() (*shared, error) {
 	return &shared{server, dir, owner}, migrator.Up(ctx)
 }
 
-// Bin returns the folder of the PostgreSQL programs that tests use on this machine,
-// for programs with a data folder of their own.
+// Bin returns the folder of the PostgreSQL programs that tests use on this machine, for programs
+// with their own data folder.
 func Bin(t testing.TB) string {
 	t.Helper()
 	used.Store(true)
@@ -104,15 +104,15 @@ func Bin(t testing.TB) string {
 	return s.server.Bin()
 }
 
-// onThisMachine has a server use the binaries that the program would use here: those
-// in OMNI_POSTGRES_BIN, the machine's, or those in the data folder, where they are
-// fetched unless OMNI_POSTGRES_FETCH is false.
+// onThisMachine makes a server use the same binaries as the program: from OMNI_POSTGRES_BIN, the
+// machine's own, or downloaded ones in the data folder. It downloads them unless
+// OMNI_POSTGRES_FETCH is false.
 func onThisMachine(o postgres.Options) postgres.Options {
 	o.Bin = os.Getenv("OMNI_POSTGRES_BIN")
 	o.NoFetch = os.Getenv("OMNI_POSTGRES_FETCH") == "false"
 	data := os.Getenv("OMNI_DATA_DIR")
 	if data == "" {
-		data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv) // "" for none: in the server's own folder
+		data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv) // if unknown, "": the server's own folder
 	}
 	if data != "" {
 		o.Binaries = datadir.Binaries(data)

@@ -1,9 +1,9 @@
-// Package pgurl reads database URLs. Only what a URL says counts.
+// Package pgurl parses database URLs. Only the settings in a URL apply.
 //
-// The driver follows libpq: it completes a URL from environment variables such as
-// PGHOST and PGSERVICE and from files in the home directory such as ~/.pgpass. A
-// variable that was set for psql then redirects or breaks the program. This
-// package turns all of that off, and every connection is opened through it.
+// The driver follows libpq: it completes a URL from environment variables such as PGHOST and
+// PGSERVICE and from files in the home directory such as ~/.pgpass. A variable that was set for
+// psql then redirects or breaks the program. This package disables all of these sources, and every
+// connection is opened through it.
 package pgurl
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Parse reads a URL or a list of keywords and values for one connection. The
-// error may repeat parts of the URL: do not show it.
+// Parse parses a URL or a list of keywords and values for one connection. The error may contain
+// parts of the URL: do not show it.
 func Parse(url string) (*pgx.ConnConfig, error) {
 	forgetEnvironment()
 	return pgx.ParseConfig(withoutHomeFiles(url))
@@ -39,7 +39,7 @@ func forgetEnvironment() {
 	}
 }
 
-// isVariable recognizes the names of libpq's variables: PG and capitals.
+// isVariable reports whether a name is libpq's: PG and capitals.
 func isVariable(name string) bool {
 	rest, ok := strings.CutPrefix(name, "PG")
 	return ok && rest != "" && strings.Trim(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
@@ -49,9 +49,8 @@ func isVariable(name string) bool {
 // directory unless the URL sets them.
 var homeFiles = []string{"passfile", "sslcert", "sslkey", "sslrootcert"}
 
-// withoutHomeFiles sets the keywords of the home directory's files to nothing
-// where the URL does not set them. A service that the URL names may set them, so
-// such a URL stays as it is.
+// withoutHomeFiles sets the keywords of the home directory's files to the empty string unless the
+// URL sets them. A service in the URL may set them, so such a URL stays unchanged.
 func withoutHomeFiles(url string) string {
 	isURL := strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 	if mentions(url, "service") || url == "" {

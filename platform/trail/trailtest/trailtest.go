@@ -28,7 +28,7 @@ func (b *Book) Record(_ context.Context, events []trail.Event) error {
 // Note keeps the events.
 func (b *Book) Note(ctx context.Context, events []trail.Event) error { return b.Record(ctx, events) }
 
-// Count keeps a denial of no organization.
+// Count stores a denial of no organization.
 func (b *Book) Count(action, reason, address string) {
 	_ = b.Record(context.Background(), []trail.Event{{
 		Action: action, Outcome: trail.Denied, Address: address, After: map[string]string{"reason": reason}, OccurredAt: time.Unix(0, 0),

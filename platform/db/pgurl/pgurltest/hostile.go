@@ -1,9 +1,8 @@
 // Package pgurltest lists environment variables that must not affect the program.
 package pgurltest
 
-// Hostile holds each variable that libpq's documentation lists, and those that
-// only the driver or the server's programs read, with a value that breaks or
-// redirects a connection.
+// Hostile maps each variable that libpq's documentation lists, and variables that only the driver
+// or the server's programs read, to a value that breaks or redirects a connection.
 var Hostile = map[string]string{
 	"PGHOST": "evil.example.org", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "evil", "PGUSER": "evil",
 	"PGPASSWORD": "evil", "PGPASSFILE": "/nowhere/pgpass", "PGREQUIREAUTH": "none", "PGCHANNELBINDING": "require",
