@@ -1,6 +1,6 @@
--- A completed appointment takes up the time that was worked, not the time that was booked: its patients' and
--- practitioners' rows get the times of its session. Worked time may overlap other time, as it is what really happened,
--- so that it is no part of the exclusion constraints, and the booked time of a completed appointment is none any more.
+-- A completed appointment occupies the time worked, not the time booked: the rows of its patients and practitioners get
+-- the times of its session. Real sessions may overlap, so the exclusion constraints include neither worked time nor the
+-- booked time of completed appointments.
 
 -- +goose Up
 ALTER TABLE appointment_practitioners
@@ -41,7 +41,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
--- Fails where something was booked in time that a completed appointment had freed.
+-- Fails if another appointment was booked in time that a completed appointment had freed.
 -- +goose StatementBegin
 DO $$
 BEGIN

@@ -1,17 +1,17 @@
--- Periodic jobs: which of them ran when, and which instance runs them now.
+-- Periodic jobs: the time of their last start, and the instance that runs them now.
 
 -- +goose Up
--- Of the program itself, not of an organization.
+-- The table belongs to the program, not to an organization.
 CREATE TABLE job_schedule (
     name        text        NOT NULL,
     started_at  timestamptz NOT NULL, -- the last run
-    instance    uuid,                 -- runs it; none: nobody does
-    held_until  timestamptz,          -- the lease of that instance, unless it renews it
+    instance    uuid,                 -- runs it now; null: none
+    held_until  timestamptz,          -- end of that instance's lease
     PRIMARY KEY (name)
 ) WITH (fillfactor = 50);
 
--- Refresh tokens are removed once their sign-in is over, the sign-in itself a month later. Both questions are answered
--- by one index, without reading what was answered before.
+-- Refresh tokens are removed once their sign-in has ended, the sign-in itself a month later. One index finds the rows for
+-- both, without reading processed rows again.
 ALTER TABLE sign_ins ADD COLUMN tokens_kept boolean NOT NULL DEFAULT true;
 
 -- +goose Down

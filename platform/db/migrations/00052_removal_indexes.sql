@@ -1,6 +1,6 @@
 -- +goose NO TRANSACTION
--- Indexes by which old rows are found without reading the whole table. CONCURRENTLY, so that the instances that run
--- meanwhile go on writing. An index that an interrupted try has left behind is not valid, and is made again.
+-- Indexes for finding old rows without reading the whole table. CONCURRENTLY, so that running instances can keep
+-- writing. An index of an interrupted attempt is invalid, and is created again.
 
 -- +goose Up
 DROP INDEX IF EXISTS unit_operations_by_age;

@@ -3,8 +3,8 @@
 -- +goose Up
 CREATE TABLE schema_compatibility (
     one             boolean NOT NULL DEFAULT true, -- there is one row
-    -- The number of the newest migration that the oldest such program knows. A migration that takes something away, so
-    -- that programs from before cannot work any more, raises it.
+    -- The newest migration that the oldest compatible program knows. A migration that removes something, so that
+    -- older programs no longer work, raises it.
     oldest_program  bigint  NOT NULL,
     PRIMARY KEY (one),
     CONSTRAINT schema_compatibility_one CHECK (one)

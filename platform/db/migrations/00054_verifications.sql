@@ -1,4 +1,4 @@
--- Verifications of the books run in the background. Each run is a row, which every instance can read.
+-- Verifications of the ledger run in the background. Each run is a row, which every instance can read.
 
 -- +goose Up
 CREATE TABLE verifications (
@@ -8,13 +8,13 @@ CREATE TABLE verifications (
     started_by              uuid        NOT NULL, -- a user, or an API key
     started_at              timestamptz NOT NULL,
     finished_at             timestamptz,
-    -- The lease of the instance that runs it, which renews it. A run whose lease has expired is over: it was interrupted.
+    -- The end of the lease of the instance that runs it. A run with an expired lease was interrupted.
     held_until              timestamptz NOT NULL,
     authorizations_checked  bigint      NOT NULL DEFAULT 0,
     authorizations_total    bigint, -- null: not counted yet
     events_checked          bigint      NOT NULL DEFAULT 0, -- of the audit trail
     events_total            bigint, -- null: not counted yet
-    failure                 text, -- why there is no result
+    failure                 text, -- why it has no result
     result                  jsonb,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT verifications_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
@@ -27,7 +27,7 @@ CREATE TABLE verifications (
 -- An organization has one run at a time.
 CREATE UNIQUE INDEX verifications_one_running ON verifications (organization_id) WHERE state = 'RUNNING';
 
--- Old ones are removed by it.
+-- For the removal of old runs.
 CREATE INDEX verifications_by_age ON verifications (started_at);
 
 SELECT hold_to_organizations('verifications');
