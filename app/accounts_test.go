@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// hireWith makes a user of a practice with a password of their own.
+// hireWith creates a user of a practice with their own password.
 func (c *clinic) hireWith(t testing.TB, p practice, email, password string, roles ...rbac.Role) uuid.UUID {
 	t.Helper()
 	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
@@ -25,7 +25,7 @@ func (c *clinic) hireWith(t testing.TB, p practice, email, password string, role
 	return u.ID
 }
 
-// loginTo signs in with the address; with uuid.Nil, to no organization in particular.
+// loginTo signs in with the address to the organization; with uuid.Nil, without an organization.
 func (c *clinic) loginTo(t testing.TB, email, password string, organization uuid.UUID) answer {
 	t.Helper()
 	b := body{"email": email, "password": password}
@@ -35,13 +35,13 @@ func (c *clinic) loginTo(t testing.TB, email, password string, organization uuid
 	return c.as("").post(t, "/auth/login", b)
 }
 
-// requireIn checks that an answer signs in to the practice.
+// requireIn checks that an answer is a sign-in to the practice.
 func requireIn(t testing.TB, p practice, a answer) {
 	t.Helper()
 	require.Equal(t, p.id.String(), a.ok(t).body["user"].(map[string]any)["organizationId"])
 }
 
-// choices returns the organizations among which the answer asks to choose.
+// choices returns the organizations that the answer offers.
 func choices(t testing.TB, a answer) (names []string) {
 	t.Helper()
 	for _, each := range a.refused(t, http.StatusUnauthorized, "organization-required").body["organizations"].([]any) {
@@ -63,10 +63,10 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	c.hireWith(t, third, email, anotherPassword, rbac.Auditor)
 	choice := func(p practice, name string) string { return name + " " + p.id.String() }
 
-	t.Run("one that accepts the password is signed in to at once", func(t *testing.T) {
+	t.Run("a single account that matches the password is signed in to immediately", func(t *testing.T) {
 		requireIn(t, third, c.loginTo(t, email, anotherPassword, uuid.Nil))
 	})
-	t.Run("of several the person chooses, and others are not mentioned", func(t *testing.T) {
+	t.Run("of several matching accounts the person chooses, and others are not mentioned", func(t *testing.T) {
 		asked := c.loginTo(t, "Rosa@Example.test", password, uuid.Nil)
 		require.Equal(t, []string{choice(c.other, "other"), choice(c.own, "own")}, choices(t, asked))
 		require.NotContains(t, string(asked.raw), third.id.String())
@@ -110,14 +110,14 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	})
 }
 
-// TestInvitationsRevealNoAccountElsewhere has another practice's administrator invite an
-// address that a practice's user has, one that its new hire will have, and one that no
-// user has, and accept all of the invitations.
+// TestInvitationsRevealNoAccountElsewhere has another practice's administrator invite three
+// addresses, and accept all of the invitations: one of a practice's user, one of its next hire, and
+// one without a user.
 func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	foreign := c.as(c.other.tokens[rbac.Admin])
-	told := map[string]string{}
+	answers := map[string]string{}
 	for _, email := range []string{"patient@own.test", "hire@own.test", "nobody@own.test"} {
 		invited := foreign.post(t, "/users/invitations", body{"email": email, "name": "Somebody", "roles": []string{"BILLER"}})
 		invited.created(t)
@@ -128,11 +128,11 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 			for _, member := range []string{"token", "createdAt", "updatedAt", "expiresAt"} {
 				text = strings.ReplaceAll(text, fmt.Sprint(a.body[member]), strings.ToUpper(member))
 			}
-			told[email] += anyID.ReplaceAllString(text, "ID")
+			answers[email] += anyID.ReplaceAllString(text, "ID")
 		}
 	}
-	require.Equal(t, told["nobody@own.test"], told["patient@own.test"])
-	require.Equal(t, told["nobody@own.test"], told["hire@own.test"])
+	require.Equal(t, answers["nobody@own.test"], answers["patient@own.test"])
+	require.Equal(t, answers["nobody@own.test"], answers["hire@own.test"])
 
 	t.Run("the user still signs in at home", func(t *testing.T) {
 		requireIn(t, c.own, c.loginTo(t, "patient@own.test", password, uuid.Nil))
@@ -145,8 +145,8 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	})
 }
 
-// TestTrailsShowNoAccountElsewhere signs in to one of two accounts, fails, and is asked to
-// choose. The other practice's trail has what concerns its own account, and no more.
+// TestTrailsShowNoAccountElsewhere signs in to one of two accounts, fails, and gets the choice
+// between both. The other practice's trail shows only what concerns its own account.
 func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -171,9 +171,9 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 	require.Zero(t, c.count(t, "SELECT count(*) FROM audit_events WHERE subject_id = $1 AND organization_id <> $2", other, c.other.id))
 }
 
-// TestASignInIsTheSameWorkForAnyNumberOfAccounts compares the statements of failed sign-ins
-// with an address of no account, one, two and three, and with text that is no address.
-// Counts of hash computations: see TestOnePasswordHashIsComputedForAnyNumberOfAccounts.
+// TestASignInIsTheSameWorkForAnyNumberOfAccounts compares the statements of failed sign-ins with an
+// address of no account, one, two and three, and with text that is no address.
+// TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts hash computations.
 func TestASignInIsTheSameWorkForAnyNumberOfAccounts(t *testing.T) {
 	t.Parallel()
 	first := open(t)
@@ -184,7 +184,7 @@ func TestASignInIsTheSameWorkForAnyNumberOfAccounts(t *testing.T) {
 		}
 	}
 	logger, log := logtest.NewNullLogger()
-	c := beside(t, first, first.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	c := secondInstance(t, first, first.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	statements := func(email string, organization uuid.UUID) (shapes []string) {
 		log.Reset()
 		c.loginTo(t, email, "not the password", organization).refused(t, http.StatusUnauthorized, "wrong-credentials")
@@ -204,8 +204,8 @@ func TestASignInIsTheSameWorkForAnyNumberOfAccounts(t *testing.T) {
 	}
 }
 
-// statementOf is the verb of a statement and the table that it concerns. The refusal is
-// recorded by one statement: in a trail, or among those that concern no organization.
+// statementOf returns a statement's verb and table. One statement records the refusal: in a trail,
+// or as an anonymous attempt.
 func statementOf(sql string) string {
 	if strings.Contains(sql, "audit_events") || strings.Contains(sql, "anonymous_attempts") {
 		return "record the refusal"

@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestAnonymousRequestsDoNotGrowTheAuditTrail makes many attempts of each kind that
-// concern no organization: none is in any trail, and all are counted in a few rows.
+// TestAnonymousRequestsDoNotGrowTheAuditTrail makes many attempts of each kind that concern no
+// organization. None is in any trail, and a few rows count all of them.
 func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -33,7 +33,7 @@ func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 	_, err := c.app.Audit.KeepAttempts(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, c.count(t, "SELECT count(*) FROM audit_events"))
-	require.LessOrEqual(t, c.count(t, "SELECT count(*) FROM anonymous_attempts"), 2*8, "a row a minute for each kind")
+	require.LessOrEqual(t, c.count(t, "SELECT count(*) FROM anonymous_attempts"), 2*8, "one row per minute and kind")
 
 	operator := c.as(c.own.tokens[rbac.SuperAdmin])
 	counted := map[string]int{}

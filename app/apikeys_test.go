@@ -25,7 +25,7 @@ func (c *clinic) key(t testing.TB, permissions ...string) (path, text string) {
 func TestAPIKeys(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	authorization := c.authorize(t, 100)
 
 	t.Run("another system acts as itself", func(t *testing.T) {
@@ -128,11 +128,11 @@ func TestAPIKeys(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestDisablingAUserListsAndEndsTheirAPIKeys looks at two instances.
+// TestDisablingAUserListsAndEndsTheirAPIKeys checks two instances.
 func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 	t.Parallel()
 	c := open(t).following(t)
-	second := beside(t, c, c.database.Open(t)).following(t)
+	second := secondInstance(t, c, c.database.Open(t)).following(t)
 	make := func(email string) (user, key, text string) {
 		user = c.hire(t, c.own, email, rbac.Admin)
 		made := c.enter(t, email).post(t, "/api-keys", body{"name": "Billing system", "permissions": []string{"payer:read"}})
@@ -173,12 +173,12 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 
 	leaver, _, text = make("third@own.test")
 	demoted := listed(c.admin().put(t, leaver+"/roles", body{"roles": []string{"TECHNICIAN"}}))
-	require.NotNil(t, demoted["revokedAt"], "a technician reads no payers")
+	require.NotNil(t, demoted["revokedAt"], "a technician may not read payers")
 	requireOut(text)
 	c.requireClean(t)
 }
 
-// TestAPIKeysWorkInTheirNetworksOnly has a proxy say where the requests come from.
+// TestAPIKeysWorkInTheirNetworksOnly sends requests through a proxy that reports their addresses.
 func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)

@@ -29,8 +29,8 @@ func (c *clinic) hour(t testing.TB, days int, wall string) time.Time {
 	return time.Date(year, month, day, at.Hour(), at.Minute(), 0, 0, newYork(t))
 }
 
-// ago returns a whole minute that is past by so much, or still to come where that is
-// negative. An appointment of the last 24 hours can be started with its startTime.
+// ago returns a whole minute in the past, or in the future if the duration is negative. An
+// appointment of the last 24 hours can be started with its startTime.
 func (c *clinic) ago(by time.Duration) time.Time {
 	return c.clock.now().Add(-by).UTC().Truncate(time.Minute)
 }

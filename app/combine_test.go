@@ -262,7 +262,7 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
-	patient := beside(t, c, database.Open(t), combining)
+	patient := secondInstance(t, c, database.Open(t), combining)
 	path := c.authorize(t, 10)
 	lane := patient.holdLane(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")

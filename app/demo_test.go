@@ -156,8 +156,8 @@ func TestDemoPractice(t *testing.T) {
 	})
 }
 
-// TestDemoPracticeLoadsOnEveryDayOfTheWeek tries days around changes of the clocks and
-// the end of a year, at night and in the middle of a session.
+// TestDemoPracticeLoadsOnEveryDayOfTheWeek tries days around clock changes and the end of a year,
+// at night and in the middle of a session.
 func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("OMNI_TEST_FAULTS") != "long" {

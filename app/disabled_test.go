@@ -41,7 +41,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the switch ends a stream
-	second := beside(t, first, database.Open(t)).following(t)
+	second := secondInstance(t, first, database.Open(t)).following(t)
 	instances := []*clinic{first, second}
 	authorization := first.authorize(t, 8)
 	first.admin().post(t, authorization+"/reserve", body{"units": 1}).reservationID(t)
@@ -128,10 +128,10 @@ func TestAnInstanceThatStartsLaterKnowsWhatIsDisabled(t *testing.T) {
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t))
 	first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
-	second := beside(t, first, database.Open(t)).following(t)
+	second := secondInstance(t, first, database.Open(t)).following(t)
 	second.admin().get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	first.root().put(t, first.switchPath(), body{"disabled": false}).ok(t)
-	third := beside(t, first, database.Open(t)).following(t)
+	third := secondInstance(t, first, database.Open(t)).following(t)
 	third.admin().get(t, "/auth/me").ok(t)
 }
 
@@ -196,7 +196,7 @@ func TestWhatTheProgramDoesForADisabledOrganization(t *testing.T) {
 	c.clock.advance(2 * time.Minute)
 	n, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 1, n, "holds end when they said they would")
+	require.EqualValues(t, 1, n, "holds expire at their time")
 	_, err = c.app.Events.Relay(t.Context())
 	require.NoError(t, err)
 	require.Positive(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))

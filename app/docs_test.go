@@ -49,7 +49,7 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, document, `"openapi": "3.1.0"`)
 	require.Contains(t, header.Get("Content-Type"), "application/json")
 	require.Contains(t, page, "/api/openapi.json")
-	require.Regexp(t, `persistAuthorization["']?\s*:\s*false`, page, "tokens are forgotten with the page")
+	require.Regexp(t, `persistAuthorization["']?\s*:\s*false`, page, "the page does not store tokens")
 	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "a telephone shows it in its own width")
 	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
 		response, err := http.Head(c.url + path)
@@ -59,7 +59,7 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTheAPIsPageCanBeSwitchedOff: the contract is still served.
+// TestTheAPIsPageCanBeSwitchedOff: the OpenAPI document is still served.
 func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)

@@ -16,8 +16,8 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// TestAClientThatWritesFirstReadsTheRefusal writes all of a request before it reads
-// anything, as many HTTP clients do, and reads why it was refused.
+// TestAClientThatWritesFirstReadsTheRefusal writes a whole request before it reads anything, like
+// many HTTP clients, and then reads the refusal.
 func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, route(http.MethodPost, "/things", "thing:read", nothing), route(http.MethodPost, "/public", httpx.Public, nothing))
@@ -54,7 +54,7 @@ func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a client that asks before it sends is answered at once", func(t *testing.T) {
+	t.Run("a client that waits before it sends the body is answered immediately", func(t *testing.T) {
 		t.Parallel()
 		connection, err := net.Dial("tcp", server.Listener.Addr().String())
 		require.NoError(t, err)

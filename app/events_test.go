@@ -249,7 +249,7 @@ func TestEventsUnderLoad(t *testing.T) {
 	patient, ok := db.Preset("aggressive")
 	require.True(t, ok)
 	first := openLive(t, events.Tuning{}, dbtest.WithPolicy(patient)).live(t)
-	second := beside(t, first, first.database.Open(t, dbtest.WithPolicy(patient))).live(t)
+	second := secondInstance(t, first, first.database.Open(t, dbtest.WithPolicy(patient))).live(t)
 	instances := []*clinic{first, second}
 	paths := []string{first.authorize(t, 1000), first.authorize(t, 1000), first.authorize(t, 5)}
 
@@ -343,7 +343,7 @@ func (c *clinic) run(t testing.TB, statement string, args ...any) {
 func TestEventsOfAnInstanceThatWasKilled(t *testing.T) {
 	t.Parallel()
 	killed := openLive(t, events.Tuning{}) // it commits, and never comes to relay
-	alive := beside(t, killed, killed.database.Open(t)).live(t)
+	alive := secondInstance(t, killed, killed.database.Open(t)).live(t)
 	path := killed.authorize(t, 20)
 	s := alive.admin().stream(t, "")
 	require.Equal(t, "ready", s.next(t).name)
@@ -354,7 +354,7 @@ func TestEventsOfAnInstanceThatWasKilled(t *testing.T) {
 func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	t.Parallel()
 	first := openLive(t, events.Tuning{Poll: 50 * time.Millisecond}).live(t)
-	second := beside(t, first, first.database.Open(t)).live(t)
+	second := secondInstance(t, first, first.database.Open(t)).live(t)
 	path := first.authorize(t, 20)
 	s := second.admin().stream(t, "")
 	require.Equal(t, "ready", s.next(t).name)

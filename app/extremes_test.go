@@ -16,14 +16,14 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// extreme is a value at the edge of its type. With code it is refused with that code,
-// wherever it is sent.
+// extreme is a value at the edge of its type. If it has a code, every field refuses it with that
+// code.
 type extreme struct {
 	value any
 	code  string
 }
 
-// extremes are the values by the type or the format of a schema.
+// extremes lists values by a schema's type or format.
 var extremes = map[string][]extreme{
 	"date-time": {
 		{"0001-01-01T00:00:00Z", "range"},
@@ -66,9 +66,9 @@ var extremes = map[string][]extreme{
 	},
 }
 
-// TestExtremeValuesInEveryField sends values from the edges of each type to every
-// parameter and every member of every body, one at a time in a request that is good
-// otherwise. No answer is a 5xx, and a date or an instant out of range is refused by name.
+// TestExtremeValuesInEveryField sends values from the edges of each type to every parameter and
+// every member of every body, one at a time in an otherwise valid request. No answer is a 5xx, and
+// a date or time out of range is refused by name.
 func TestExtremeValuesInEveryField(t *testing.T) {
 	t.Parallel()
 	w := newPropertyWorld(t)
@@ -115,7 +115,7 @@ func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f re
 	}), about)
 }
 
-// recover undoes what would have every later request refused.
+// recover reverts changes that would make every later request fail.
 func (w *propertyWorld) recover(t *testing.T, op operation, a answer) {
 	t.Helper()
 	if op.name == "setSignInPolicy" {
@@ -133,13 +133,13 @@ type requestField struct {
 	kind string // key of [extremes]
 }
 
-// last is the name of the innermost member.
+// last returns the name of the innermost member.
 func (f requestField) last() string {
 	parts := strings.Split(strings.ReplaceAll(f.name, "[]", ""), ".")
 	return parts[len(parts)-1]
 }
 
-// fields lists every field of the operation's requests that has extremes.
+// fields lists every field of the operation's requests with extreme values.
 func (m maker) fields(op operation) []requestField {
 	var all []requestField
 	for _, p := range op.parameters {
@@ -150,7 +150,7 @@ func (m maker) fields(op operation) []requestField {
 	return append(all, m.members(op.body, "", map[string]bool{})...)
 }
 
-// members lists the members of an object's schema; seen ends schemas that contain themselves.
+// members lists the members of an object's schema; seen stops at schemas that contain themselves.
 func (m maker) members(s schema, path string, seen map[string]bool) []requestField {
 	if ref, ok := s["$ref"].(string); ok {
 		if seen[ref] {
@@ -196,7 +196,7 @@ func extremeKind(s schema) string {
 	return kind
 }
 
-// set puts the value into the request, with all that leads to it.
+// set puts the value into the request, and creates its parents.
 func (f requestField) set(m maker, t *trial, value any) {
 	switch f.in {
 	case "path":
@@ -222,7 +222,7 @@ func (f requestField) set(m maker, t *trial, value any) {
 	}
 }
 
-// put sets a member of the object, and makes the objects and lists around it.
+// put sets a member of the object, and creates the objects and lists around it.
 func (m maker) put(object map[string]any, path []string, value any) {
 	name, isList := strings.CutSuffix(path[0], "[]")
 	inner := value

@@ -36,7 +36,7 @@ func TestRefusalsBeyondTheFailureLimitAreHeldBack(t *testing.T) {
 		defer cancel()
 		began = time.Now()
 		require.ErrorIs(t, l.Take(gone, "sign-in", "192.0.2.1"), errRateLimited)
-		require.Equal(t, time.Second, time.Since(began), "a client that has gone is not waited for")
+		require.Equal(t, time.Second, time.Since(began), "the wait ends when the client disconnects")
 	})
 }
 
@@ -51,7 +51,7 @@ func TestTheNumberOfHeldRefusalsIsBounded(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		require.ErrorIs(t, l.Take(t.Context(), "sign-in", "192.0.2.1"), errRateLimited)
-		require.Zero(t, time.Since(began), "it is refused at once")
+		require.Zero(t, time.Since(began), "it is refused immediately")
 		held.Wait()
 	})
 }

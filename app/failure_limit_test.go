@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// strict starts a clinic behind a proxy, in which three failures of a source are looked at.
+// strict starts a clinic behind a proxy that allows three failures per source.
 func strict(t testing.TB) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
@@ -19,13 +19,13 @@ func strict(t testing.TB) *clinic {
 		"OMNI_FAILURE_RATE_LIMIT=0.01", "OMNI_FAILURE_RATE_BURST=3", "OMNI_TRUSTED_PROXIES=127.0.0.0/8")
 }
 
-// from returns somebody who asks from a network address, without or with a token.
+// from returns a caller at a network address, without or with a token.
 func (c *clinic) from(address, token string) caller {
 	return c.as(token).with("X-Forwarded-For", address)
 }
 
-// TestFailuresOfOneNetworkAddressAreLimited: three of each kind are looked at, and further
-// ones refused, whatever they are. Everybody else, and whoever is signed in, goes on.
+// TestFailuresOfOneNetworkAddressAreLimited: three attempts of each kind are checked, and further
+// ones refused. Other networks and signed-in users are not affected.
 func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
@@ -90,7 +90,7 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 			limited := kind.guess(c.from(hostile, "")).refused(t, http.StatusTooManyRequests, "rate-limited")
 			require.Equal(t, "failures", limited.body["policy"])
 			require.Equal(t, "100", limited.header.Get("Retry-After"))
-			require.Equal(t, kind.status, kind.guess(c.from("192.0.2.67", "")).status, "the neighbour's attempts are looked at")
+			require.Equal(t, kind.status, kind.guess(c.from("192.0.2.67", "")).status, "the neighbour's attempts are checked")
 			if kind.good != nil {
 				require.Less(t, kind.good(c.from(office, "")).status, http.StatusBadRequest)
 			}
@@ -102,21 +102,21 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 			c.from(hostile, forged).get(t, "/auth/me").refused(t, http.StatusTooManyRequests, "rate-limited")
 		}
 	})
-	t.Run("addresses without an account are refused alike", func(t *testing.T) {
+	t.Run("addresses without an account are refused likewise", func(t *testing.T) {
 		signIn(c.from(hostile, ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 		for range 3 {
 			signIn(c.from("192.0.2.68", ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		signIn(c.from("192.0.2.68", ""), "admin@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
-	t.Run("an IPv6 network of one holder is one source", func(t *testing.T) {
+	t.Run("an IPv6 /64 is one source", func(t *testing.T) {
 		for _, address := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"} {
 			signIn(c.from(address, ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		signIn(c.from("2001:db8::4", ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 		signIn(c.from("2001:db8:0:1::1", ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
 	})
-	t.Run("a device that has signed in before is not held to its network", func(t *testing.T) {
+	t.Run("a device that has signed in before is not limited by its network", func(t *testing.T) {
 		device := signIn(c.from(office, ""), "biller@own.test", password).ok(t).text("deviceToken")
 		known := body{"email": "biller@own.test", "password": password, "deviceToken": device}
 		signIn(c.from(hostile, ""), "biller@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
@@ -136,9 +136,9 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestWhatHasExpiredIsNoGuess: a page that goes on with an outdated token, or a program
-// with a revoked key, does not use up the failures of its network.
-func TestWhatHasExpiredIsNoGuess(t *testing.T) {
+// TestExpiredTokensAreNotCountedAsFailures: a page with an outdated token, or a program with a revoked key, does
+// not use up the failures of its network.
+func TestExpiredTokensAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
 	in := c.enters(t, "biller@own.test")
@@ -153,8 +153,8 @@ func TestWhatHasExpiredIsNoGuess(t *testing.T) {
 	c.enters(t, "biller@own.test")
 }
 
-// TestSignInsThatSucceedUseUpNoFailures: a whole practice signs in at once, from one address.
-func TestSignInsThatSucceedUseUpNoFailures(t *testing.T) {
+// TestSuccessfulSignInsAreNotCountedAsFailures: a whole practice signs in at once, from one address.
+func TestSuccessfulSignInsAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
 	for range 10 {
@@ -162,7 +162,7 @@ func TestSignInsThatSucceedUseUpNoFailures(t *testing.T) {
 	}
 }
 
-// TestAnAdministratorUnlocksAUser is over HTTP, on record.
+// TestAnAdministratorUnlocksAUser unlocks over HTTP; the trail records it.
 func TestAnAdministratorUnlocksAUser(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -32,7 +32,7 @@ func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.R
 	return response, text.String()
 }
 
-// head asks for an address without its content.
+// head requests an address without its content.
 func (c *clinic) head(t testing.TB, path string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, c.url+path, nil)
@@ -101,7 +101,7 @@ func TestCalendarFeeds(t *testing.T) {
 	}
 	response, text := c.subscribe(t, link)
 	same, again := c.subscribe(t, link+"?_=1764460800&nocache=%20x&from=yesterday")
-	require.Equal(t, http.StatusOK, same.StatusCode, "what programs add is ignored")
+	require.Equal(t, http.StatusOK, same.StatusCode, "parameters that programs add are ignored")
 	require.Equal(t, text, again)
 	head := c.head(t, link)
 	require.Equal(t, http.StatusOK, head.StatusCode)
@@ -212,7 +212,8 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	c.as("").get(t, link).refused(t, http.StatusServiceUnavailable, "not-recorded")
 }
 
-// TestACalendarLinkShowsWhatItsMakerMayRead has a scheduler who may make links of everybody's appointments.
+// TestACalendarLinkShowsWhatItsMakerMayRead has a scheduler who may create links for all
+// appointments.
 func TestACalendarLinkShowsWhatItsMakerMayRead(t *testing.T) {
 	t.Parallel()
 	c := open(t)

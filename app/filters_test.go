@@ -12,9 +12,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestEveryBooleanFilterHasThreeStates asks each list that has a boolean filter for all,
-// for those with true and for those with false: the two are not empty, and all are both.
-// The filters are those of the contract.
+// TestEveryBooleanFilterHasThreeStates requests each list with a boolean filter three times: all,
+// true, and false. Both halves are not empty, and together they are all. It finds the filters in
+// the OpenAPI document.
 func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -123,8 +123,8 @@ func (c *clinic) reviewedAndNot(t *testing.T) string {
 	return "/emergency-grants"
 }
 
-// TestAnExpiredHoldIsNotOpenAnywhere looks at a hold after its time and before the sweeper
-// has released it.
+// TestAnExpiredHoldIsNotOpenAnywhere reads a hold after its expiry and before the sweeper releases
+// it.
 func TestAnExpiredHoldIsNotOpenAnywhere(t *testing.T) {
 	t.Parallel()
 	c := open(t)

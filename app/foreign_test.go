@@ -30,7 +30,7 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 	t.Parallel()
 	victim := playStory(t)
 	logger, log := logtest.NewNullLogger()
-	stranger := beside(t, victim.c, victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	stranger := secondInstance(t, victim.c, victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	stranger.own = stranger.found(t, "stranger")
 	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
 	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAFrozenInstanceHoldsUpTheOthersForSecondsOnly suspends a process that holds the lock
-// which instances share, as a paused machine or a debugger does. The database ends its
-// session; another instance goes on without a refusal, and so does the frozen one once it
-// is let go on, which then finds out what became of its last transaction.
-func TestAFrozenInstanceHoldsUpTheOthersForSecondsOnly(t *testing.T) {
+// TestAFrozenInstanceBlocksOthersForSecondsOnly suspends a process that holds the lock that
+// instances share, like a paused machine or a debugger. The database ends its session. Another
+// instance continues without refusals. The frozen one continues once it is resumed, and looks up
+// the outcome of its last transaction.
+func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
@@ -35,7 +35,7 @@ func TestAFrozenInstanceHoldsUpTheOthersForSecondsOnly(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return c.count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder) == 0
 		}, soon, time.Millisecond, "the database has ended the session")
-		h.progress(t, 20, "the healthy one goes on")
+		h.progress(t, 20, "the healthy one continues")
 		require.NoError(t, frozen.process.Process.Signal(syscall.SIGCONT))
 		h.progress(t, 50)
 		require.Equal(t, http.StatusCreated, frozen.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status, "it has recovered by itself")
@@ -45,10 +45,9 @@ func TestAFrozenInstanceHoldsUpTheOthersForSecondsOnly(t *testing.T) {
 	h.requireTrue(t, c, totals)
 }
 
-// TestALockThatNobodyReleasesIsNoticed has somebody hold the lock that instances share
-// whom nothing of ours bounds. Requests are refused well within their time, and readiness
-// and metrics tell why.
-func TestALockThatNobodyReleasesIsNoticed(t *testing.T) {
+// TestALockThatIsNeverReleasedIsReported holds the lock that instances share, without our timeouts.
+// Requests are refused well within their time, and readiness and metrics report the cause.
+func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -66,7 +65,7 @@ func TestALockThatNobodyReleasesIsNoticed(t *testing.T) {
 	began := time.Now()
 	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
 	require.NotEmpty(t, refused.header.Get("Retry-After"))
-	require.Less(t, time.Since(began), 15*time.Second, "within the time of a request")
+	require.Less(t, time.Since(began), 15*time.Second, "within the request timeout")
 	root := caller{url: c.url}
 	ready := root.get(t, "/readyz")
 	require.Equal(t, http.StatusOK, ready.status, "reads are served")

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		// Many tests wait, for a timeout or for another process: others use the processors meanwhile.
+		// Many tests wait, for a timeout or for another process; others use the processors
+		// meanwhile.
 		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
 	}
 	dbtest.Main(m, func() error {
@@ -59,7 +60,7 @@ func TestMain(m *testing.M) {
 
 const password = "correct-horse-battery"
 
-// longVerifyWait is longer than the verification of any test's practice takes.
+// longVerifyWait is longer than the verification of any test's practice.
 const longVerifyWait = time.Minute
 
 // clinic is the whole program on a database of its own, spoken to over HTTP.
@@ -115,9 +116,9 @@ func serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...st
 	return c
 }
 
-// beside starts another instance of the program on the same database, with
+// secondInstance starts another instance of the program on the same database, with
 // environment variables of its own.
-func beside(t testing.TB, first *clinic, opened *db.DB, settings ...string) *clinic {
+func secondInstance(t testing.TB, first *clinic, opened *db.DB, settings ...string) *clinic {
 	t.Helper()
 	c := *first
 	c.settings = settings
@@ -408,7 +409,7 @@ func (c *clinic) requireBalance(t testing.TB, path string, total, used, schedule
 		"total, used, scheduled, available in %s", a.raw)
 }
 
-// verify has the caller's books verified, and returns the result as an answer.
+// verify verifies the caller's organization, and returns the result as an answer.
 func (c caller) verify(t testing.TB) answer {
 	t.Helper()
 	a := c.post(t, "/admin/verify", body{})

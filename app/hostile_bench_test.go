@@ -20,11 +20,10 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// BenchmarkReadsDuringHostileSignIns measures signed-in reads alone, and while 150
-// connections from one network address guess passwords, each again 100 ms after the
-// answer. A user signs in every half second meanwhile, from another network and, with a
-// device token, from the attacker's. It fails where p95 grows to five times the idle one,
-// or a sign-in is refused.
+// BenchmarkReadsDuringHostileSignIns measures signed-in reads alone, and then during an attack: 150
+// connections from one network address guess passwords, each 100 ms after the last answer.
+// Meanwhile a user signs in every half second, from another network and, with a device token, from
+// the attacker's. It fails if p95 grows to five times the idle one, or if a sign-in is refused.
 //
 //	go test ./app -run '^$' -bench BenchmarkReadsDuringHostileSignIns -benchtime 1x
 func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
@@ -82,7 +81,7 @@ func p95(all []time.Duration) time.Duration {
 	return all[len(all)*95/100]
 }
 
-// readsFor reads one after the other, and returns how long each took.
+// readsFor reads sequentially, and returns the duration of each read.
 func (c *clinic) readsFor(b *testing.B, path string, long time.Duration) []time.Duration {
 	b.Helper()
 	var all []time.Duration
@@ -122,7 +121,7 @@ func (c *clinic) guess(ctx context.Context, from string, i int, guesses, looked 
 	}
 }
 
-// attempt returns the status of a sign-in, 0 where there was no answer.
+// attempt returns the status of a sign-in, 0 if there was no answer.
 func (c *clinic) attempt(ctx context.Context, from, email, secret, device string) int {
 	content, err := json.Marshal(body{"email": email, "password": secret, "deviceToken": device})
 	if err != nil {

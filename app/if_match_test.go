@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// withoutVersion are the changes that take no If-Match, and why.
+// withoutVersion lists the changes without If-Match, and the reasons.
 var withoutVersion = map[string]string{
 	"changeMyPassword":      "the password has no version: the present one is proof that it is still the same",
 	"beginMySecondFactor":   "the second factor has no version: password and code are proof",
@@ -30,7 +30,7 @@ var withoutVersion = map[string]string{
 	"removeUserPatient":     "as above",
 }
 
-// versioned is one change of a record that has a version.
+// versioned is one change of a record with a version.
 type versioned struct {
 	by     caller
 	record string // where the record and its ETag are read
@@ -39,9 +39,9 @@ type versioned struct {
 	tag    string // the ETag, where it is not that of the record: a list has none
 }
 
-// TestIfMatchHoldsForEveryChangeOfAVersionedRecord walks the PUT, PATCH and DELETE
-// operations of the contract. Each is refused for a version that the record does not have,
-// changes nothing then, and is carried out for the version that it has.
+// TestIfMatchHoldsForEveryChangeOfAVersionedRecord tries every PUT, PATCH and DELETE operation of
+// the OpenAPI document. With another version than the record's it is refused and changes nothing;
+// with the record's version it succeeds.
 func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t)

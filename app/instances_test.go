@@ -32,7 +32,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			options := []dbtest.Option{dbtest.WithPolicy(patient), func(c *db.Config) { c.NoLocks = mode.noLocks }}
 			database := twoPractices.New(t)
 			first := serve(t, database, database.Open(t, options...), mode.settings...)
-			second := beside(t, first, database.Open(t, options...), mode.settings...)
+			second := secondInstance(t, first, database.Open(t, options...), mode.settings...)
 			path := first.authorize(t, 20)
 
 			history := &history{}

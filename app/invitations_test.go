@@ -164,7 +164,7 @@ func TestNobodyInvitesToMoreThanTheyHold(t *testing.T) {
 func TestATokenAcceptedAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	for range 5 {
 		email := uuid.NewString() + "@example.test"
 		_, token := c.admin().invite(t, email, "BILLER")

@@ -12,12 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestInstancesReleaseExpiredHoldsAtTheStartAndOnlyOneOfThem runs the periodic jobs of two
-// instances: each job runs at once, on one of them.
-func TestInstancesReleaseExpiredHoldsAtTheStartAndOnlyOneOfThem(t *testing.T) {
+// TestOneInstanceReleasesExpiredHoldsAtTheStart runs the periodic jobs of two
+// instances: each job runs immediately, on one of them.
+func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 	t.Parallel()
 	first := open(t)
-	second := beside(t, first, first.database.Open(t))
+	second := secondInstance(t, first, first.database.Open(t))
 	path := first.authorize(t, 10)
 	first.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
 	first.clock.set(5 * time.Minute)
@@ -51,8 +51,8 @@ func TestInstancesReleaseExpiredHoldsAtTheStartAndOnlyOneOfThem(t *testing.T) {
 	}
 }
 
-// fillForRemoval writes 20,000 rows into every table that jobs look at, one in forty of
-// them old enough to be removed.
+// fillForRemoval writes 20,000 rows into every table that jobs read, one in forty of them old
+// enough for removal.
 var fillForRemoval = []string{
 	`DO $$ DECLARE c record; BEGIN -- what is referred to is not there
 		FOR c IN SELECT conrelid::regclass AS name, conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 LOOP
@@ -89,8 +89,8 @@ var fillForRemoval = []string{
 	`SELECT pg_stat_force_next_flush()`, // or what this session has read is counted later
 }
 
-// rowsRead returns how many rows and index entries have been read of all tables by
-// sessions that have ended.
+// rowsRead returns the number of rows and index entries that ended sessions have read in all
+// tables.
 func rowsRead(t *testing.T, owner *sql.DB) (n int64) {
 	t.Helper()
 	require.NoError(t, owner.QueryRowContext(t.Context(), `
@@ -99,13 +99,13 @@ func rowsRead(t *testing.T, owner *sql.DB) (n int64) {
 	return n
 }
 
-// runCounted runs a job in sessions of its own, as the program's role, and returns how many
-// rows it removed and how many it read.
+// runCounted runs a job in its own sessions, as the program's role, and returns the numbers of
+// removed and read rows.
 func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, read int64) {
 	t.Helper()
 	before := rowsRead(t, owner)
 	opened := c.database.Open(t)
-	instance := beside(t, c, opened)
+	instance := secondInstance(t, c, opened)
 	for _, job := range instance.app.PeriodicJobs() {
 		if job.Name == name {
 			n, err := job.Run(t.Context())
@@ -123,9 +123,9 @@ func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, r
 	return removed, rowsRead(t, owner) - before
 }
 
-// TestPeriodicJobsReadOnlyWhatIsDue fills every table that periodic jobs look at with many
-// rows, of which few are old, and runs each job twice as the program's role: the first run
-// reads in proportion to what it removes, the second next to nothing.
+// TestPeriodicJobsReadOnlyWhatIsDue fills every table that periodic jobs read with many rows, few
+// of them old, and runs each job twice as the program's role. The first run reads in proportion to
+// the rows that it removes, the second next to nothing.
 func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)

@@ -122,8 +122,8 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 // dies, and returns the server's process of that transaction.
 func (p *instance) freeze(t testing.TB) (holder int) {
 	t.Helper()
-	// A session of this process that is idle in its transaction waits for the process: nothing
-	// is on its way from the one to the other.
+	// A session of this process that is idle in its transaction waits for the process: no message
+	// is in transit between them.
 	const holding = `SELECT coalesce(max(pid), 0) FROM pg_locks JOIN pg_stat_activity a USING (pid)
 		WHERE relation = 'unit_lane'::regclass AND granted AND a.datname = current_database()
 			AND a.application_name = $1 AND state = 'idle in transaction'`

@@ -17,7 +17,7 @@ func TestRateLimits(t *testing.T) {
 	opened := database.Open(t)
 	c := serve(t, database, opened)
 	// Buckets that fill up in hours: the time that the test takes adds nothing.
-	limited := beside(t, c, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=4", "OMNI_TOKEN_RATE_LIMIT=0")
+	limited := secondInstance(t, c, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=4", "OMNI_TOKEN_RATE_LIMIT=0")
 	admin := limited.admin()
 	me := func(t *testing.T, as caller) answer { t.Helper(); return as.get(t, "/auth/me") }
 

@@ -88,7 +88,7 @@ func TestListsAreSortedAndStable(t *testing.T) {
 		c.as(c.other.tokens[rbac.Admin]).get(t, same).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
 	t.Run("another instance goes on", func(t *testing.T) {
-		second := beside(t, c, c.database.Open(t))
+		second := secondInstance(t, c, c.database.Open(t))
 		first := c.admin().get(t, "/patients?sort=lastName&limit=1")
 		a := second.admin().get(t, "/patients?sort=lastName&limit=1&cursor="+url.QueryEscape(first.text("nextCursor")))
 		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)

@@ -16,9 +16,8 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-// TestEveryFieldOfEveryLogEventIsWritten reads each call that logs, in all of the
-// source. A field that is not on telemetry's list would be dropped without a
-// failure, and with it perhaps all that an event says.
+// TestEveryFieldOfEveryLogEventIsWritten parses every log call of the source. The logger silently
+// drops fields that are not on telemetry's list.
 func TestEveryFieldOfEveryLogEventIsWritten(t *testing.T) {
 	t.Parallel()
 	fields := map[string][]string{} // where, by field
@@ -51,8 +50,8 @@ func TestEveryFieldOfEveryLogEventIsWritten(t *testing.T) {
 	}
 }
 
-// loggedFields returns names and values of the fields that a node hands to a
-// logger: WithField(name, value) or logrus.Fields{name: value}.
+// loggedFields returns names and values of the fields that a node passes to a logger:
+// WithField(name, value) or logrus.Fields{name: value}.
 func loggedFields(n ast.Node) map[string]ast.Expr {
 	fields := map[string]ast.Expr{}
 	name := func(e ast.Expr) string {

@@ -19,8 +19,9 @@ func (a answer) ids(t testing.TB) []string {
 	return all
 }
 
-// TestDayListsHoldWhatCrossesMidnight books a night, and what ends and begins at midnight.
-func TestDayListsHoldWhatCrossesMidnight(t *testing.T) {
+// TestDayListsIncludeAppointmentsAcrossMidnight books a night, and appointments that end and begin at
+// midnight.
+func TestDayListsIncludeAppointmentsAcrossMidnight(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 400), c.employ(t)
@@ -53,9 +54,9 @@ func TestDayListsHoldWhatCrossesMidnight(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestPreviewsAndOpeningsKnowWhatCrossesMidnight asks about a day into which an
-// appointment of the evening before reaches.
-func TestPreviewsAndOpeningsKnowWhatCrossesMidnight(t *testing.T) {
+// TestPreviewsAndOpeningsConsiderAppointmentsAcrossMidnight requests a day with an appointment that began the
+// evening before.
+func TestPreviewsAndOpeningsConsiderAppointmentsAcrossMidnight(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 400), c.employ(t)
@@ -69,7 +70,7 @@ func TestPreviewsAndOpeningsKnowWhatCrossesMidnight(t *testing.T) {
 		return c.admin().get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, c.day(t, day), c.day(t, day))).openings(t)
 	}
 	require.Equal(t, []string{"00:00", "00:30", "01:00", "22:00"}, ask(3), "the buffer counts too")
-	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4), "what starts on the day ends on the next")
+	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4), "an opening that starts on the day may end on the next")
 
 	taken := c.admin().post(t, "/appointments/preview", c.booking(path, who, c.hour(t, 4, "00:15"), hour)).ok(t)
 	require.Equal(t, []string{"practitioner-overlap", "patient-overlap"}, taken.occurrences(t)[0].reasons(t))
@@ -78,12 +79,12 @@ func TestPreviewsAndOpeningsKnowWhatCrossesMidnight(t *testing.T) {
 	require.Len(t, near.body["warnings"], 1, "within the buffer")
 	across := c.admin().post(t, "/appointments/preview", c.booking(path, who, c.hour(t, 4, "23:30"), hour)).ok(t)
 	require.Equal(t, true, across.body["bookable"])
-	require.Empty(t, across.body["warnings"], "hours of two days are one at midnight")
+	require.Empty(t, across.body["warnings"], "hours of two days join at midnight")
 }
 
-// TestAnAppointmentDoesNotStandInItsOwnWay asks where an appointment could move to, near
-// to where it is, with all of its authorization's units held by itself.
-func TestAnAppointmentDoesNotStandInItsOwnWay(t *testing.T) {
+// TestAMovingAppointmentDoesNotConflictWithItself asks where an appointment could move to, close to its
+// own time, while it holds all units of its authorization.
+func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 4), c.employ(t)
@@ -114,11 +115,11 @@ func TestAnAppointmentDoesNotStandInItsOwnWay(t *testing.T) {
 	require.Empty(t, free.body["warnings"])
 	touching := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "11:00"), hour), nil)).ok(t)
 	require.Equal(t, true, touching.body["bookable"])
-	require.Empty(t, touching.body["warnings"], "nor is it within its own buffer")
+	require.Empty(t, touching.body["warnings"], "it is not within its own buffer")
 
 	longer := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "10:00"), 2*hour), nil)).ok(t)
 	refused := c.admin().patch(t, appointment, body{"endTime": c.hour(t, 3, "12:00").UTC()}).refused(t, http.StatusConflict, "insufficient-units")
-	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t), "a preview tells what the change would")
+	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t), "a preview gives the same reasons as the change")
 	c.admin().post(t, "/appointments/preview", moves(later, body{"appointmentId": uuid.NewString()})).refused(t, http.StatusNotFound, "appointment-not-found")
 	for field, more := range map[string]body{
 		"patientId": {"patientId": c.anotherPatient(t)}, "serviceCodeId": {"serviceCodeId": c.service(t, "97155")}, "recurrenceRule": {"recurrenceRule": "FREQ=DAILY;COUNT=2"},

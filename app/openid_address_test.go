@@ -11,7 +11,8 @@ import (
 	"omnirapeutic/modules/rbac/openid/openidtest"
 )
 
-// lookAlikes are addresses that become the address by case folding, by trimming or by Unicode normalization.
+// lookAlikes are addresses that case folding, trimming or Unicode normalization turns into the
+// address.
 func lookAlikes(address string) []string {
 	return []string{
 		" " + address, address + " ", address + "\u00a0", "\u00a0" + address, address + "\n", "\u200b" + address,
@@ -20,8 +21,8 @@ func lookAlikes(address string) []string {
 	}
 }
 
-// TestALookAlikeOfAnAddressIsNotRecognized has a provider verify addresses that resemble those of a user and of an
-// open invitation. Letters A to Z alone may differ in case.
+// TestALookAlikeOfAnAddressIsNotRecognized has a provider verify look-alikes of a user's address
+// and of an open invitation's address. Only the case of A to Z may differ.
 func TestALookAlikeOfAnAddressIsNotRecognized(t *testing.T) {
 	t.Parallel()
 	const user, invited = "admin@own.test", "admin@invited.test"

@@ -19,7 +19,7 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	t.Parallel()
 	rosa := openidtest.Person{Subject: "r-1", Email: "Rosa@Example.test", Verified: true}
 	c, p := openWithProvider(t, rosa)
-	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
+	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	instances := []*clinic{c, second}
 	_, token := c.admin().invite(t, "rosa@example.test", "TECHNICIAN", "BILLER")
 	before := c.count(t, "SELECT count(*) FROM users")

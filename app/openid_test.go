@@ -101,7 +101,8 @@ func (c *clinic) exchange(t testing.TB, code, verifier string) answer {
 	return c.as("").post(t, "/auth/oidc/token", body{"code": code, "verifier": verifier})
 }
 
-// confirm exchanges the code of an account's first sign-in with the provider, with the account's password.
+// confirm exchanges the code of an account's first sign-in through the provider, with the account's
+// password.
 func (c *clinic) confirm(t testing.TB, code string, changes ...body) answer {
 	t.Helper()
 	b := body{"code": code, "verifier": verifier, "password": password}
@@ -111,7 +112,7 @@ func (c *clinic) confirm(t testing.TB, code string, changes ...body) answer {
 	return c.as("").post(t, "/auth/oidc/token", b)
 }
 
-// connect has the owner of an account confirm its link to the provider, and returns the sign-in.
+// connect confirms the link of an account to the provider as its owner, and returns the sign-in.
 func (c *clinic) connect(t testing.TB, p *openidtest.Provider, subject string) answer {
 	t.Helper()
 	return c.confirm(t, codeIn(t, c.signInAs(t, p, subject))).ok(t)
@@ -196,7 +197,7 @@ func TestWhomAProviderDoesNotLetIn(t *testing.T) {
 func TestAttacksOnASignIn(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, scheduler)
-	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
+	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	c.connect(t, p, scheduler.Subject)
 	mine, theirs := c.begin(t), c.begin(t)
 	back := p.SignIn(t, theirs.sentTo, scheduler.Subject)
@@ -291,7 +292,7 @@ func TestAProviderThatDoesNotAnswer(t *testing.T) {
 	back := p.SignIn(t, j.sentTo, scheduler.Subject)
 	p.Stop()
 	c.back(t, j, back).landed(t, "identity-provider-unavailable")
-	fresh := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
+	fresh := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	fresh.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start?challenge="+challengeOf(verifier)).
 		refused(t, http.StatusServiceUnavailable, "identity-provider-unavailable")
 	c.admin().send(t, http.MethodPut, provider, body{"issuer": p.Issuer, "clientId": "x", "clientSecret": "x"}).

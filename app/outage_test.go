@@ -33,8 +33,8 @@ func (k *killable) killAndStart(t testing.TB) {
 	t.Cleanup(func() { require.NoError(t, again.Stop(context.Background())) })
 }
 
-// killServer kills all of a server's processes with SIGKILL, so that none of them can
-// notice the end of another.
+// killServer kills all of a server's processes with SIGKILL, so that none of them can react to the
+// end of another.
 func killServer(t testing.TB, server *postgres.Server) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(server.Dir(), "cluster", "postmaster.pid"))

@@ -61,12 +61,14 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 		replaced := c.admin().post(t, user+"/password-reset", body{}).text("token")
 		late := c.admin().post(t, user+"/password-reset", body{}).text("token")
 		c.clock.advance(time.Hour)
-		for _, other := range []string{replaced, late, "nobody-has-made-this"} {
+		for _, other := range []string{replaced, late, "never-issued"} {
 			require.Equal(t, used.text("detail"), c.reset(t, other, anotherPassword).refused(t, http.StatusNotFound, "password-reset-not-found").text("detail"))
 		}
 	})
-	t.Run("on record", func(t *testing.T) {
-		require.Equal(t, []string{"password-reset.create ADMIN", "password-reset.use Somebody", "password-reset.create ADMIN", "password-reset.create ADMIN"}, texts(t, c.owner(t), `
+	t.Run("the trail records it", func(t *testing.T) {
+		require.Equal(t, []string{
+			"password-reset.create ADMIN", "password-reset.use Somebody", "password-reset.create ADMIN", "password-reset.create ADMIN",
+		}, texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', u.name) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 AND e.action LIKE 'password-reset.%' ORDER BY e.sequence`, idOf(user)))
 	})
@@ -83,7 +85,7 @@ func TestAResetLinkLeadsToTheFrontend(t *testing.T) {
 	require.Equal(t, made.text("token"), token)
 }
 
-func TestWhoMayResetWhosePassword(t *testing.T) {
+func TestPasswordResetsNeedTheUsersPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	root := c.hire(t, c.own, "root@own.test", rbac.SuperAdmin)
@@ -93,7 +95,7 @@ func TestWhoMayResetWhosePassword(t *testing.T) {
 	me := "/users/" + c.admin().get(t, "/auth/me").ok(t).text("id")
 	c.admin().post(t, me+"/password-reset", body{}).refused(t, http.StatusForbidden, "own-password")
 
-	t.Run("a link is worth nothing once its creator could not create it", func(t *testing.T) {
+	t.Run("a link is invalid once its creator could no longer create it", func(t *testing.T) {
 		former := c.hire(t, c.own, "former@own.test", rbac.Admin)
 		user := c.hire(t, c.own, "rosa@own.test", rbac.Biller)
 		token := c.enter(t, "former@own.test").post(t, user+"/password-reset", body{}).text("token")
@@ -103,7 +105,7 @@ func TestWhoMayResetWhosePassword(t *testing.T) {
 		c.run(t, "INSERT INTO user_roles VALUES ($1, $2, 'SUPER_ADMIN')", c.own.id, idOf(user))
 		c.reset(t, token, anotherPassword).refused(t, http.StatusNotFound, "password-reset-not-found")
 	})
-	t.Run("nor once the user has changed the password, or is disabled", func(t *testing.T) {
+	t.Run("and once the user has changed the password, or is disabled", func(t *testing.T) {
 		user := c.hire(t, c.own, "bea@own.test", rbac.Biller)
 		token := c.admin().post(t, user+"/password-reset", body{}).text("token")
 		c.enter(t, "bea@own.test").put(t, "/auth/password", body{"currentPassword": password, "newPassword": "seven-otters-swimming"}).ok(t)
@@ -131,7 +133,7 @@ func TestAnAdministratorEndsASessionOfAUser(t *testing.T) {
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM audit_events WHERE action = 'sign-in.end' AND after->>'userId' = $1", idOf(user)))
 }
 
-// TestARepeatedRefreshIsMarkedInTheTrail repeats a refresh as a client does that has lost the answer.
+// TestARepeatedRefreshIsMarkedInTheTrail repeats a refresh like a client that has lost the answer.
 func TestARepeatedRefreshIsMarkedInTheTrail(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -194,7 +194,7 @@ func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the change ends a stream
-	second := beside(t, first, database.Open(t)).following(t)
+	second := secondInstance(t, first, database.Open(t)).following(t)
 	path, token := first.authorize(t, 8), first.own.tokens[rbac.Scheduler]
 	second.as(token).post(t, path+"/reserve", body{"units": 1}).reservationID(t)
 	stream := second.as(token).stream(t, "")

@@ -208,8 +208,7 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	}
 }
 
-// soonToStart books appointments of the next half hour, of which every second one has
-// been started.
+// soonToStart books appointments in the next half hour, and starts every second one.
 func (w *propertyWorld) soonToStart(t *testing.T, p practice, practitioner, authorization uuid.UUID) {
 	t.Helper()
 	admin := w.as(p.tokens[rbac.Admin])

@@ -30,7 +30,7 @@ func (c *clinic) linkRequest(t testing.TB, as caller, subject string) string {
 	return ""
 }
 
-// providerSettings are what an administrator enters of a provider.
+// providerSettings are an administrator's settings of a provider.
 func providerSettings(p *openidtest.Provider, changes ...body) body {
 	b := body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}
 	for _, change := range changes {
@@ -39,8 +39,8 @@ func providerSettings(p *openidtest.Provider, changes ...body) body {
 	return b
 }
 
-// permit gives a role of the own practice all that administrators are shipped with, but for the changes: the scopes of
-// a permission, none to take it away.
+// permit gives a role of the own practice an administrator's default permissions with changes: the
+// scopes of a permission, or none to remove it.
 func (c *clinic) permit(t testing.TB, role rbac.Role, changes map[string][]string) {
 	t.Helper()
 	set := []body{}
@@ -59,9 +59,9 @@ func (c *clinic) permit(t testing.TB, role rbac.Role, changes map[string][]strin
 // onlyProviders is a permission set that holds nothing but identity-provider:manage.
 var onlyProviders = body{"permissions": []body{{"permission": "identity-provider:manage", "scopes": []string{"ORGANIZATION"}}}}
 
-// TestNobodySetsAProviderThatRecognizesWhoMayDoMore is a scheduler with identity-provider:manage who would enter a
-// provider of their own, which says that they are the administrator.
-func TestNobodySetsAProviderThatRecognizesWhoMayDoMore(t *testing.T) {
+// TestSettingAProviderNeedsThePermissionsOfItsUsers has a scheduler with identity-provider:manage
+// enter their own provider, which claims that they are the administrator.
+func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, openidtest.Person{Subject: "evil", Email: "admin@own.test", Verified: true})
 	evil := openidtest.Start(t, redirectURI, openidtest.Person{Subject: "evil", Email: "admin@own.test", Verified: true})
@@ -87,12 +87,13 @@ func TestNobodySetsAProviderThatRecognizesWhoMayDoMore(t *testing.T) {
 	id := c.linkRequest(t, attacker(), "evil")
 	attacker().post(t, linkRequests+"/"+id+"/confirm", nil).refused(t, http.StatusForbidden, "link-needs-another")
 	c.permit(t, rbac.Scheduler, map[string][]string{"api-key:manage": nil})
-	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status, "to stop a provider takes the permission only")
+	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status, "stopping a provider needs only its permission")
 	c.requireClean(t)
 }
 
-// TestAProviderIsSetByWhoHoldsWhatOpenInvitationsGive: whoever runs the provider can accept them.
-func TestAProviderIsSetByWhoHoldsWhatOpenInvitationsGive(t *testing.T) {
+// TestSettingAProviderNeedsThePermissionsOfOpenInvitations: the provider's operator could accept the
+// open invitations.
+func TestSettingAProviderNeedsThePermissionsOfOpenInvitations(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t)
 	c.permit(t, rbac.Biller, nil)
@@ -110,8 +111,8 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	biller := openidtest.Person{Subject: "b-1", Email: "biller@own.test", Verified: true}
 	c, p := openWithProvider(t, scheduler, biller)
 	c.live(t)
-	told := c.admin().stream(t, "?types=identity-provider.link-requested&types=identity-provider.linked")
-	require.Equal(t, "ready", told.next(t).name)
+	stream := c.admin().stream(t, "?types=identity-provider.link-requested&types=identity-provider.linked")
+	require.Equal(t, "ready", stream.next(t).name)
 	user := strings.TrimPrefix(c.userWith(t, c.admin(), rbac.Scheduler), "/users/")
 
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
@@ -119,7 +120,7 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	c.confirm(t, code, body{"password": "not-the-password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.confirm(t, code, body{"verifier": strings.Repeat("x", 50)}).refused(t, http.StatusUnauthorized, "sign-in-code")
 	c.confirm(t, code).refused(t, http.StatusUnauthorized, "sign-in-code") // used up by the wrong verifier
-	first := told.next(t)
+	first := stream.next(t)
 	require.Equal(t, "identity-provider.link-requested", first.name)
 	require.Equal(t, map[string]any{"userId": user, "changedBy": nil}, map[string]any(first.payload(t)))
 
@@ -127,7 +128,7 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	signed := c.confirm(t, code).ok(t)
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
 	c.confirm(t, code).refused(t, http.StatusUnauthorized, "sign-in-code")
-	second := told.next(t)
+	second := stream.next(t)
 	require.Equal(t, "identity-provider.linked", second.name, "the second attempt was the same request")
 	require.Equal(t, map[string]any{"userId": user, "changedBy": user}, map[string]any(second.payload(t)))
 	c.exchange(t, codeIn(t, c.signInAs(t, p, scheduler.Subject)), verifier).ok(t) // once is enough
@@ -212,24 +213,24 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByASecondAdministrator(t *testing.T) 
 	c.requireClean(t)
 }
 
-// TestWhatAProviderMadeEndsWithIt changes the provider at one instance, and looks at two.
-func TestWhatAProviderMadeEndsWithIt(t *testing.T) {
+// TestLinksAndSignInsEndWithTheirProvider changes the provider at one instance, and checks two.
+func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	t.Parallel()
 	biller := openidtest.Person{Subject: "b-1", Email: "biller@own.test", Verified: true}
 	c, p := openWithProvider(t, scheduler, biller)
 	c.following(t).live(t)
-	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).following(t)
+	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).following(t)
 	elsewhere := openidtest.Start(t, redirectURI, scheduler)
-	told := c.admin().stream(t, "?types=identity-provider.changed")
-	require.Equal(t, "ready", told.next(t).name)
+	stream := c.admin().stream(t, "?types=identity-provider.changed")
+	require.Equal(t, "ready", stream.next(t).name)
 
 	signed := c.connect(t, p, scheduler.Subject)
 	c.admin().put(t, provider, providerSettings(p)).ok(t) // with another secret, perhaps
-	require.Equal(t, float64(0), told.next(t).payload(t)["endedLinks"])
+	require.Equal(t, float64(0), stream.next(t).payload(t)["endedLinks"])
 	c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, provider).status)
-	told.next(t)
+	stream.next(t)
 
 	settings := map[string]body{
 		"issuer": providerSettings(elsewhere), "client": providerSettings(p, body{"clientId": "another"}), "removal": nil,
@@ -237,7 +238,7 @@ func TestWhatAProviderMadeEndsWithIt(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		t.Run(name, func(t *testing.T) {
 			c.admin().put(t, provider, providerSettings(p)).ok(t)
-			told.next(t)
+			stream.next(t)
 			byPassword := c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).ok(t)
 			signed := c.connect(t, p, scheduler.Subject)
 			code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
@@ -259,7 +260,7 @@ func TestWhatAProviderMadeEndsWithIt(t *testing.T) {
 			second.confirm(t, pending).refused(t, http.StatusUnauthorized, "sign-in-code")
 			require.Zero(t, c.count(t, "SELECT (SELECT count(*) FROM provider_subjects) + (SELECT count(*) FROM provider_link_requests)"))
 			second.as("").post(t, "/auth/refresh", body{"refreshToken": byPassword.text("refreshToken")}).ok(t)
-			change := told.next(t).payload(t)
+			change := stream.next(t).payload(t)
 			require.Equal(t, []any{settings[name] == nil, float64(1), float64(1)}, []any{change["removed"], change["endedLinks"], change["endedSignIns"]})
 		})
 	}
@@ -269,8 +270,8 @@ func TestWhatAProviderMadeEndsWithIt(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAProviderThatIsReplacedWhileItAnswers has an administrator enter another client between the answer of the
-// provider and its use.
+// TestAProviderThatIsReplacedWhileItAnswers has an administrator enter another client between the
+// answer of the provider and its use.
 func TestAProviderThatIsReplacedWhileItAnswers(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, scheduler)

@@ -13,9 +13,9 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestReadsGoOnWhileTheDatabaseIsReadOnly reads what can be listed, and a patient's data,
-// from a database that takes no writes. The reads are in the trail once it does.
-func TestReadsGoOnWhileTheDatabaseIsReadOnly(t *testing.T) {
+// TestReadsContinueWhileTheDatabaseIsReadOnly reads all lists and a patient's data from a database that
+// accepts no writes. The reads are in the trail once it does.
+func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_AUDIT_SPOOL="+t.TempDir())
@@ -66,7 +66,7 @@ func TestReadsGoOnWhileTheDatabaseIsReadOnly(t *testing.T) {
 	root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready")
 	require.NotContains(t, c.metrics(t), "omnirapeutic_audit_queued 0")
 	_, err := c.app.Audit.Replay(t.Context())
-	require.Error(t, err, "it still takes no writes")
+	require.Error(t, err, "it still accepts no writes")
 
 	c.setReadOnly(t, false)
 	for range 2 {
@@ -83,7 +83,8 @@ func TestReadsGoOnWhileTheDatabaseIsReadOnly(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused is how it is unless a folder is named.
+// TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused: this is the default without a configured
+// folder.
 func TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -93,8 +94,8 @@ func TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused(t *testing.T) {
 	require.Equal(t, "read-only", unready.text("database"))
 }
 
-// TestReadsOfAStandbyAreRecordedOnceItIsPromoted reads patients' data from a standby, kills
-// the process, promotes the standby, and starts the process again.
+// TestReadsOfAStandbyAreRecordedOnceItIsPromoted reads patients' data from a standby, kills the
+// process, promotes the standby, and restarts the process.
 func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)

@@ -12,9 +12,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestEveryReasonIsKeptAndShown makes a change with a reason by every operation whose body
-// takes one, at whatever depth, and finds the reason where it is shown. The operations are
-// those of the contract.
+// TestEveryReasonIsKeptAndShown makes a change with a reason by every operation whose body has one,
+// at any depth, and finds the reason in the answers. It finds the operations in the OpenAPI
+// document.
 func TestEveryReasonIsKeptAndShown(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -30,7 +30,7 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 	trail := func(action string) string {
 		return string(c.admin().get(t, "/admin/audit-events?limit=200&action="+action).ok(t).raw)
 	}
-	// Each makes a change for the reason, and returns what shows it.
+	// Each makes a change with the reason, and returns an answer that shows it.
 	changes := map[string]func(t *testing.T, reason string) string{
 		"changeAuthorization": func(t *testing.T, reason string) string {
 			c.admin().patch(t, c.authorize(t, 5), body{"status": "CANCELLED", "reason": reason}).ok(t)
@@ -90,7 +90,7 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 		found++
 		t.Run(op.name, func(t *testing.T) {
 			change, ok := changes[op.name]
-			require.True(t, ok, "a new reason needs a place where it is kept and shown")
+			require.True(t, ok, "a new reason needs an entry here")
 			reason := "because of " + op.name + " on " + time.Now().Format(time.RFC3339Nano)
 			require.Contains(t, change(t, reason), reason)
 		})
@@ -98,7 +98,7 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 	require.Len(t, changes, found)
 }
 
-func TestEveryTermThatIsChangedForAReasonKeepsIt(t *testing.T) {
+func TestEveryChangedTermKeepsItsReason(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 20)

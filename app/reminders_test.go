@@ -15,7 +15,7 @@ import (
 func TestReminders(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	path := c.authorize(t, 100)
 	who := c.employ(t)
 	times := []time.Duration{24 * hour, 2 * hour}
@@ -44,7 +44,7 @@ func TestReminders(t *testing.T) {
 	pass(25 * hour) // 23 hours before the first, 25 before the second
 	require.Equal(t, 1, remind())
 	require.Zero(t, remind(), "told once")
-	restarted := beside(t, c, c.database.Open(t))
+	restarted := secondInstance(t, c, c.database.Open(t))
 	n, err := restarted.app.Appointments.Remind(t.Context(), times)
 	require.NoError(t, err)
 	require.Zero(t, n, "also after a restart")

@@ -32,7 +32,7 @@ func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
 	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the revocation ends a stream
-	second := beside(t, first, database.Open(t)).following(t)
+	second := secondInstance(t, first, database.Open(t)).following(t)
 	token, other := first.own.tokens[rbac.Scheduler], first.own.tokens[rbac.Biller]
 	elsewhere := second.signIn(t, "own", rbac.Scheduler)
 	ours, theirs := second.as(token).stream(t, ""), second.as(other).stream(t, "")
@@ -61,7 +61,7 @@ func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
-	second := beside(t, first, database.Open(t)).following(t)
+	second := secondInstance(t, first, database.Open(t)).following(t)
 	path := first.authorize(t, 8)
 	who := first.admin().get(t, "/users?role=SCHEDULER").ok(t).body["data"].([]any)[0].(map[string]any)["id"].(string)
 	gone := func(token string) {

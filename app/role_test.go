@@ -63,7 +63,7 @@ func TestARoleThatPassesRowSecurity(t *testing.T) {
 		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 		require.Contains(t, a.body, "rowSecurityGap")
 		require.Nil(t, a.body["rowSecurityGap"])
-		owner := beside(t, c, dbtest.Database{AppURL: c.database.OwnerURL}.Open(t))
+		owner := secondInstance(t, c, dbtest.Database{AppURL: c.database.OwnerURL}.Open(t))
 		require.Contains(t, owner.admin().get(t, "/admin/config").text("rowSecurityGap"), "owns the tables")
 	})
 }

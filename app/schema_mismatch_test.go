@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAMissingTableOrColumnIsUnavailableNotAnError runs the program on a schema that lacks
-// what it uses, as an old program meets in an upgrade, or a new one before it.
+// TestAMissingTableOrColumnIsUnavailableNotAnError runs the program on a schema with missing parts,
+// like an old program during an upgrade, or a new one before it.
 func TestAMissingTableOrColumnIsUnavailableNotAnError(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -43,9 +43,9 @@ func TestAMissingTableOrColumnIsUnavailableNotAnError(t *testing.T) {
 	}
 }
 
-// TestAColumnThatAMigrationAddsHurtsNobody adds a column to tables whose statements the
-// program's connections have prepared.
-func TestAColumnThatAMigrationAddsHurtsNobody(t *testing.T) {
+// TestAnAddedColumnCausesNoFailedRequests adds a column to tables for which the program's
+// connections have prepared statements.
+func TestAnAddedColumnCausesNoFailedRequests(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)

@@ -21,7 +21,7 @@ const policyPath = "/sign-in-policy"
 func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	live := c.login(t, rbac.Biller, "").ok(t)
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	before := c.admin().get(t, policyPath).ok(t)
@@ -118,7 +118,7 @@ func TestWhoComesFromTheirProviderIsNotAsked(t *testing.T) {
 func TestASecondFactorIsTakenAway(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
-	second := beside(t, c, c.database.Open(t)).following(t)
+	second := secondInstance(t, c, c.database.Open(t)).following(t)
 	admin := c.admin()
 	user, root, self := c.userWith(t, admin, rbac.Biller), c.userWith(t, admin, rbac.SuperAdmin), c.userWith(t, admin, rbac.Admin)
 	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])

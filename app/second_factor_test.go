@@ -188,7 +188,7 @@ func TestWhoLearnsOfASecondFactor(t *testing.T) {
 func TestACodeIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	phone, codes, biller := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
 	c.next()
 	for name, code := range map[string]string{"of the app": phone.code(0), "for recovery": codes[0]} {
@@ -216,7 +216,7 @@ func TestACodeIsGoodOnce(t *testing.T) {
 func TestOneOfManyConfirmationsCounts(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	token := c.own.tokens[rbac.Biller]
 	phone := c.scan(t, c.as(token).put(t, factorPath, body{"password": password}))
 	answers := make([]answer, 6)

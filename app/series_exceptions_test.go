@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUnchangedTimesOfASeriesLeaveExceptionsAlone: a form sends the times of the
-// appointment that it shows together with what a person has changed.
+// TestUnchangedTimesOfASeriesLeaveExceptionsAlone: a form sends the times of its appointment
+// together with the person's changes.
 func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -69,9 +69,9 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestASeriesMovesOnlyToWhereItCouldBeBooked: in Nuuk clocks skip the last hour of a
-// Saturday in March.
-func TestASeriesMovesOnlyToWhereItCouldBeBooked(t *testing.T) {
+// TestASeriesMovesOnlyToBookableTimes: in Nuuk the clocks skip the last hour of a Saturday
+// in March.
+func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	nuuk, err := time.LoadLocation("America/Nuuk")
@@ -104,9 +104,9 @@ func TestASeriesMovesOnlyToWhereItCouldBeBooked(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestBookingsMoveToAnotherAuthorizationByTheRulesOfABooking: what stands against a new
-// booking, and against a change of one authorization, stands against moving many.
-func TestBookingsMoveToAnotherAuthorizationByTheRulesOfABooking(t *testing.T) {
+// TestMovedBookingsAreCheckedLikeNewOnes: the rules of a new booking, and of
+// changing one authorization, also apply to moving many.
+func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	from, to := c.authorize(t, 20), c.authorize(t, 20)
@@ -133,9 +133,9 @@ func TestBookingsMoveToAnotherAuthorizationByTheRulesOfABooking(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne: on one day the series' time of day
-// does not come, and its appointment is an hour later. That is no exception, and no new
-// time of day for the others.
+// TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne: on one day the clocks skip the series' time
+// of day, and its appointment is an hour later. That is not an exception, and not a new time of day
+// for the others.
 func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 	t.Parallel()
 	for name, usual := range map[string]time.Duration{"Africa/Cairo": 0, "America/New_York": 2*hour + hour/2} {

@@ -44,7 +44,7 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 		require.Equal(t, 4, b.number(t, "units"))
 	}
 	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "refused, nothing is changed")
+	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has changed nothing")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	// Each of the two moves onto the other's day, which allows no more than one of them.
@@ -60,7 +60,7 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 	c.admin().post(t, path+"/reserve", full).refused(t, http.StatusConflict, "cap-exceeded")
 
 	c.admin().patch(t, c.practice(), body{"timeZone": "America/New_York", "serviceDates": "KEEP"}).ok(t)
-	require.Equal(t, c.day(t, 3), c.admin().get(t, late).text("serviceDate"), "as it was booked")
+	require.Equal(t, c.day(t, 3), c.admin().get(t, late).text("serviceDate"), "as booked")
 	c.requireClean(t)
 	c.admin().patch(t, late, body{"endTime": c.hour(t, 2, "22:45").UTC()}).refused(t, http.StatusConflict, "cap-exceeded")
 	c.admin().patch(t, again, body{"endTime": c.hour(t, 3, "22:45").UTC()}).refused(t, http.StatusConflict, "cap-exceeded")
@@ -68,8 +68,8 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestServiceDatesMoveByTheRulesOfABooking: the new date of one is after the end of its
-// authorization, so no date moves and the time zone stays.
+// TestServiceDatesMoveByTheRulesOfABooking: one new date is after the end of its authorization, so
+// no date moves and the time zone stays.
 func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -92,17 +92,17 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "KEEP"}).ok(t)
 	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).refused(t, http.StatusConflict, "outside-authorization-dates")
 	moved := c.admin().patch(t, first, body{"practitionerId": c.employ(t)}).ok(t)
-	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "decided anew, it has the date of its start")
+	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "decided again, it has the date of its start")
 	c.requireClean(t)
 }
 
-// TestAnotherInstanceBooksInTheNewTimeZone: each process remembers time zones for a while.
+// TestAnotherInstanceBooksInTheNewTimeZone: each process caches time zones for a while.
 func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
 		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
-		there := beside(t, c, database.Open(t), mode)
+		there := secondInstance(t, c, database.Open(t), mode)
 		path, other, who := c.authorize(t, 400), c.authorize(t, 400), c.employ(t)
 		day := func(days int) string { return c.hour(t, days, "22:00").UTC().Format(time.DateOnly) }
 		zones := []string{"America/New_York", "UTC"}
@@ -133,14 +133,14 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	})
 }
 
-// TestBookingsWhileTheTimeZoneChanges: whatever comes first, each appointment has the date
-// of its start in the time zone that there is in the end, and its units are on that date.
+// TestBookingsWhileTheTimeZoneChanges: in any order, each appointment ends up with the date of its
+// start in the final time zone, and its units are on that date.
 func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
 		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
-		there := beside(t, c, database.Open(t), mode)
+		there := secondInstance(t, c, database.Open(t), mode)
 		path := c.authorize(t, 400, body{"caps": []body{{"period": "DAY", "units": 4}}})
 		zones := []string{"UTC", "America/New_York", "UTC"}
 		const workers = 3

@@ -21,10 +21,10 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// TestNoPromiseIsLostWithASynchronousStandby has a synchronous standby hang, so that the
-// primary answers no COMMIT, and then takes the primary away. Whatever a client was told
-// to have been booked is there once the standby is promoted.
-func TestNoPromiseIsLostWithASynchronousStandby(t *testing.T) {
+// TestConfirmedBookingsSurviveAFailover makes a synchronous standby hang, so that the primary
+// answers no COMMIT, and then removes the primary. Every confirmed booking exists once the standby
+// is promoted.
+func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
@@ -53,13 +53,13 @@ func TestNoPromiseIsLostWithASynchronousStandby(t *testing.T) {
 	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	root.get(t, "/readyz").refused(t, http.StatusServiceUnavailable, "not-ready")
 	require.Contains(t, c.metrics(t), "omnirapeutic_unanswered_commits 1")
-	require.NotEqual(t, http.StatusCreated, reserve("first").status, "it is still not known")
-	// An administrator ends the wait: the commit is now visible, and not replicated.
+	require.NotEqual(t, http.StatusCreated, reserve("first").status, "the outcome is still unknown")
+	// An administrator ends the wait: the commit is now visible but not replicated.
 	require.Equal(t, 1, s.cancelWaits(t, superuser))
 	require.Eventually(t, func() bool { return strings.Contains(c.metrics(t), "omnirapeutic_unanswered_commits 0") }, soon, time.Millisecond)
 	require.Equal(t, 1, ask[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
 	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
-	// So with one whose caller still waits: the server's answer is success, with a warning.
+	// The same with a caller who still waits: the server answers success with a warning.
 	s.cancelWaits(t, superuser)
 	warned := make(chan answer)
 	go func() { warned <- reserve("warned") }()
@@ -83,17 +83,17 @@ func TestNoPromiseIsLostWithASynchronousStandby(t *testing.T) {
 		require.Equal(t, 1, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations WHERE reference = $1", key), key)
 	}
 	require.Len(t, promised, 3)
-	require.Equal(t, 3, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations"), "the other two are lost, and were not promised")
+	require.Equal(t, 3, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations"), "the other two are lost, and were not confirmed")
 }
 
-// standby is a server that follows another one.
+// standby is a server that replicates another one.
 type standby struct {
 	url     string // of the superuser
 	process *exec.Cmd
 	dir     string
 }
 
-// startStandby copies the primary, and has the copy follow it under the name standby.
+// startStandby copies the primary, and makes the copy replicate it under the name standby.
 func startStandby(t *testing.T, primary *postgres.Server) *standby {
 	t.Helper()
 	bin := "/usr/lib/postgresql/" + strconv.Itoa(primary.Version()) + "/bin/"
@@ -150,7 +150,7 @@ func ownerOf(t *testing.T, path string) *syscall.Credential {
 	return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
 }
 
-// receiver returns the process that receives the primary's log, or 0 if there is none now.
+// receiver returns the process that receives the primary's log, or 0 if there is none.
 func (s *standby) receiver(t *testing.T) (pid int) {
 	t.Helper()
 	all := children(t, s.process.Process.Pid)
@@ -183,15 +183,14 @@ func (s *standby) resume(t *testing.T) {
 	s.signalReceiver(t, syscall.SIGCONT)
 }
 
-// cancelWaits ends all waits for the standby, as an administrator can, and returns how
-// many there were.
+// cancelWaits ends all waits for the standby, as an administrator can, and returns their number.
 func (s *standby) cancelWaits(t *testing.T, superuser *sql.DB) int {
 	t.Helper()
 	return ask[int](t, superuser, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 }
 
-// failOver kills the primary and promotes the standby. A suspended receiver is killed too,
-// so what it has not read is lost. A running one ends by itself when the primary is gone.
+// failOver kills the primary and promotes the standby. It also kills a suspended receiver, so the
+// data that it has not read is lost. A running receiver ends with the primary.
 func (s *standby) failOver(t *testing.T, primary *postgres.Server) {
 	t.Helper()
 	killServer(t, primary)

@@ -21,7 +21,7 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	early := c.admin().post(t, booked+"/start", body{}).refused(t, http.StatusConflict, "start-too-early")
 	require.Equal(t, at.Add(-30*time.Minute).Format(time.RFC3339), early.text("startableFrom"))
 	local := at.In(newYork(t)).Format("Monday, 2 January 2006, 15:04")
-	require.Contains(t, early.text("detail"), local, "the refusal gives the booked time as the clinic's clocks show it")
+	require.Contains(t, early.text("detail"), local, "the refusal shows the booked time in the clinic's time zone")
 	require.Equal(t, "SCHEDULED", c.admin().get(t, booked).text("status"))
 
 	organization := "/organizations/" + c.own.id.String()
@@ -40,7 +40,7 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestStartComparesTheTimeThatIsGiven(t *testing.T) {
+func TestStartRulesApplyToTheGivenTime(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 400), c.employ(t)
@@ -72,7 +72,7 @@ func TestStartComparesTheTimeThatIsGiven(t *testing.T) {
 	}
 }
 
-func TestReopenTakesAStartBack(t *testing.T) {
+func TestReopenUndoesAStart(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 20), c.employ(t)
@@ -99,7 +99,7 @@ func TestReopenTakesAStartBack(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestACompletionWithTimesFarFromTheBookedOnesIsConfirmed(t *testing.T) {
+func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 400), c.employ(t)
@@ -169,7 +169,7 @@ func TestStartAndCompleteInOneMinuteSaysWhatToSend(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestACompletedAppointmentTakesUpTheTimeThatWasWorked(t *testing.T) {
+func TestACompletedAppointmentOccupiesItsWorkedTime(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 100), c.employ(t)
@@ -212,7 +212,7 @@ func TestASessionOnAnotherDateStaysInTheListOfItsBookedDay(t *testing.T) {
 	c.admin().post(t, "/appointments", c.booking(path, who, at, hour)).refused(t, http.StatusConflict, "practitioner-overlap")
 }
 
-func TestOpeningsAndWarningsGoByTheTimeThatWasWorked(t *testing.T) {
+func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.clock.set(time.Until(c.hour(t, 1, "09:58")))

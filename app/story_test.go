@@ -219,7 +219,7 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
-	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents": // the hashes are over ids of requests, which are made anew each time
+	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents": // the hashes include ids of requests, which are new each time
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each has that of the one before
 		for n, each := range a.body["data"].([]any) {
@@ -280,7 +280,7 @@ func (s *story) play() {
 	s.playAccounts()
 }
 
-// playVerifications has the books verified.
+// playVerifications verifies the organization.
 func (s *story) playVerifications(admin caller) {
 	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
 	hasty := impatient(s.t, s.c).admin()
@@ -348,19 +348,19 @@ func (s *story) playProvider(admin caller) {
 	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
 }
 
-// playProviderLinks has two more accounts come from the provider for the first time: a second administrator confirms
-// the one and declines the other.
+// playProviderLinks has two more accounts sign in through the provider for the first time: a second
+// administrator confirms one and declines the other.
 func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
 	c := s.c
 	codeIn(s.t, c.signInAs(s.t, p, "b-1"))
 	s.tell(admin, "listLinkRequests", "Who waits to be confirmed", linkRequests, nil)
 	biller := linkRequests + "/" + c.linkRequest(s.t, admin, "b-1")
-	s.tell(admin, "confirmLinkRequest", "Whoever set up the provider cannot confirm", biller+"/confirm", nil)
+	s.tell(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm", nil)
 	c.hire(s.t, c.own, "second@example.test", rbac.Admin)
 	second := c.enter(s.t, "second@example.test")
 	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
 	codeIn(s.t, c.signInAs(s.t, p, "a-1"))
-	s.tell(second, "declineLinkRequest", "Nobody knows about this sign-in", linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
+	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in", linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
 	s.tell(second, "unlinkUser", "The link was a mistake", c.userWith(s.t, second, rbac.Biller)+"/provider-link", nil)
 }
 
@@ -641,8 +641,9 @@ func (s *story) playCalendars(admin, scheduler caller) {
 // playAudit looks for what was refused, and exports it.
 func (s *story) playAudit(admin caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
-	s.c.run(s.t, "INSERT INTO anonymous_attempts VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
-	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "Somebody guesses addresses", "/admin/anonymous-attempts", nil)
+	s.c.run(s.t, "INSERT INTO anonymous_attempts "+
+		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
+	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses", "/admin/anonymous-attempts", nil)
 	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
@@ -705,12 +706,12 @@ func (s *story) hear(admin caller) {
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
-	var told strings.Builder
-	for lines := bufio.NewScanner(response.Body); strings.Count(told.String(), "\n\n") < 2 && lines.Scan(); {
-		told.WriteString(lines.Text() + "\n")
+	var text strings.Builder
+	for lines := bufio.NewScanner(response.Body); strings.Count(text.String(), "\n\n") < 2 && lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
 	}
-	s.keep(s.routes["listenToEvents"], answer{status: response.StatusCode, header: response.Header, raw: []byte(told.String())})
-	_, events, _ := strings.Cut(told.String(), "\n\n") // the first event is the opening
+	s.keep(s.routes["listenToEvents"], answer{status: response.StatusCode, header: response.Header, raw: []byte(text.String())})
+	_, events, _ := strings.Cut(text.String(), "\n\n") // the first event is the opening
 	_, data, found := strings.Cut(events, "data: ")
 	require.True(s.t, found, events)
 	s.examples["listenToEvents"] = []openapi.Example{{

@@ -49,7 +49,7 @@ func runProgram(t *testing.T, dir string, environment []string, name string, arg
 	require.NoError(t, err, "%s %s: %s", name, strings.Join(arguments, " "), out)
 }
 
-// build builds the program of a commit; of the checkout as it is, for "".
+// build builds the program of a commit, or of the working tree for "".
 func build(t *testing.T, commit string) (program string) {
 	t.Helper()
 	root, err := filepath.Abs("..")
@@ -68,10 +68,10 @@ func build(t *testing.T, commit string) (program string) {
 	return program
 }
 
-// listeningLine is what a program prints once it serves.
+// listeningLine is the line that a serving program prints.
 var listeningLine = regexp.MustCompile(`listens on (http://\S+)`)
 
-// output collects what a program prints.
+// output collects a program's output.
 type output struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
@@ -89,7 +89,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start has a program serve, and returns where, and how to stop it.
+// start starts a serving program, and returns its address and a function that stops it.
 func start(t *testing.T, program string, environment []string) (url string, stop func()) {
 	t.Helper()
 	var out output
@@ -107,8 +107,8 @@ func start(t *testing.T, program string, environment []string) (url string, stop
 	}
 }
 
-// load sends requests to a server and counts those that fail: every list of the API, and
-// bookings of units.
+// load sends requests to a server and counts failures: every list of the API, and bookings of
+// units.
 type load struct {
 	url, token string
 	paths      []string
@@ -139,11 +139,11 @@ func newLoad(t *testing.T, url string) *load {
 		}
 	}
 	slices.Sort(l.paths)
-	require.Greater(t, len(l.paths), 10, "lists that answer")
+	require.Greater(t, len(l.paths), 10, "readable lists")
 	return l
 }
 
-// send returns 0 where no answer came.
+// send returns 0 if there was no answer.
 func (l *load) send(ctx context.Context, method, path, body string) (status int, answer []byte) {
 	l.sent.Add(1)
 	request, err := http.NewRequestWithContext(ctx, method, l.url+path, strings.NewReader(body))
@@ -195,7 +195,7 @@ func (l *load) run(t *testing.T, authorization string) (stop func()) {
 	return func() { close(done); clients.Wait() }
 }
 
-// requireNoFailure checks that every request was answered as it should be.
+// requireNoFailure checks that every request succeeded.
 func (l *load) requireNoFailure(t *testing.T) {
 	t.Helper()
 	l.failed.Range(func(sent, came any) bool {
@@ -205,9 +205,9 @@ func (l *load) requireNoFailure(t *testing.T) {
 	t.Logf("%d requests to %s", l.sent.Load(), l.url)
 }
 
-// TestTheFormerProgramServesOnTheNewSchema upgrades as operators do: the former program
-// serves, the schema is migrated under it, and the new program starts next to it. No
-// request to either may fail.
+// TestTheFormerProgramServesOnTheNewSchema upgrades like an operator: the former program serves,
+// the schema is migrated under it, and the new program starts next to it. No request to either may
+// fail.
 func TestTheFormerProgramServesOnTheNewSchema(t *testing.T) {
 	former, present := build(t, compatibleCommit(t)), build(t, "")
 	dir, err := os.MkdirTemp("", "omnirapeutic-upgrade-")

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRequestsGoOnWhileAMigrationChangesTables adds columns to tables that every connection
-// has prepared statements for: PostgreSQL refuses each of these once, and no request fails.
-func TestRequestsGoOnWhileAMigrationChangesTables(t *testing.T) {
+// TestRequestsSucceedDuringAMigration adds columns to tables for which every connection
+// has prepared statements. PostgreSQL refuses each of these once, and no request fails.
+func TestRequestsSucceedDuringAMigration(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 1000)
@@ -27,9 +27,9 @@ func TestRequestsGoOnWhileAMigrationChangesTables(t *testing.T) {
 	c.requireBalance(t, path, 1000, 0, 56)
 }
 
-// TestASchemaThatTheProgramCannotWorkWithIsUnavailable takes a column away under a program
-// that needs it.
-func TestASchemaThatTheProgramCannotWorkWithIsUnavailable(t *testing.T) {
+// TestAnIncompatibleSchemaIsUnavailable removes a column that the running program
+// needs.
+func TestAnIncompatibleSchemaIsUnavailable(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.asOwner(t, "ALTER TABLE webhooks RENAME COLUMN url TO address")

@@ -171,7 +171,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	second := beside(t, c, c.database.Open(t))
+	second := secondInstance(t, c, c.database.Open(t))
 	first := c.userWith(t, c.admin(), rbac.Admin)
 	other := c.hire(t, c.own, "other-admin@own.test", rbac.Admin)
 	owner := c.owner(t)

@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// hold locks a table until the returned function is called, so that a verification waits
-// where it reads it: unit_entries at its beginning, audit_checkpoints after the ledger.
+// hold locks a table until the returned function is called, so that a verification waits when it
+// reads the table: unit_entries at its beginning, audit_checkpoints after the ledger.
 func (c *clinic) hold(t testing.TB, table string) (release func()) {
 	t.Helper()
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
@@ -37,7 +37,7 @@ func impatient(t testing.TB, c *clinic, settings ...string) *clinic {
 	return &other
 }
 
-// started has a verification start that goes on after the answer, and returns its path.
+// started starts a verification that continues after the answer, and returns its path.
 func (c caller) started(t testing.TB) string {
 	t.Helper()
 	a := c.post(t, "/admin/verify", body{})
@@ -49,7 +49,7 @@ func (c caller) started(t testing.TB) string {
 	return path
 }
 
-// awaitState reads a verification until it is in the state.
+// awaitState polls a verification until it is in the state.
 func (c caller) awaitState(t testing.TB, path, state string) (a answer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -89,7 +89,7 @@ func TestAQuickVerificationIsAnsweredWithItsResult(t *testing.T) {
 	require.Contains(t, c.metrics(t), `omnirapeutic_verification_seconds_count{outcome="finished"} 1`)
 }
 
-func TestALongVerificationGoesOnAfterTheAnswer(t *testing.T) {
+func TestALongVerificationContinuesAfterTheAnswer(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.authorize(t, 10)
@@ -105,19 +105,19 @@ func TestALongVerificationGoesOnAfterTheAnswer(t *testing.T) {
 		require.Nil(t, a.body["progress"].(map[string]any)["auditEvents"].(map[string]any)["total"])
 		return a.number(t, "progress", "authorizations", "checked") == 2 && a.number(t, "progress", "authorizations", "total") == 2
 	}, soon, 10*time.Millisecond, "the progress is stored while it runs")
-	require.Equal(t, path, c.admin().started(t), "the one that runs is returned")
+	require.Equal(t, path, c.admin().started(t), "the running verification is returned")
 
 	release()
 	a := c.admin().awaitState(t, path, "FINISHED")
 	require.Equal(t, true, a.body["result"].(map[string]any)["ok"])
-	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"), "the next one is another")
+	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"), "the next verification is a new one")
 }
 
 func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	t.Parallel()
 	first := open(t)
 	first.authorize(t, 10)
-	second := beside(t, first, first.database.Open(t))
+	second := secondInstance(t, first, first.database.Open(t))
 	hasty := impatient(t, first)
 	release := first.hold(t, "unit_entries")
 	path := hasty.admin().started(t)
@@ -128,7 +128,7 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 		from := []*clinic{first, second}[i%2].admin()
 		go func() { answers <- from.post(t, "/admin/verify", body{}) }() //nolint:testifylint // what fails in it fails here
 	}
-	require.Equal(t, path, impatient(t, second).admin().started(t), "also on another instance")
+	require.Equal(t, path, impatient(t, second).admin().started(t), "the same on another instance")
 	release()
 	for range many {
 		a := (<-answers).ok(t)
@@ -139,7 +139,7 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	require.Equal(t, "FINISHED", second.admin().awaitState(t, path, "FINISHED").text("state"))
 }
 
-func TestManyWhoStartAVerificationAtOnceShareOne(t *testing.T) {
+func TestConcurrentStartsShareOneVerification(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.authorize(t, 10)
@@ -167,12 +167,12 @@ func TestAVerificationOfAnInstanceThatDiedIsInterrupted(t *testing.T) {
 	path := victim.clinic.admin().started(t)
 	victim.kill(t)
 	release()
-	require.Equal(t, "RUNNING", c.admin().get(t, path).ok(t).text("state"), "nothing is known of it before its lease expires")
+	require.Equal(t, "RUNNING", c.admin().get(t, path).ok(t).text("state"), "its end is unknown until its lease expires")
 
 	c.asOwner(t, "UPDATE verifications SET held_until = now() - interval '1 second'")
 	requireInterrupted(t, c.admin().get(t, path).ok(t))
 	a := c.admin().post(t, "/admin/verify", body{}).ok(t)
-	require.Equal(t, "FINISHED", a.text("state"), "another one can start at once")
+	require.Equal(t, "FINISHED", a.text("state"), "another one can start immediately")
 	require.NotContains(t, path, a.text("id"))
 	requireInterrupted(t, c.admin().get(t, path).ok(t))
 }

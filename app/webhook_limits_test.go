@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// openWith starts a clinic with quick deliveries and environment variables of its own.
+// openWith starts a clinic with quick deliveries and its own environment variables.
 func openWith(t testing.TB, settings ...string) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
@@ -47,7 +47,7 @@ func TestConcurrentCreationsOfWebhooksStayWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	const limit, many = 5, 24
 	c := openWith(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", limit))
-	second := beside(t, c, c.database.Open(t), c.settings...)
+	second := secondInstance(t, c, c.database.Open(t), c.settings...)
 	var created atomic.Int64
 	together(many, func(i int) {
 		for {
@@ -69,7 +69,7 @@ func TestConcurrentCreationsOfWebhooksStayWithinTheLimit(t *testing.T) {
 }
 
 // TestHangingReceiversOfOneOrganizationDelayNoOther has one practice with 100 webhooks whose
-// receivers do not answer before the test ends, and another whose receiver does.
+// receivers do not answer during the test, and another whose receiver does.
 func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const many, events = 100, 20

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// storedSecret is what the database holds of a webhook's secret.
+// storedSecret is a webhook's secret as stored in the database.
 func (c *clinic) storedSecret(t testing.TB, webhook string) []byte {
 	t.Helper()
 	raw, err := base64.StdEncoding.DecodeString(texts(t, c.owner(t), "SELECT encode(secret, 'base64') FROM webhooks WHERE id = $1", webhook)[0])
@@ -16,8 +16,8 @@ func (c *clinic) storedSecret(t testing.TB, webhook string) []byte {
 	return raw
 }
 
-// TestSecretsOfWebhooksAreEncrypted: also those that were stored as they are, and those
-// that a former secret has encrypted.
+// TestSecretsOfWebhooksAreEncrypted: including secrets stored as plain text, and secrets encrypted
+// with a former secret.
 func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -33,7 +33,7 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.NotContains(t, string(first), string(plain))
 	sealed, err := c.app.Events.SealSecrets(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, sealed, "it is encrypted already")
+	require.Zero(t, sealed, "it is already encrypted")
 
 	old := admin.post(t, "/admin/webhooks", body{"url": "https://example.com/old"}).created(t)
 	c.run(t, "UPDATE webhooks SET secret = $1 WHERE id = $2", plain, old)
@@ -42,7 +42,7 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.Equal(t, 1, sealed)
 	require.NotContains(t, string(c.storedSecret(t, old.String())), string(plain))
 
-	rotated := beside(t, c, opened, "OMNI_TOKEN_SECRET=Zw5-another-kD1cXb5Jm0aVfT9yRzLh", "OMNI_TOKEN_SECRETS_FORMER=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
+	rotated := secondInstance(t, c, opened, "OMNI_TOKEN_SECRET=Zw5-another-kD1cXb5Jm0aVfT9yRzLh", "OMNI_TOKEN_SECRETS_FORMER=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
 	sealed, err = rotated.app.Events.SealSecrets(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2, sealed)

@@ -35,7 +35,7 @@ func TestAWebhookIsTested(t *testing.T) {
 	require.Equal(t, delivered.text("messageId"), sent.header.Get("webhook-id"))
 	require.True(t, strings.HasPrefix(delivered.text("messageId"), idOf(path)+"_test_"))
 
-	t.Run("each request sends an event of its own", func(t *testing.T) {
+	t.Run("each request sends its own event", func(t *testing.T) {
 		keyed := c.admin().with("Idempotency-Key", "once more")
 		first, second := keyed.post(t, path+"/test", nil).ok(t), keyed.post(t, path+"/test", nil).ok(t)
 		require.NotEqual(t, first.text("messageId"), second.text("messageId"))
@@ -66,13 +66,13 @@ func TestAWebhookIsTested(t *testing.T) {
 			require.Zero(t, c.count(t, "SELECT count(*) FROM "+table), table)
 		}
 	})
-	t.Run("every test is on record", func(t *testing.T) {
+	t.Run("the trail records every test", func(t *testing.T) {
 		recorded := c.admin().get(t, "/admin/audit-events?action=webhook.test").ok(t)
 		require.Len(t, recorded.body["data"], 6)
 		require.Contains(t, string(recorded.raw), `"subjectId":"`+idOf(path)+`"`)
 		require.NotContains(t, string(recorded.raw), "theirs")
 	})
-	t.Run("only by users who may change it", func(t *testing.T) {
+	t.Run("only users who may change a webhook can test it", func(t *testing.T) {
 		for _, role := range rbac.Roles() {
 			if role != rbac.Admin {
 				c.as(c.own.tokens[role]).post(t, path+"/test", nil).refused(t, http.StatusForbidden, "forbidden")

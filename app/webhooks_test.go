@@ -123,7 +123,7 @@ var quick = events.Tuning{Poll: 20 * time.Millisecond}
 func TestWebhookIsDelivered(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, quick).live(t)
-	second := beside(t, c, c.database.Open(t)).live(t)
+	second := secondInstance(t, c, c.database.Open(t)).live(t)
 	r := receive(t)
 	path, secret := c.hook(t, r.URL+"/hooks?key=theirs")
 	require.Regexp(t, `^whsec_.{44}$`, secret)

@@ -95,7 +95,7 @@ func TestLoad(t *testing.T) {
 		require.Empty(t, c.MetricsAddr)
 		require.False(t, c.HTTP.TLS.Given())
 	})
-	t.Run("it queues audit events in the data folder where that is named, and elsewhere or nowhere where it is told", func(t *testing.T) {
+	t.Run("it queues audit events in a configured data folder, or in the configured folder, or not at all", func(t *testing.T) {
 		t.Parallel()
 		for want, variables := range map[string][]string{
 			"":                {},
@@ -471,14 +471,14 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 		name, _, _ := strings.Cut(variable, "=")
 		require.Contains(t, c.Ignored, name)
 	}
-	// Whoever writes these means something else, and is told.
+	// The user means something else by these values, so they are errors.
 	for _, variable := range []string{"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost", "OMNI_SERVICE=x"} {
 		name, _, _ := strings.Cut(variable, "=")
 		require.Equal(t, []string{name}, keysOf(problems(t, "", variable)))
 	}
 }
 
-func TestAListInYAMLIsToldHowToBeWritten(t *testing.T) {
+func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 	t.Parallel()
 	for _, each := range [][2]string{
 		{"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n", `write cors_origins: "https://a.example.org, https://b.example.org"`},
@@ -509,7 +509,7 @@ func TestASecondYAMLDocumentIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheLogFormatIsKnownWhereTheConfigurationIsNotValid(t *testing.T) {
+func TestTheLogFormatIsReadFromAnInvalidConfiguration(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "text", LogFormat("/nowhere.yaml", nil))
 	require.Equal(t, "json", LogFormat("/nowhere.yaml", []string{"OMNI_LOG_FORMAT=json"}))

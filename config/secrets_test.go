@@ -33,9 +33,9 @@ func TestWeakSecretsAreRefusedInProduction(t *testing.T) {
 				require.NotContains(t, err.Error(), secret)
 			}
 			_, err := load(t, "", "OMNI_TOKEN_SECRET="+secret)
-			require.NoError(t, err, "development takes it")
+			require.NoError(t, err, "development accepts it")
 			_, err = load(t, "", "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET="+someSecret, "OMNI_TOKEN_SECRETS_FORMER="+secret)
-			require.NoError(t, err, "what a weak secret has encrypted must be readable until it is encrypted again")
+			require.NoError(t, err, "data encrypted with a weak secret must be readable until it is encrypted again")
 		})
 	}
 }
@@ -65,14 +65,14 @@ func TestSecretFilesThatOthersCanReadAreRefusedInProduction(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "token.secret = \""+path+"\" (environment OMNI_TOKEN_SECRET_FILE): names a file that every user of this machine can read")
 		_, err = load(t, "", "OMNI_TOKEN_SECRET_FILE="+path)
-		require.NoError(t, err, "development takes it")
+		require.NoError(t, err, "development accepts it")
 	}
 	t.Run("the key of the certificate", func(t *testing.T) {
 		require.NoError(t, os.Chmod(path, 0o644))
 		found := problems(t, "", append(production, "OMNI_TOKEN_SECRET="+someSecret, "OMNI_TLS_CERTIFICATE=/c", "OMNI_TLS_KEY="+path)...)
 		require.Equal(t, []string{"http.tls_key"}, keysOf(found))
 	})
-	t.Run("the file of the configuration, where it holds a secret", func(t *testing.T) {
+	t.Run("a configuration file with a secret", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		for text, refused := range map[string]bool{"token: {secret: " + someSecret + "}": true, "addr: :1": false} {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))

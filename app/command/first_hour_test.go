@@ -23,14 +23,14 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// onDatabase is the environment of a program on a database of the test's own.
+// onDatabase is the environment of a program with the test's own database.
 func onDatabase(t *testing.T, more ...string) []string {
 	t.Helper()
 	database := dbtest.New(t)
 	return append([]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0"}, more...)
 }
 
-// serving starts a program that serves and returns what it has printed by then.
+// serving starts a serving program and returns its output so far.
 func serving(t *testing.T, c *exec.Cmd, until string) (printed, address string) {
 	t.Helper()
 	stdout, err := c.StdoutPipe()
@@ -43,7 +43,7 @@ func serving(t *testing.T, c *exec.Cmd, until string) (printed, address string) 
 	return printed, found[1]
 }
 
-func TestTheBannersCommandsCanBePastedAsTheyAre(t *testing.T) {
+func TestTheCommandsOfTheGreetingWork(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -75,7 +75,7 @@ func TestTheBannersCommandsCanBePastedAsTheyAre(t *testing.T) {
 	require.NoError(t, c.Wait())
 }
 
-// openDir returns a directory that every account may enter, as PostgreSQL's must.
+// openDir returns a directory that every account can access, as PostgreSQL requires.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "omnirapeutic-")
@@ -138,7 +138,7 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 	}
 }
 
-func TestAReaderOfStandardErrorThatGoesAwayDoesNotEndTheServer(t *testing.T) {
+func TestAClosedStandardErrorDoesNotEndTheServer(t *testing.T) {
 	t.Parallel()
 	c := program(t, onDatabase(t, "OMNI_DEMO=false"), "serve")
 	reader, writer, err := os.Pipe()
@@ -147,17 +147,17 @@ func TestAReaderOfStandardErrorThatGoesAwayDoesNotEndTheServer(t *testing.T) {
 	_, address := serving(t, c, "Stop with Ctrl-C")
 	require.NoError(t, writer.Close())
 	require.NoError(t, reader.Close())
-	for range 3 { // each is logged, and nobody reads it
+	for range 3 { // each is logged, and the output is not read
 		answer, err := http.Get("http://" + address + "/api/v1/patients")
 		require.NoError(t, err)
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, http.StatusUnauthorized, answer.StatusCode)
 	}
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait(), "it stops in order")
+	require.NoError(t, c.Wait(), "it stops gracefully")
 }
 
-func TestAHangUpLetsRequestsUnderWayFinish(t *testing.T) {
+func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	t.Parallel()
 	if signal.Ignored(syscall.SIGHUP) {
 		t.Skip("started by nohup, which has programs ignore it")
@@ -170,13 +170,14 @@ func TestAHangUpLetsRequestsUnderWayFinish(t *testing.T) {
 	require.NoError(t, err)
 	defer connection.Close()
 	const body = `{"email":"nobody@example.org","password":"not the right one"}`
-	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 61\r\nExpect: 100-continue\r\n\r\n")
+	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: 61\r\nExpect: 100-continue\r\n\r\n")
 	require.NoError(t, err)
 	require.Len(t, body, 61)
 	answers := bufio.NewReader(connection)
 	line, err := answers.ReadString('\n')
 	require.NoError(t, err)
-	require.Contains(t, line, "100 Continue", "the request is under way")
+	require.Contains(t, line, "100 Continue", "the request is running")
 	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
 	readUntil(t, stderr, "finishing what is under way")
 	_, err = io.WriteString(connection, body)
@@ -184,7 +185,7 @@ func TestAHangUpLetsRequestsUnderWayFinish(t *testing.T) {
 	_, err = answers.ReadString('\n') // ends the interim answer
 	require.NoError(t, err)
 	answer, err := http.ReadResponse(answers, nil)
-	require.NoError(t, err, "the connection is not cut")
+	require.NoError(t, err, "the connection is not broken")
 	require.Equal(t, http.StatusUnauthorized, answer.StatusCode)
 	require.NoError(t, answer.Body.Close())
 	_, _ = io.Copy(io.Discard, stderr)

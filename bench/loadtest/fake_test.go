@@ -159,8 +159,7 @@ func (f *fake) administer(w http.ResponseWriter, r *http.Request, path string, b
 	}
 }
 
-// replyVerified writes a verification that has ended. A result that is no JSON makes the
-// answer that, too.
+// replyVerified writes a finished verification. An invalid result makes the whole answer invalid JSON.
 func (f *fake) replyVerified(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"id":"v-1","state":"FINISHED","failure":null,"result":%s}`, f.verifies)

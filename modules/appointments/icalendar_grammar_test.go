@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This is the part of the grammar of RFC 5545 and RFC 7986 that a feed may use, and
-// nothing more: what a calendar program may refuse, it refuses.
+// This is the part of the grammar of RFC 5545 and RFC 7986 that a feed may use, and nothing more.
+// It is as strict as the strictest calendar program.
 
-// icsProperty says how a property may be written.
+// icsProperty describes the valid forms of a property.
 type icsProperty struct {
 	required bool
 	value    *regexp.Regexp
@@ -35,8 +35,8 @@ var (
 	icsZone     = regexp.MustCompile(`^[A-Za-z/_]+$`)
 )
 
-// icsComponents has the properties of each component. None may come twice. METHOD is
-// missing on purpose: with it, each event needs an ORGANIZER (RFC 5546, section 3.2.1).
+// icsComponents lists the properties of each component. None may occur twice. METHOD is missing on
+// purpose: with it, each event needs an ORGANIZER (RFC 5546, section 3.2.1).
 var icsComponents = map[string]map[string]icsProperty{
 	"VCALENDAR": {
 		"VERSION": {required: true, value: icsVersion}, "PRODID": {required: true, value: icsText},
@@ -57,15 +57,15 @@ var icsComponents = map[string]map[string]icsProperty{
 	},
 }
 
-// icsParents says in which component each stands.
+// icsParents maps each component to its parent.
 var icsParents = map[string]string{"VCALENDAR": "", "VEVENT": "VCALENDAR", "VTIMEZONE": "VCALENDAR", "STANDARD": "VTIMEZONE"}
 
-// requireStrict holds a feed against the grammar.
+// requireStrict checks a feed against the grammar.
 func requireStrict(t require.TestingT, text string) {
 	require.NoError(t, strictly(text), "%s", text)
 }
 
-// strictly returns the first way in which the text is not what the grammar says.
+// strictly returns the first violation of the grammar in the text.
 func strictly(text string) error {
 	lines, err := unfolded(text)
 	if err != nil {
@@ -91,7 +91,7 @@ func strictly(text string) error {
 			}
 			open, seen = append(open, value), append(seen, map[string]bool{})
 		case len(open) == 0:
-			return fmt.Errorf("%q stands outside of the calendar", line)
+			return fmt.Errorf("%q is outside the calendar", line)
 		case name == "END":
 			if open[len(open)-1] != value || params != "" {
 				return fmt.Errorf("%q ends %q", line, open[len(open)-1])
@@ -146,8 +146,8 @@ func icsPropertyOf(component, name, params, value string, seen map[string]bool) 
 	return nil
 }
 
-// unfolded returns the content lines of a text whose lines end with CR and LF and are
-// folded at 75 octets, never within a character.
+// unfolded returns the content lines of a text. Its lines must end with CR and LF and be folded at
+// 75 octets, never within a character.
 func unfolded(text string) ([]string, error) {
 	rest, ended := strings.CutSuffix(text, "\r\n")
 	if !ended {

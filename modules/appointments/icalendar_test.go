@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// events holds a feed against the grammar, and reads it with another library than the
-// one that wrote it.
+// events checks a feed against the grammar, and parses it with another library than the one that
+// wrote it.
 func events(t require.TestingT, text string) []ical.Event {
 	requireStrict(t, text)
 	decoded, err := ical.NewDecoder(strings.NewReader(text)).Decode()
@@ -109,7 +109,7 @@ func TestCalendarWithoutAppointments(t *testing.T) {
 	require.Empty(t, events(t, text))
 }
 
-// TestTheGrammarOfFeedsIsStrict breaks a good feed in ways that calendar programs refuse.
+// TestTheGrammarOfFeedsIsStrict breaks a valid feed in ways that calendar programs refuse.
 func TestTheGrammarOfFeedsIsStrict(t *testing.T) {
 	t.Parallel()
 	good, err := calendarOf([]Appointment{{ID: uuid.New(), Version: 1, Span: wall(10, "15:00-16:00").utc()}})

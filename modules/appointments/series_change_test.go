@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// onMarch returns what the appointments are, in the order in which they were booked.
+// onMarch returns the appointments in the order of their booking.
 func (s *stage) onMarch(all []Appointment) []string {
 	var texts []string
 	for _, a := range all {
@@ -25,8 +25,8 @@ func (s *stage) onMarch(all []Appointment) []string {
 	return texts
 }
 
-// TestOnlyDifferencesReachOtherAppointmentsOfASeries: the third was moved alone; the
-// request repeats what the named appointment already has, as forms do.
+// TestOnlyDifferencesReachOtherAppointmentsOfASeries: the third was moved individually. Like a
+// form, the request repeats the unchanged fields of the named appointment.
 func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 	t.Parallel()
 	unchanged := wall(11, "15:00-15:30")
@@ -87,8 +87,8 @@ func (s *stage) reschedules(t *testing.T, a Appointment, c Change) {
 	require.Nil(t, s.decides(t, r).refusal)
 }
 
-// TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries: a substitute stays, and so
-// do notes of one appointment.
+// TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries: a substitute stays, and so do notes
+// of one appointment.
 func TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries(t *testing.T) {
 	t.Parallel()
 	s, all := bookedSeries(t, 3)
@@ -105,8 +105,8 @@ func TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries(t *testing.T) {
 	require.Equal(t, 15, substitute.Minutes())
 }
 
-// TestAppointmentsOfASeriesMakeRoomForEachOther: what counts is where all of them end up.
-// The total is just enough, and the second becomes longer before the last becomes shorter.
+// TestAppointmentsOfASeriesMakeRoomForEachOther: only the final state counts. The total is just
+// enough, and the second becomes longer before the last becomes shorter.
 func TestAppointmentsOfASeriesMakeRoomForEachOther(t *testing.T) {
 	t.Parallel()
 	s, all := bookedSeries(t, 3)
@@ -125,11 +125,11 @@ func TestAppointmentsOfASeriesMakeRoomForEachOther(t *testing.T) {
 	r.change = Change{End: patch.Set(wall(11, "15:00-16:00").End)}
 	refused := s.decides(t, scopedTo(s, r, ScopeAll, all))
 	require.ErrorIs(t, refused.refusal, ErrSeries)
-	require.Equal(t, before, stateOf(s), "refused, it has changed nothing")
+	require.Equal(t, before, stateOf(s), "the refused change has changed nothing")
 }
 
-// TestSeriesChangesWhereClocksDisplaceAnAppointment: the time of a displaced appointment
-// is no time of its own, and does not become that of others.
+// TestSeriesChangesWhereClocksDisplaceAnAppointment: the displaced time is not a time of day of its
+// own, and is not applied to the others.
 func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -178,8 +178,8 @@ func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 	}
 }
 
-// TestASeriesDoesNotMoveToADayWithoutTheTime: in Nuuk the last hour of a Saturday in
-// March is left out, and a booking of a series on it is refused.
+// TestASeriesDoesNotMoveToADayWithoutTheTime: in Nuuk the clocks skip the last hour of a Saturday
+// in March, and a booking of a series on it is refused.
 func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	t.Parallel()
 	nuuk := must(time.LoadLocation("America/Nuuk"))
@@ -208,17 +208,16 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	require.Equal(t, before, stateOf(s))
 }
 
-// memberModel is an appointment of a series as a person thinks of it: a date, a time
-// of day and a length.
+// memberModel is a simple model of an appointment of a series: a date, a time of day and a length.
 type memberModel struct {
 	day, clock, minutes int
 	staff               uuid.UUID
 	notes               string
 }
 
-// TestAChangeOfASeriesIsItsDifferencesForEach holds random changes of random series
-// with random exceptions against that model.
-func TestAChangeOfASeriesIsItsDifferencesForEach(t *testing.T) {
+// TestASeriesChangeAppliesItsDifferencesToEach compares random changes of random series with random
+// exceptions with that model.
+func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		const quarter = 15 * time.Minute

@@ -184,8 +184,8 @@ func TestScopesLeaveWhatHasBegunOrEnded(t *testing.T) {
 	require.Equal(t, 6, s.book.available[auth(ada, therapy)])
 }
 
-// TestASeriesKeepsItsTimeOfDayWhenClocksChange: each gets the new time of day on its
-// own side of the change of clocks on the 8th of March.
+// TestASeriesKeepsItsTimeOfDayWhenClocksChange: each appointment gets the new time of day on its
+// own side of the clock change on 8 March.
 func TestASeriesKeepsItsTimeOfDayWhenClocksChange(t *testing.T) {
 	t.Parallel()
 	named := Appointment{ID: uuid.New(), Span: wall(6, "15:00-16:00")}

@@ -41,14 +41,14 @@ func TestAttemptsAreCountedBySourceAndMinute(t *testing.T) {
 	o.now = o.now.Add(time.Minute)
 	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
 	o.must(t, o.KeepAttempts)
-	var told []string
+	var found []string
 	for _, each := range o.attempts(t) {
-		told = append(told, fmt.Sprint(each.Source, " ", each.Attempts))
+		found = append(found, fmt.Sprint(each.Source, " ", each.Attempts))
 	}
-	require.Equal(t, []string{"192.0.2.1 1", "2001:db8::/64 6", "192.0.2.1 4"}, told)
+	require.Equal(t, []string{"192.0.2.1 1", "2001:db8::/64 6", "192.0.2.1 4"}, found)
 }
 
-// TestAFloodFromManyNetworksIsBounded: an attacker with any number of addresses.
+// TestAFloodFromManyNetworksIsBounded: an attacker may have any number of addresses.
 func TestAFloodFromManyNetworksIsBounded(t *testing.T) {
 	t.Parallel()
 	o := open(t)
@@ -79,7 +79,7 @@ func TestCountsOfAttemptsAreKeptForThirtyDays(t *testing.T) {
 	require.Empty(t, o.attempts(t))
 }
 
-// TestCountsThatCannotBeWrittenAreWrittenLater: nothing is lost by an outage of the database.
+// TestCountsThatCannotBeWrittenAreWrittenLater: an outage of the database loses nothing.
 func TestCountsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 	t.Parallel()
 	o := open(t)

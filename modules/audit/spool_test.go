@@ -18,7 +18,7 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// queueing is a trail whose database takes no writes, and that queues on a disk.
+// queueing is a trail that queues on disk, because its database accepts no writes.
 func (o *office) queueing(t *testing.T, dir string) *audit.Service {
 	t.Helper()
 	opened := o.place.Open(t, dbtest.Through(func(url string) string { return url + "&options=-c%20default_transaction_read_only%3Don" }))
@@ -31,7 +31,7 @@ func (o *office) spooling(opened *db.DB, dir string) *audit.Service {
 	})
 }
 
-// queue has the events queued, by a process that then ends.
+// queue makes a process queue the events and end.
 func (o *office) queue(t *testing.T, dir string, events ...trail.Event) {
 	t.Helper()
 	s := o.queueing(t, dir)
@@ -61,7 +61,7 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	require.Equal(t, 3, s.Queued())
 	require.Zero(t, o.count(t, "SELECT count(*) FROM audit_events"))
 	_, err := s.Replay(t.Context())
-	require.Error(t, err, "its database still takes no writes")
+	require.Error(t, err, "its database still accepts no writes")
 	require.Equal(t, 3, s.Queued())
 	require.NoError(t, s.Note(t.Context(), []trail.Event{full}), "it goes on")
 
@@ -129,7 +129,7 @@ func TestAFileThatComesBackIsNotEnteredAgain(t *testing.T) {
 	require.Empty(t, filesIn(t, dir))
 }
 
-func TestWhatWasNotWrittenToItsEndIsNotEntered(t *testing.T) {
+func TestIncompleteLinesAreNotEntered(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		spoil func(content []byte) []byte
@@ -154,7 +154,7 @@ func TestWhatWasNotWrittenToItsEndIsNotEntered(t *testing.T) {
 	}
 }
 
-func TestNothingIsShownThatCanNeitherBeRecordedNorQueued(t *testing.T) {
+func TestReadsAreRefusedIfTheyCanNeitherBeRecordedNorQueued(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	for name, dir := range map[string]string{
@@ -189,8 +189,8 @@ func TestNothingIsShownThatCanNeitherBeRecordedNorQueued(t *testing.T) {
 	})
 }
 
-// TestACommitWithoutAnAnswerIsNotQueued has the trail perhaps hold an event: queued as
-// well, it could be there twice.
+// TestACommitWithoutAnAnswerIsNotQueued: the trail may contain the event, and a queued copy would
+// be entered again.
 func TestACommitWithoutAnAnswerIsNotQueued(t *testing.T) {
 	t.Parallel()
 	o := open(t)

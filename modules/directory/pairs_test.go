@@ -39,7 +39,7 @@ func TestServicePairs(t *testing.T) {
 			require.Equal(t, 2, all.Version, "the second time nothing changes")
 			require.Equal(t, want, of(r.own).Pairs)
 		}
-		require.Equal(t, byDefault, of(r.other).Pairs, "in one organization only")
+		require.Equal(t, byDefault, of(r.other).Pairs, "other organizations are unchanged")
 	})
 	t.Run("there may be none", func(t *testing.T) {
 		_, err := r.ReplaceServicePairs(r.own, pairs())

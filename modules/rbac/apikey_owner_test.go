@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/trail/trailtest"
 )
 
-// keyed is a desk with a user who answers for an API key.
+// keyed is a desk with a user who owns an API key.
 type keyed struct {
 	desk
 	admin, owner context.Context
@@ -38,7 +38,7 @@ func openKeyed(t *testing.T) keyed {
 	return k
 }
 
-// disable disables the maker of the key.
+// disable disables the creator of the key.
 func (k keyed) disable(heir *uuid.UUID) (rbac.ChangedUser, error) {
 	return k.ChangeUser(k.admin, rbac.UserChange{ID: k.maker.ID, Disabled: patch.Set(true), APIKeyOwnerID: heir})
 }
@@ -63,7 +63,7 @@ func TestAPIKeysEndWhenTheirOwnerIsDisabled(t *testing.T) {
 	k.requireOut(t, k.text)
 }
 
-func TestAPIKeysGoOnUnderAnotherOwner(t *testing.T) {
+func TestAPIKeysContinueUnderAnotherOwner(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
 	auditor, technician := k.hire(t, "auditor@example.test", rbac.Auditor), k.hire(t, "technician@example.test", rbac.Technician)
@@ -92,7 +92,7 @@ func TestAPIKeysGoOnUnderAnotherOwner(t *testing.T) {
 	require.Empty(t, none)
 }
 
-func TestAPIKeysEndThatMayDoMoreThanTheirOwner(t *testing.T) {
+func TestAPIKeysThatExceedTheirOwnersPermissionsEnd(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
 	_, payers, err := k.CreateKey(k.owner, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"payer:change"}})
@@ -104,11 +104,12 @@ func TestAPIKeysEndThatMayDoMoreThanTheirOwner(t *testing.T) {
 	k.requireIn(t, k.text) // a scheduler reads patients and authorizations
 	changed, err = k.SetRoles(k.admin, rbac.RolesChange{ID: k.maker.ID, Roles: []rbac.Role{rbac.Technician}, APIKeyOwnerID: &k.boss.ID})
 	require.NoError(t, err)
-	require.Equal(t, k.boss.ID, changed.APIKeys[0].OwnedBy, "a technician does not read all of them")
+	require.Equal(t, k.boss.ID, changed.APIKeys[0].OwnedBy, "a technician may not read all of them")
 	k.requireIn(t, k.text)
 }
 
-// TestAPIKeysOfADisabledOwnerAreRefused: also where a former version, or somebody by hand, has disabled the owner.
+// TestAPIKeysOfADisabledOwnerAreRefused: even if an earlier version or an SQL statement has
+// disabled the owner.
 func TestAPIKeysOfADisabledOwnerAreRefused(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
@@ -122,7 +123,7 @@ func TestAPIKeysOfADisabledOwnerAreRefused(t *testing.T) {
 	k.requireIn(t, k.text)
 }
 
-func TestNobodyKeepsAPIKeysThatMayDoMoreThanThey(t *testing.T) {
+func TestAPIKeysAreNotTransferredToOwnersWithFewerPermissions(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
 	_, _, err := k.CreateKey(k.owner, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"audit:export"}})
@@ -139,10 +140,10 @@ func TestNobodyKeepsAPIKeysThatMayDoMoreThanThey(t *testing.T) {
 	require.ErrorIs(t, err, rbac.ErrBeyondOwn)
 	changed, err := k.disable(nil)
 	require.NoError(t, err)
-	require.Len(t, changed.APIKeys, 2, "to end them takes no more")
+	require.Len(t, changed.APIKeys, 2, "ending them needs no further permission")
 }
 
-func TestAPIKeysHaveAnEnd(t *testing.T) {
+func TestAPIKeysExpire(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
@@ -207,7 +208,7 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	for _, address := range outside {
 		refused := from(address)
 		require.ErrorIs(t, refused, identity.ErrUnauthenticated, address)
-		require.Equal(t, invalid.Error(), refused.Error(), "it is told from an invalid key by nobody")
+		require.Equal(t, invalid.Error(), refused.Error(), "callers cannot distinguish it from an invalid key")
 	}
 	require.Equal(t, len(outside), denials())
 	require.Error(t, from(outside[0]))

@@ -176,7 +176,7 @@ func TestWhenAKeyWasLastUsed(t *testing.T) {
 func TestAKeyIsRememberedUntilItIsRevoked(t *testing.T) {
 	t.Parallel()
 	first := open(t).run(t)
-	second := first.beside(t).run(t)
+	second := first.secondInstance(t).run(t)
 	admin := first.as(t, first.hire(t, "ada@example.test", rbac.Admin))
 	key, text, err := first.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
 	require.NoError(t, err)

@@ -26,12 +26,12 @@ func from(t testing.TB, address string) context.Context {
 // fail tries so many wrong passwords, and requires each to be refused as one.
 type deviceKey struct{}
 
-// withDevice returns a context in which attempts come with a device token.
+// withDevice returns a context whose attempts use a device token.
 func withDevice(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, deviceKey{}, token)
 }
 
-// try signs in, with the device token of the context.
+// try signs in with the device token of the context.
 func (d desk) try(ctx context.Context, email, secret string) (rbac.SignedIn, error) {
 	token, _ := ctx.Value(deviceKey{}).(string)
 	return d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: secret, DeviceToken: token})
@@ -89,7 +89,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	require.Empty(t, kept)
 }
 
-// TestRefusedSignInsAreLoggedWithTheNetworkAddress: an operator can block what is seen in the log.
+// TestRefusedSignInsAreLoggedWithTheNetworkAddress: an operator can block an address from the log.
 func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -128,8 +128,8 @@ func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 	require.Equal(t, 15*time.Minute, d.requireDelayed(t, stranger, "ada@example.test", password))
 }
 
-// TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork: the attacker sits in the
-// same network as the user.
+// TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork: the attacker is in the same network
+// as the user.
 func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -156,7 +156,7 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", password)
 		require.NotEmpty(t, token, name)
 	}
-	t.Run("it has a count of its own, wherever it is", func(t *testing.T) {
+	t.Run("it has its own count in every network", func(t *testing.T) {
 		d.fail(t, device, "ada@example.test", 10)
 		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password))
 		_, err := d.try(from(t, "203.0.113.5"), "ada@example.test", password)
@@ -173,8 +173,8 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	})
 }
 
-// TestAnAdministratorLiftsALock: in their own organization, on record, and only from
-// users who may do no more than they.
+// TestAnAdministratorLiftsALock: in their own organization, recorded in the trail, and only for
+// users who hold no more permissions than they do.
 func TestAnAdministratorLiftsALock(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -199,10 +199,10 @@ func TestAnAdministratorLiftsALock(t *testing.T) {
 	d.requireDelayed(t, office, "ada@example.test", password)
 }
 
-// TestAnswersDoNotTellWhichAccountsExist makes the same attempts at an address with an
-// account and at one without, from several networks and devices, while the user of the
-// account signs in on a device of their own: each answer is the same for both.
-func TestAnswersDoNotTellWhichAccountsExist(t *testing.T) {
+// TestAnswersDoNotRevealWhichAccountsExist makes the same attempts at an address with an account and
+// at one without, from several networks and devices, while the account's user signs in on their own
+// device. Each answer is the same for both addresses.
+func TestAnswersDoNotRevealWhichAccountsExist(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.hire(t, "known0@example.test", rbac.Scheduler)
@@ -238,7 +238,7 @@ func TestAnswersDoNotTellWhichAccountsExist(t *testing.T) {
 	})
 }
 
-// TestGuessesWithAStolenTokenDelayThatSignInAlone: the user's other devices go on.
+// TestGuessesWithAStolenTokenDelayThatSignInAlone: the user's other devices keep working.
 func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -254,8 +254,7 @@ func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestAnOutdatedHashIsRenewedAtSignIn: hashes with other parameters are replaced once the
-// password is known.
+// TestAnOutdatedHashIsRenewedAtSignIn: a sign-in replaces hashes with other parameters.
 func TestAnOutdatedHashIsRenewedAtSignIn(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -309,8 +308,8 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	require.Equal(t, 10, looked)
 }
 
-// TestSignInsWithAnIDDoNotBlockItsUser fails to sign in with a user's id in place of
-// the address. The user still changes the password.
+// TestSignInsWithAnIDDoNotBlockItsUser fails to sign in with a user's id instead of the address.
+// The user can still change the password.
 func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -324,8 +323,8 @@ func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestSignInRefusesLookAlikesOfAnAddress tries texts that an address might be lowered or
-// trimmed to. Each gets the answer of an unknown address, and has a count of its own.
+// TestSignInRefusesLookAlikesOfAnAddress tries texts that lowercasing or trimming could turn into
+// an address. Each gets the answer of an unknown address, and has its own count.
 func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
 	t.Parallel()
 	d := open(t)

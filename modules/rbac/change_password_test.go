@@ -14,7 +14,7 @@ import (
 func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 	t.Parallel()
 	first := open(t).run(t)
-	second := first.beside(t).run(t)
+	second := first.secondInstance(t).run(t)
 	u := first.hire(t, "ada@example.test", rbac.Scheduler)
 	other, mine := second.enter(t, u.Email), first.enter(t, u.Email)
 	caller, err := first.Authenticate(t.Context(), mine.Token)

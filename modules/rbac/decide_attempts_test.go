@@ -68,7 +68,7 @@ func TestAPlaceIsOneHoldersNetwork(t *testing.T) {
 	require.NotContains(t, string(at("192.0.2.1")), "ada")
 }
 
-func TestThrottleKeysOfOtherPartsDiffer(t *testing.T) {
+func TestThrottleKeysOfDifferentPartsDiffer(t *testing.T) {
 	t.Parallel()
 	k := newSigningKey([]byte(testSecret))
 	seen := map[string]bool{}

@@ -22,8 +22,8 @@ import (
 // scopesOf are the permissions of a role, each with its scopes.
 type scopesOf = map[identity.Permission]identity.Scope
 
-// delegation is a practice in which a giver, with the role SCHEDULER, uses powers over a receiver, with the role BILLER.
-// What both roles may do is drawn.
+// delegation is a practice in which a giver, with the role SCHEDULER, uses powers over a receiver,
+// with the role BILLER. The permissions of both roles are random.
 type delegation struct {
 	desk
 	provider              *openidtest.Provider
@@ -33,19 +33,19 @@ type delegation struct {
 	hired                 int
 }
 
-// power is something by which a giver lets a receiver do what the receiver could not do before, or takes over what the
-// receiver may do.
+// power is an action by which a giver lets a receiver do more than before, or takes over the
+// receiver's permissions.
 type power struct {
 	use func(ctx context.Context, t testing.TB, d *delegation, gives scopesOf) error
-	// gives returns what is given, where the receiver may do theirs.
+	// gives returns the permissions that the action gives, for the receiver's own permissions.
 	gives func(theirs scopesOf) scopesOf
 }
 
-// all is a power that concerns everything that the receiver may do.
+// all is a power that concerns all permissions of the receiver.
 func all(theirs scopesOf) scopesOf { return theirs }
 
-// opened returns the power to make records of the scopes those of the receiver: it gives, for any records, what the
-// receiver may do for records of these scopes only, and the sight of patients.
+// opened returns a power that gives the receiver access to records of the scopes. For any records
+// it gives the receiver's permissions for these scopes, and the right to see patients.
 func opened(scopes identity.Scope) func(scopesOf) scopesOf {
 	return func(theirs scopesOf) scopesOf {
 		gives := scopesOf{"patient:read": identity.Organization}
@@ -120,7 +120,7 @@ var powers = map[string]power{
 		},
 	},
 	"set the identity provider": {
-		// There is always an administrator, whom it could recognize.
+		// There is always an administrator, whom the provider could recognize.
 		gives: func(theirs scopesOf) scopesOf { return union(theirs, shippedTo(rbac.Admin)) },
 		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 			d.receiver(t, rbac.Biller)
@@ -148,14 +148,14 @@ var powers = map[string]power{
 	}},
 }
 
-// receiver hires somebody with the roles.
+// receiver hires a user with the roles.
 func (d *delegation) receiver(t testing.TB, roles ...rbac.Role) rbac.User {
 	t.Helper()
 	d.hired++
 	return d.hire(t, fmt.Sprintf("receiver-%d@example.test", d.hired), roles...)
 }
 
-// become makes somebody the practitioner.
+// become makes a user the practitioner.
 func (d *delegation) become(t testing.TB, u rbac.User) {
 	t.Helper()
 	d.exec(t, "UPDATE users SET practitioner_id = NULL")
@@ -163,7 +163,7 @@ func (d *delegation) become(t testing.TB, u rbac.User) {
 	d.exec(t, "DELETE FROM caseloads")
 }
 
-// unless returns no error where the power was only missing its object.
+// unless returns nil if the refusal only concerns the power's object.
 func unless(err, missing error) error {
 	if errors.Is(err, missing) {
 		return nil
@@ -189,7 +189,8 @@ func union(a, b scopesOf) scopesOf {
 	return both
 }
 
-// keyPermissions are those of a set that an API key can hold, in the order of the documents.
+// keyPermissions are the permissions of a set that an API key can hold, in the order of the
+// documents.
 func keyPermissions(set scopesOf) (permissions []identity.Permission) {
 	for _, p := range rbac.Permissions() {
 		if _, ok := set[p]; ok && strings.HasSuffix(string(p), ":read") {
@@ -199,7 +200,8 @@ func keyPermissions(set scopesOf) (permissions []identity.Permission) {
 	return permissions
 }
 
-// holds says whether a giver holds what is given, for at least the same records: written here once more.
+// holds reports whether a giver holds the given permissions, for at least the same records. It
+// reimplements the rule independently.
 func holds(giver, gives scopesOf) bool {
 	for p, scope := range gives {
 		has := giver[p]
@@ -210,13 +212,13 @@ func holds(giver, gives scopesOf) bool {
 	return true
 }
 
-// delegated are the permissions that the powers need.
+// delegated are the permissions that the powers require.
 var delegated = []identity.Permission{
 	"user:invite", "user:grant", "user:change", "permission-set:change", "api-key:manage", "identity-provider:manage",
 	"caseload:change", "guardian:change",
 }
 
-// drawSet draws what a role may do: everything, with exceptions, or little.
+// drawSet draws the permissions of a role: everything, with exceptions, or few.
 func drawSet(t *rapid.T, name string) scopesOf {
 	base := shippedTo(rbac.Admin)
 	if rapid.Bool().Draw(t, name+" holds little") {
@@ -236,10 +238,10 @@ func drawSet(t *rapid.T, name string) scopesOf {
 	return base
 }
 
-// TestNobodyGivesWhatTheyDoNotHold draws what a giver and a receiver may do, and tries every power by which the one
-// could let the other do more, or act as the other. It is refused exactly where the giver does not hold what is given,
-// for at least the same records.
-func TestNobodyGivesWhatTheyDoNotHold(t *testing.T) {
+// TestDelegationNeverExceedsTheGiversPermissions draws the permissions of a giver and a receiver, and tries every
+// power by which the giver could let the receiver do more, or act as the receiver. It is refused
+// exactly if the giver does not hold the given permissions, for at least the same records.
+func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 	t.Parallel()
 	d := &delegation{desk: open(t), provider: openidtest.Start(t, "https://x.test", openidtest.Person{Subject: "x"})}
 	settings := d.dependencies(d.database)

@@ -35,7 +35,8 @@ func TestLookAlikesOfAnEmailAddressAreRefused(t *testing.T) {
 	}
 }
 
-// TestOnlyCaseDiffersBetweenAddressesThatAreTheSame draws pairs of texts from letters that fold into each other.
+// TestOnlyCaseDiffersBetweenAddressesThatAreTheSame draws pairs of texts from letters with the same
+// case folding.
 func TestOnlyCaseDiffersBetweenAddressesThatAreTheSame(t *testing.T) {
 	t.Parallel()
 	letters := []rune("aAiIkKsS\u0130\u0131\u212A\u017F \u00a0.")

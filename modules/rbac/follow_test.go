@@ -15,8 +15,8 @@ import (
 // soon is longer than anything takes that does happen.
 const soon = 20 * time.Second
 
-// beside is another instance on the same database.
-func (d desk) beside(t testing.TB) desk {
+// secondInstance returns another instance on the same database.
+func (d desk) secondInstance(t testing.TB) desk {
 	t.Helper()
 	d.database = d.place.Open(t)
 	d.Service = d.instance(d.database)
@@ -78,7 +78,7 @@ func (d desk) change(t testing.TB, u rbac.User, sql string, fail bool) error {
 func TestWhatIsRevokedHoldsNowhere(t *testing.T) {
 	t.Parallel()
 	first := open(t).run(t)
-	second := first.beside(t).run(t)
+	second := first.secondInstance(t).run(t)
 	u := first.hire(t, "ada@example.test", rbac.Scheduler)
 	other := first.hire(t, "bo@example.test", rbac.Scheduler)
 	others := second.signIn(t, other.Email)
@@ -134,7 +134,7 @@ func TestWhatIsNotCommittedRevokesNothing(t *testing.T) {
 func TestALookFindsWhatNobodyTold(t *testing.T) {
 	t.Parallel()
 	first := open(t)
-	second := first.beside(t)
+	second := first.secondInstance(t)
 	u := first.hire(t, "ada@example.test", rbac.Scheduler)
 	token := first.signIn(t, u.Email)
 	require.NoError(t, second.Learn(t.Context()))
@@ -143,7 +143,7 @@ func TestALookFindsWhatNobodyTold(t *testing.T) {
 	require.NoError(t, second.Learn(t.Context()))
 	second.requireOut(t, token)
 
-	third := first.beside(t)
+	third := first.secondInstance(t)
 	require.NoError(t, third.Learn(t.Context()))
 	third.requireOut(t, token)
 	third.requireIn(t, third.signIn(t, u.Email))
@@ -154,7 +154,7 @@ func TestALookFindsWhatNobodyTold(t *testing.T) {
 func TestALookMissesNoTransaction(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	looker, second := d.beside(t), d.beside(t)
+	looker, second := d.secondInstance(t), d.secondInstance(t)
 	slow, quick := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "bo@example.test", rbac.Scheduler)
 	slows, quicks := d.signIn(t, slow.Email), d.signIn(t, quick.Email)
 	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {

@@ -93,7 +93,7 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 
 func TestHashing(t *testing.T) {
 	t.Parallel()
-	t.Run("it takes half of the processors at most, and one at least", func(t *testing.T) {
+	t.Run("it uses at most half of the processors, and at least one", func(t *testing.T) {
 		h := newHasher(true)
 		require.Equal(t, max(int64(runtime.GOMAXPROCS(0)/2), 1), h.size)
 		require.EqualValues(t, 1, production.Parallelism, "each lane is a thread")

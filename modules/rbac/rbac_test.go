@@ -81,7 +81,7 @@ func (d desk) dependencies(database *db.DB) rbac.Dependencies {
 	}
 }
 
-// unheard are events that nobody listens to.
+// unheard discards events.
 type unheard struct{}
 
 // Publish implements rbac.Events.

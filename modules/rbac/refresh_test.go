@@ -79,8 +79,8 @@ func TestAnAnswerThatWasLost(t *testing.T) {
 	d.requireOut(t, third.Token)
 }
 
-// TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly repeats a refresh within the
-// grace from the address that used the token, from its /64, and from elsewhere.
+// TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly repeats a refresh within the grace
+// period: from the address that used the token, from its /64, and from elsewhere.
 func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -122,7 +122,7 @@ func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	instances := []desk{d, d.beside(t)}
+	instances := []desk{d, d.secondInstance(t)}
 	first := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
 	const n = 10
 	got := make([]rbac.SignedIn, n)

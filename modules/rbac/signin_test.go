@@ -98,8 +98,8 @@ func TestMe(t *testing.T) {
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
 }
 
-// TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts computations, which are nearly
-// all of the time that a sign-in takes.
+// TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts hash computations, which take nearly
+// all of the time of a sign-in.
 func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -135,9 +135,9 @@ func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
 	require.Equal(t, before+1, computed.Load())
 }
 
-// TestOwnSignInsDoNotResetGuessesAtAnotherAccount has a person with an account of their own
-// guess the password of another organization's account with the same address. Signing in
-// to their own account between the guesses gains them nothing.
+// TestOwnSignInsDoNotResetGuessesAtAnotherAccount has a person guess the password of another
+// organization's account with the same address as their own. Signing in to their own account
+// between the guesses does not reset the count.
 func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -158,8 +158,8 @@ func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 		require.ErrorIs(t, signIn("not the password"), rbac.ErrWrongCredentials)
 		require.NoError(t, signIn(own))
 	}
-	require.ErrorIs(t, signIn(password), rbac.ErrWrongCredentials, "the right password is not looked at, and the answer does not say so")
+	require.ErrorIs(t, signIn(password), rbac.ErrWrongCredentials, "the right password is refused with the same answer")
 	require.Contains(t, d.log.String(), "reason=delayed")
 	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
-	require.NoError(t, err, "the user's usual place has a count of its own")
+	require.NoError(t, err, "the user's usual network has its own count")
 }

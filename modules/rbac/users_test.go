@@ -24,7 +24,7 @@ func TestANewUser(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, any)
 	})
-	t.Run("it has an address of its own within the organization", func(t *testing.T) {
+	t.Run("its address is unique within the organization", func(t *testing.T) {
 		n := rbac.NewUser{Email: "ADA@example.test", Name: "Another", Password: password, Roles: []rbac.Role{rbac.Biller}}
 		_, err := d.CreateUser(t.Context(), d.organization, n)
 		require.ErrorIs(t, err, rbac.ErrEmailTaken)

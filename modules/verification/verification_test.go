@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // statements beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // for statements outside the program
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
@@ -96,7 +96,7 @@ func TestARunStoresItsResult(t *testing.T) {
 	require.Zero(t, p.Running())
 }
 
-func TestACheckThatPanicsOrFailsEndsItsRunAndNotTheProgram(t *testing.T) {
+func TestAFailingCheckEndsOnlyItsRun(t *testing.T) {
 	t.Parallel()
 	for name, check := range map[string]verification.Check{
 		"it panics": func(context.Context, uuid.UUID, *verification.Progress) (any, error) { panic("a bug in the check") },
@@ -117,7 +117,7 @@ func TestACheckThatPanicsOrFailsEndsItsRunAndNotTheProgram(t *testing.T) {
 	}
 }
 
-// untilEnd is a check that goes on until its context ends.
+// untilEnd is a check that runs until its context ends.
 func untilEnd(begun chan<- struct{}) verification.Check {
 	return func(ctx context.Context, _ uuid.UUID, _ *verification.Progress) (any, error) {
 		begun <- struct{}{}
@@ -163,7 +163,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	<-begun
 }
 
-func TestARequestThatIsGivenUpDoesNotEndItsRun(t *testing.T) {
+func TestACancelledRequestDoesNotEndItsRun(t *testing.T) {
 	t.Parallel()
 	proceed := make(chan struct{})
 	p := open(t, func(ctx context.Context, _ uuid.UUID, _ *verification.Progress) (any, error) {

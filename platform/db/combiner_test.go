@@ -173,7 +173,7 @@ func TestCombiner(t *testing.T) {
 			soon, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			require.Equal(t, context.DeadlineExceeded, (<-ask(soon, c, here, 0)).err)
-			require.Equal(t, 900*time.Millisecond, time.Since(began), "a little before, to tell what happened")
+			require.Equal(t, 900*time.Millisecond, time.Since(began), "shortly before the deadline, to report the outcome")
 			require.ErrorIs(t, (<-ask(t.Context(), c, here, 0)).err, context.DeadlineExceeded)
 			require.Equal(t, 900*time.Millisecond+time.Minute, time.Since(began))
 		},
@@ -192,7 +192,7 @@ func TestCombiner(t *testing.T) {
 			require.ErrorAs(t, (<-leader).err, &unknown)
 			require.Equal(t, time.Second, time.Since(began))
 			g.pass <- struct{}{}
-			require.Equal(t, answer{20, nil}, <-later, "it goes on without the one who led it")
+			require.Equal(t, answer{20, nil}, <-later, "it continues without its leader")
 		},
 		"it refuses at once when the queue is full": func(t *testing.T, g *gate) {
 			c := g.combiner()
@@ -326,7 +326,7 @@ func TestCombinerUnderLoad(t *testing.T) {
 			return batch, nil
 		})
 	var clients sync.WaitGroup
-	var told, unknown atomic.Int64
+	var reported, unknown atomic.Int64
 	for i := range 100 {
 		clients.Go(func() {
 			for n := range 50 {
@@ -336,7 +336,7 @@ func TestCombinerUnderLoad(t *testing.T) {
 				if _, ambiguous := errors.AsType[*db.AmbiguousCommitError](err); ambiguous {
 					unknown.Add(int64(n))
 				} else if err == nil {
-					told.Add(int64(verdict))
+					reported.Add(int64(verdict))
 				} else if !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
@@ -345,8 +345,8 @@ func TestCombinerUnderLoad(t *testing.T) {
 	}
 	clients.Wait()
 	c.Close()
-	require.LessOrEqual(t, told.Load(), sum.Load(), "nothing was told that was not carried out")
-	require.LessOrEqual(t, sum.Load(), told.Load()+unknown.Load(), "what was carried out was told, or said to be unknown")
+	require.LessOrEqual(t, reported.Load(), sum.Load(), "only executed operations were reported")
+	require.LessOrEqual(t, sum.Load(), reported.Load()+unknown.Load(), "executed operations were reported, or reported as unknown")
 }
 
 func BenchmarkCombiner(b *testing.B) {

@@ -37,7 +37,7 @@ func TestEightMigratorsAtOnce(t *testing.T) {
 	database := dbtest.New(t)
 	owner := dial(t, database.OwnerURL)
 	for round := range rounds {
-		if round%2 == 1 { // privileges differ: somebody has to grant them again
+		if round%2 == 1 { // privileges differ: one migrator has to grant them again
 			_, err := owner.Exec(t.Context(), "REVOKE SELECT ON patients FROM "+postgres.AppRole)
 			require.NoError(t, err)
 		}
@@ -88,7 +88,7 @@ func TestPrivilegesAreGrantedOnlyWhereTheyDiffer(t *testing.T) {
 	}
 }
 
-func TestMigratingAsAnotherRoleSaysWhoseTablesTheyAre(t *testing.T) {
+func TestMigratingAsAnotherRoleNamesTheOwner(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	next := fstest.MapFS{"99999_next.sql": {Data: []byte("-- +goose Up\nALTER TABLE patients ADD COLUMN next text;")}}

@@ -34,7 +34,7 @@ func TestMigrator(t *testing.T) {
 	files, err := fs.Glob(db.Migrations(), "*.sql")
 	require.NoError(t, err)
 	steps := len(files)
-	versions := make([]int64, steps+1) // by how many are applied; numbers may be left out
+	versions := make([]int64, steps+1) // by the number of applied migrations; numbers may be skipped
 	for i, name := range files {
 		versions[i+1], err = strconv.ParseInt(name[:5], 10, 64)
 		require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestMigrator(t *testing.T) {
 		require.False(t, half)
 	})
 
-	t.Run("a program works with a newer schema that names it, and refuses one that does not", func(t *testing.T) {
+	t.Run("a program works with a newer schema that declares it compatible, and refuses others", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		newest := versions[steps]
@@ -101,7 +101,7 @@ func TestMigrator(t *testing.T) {
 		require.ErrorContains(t, schema, "newer")
 	})
 
-	t.Run("an older program leaves a newer schema and its privileges as they are", func(t *testing.T) {
+	t.Run("an older program does not change a newer schema or its privileges", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.New(t)
 		owner, err := pgx.Connect(t.Context(), database.OwnerURL)

@@ -18,7 +18,7 @@ func TestWhatIsSealed(t *testing.T) {
 		opened, err := s.Open(sealed, about)
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(opened))
-		require.NotEqual(t, sealed, s.Seal(text, about), "nobody can tell that two are the same")
+		require.NotEqual(t, sealed, s.Seal(text, about), "equal texts have different ciphertexts")
 
 		rotated := encryption.New("one purpose", []byte("another secret"), []byte("one secret"))
 		opened, err = rotated.Open(sealed, about)

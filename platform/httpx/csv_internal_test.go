@@ -35,8 +35,8 @@ func TestCellsThatASpreadsheetCouldReadAsAFormulaAreQuoted(t *testing.T) {
 	}
 }
 
-// TestNoPartOfACellIsAFormulaInAnyLocale reads cells as spreadsheets do whose separator is
-// another one, to which quotes in the middle mean nothing.
+// TestNoPartOfACellIsAFormulaInAnyLocale reads cells like a spreadsheet with another separator, for
+// which quotes in the middle of a cell have no meaning.
 func TestNoPartOfACellIsAFormulaInAnyLocale(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -377,12 +377,12 @@ func TestParameters(t *testing.T) {
 		_, wrong := bind[search](t, r)
 		require.Equal(t, []string{"Idempotency-Key required"}, wrong)
 	})
-	t.Run("it refuses a date or an instant out of range", func(t *testing.T) {
+	t.Run("it refuses a date or a time out of range", func(t *testing.T) {
 		t.Parallel()
 		_, wrong := get(t, "/things/"+someID+"?on=0001-01-01&since=9999-12-31T00:00:00Z")
 		require.ElementsMatch(t, []string{"on range", "since range"}, wrong)
 	})
-	t.Run("it takes an integer written with a zero fraction, as in a body", func(t *testing.T) {
+	t.Run("it accepts an integer with a zero fraction, as in a body", func(t *testing.T) {
 		t.Parallel()
 		got, wrong := get(t, "/things/"+someID+"?limit=7.0")
 		require.Empty(t, wrong)
@@ -457,7 +457,7 @@ func (h headed) Header(header http.Header) {
 
 func (c created) Location() string { return "/api/v1/things/" + c.Name }
 
-// started is work that goes on for as long as it says.
+// started is work that continues for the given time.
 type started struct {
 	created
 	again time.Duration
@@ -482,7 +482,7 @@ func TestAnswer(t *testing.T) {
 		require.Equal(t, "/api/v1/things/a", w.Header().Get("Location"))
 		require.Empty(t, w.Header().Get("Idempotency-Replayed"))
 	})
-	t.Run("it answers 202 while started work goes on", func(t *testing.T) {
+	t.Run("it answers 202 while started work continues", func(t *testing.T) {
 		t.Parallel()
 		for again, want := range map[time.Duration]struct {
 			status           int
@@ -595,7 +595,7 @@ func handle[In any]() {
 	httpx.Handle(http.StatusOK, func(context.Context, In) (httpx.None, error) { return httpx.None{}, nil })
 }
 
-func TestNullIsNoDateWhereOneIsRequired(t *testing.T) {
+func TestNullIsRefusedForARequiredDate(t *testing.T) {
 	t.Parallel()
 	type in struct {
 		From  calendar.Date `json:"from" validate:"required"`
@@ -605,12 +605,12 @@ func TestNullIsNoDateWhereOneIsRequired(t *testing.T) {
 	require.Equal(t, []string{"from required"}, wrong)
 }
 
-// ownDate reads itself, dates within it included.
+// ownDate unmarshals itself, including a date.
 type ownDate struct{ On calendar.Date }
 
 func (d *ownDate) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &d.On) }
 
-func TestTheRangeHoldsForDatesWithinTypesThatReadThemselves(t *testing.T) {
+func TestDatesInTypesThatUnmarshalThemselvesAreChecked(t *testing.T) {
 	t.Parallel()
 	type in struct {
 		Own  ownDate   `json:"own"`

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMessagesNameTheCommandThatWasTyped(t *testing.T) {
+func TestMessagesNameTheTypedCommand(t *testing.T) {
 	installed := filepath.Join(t.TempDir(), "omnirapeutic")
 	require.NoError(t, os.WriteFile(installed, nil, 0o755))
 	cached := "/srv/cache/dc/" + strings.Repeat("0f", 32) + "-d/omnirapeutic"

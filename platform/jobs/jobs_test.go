@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-// shared is a schedule in memory, by the virtual clock of a test.
+// shared is a schedule in memory with the virtual clock of a test.
 type shared struct {
 	mutex    sync.Mutex
 	started  map[string]time.Time
@@ -83,7 +83,7 @@ func scheduler(s schedule, all ...Job) *Scheduler {
 	return &Scheduler{jobs: all, schedule: s, logger: logtest.Logger(), metrics: newMetrics(prometheus.NewRegistry())}
 }
 
-// log keeps what ran where, and how many runs were under way at once.
+// log records the runs with their instances, and the number of simultaneous runs.
 type log struct {
 	mutex         sync.Mutex
 	runs          []int
@@ -107,14 +107,14 @@ func (l *log) job(instance int, every, takes time.Duration) Job {
 	}}
 }
 
-// underWay returns how many runs are under way.
+// underWay returns the number of current runs.
 func (l *log) underWay() int {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	return l.running
 }
 
-func TestAJobRunsOnceAnIntervalHoweverManyInstancesThereAre(t *testing.T) {
+func TestAJobRunsOncePerIntervalOnAllInstancesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, ran := newShared(), &log{}
@@ -192,7 +192,7 @@ func TestAJobThatFailsOrPanicsRunsAgainAtItsNextTurn(t *testing.T) {
 		require.Equal(t, 3, runs)
 		shown, err := registry.Gather()
 		require.NoError(t, err)
-		require.Len(t, shown, 2, "it has never succeeded")
+		require.Len(t, shown, 2, "one job has never succeeded")
 		require.EqualValues(t, 4, shown[0].GetMetric()[0].GetCounter().GetValue(), shown[0].GetName())
 		require.EqualValues(t, 3, shown[1].GetMetric()[0].GetHistogram().GetSampleCount(), shown[1].GetName())
 	})
@@ -218,7 +218,7 @@ func TestAJobOfEachInstanceRunsOnEachAndOnceMoreAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestInstancesClaimAJobOneAtATime holds the table to what the schedule promises.
+// TestInstancesClaimAJobOneAtATime checks the schedule's guarantees on the table.
 func TestInstancesClaimAJobOneAtATime(t *testing.T) {
 	t.Parallel()
 	database := dbtest.Open(t)
@@ -255,7 +255,7 @@ func TestInstancesClaimAJobOneAtATime(t *testing.T) {
 	held, err = instances[(first+1)%8].renew(t.Context(), "sweep")
 	require.NoError(t, err)
 	require.False(t, held)
-	require.NoError(t, instances[(first+1)%8].release(t.Context(), "sweep"), "of what it does not hold")
+	require.NoError(t, instances[(first+1)%8].release(t.Context(), "sweep"), "it does not hold the job")
 	require.Equal(t, -1, claims(0))
 	require.NoError(t, instances[first].release(t.Context(), "sweep"))
 	_, wait, err := instances[0].claim(t.Context(), "sweep", time.Hour)

@@ -25,8 +25,8 @@ const (
 	content = "the archive"
 )
 
-// registry answers as an npm registry below /npm/. The archives' addresses name
-// npm's own registry, as those of mirrors do. It notes what it is asked.
+// registry answers as an npm registry below /npm/. Like a mirror, it returns archive addresses at
+// npm's own registry. It records its requests.
 type registry struct {
 	asked []string // METHOD-less paths with their Authorization
 }
@@ -76,7 +76,7 @@ func download(t testing.TB, m npm.Machine) (string, error) {
 	return out.String(), err
 }
 
-func TestTheRegistryIsTheOneThatTheMachineIsConfiguredFor(t *testing.T) {
+func TestTheConfiguredRegistryIsUsed(t *testing.T) {
 	t.Parallel()
 	const nowhere = "registry=http://192.0.2.1:9/npm/"
 	for from, make := range map[string]func(t *testing.T, address string) npm.Machine{
@@ -205,7 +205,7 @@ func TestHTTPSWithTheMachinesAuthorities(t *testing.T) {
 	require.Nil(t, r)
 }
 
-func TestARegistryThatDoesNotHelpIsNamed(t *testing.T) {
+func TestRegistryErrorsNameTheRegistry(t *testing.T) {
 	t.Parallel()
 	var tries atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -230,7 +230,7 @@ func TestARegistryThatDoesNotHelpIsNamed(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, strings.TrimPrefix(server.URL, "http://"))
 	}
-	require.Equal(t, int64(3), tries.Load(), "it is tried again where that can help")
+	require.Equal(t, int64(3), tries.Load(), "it is retried if that can help")
 	_, err := download(t, machine(t, "registry=not a url", "", ""))
 	require.ErrorContains(t, err, "registry in npm's configuration")
 }

@@ -29,7 +29,7 @@ func TestParsedDocumentsKeepOrderAndNumbers(t *testing.T) {
 	require.Equal(t, text, string(written))
 }
 
-func TestParseRefusesWhatIsNoObject(t *testing.T) {
+func TestParseRefusesOtherValuesThanObjects(t *testing.T) {
 	for _, text := range []string{``, `[]`, `1`, `{"a":`, `{"a":1`} {
 		_, err := openapi.Parse([]byte(text))
 		require.Error(t, err, text)

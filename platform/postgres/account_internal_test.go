@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnAccountOfItsOwnIsPreferred(t *testing.T) {
+func TestTheServersOwnAccountIsPreferred(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.Equal(t, []string{"omnirapeutic", "postgres", "nobody"}, accountNames(dir))
@@ -28,12 +28,12 @@ func TestAnAccountOfItsOwnIsPreferred(t *testing.T) {
 	require.NoError(t, os.Chown(cluster, uid, -1))
 	passwords := filepath.Join(dir, "passwords.json")
 	require.NoError(t, os.WriteFile(passwords, nil, 0o600))
-	require.Equal(t, []string{"nobody"}, accountNames(dir), "a cluster of root's keeps its account")
+	require.Equal(t, []string{"nobody"}, accountNames(dir), "root's cluster keeps its account")
 	require.NoError(t, os.Chown(passwords, uid, -1))
 	require.Equal(t, []string{"omnirapeutic", "postgres", "nobody"}, accountNames(dir), "another user's is not taken over")
 }
 
-func TestASharedAccountIsWarnedOf(t *testing.T) {
+func TestASharedAccountLogsAWarning(t *testing.T) {
 	t.Parallel()
 	for name, warned := range map[string]bool{"postgres": true, "nobody": true, "omnirapeutic": false, "1000": false} {
 		logger, said := test.NewNullLogger()

@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// smallDisk returns a disk of 64 MB that every user can enter.
+// smallDisk returns a disk of 64 MB that every user can access.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	disk := filepath.Dir(scratch(t))
@@ -34,7 +34,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-func TestAFullDiskOfTheLogIsWaitedFor(t *testing.T) {
+func TestTheServerRestartsOnceAFullDiskHasRoom(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
 	stop(t, start(t, postgres.Options{Dir: dir}))
@@ -73,7 +73,7 @@ func TestAFullDiskOfTheLogIsWaitedFor(t *testing.T) {
 		_, _ = conn.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS filling (n bigint); INSERT INTO filling SELECT generate_series(1, 200000)")
 		return waits() > 0
 	})
-	require.Eventually(t, func() bool { return waits() >= 4 }, time.Minute, 50*time.Millisecond, "it tries more often than a server that ends otherwise")
+	require.Eventually(t, func() bool { return waits() >= 4 }, time.Minute, 50*time.Millisecond, "it retries more often than after other failures")
 	select {
 	case <-s.Done():
 		require.NoError(t, s.Err(), "it has not given up")

@@ -7,13 +7,12 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// AlsoLookIn has the servers of this test process find fetched binaries in a folder
-// that all of them share.
+// AlsoLookIn makes the servers of this test process find downloaded binaries in a shared folder.
 func AlsoLookIn(fetched string) {
 	usualPlaces += ":" + filepath.Join(fetched, "*", "bin")
 }
 
-// FetchWhereNoneAreFound fetches binaries into the folder where the machine has none.
+// FetchWhereNoneAreFound downloads binaries into the folder if the machine has none.
 func FetchWhereNoneAreFound(ctx context.Context, fetched string) error {
 	_, err := newFinder().findOrFetch(ctx, "", 0, func(ctx context.Context) error {
 		_, err := NewFetcher(fetched, logrus.StandardLogger()).Fetch(ctx)

