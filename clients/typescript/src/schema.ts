@@ -53,7 +53,7 @@ export interface paths {
         head?: never;
         /**
          * Change an organization
-         * @description A merge patch: what is not given stays as it is. A new time zone counts from the next request on; dates that are stored do not move. Where SCHEDULED appointments start on another date in it, `serviceDates` says what becomes of their service dates: with MOVE each gets its new date, decided like a booking, all of them or none; with KEEP they stay. Without it the answer is 409 and lists them.
+         * @description A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. Without it the answer is 409 with the list of these appointments.
          *
          *     Permission: `organization:change`.
          */
@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address: if one accepts it, that one is signed in to; if several do, the answer is 401 `organization-required` with those organizations. Send the same again with the id of the one that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required`, once the password is right: send the same again with the code that the app shows, or with a recovery code. Each is good once. Keep `deviceToken` on the device, also after the sign-out, and send it with the next sign-in to the same account: failed attempts of others then do not delay this device.
+         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address. If exactly one matches, the person is signed in to it. If several match, the answer is 401 `organization-required` with those organizations. Send the same request with the id of the organization that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. Send the same request with a code from the app or a recovery code. Each code works once. Keep `deviceToken` on the device, even after the sign-out, and send it with the next sign-in to the same account. Then failed attempts of other devices do not delay this device.
          */
         post: operations["signIn"];
         delete?: never;
@@ -507,7 +507,7 @@ export interface paths {
         put?: never;
         /**
          * Set a new password with a reset link
-         * @description For a user who has forgotten the password: `token` is the one of the link that an administrator has made. It is good once. All sign-ins of the user end. Then sign in; a second factor is asked for as before.
+         * @description For a user who has forgotten the password. `token` comes from the link that an administrator has created. It works once. All sign-ins of the user end. Then sign in; a second factor is required as before.
          */
         post: operations["resetPassword"];
         delete?: never;
@@ -709,7 +709,7 @@ export interface paths {
         put?: never;
         /**
          * Create a password reset link
-         * @description For a user who has forgotten the password; make sure that it is they who ask. All of their sign-ins end at once. The user sets a new password with the link, once, until `expiresAt`. The link is returned in this answer and never again, and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token; without such a page `link` is null, and a link of your own carries the `token`, behind a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
+         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sign-ins end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
          *
          *     Permission: `user:change`.
          */
@@ -729,7 +729,7 @@ export interface paths {
         };
         /**
          * List a user's sessions
-         * @description Where the user is signed in, the newest first. The caller must hold every permission that the user holds.
+         * @description The user's current sign-ins, the newest first. The caller must hold every permission that the user holds.
          *
          *     Permission: `user:change`.
          */
@@ -754,7 +754,7 @@ export interface paths {
         post?: never;
         /**
          * End a user's session
-         * @description Its access tokens are invalid from this moment on, and its refresh token too. The caller must hold every permission that the user holds.
+         * @description Its access tokens and its refresh token become invalid immediately. The caller must hold every permission that the user holds.
          *
          *     Permission: `user:change`.
          */
@@ -807,7 +807,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: what is not given stays as it is. Nothing is deleted: who has left is `disabled` and cannot sign in. The API keys for which a disabled user answers end, and the answer lists them as `apiKeys`; with `apiKeyOwnerId` they go on and that user answers for them, who must hold what the keys may do. `practitionerId` says who the user is in the directory; a caseload, and what is one's own, follow from it, so only who reads all patients says it. The last administrator cannot be disabled, and nobody changes a user who may do more than they.
+         * @description A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.
          *
          *     Permission: `user:change`.
          */
@@ -824,7 +824,7 @@ export interface paths {
         get?: never;
         /**
          * Give a user roles, or take them away
-         * @description Replaces all roles of the user. Nobody gives or takes away a role whose permissions they do not all hold themselves, and the last administrator stays one. API keys of the user that may do more than the new roles end, or go to `apiKeyOwnerId`; `apiKeys` lists them.
+         * @description Replaces all roles of the user. The caller must hold every permission of each role that they give or take away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, or get the owner `apiKeyOwnerId`; `apiKeys` lists them.
          *
          *     Permission: `user:grant`.
          */
@@ -869,7 +869,7 @@ export interface paths {
         put?: never;
         /**
          * Lift the lock of a user's sign-in
-         * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts: those made so far count no more, from any network or device. It changes neither the password nor the second factor. An administrator cannot do this to a user who holds more permissions than they do.
+         * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no longer count, from any network or device. The password and the second factor do not change. An administrator cannot do this for a user who holds more permissions than they do.
          *
          *     Permission: `user:change`.
          */
@@ -1117,7 +1117,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key
-         * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; one can give only what one holds. It ends at `expiresAt`, after a year unless you say otherwise, and works only in `networks` where there are any. The key is told in this answer and never again.
+         * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; the caller must hold each of them. It expires at `expiresAt`, by default after a year, and works only from `networks`, if any are given. The key is returned only in this answer.
          *
          *     Permission: `api-key:manage`.
          */
@@ -1207,7 +1207,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in with a code
-         * @description Exchanges the code that a sign-in with an identity provider ended with, once and within a minute, for what `POST /auth/login` gives. The first time that an existing account comes from the provider, its owner confirms it: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` where there is a second factor, signs in. For that the code is good for ten minutes. Another administrator can confirm it instead, at `POST /identity-provider/link-requests/{id}/confirm`; then the person signs in once more.
+         * @description Exchanges the code of a sign-in with an identity provider, once and within a minute, for the answer of `POST /auth/login`. The owner must confirm the first sign-in of an existing account through the provider: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for that. Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and the person signs in again.
          */
         post: operations["exchangeSignInCode"];
         delete?: never;
@@ -1232,7 +1232,7 @@ export interface paths {
         get: operations["getIdentityProvider"];
         /**
          * Enter or change the identity provider
-         * @description The provider is asked whether it is one before anything is changed. The client's secret is kept encrypted and never shown. Whoever runs the provider can sign in as anybody whom it recognizes, so this takes every permission that any enabled user or open invitation of the organization has. Another `issuer` or `clientId` ends all links and sign-ins that were made with the former one. Administrators are told by an `identity-provider.changed` event.
+         * @description The server checks that the provider answers before it saves anything. The client's secret is stored encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` or `clientId` ends all links and sign-ins of the former provider. Administrators receive an `identity-provider.changed` event.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1240,7 +1240,7 @@ export interface paths {
         post?: never;
         /**
          * Remove the identity provider
-         * @description People sign in with e-mail and password from now on, if they have one. All links and sign-ins that were made with the provider end.
+         * @description From now on people sign in with e-mail and password, if they have one. All links to the provider and its sign-ins end.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1259,7 +1259,7 @@ export interface paths {
         };
         /**
          * List link requests
-         * @description Existing accounts that have come from the identity provider for the first time, and that nobody has confirmed yet. A request can be confirmed for seven days. Before confirming, ask the account's owner whether they tried to sign in.
+         * @description Existing accounts that have signed in through the identity provider for the first time and are not yet confirmed. A request can be confirmed for seven days. Before confirming, ask the account's owner whether they tried to sign in.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1283,7 +1283,7 @@ export interface paths {
         put?: never;
         /**
          * Confirm a link request
-         * @description From now on the identity provider signs this account in. For an administrator who did not set up the provider, is not the owner of the account, and holds every permission that the account holds.
+         * @description From now on the identity provider can sign in to this account. Requires an administrator who did not set up the provider, is not the owner of the account, and holds every permission that the account holds.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1306,7 +1306,7 @@ export interface paths {
         post?: never;
         /**
          * Decline a link request
-         * @description The request is removed. The next sign-in of the same person makes another one.
+         * @description Removes the request. The next sign-in of the same person creates another one.
          *
          *     Permission: `identity-provider:manage`.
          */
@@ -1328,7 +1328,7 @@ export interface paths {
         post?: never;
         /**
          * Unlink a user from the identity provider
-         * @description The identity provider does not sign this account in any more, and the sign-ins that it made end. The next time, the link must be confirmed again.
+         * @description The identity provider can no longer sign in to this account, and its sign-ins end. The next link must be confirmed again.
          *
          *     Permission: `user:change`.
          */
@@ -1767,7 +1767,7 @@ export interface paths {
         };
         /**
          * List appointments
-         * @description Appointments in the order of their starts, on the days `from` to `to` (both included, in the organization's time zone; one that crosses midnight is on both of its days), of a patient, a practitioner, a series, in certain states.
+         * @description Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.
          *
          *     Permission: `appointment:read`.
          */
@@ -1807,7 +1807,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: what is not given stays as it is. A new time, staff or authorization is held against every rule as a booking is, and the reservation changes by the difference, in one transaction; that is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` it is a change of this appointment and those of its series that are SCHEDULED and start later, or of all those, all of them or none. Only what differs from this appointment's present values reaches the others: a new date moves each by as many days, a new time of day or length becomes that of all, and what is sent unchanged leaves appointments alone that were changed by themselves. The new times are held against the rule that a booking of a series is: a day whose clocks skip the time is refused (422).
+         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -1825,7 +1825,7 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Notes that it began at `startTime`, or now where that is not given. That time must not be earlier than the organization's `earlyStartMinutes` before the booked start, and must be before the booked end. Its units stay reserved until it is completed.
+         * @description Records that the appointment began at `startTime`; default: now. The time must be within the organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until the appointment is completed.
          *
          *     Permission: `appointment:start`.
          */
@@ -1846,8 +1846,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Take a start back
-         * @description Takes an appointment that was started, and has no session yet, back to SCHEDULED. Its units stay reserved. The reason stands in the appointment and in the audit trail.
+         * Undo a start
+         * @description Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the appointment and in the audit trail.
          *
          *     Permission: `appointment:start`.
          */
@@ -1869,7 +1869,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. Shorter than booked: the rest goes back. Longer: more is taken if it is available, and what is not becomes the session's `unauthorizedUnits`. Also after the authorization has ended, as documentation is late in real life. `startTime` is, where it is not given, when the appointment was started, or else the booked start; `endTime` is the booked end, or now where that is still to come and it was started. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
+         * @description Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is released. If it was longer, more units are taken as far as available; the others become the session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -1933,7 +1933,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description What really took place, in the order of the actual starts, on the days `from` to `to` (both included; a session that crosses midnight is on both of its days, and counts on its `serviceDate`). With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
          *
          *     Permission: `session:read`.
          */
@@ -2007,7 +2007,7 @@ export interface paths {
         put?: never;
         /**
          * Preview a booking or a new time
-         * @description The decision that `POST /appointments` would come to at this moment, for one appointment or with `recurrenceRule` for each of a series: the units, and all rules that stand against it. With `appointmentId` it is the decision on changing that appointment to this time, staff and authorization, in which it does not stand in its own way. Nothing is written and nothing is held: somebody else may be faster.
+         * @description The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on changing that appointment to this time, staff and authorization; its own time and units are treated as free. Nothing is written or reserved: another booking may come first.
          *
          *     Permission: `appointment:preview`.
          */
@@ -2029,7 +2029,7 @@ export interface paths {
         put?: never;
         /**
          * Move bookings to another authorization
-         * @description For a renewal: every SCHEDULED appointment on this authorization, of the day `from` (today, where it is not given) and later, releases its units here and reserves them on the other one, which is the same patient's for the same service: all of them in one transaction, or none. Time and staff stay, and each appointment is decided like a new booking: by the dates, the state, the units and the caps of the other authorization, by its payer's rounding, and by the credentials, the state and the other appointments of those who take part. Of a group only this patient's part moves. Where there is nothing to move, nothing is moved.
+         * @description For a renewal. Every SCHEDULED appointment on this authorization from the day `from` on (default: today) releases its units here and reserves them on the other authorization of the same patient and service: all in one transaction, or none. Time and staff stay. Each appointment is checked like a new booking: against the dates, the state, the units and the caps of the other authorization, its payer's rounding, and the credentials, the state and the other appointments of its participants. Of a group appointment only this patient's part moves. Without appointments to move, nothing changes.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -2099,7 +2099,7 @@ export interface paths {
         };
         /**
          * Find free times of a practitioner
-         * @description Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, beside their appointments and buffers, not in the past. They start on these days, whenever clocks show a multiple of `step` minutes since midnight, may end on the day after, and may overlap each other. With `appointmentId` they are times to which that appointment could move: it does not stand in its own way. Nothing is held: somebody else may be faster.
+         * @description Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be booked: within their hours, clear of their appointments and buffers, not in the past. They start on these days at each multiple of `step` minutes since midnight, may end on the next day, and may overlap each other. With `appointmentId` they are times to which that appointment could move; its own time is treated as free. Nothing is reserved: another booking may take the time first.
          *
          *     Permission: `availability:read`.
          */
@@ -2209,7 +2209,7 @@ export interface paths {
         };
         /**
          * Read a calendar by its link
-         * @description Appointments of the last four weeks and the year to come as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.
+         * @description Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.
          */
         get: operations["readCalendar"];
         put?: never;
@@ -2445,7 +2445,7 @@ export interface paths {
         };
         /**
          * List refused attempts of unknown callers
-         * @description Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for 30 days and appear a few seconds late. For those who run the program.
+         * @description Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for 30 days and appear a few seconds late. For the operator of the installation.
          *
          *     Permission: `anonymous-attempt:read`.
          */
@@ -2552,6 +2552,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check the ledger of all authorizations and the audit trail
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports disagreements: counters, reservations, sequence numbers, hashes. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
+         *
+         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        post: operations["verifyBooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/verifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List verifications
+         * @description The organization's verifications of the last 90 days, the newest first.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        get: operations["listVerifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/verifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a verification
+         * @description Its state, its progress, and the result once it has finished.
+         *
+         *     Permission: `authorization:verify`.
+         */
+        get: operations["getVerification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/retry-metrics": {
         parameters: {
             query?: never;
@@ -2612,28 +2680,6 @@ export interface paths {
         get: operations["getConfig"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Check the books of all authorizations, and the audit trail
-         * @description Replays the ledger of every authorization of the organization and reports whatever does not agree: counters, reservations, sequence numbers, hashes. Goes along the organization's audit trail as well: positions, hashes, events without a seal. It changes nothing.
-         *
-         *     Permission: `authorization:verify`.
-         */
-        post: operations["verifyBooks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2917,7 +2963,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider changed
-         * @description Says that the organization's identity provider was entered, changed or removed.
+         * @description ProviderChange reports that the organization's identity provider was entered, changed or removed.
          *
          *     `GET /events` streams the same event.
          */
@@ -2939,7 +2985,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider link-requested
-         * @description Says what became of the link of an account to the identity provider.
+         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -2961,7 +3007,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider linked
-         * @description Says what became of the link of an account to the identity provider.
+         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -2983,7 +3029,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider unlinked
-         * @description Says what became of the link of an account to the identity provider.
+         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -3225,7 +3271,7 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
-             * @description The last time that a start was taken back.
+             * @description The last time that a start was undone.
              */
             reopenedAt: string | null;
             /** Format: uuid */
@@ -3574,20 +3620,20 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description Refused attempts of callers that belong to no organization: made from one network within one minute, at the same thing, and refused for the same reason. The trail of an organization holds none of them, so nobody can fill it up by guessing. */
+        /** @description Attempts counts refused attempts of callers without an organization: from one network, within one minute, with the same action and reason. The trail of an organization does not include them, so guesses cannot fill it. */
         Attempts: {
             /**
              * Format: date-time
-             * @description When it began.
+             * @description Its start.
              */
             minute: string;
-            /** @description Network address, /64 for IPv6; other: of more networks than are told apart. */
+            /** @description Network address, /64 for IPv6; other: networks beyond the limit of a minute. */
             source: string;
             /** @description As in the audit trail. */
             action: string;
-            /** @description Limited: it was refused without a look, after too many others. */
+            /** @description Limited: refused unchecked, after too many others. */
             reason: string;
-            /** @description How many. */
+            /** @description Number of attempts. */
             attempts: number;
             /** Format: date-time */
             lastAt: string;
@@ -4111,7 +4157,7 @@ export interface components {
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
             /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
             notes?: string | null;
-            /** @description Kept with what changes: in the audit trail, in entries of the ledger, with appointments that it cancels. */
+            /** @description Kept in the audit trail, in entries of the ledger, and with appointments that the change cancels. */
             reason?: string | null;
             /**
              * @description What becomes of bookings that the change would strand; not given: it is refused.
@@ -4131,7 +4177,7 @@ export interface components {
         ChangeSetRequest: {
             permissions: components["schemas"]["SetGrantInput"][];
         };
-        /** @description A user once they were changed. */
+        /** @description A user after a change. */
         ChangedAccount: {
             /** Format: uuid */
             id: string;
@@ -4155,7 +4201,7 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
-            /** @description That have ended by the change, or have another owner now. */
+            /** @description That the change ended or gave another owner. */
             apiKeys: components["schemas"]["Key"][];
         };
         ChangedPassword: {
@@ -4164,6 +4210,12 @@ export interface components {
             /** @description In seconds. */
             expiresIn: number;
             tokenType: string;
+        };
+        /** @description Says how many items were checked. */
+        CheckedCount: {
+            checked: number;
+            /** @description Null until they are counted. */
+            total: number | null;
         };
         CompleteAnswer: {
             session: components["schemas"]["Session"];
@@ -4178,7 +4230,7 @@ export interface components {
              */
             endTime?: string | null;
             narrative?: string | null;
-            /** @description Times that differ much from the booked ones are right. */
+            /** @description Confirms times that differ much from the booked ones. */
             confirm?: boolean;
         };
         /** @description The effective configuration, secrets hidden. */
@@ -4298,7 +4350,7 @@ export interface components {
             /** @description Any of these is enough. */
             required: string[];
         };
-        /** @description The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds. */
+        /** @description The database is blocked by another change. Nothing has been changed; try again in a few seconds. */
         DatabaseBusyProblem: {
             type: string;
             title: string;
@@ -4317,7 +4369,7 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator. */
+        /** @description The database is full. Nothing has been changed; try again soon, and inform your administrator. */
         DatabaseFullProblem: {
             type: string;
             title: string;
@@ -4336,7 +4388,7 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon. */
+        /** @description The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon. */
         DatabaseReadOnlyProblem: {
             type: string;
             title: string;
@@ -4355,7 +4407,7 @@ export interface components {
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The database does not answer at the moment. Nothing has been changed; try again soon. */
+        /** @description The database does not answer right now. Nothing has been changed; try again soon. */
         DatabaseUnavailableProblem: {
             type: string;
             title: string;
@@ -5320,11 +5372,11 @@ export interface components {
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
             permissions: string[];
-            /** @description In which it may be used, as CIDR; none: all. */
+            /** @description Networks from which it may be used, as CIDR; none: all. */
             networks: string[];
             /**
              * Format: uuid
-             * @description The user who answers for it: it is refused while they are disabled.
+             * @description The owner; the key is refused while this user is disabled.
              */
             ownedBy: string;
             /** Format: uuid */
@@ -5333,7 +5385,7 @@ export interface components {
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never, in keys of former versions.
+             * @description Null: never, for keys of earlier versions.
              */
             expiresAt: string | null;
             /**
@@ -5418,7 +5470,7 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description Whose account would be linked.
+             * @description The owner of the account.
              */
             userId: string;
             /** @description The provider's name for the person. */
@@ -5436,10 +5488,7 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "link-request-not-found";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -5495,7 +5544,7 @@ export interface components {
             failures: number;
             operations: components["schemas"]["OperationMetrics"][];
         };
-        /** @description An appointment whose service date is another one in a new time zone. */
+        /** @description An appointment whose service date differs in a new time zone. */
         MisdatedBooking: {
             /** Format: uuid */
             appointmentId: string;
@@ -5505,15 +5554,15 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description As it is booked.
+             * @description As booked.
              */
             serviceDate: string;
             /**
              * Format: date
-             * @description On which it starts in the new time zone.
+             * @description Of its start in the new time zone.
              */
             newServiceDate: string;
-            /** @description Which it holds for the date. */
+            /** @description That it holds for the date. */
             units: number;
         };
         MoveBookingsRequest: {
@@ -5581,20 +5630,20 @@ export interface components {
             usedAt: string;
             /**
              * Format: date-time
-             * @description When a refresh token that was used before was answered again last; null: never.
+             * @description When a used refresh token was last answered again; null: never.
              */
             repeatedAt: string | null;
             /**
              * Format: date-time
-             * @description When it ends, unless it is refreshed before.
+             * @description End, unless it is refreshed before.
              */
             idleUntil: string;
             /**
              * Format: date-time
-             * @description When it ends, however often it is refreshed.
+             * @description Latest end, however often it is refreshed.
              */
             endsAt: string;
-            /** @description The network address that it began from. */
+            /** @description The network address at its start. */
             address: string;
             /** @description The session of this request. */
             current: boolean;
@@ -5649,11 +5698,11 @@ export interface components {
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
             permissions: string[];
-            /** @description In which it may be used, as CIDR; none: all. */
+            /** @description Networks from which it may be used, as CIDR; none: all. */
             networks: string[];
             /**
              * Format: uuid
-             * @description The user who answers for it: it is refused while they are disabled.
+             * @description The owner; the key is refused while this user is disabled.
              */
             ownedBy: string;
             /** Format: uuid */
@@ -5662,7 +5711,7 @@ export interface components {
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never, in keys of former versions.
+             * @description Null: never, for keys of earlier versions.
              */
             expiresAt: string | null;
             /**
@@ -5684,10 +5733,10 @@ export interface components {
             permissions: string[];
             /**
              * Format: date-time
-             * @description Is at most OMNI_API_KEY_MAX_LIFETIME from now; not given: OMNI_API_KEY_LIFETIME from now.
+             * @description Is at most OMNI_API_KEY_MAX_LIFETIME from now; default: OMNI_API_KEY_LIFETIME from now.
              */
             expiresAt?: string | null;
-            /** @description Are those in which the key may be used: CIDR or single addresses, IPv4 or IPv6; none: all. */
+            /** @description Limits where the key may be used from: CIDR or single addresses, IPv4 or IPv6; none: anywhere. */
             networks?: string[];
         };
         /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
@@ -5769,10 +5818,7 @@ export interface components {
             status: 404;
             detail: string;
             instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             code: "no-identity-provider";
             requestId: string;
             /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
@@ -5912,11 +5958,11 @@ export interface components {
             noShowConsumes: boolean;
             /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
             sessionEditHours: number;
-            /** @description An appointment can be started from this many minutes before its booked start on; 0 to 1440. */
+            /** @description An appointment can be started at most this many minutes before its booked start; 0 to 1440. */
             earlyStartMinutes: number;
             /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
             confirmLengthFactor: number;
-            /** @description Nobody comes in: no user, no key, no link. */
+            /** @description No access for users, keys and links. */
             disabled: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
@@ -5930,7 +5976,7 @@ export interface components {
             name?: string;
             timeZone?: string;
             /**
-             * @description What becomes of the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them.
+             * @description Decides about the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them unchanged.
              * @enum {string}
              */
             serviceDates?: "MOVE" | "KEEP";
@@ -5980,7 +6026,7 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Those whose account accepts the password. */
+            /** @description With an account that matches the password. */
             organizations: components["schemas"]["OrganizationToChoose"][];
         };
         /** @description OrganizationSwitch disables an organization, or enables it. */
@@ -6116,9 +6162,9 @@ export interface components {
             newPassword: string;
         };
         PasswordReset: {
-            /** @description And Link are secrets. They are null where the request is repeated with its Idempotency-Key, since they are stored nowhere: then create another link. */
+            /** @description And Link are secrets. They are null if the request is repeated with its Idempotency-Key, because they are not stored; create another link. */
             token: string | null;
-            /** @description Null where `http.frontend_url` is not configured. */
+            /** @description Null if `http.frontend_url` is not configured. */
             link: string | null;
             /** Format: date-time */
             expiresAt: string;
@@ -6494,7 +6540,7 @@ export interface components {
             recurrenceRule?: string | null;
             /**
              * Format: uuid
-             * @description An appointment that would change to this; its patients and service cannot.
+             * @description An appointment that would change to this; its patients and service cannot change.
              */
             appointmentId?: string | null;
         };
@@ -6547,7 +6593,7 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
         };
-        /** @description Says that the organization's identity provider was entered, changed or removed. */
+        /** @description ProviderChange reports that the organization's identity provider was entered, changed or removed. */
         ProviderChange: {
             issuer: string;
             clientId: string;
@@ -6562,16 +6608,16 @@ export interface components {
             /** @description Sign-ins that ended. */
             endedSignIns: number;
         };
-        /** @description Says what became of the link of an account to the identity provider. */
+        /** @description ProviderLinkChange reports a change of the link of an account to the identity provider. */
         ProviderLinkChange: {
             /**
              * Format: uuid
-             * @description Whose account it is.
+             * @description The owner of the account.
              */
             userId: string;
             /**
              * Format: uuid
-             * @description The user who confirmed or ended it; null: it waits to be confirmed.
+             * @description The user who confirmed or ended it; null: it is not yet confirmed.
              */
             changedBy: string | null;
         };
@@ -6858,7 +6904,7 @@ export interface components {
         };
         ResetPasswordRequest: {
             token: string;
-            /** @description The new one. */
+            /** @description The new password. */
             password: string;
         };
         /** @description RetriedAttempt counts attempts that failed for one cause and were repeated. */
@@ -6893,7 +6939,7 @@ export interface components {
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
             /**
              * Format: uuid
-             * @description Is the user who answers from now on for the API keys that this user may not answer for any more. Not given: those keys end.
+             * @description Is the new owner of the API keys that this user may no longer own. If it is nil, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
@@ -7161,10 +7207,10 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             /** @description In the order of their times, at most 1000. */
             bookings: components["schemas"]["MisdatedBooking"][];
-            /** @description How many there are. */
+            /** @description Number of such appointments. */
             total: number;
         };
-        /** @description Not every appointment can have its new service date, so none has. */
+        /** @description Some appointments cannot have their new service date, so no date has changed. */
         ServiceDatesRefusedProblem: {
             type: string;
             title: string;
@@ -7202,7 +7248,7 @@ export interface components {
             /** @description Counts every change, starting with 1. */
             version: number;
         };
-        /** @description ServicePairsChange replaces all the pairs of an organization. */
+        /** @description ServicePairsChange replaces all pairs of an organization. */
         ServicePairsChange: {
             pairs: components["schemas"]["ServicePairInput"][];
         };
@@ -7302,7 +7348,7 @@ export interface components {
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
-        /** @description The session's times differ much from those that were booked. */
+        /** @description The session's times differ much from the booked times. */
         SessionUnconfirmedProblem: {
             type: string;
             title: string;
@@ -7328,7 +7374,7 @@ export interface components {
             bookedEndTime: string;
             /**
              * Format: date-time
-             * @description Of the session.
+             * @description The session's.
              */
             startTime: string;
             /** Format: date-time */
@@ -7387,7 +7433,7 @@ export interface components {
             user: components["schemas"]["User"];
             /** @description Says, after a sign-in with a second factor, how many are good; null otherwise. With few, have the person make new ones. */
             recoveryCodesLeft: number | null;
-            /** @description DeviceToken, after a sign-in with a password, is for the next one on this device. It grants nothing. null otherwise. */
+            /** @description Is for the next sign-in with a password on this device. It grants nothing. null after other sign-ins. */
             deviceToken: string | null;
         };
         /** @description Too many people are signing in at this moment. Try again in a few seconds. */
@@ -7507,9 +7553,9 @@ export interface components {
              * @description Chooses one of several accounts of the address; see `organization-required`.
              */
             organizationId?: string | null;
-            /** @description Of the second factor, where there is one. */
+            /** @description Of the second factor, if there is one. */
             code?: string;
-            /** @description Is from the last sign-in of this account on this device, if it is kept. */
+            /** @description Is from the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
         };
         /** @description This was changed by somebody else in the meantime. */
@@ -7532,7 +7578,7 @@ export interface components {
         StartRequest: {
             /**
              * Format: date-time
-             * @description When it began; not in the future, and at most 24 hours ago.
+             * @description Default: now; not in the future, and at most 24 hours ago.
              */
             startTime?: string | null;
         };
@@ -7556,7 +7602,7 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             /**
              * Format: date-time
-             * @description The booked one.
+             * @description The booked start.
              */
             startTime: string;
             /** Format: date-time */
@@ -7582,7 +7628,7 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             /**
              * Format: date-time
-             * @description The booked one.
+             * @description The booked end.
              */
             endTime: string;
         };
@@ -7847,7 +7893,7 @@ export interface components {
             practitionerId?: string | null;
             /**
              * Format: uuid
-             * @description Is the user who answers from now on for the API keys that this user may not answer for any more. Not given: those keys end.
+             * @description Is the new owner of the API keys that this user may no longer own. If it is nil, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
@@ -7921,20 +7967,20 @@ export interface components {
             usedAt: string;
             /**
              * Format: date-time
-             * @description When a refresh token that was used before was answered again last; null: never.
+             * @description When a used refresh token was last answered again; null: never.
              */
             repeatedAt: string | null;
             /**
              * Format: date-time
-             * @description When it ends, unless it is refreshed before.
+             * @description End, unless it is refreshed before.
              */
             idleUntil: string;
             /**
              * Format: date-time
-             * @description When it ends, however often it is refreshed.
+             * @description Latest end, however often it is refreshed.
              */
             endsAt: string;
-            /** @description The network address that it began from. */
+            /** @description The network address at its start. */
             address: string;
         };
         UserSessions: {
@@ -8016,8 +8062,62 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             errors: components["schemas"]["Field"][];
         };
-        /** @description Says what was checked and found, in the unit ledger and in the audit trail. */
+        /** @description A verification as clients see it. */
         Verification: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            state: "RUNNING" | "FINISHED" | "FAILED";
+            /** Format: date-time */
+            startedAt: string;
+            startedBy: components["schemas"]["VerificationStarter"];
+            /**
+             * Format: date-time
+             * @description Null while it runs.
+             */
+            finishedAt: string | null;
+            progress: components["schemas"]["VerificationProgress"];
+            /** @description Null unless the state is FAILED. */
+            failure: components["schemas"]["VerificationFailure"] | null;
+            /** @description Null unless the state is FINISHED. */
+            result: components["schemas"]["VerificationResult"] | null;
+        };
+        /** @description Says why a verification has no result. */
+        VerificationFailure: {
+            /** @enum {string} */
+            code: "interrupted" | "error";
+            /** @description For people. */
+            detail: string;
+        };
+        /** @description Verification not found. */
+        VerificationNotFoundProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 404;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "verification-not-found";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description One page of a list. */
+        VerificationPage: {
+            data: components["schemas"]["Verification"][];
+            /** @description Nil on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description Says how much was checked. The ledger is checked first, then the audit trail. */
+        VerificationProgress: {
+            authorizations: components["schemas"]["CheckedCount"];
+            auditEvents: components["schemas"]["CheckedCount"];
+        };
+        /** @description The scope and the findings of a verification, in the unit ledger and in the audit trail. */
+        VerificationResult: {
             /** @description Ledger and trail. */
             ok: boolean;
             authorizations: number;
@@ -8031,24 +8131,11 @@ export interface components {
             checkedAt: string;
             audit: components["schemas"]["Findings"];
         };
-        /** @description The books could not be checked in the time that a request has. Nothing has been found out or changed. */
-        VerifyUnfinishedProblem: {
-            type: string;
-            title: string;
-            /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "verify-unfinished";
-            requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
-            alternatives?: components["schemas"]["Alternatives"];
+        /** @description The user or the API key that started a verification. */
+        VerificationStarter: {
+            /** Format: uuid */
+            id: string;
+            name: string;
         };
         /** @description What a person should know of an appointment that nothing stands against. */
         Warning: {
@@ -8227,7 +8314,7 @@ export interface components {
          * @description Conflict.
          *
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
-         *     - `service-dates-refused`: Not every appointment can have its new service date, so none has.
+         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
         Conflict: {
             headers: {
@@ -8767,7 +8854,6 @@ export interface components {
          *     - `emergency-read-only`: An emergency grant is for reading only.
          *     - `forbidden`: You do not have the permission that this needs.
          *     - `own-password`: Change your own password with your current one. If you have forgotten it, ask another administrator.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
          *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
          */
         Forbidden9: {
@@ -8777,7 +8863,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8938,7 +9024,6 @@ export interface components {
          * @description Not Found.
          *
          *     - `link-request-not-found`: Link request not found, or expired.
-         *     - `no-identity-provider`: There is no identity provider here.
          */
         NotFound18: {
             headers: {
@@ -8947,13 +9032,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"] | components["schemas"]["NoIdentityProviderProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `link-request-not-found`: Link request not found, or expired.
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: There is no such user.
          */
         NotFound19: {
             headers: {
@@ -8962,7 +9048,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -8983,25 +9069,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: There is no such user.
-         */
-        NotFound20: {
-            headers: {
-                /** @description The id of this request: name it in questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `authorization-not-found`: There is no such authorization.
          */
-        NotFound21: {
+        NotFound20: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9017,7 +9087,7 @@ export interface components {
          *     - `authorization-not-found`: There is no such authorization.
          *     - `reservation-not-found`: There is no such reservation on this authorization.
          */
-        NotFound22: {
+        NotFound21: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9032,7 +9102,7 @@ export interface components {
          *
          *     - `appointment-not-found`: There is no such appointment.
          */
-        NotFound23: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9047,7 +9117,7 @@ export interface components {
          *
          *     - `session-not-found`: There is no such session.
          */
-        NotFound24: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9062,7 +9132,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound25: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9078,7 +9148,7 @@ export interface components {
          *     - `appointment-not-found`: There is no such appointment.
          *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
          */
-        NotFound26: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9093,7 +9163,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
          */
-        NotFound27: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9108,7 +9178,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: There is no such calendar feed.
          */
-        NotFound28: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9123,7 +9193,7 @@ export interface components {
          *
          *     - `webhook-not-found`: There is no such webhook.
          */
-        NotFound29: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9131,6 +9201,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
+         *     - `webhook-not-found`: There is no such webhook.
+         */
+        NotFound29: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -9151,8 +9237,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `emergency-grant-not-found`: There is no such emergency grant.
          */
         NotFound30: {
             headers: {
@@ -9161,13 +9246,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["EmergencyGrantNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: There is no such emergency grant.
+         *     - `verification-not-found`: Verification not found.
          */
         NotFound31: {
             headers: {
@@ -9176,7 +9261,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotFoundProblem"];
+                "application/problem+json": components["schemas"]["VerificationNotFoundProblem"];
             };
         };
         /**
@@ -9302,10 +9387,10 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
@@ -9330,9 +9415,9 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
@@ -9355,10 +9440,10 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
@@ -9383,10 +9468,10 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
@@ -9410,10 +9495,10 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-read-only`: The database accepts no changes at the moment; most of what is stored can still be read. Nothing has been changed; try again soon.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
          *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
@@ -9439,9 +9524,9 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
@@ -9464,9 +9549,9 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
@@ -9488,9 +9573,9 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
@@ -9513,16 +9598,16 @@ export interface components {
         /**
          * @description Service Unavailable.
          *
-         *     - `database-busy`: The database is held up by a change that does not end. Nothing has been changed; try again in a few seconds.
-         *     - `database-full`: The database has no room at the moment. Nothing has been changed; try again soon, and tell your administrator.
-         *     - `database-unavailable`: The database does not answer at the moment. Nothing has been changed; try again soon.
+         *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
+         *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
+         *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
+         *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
          *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
          *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
          *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
-         *     - `verify-unfinished`: The books could not be checked in the time that a request has. Nothing has been found out or changed.
          */
         ServiceUnavailable9: {
             headers: {
@@ -9533,7 +9618,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"] | components["schemas"]["VerifyUnfinishedProblem"];
+                "application/problem+json": components["schemas"]["DatabaseBusyProblem"] | components["schemas"]["DatabaseFullProblem"] | components["schemas"]["DatabaseReadOnlyProblem"] | components["schemas"]["DatabaseUnavailableProblem"] | components["schemas"]["NotRecordedProblem"] | components["schemas"]["RequestCancelledProblem"] | components["schemas"]["SchemaMismatchProblem"] | components["schemas"]["ShuttingDownProblem"] | components["schemas"]["TimeoutProblem"] | components["schemas"]["TokenNotCheckedProblem"];
             };
         };
         /**
@@ -9765,6 +9850,7 @@ export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest']
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
+export type CheckedCount = components['schemas']['CheckedCount'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -10021,7 +10107,12 @@ export type Utilization = components['schemas']['Utilization'];
 export type UtilizationPage = components['schemas']['UtilizationPage'];
 export type ValidationFailedProblem = components['schemas']['ValidationFailedProblem'];
 export type Verification = components['schemas']['Verification'];
-export type VerifyUnfinishedProblem = components['schemas']['VerifyUnfinishedProblem'];
+export type VerificationFailure = components['schemas']['VerificationFailure'];
+export type VerificationNotFoundProblem = components['schemas']['VerificationNotFoundProblem'];
+export type VerificationPage = components['schemas']['VerificationPage'];
+export type VerificationProgress = components['schemas']['VerificationProgress'];
+export type VerificationResult = components['schemas']['VerificationResult'];
+export type VerificationStarter = components['schemas']['VerificationStarter'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -11669,7 +11760,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000261
+                 * @example 019caed9-4300-7000-8000-000000000264
                  */
                 id: string;
             };
@@ -11997,7 +12088,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -12050,7 +12141,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026f
                  */
                 id: string;
             };
@@ -12087,12 +12178,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000026f
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026d
+                 * @example 019caed9-4300-7000-8000-000000000270
                  */
                 sessionId: string;
             };
@@ -13026,7 +13117,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description The keys for which this user answers. */
+                /** @description Only keys of this owner. */
                 ownedBy?: string;
             };
             header?: never;
@@ -13120,7 +13211,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -13157,7 +13248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -13464,7 +13555,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000251
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -13519,7 +13610,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000255
+                 * @example 019caed9-4300-7000-8000-000000000258
                  */
                 id: string;
             };
@@ -13539,7 +13630,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13574,7 +13665,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13776,7 +13867,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -13828,7 +13919,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -13891,7 +13982,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -13959,7 +14050,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -14025,7 +14116,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14073,7 +14164,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -14137,7 +14228,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14178,7 +14269,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14193,7 +14284,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the page before; together with the same filters. */
                 cursor?: string;
-                /** @description True: only those that hold units at this moment; false: only the others. */
+                /** @description True: only reservations that hold units now; false: only the others. */
                 open?: boolean;
             };
             header?: {
@@ -14225,7 +14316,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14270,7 +14361,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14355,7 +14446,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14798,7 +14889,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14848,7 +14939,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict13"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14899,7 +14990,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14949,7 +15040,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14997,12 +15088,12 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
-             *     - `session-unconfirmed`: The session's times differ much from those that were booked.
+             *     - `session-unconfirmed`: The session's times differ much from the booked times.
              */
             409: {
                 headers: {
@@ -15080,7 +15171,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15130,7 +15221,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15156,7 +15247,7 @@ export interface operations {
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description True: only those with units that no authorization covers; false: only the others. */
+                /** @description True: only sessions with units that no authorization covers; false: only the others. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -15223,7 +15314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15270,7 +15361,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -15323,7 +15414,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15362,7 +15453,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15409,7 +15500,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -15466,7 +15557,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15509,7 +15600,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15555,7 +15646,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15575,7 +15666,7 @@ export interface operations {
                 minutes: number;
                 /** @description Default 15. */
                 step?: number;
-                /** @description Is an appointment that is to move. */
+                /** @description Is an appointment that would move. */
                 appointmentId?: string;
             };
             header?: {
@@ -15607,7 +15698,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15649,7 +15740,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15691,7 +15782,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15758,7 +15849,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15802,7 +15893,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15934,7 +16025,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -15958,7 +16049,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15976,7 +16067,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -15996,7 +16087,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16015,7 +16106,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -16044,7 +16135,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16066,7 +16157,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-00000000024d
                  */
                 id: string;
             };
@@ -16092,7 +16183,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16108,7 +16199,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024e
                  */
                 id: string;
             };
@@ -16130,7 +16221,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -16151,7 +16242,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024e
                  */
                 id: string;
             };
@@ -16173,7 +16264,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16191,7 +16282,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024b
+                 * @example 019caed9-4300-7000-8000-00000000024e
                  */
                 id: string;
                 /**
@@ -16220,7 +16311,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16317,7 +16408,7 @@ export interface operations {
         parameters: {
             query?: {
                 from?: string;
-                /** @description Not included. */
+                /** @description Excluded. */
                 to?: string;
                 /** @description As in the answer. */
                 source?: string;
@@ -16472,7 +16563,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16514,7 +16605,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16561,7 +16652,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16569,6 +16660,123 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    verifyBooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description Accepted: the work continues. Poll the resource at `Location` until it has ended. */
+            202: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The address of its progress and its result. */
+                    Location?: string;
+                    /** @description The number of seconds until the next poll. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable9"];
+        };
+    };
+    listVerifications: {
+        parameters: {
+            query?: {
+                /** @description How many items a page has at most; 20 where it is not given. */
+                limit?: number;
+                /** @description The `nextCursor` of the page before; together with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    getVerification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000024a
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound31"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     getRetryMetrics: {
@@ -16662,36 +16870,6 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    verifyBooks: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request: name it in questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Verification"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable9"];
         };
     };
     onAppointmentBooked: {
