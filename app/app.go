@@ -116,6 +116,9 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
 		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
+		Limits: events.Limits{
+			Webhooks: d.Config.Webhooks.PerOrganization, Slots: d.Config.Webhooks.Slots, SlotsPerOrganization: d.Config.Webhooks.SlotsPerOrganization,
+		},
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",

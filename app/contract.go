@@ -125,7 +125,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	if r.Endpoint.Takes("If-Match") {
 		all = append(all, patch.ErrStale)
 	}
-	if r.Method == http.MethodPost && !r.ReadOnly && r.Permission != httpx.Public { // for nobody in particular, keys mean nothing
+	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public { // for nobody in particular, keys mean nothing
 		all = append(all, idempotency.ErrReused)
 	}
 	return all

@@ -55,6 +55,7 @@ func TestContract(t *testing.T) {
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
 		},
+		TestEvents: map[string]reflect.Type{events.EventTest: reflect.TypeFor[events.TestEvent]()},
 		Tags: map[string]string{
 			"auth":              "Signing in, and who one is.",
 			"authorizations":    "What payers authorized, and its units: the account book.",

@@ -38,7 +38,7 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 	if r.Method != http.MethodPost || r.Endpoint.Takes(headerKey) {
 		return serve
 	}
-	makesNoDifference := r.ReadOnly || r.Permission == httpx.Public
+	makesNoDifference := r.ReadOnly || r.Momentary || r.Permission == httpx.Public
 	return func(c echo.Context) error {
 		given := c.Request().Header.Values(headerKey)
 		if len(given) == 0 || makesNoDifference && isOneKey(given) {

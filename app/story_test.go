@@ -689,6 +689,7 @@ func (s *story) playEvents(admin caller) {
 			len(admin.get(s.t, webhook+"/deliveries?state=PENDING").body["data"].([]any)) == 0
 	}
 	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+	s.tell(admin, "testWebhook", "The receiver answers", webhook+"/test", nil)
 	s.tell(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
 	s.hear(admin)
 	s.tell(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)

@@ -265,6 +265,7 @@ func TestWebhooksAreManaged(t *testing.T) {
 	for _, a := range []answer{
 		other.get(t, path), other.patch(t, path, body{"active": true}), other.delete(t, path), other.post(t, path+"/rotate-secret", nil),
 		other.get(t, path+"/deliveries"), other.post(t, path+"/deliveries/1/redeliver", nil),
+		other.post(t, path+"/test", nil),
 	} {
 		a.refused(t, http.StatusNotFound, "webhook-not-found")
 	}

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"omnirapeutic/platform/datadir"
@@ -13,6 +15,13 @@ import (
 // productionRate is far above what a person with a busy page asks for in a
 // second, and far below what one instance can answer.
 const productionRate = 50
+
+// The minimum numbers of slots for webhooks. An organization needs one slot for webhooks
+// that answer and one for webhooks that fail, and can use at most half of all slots.
+const (
+	leastOwnSlots = 2
+	leastSlots    = 2 * leastOwnSlots
+)
 
 // complete fills in what depends on other keys.
 func (l *loader) complete(c *Config, sources map[string]string) {
@@ -64,6 +73,9 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 	if unset("http.token_rate_burst") {
 		c.HTTP.TokenRate.Burst = (c.HTTP.UserRate.Burst + 1) / 2
 	}
+	if unset("webhooks.slots_per_organization") {
+		c.Webhooks.SlotsPerOrganization = max(leastOwnSlots, c.Webhooks.Slots/4)
+	}
 	for _, name := range []string{"retry.max_attempts", "retry.base_delay", "retry.max_delay", "retry.jitter"} {
 		if unset(name) {
 			sources[name] = "preset " + c.Retry.Preset
@@ -75,6 +87,11 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Retry.MaxDelay < c.Retry.BaseDelay {
 		l.problems.add("retry.max_delay", c.Retry.MaxDelay.String(), sources["retry.max_delay"], "must not be less than retry.base_delay, "+c.Retry.BaseDelay.String())
+	}
+	const own = "webhooks.slots_per_organization"
+	if half := c.Webhooks.Slots / 2; half > 0 && c.Webhooks.SlotsPerOrganization > half {
+		l.problems.add(own, strconv.Itoa(c.Webhooks.SlotsPerOrganization), sources[own],
+			fmt.Sprintf("must be at most %d, half of webhooks.slots", half))
 	}
 	if c.Database.MigrateURL != "" && c.Database.URL == "" {
 		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")

@@ -45,6 +45,7 @@ type Config struct {
 	Reminders []time.Duration
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration
+	Webhooks             Webhooks
 	// EventRetention is how long events are kept for readers who come back.
 	EventRetention time.Duration
 	// InvitationLifetime is how long somebody who was invited can accept.
@@ -80,6 +81,15 @@ type Token struct {
 	Lifetime       time.Duration
 	SignInIdle     time.Duration // how long a sign-in lasts that nobody refreshes
 	SignInLifetime time.Duration // how long any lasts
+}
+
+// Webhooks bounds the webhooks of an organization, and how many are sent to at once.
+type Webhooks struct {
+	PerOrganization int // how many an organization can have
+	// Slots is how many webhooks an instance sends to at the same time.
+	Slots int
+	// SlotsPerOrganization is how many of the slots one organization can use: at most half of them.
+	SlotsPerOrganization int
 }
 
 // Log says how much is logged and how it looks.

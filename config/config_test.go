@@ -130,7 +130,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_THROTTLE": "h" + someSecret, "OMNI_SECRET_THROTTLE_FORMER": "hf" + someSecret,
 			"OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
+			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_WEBHOOKS_PER_ORGANIZATION": "5", "OMNI_WEBHOOK_SLOTS": "12", "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
+			"OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
 			"OMNI_PASSWORD_RESET_LIFETIME": "30m", "OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
 		}
 		require.Len(t, values, len(keys))
@@ -167,7 +168,9 @@ func TestLoad(t *testing.T) {
 				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
-			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute}, EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour,
+			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute},
+			Webhooks:       Webhooks{PerOrganization: 5, Slots: 12, SlotsPerOrganization: 4},
+			EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour,
 			PasswordResetLifetime: 30 * time.Minute, APIKeyLifetime: 48 * time.Hour, APIKeyMaxLifetime: 72 * time.Hour, Demo: false,
 		}, c)
 	})
@@ -226,6 +229,23 @@ func TestRates(t *testing.T) {
 	})
 }
 
+func TestSlotsOfAnOrganizationAreAQuarterUnlessSet(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Webhooks{
+		"":                                       {PerOrganization: 20, Slots: 32, SlotsPerOrganization: 8},
+		"webhooks: {slots: 64}":                  {PerOrganization: 20, Slots: 64, SlotsPerOrganization: 16},
+		"webhooks: {slots: 4}":                   {PerOrganization: 20, Slots: 4, SlotsPerOrganization: 2},
+		"webhooks: {slots_per_organization: 16}": {PerOrganization: 20, Slots: 32, SlotsPerOrganization: 16},
+	} {
+		loaded, err := load(t, text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, loaded.Webhooks, text)
+	}
+	_, err := load(t, "webhooks: {slots: 16, slots_per_organization: 9}")
+	require.ErrorContains(t, err, `webhooks.slots_per_organization = "9"`)
+	require.ErrorContains(t, err, "must be at most 8, half of webhooks.slots")
+}
+
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	t.Run("it tells all of them at once, with their sources", func(t *testing.T) {
@@ -257,6 +277,9 @@ func TestProblems(t *testing.T) {
 		"it refuses a number without unit for a time":   {"sweep_interval: 30", nil, []string{"sweep_interval"}},
 		"it refuses a reminder at no whole minute":      {"reminders: 90s", nil, []string{"reminders"}},
 		"it refuses the same reminder twice":            {"reminders: 60m,1h", nil, []string{"reminders"}},
+		"it refuses to be without a limit of webhooks":  {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
+		"it refuses too few slots for webhooks":         {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
+		"it refuses one slot for an organization":       {"webhooks: {slots_per_organization: 1}", nil, []string{"webhooks.slots_per_organization"}},
 		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
 		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
 		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
@@ -380,7 +403,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+6, "and six groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+7, "and seven groups")
 	})
 }
 

@@ -224,6 +224,21 @@ var keys = []key{
 		set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
 	},
 	{
+		name: "webhooks.per_organization", env: "OMNI_WEBHOOKS_PER_ORGANIZATION", preset: "20",
+		set:  whole(func(c *Config) *int { return &c.Webhooks.PerOrganization }, 1, 1000),
+		show: func(c Config) string { return strconv.Itoa(c.Webhooks.PerOrganization) },
+	},
+	{
+		name: "webhooks.slots", env: "OMNI_WEBHOOK_SLOTS", preset: "32",
+		set:  whole(func(c *Config) *int { return &c.Webhooks.Slots }, leastSlots, 1000),
+		show: func(c Config) string { return strconv.Itoa(c.Webhooks.Slots) },
+	},
+	{
+		name: "webhooks.slots_per_organization", env: "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION",
+		set:  whole(func(c *Config) *int { return &c.Webhooks.SlotsPerOrganization }, leastOwnSlots, 500),
+		show: func(c Config) string { return strconv.Itoa(c.Webhooks.SlotsPerOrganization) },
+	},
+	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
 		// At least as long as a delivery to a webhook is tried.
 		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
@@ -44,45 +45,11 @@ var retries = []time.Duration{
 	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
 }
 
-// deliver sends what is due until the context ends. Each webhook is served by one
-// goroutine of its own; which of them have one, [slots] decide.
+// deliver sends what is due until the context ends.
 func (s *Service) deliver(ctx context.Context) {
-	poll := time.NewTicker(s.tuning.Poll)
-	defer poll.Stop()
-	var mutex sync.Mutex // of the slots
-	slots := newSlots()
-	var work sync.WaitGroup
-	defer work.Wait()
-	for {
-		due, err := s.dueWebhooks(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).Warn("webhooks could not be looked up; the next look tries again")
-		}
-		mutex.Lock()
-		taken := slots.take(due)
-		mutex.Unlock()
-		for _, w := range taken {
-			work.Go(func() {
-				failed, err := s.serve(ctx, w)
-				if err != nil && ctx.Err() == nil {
-					s.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
-						Warn("deliveries could not be taken or noted; they are due again later")
-				}
-				mutex.Lock()
-				slots.give(w, failed)
-				mutex.Unlock()
-				if err == nil {
-					signal(s.due) // somebody may wait for the slot
-				}
-			})
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.due:
-		case <-poll.C:
-		}
-	}
+	(&dispatcher{
+		slots: newSlots(sharesOf(s.limits)), due: s.dueWebhooks, serve: s.serve, wake: s.due, poll: s.tuning.Poll, logger: s.logger,
+	}).run(ctx)
 }
 
 func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
@@ -181,7 +148,7 @@ func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
 	if err == nil {
 		return r
 	}
-	r.err = new(reason(err))
+	r.err = new(reason(err, attemptTimeout))
 	if c.Attempts > len(retries) {
 		r.state = DeliveryDead
 		s.logger.WithFields(logrus.Fields{"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts}).
@@ -194,31 +161,45 @@ func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
 	return r
 }
 
-// send posts an event, in the form of the Standard Webhooks. The id is the same
-// in every attempt, so that a receiver can tell what it has already; the time is
-// that of the attempt, so that it can refuse what somebody recorded.
+// send posts the event of a delivery. The id is the same in every attempt, so that the
+// receiver recognizes repetitions.
 func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, err error) {
-	body, err := json.Marshal(Event{
-		Position: c.Position, Type: c.Type, SubjectID: c.SubjectID, OccurredAt: c.OccurredAt, Payload: c.Payload,
+	return s.post(ctx, outgoing{
+		organization: w.OrganizationID, webhook: w.ID, url: c.URL, secret: c.Secret, id: fmt.Sprintf("%s_%d", w.ID, c.Position),
+		event: Event{Position: c.Position, Type: c.Type, SubjectID: c.SubjectID, OccurredAt: c.OccurredAt, Payload: c.Payload},
 	})
+}
+
+// outgoing is one request to a receiver.
+type outgoing struct {
+	organization, webhook uuid.UUID
+	url                   string
+	secret                secret // as it is stored
+	id                    string // the header webhook-id
+	event                 Event
+}
+
+// post sends an event as defined by Standard Webhooks. The signed time is the time of the
+// attempt, so that the receiver can refuse recorded requests.
+func (s *Service) post(ctx context.Context, o outgoing) (status int, err error) {
+	body, err := json.Marshal(o.event)
 	if err != nil {
 		return 0, err
 	}
-	key, _, err := s.openSecret(c.Secret, w.OrganizationID, w.ID)
+	key, _, err := s.openSecret(o.secret, o.organization, o.webhook)
 	if err != nil {
 		return 0, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, o.url, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	now := s.now()
-	id := fmt.Sprintf("%s_%d", w.ID, c.Position)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "Omnirapeutic-Webhooks")
-	request.Header.Set("Webhook-Id", id)
+	request.Header.Set("Webhook-Id", o.id)
 	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	request.Header.Set("Webhook-Signature", key.sign(id, now, body))
+	request.Header.Set("Webhook-Signature", key.sign(o.id, now, body))
 	response, err := s.client.Do(request)
 	if err != nil {
 		return 0, err
@@ -236,10 +217,11 @@ type errAnswered int
 
 func (e errAnswered) Error() string { return fmt.Sprintf("the receiver answered %d", int(e)) }
 
-// reason says what went wrong in words of our own. What a name resolved to, and what the
-// system says of an address, would tell whoever enters webhooks of networks that only this
-// machine reaches; the URL may hold a secret of the receiver's.
-func reason(err error) string {
+// reason returns why an attempt failed, in a fixed set of texts. It contains no results of
+// name resolution and no system errors, which would reveal networks that only this machine
+// reaches, and not the URL, which may contain a secret of the receiver. timeout is how long
+// the attempt could take.
+func reason(err error, timeout time.Duration) string {
 	var (
 		answered    errAnswered
 		name        *net.DNSError
@@ -249,12 +231,14 @@ func reason(err error) string {
 	switch {
 	case errors.As(err, &answered):
 		return answered.Error()
+	case errors.Is(err, errSecret):
+		return errSecret.Error()
 	case errors.Is(err, outbound.ErrNotPublic):
 		return outbound.ErrNotPublic.Error()
 	case errors.As(err, &name):
 		return "the name of the receiver could not be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return "no answer within " + attemptTimeout.String()
+		return "no answer within " + timeout.String()
 	case errors.As(err, &certificate):
 		return "the receiver's certificate is not valid for its name"
 	case errors.As(err, &record):

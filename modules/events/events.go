@@ -36,7 +36,7 @@ const PermissionWebhooks identity.Permission = "webhook:manage"
 // Event is one thing that has happened, as readers and webhooks see it.
 type Event struct {
 	OrganizationID uuid.UUID           `json:"-"`
-	Position       int64               `json:"id"` // in the organization's stream, from 1 on
+	Position       int64               `json:"id"` // in the organization's stream, from 1 on; 0 of a test event
 	Type           string              `json:"type"`
 	SubjectID      uuid.UUID           `json:"subjectId"` // what it happened to
 	Permission     identity.Permission `json:"-"`         // what a reader must hold
@@ -44,10 +44,19 @@ type Event struct {
 	Payload        json.RawMessage     `json:"data"`
 }
 
+// WebhookLimit are the details of [ErrTooManyWebhooks].
+type WebhookLimit struct {
+	Limit int `json:"limit"` // of webhooks in one organization
+}
+
 // The refusals of this module. Wrong fields are [fault.ErrInvalid].
 var (
 	ErrTooManyStreams = fault.Define(fault.TooMany, "too-many-streams", "This user listens to too many streams of events at once.").
 				Advising("Close streams that nobody looks at; share one among the windows of a browser.")
+	ErrTooManyWebhooks = fault.Define(fault.Conflict, "too-many-webhooks", "The organization has the maximum number of webhooks.").
+				Carrying(WebhookLimit{}).Advising("Delete a webhook that is no longer needed, or ask the operator to raise the limit.")
+	ErrTooManyWebhookTests = fault.Define(fault.TooMany, "too-many-webhook-tests", "Too many webhooks are being tested right now.").
+				Advising("Wait for the result of the other test, at most 10 seconds, and try again.")
 	ErrWebhookNotFound  = fault.Define(fault.NotFound, "webhook-not-found", "There is no such webhook.")
 	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "There is no such delivery, or its event is no longer kept.")
 )

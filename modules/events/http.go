@@ -32,7 +32,7 @@ func (s *Service) Routes() []httpx.Route {
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
 		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given. Events are sent as long as whoever answers for it, at first who enters it, holds them and `webhook:manage`; others are withheld.",
-		identity.ErrBeyondOwn)
+		identity.ErrBeyondOwn, ErrTooManyWebhooks)
 	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
 		"List webhooks", "All webhooks of the organization, without their secrets.")
 	add("getWebhook", http.MethodGet, webhooks+"/:id", httpx.Handle(ok, s.handleWebhook),
@@ -43,6 +43,13 @@ func (s *Service) Routes() []httpx.Route {
 		"Delete a webhook", "Nothing more is sent to it, what is waiting included.", ErrWebhookNotFound)
 	add("rotateWebhookSecret", http.MethodPost, webhooks+"/:id/rotate-secret", httpx.Handle(ok, s.handleRotateSecret),
 		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
+	add("testWebhook", http.MethodPost, webhooks+"/:id/test", httpx.Handle(ok, s.handleTestWebhook),
+		"Send a test event to a webhook", "Sends one signed event of the type `webhook.test` to the URL now, and answers with the outcome: "+
+			"200 also when the receiver cannot be reached. The webhook can be inactive. "+
+			"Its deliveries do not change, and the event is not sent again. "+
+			"An organization tests one webhook at a time. Each request sends an event: an `Idempotency-Key` makes no difference.",
+		ErrWebhookNotFound, ErrTooManyWebhookTests)
+	all[len(all)-1].Momentary = true
 	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
 		"List what was sent to a webhook, or will be", "Deliveries of the events that one may read, with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up, `state=WITHHELD` those that whoever answers for the webhook might not read when they were due.", ErrWebhookNotFound)
 	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),
@@ -92,6 +99,13 @@ func (s *Service) handleDeleteWebhook(ctx context.Context, in byID) (httpx.None,
 
 func (s *Service) handleRotateSecret(ctx context.Context, in byID) (WebhookWithSecret, error) {
 	return s.RotateSecret(ctx, in.ID, in.Match)
+}
+
+func (s *Service) handleTestWebhook(ctx context.Context, in struct {
+	ID uuid.UUID `param:"id"`
+},
+) (TestResult, error) {
+	return s.TestWebhook(ctx, in.ID)
 }
 
 type deliveriesQuery struct {

@@ -31,9 +31,10 @@ func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 		"not public": {dial(outbound.ErrNotPublic), outbound.ErrNotPublic.Error()},
 		"deadline":   {context.DeadlineExceeded, "no answer within 10s"},
 		"answered":   {errAnswered(500), "the receiver answered 500"},
+		"secret":     {errSecret, "the secret of the webhook cannot be decrypted: make a new one (rotate-secret)"},
 		"other":      {errors.New("malformed HTTP response from db.internal 10.1.2.3"), "the receiver could not be reached"},
 	} {
-		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)})
+		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)}, attemptTimeout)
 		require.Equal(t, test.says, said, name)
 		require.NotRegexp(t, `10\.|internal|:53|token`, said, name)
 	}

@@ -39,10 +39,12 @@ type Service struct {
 	types     []outbox.Type
 	retention time.Duration
 	open      bool // webhooks may go to addresses that are not public
+	limits    Limits
 	tuning    Tuning
 	store     store
 	client    *http.Client
 	secrets   encryption.Sealer // of webhooks
+	tests     testSlots
 
 	outbox  chan struct{} // something was published: the relay has work
 	due     chan struct{} // some deliveries may be due
@@ -65,7 +67,15 @@ type Dependencies struct {
 	Secrets [][]byte
 	// AnyAddress lets webhooks go to http:// and to private addresses, as they do in development.
 	AnyAddress bool
+	Limits     Limits
 	Tuning     Tuning
+}
+
+// Limits bound the webhooks of organizations.
+type Limits struct {
+	Webhooks             int // of one organization
+	Slots                int // webhooks that an instance sends to at the same time
+	SlotsPerOrganization int // … of one organization
 }
 
 // Tuning are the times of this module. Zero values stand for good ones; tests
@@ -100,8 +110,9 @@ func New(d Dependencies) *Service {
 	}
 	return &Service{
 		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
-		retention: d.Retention, open: d.AnyAddress, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
+		retention: d.Retention, open: d.AnyAddress, limits: d.Limits, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
 		secrets: encryption.New("secrets of webhooks", d.Secrets...),
+		tests:   testSlots{total: sharesOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
 		outbox:  make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
 	}
 }

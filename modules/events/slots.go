@@ -7,29 +7,43 @@ import (
 	"github.com/google/uuid"
 )
 
-// How many webhooks an instance sends to at once, see [slots].
-const (
-	maxServed          = 32
-	maxPerOrganization = 8 // of one organization
-	maxSlow            = 8 // of those whose last attempts failed
-	maxSlowOfOne       = 2 // … of one organization
-	// keptForOthers is how many of the slots only organizations get that have none.
-	keptForOthers = 8
-)
+// shares are the numbers of slots of an instance: how many webhooks it sends to at once.
+type shares struct {
+	total     int
+	ofOne     int // for one organization
+	slow      int // for webhooks whose last attempts failed
+	slowOfOne int // … of one organization
+	newcomers int // kept for organizations that have no slot
+	tests     int // for test events; these are in addition to total
+}
 
-// slots share out the deliveries of an instance among webhooks, so that one
-// organization's receivers that do not answer hold up neither those of others nor its own
-// that do. A webhook whose last attempts failed is slow, until one succeeds: slow webhooks
-// have few slots together. Not safe for concurrent use.
+// sharesOf derives the shares from the configuration: a quarter of all slots is for slow
+// webhooks, a quarter is kept for newcomers, and an organization's slow webhooks use at
+// most a quarter of its slots. Test events have further slots, a quarter as many. Each
+// share has at least one slot.
+func sharesOf(l Limits) shares {
+	quarter := func(n int) int { return max(1, n/4) }
+	return shares{
+		total: l.Slots, ofOne: l.SlotsPerOrganization,
+		slow: quarter(l.Slots), slowOfOne: quarter(l.SlotsPerOrganization), newcomers: quarter(l.Slots),
+		tests: quarter(l.Slots),
+	}
+}
+
+// slots distribute the deliveries of an instance among webhooks. Receivers that do not
+// answer delay neither other organizations' webhooks nor, for long, the other webhooks of
+// their own organization. A webhook whose last attempts failed is slow until an attempt
+// succeeds. Not safe for concurrent use.
 type slots struct {
-	busy    map[dueWebhook]bool // whether it was slow when it got its slot
+	shares  shares
+	busy    map[dueWebhook]bool // whether the webhook was slow when it got its slot
 	failing map[dueWebhook]bool
 	turn    map[uuid.UUID]int64 // when the organization last got a slot
 	turns   int64
 }
 
-func newSlots() *slots {
-	return &slots{busy: map[dueWebhook]bool{}, failing: map[dueWebhook]bool{}, turn: map[uuid.UUID]int64{}}
+func newSlots(s shares) *slots {
+	return &slots{shares: s, busy: map[dueWebhook]bool{}, failing: map[dueWebhook]bool{}, turn: map[uuid.UUID]int64{}}
 }
 
 // take gives slots to some of the webhooks that have something due: one after the other to
@@ -80,13 +94,13 @@ func (s *slots) fits(w dueWebhook) bool {
 		}
 	}
 	switch {
-	case len(s.busy) >= maxServed, own >= maxPerOrganization:
+	case len(s.busy) >= s.shares.total, own >= s.shares.ofOne:
 		return false
-	case own > 0 && len(s.busy) >= maxServed-keptForOthers:
+	case own > 0 && len(s.busy) >= s.shares.total-s.shares.newcomers:
 		return false
 	case s.failing[w]:
-		return slow < maxSlow && ownSlow < maxSlowOfOne
-	case own-ownSlow >= maxPerOrganization-maxSlowOfOne: // what is left is for its slow ones
+		return slow < s.shares.slow && ownSlow < s.shares.slowOfOne
+	case own-ownSlow >= s.shares.ofOne-s.shares.slowOfOne: // the rest is for its slow webhooks
 		return false
 	}
 	return true

@@ -48,6 +48,16 @@ func (store) webhookExists(ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
+// countWebhooks returns how many webhooks the organization has. Index: the primary key.
+func (store) countWebhooks(ctx context.Context) (count int64, err error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Model(&Webhook{}).Count(&count).Error
+	return count, err
+}
+
 func (store) webhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

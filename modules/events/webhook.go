@@ -65,7 +65,7 @@ type WebhookChange struct {
 
 // CreateWebhook enters a webhook, with a secret. Errors: [fault.ErrInvalid] where a
 // field does not fit, [identity.ErrBeyondOwn] where it would get events that the
-// caller may not read.
+// caller may not read, [ErrTooManyWebhooks].
 func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithSecret, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -91,11 +91,27 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 				return created, err
 			}
 		}
+		if err := s.requireRoom(ctx); err != nil {
+			return WebhookWithSecret{}, err
+		}
 		if err := s.store.insertWebhook(ctx, w); err != nil {
 			return WebhookWithSecret{}, err
 		}
 		return created, s.recordWebhook(ctx, "webhook.create", nil, &w, now)
 	}, db.ProvenBy(there))
+}
+
+// requireRoom returns [ErrTooManyWebhooks] if the caller's organization has the maximum
+// number of webhooks. The serializable transaction of the context keeps concurrent
+// creations within the limit.
+func (s *Service) requireRoom(ctx context.Context) error {
+	exist, err := s.store.countWebhooks(ctx)
+	if err != nil || exist < int64(s.limits.Webhooks) {
+		return err
+	}
+	return ErrTooManyWebhooks.With(WebhookLimit{s.limits.Webhooks},
+		"An organization can have at most %d webhooks. Delete one that is no longer needed, or ask your operator to raise the limit.",
+		s.limits.Webhooks)
 }
 
 // Webhook returns a webhook. The error is [ErrWebhookNotFound] where there is none.

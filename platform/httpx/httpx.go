@@ -59,6 +59,9 @@ type Route struct {
 	// ReadOnly marks a POST that changes no records: it may be repeated at will, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
+	// Momentary marks a POST whose effect is outside of the database, and whose answer is
+	// true only now: the answer is not stored, and an Idempotency-Key makes no difference.
+	Momentary bool
 	// Limited: callers may be let in who hold the permission for some records only, those
 	// of these scopes, as all that it reads and changes is kept to their reach (see the
 	// package db). Where none is said, the permission is needed for the whole organization.

@@ -33,9 +33,11 @@ type Document struct {
 	// Events maps the type of each published event to the struct of its data. Event is
 	// the struct around it, with the members type and data. Opening is the struct of the
 	// first event of a stream.
-	Events  map[string]reflect.Type
-	Event   reflect.Type
-	Opening reflect.Type
+	Events map[string]reflect.Type
+	// TestEvents are further types, which webhooks receive and streams do not contain.
+	TestEvents map[string]reflect.Type
+	Event      reflect.Type
+	Opening    reflect.Type
 }
 
 // Operation is a route with everything that can go wrong, and examples.
@@ -157,7 +159,7 @@ func (b *builder) parameters(o Operation) []Object {
 		}
 		all = append(all, b.parameter(o, f))
 	}
-	if o.Method == http.MethodPost && !o.ReadOnly && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
+	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary && !slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" }) {
 		all = append(all, Object{
 			{"name", "Idempotency-Key"},
 			{"in", "header"},

@@ -41,7 +41,7 @@ func (b *builder) success(o Operation) Object {
 	if out.Implements(reflect.TypeFor[httpx.Located]()) && o.Endpoint.Status == http.StatusCreated {
 		headers.Set("Location", header("Where it can be read."))
 	}
-	if o.Method == http.MethodPost && !o.ReadOnly {
+	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary {
 		headers.Set("Idempotency-Replayed", header("`true` where this is the answer to an earlier request with the same key."))
 	}
 	if o.Endpoint.Status == http.StatusFound {
@@ -120,19 +120,26 @@ func (b *builder) stream() Object {
 	return Object{{"oneOf", refs}}
 }
 
-// events returns the webhooks of the document: the same events as in the stream, each
-// in a request of its own.
+// events returns the webhooks of the document: the events of the stream and test events,
+// each in a request of its own.
 func (b *builder) events() Object {
 	all := Object{}
-	for _, kind := range slices.Sorted(maps.Keys(b.Events)) {
-		data := b.Events[kind]
+	kinds := map[string]reflect.Type{}
+	maps.Copy(kinds, b.Events)
+	maps.Copy(kinds, b.TestEvents)
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		data := kinds[kind]
+		also, after := "\n\n`GET /events` streams the same event.", "After any other status the delivery is retried."
+		if _, test := b.TestEvents[kind]; test {
+			also, after = "", "After any other status the event is not sent again."
+		}
 		all.Set(kind, Object{{"post", Object{
 			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
 			{"summary", eventSummary(kind)},
-			{"description", text(b.schemas.object(data, given).Get("description")) + "\n\n`GET /events` streams the same event."},
+			{"description", text(b.schemas.object(data, given).Get("description")) + also},
 			{"security", []Object{}},
 			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
-			{"responses", Object{{"2XX", Object{{"description", "Delivered. After any other status the delivery is retried."}}}}},
+			{"responses", Object{{"2XX", Object{{"description", "Delivered. " + after}}}}},
 		}}})
 	}
 	return all

@@ -72,8 +72,11 @@ export interface Options {
   fetch?: (request: Request) => Promise<Response>;
 }
 
-/** What has happened in one's organization, as webhooks get it too. */
-export type OrganizationEvent = webhooks[keyof webhooks]["post"]["requestBody"]["content"]["application/json"];
+/** The body of a request to a webhook. */
+export type WebhookEvent = webhooks[keyof webhooks]["post"]["requestBody"]["content"]["application/json"];
+
+/** An event of the organization, in streams and for webhooks. */
+export type OrganizationEvent = Exclude<WebhookEvent, { type: "webhook.test" }>;
 
 /**
  * What a stream tells: an event, or where it stands. `ready` comes first with each

@@ -2326,6 +2326,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event to a webhook
+         * @description Sends one signed event of the type `webhook.test` to the URL now, and answers with the outcome: 200 also when the receiver cannot be reached. The webhook can be inactive. Its deliveries do not change, and the event is not sent again. An organization tests one webhook at a time. Each request sends an event: an `Idempotency-Key` makes no difference.
+         *
+         *     Permission: `webhook:manage`.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/webhooks/{id}/deliveries": {
         parameters: {
             query?: never;
@@ -3018,6 +3040,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Webhook test
+         * @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream.
+         */
+        post: operations["onWebhookTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -3260,7 +3302,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentBookedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.booked";
@@ -3275,7 +3317,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentCancelledEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.cancelled";
@@ -3303,7 +3345,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentCompletedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.completed";
@@ -3318,7 +3360,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentNoShowEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.no-show";
@@ -3402,7 +3444,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentReminderEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.reminder";
@@ -3417,7 +3459,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentReopenedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.reopened";
@@ -3432,7 +3474,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentRescheduledEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.rescheduled";
@@ -3447,7 +3489,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AppointmentStartedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "appointment.started";
@@ -3669,7 +3711,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         AuthorizationBalanceEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "authorization.balance";
@@ -4577,7 +4619,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyReviewedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.reviewed";
@@ -4592,7 +4634,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyRevokedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.revoked";
@@ -4607,7 +4649,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         EmergencyTakenEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "emergency.taken";
@@ -4995,7 +5037,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderChangedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.changed";
@@ -5010,7 +5052,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderLinkRequestedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.link-requested";
@@ -5025,7 +5067,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderLinkedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.linked";
@@ -5059,7 +5101,7 @@ export interface components {
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
         IdentityProviderUnlinkedEvent: {
-            /** @description In the organization's stream, from 1 on. */
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.unlinked";
@@ -7648,6 +7690,23 @@ export interface components {
             /** @description Default 60. */
             durationMinutes?: number;
         };
+        /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
+        TestEvent: {
+            /** @description Whether the webhook is active; an inactive webhook receives test events only. */
+            active: boolean;
+        };
+        /** @description The outcome of one test event. */
+        TestResult: {
+            /** @description The header `webhook-id` of the request. */
+            messageId: string;
+            /** @description The receiver answered 2xx. */
+            delivered: boolean;
+            /** @description Of the receiver's answer, if there was one. */
+            status: number | null;
+            /** @description Why the event was not delivered, in the words of `lastError`. */
+            error: string | null;
+            durationMilliseconds: number;
+        };
         /** @description The request took too long and was given up. Nothing has been changed; try again. */
         TimeoutProblem: {
             type: string;
@@ -7704,6 +7763,43 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Are what would work instead, where that was looked for. */
             alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description Too many webhooks are being tested right now. */
+        TooManyWebhookTestsProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 429;
+            detail: string;
+            instance: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "too-many-webhook-tests";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+        };
+        /** @description The organization has the maximum number of webhooks. */
+        TooManyWebhooksProblem: {
+            type: string;
+            title: string;
+            /** @constant */
+            status: 409;
+            detail: string;
+            instance: string;
+            /** @constant */
+            code: "too-many-webhooks";
+            requestId: string;
+            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description Are what would work instead, where that was looked for. */
+            alternatives?: components["schemas"]["Alternatives"];
+            /** @description Of webhooks in one organization. */
+            limit: number;
         };
         /** @description The total cannot be less than what is used and scheduled. */
         TotalBelowBookedProblem: {
@@ -8107,6 +8203,21 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
+        /** @description One thing that has happened, as readers and webhooks see it. */
+        WebhookTestEvent: {
+            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            id: number;
+            /** @constant */
+            type: "webhook.test";
+            /**
+             * Format: uuid
+             * @description What it happened to.
+             */
+            subjectId: string;
+            /** Format: date-time */
+            occurredAt: string;
+            data: components["schemas"]["TestEvent"];
+        };
         /** @description A webhook whose secret has just been made: it is not shown again. */
         WebhookWithSecret: {
             /** Format: uuid */
@@ -8369,7 +8480,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-over`: The emergency grant is over.
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
         Conflict19: {
             headers: {
@@ -8378,7 +8489,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
             };
         };
         /**
@@ -8399,10 +8510,25 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `emergency-grant-over`: The emergency grant is over.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantOverProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
          *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request: name it in questions. */
                 "X-Request-Id"?: string;
@@ -9549,6 +9675,24 @@ export interface components {
             };
         };
         /**
+         * @description Too Many Requests.
+         *
+         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
+         *     - `too-many-webhook-tests`: Too many webhooks are being tested right now.
+         */
+        TooManyRequests4: {
+            headers: {
+                /** @description The id of this request: name it in questions. */
+                "X-Request-Id"?: string;
+                /** @description In how many seconds to try again. */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateLimitedProblem"] | components["schemas"]["TooManyWebhookTestsProblem"];
+            };
+        };
+        /**
          * @description Unauthorized.
          *
          *     - `unauthenticated`: Sign in first: this needs a valid access token.
@@ -9941,9 +10085,13 @@ export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTra
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
+export type TestEvent = components['schemas']['TestEvent'];
+export type TestResult = components['schemas']['TestResult'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
 export type TooManyStreamsProblem = components['schemas']['TooManyStreamsProblem'];
+export type TooManyWebhookTestsProblem = components['schemas']['TooManyWebhookTestsProblem'];
+export type TooManyWebhooksProblem = components['schemas']['TooManyWebhooksProblem'];
 export type TotalBelowBookedProblem = components['schemas']['TotalBelowBookedProblem'];
 export type Totals = components['schemas']['Totals'];
 export type UnauthenticatedProblem = components['schemas']['UnauthenticatedProblem'];
@@ -9970,6 +10118,7 @@ export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
+export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
@@ -9988,6 +10137,7 @@ export type ResponseConflict18 = components['responses']['Conflict18'];
 export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
+export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -10054,6 +10204,7 @@ export type ResponseServiceUnavailable9 = components['responses']['ServiceUnavai
 export type ResponseTooManyRequests = components['responses']['TooManyRequests'];
 export type ResponseTooManyRequests2 = components['responses']['TooManyRequests2'];
 export type ResponseTooManyRequests3 = components['responses']['TooManyRequests3'];
+export type ResponseTooManyRequests4 = components['responses']['TooManyRequests4'];
 export type ResponseUnauthorized = components['responses']['Unauthorized'];
 export type ResponseUnauthorized2 = components['responses']['Unauthorized2'];
 export type ResponseUnprocessableEntity = components['responses']['UnprocessableEntity'];
@@ -11609,7 +11760,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000263
+                 * @example 019caed9-4300-7000-8000-000000000264
                  */
                 id: string;
             };
@@ -11937,7 +12088,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026d
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -11990,7 +12141,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-00000000026f
                  */
                 id: string;
             };
@@ -12027,12 +12178,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-00000000026f
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
+                 * @example 019caed9-4300-7000-8000-000000000270
                  */
                 sessionId: string;
             };
@@ -13060,7 +13211,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024f
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -13097,7 +13248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024f
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -13404,7 +13555,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000253
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -13459,7 +13610,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000257
+                 * @example 019caed9-4300-7000-8000-000000000258
                  */
                 id: string;
             };
@@ -15858,6 +16009,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16036,6 +16188,43 @@ export interface operations {
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000024e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request: name it in questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestResult"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound28"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests4"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };
@@ -16417,7 +16606,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16464,7 +16653,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17027,6 +17216,28 @@ export interface operations {
         };
         responses: {
             /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onWebhookTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookTestEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the event is not sent again. */
             "2XX": {
                 headers: {
                     [name: string]: unknown;
