@@ -36,6 +36,7 @@ var needNoCaller = map[string]string{
 	"audit.Seal":                     "the program's own, in all organizations",
 	"audit.Backlog":                  "a count, for metrics",
 	"audit.Verify":                   "of the organization that it is given; the caller decides",
+	"verification.Forget":            "the program's own, in all organizations",
 	"rbac.HasUsers":                  "at the start, when nobody can be signed in yet",
 	"rbac.Learn":                     "the program's own, of all organizations",
 	"rbac.Sweep":                     "the program's own, in all organizations",
@@ -52,6 +53,7 @@ func TestServicesFailClosed(t *testing.T) {
 	services := map[string]any{
 		"directory": c.app.Directory, "authorization": c.app.Authorizations, "appointments": c.app.Appointments,
 		"events": c.app.Events, "audit": c.app.Audit, "rbac": c.app.Access,
+		"verification": c.app.Verifications,
 	}
 	asked, refused := map[string]bool{}, map[string]bool{}
 	for name, service := range services {

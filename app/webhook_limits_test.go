@@ -32,8 +32,8 @@ func TestAnOrganizationHasALimitedNumberOfWebhooks(t *testing.T) {
 	}
 	refused := c.admin().post(t, webhooks, hook).refused(t, http.StatusConflict, "too-many-webhooks")
 	require.Equal(t, 3, refused.number(t, "limit"))
-	require.Equal(t, "An organization can have at most 3 webhooks. Delete one that is no longer needed, or ask your operator to raise the limit.",
-		refused.text("detail"))
+	require.Equal(t, "An organization can have at most 3 webhooks. "+
+		"Delete one that is no longer needed, or ask your operator to raise the limit.", refused.text("detail"))
 	require.Len(t, c.admin().get(t, webhooks).ok(t).body["data"], 3)
 	c.as(c.other.tokens[rbac.Admin]).post(t, webhooks, hook).created(t)
 

@@ -16,8 +16,8 @@ import (
 // second, and far below what one instance can answer.
 const productionRate = 50
 
-// Minimum numbers of slots for webhooks. An organization needs one slot for webhooks that answer
-// and one for failing ones, and can use at most half of all slots.
+// The minimum numbers of slots for webhooks. An organization needs one slot for webhooks
+// that answer and one for webhooks that fail, and can use at most half of all slots.
 const (
 	leastOwnSlots = 2
 	leastSlots    = 2 * leastOwnSlots
@@ -90,7 +90,8 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	}
 	const own = "webhooks.slots_per_organization"
 	if half := c.Webhooks.Slots / 2; half > 0 && c.Webhooks.SlotsPerOrganization > half {
-		l.problems.add(own, strconv.Itoa(c.Webhooks.SlotsPerOrganization), sources[own], fmt.Sprintf("must be at most %d, half of webhooks.slots", half))
+		l.problems.add(own, strconv.Itoa(c.Webhooks.SlotsPerOrganization), sources[own],
+			fmt.Sprintf("must be at most %d, half of webhooks.slots", half))
 	}
 	if c.Database.MigrateURL != "" && c.Database.URL == "" {
 		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")

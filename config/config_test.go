@@ -279,7 +279,7 @@ func TestProblems(t *testing.T) {
 		"it refuses the same reminder twice":            {"reminders: 60m,1h", nil, []string{"reminders"}},
 		"it refuses to be without a limit of webhooks":  {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
 		"it refuses too few slots for webhooks":         {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
-		"it refuses one slot for an organization":       {"", []string{"OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION=1"}, []string{"webhooks.slots_per_organization"}},
+		"it refuses one slot for an organization":       {"webhooks: {slots_per_organization: 1}", nil, []string{"webhooks.slots_per_organization"}},
 		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
 		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
 		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},

@@ -30,7 +30,7 @@ type Request struct {
 // Introduction is what the API's document says of its examples.
 func Introduction() string {
 	return fmt.Sprintf("The demo practice is loaded. The examples sign in as `%s` and use its records and free times, "+
-		"so most requests succeed as they are shown. Reload the page for new examples.", people[0].Email)
+		"so most requests succeed as they are shown. Reload the page after a minute for new ones.", people[0].Email)
 }
 
 // exampleSeries is the rule of the series that examples book.

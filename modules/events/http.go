@@ -45,7 +45,8 @@ func (s *Service) Routes() []httpx.Route {
 		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("testWebhook", http.MethodPost, webhooks+"/:id/test", httpx.Handle(ok, s.handleTestWebhook),
 		"Send a test event to a webhook", "Sends one signed event of the type `webhook.test` to the URL now, and answers with the outcome: "+
-			"200 also when the receiver cannot be reached. The webhook can be inactive. Its deliveries do not change, and the event is not sent again. "+
+			"200 also when the receiver cannot be reached. The webhook can be inactive. "+
+			"Its deliveries do not change, and the event is not sent again. "+
 			"An organization tests one webhook at a time. Each request sends an event: an `Idempotency-Key` makes no difference.",
 		ErrWebhookNotFound, ErrTooManyWebhookTests)
 	all[len(all)-1].Momentary = true

@@ -14,7 +14,8 @@ import (
 
 func TestAReasonDoesNotTellTheURL(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "the address is not a public one", reason(&url.Error{URL: "https://example.com/?key=theirs", Err: outbound.ErrNotPublic}, attemptTimeout))
+	err := &url.Error{URL: "https://example.com/?key=theirs", Err: outbound.ErrNotPublic}
+	require.Equal(t, "the address is not a public one", reason(err, attemptTimeout))
 }
 
 func TestProductionWantsHTTPS(t *testing.T) {

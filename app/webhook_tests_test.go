@@ -139,3 +139,17 @@ func TestATestIsNotSentWithoutARecord(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/test", nil).status)
 	require.Empty(t, r.messages())
 }
+
+func TestATestReachesPublicAddressesOnly(t *testing.T) {
+	t.Parallel()
+	c := openWith(t, "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_RATE_LIMIT=0")
+	c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
+	r := receive(t)
+	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook", "https://[fe80::1]/hook"} {
+		path, _ := c.hook(t, url)
+		failed := c.admin().post(t, path+"/test", nil).ok(t)
+		require.Equal(t, []any{false, nil, "the address is not a public one"},
+			[]any{failed.body["delivered"], failed.body["status"], failed.body["error"]}, url)
+	}
+	require.Empty(t, r.messages())
+}
