@@ -12,21 +12,24 @@ import (
 // playAccounts has a person with accounts in two practices choose one of them.
 func (s *story) playAccounts() {
 	c, t := s.c, s.t
-	second, err := c.app.Directory.CreateOrganization(t.Context(), directory.NewOrganization{Name: "Second Example", TimeZone: "America/Chicago"})
+	second, err := c.app.Directory.CreateOrganization(t.Context(),
+		directory.NewOrganization{Name: "Second Example", TimeZone: "America/Chicago"})
 	require.NoError(t, err)
 	const email = "in.both@example.test"
 	c.hireWith(t, c.own, email, password, rbac.Practitioner)
 	c.hireWith(t, practice{id: second.ID}, email, password, rbac.Biller)
 	s.tell(c.as(""), "signIn", "Accounts in several organizations", "/auth/login", body{"email": email, "password": password}).
 		refused(t, http.StatusUnauthorized, "organization-required")
-	s.tell(c.as(""), "signIn", "In the chosen organization", "/auth/login", body{"email": email, "password": password, "organizationId": second.ID}).ok(t)
+	s.tell(c.as(""), "signIn", "In the chosen organization", "/auth/login",
+		body{"email": email, "password": password, "organizationId": second.ID}).ok(t)
 
 	admin := c.admin()
 	user := c.userWith(t, admin, rbac.Biller)
 	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset", body{})
 	made := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
 	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
-	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
+	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset",
+		body{"token": made.text("token"), "password": anotherPassword})
 	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()
 	c.loginTo(t, "on.two.devices@example.test", password, c.own.id).ok(t)
 	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).ok(t).body["data"].([]any)

@@ -96,7 +96,8 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 		other.put(t, "/auth/password", body{"currentPassword": password, "newPassword": "seven-otters-swimming"}).ok(t)
 		c.loginTo(t, email, password, uuid.Nil).refused(t, http.StatusUnauthorized, "second-factor-required")
 		requireIn(t, c.other, c.loginTo(t, email, "seven-otters-swimming", uuid.Nil))
-		c.run(t, "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = $1 AND organization_id = $2) WHERE email = $1", email, c.own.id)
+		c.run(t, `UPDATE users SET password_hash = (
+			SELECT password_hash FROM users WHERE email = $1 AND organization_id = $2) WHERE email = $1`, email, c.own.id)
 	})
 	t.Run("disabled accounts and organizations are not offered", func(t *testing.T) {
 		require.Len(t, choices(t, c.loginTo(t, email, password, uuid.Nil)), 3)

@@ -91,7 +91,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				session := c.sessionOf(t, user)
 				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
 				require.NoError(t, err)
-				_, err = owner.ExecContext(t.Context(), "INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
+				_, err = owner.ExecContext(t.Context(),
+					"INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
@@ -120,7 +121,9 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
-				nowhere := c.as(c.other.tokens[role]).send(t, call.method, strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").Replace(call.path), b)
+				nowhere := c.as(c.other.tokens[role]).send(t, call.method,
+					strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").
+						Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
 				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {

@@ -141,7 +141,8 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 	requireOut := func(text string) {
 		t.Helper()
 		c.as(text).get(t, "/payers").refused(t, http.StatusUnauthorized, "unauthenticated")
-		require.Eventually(t, func() bool { return second.as(text).get(t, "/payers").status == http.StatusUnauthorized }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return second.as(text).get(t, "/payers").status == http.StatusUnauthorized },
+			10*time.Second, time.Millisecond)
 	}
 	listed := func(a answer) map[string]any {
 		t.Helper()
@@ -163,7 +164,8 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 	requireOut(text)
 
 	leaver, key, text = make("second@own.test")
-	c.admin().patch(t, leaver, body{"disabled": true, "apiKeyOwnerId": uuid.NewString()}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().patch(t, leaver, body{"disabled": true, "apiKeyOwnerId": uuid.NewString()}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	kept := listed(c.admin().patch(t, leaver, body{"disabled": true, "apiKeyOwnerId": boss}))
 	require.Equal(t, []any{key, boss, nil}, []any{kept["id"], kept["ownedBy"], kept["revokedAt"]})
 	for _, instance := range []*clinic{c, second} {
@@ -182,8 +184,10 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), "OMNI_TRUSTED_PROXIES=127.0.0.1,::1", "OMNI_API_KEY_LIFETIME=48h", "OMNI_API_KEY_MAX_LIFETIME=72h")
-	made := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"}, "networks": []string{"203.0.113.9/24", "2001:db8::/48"}})
+	c := serve(t, database, database.Open(t), "OMNI_TRUSTED_PROXIES=127.0.0.1,::1", "OMNI_API_KEY_LIFETIME=48h",
+		"OMNI_API_KEY_MAX_LIFETIME=72h")
+	made := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"},
+		"networks": []string{"203.0.113.9/24", "2001:db8::/48"}})
 	made.created(t)
 	require.Equal(t, []any{"203.0.113.0/24", "2001:db8::/48"}, made.body["networks"])
 	ends, err := time.Parse(time.RFC3339, made.text("expiresAt"))

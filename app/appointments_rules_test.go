@@ -140,7 +140,8 @@ func TestAppointmentIsDocumentedAfterTheAuthorizationEnded(t *testing.T) {
 
 	t.Run("what was worked on a day outside is not authorized at all", func(t *testing.T) {
 		booked := c.book(t, c.booking(path, who, c.hour(t, -31, "09:00"), hour))
-		done := c.admin().post(t, booked+"/complete", body{"startTime": c.hour(t, -29, "09:00"), "endTime": c.hour(t, -29, "10:00"), "confirm": true}).ok(t)
+		done := c.admin().post(t, booked+"/complete",
+			body{"startTime": c.hour(t, -29, "09:00"), "endTime": c.hour(t, -29, "10:00"), "confirm": true}).ok(t)
 		require.Equal(t, 4, done.number(t, "session", "unauthorizedUnits"))
 		c.requireBalance(t, path, 10, 6, 0)
 	})

@@ -59,7 +59,8 @@ func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 		connection, err := net.Dial("tcp", server.Listener.Addr().String())
 		require.NoError(t, err)
 		require.NoError(t, connection.SetDeadline(time.Now().Add(time.Minute)))
-		_, err = fmt.Fprintf(connection, "POST /api/v1/public HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", large)
+		_, err = fmt.Fprintf(connection,
+			"POST /api/v1/public HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", large)
 		require.NoError(t, err)
 		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		require.NoError(t, err)

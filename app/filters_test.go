@@ -114,7 +114,8 @@ func (c *clinic) enabledAndNot(t *testing.T) string {
 func (c *clinic) reviewedAndNot(t *testing.T) string {
 	technician := c.as(c.own.tokens[rbac.Technician])
 	take := func() string {
-		return "/emergency-grants/" + technician.post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": emergencyReason}).created(t).String()
+		return "/emergency-grants/" + technician.post(t, "/emergency-grants",
+			body{"patientId": c.own.patient, "reason": emergencyReason}).created(t).String()
 	}
 	over := take()
 	technician.post(t, over+"/revoke", body{}).ok(t)

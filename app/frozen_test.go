@@ -38,7 +38,8 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 		h.progress(t, 20, "the healthy one continues")
 		require.NoError(t, frozen.process.Process.Signal(syscall.SIGCONT))
 		h.progress(t, 50)
-		require.Equal(t, http.StatusCreated, frozen.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status, "it has recovered by itself")
+		require.Equal(t, http.StatusCreated, frozen.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status,
+			"it has recovered by itself")
 	}
 	stop()
 	c.requireBalance(t, path, 10, 0, 4)

@@ -521,9 +521,11 @@ func (m maker) spoilHeader(t *trial) bool {
 	t.wrong = "the header " + p.name
 	switch p.name {
 	case "Idempotency-Key":
-		t.header[p.name] = pick(m, []string{strings.Repeat("k", 256)}, []string{"é"}, []string{"\xff"}, []string{"a", "b"}, []string{"a\tb"}, []string{""}, []string{strings.Repeat("k", 20000)})
+		t.header[p.name] = pick(m, []string{strings.Repeat("k", 256)}, []string{"é"}, []string{"\xff"}, []string{"a", "b"},
+			[]string{"a\tb"}, []string{""}, []string{strings.Repeat("k", 20000)})
 	case "If-Match":
-		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`}, []string{"1"}, []string{""}, []string{strings.Repeat(`"x",`, 5000)})
+		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`}, []string{"1"},
+			[]string{""}, []string{strings.Repeat(`"x",`, 5000)})
 	case "Break-Glass":
 		t.header[p.name] = pick(m, []string{"x"}, []string{"00000000"}, []string{"é"}, []string{"a", "b"}, []string{strings.Repeat("0", 5000)})
 	default:

@@ -129,7 +129,8 @@ func secondInstance(t testing.TB, first *clinic, opened *db.DB, settings ...stri
 func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logtest.Logger()
-	settings, err := config.Load("", append([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
+	settings, err := config.Load("",
+		append([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
 	require.NoError(t, err)
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())

@@ -62,24 +62,33 @@ var fillForRemoval = []string{
 		SELECT n, o.id AS organization_id, md5('x' || n)::uuid AS id,
 			CASE WHEN n % 40 = 0 THEN now() - interval '100 days' - n * interval '1 second' ELSE now() - n * interval '1 millisecond' END AS at
 		FROM generate_series(1, 20000) n CROSS JOIN LATERAL (SELECT id FROM organizations ORDER BY id OFFSET n % 2 LIMIT 1) o`,
-	`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at) SELECT organization_id, id, 'reserve', '\x00', '{}', at FROM rows`,
-	`INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at) SELECT organization_id, id, 'book', '\x00', '{}', at FROM rows`,
-	`INSERT INTO idempotency_keys (organization_id, user_id, key, call, fingerprint, status, created_at) SELECT organization_id, id, 'k', id, '\x00', 200, at FROM rows`,
-	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at) SELECT organization_id, 'user', id, 1, at FROM rows`,
+	`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
+		SELECT organization_id, id, 'reserve', '\x00', '{}', at FROM rows`,
+	`INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at)
+		SELECT organization_id, id, 'book', '\x00', '{}', at FROM rows`,
+	`INSERT INTO idempotency_keys (organization_id, user_id, key, call, fingerprint, status, created_at)
+		SELECT organization_id, id, 'k', id, '\x00', 200, at FROM rows`,
+	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at)
+		SELECT organization_id, 'user', id, 1, at FROM rows`,
 	`INSERT INTO second_factors (organization_id, user_id, secret, begun_at, confirmed_at)
 		SELECT organization_id, id, '\x00', at, CASE WHEN n % 40 <> 0 THEN at END FROM rows`,
 	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address, place)
 		SELECT organization_id, id, id, 0, at, at, at + interval '20 days', at + interval '20 days', '', '\x00' FROM rows`,
-	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at) SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,
-	`INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at) SELECT organization_id, id, at, 60, at FROM rows`,
-	`INSERT INTO event_streams (organization_id, last_position) SELECT id, 20000 FROM organizations ON CONFLICT (organization_id) DO UPDATE SET last_position = 20000`,
+	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at)
+		SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,
+	`INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at)
+		SELECT organization_id, id, at, 60, at FROM rows`,
+	`INSERT INTO event_streams (organization_id, last_position)
+		SELECT id, 20000 FROM organizations ON CONFLICT (organization_id) DO UPDATE SET last_position = 20000`,
 	`INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
 		SELECT organization_id, row_number() OVER (PARTITION BY organization_id ORDER BY at), 'x', id, 'x', '{}', at FROM rows`,
 	`INSERT INTO webhook_deliveries (organization_id, webhook_id, position, state, next_attempt_at)
 		SELECT organization_id, organization_id, position, 'DELIVERED', occurred_at FROM events`,
-	`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
+	`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+			created_by, created_at, updated_at)
 		SELECT organization_id, id, id, 'SCHEDULED', start, start + interval '1 hour', start::date, id, at, at
-		FROM rows CROSS JOIN LATERAL (SELECT date_trunc('minute', at) + CASE WHEN n % 40 = 0 THEN interval '0' ELSE n * interval '1 hour' END AS start) s`,
+		FROM rows CROSS JOIN LATERAL (
+			SELECT date_trunc('minute', at) + CASE WHEN n % 40 = 0 THEN interval '0' ELSE n * interval '1 hour' END AS start) s`,
 	`INSERT INTO unit_reservations (organization_id, authorization_id, id, sequence, units, service_date, expires_at, created_at, updated_at)
 		SELECT organization_id, id, id, 1, 1, at::date, at + interval '300 days', at, at FROM rows`,
 	`INSERT INTO anonymous_attempts (minute, source, action, reason, attempts, last_at) SELECT at, n, 'x', 'x', 1, at FROM rows`,

@@ -117,7 +117,8 @@ func TestAHeadersAddressIsBelievedOfTrustedProxiesOnly(t *testing.T) {
 	database := twoPractices.New(t)
 	opened := database.Open(t)
 	direct := serve(t, database, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")
-	behind := secondInstance(t, direct, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=2", "OMNI_TOKEN_RATE_LIMIT=0", "OMNI_TRUSTED_PROXIES=127.0.0.0/8, ::1")
+	behind := secondInstance(t, direct, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=2", "OMNI_TOKEN_RATE_LIMIT=0",
+		"OMNI_TRUSTED_PROXIES=127.0.0.0/8, ::1")
 	signIn := func(c *clinic, forwarded string) answer {
 		return c.as("").with("X-Forwarded-For", forwarded).with("X-Real-Ip", "203.0.113.9").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password})
 	}

@@ -67,7 +67,8 @@ func TestPreviewsAndOpeningsConsiderAppointmentsAcrossMidnight(t *testing.T) {
 	c.book(t, c.booking(path, who, c.hour(t, 3, "23:30"), hour))
 	ask := func(day int) []string {
 		t.Helper()
-		return c.admin().get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, c.day(t, day), c.day(t, day))).openings(t)
+		path := fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, c.day(t, day), c.day(t, day))
+		return c.admin().get(t, path).openings(t)
 	}
 	require.Equal(t, []string{"00:00", "00:30", "01:00", "22:00"}, ask(3), "the buffer counts too")
 	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4), "an opening that starts on the day may end on the next")
@@ -94,7 +95,8 @@ func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 	}).ok(t)
 	openings := fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, c.day(t, 3), c.day(t, 3))
 	require.Equal(t, []string{}, c.admin().get(t, openings).openings(t))
-	require.Equal(t, []string{"09:00", "09:30", "10:00", "10:30", "11:00"}, c.admin().get(t, openings+"&appointmentId="+idOf(appointment)).openings(t))
+	require.Equal(t, []string{"09:00", "09:30", "10:00", "10:30", "11:00"},
+		c.admin().get(t, openings+"&appointmentId="+idOf(appointment)).openings(t))
 	c.admin().get(t, openings+"&appointmentId="+uuid.NewString()).refused(t, http.StatusNotFound, "appointment-not-found")
 
 	later := c.booking(path, who, c.hour(t, 3, "10:30"), hour)
@@ -118,11 +120,14 @@ func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 	require.Empty(t, touching.body["warnings"], "it is not within its own buffer")
 
 	longer := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "10:00"), 2*hour), nil)).ok(t)
-	refused := c.admin().patch(t, appointment, body{"endTime": c.hour(t, 3, "12:00").UTC()}).refused(t, http.StatusConflict, "insufficient-units")
+	refused := c.admin().patch(t, appointment, body{"endTime": c.hour(t, 3, "12:00").UTC()}).
+		refused(t, http.StatusConflict, "insufficient-units")
 	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t), "a preview gives the same reasons as the change")
-	c.admin().post(t, "/appointments/preview", moves(later, body{"appointmentId": uuid.NewString()})).refused(t, http.StatusNotFound, "appointment-not-found")
+	c.admin().post(t, "/appointments/preview", moves(later, body{"appointmentId": uuid.NewString()})).
+		refused(t, http.StatusNotFound, "appointment-not-found")
 	for field, more := range map[string]body{
-		"patientId": {"patientId": c.anotherPatient(t)}, "serviceCodeId": {"serviceCodeId": c.service(t, "97155")}, "recurrenceRule": {"recurrenceRule": "FREQ=DAILY;COUNT=2"},
+		"patientId": {"patientId": c.anotherPatient(t)}, "serviceCodeId": {"serviceCodeId": c.service(t, "97155")},
+		"recurrenceRule": {"recurrenceRule": "FREQ=DAILY;COUNT=2"},
 	} {
 		wrong := c.admin().post(t, "/appointments/preview", moves(later, more)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, field, wrong.body["errors"].([]any)[0].(map[string]any)["field"])

@@ -174,7 +174,8 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	payer := w.is("payers", admin.post(t, "/payers", body{"name": "State Medicaid"}).created(t))
 	w.is("insurances", admin.post(t, "/insurances", body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
 	w.is("users", uuid.MustParse(idOf(w.userWith(t, admin, rbac.Biller))))
-	w.is("emergency-grants", w.as(p.tokens[rbac.Technician]).post(t, "/emergency-grants", body{"patientId": p.patient, "reason": emergencyReason}).created(t))
+	w.is("emergency-grants", w.as(p.tokens[rbac.Technician]).
+		post(t, "/emergency-grants", body{"patientId": p.patient, "reason": emergencyReason}).created(t))
 	w.is("webhooks", admin.post(t, "/admin/webhooks", body{"url": receiver}).created(t))
 	today := w.clock.now()
 	for _, dates := range [][2]string{

@@ -74,7 +74,8 @@ func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	c.admin().put(t, "/permission-sets/SCHEDULER", onlyProviders).ok(t)
 	beyond(attacker().put(t, provider, providerSettings(evil)), "organization:read")
 	beyond(attacker().put(t, provider, providerSettings(p, body{"clientSecret": "theirs"})), "organization:read")
-	for permission, scopes := range map[string][]string{"api-key:manage": nil, "session:read": {"SELF"}, "patient:read": {"CASELOAD", "CHILD"}} {
+	for permission, scopes := range map[string][]string{"api-key:manage": nil, "session:read": {"SELF"},
+		"patient:read": {"CASELOAD", "CHILD"}} {
 		c.permit(t, rbac.Scheduler, map[string][]string{permission: scopes})
 		beyond(attacker().put(t, provider, providerSettings(evil)), permission)
 	}
@@ -99,7 +100,8 @@ func TestSettingAProviderNeedsThePermissionsOfOpenInvitations(t *testing.T) {
 	c.permit(t, rbac.Biller, nil)
 	invitation, _ := c.admin().invite(t, "new@own.test", "BILLER")
 	c.permit(t, rbac.Admin, map[string][]string{"payer:change": nil})
-	c.run(t, "UPDATE users u SET status = 'DISABLED' WHERE EXISTS (SELECT FROM user_roles r WHERE r.organization_id = u.organization_id AND r.user_id = u.id AND r.role = 'BILLER')")
+	c.run(t, `UPDATE users u SET status = 'DISABLED' WHERE EXISTS (
+		SELECT FROM user_roles r WHERE r.organization_id = u.organization_id AND r.user_id = u.id AND r.role = 'BILLER')`)
 	refused := c.admin().put(t, provider, providerSettings(p)).refused(t, http.StatusForbidden, "beyond-own-permissions")
 	require.Equal(t, "payer:change", refused.text("exceeds"))
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, invitation).status)
@@ -255,13 +257,15 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 			c.as(token).get(t, "/patients").refused(t, http.StatusUnauthorized, "unauthenticated")
 			stream.ended(t)
 			second.as(token).get(t, "/patients").refused(t, http.StatusUnauthorized, "unauthenticated")
-			second.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).refused(t, http.StatusUnauthorized, "refresh-refused")
+			second.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).
+				refused(t, http.StatusUnauthorized, "refresh-refused")
 			second.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 			second.confirm(t, pending).refused(t, http.StatusUnauthorized, "sign-in-code")
 			require.Zero(t, c.count(t, "SELECT (SELECT count(*) FROM provider_subjects) + (SELECT count(*) FROM provider_link_requests)"))
 			second.as("").post(t, "/auth/refresh", body{"refreshToken": byPassword.text("refreshToken")}).ok(t)
 			change := stream.next(t).payload(t)
-			require.Equal(t, []any{settings[name] == nil, float64(1), float64(1)}, []any{change["removed"], change["endedLinks"], change["endedSignIns"]})
+			require.Equal(t, []any{settings[name] == nil, float64(1), float64(1)},
+				[]any{change["removed"], change["endedLinks"], change["endedSignIns"]})
 		})
 	}
 	c.admin().put(t, provider, providerSettings(p)).ok(t)

@@ -135,7 +135,8 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	require.Eventually(t, func() bool { return !ask[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute, 10*time.Millisecond)
 	again := c.launch(t, standbyURL.String(), spool)
 	require.Eventually(t, func() bool {
-		return ask[int](t, follower, "SELECT count(*) FROM audit_events WHERE action = 'patient.read' AND occurred_at BETWEEN $1 AND $2", began, ended) == len(requests)
+		return ask[int](t, follower, `SELECT count(*) FROM audit_events
+			WHERE action = 'patient.read' AND occurred_at BETWEEN $1 AND $2`, began, ended) == len(requests)
 	}, time.Minute, 10*time.Millisecond)
 	require.Equal(t, http.StatusCreated, again.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status)
 	for request := range requests {

@@ -59,7 +59,8 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c.admin().patch(t, all[0]+"?scope=all", with(body{"practitionerId": c.employ(t)})).ok(t)
 	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "other staff")
 	other := c.authorize(t, 14, dates)
-	c.admin().patch(t, all[0]+"?scope=all", body{"startTime": start.UTC(), "endTime": start.Add(hour).UTC(), "authorizationId": idOf(other)}).ok(t)
+	c.admin().patch(t, all[0]+"?scope=all", body{"startTime": start.UTC(), "endTime": start.Add(hour).UTC(),
+		"authorizationId": idOf(other)}).ok(t)
 	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "another authorization")
 	c.requireBalance(t, path, 20, 0, 0)
 	c.requireBalance(t, other, 14, 0, 14)
@@ -91,7 +92,8 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 	path := c.authorize(t, 20, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
 	who := c.employ(t)
 	weekly := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
-	booked := c.admin().post(t, "/appointments", c.booking(path, who, at(23, 30), hour/4, weekly)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	booked := c.admin().post(t, "/appointments", c.booking(path, who, at(23, 30), hour/4, weekly)).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Contains(t, string(booked.raw), "no such time")
 
 	made := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))

@@ -29,7 +29,8 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 	before := c.admin().get(t, c.practice()).ok(t)
 	c.admin().patch(t, c.practice(), body{"timeZone": "America/Toronto"}).ok(t) // changes no date
 	c.admin().patch(t, c.practice(), body{"timeZone": before.text("timeZone")}).ok(t)
-	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "lateCancelHours": 12}).refused(t, http.StatusConflict, "service-dates-change")
+	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "lateCancelHours": 12}).
+		refused(t, http.StatusConflict, "service-dates-change")
 	require.Equal(t, 2, refused.number(t, "total"))
 	listed := refused.body["bookings"].([]any)
 	require.Len(t, listed, 2)
@@ -45,7 +46,8 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 	}
 	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
 	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has changed nothing")
-	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	// Each of the two moves onto the other's day, which allows no more than one of them.
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).ok(t)
@@ -77,7 +79,8 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	who := c.employ(t)
 	first := c.book(t, c.booking(path, who, c.hour(t, 2, "22:00"), hour))
 	last := c.book(t, c.booking(path, who, c.hour(t, 3, "22:00"), hour))
-	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).refused(t, http.StatusConflict, "service-dates-refused")
+	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).
+		refused(t, http.StatusConflict, "service-dates-refused")
 	verdicts := refused.occurrences(t)
 	require.Len(t, verdicts, 2)
 	require.Empty(t, verdicts[0].body["reasons"])
@@ -109,7 +112,8 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 		book := func(days int, more body) answer {
 			return there.admin().post(t, "/appointments", there.booking(path, who, c.hour(t, days, "22:00"), hour, more))
 		}
-		require.Equal(t, c.day(t, 1), there.admin().get(t, there.book(t, there.booking(path, who, c.hour(t, 1, "12:00"), hour))).text("serviceDate"))
+		require.Equal(t, c.day(t, 1), there.admin().get(t, there.book(t, there.booking(path, who, c.hour(t, 1, "12:00"), hour))).
+			text("serviceDate"))
 		inNewZone := func(i int) {
 			c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
 		}

@@ -85,7 +85,8 @@ func TestReopenUndoesAStart(t *testing.T) {
 
 	keyed := c.admin().with("Idempotency-Key", "back")
 	back := keyed.post(t, booked+"/reopen", body{"reason": "The wrong child."}).ok(t)
-	require.Equal(t, []any{"SCHEDULED", nil, "The wrong child."}, []any{back.text("status"), back.body["startedAt"], back.text("reopenReason")})
+	require.Equal(t, []any{"SCHEDULED", nil, "The wrong child."},
+		[]any{back.text("status"), back.body["startedAt"], back.text("reopenReason")})
 	require.NotEmpty(t, back.text("reopenedAt"))
 	require.NotEmpty(t, back.text("reopenedBy"))
 	require.JSONEq(t, string(back.raw), string(c.admin().get(t, booked).raw))
@@ -141,7 +142,8 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 		c.admin().patch(t, organization, body{"confirmLengthFactor": 1.25}).ok(t)
 		at := day.Add(8 * hour)
 		booked := c.book(t, c.booking(path, who, at, hour))
-		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(76 * time.Minute)}).refused(t, http.StatusConflict, "session-unconfirmed")
+		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(76 * time.Minute)}).
+			refused(t, http.StatusConflict, "session-unconfirmed")
 		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(75 * time.Minute)}).ok(t)
 	})
 	c.requireClean(t)
@@ -164,7 +166,8 @@ func TestStartAndCompleteInOneMinuteSaysWhatToSend(t *testing.T) {
 	}
 	require.Equal(t, "IN_PROGRESS", c.admin().get(t, booked).text("status"))
 	at := now.Add(-10 * time.Minute)
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(time.Minute)}).refused(t, http.StatusConflict, "session-unconfirmed")
+	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(time.Minute)}).
+		refused(t, http.StatusConflict, "session-unconfirmed")
 	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(time.Minute), "confirm": true}).ok(t)
 	c.requireClean(t)
 }

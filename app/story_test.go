@@ -219,7 +219,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
-	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents": // the hashes include ids of requests, which are new each time
+	// The hashes include ids of requests, which are new each time.
+	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents":
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each has that of the one before
 		for n, each := range a.body["data"].([]any) {

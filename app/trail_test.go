@@ -159,7 +159,8 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	require.Equal(t, []any{"audit.read", second}, []any{audit["action"], audit["requestId"]})
 	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]}, []any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
 	require.Equal(t, map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
-	require.Empty(t, texts(t, c.owner(t), `SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
+	require.Empty(t, texts(t, c.owner(t),
+		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
 		"what concerns no organization is counted apart")
 }
 
@@ -181,7 +182,8 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
 	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
 	require.Equal(t, []string{
-		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ", asked[3] + ` denied {"reason":"reused"}`, asked[4] + ` denied {"reason":"revoked"}`,
+		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ", asked[3] + ` denied {"reason":"reused"}`,
+		asked[4] + ` denied {"reason":"revoked"}`,
 	}, texts(t, c.owner(t), `SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
 }
 

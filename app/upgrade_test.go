@@ -120,7 +120,8 @@ func newLoad(t *testing.T, url string) *load {
 	t.Helper()
 	l := &load{url: url}
 	var signedIn struct{ AccessToken string }
-	status, answer := l.send(t.Context(), http.MethodPost, "/api/v1/auth/login", fmt.Sprintf(`{"email":"admin@demo.test","password":%q}`, demo.Password))
+	status, answer := l.send(t.Context(), http.MethodPost, "/api/v1/auth/login",
+		fmt.Sprintf(`{"email":"admin@demo.test","password":%q}`, demo.Password))
 	require.Equal(t, http.StatusOK, status, "%s", answer)
 	require.NoError(t, json.Unmarshal(answer, &signedIn))
 	l.token = signedIn.AccessToken
@@ -221,7 +222,8 @@ func TestTheFormerProgramServesOnTheNewSchema(t *testing.T) {
 	})
 	environment := []string{
 		"OMNI_DATABASE_URL=" + server.AppURL(server.Database()), "OMNI_MIGRATE_URL=" + server.OwnerURL(server.Database()),
-		"OMNI_ADDR=127.0.0.1:0", "OMNI_DEMO=true", "OMNI_RATE_LIMIT=100000", "OMNI_RATE_BURST=100000", "OMNI_METRICS_ADDR=", "OMNI_DB_AUTO_MIGRATE=true",
+		"OMNI_ADDR=127.0.0.1:0", "OMNI_DEMO=true", "OMNI_RATE_LIMIT=100000", "OMNI_RATE_BURST=100000", "OMNI_METRICS_ADDR=",
+		"OMNI_DB_AUTO_MIGRATE=true",
 		"OMNI_TOKEN_SECRET=" + strings.ReplaceAll(uuid.NewString()+uuid.NewString(), "-", ""),
 	}
 	formerURL, stopFormer := start(t, former, environment)

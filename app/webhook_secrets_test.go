@@ -11,7 +11,8 @@ import (
 // storedSecret is a webhook's secret as stored in the database.
 func (c *clinic) storedSecret(t testing.TB, webhook string) []byte {
 	t.Helper()
-	raw, err := base64.StdEncoding.DecodeString(texts(t, c.owner(t), "SELECT encode(secret, 'base64') FROM webhooks WHERE id = $1", webhook)[0])
+	raw, err := base64.StdEncoding.DecodeString(texts(t, c.owner(t),
+		"SELECT encode(secret, 'base64') FROM webhooks WHERE id = $1", webhook)[0])
 	require.NoError(t, err)
 	return raw
 }
@@ -42,7 +43,8 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.Equal(t, 1, sealed)
 	require.NotContains(t, string(c.storedSecret(t, old.String())), string(plain))
 
-	rotated := secondInstance(t, c, opened, "OMNI_TOKEN_SECRET=Zw5-another-kD1cXb5Jm0aVfT9yRzLh", "OMNI_TOKEN_SECRETS_FORMER=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
+	rotated := secondInstance(t, c, opened, "OMNI_TOKEN_SECRET=Zw5-another-kD1cXb5Jm0aVfT9yRzLh",
+		"OMNI_TOKEN_SECRETS_FORMER=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
 	sealed, err = rotated.app.Events.SealSecrets(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2, sealed)

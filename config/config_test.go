@@ -121,16 +121,24 @@ func TestLoad(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
 			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
-			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b", "OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
+			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b",
+			"OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
 			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
-			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_LIFETIME": "1h", "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret, "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
-			"OMNI_SECRET_TOKENS": "t" + someSecret, "OMNI_SECRET_TOKENS_FORMER": "tf" + someSecret, "OMNI_SECRET_ENCRYPTION": "e" + someSecret, "OMNI_SECRET_ENCRYPTION_FORMER": "ef" + someSecret,
-			"OMNI_SECRET_CURSORS": "c" + someSecret, "OMNI_SECRET_CURSORS_FORMER": "cf" + someSecret, "OMNI_SECRET_DEVICES": "d" + someSecret, "OMNI_SECRET_DEVICES_FORMER": "df" + someSecret,
+			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret,
+			"OMNI_TOKEN_LIFETIME": "1h", "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
+			"OMNI_SECRET_TOKENS": "t" + someSecret, "OMNI_SECRET_TOKENS_FORMER": "tf" + someSecret,
+			"OMNI_SECRET_ENCRYPTION": "e" + someSecret, "OMNI_SECRET_ENCRYPTION_FORMER": "ef" + someSecret,
+			"OMNI_SECRET_CURSORS": "c" + someSecret, "OMNI_SECRET_CURSORS_FORMER": "cf" + someSecret,
+			"OMNI_SECRET_DEVICES": "d" + someSecret, "OMNI_SECRET_DEVICES_FORMER": "df" + someSecret,
 			"OMNI_SECRET_THROTTLE": "h" + someSecret, "OMNI_SECRET_THROTTLE_FORMER": "hf" + someSecret,
 			"OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true", "OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3", "OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false", "OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m", "OMNI_WEBHOOKS_PER_ORGANIZATION": "5", "OMNI_WEBHOOK_SLOTS": "12", "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
+			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true",
+			"OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3",
+			"OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false",
+			"OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m",
+			"OMNI_WEBHOOKS_PER_ORGANIZATION": "5", "OMNI_WEBHOOK_SLOTS": "12", "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
 			"OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
 			"OMNI_PASSWORD_RESET_LIFETIME": "30m", "OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
 		}
@@ -165,7 +173,8 @@ func TestLoad(t *testing.T) {
 			HTTP: HTTP{
 				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
 				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in", Docs: true,
-				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3}, FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
+				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3},
+				FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
 			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute},
@@ -270,16 +279,17 @@ func TestProblems(t *testing.T) {
 		variables []string
 		want      []string
 	}{
-		"it refuses a fraction of a connection":         {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
-		"it refuses too many connections":               {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
-		"it refuses the simple protocol":                {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
-		"it refuses what is neither true nor false":     {"demo: yep", nil, []string{"demo"}},
-		"it refuses a number without unit for a time":   {"sweep_interval: 30", nil, []string{"sweep_interval"}},
-		"it refuses a reminder at no whole minute":      {"reminders: 90s", nil, []string{"reminders"}},
-		"it refuses the same reminder twice":            {"reminders: 60m,1h", nil, []string{"reminders"}},
-		"it refuses to be without a limit of webhooks":  {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
-		"it refuses too few slots for webhooks":         {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
-		"it refuses one slot for an organization":       {"webhooks: {slots_per_organization: 1}", nil, []string{"webhooks.slots_per_organization"}},
+		"it refuses a fraction of a connection":        {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
+		"it refuses too many connections":              {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
+		"it refuses the simple protocol":               {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
+		"it refuses what is neither true nor false":    {"demo: yep", nil, []string{"demo"}},
+		"it refuses a number without unit for a time":  {"sweep_interval: 30", nil, []string{"sweep_interval"}},
+		"it refuses a reminder at no whole minute":     {"reminders: 90s", nil, []string{"reminders"}},
+		"it refuses the same reminder twice":           {"reminders: 60m,1h", nil, []string{"reminders"}},
+		"it refuses to be without a limit of webhooks": {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
+		"it refuses too few slots for webhooks":        {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
+		"it refuses one slot for an organization": {"webhooks: {slots_per_organization: 1}", nil,
+			[]string{"webhooks.slots_per_organization"}},
 		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
 		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
 		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
@@ -472,7 +482,8 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 		require.Contains(t, c.Ignored, name)
 	}
 	// The user means something else by these values, so they are errors.
-	for _, variable := range []string{"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost", "OMNI_SERVICE=x"} {
+	for _, variable := range []string{"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost",
+		"OMNI_SERVICE=x"} {
 		name, _, _ := strings.Cut(variable, "=")
 		require.Equal(t, []string{name}, keysOf(problems(t, "", variable)))
 	}
@@ -481,7 +492,8 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 	t.Parallel()
 	for _, each := range [][2]string{
-		{"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n", `write cors_origins: "https://a.example.org, https://b.example.org"`},
+		{"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n",
+			`write cors_origins: "https://a.example.org, https://b.example.org"`},
 		{"http:\n  trusted_proxies: [10.0.3.0/24]\n", `write trusted_proxies: "10.0.3.0/24, 192.0.2.7"`},
 		{"reminders: [24h, 2h]\n", `write reminders: "24h, 2h"`},
 		{"addr: [\"127.0.0.1:8080\"]\n", "write addr: VALUE on one line"},
@@ -496,7 +508,8 @@ func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 
 func TestASecondYAMLDocumentIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"addr: 127.0.0.1:1\n---\naddr: 127.0.0.1:2\n", "---\naddr: 127.0.0.1:1\n---\n", "addr: 127.0.0.1:1\n---\nnonsense: [\n"} {
+	for _, text := range []string{"addr: 127.0.0.1:1\n---\naddr: 127.0.0.1:2\n", "---\naddr: 127.0.0.1:1\n---\n",
+		"addr: 127.0.0.1:1\n---\nnonsense: [\n"} {
 		found := problems(t, text)
 		require.Len(t, found, 1, text)
 		require.Equal(t, "--config", found[0].Key)

@@ -45,7 +45,8 @@ func TestRandomSecretsAreStrong(t *testing.T) {
 	for range 2000 {
 		raw := make([]byte, 48)
 		_, _ = rand.Read(raw)
-		for _, secret := range []string{base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw[:24]), hex.EncodeToString(raw[:16]), string(raw[:32])} {
+		for _, secret := range []string{base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw[:24]),
+			hex.EncodeToString(raw[:16]), string(raw[:32])} {
 			require.NoError(t, checkStrength(secret), "%q", secret)
 		}
 	}
@@ -63,7 +64,8 @@ func TestSecretFilesThatOthersCanReadAreRefusedInProduction(t *testing.T) {
 			require.NoError(t, err, "%o", mode)
 			continue
 		}
-		require.ErrorContains(t, err, "token.secret = \""+path+"\" (environment OMNI_TOKEN_SECRET_FILE): names a file that every user of this machine can read")
+		require.ErrorContains(t, err, "token.secret = \""+path+"\" (environment OMNI_TOKEN_SECRET_FILE): "+
+			"names a file that every user of this machine can read")
 		_, err = load(t, "", "OMNI_TOKEN_SECRET_FILE="+path)
 		require.NoError(t, err, "development accepts it")
 	}
@@ -109,6 +111,7 @@ func TestEachPurposeHasItsSecrets(t *testing.T) {
 		"OMNI_SECRET_DEVICES="+secret("devices"))...)
 	require.NoError(t, err)
 	require.Equal(t, KeySecrets{
-		Tokens: bytes("tokens", "shared"), Encryption: bytes("encryption", "shared", "before"), Cursors: all, Devices: bytes("devices"), Throttle: all,
+		Tokens: bytes("tokens", "shared"), Encryption: bytes("encryption", "shared", "before"), Cursors: all,
+		Devices: bytes("devices"), Throttle: all,
 	}, c.KeySecrets())
 }

@@ -70,7 +70,8 @@ func (e environment) logger(c config.Config) *logrus.Logger {
 // first SIGINT or SIGTERM ends it in order, a second one at once. A reader of its
 // output that closes the pipe does not end it; later writes fail.
 func Main() int {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // unhandled it ends the program; ignored it would also be ignored in child processes
+	// Unhandled it ends the program; ignored it would also be ignored in child processes.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

@@ -55,7 +55,8 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 		}
 	}
 	const briefly = "GORACE=atexit_sleep_ms=100" // the race detector watches every process for a second after its end
-	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "OMNI_POSTGRES_BIN=" + dbtest.Bin(t)}, environment...)
+	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"OMNI_POSTGRES_BIN=" + dbtest.Bin(t)}, environment...)
 	return c
 }
 
@@ -256,7 +257,8 @@ func TestCommandsOnADatabase(t *testing.T) {
 	code, _, errors := runProgram(t, old, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
-	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_ADDR=127.0.0.1:0")
+	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true",
+		"OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_ADDR=127.0.0.1:0")
 	code, _, errors = runProgram(t, production, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "older", "production does not migrate by the way")

@@ -121,11 +121,13 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		code                   int
 		says                   string
 	}{
-		"a wrong setting":          {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, command.ExitUsage, "OMNI_ADDR"},
-		"one in production":        {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
-		"an unknown command":       {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
-		"a database that is away":  {[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"}, []string{"verify"}, command.ExitFailed, "/nowhere"},
-		"several lines in a cause": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)}, []string{"verify"}, command.ExitFailed, "apt-get"},
+		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, command.ExitUsage, "OMNI_ADDR"},
+		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
+		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
+		"a database that is away": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"},
+			[]string{"verify"}, command.ExitFailed, "/nowhere"},
+		"several lines in a cause": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)},
+			[]string{"verify"}, command.ExitFailed, "apt-get"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,7 +196,8 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 
 func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 	t.Parallel()
-	code, _, errors := runProgram(t, nil, "", append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN")...)
+	code, _, errors := runProgram(t, nil, "", append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC",
+		"--role", "ADMIN")...)
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "no password was given")
 	require.Contains(t, errors, "user create … < password.txt")

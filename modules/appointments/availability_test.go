@@ -111,8 +111,11 @@ func TestOpenings(t *testing.T) {
 		},
 		{
 			"starts within the window, and may end after it", Availability{Weekly: []WeeklyHours{
-				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "03:00")},
-			}}, monday, []Span{{monday.End.Add(75 * time.Minute), monday.End.Add(2 * time.Hour)}}, 90, 30, []string{"Mon 23:00-00:30", "Mon 23:30-01:00"},
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")},
+				{Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "03:00")},
+			}},
+			monday, []Span{{monday.End.Add(75 * time.Minute), monday.End.Add(2 * time.Hour)}}, 90, 30,
+			[]string{"Mon 23:00-00:30", "Mon 23:30-01:00"},
 		},
 		{
 			"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{

@@ -131,7 +131,8 @@ func newStage(method scheduling.Rounding) *stage {
 		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
 		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
 		Organizations: map[uuid.UUID]scheduling.Organization{
-			clinic: {LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10, Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
+			clinic: {LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10,
+				Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
 		},
 	}
 	for _, patient := range []uuid.UUID{ada, ben} {
@@ -330,7 +331,8 @@ func TestBookingNamesWhatDoesNotFit(t *testing.T) {
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	allowed := map[Status][]kind{
-		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel, reopen}, Completed: nil, Cancelled: nil, NoShow: nil,
+		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel, reopen}, Completed: nil,
+		Cancelled: nil, NoShow: nil,
 	}
 	ways := map[Status][]kind{Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel}, NoShow: {noShow}}
 	for from, can := range allowed {

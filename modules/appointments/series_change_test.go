@@ -204,7 +204,8 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	r.zone = nuuk
 	r.change = Change{Start: patch.Set(at(14, 23, 30)), End: patch.Set(at(14, 23, 45))}
 	refused := s.decides(t, scopedTo(s, r, ScopeAll, all))
-	require.ErrorContains(t, refused.refusal, "startTime moves an appointment to 2026-03-28, which has neither that time nor a later one in the organization's time zone")
+	require.ErrorContains(t, refused.refusal,
+		"startTime moves an appointment to 2026-03-28, which has neither that time nor a later one in the organization's time zone")
 	require.Equal(t, before, stateOf(s))
 }
 
@@ -233,7 +234,8 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 			return Span{start, start.Add(time.Duration(m.minutes) * time.Minute)}
 		}
 		appointmentOf := func(m memberModel) Appointment {
-			a := Appointment{ID: uuid.New(), Status: Scheduled, Span: spanOf(m), Practitioners: []uuid.UUID{m.staff}, Patients: make([]Participant, 1)}
+			a := Appointment{ID: uuid.New(), Status: Scheduled, Span: spanOf(m), Practitioners: []uuid.UUID{m.staff},
+				Patients: make([]Participant, 1)}
 			if m.notes != "" {
 				a.Notes = &m.notes
 			}

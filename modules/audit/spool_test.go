@@ -54,7 +54,8 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	o, dir := open(t), t.TempDir()
 	full, other := event(uuid.New()), event(uuid.New())
-	full.PatientID, full.GrantID, full.Address, full.After = new(uuid.New()), new(uuid.New()), "192.0.2.1", map[string]string{"operation": "getPatient"}
+	full.PatientID, full.GrantID, full.Address = new(uuid.New()), new(uuid.New()), "192.0.2.1"
+	full.After = map[string]string{"operation": "getPatient"}
 	s := o.queueing(t, dir)
 	require.NoError(t, s.Note(t.Context(), []trail.Event{full}))
 	require.NoError(t, s.Note(t.Context(), []trail.Event{other, other}))

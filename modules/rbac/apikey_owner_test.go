@@ -70,7 +70,8 @@ func TestAPIKeysContinueUnderAnotherOwner(t *testing.T) {
 	gone := k.hire(t, "gone@example.test", rbac.Admin)
 	k.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", gone.ID)
 	for name, heir := range map[string]uuid.UUID{
-		"who does not hold what the key may do": technician.ID, "who is disabled": gone.ID, "who does not exist": newID(), "themselves": k.maker.ID,
+		"who does not hold what the key may do": technician.ID, "who is disabled": gone.ID, "who does not exist": newID(),
+		"themselves": k.maker.ID,
 	} {
 		_, err := k.disable(&heir)
 		require.ErrorIs(t, err, fault.ErrInvalid, name)
@@ -181,7 +182,8 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	d.Service = rbac.New(settings)
 	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
 	key, text, err := d.CreateKey(admin, rbac.NewAPIKey{
-		Name: "x", Permissions: reads, Networks: []string{"203.0.113.7/24", "2001:db8::/32", "198.51.100.9", "203.0.113.0/24", "::ffff:192.0.2.1"},
+		Name: "x", Permissions: reads, Networks: []string{"203.0.113.7/24", "2001:db8::/32", "198.51.100.9", "203.0.113.0/24",
+			"::ffff:192.0.2.1"},
 	})
 	require.NoError(t, err)
 	stored, err := d.Key(admin, key.ID)

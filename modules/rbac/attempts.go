@@ -109,7 +109,8 @@ func (s *Service) attemptEach(ctx context.Context, places [][]byte) (closed [][]
 		return out, updateAttempts(ctx, counted)
 	})
 	if err == nil && done.wait > 0 {
-		err = ErrSignInDelayed.With(delayed{done.wait}, "Too many attempts to sign in have failed. Wait before you try again; until then every attempt is refused.")
+		err = ErrSignInDelayed.With(delayed{done.wait},
+			"Too many attempts to sign in have failed. Wait before you try again; until then every attempt is refused.")
 	}
 	return done.closed, err
 }

@@ -106,7 +106,8 @@ func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 		{"refresh_refused", "unknown", "192.0.2.3"},
 	} {
 		require.True(t, slices.ContainsFunc(strings.Split(d.log.String(), "\n"), func(line string) bool {
-			return strings.Contains(line, refused.event) && strings.Contains(line, "reason="+refused.reason) && strings.Contains(line, "address="+refused.address)
+			return strings.Contains(line, refused.event) && strings.Contains(line, "reason="+refused.reason) &&
+				strings.Contains(line, "address="+refused.address)
 		}), "%v in\n%s", refused, d.log)
 	}
 }
@@ -151,7 +152,8 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	d.requireDelayed(t, clinic, "ada@example.test", password)
 
 	for name, token := range map[string]string{
-		"another user's device": bea.Device, "a forged token": again.Device[:len(again.Device)-2] + "AA", "nonsense": "omd_x", "another token": signed.Refresh,
+		"another user's device": bea.Device, "a forged token": again.Device[:len(again.Device)-2] + "AA", "nonsense": "omd_x",
+		"another token": signed.Refresh,
 	} {
 		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", password)
 		require.NotEmpty(t, token, name)
@@ -163,7 +165,8 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("it is recognized after a rotation of the secret", func(t *testing.T) {
-		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).SignIn(device, rbac.SignInRequest{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
+		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).
+			SignIn(device, rbac.SignInRequest{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 	})
 	t.Run("until half a year has passed without a sign-in", func(t *testing.T) {
@@ -330,7 +333,8 @@ func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
 	d := open(t)
 	d.hire(t, "kim@example.test", rbac.Scheduler)
 	away := from(t, "192.0.2.1")
-	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n", "k\u0130m@example.test", "not an address"} {
+	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n",
+		"k\u0130m@example.test", "not an address"} {
 		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
 		d.fail(t, away, text, 9)

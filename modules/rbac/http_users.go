@@ -90,8 +90,10 @@ func (s *Service) userAccessRoutes() []httpx.Route {
 		{
 			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: userChange,
 			Name: "endUserSession", Summary: "End a user's session",
-			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every permission that the user holds.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrSignInNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
+			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every permission " +
+				"that the user holds.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrBeyondOwn, ErrSignInNotFound},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
 		},
 	}
 }

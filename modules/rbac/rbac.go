@@ -48,9 +48,10 @@ var (
 	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "The organization already has a user with this e-mail address.").
 			Advising("Choose another address.")
 	// ErrOrganizationRequired: the password matches accounts in several organizations.
-	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required", "You have accounts in several organizations. Choose one.").
-				Carrying(organizationChoice{}).
-				Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
+	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required",
+		"You have accounts in several organizations. Choose one.").
+		Carrying(organizationChoice{}).
+		Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
 	// ErrUserNotFound: no such user in the caller's organization.
 	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "There is no such user.")
 	// ErrLastAdministrator: nobody who can sign in would be an administrator any more.

@@ -66,7 +66,8 @@ func TestPrivilegesAreGrantedOnlyWhereTheyDiffer(t *testing.T) {
 	m := db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}
 	owner := dial(t, database.OwnerURL)
 	version := func() string {
-		return scalar[string](t, owner, "SELECT string_agg(relname || xmin::text, ',' ORDER BY relname) FROM pg_class WHERE relname IN ('patients', 'unit_entries')")
+		return scalar[string](t, owner,
+			"SELECT string_agg(relname || xmin::text, ',' ORDER BY relname) FROM pg_class WHERE relname IN ('patients', 'unit_entries')")
 	}
 	require.NoError(t, m.Up(t.Context()))
 	granted := version()
@@ -84,7 +85,8 @@ func TestPrivilegesAreGrantedOnlyWhereTheyDiffer(t *testing.T) {
 		granted = version()
 	}
 	for privilege, want := range map[string]bool{"'patients', 'INSERT'": true, "'unit_entries', 'DELETE'": false, "'extra', 'SELECT'": true} {
-		require.Equal(t, want, scalar[bool](t, owner, fmt.Sprintf("SELECT has_table_privilege('%s', %s)", postgres.AppRole, privilege)), privilege)
+		require.Equal(t, want, scalar[bool](t, owner,
+			fmt.Sprintf("SELECT has_table_privilege('%s', %s)", postgres.AppRole, privilege)), privilege)
 	}
 }
 

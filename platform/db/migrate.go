@@ -143,7 +143,8 @@ func locked(ctx context.Context, owner *sql.DB, fn func() error) error {
 	err = fn()
 	unlocking, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID) // otherwise the end of the session releases it
+	// Otherwise the end of the session releases it.
+	_, _ = connection.ExecContext(unlocking, `SELECT pg_advisory_unlock($1)`, lock.DefaultLockID)
 	return err
 }
 

@@ -19,7 +19,8 @@ func (c *cluster) diskIsFull(failed error) bool {
 	}
 	for _, dir := range []string{c.options.Dir, filepath.Join(c.dir, "pg_wal")} {
 		var disk syscall.Statfs_t
-		if syscall.Statfs(dir, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < leastRoom { //nolint:gosec // sizes are not negative, and of other types elsewhere
+		//nolint:gosec // sizes are not negative, and have other types on other systems
+		if syscall.Statfs(dir, &disk) == nil && disk.Bavail*uint64(disk.Bsize) < leastRoom {
 			return true
 		}
 	}

@@ -73,7 +73,8 @@ func TestTheServerRestartsOnceAFullDiskHasRoom(t *testing.T) {
 		_, _ = conn.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS filling (n bigint); INSERT INTO filling SELECT generate_series(1, 200000)")
 		return waits() > 0
 	})
-	require.Eventually(t, func() bool { return waits() >= 4 }, time.Minute, 50*time.Millisecond, "it retries more often than after other failures")
+	require.Eventually(t, func() bool { return waits() >= 4 }, time.Minute, 50*time.Millisecond,
+		"it retries more often than after other failures")
 	select {
 	case <-s.Done():
 		require.NoError(t, s.Err(), "it has not given up")

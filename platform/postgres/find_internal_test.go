@@ -97,11 +97,12 @@ func TestBinariesAreFetchedOnlyIfNoneFit(t *testing.T) {
 				given = filepath.Join(machine, "nowhere")
 			}
 			fetched := false
-			found, err := finder{places: []string{filepath.Join(machine, "*", "bin")}}.findOrFetch(t.Context(), given, it.want, func(context.Context) error {
-				fetched = true
-				install(t, filepath.Join(machine, "fetched", "bin"), "18.4")
-				return nil
-			})
+			found, err := finder{places: []string{filepath.Join(machine, "*", "bin")}}.
+				findOrFetch(t.Context(), given, it.want, func(context.Context) error {
+					fetched = true
+					install(t, filepath.Join(machine, "fetched", "bin"), "18.4")
+					return nil
+				})
 			require.Equal(t, it.fetches, fetched)
 			require.Equal(t, it.found, found.version)
 			require.Equal(t, it.found == 0, err != nil)

@@ -47,7 +47,8 @@ func TestRepeatedRefusalsAreLoggedOncePerSecondWithACount(t *testing.T) {
 		l := telemetry.NewLogger(&out, "info", "json")
 		const each, seconds = 100, 25
 		for range each * seconds {
-			l.WithFields(logrus.Fields{"event": "request_failed", "code": "database-unavailable", "status": 503}).Error("the database does not answer")
+			l.WithFields(logrus.Fields{"event": "request_failed", "code": "database-unavailable", "status": 503}).
+				Error("the database does not answer")
 			if len(out.lines(t)) == 0 {
 				t.Fatal("the first one comes at once")
 			}

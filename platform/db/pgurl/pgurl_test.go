@@ -49,7 +49,8 @@ func TestEachVariableAloneIsIgnored(t *testing.T) {
 			pool, err := pgurl.ParsePool("host=db.example.org user=ada dbname=clinic")
 			require.NoError(t, err)
 			got := pool.ConnConfig
-			require.Equal(t, []any{"db.example.org", uint16(5432), "clinic", "ada", ""}, []any{got.Host, got.Port, got.Database, got.User, got.Password})
+			require.Equal(t, []any{"db.example.org", uint16(5432), "clinic", "ada", ""},
+				[]any{got.Host, got.Port, got.Database, got.User, got.Password})
 			require.Empty(t, got.RuntimeParams)
 		})
 	}
