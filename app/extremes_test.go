@@ -71,6 +71,7 @@ var extremes = map[string][]extreme{
 // otherwise. No answer is a 5xx, and a date or an instant out of range is refused by name.
 func TestExtremeValuesInEveryField(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	w := newPropertyWorld(t)
 	operations, schemas := readOperations(t)
 	m := maker{rand.New(rand.NewPCG(presetSeed, 0)), schemas, w.known}
