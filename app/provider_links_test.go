@@ -220,6 +220,7 @@ func TestWhatAProviderMadeEndsWithIt(t *testing.T) {
 	c.following(t).live(t)
 	second := beside(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).following(t)
 	elsewhere := openidtest.Start(t, redirectURI, scheduler)
+	require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM outbox") == 0 }, soon, time.Millisecond, "earlier changes are published")
 	told := c.admin().stream(t, "?types=identity-provider.changed")
 	require.Equal(t, "ready", told.next(t).name)
 
