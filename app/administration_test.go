@@ -78,6 +78,7 @@ func (c *clinic) enter(t testing.TB, email string) caller {
 
 func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	c := open(t)
 	owner := c.owner(t)
 	who, patient := "/practitioners/"+c.employ(t).String(), c.own.patient.String()

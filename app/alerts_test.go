@@ -69,6 +69,7 @@ func (a terms) kinds(all []terms, today time.Time) []string {
 // single alert and the reports against the rules, on authorizations at their edges.
 func TestAlertsAreWhatTheRulesSay(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	database := dbtest.New(t)
 	today := time.Date(2026, time.March, 2, 0, 0, 0, 0, time.UTC)
 	c := &clinic{database: database, clock: &clock{fixed: today.Add(14 * time.Hour)}, newID: newID}

@@ -52,6 +52,7 @@ func TestAppointmentEveryRouteIsCalled(t *testing.T) {
 
 func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	c := open(t)
 	path := c.authorize(t, 100_000)
 	who := c.employ(t)

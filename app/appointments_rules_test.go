@@ -225,6 +225,7 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 // divided.
 func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	c := open(t)
 	who := c.employ(t)
 	start := c.hour(t, 1, "09:00")

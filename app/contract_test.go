@@ -343,5 +343,5 @@ func isWholeRun() bool {
 			return false
 		}
 	}
-	return !testing.Short() && !*app.Update
+	return long && !*app.Update
 }

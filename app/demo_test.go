@@ -160,9 +160,7 @@ func TestDemoPractice(t *testing.T) {
 // at night and in the middle of a session.
 func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("OMNI_TEST_FAULTS") != "long" {
-		t.Skip("takes a minute: runs in .ci/run")
-	}
+	skipUnlessLong(t)
 	for _, now := range []string{
 		"2026-03-09T15:00:00Z", "2026-03-31T23:59:00Z", "2026-11-04T14:30:00Z", "2026-12-31T05:00:00Z",
 		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",

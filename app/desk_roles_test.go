@@ -81,6 +81,7 @@ func (call deskCall) target(c *clinic, s desk) string {
 
 func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	c := open(t)
 	path := c.authorize(t, 10_000)
 	slot := 0 // of three quarters of an hour, 32 a day; a series takes three days

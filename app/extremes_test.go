@@ -72,6 +72,7 @@ var extremes = map[string][]extreme{
 // a date or time out of range is refused by name.
 func TestExtremeValuesInEveryField(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	w := newPropertyWorld(t)
 	operations, schemas := readOperations(t)
 	m := maker{rand.New(rand.NewPCG(presetSeed, 0)), schemas, w.known}

@@ -58,6 +58,15 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// skipUnlessLong skips a test that takes many seconds, unless all tests run in their full
+// length.
+func skipUnlessLong(t *testing.T) {
+	t.Helper()
+	if !long {
+		t.Skip("takes long: go test -tags long ./app")
+	}
+}
+
 const password = "correct-horse-battery"
 
 // longVerifyWait is longer than the verification of any test's practice.

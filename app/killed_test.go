@@ -20,9 +20,9 @@ const byThemselves = "OMNI_COMBINE=false"
 // transactions, and a reduced one with each in a transaction of its own. Faults
 // says how often it goes wrong.
 func inBothModes(t *testing.T, test func(t *testing.T, mode string, faults int)) {
-	faults, fewer := 10, 3
-	if testing.Short() {
-		faults, fewer = 2, 1
+	faults, fewer := 2, 1
+	if long {
+		faults, fewer = 10, 3
 	}
 	t.Run("combined", func(t *testing.T) { t.Parallel(); test(t, combining, faults) })
 	t.Run("each by itself", func(t *testing.T) { t.Parallel(); test(t, byThemselves, fewer) })

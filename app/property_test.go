@@ -40,6 +40,7 @@ const bodyLimit = 64 << 10
 // understood.
 func TestEveryOperation(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	cases, seed := setting(t, "OMNI_TEST_CASES", presetCases), setting(t, "OMNI_TEST_SEED", presetSeed)
 	w := newPropertyWorld(t)
 	operations, schemas := readOperations(t)

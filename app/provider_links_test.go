@@ -223,6 +223,8 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	c.following(t).live(t)
 	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).following(t)
 	elsewhere := openidtest.Start(t, redirectURI, scheduler)
+	require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM outbox") == 0 },
+		soon, time.Millisecond, "earlier changes are published")
 	stream := c.admin().stream(t, "?types=identity-provider.changed")
 	require.Equal(t, "ready", stream.next(t).name)
 

@@ -38,6 +38,7 @@ type granted map[rbac.Role]map[string]identity.Scope
 // sets, caseloads and children change while their access tokens hold on.
 func TestAListIsWhatSingleReadsAllowOverHTTP(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	w := openReached(t)
 	people, sets := w.people(t), w.granted(t)
 	patients := map[uuid.UUID]owned{}

@@ -173,6 +173,7 @@ func (l links) sees(s identity.Scope, o owned) bool {
 // read one by one, and these are those that a model without SQL says.
 func TestAListIsWhatSingleReadsAllow(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	w := openReached(t)
 	some := func(t *rapid.T, from []uuid.UUID, label string) []uuid.UUID {
 		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, len(from), rapid.ID).Draw(t, label)

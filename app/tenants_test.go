@@ -85,6 +85,7 @@ func TestEveryUnitRouteIsCalled(t *testing.T) {
 
 func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 	t.Parallel()
+	skipUnlessLong(t)
 	c := open(t)
 	used, renewal := c.authorize(t, 1000), c.authorize(t, 1000)
 	c.link(t, c.own, c.employ(t), c.own.patient)

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"database/sql"
-	"os"
 	"testing"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // TestSessionsAreTerminatedUnderLoad ends sessions of two instances at random,
-// twenty a second: for two seconds, or for ten where OMNI_TEST_FAULTS is long.
+// twenty a second: for two seconds, or for ten in a long run.
 func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
@@ -26,7 +25,7 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 			stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
 			h.progress(t, 20)
 			seconds := 2
-			if os.Getenv("OMNI_TEST_FAULTS") == "long" {
+			if long {
 				seconds = 10
 			}
 			ended := terminate(t, database, 20*seconds)

@@ -1,4 +1,4 @@
-//go:build upgrade
+//go:build long
 
 package app_test
 

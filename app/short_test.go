@@ -1,0 +1,5 @@
+//go:build !long
+
+package app_test
+
+const long = false
