@@ -55,7 +55,7 @@ func TestTheSameKeyForSomethingElseWhileACommitIsInDoubt(t *testing.T) {
 	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	c := serve(t, database, database.Open(t, dbtest.WithPolicy(patientRetries), dbtest.Through(proxy.URL)))
-	other := secondInstance(t, c, database.Open(t)) // where nobody waits for the first
+	other := secondInstance(t, c, database.Open(t)) // it does not wait for the first one
 	x, y := c.authorize(t, 10), c.authorize(t, 10)
 	reserve := func(c *clinic, path string, units int) func() answer {
 		return func() answer {

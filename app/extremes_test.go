@@ -100,7 +100,7 @@ func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f re
 	}
 	f.set(m, &request, x.value)
 	a := w.send(t, request, w.own.tokens[rbac.Admin])
-	if a.text("code") == "forbidden" { // it is for those who operate the program
+	if a.text("code") == "forbidden" { // it is for operators of the program
 		a = w.send(t, request, w.own.tokens[rbac.SuperAdmin])
 	}
 	about := fmt.Sprintf("%s of %s = %v\n%s\n%s", f.name, op.name, x.value, a.raw, request)

@@ -54,7 +54,7 @@ func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 // fillForRemoval writes 20,000 rows into every table that jobs read, one in forty of them old
 // enough for removal.
 var fillForRemoval = []string{
-	`DO $$ DECLARE c record; BEGIN -- what is referred to is not there
+	`DO $$ DECLARE c record; BEGIN -- referenced rows do not exist
 		FOR c IN SELECT conrelid::regclass AS name, conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 LOOP
 			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
 		END LOOP; END $$`,

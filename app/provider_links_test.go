@@ -229,7 +229,7 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	require.Equal(t, "ready", stream.next(t).name)
 
 	signed := c.connect(t, p, scheduler.Subject)
-	c.admin().put(t, provider, providerSettings(p)).ok(t) // with another secret, perhaps
+	c.admin().put(t, provider, providerSettings(p)).ok(t) // as after a new client secret
 	require.Equal(t, float64(0), stream.next(t).payload(t)["endedLinks"])
 	c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))

@@ -75,8 +75,8 @@ func runProgram(t *testing.T, environment []string, input string, arguments ...s
 	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// someone is the beginning of a command that makes a user.
-var someone = []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example"}
+// createUser is the beginning of a command that creates a user.
+var createUser = []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example"}
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
@@ -133,8 +133,8 @@ func TestCommandLine(t *testing.T) {
 		"fewer than no clients":             {nil, []string{"loadtest", "--clients=-1"}, "clients"},
 		"a rate that is no number":          {nil, []string{"loadtest", "--rate", "NaN"}, "rate"},
 		"results that cannot be written":    {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
-		"a role that there is not":          {nil, append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "BOSS"), "BOSS"},
-		"an organization that is no id":     {nil, append(slices.Clone(someone), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
+		"a role that there is not":          {nil, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "BOSS"), "BOSS"},
+		"an organization that is no id":     {nil, append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
 		"a database URL that is none":       {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
 		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
 		"more servers than there can be":    {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
@@ -204,7 +204,7 @@ func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
 	defer func() { os.Stdin = input }()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	code := command.Run(ctx, append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
+	code := command.Run(ctx, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
 	require.Equal(t, command.ExitFailed, code)
 	require.NoDirExists(t, dir, "nothing was started for it")
 }
@@ -281,7 +281,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, errors, "admin@demo.test", "production does not serve the demo practice")
 	require.Contains(t, errors, "OMNI_DATABASE_URL")
 
-	create := append(slices.Clone(someone), "--role", "admin")
+	create := append(slices.Clone(createUser), "--role", "admin")
 	practice := append(create, "--organization", "Example Practice", "--time-zone", "Europe/Berlin")
 	require.Contains(t, must(command.ExitOK, "a long enough password\n", practice...), "ada@example.org")
 	again := must(command.ExitFailed, "a long enough password\n", practice...)

@@ -196,7 +196,7 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 
 func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 	t.Parallel()
-	code, _, errors := runProgram(t, nil, "", append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC",
+	code, _, errors := runProgram(t, nil, "", append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
 		"--role", "ADMIN")...)
 	require.Equal(t, command.ExitFailed, code)
 	require.Contains(t, errors, "no password was given")
@@ -206,7 +206,7 @@ func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 func TestAnOperatorResetsAForgottenPassword(t *testing.T) {
 	t.Parallel()
 	environment := onDatabase(t, "OMNI_DEMO=false")
-	create := append(slices.Clone(someone), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN")
+	create := append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN")
 	code, _, errors := runProgram(t, environment, "a-meadow-of-red-clover", create...)
 	require.Equal(t, command.ExitOK, code, errors)
 

@@ -26,7 +26,7 @@ type fake struct {
 	serial   chan struct{}                           // if there is one: one operation after the other
 	lifetime time.Duration                           // of a token
 	verifies string                                  // the result of a verification
-	slow     bool                                    // verifications go on after the answer
+	slow     bool                                    // verifications continue after the answer
 	noCodes  bool                                    // there are no service codes to begin with
 
 	operations atomic.Int64

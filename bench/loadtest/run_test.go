@@ -150,7 +150,7 @@ func TestRun(t *testing.T) {
 		})
 	}
 
-	virtual(t, "waits for a verification that goes on after the answer", func(t *testing.T) {
+	virtual(t, "waits for a verification that continues after the answer", func(t *testing.T) {
 		f := newFake()
 		f.slow = true
 		r := runOn(t, f, Options{Scenario: "nearly-full"})

@@ -64,7 +64,7 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	_, err := s.Replay(t.Context())
 	require.Error(t, err, "its database still accepts no writes")
 	require.Equal(t, 3, s.Queued())
-	require.NoError(t, s.Note(t.Context(), []trail.Event{full}), "it goes on")
+	require.NoError(t, s.Note(t.Context(), []trail.Event{full}), "it keeps queueing")
 
 	later := o.spooling(o.database, dir)
 	entered, err := later.Replay(t.Context())

@@ -86,7 +86,7 @@ func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
 	h := newHasher(false)
 	require.Equal(t, production, h.params)
 	require.Contains(t, h.dummy, "$m=65536,t=3,p=1$")
-	hash, err := h.hash(t.Context(), "a password of somebody", h.newSalt())
+	hash, err := h.hash(t.Context(), "the password of a user", h.newSalt())
 	require.NoError(t, err)
 	require.Len(t, h.dummy, len(hash))
 }

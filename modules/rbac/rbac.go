@@ -98,7 +98,7 @@ type Service struct {
 	longest        time.Duration
 
 	openid                 *openid.Client
-	cookies                encryption.Sealer // of sign-ins that are under way
+	cookies                encryption.Sealer // of unfinished sign-ins
 	providerSecrets        encryption.Sealer
 	factorSecrets          encryption.Sealer
 	publicURL, frontendURL string

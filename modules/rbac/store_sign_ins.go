@@ -159,7 +159,7 @@ const (
 	maxRemovedTokens = 1000
 )
 
-// removeTokens removes at most so many refresh tokens of ended sign-ins. It returns their number,
+// removeTokens removes refresh tokens of ended sign-ins, up to the limit. It returns their number,
 // and whether the examined sign-ins have no more tokens; these are not examined again. Indexes:
 // sign_ins_by_end, refresh_tokens_by_sign_in.
 func removeTokens(ctx context.Context, now time.Time) (tokens, signIns int64, err error) {

@@ -27,7 +27,7 @@ func TestCellsThatASpreadsheetCouldReadAsAFormulaAreQuoted(t *testing.T) {
 		"\t=1":            "\"'\t'=1\"",
 		"a=b":             "a=b",
 		"well-known; etc": `"well-known; etc"`,
-		"a, =1":           `"a, =1"`, // one cell wherever commas part cells, as it is in quotes
+		"a, =1":           `"a, =1"`, // quotes keep it in one cell if commas separate cells
 	} {
 		cell, err := cellOf(reflect.ValueOf(text))
 		require.NoError(t, err)

@@ -87,7 +87,7 @@ func TestTheServerRestartsOnceAFullDiskHasRoom(t *testing.T) {
 			_ = conn.Close(t.Context())
 		}
 		return err == nil
-	}, time.Minute, 50*time.Millisecond, "it goes on once there is room")
+	}, time.Minute, 50*time.Millisecond, "it continues once there is room")
 	require.Equal(t, "kept", value[string](t, url, "SELECT note FROM notes"))
 	stop(t, s)
 }
