@@ -26,10 +26,10 @@ func (s *story) playAccounts() {
 	admin := c.admin()
 	user := c.userWith(t, admin, rbac.Biller)
 	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset", body{})
-	made := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
-	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": made.text("token"), "password": anotherPassword})
+	reset := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
+	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": reset.text("token"), "password": anotherPassword})
 	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset",
-		body{"token": made.text("token"), "password": anotherPassword})
+		body{"token": reset.text("token"), "password": anotherPassword})
 	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()
 	c.loginTo(t, "on.two.devices@example.test", password, c.own.id).ok(t)
 	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).ok(t).body["data"].([]any)

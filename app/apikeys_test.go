@@ -135,8 +135,8 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 	second := secondInstance(t, c, c.database.Open(t)).following(t)
 	make := func(email string) (user, key, text string) {
 		user = c.hire(t, c.own, email, rbac.Admin)
-		made := c.enter(t, email).post(t, "/api-keys", body{"name": "Billing system", "permissions": []string{"payer:read"}})
-		return user, made.created(t).String(), made.text("key")
+		created := c.enter(t, email).post(t, "/api-keys", body{"name": "Billing system", "permissions": []string{"payer:read"}})
+		return user, created.created(t).String(), created.text("key")
 	}
 	requireOut := func(text string) {
 		t.Helper()
@@ -186,15 +186,15 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_TRUSTED_PROXIES=127.0.0.1,::1", "OMNI_API_KEY_LIFETIME=48h",
 		"OMNI_API_KEY_MAX_LIFETIME=72h")
-	made := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"},
+	created := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"},
 		"networks": []string{"203.0.113.9/24", "2001:db8::/48"}})
-	made.created(t)
-	require.Equal(t, []any{"203.0.113.0/24", "2001:db8::/48"}, made.body["networks"])
-	ends, err := time.Parse(time.RFC3339, made.text("expiresAt"))
+	created.created(t)
+	require.Equal(t, []any{"203.0.113.0/24", "2001:db8::/48"}, created.body["networks"])
+	ends, err := time.Parse(time.RFC3339, created.text("expiresAt"))
 	require.NoError(t, err)
 	require.WithinDuration(t, c.clock.now().Add(48*time.Hour), ends, time.Minute)
 	from := func(address string) answer {
-		return c.as(made.text("key")).with("X-Forwarded-For", address).get(t, "/payers")
+		return c.as(created.text("key")).with("X-Forwarded-For", address).get(t, "/payers")
 	}
 	from("203.0.113.77").ok(t)
 	from("2001:db8::1").ok(t)

@@ -235,10 +235,10 @@ func TestACalendarLinkShowsWhatItsMakerMayRead(t *testing.T) {
 		}
 	}
 	may("ORGANIZATION")
-	made := scheduler.post(t, who, body{})
-	made.created(t)
-	response, _ := c.subscribe(t, made.text("path"))
+	link := scheduler.post(t, who, body{})
+	link.created(t)
+	response, _ := c.subscribe(t, link.text("path"))
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	may("SELF")
-	c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	c.as("").get(t, strings.TrimPrefix(link.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 }

@@ -78,14 +78,14 @@ func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t *testing.T) versioned {
 	t.Helper()
 	admin := c.admin()
-	made := func(path string, b body) string { return path + "/" + admin.post(t, path, b).created(t).String() }
+	create := func(path string, b body) string { return path + "/" + admin.post(t, path, b).created(t).String() }
 	at := func(record string, change body) func(*testing.T) versioned {
 		return func(*testing.T) versioned { return versioned{by: admin, record: record, body: change} }
 	}
-	who := made("/practitioners", body{"firstName": "Jordan", "lastName": "Lee"})
-	payer := made("/payers", body{"name": "State Medicaid"})
-	insurance := made("/insurances", body{"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1", "startsOn": "2020-01-01"})
-	webhook := made("/admin/webhooks", body{"url": "https://hooks.example.org/x"})
+	who := create("/practitioners", body{"firstName": "Jordan", "lastName": "Lee"})
+	payer := create("/payers", body{"name": "State Medicaid"})
+	insurance := create("/insurances", body{"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1", "startsOn": "2020-01-01"})
+	webhook := create("/admin/webhooks", body{"url": "https://hooks.example.org/x"})
 	authorization := c.authorize(t, 20)
 	appointment := c.book(t, c.booking(authorization, c.employ(t), c.hour(t, -2, "09:00"), hour))
 	done := admin.post(t, appointment+"/complete", body{}).ok(t)
@@ -114,7 +114,7 @@ func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t
 		"setAvailability": at(who+"/availability", body{
 			"weekly": []any{}, "exceptions": []any{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 		}),
-		"deleteWebhook":       at(made("/admin/webhooks", body{"url": "https://hooks.example.org/y"}), nil),
+		"deleteWebhook":       at(create("/admin/webhooks", body{"url": "https://hooks.example.org/y"}), nil),
 		"deleteAuthorization": at(c.authorize(t, 5), nil),
 		"setUserRoles": func(*testing.T) versioned {
 			return versioned{by: admin, record: user, path: user + "/roles", body: body{"roles": []string{"BILLER", "SCHEDULER"}}}

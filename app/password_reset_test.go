@@ -80,10 +80,10 @@ func TestAResetLinkLeadsToTheFrontend(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	user := c.hire(t, c.own, "rosa@own.test", rbac.Biller)
-	made := c.admin().post(t, user+"/password-reset", body{})
-	token, found := strings.CutPrefix(made.text("link"), frontendURL+"#password-reset=")
-	require.True(t, found, made.text("link"))
-	require.Equal(t, made.text("token"), token)
+	reset := c.admin().post(t, user+"/password-reset", body{})
+	token, found := strings.CutPrefix(reset.text("link"), frontendURL+"#password-reset=")
+	require.True(t, found, reset.text("link"))
+	require.Equal(t, reset.text("token"), token)
 }
 
 func TestPasswordResetsNeedTheUsersPermissions(t *testing.T) {

@@ -160,10 +160,10 @@ type problem struct {
 	Instance  string `json:"instance"`
 	Code      string `json:"code"`
 	RequestID string `json:"requestId"`
-	// Reasons are all the rules that stand against the request, where it was held
-	// against several; the first of them is that of the code.
+	// Reasons are all the rules that the request breaks, if several were checked. The
+	// first one belongs to the code.
 	Reasons []fault.Reason `json:"reasons,omitempty"`
-	// Alternatives are what would work instead, where that was looked for.
+	// Alternatives are requests that would be accepted: other times, other authorizations.
 	Alternatives *appointments.Alternatives `json:"alternatives,omitempty"`
 }
 

@@ -16,10 +16,10 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	start, dates := c.atChange(t)
 	path := c.authorize(t, 20, dates)
 	who := c.employ(t)
-	made := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
-	made.created(t)
+	booked := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
+	booked.created(t)
 	var all []string
-	for _, o := range made.occurrences(t) {
+	for _, o := range booked.occurrences(t) {
 		all = append(all, "/appointments/"+o.text("appointmentId"))
 	}
 	wednesday := start.AddDate(0, 0, 16).Add(2 * hour)
@@ -96,13 +96,13 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Contains(t, string(booked.raw), "no such time")
 
-	made := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))
-	made.created(t)
-	moved := c.admin().patch(t, "/appointments/"+made.text("id")+"?scope=all", body{"startTime": at(23, 30), "endTime": at(23, 45)}).
+	series := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))
+	series.created(t)
+	moved := c.admin().patch(t, "/appointments/"+series.text("id")+"?scope=all", body{"startTime": at(23, 30), "endTime": at(23, 45)}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, "startTime", moved.body["errors"].([]any)[0].(map[string]any)["field"])
 	require.Contains(t, string(moved.raw), change.Format(time.DateOnly))
-	require.Equal(t, 1, c.admin().get(t, "/appointments/"+made.text("id")).number(t, "version"))
+	require.Equal(t, 1, c.admin().get(t, "/appointments/"+series.text("id")).number(t, "version"))
 	c.requireClean(t)
 }
 
@@ -112,9 +112,9 @@ func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	from, to := c.authorize(t, 20), c.authorize(t, 20)
-	gone, there := c.employ(t), c.employ(t)
+	gone, available := c.employ(t), c.employ(t)
 	leaving := c.book(t, c.booking(from, gone, c.hour(t, 1, "15:00"), hour))
-	c.book(t, c.booking(from, there, c.hour(t, 2, "15:00"), hour))
+	c.book(t, c.booking(from, available, c.hour(t, 2, "15:00"), hour))
 	c.admin().patch(t, "/practitioners/"+gone.String(), body{"status": "INACTIVE"}).ok(t)
 
 	one := c.admin().patch(t, leaving, body{"authorizationId": idOf(to)}).refused(t, http.StatusConflict, "practitioner-inactive")
@@ -128,7 +128,7 @@ func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 		refused(t, http.StatusConflict, "move-refused")
 	c.requireBalance(t, from, 20, 0, 8)
 
-	c.admin().patch(t, leaving, body{"practitionerId": there}).ok(t)
+	c.admin().patch(t, leaving, body{"practitionerId": available}).ok(t)
 	c.admin().post(t, from+"/move-bookings", move(to)).ok(t)
 	c.requireBalance(t, from, 20, 0, 0)
 	c.requireBalance(t, to, 20, 0, 8)
@@ -155,12 +155,12 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 			clock := func(t time.Time) string { return t.In(zone).Format("15:04") }
 			first := time.Date(year, month, day-2, 0, 0, 0, 0, zone).Add(usual)
 			path := c.authorize(t, 100, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
-			made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
-			made.created(t)
+			booked := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+			booked.created(t)
 			requireTimes := func(displaced int, length time.Duration) []time.Time {
 				t.Helper()
 				var starts []time.Time
-				for i, each := range c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"].([]any) {
+				for i, each := range c.admin().get(t, "/appointments?seriesId="+booked.text("seriesId")).ok(t).body["data"].([]any) {
 					a := answer{body: each.(map[string]any)}
 					start, err := time.Parse(time.RFC3339, a.text("startTime"))
 					require.NoError(t, err)
@@ -178,16 +178,16 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 				return starts
 			}
 			starts := requireTimes(2, hour/4)
-			for i, o := range made.occurrences(t) {
+			for i, o := range booked.occurrences(t) {
 				at := "/appointments/" + o.text("appointmentId") + "?scope=all"
 				c.admin().patch(t, at, body{"startTime": starts[i], "endTime": starts[i].Add(hour / 4), "notes": at}).ok(t)
 				requireTimes(2, hour/4)
 			}
-			displaced := "/appointments/" + made.occurrences(t)[2].text("appointmentId") + "?scope=all"
+			displaced := "/appointments/" + booked.occurrences(t)[2].text("appointmentId") + "?scope=all"
 			c.admin().patch(t, displaced, body{"endTime": starts[2].Add(hour / 2)}).ok(t)
 			requireTimes(2, hour/2)
 			next := first.AddDate(0, 0, 1).UTC()
-			c.admin().patch(t, "/appointments/"+made.text("id")+"?scope=all", body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
+			c.admin().patch(t, "/appointments/"+booked.text("id")+"?scope=all", body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
 			requireTimes(1, hour/2)
 			c.requireClean(t)
 		})

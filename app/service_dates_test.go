@@ -105,14 +105,14 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode string) {
 		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
-		there := secondInstance(t, c, database.Open(t), mode)
+		second := secondInstance(t, c, database.Open(t), mode)
 		path, other, who := c.authorize(t, 400), c.authorize(t, 400), c.employ(t)
 		day := func(days int) string { return c.hour(t, days, "22:00").UTC().Format(time.DateOnly) }
 		zones := []string{"America/New_York", "UTC"}
 		book := func(days int, more body) answer {
-			return there.admin().post(t, "/appointments", there.booking(path, who, c.hour(t, days, "22:00"), hour, more))
+			return second.admin().post(t, "/appointments", second.booking(path, who, c.hour(t, days, "22:00"), hour, more))
 		}
-		require.Equal(t, c.day(t, 1), there.admin().get(t, there.book(t, there.booking(path, who, c.hour(t, 1, "12:00"), hour))).
+		require.Equal(t, c.day(t, 1), second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
 			text("serviceDate"))
 		inNewZone := func(i int) {
 			c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
@@ -129,9 +129,9 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 		require.Equal(t, c.day(t, 10), series.text("serviceDate"))
 
 		inNewZone(3)
-		there.admin().post(t, path+"/move-bookings", move(other)).ok(t)
+		second.admin().post(t, path+"/move-bookings", move(other)).ok(t)
 		inNewZone(4)
-		there.admin().patch(t, other, body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
+		second.admin().patch(t, other, body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
 		require.Equal(t, c.day(t, 10), c.admin().get(t, "/appointments/"+series.text("id")).text("serviceDate"))
 		c.requireClean(t)
 	})
@@ -144,7 +144,7 @@ func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode string) {
 		database := twoPractices.New(t)
 		c := serve(t, database, database.Open(t), mode)
-		there := secondInstance(t, c, database.Open(t), mode)
+		second := secondInstance(t, c, database.Open(t), mode)
 		path := c.authorize(t, 400, body{"caps": []body{{"period": "DAY", "units": 4}}})
 		zones := []string{"UTC", "America/New_York", "UTC"}
 		const workers = 3
@@ -160,7 +160,7 @@ func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 				return
 			}
 			for day := range 4 {
-				instance := []*clinic{c, there}[day%2]
+				instance := []*clinic{c, second}[day%2]
 				instance.admin().post(t, "/appointments", instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
 			}
 		})

@@ -25,9 +25,9 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	opened := database.Open(t)
 	c := serve(t, database, opened, "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
 	admin := c.as(c.enters(t, "admin@own.test").token) // the template's tokens are signed with another secret
-	made := admin.post(t, "/admin/webhooks", body{"url": "https://example.com/hook"})
-	hook := made.created(t)
-	plain, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(made.text("secret"), "whsec_"))
+	created := admin.post(t, "/admin/webhooks", body{"url": "https://example.com/hook"})
+	hook := created.created(t)
+	plain, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(created.text("secret"), "whsec_"))
 	require.NoError(t, err)
 	require.Len(t, plain, 32)
 	first := c.storedSecret(t, hook.String())
@@ -50,6 +50,6 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.Equal(t, 2, sealed)
 	require.NotEqual(t, first, c.storedSecret(t, hook.String()))
 
-	version := made.number(t, "version")
+	version := created.number(t, "version")
 	require.Equal(t, version, admin.get(t, "/admin/webhooks/"+hook.String()).ok(t).number(t, "version"), "nothing has changed for its users")
 }

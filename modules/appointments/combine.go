@@ -42,20 +42,20 @@ func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
 // carryOut carries out a request in a SERIALIZABLE transaction, together with
 // others or by itself. A refusal is the error.
 func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
-	made, err := s.carryOutInZone(ctx, r)
+	done, err := s.carryOutInZone(ctx, r)
 	for attempt := 1; attempt < zoneAttempts && errors.Is(err, errStaleZone); attempt++ {
 		s.directory.ForgetTimeZone(r.caller.OrganizationID)
-		made, err = s.carryOutInZone(ctx, r)
+		done, err = s.carryOutInZone(ctx, r)
 	}
 	switch {
 	case err != nil:
 		return verdict{}, refusalOfConstraint(s.units.RefusalOf(err))
-	case made.err != nil:
-		return verdict{}, made.err
-	case made.verdict.refusal != nil:
-		return made.verdict, made.verdict.refusal
+	case done.err != nil:
+		return verdict{}, done.err
+	case done.verdict.refusal != nil:
+		return done.verdict, done.verdict.refusal
 	}
-	return made.verdict, nil
+	return done.verdict, nil
 }
 
 // zoneAttempts limits how often a request is parsed again after a change of its time zone. Each

@@ -165,12 +165,12 @@ type appointmentBody struct {
 	CreatedAt       time.Time         `json:"createdAt"`
 	UpdatedAt       time.Time         `json:"updatedAt"`
 
-	// Occurrences are every appointment of what was asked for several of a series: those
-	// that are as asked, and, where `allowPartial`, those that something stands against.
+	// Occurrences are all requested appointments of a series: the accepted ones and, with
+	// `allowPartial`, the refused ones.
 	Occurrences []Occurrence `json:"occurrences,omitempty"`
 
-	// Warnings are what a person should know of a booking that nothing stands against:
-	// they are told where it is made or moved.
+	// Warnings are concerns about a booking that breaks no rule. They are returned when it is
+	// made or moved.
 	Warnings []Warning `json:"warnings,omitempty"`
 
 	replayed bool // it was given before

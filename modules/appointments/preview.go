@@ -53,8 +53,8 @@ func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
 		if err != nil {
 			return verdict{}, err
 		}
-		if there, moves := d.appointments[r.key()]; moves {
-			if err := p.fits(there); err != nil {
+		if moving, moves := d.appointments[r.key()]; moves {
+			if err := p.fits(moving); err != nil {
 				return verdict{}, err
 			}
 		}

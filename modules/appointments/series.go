@@ -39,7 +39,7 @@ type Occurrence struct {
 	EndTime       time.Time  `json:"endTime"`
 	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
 	Units         int        `json:"units"`         // of all its patients; where bookings move, of the one whose authorization it is
-	// Reasons are the rules that stand against it; where there are none, it is as asked.
+	// Reasons are the rules that it breaks; empty: it is accepted.
 	Reasons []fault.Reason `json:"reasons"`
 }
 

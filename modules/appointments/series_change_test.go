@@ -278,12 +278,12 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 		} else {
 			change.Notes = patch.Clear[string]()
 		}
-		made, refusal := change.differences(named).forMember(named, member, zone)
+		applied, refusal := change.differences(named).forMember(named, member, zone)
 		require.Nil(t, refusal)
-		require.Equal(t, spanOf(want).utc(), made.span(member.Span).utc())
-		made.Practitioners.Apply(&member.Practitioners)
+		require.Equal(t, spanOf(want).utc(), applied.span(member.Span).utc())
+		applied.Practitioners.Apply(&member.Practitioners)
 		require.Equal(t, []uuid.UUID{want.staff}, member.Practitioners)
-		made.Notes.Apply(&member.Notes)
+		applied.Notes.Apply(&member.Notes)
 		notes := ""
 		if member.Notes != nil {
 			notes = strings.Clone(*member.Notes)

@@ -86,11 +86,11 @@ func (s *Spool) append(rows []row) error {
 		text = append(append(text, line...), '\n')
 	}
 	if s.file == nil {
-		made, err := s.create()
+		created, err := s.create()
 		if err != nil {
 			return err
 		}
-		s.file = made
+		s.file = created
 	}
 	if s.file.size+int64(len(text)) > s.limit {
 		return errSpoolFull

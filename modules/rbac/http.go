@@ -128,7 +128,7 @@ type userBody struct {
 	OrganizationID uuid.UUID             `json:"organizationId"`
 	Roles          []string              `json:"roles"`
 	Permissions    []identity.Permission `json:"permissions"`
-	// Scopes are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD.
+	// Scopes are the scopes of each permission, widest first: ORGANIZATION, CASELOAD, SELF, CHILD.
 	Scopes map[identity.Permission][]string `json:"scopes"`
 	// EnrolOnly: the organization asks for a second factor. This sign-in can do nothing
 	// but set one up, and has no permissions until that is done.

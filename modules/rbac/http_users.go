@@ -107,8 +107,8 @@ type passwordResetBody struct {
 }
 
 func (s *Service) handleCreatePasswordReset(ctx context.Context, in byID) (passwordResetBody, error) {
-	made, err := s.CreatePasswordReset(ctx, in.ID)
-	return passwordResetBody{httpx.Secret(made.Token), httpx.Secret(made.Link), made.ExpiresAt}, err
+	reset, err := s.CreatePasswordReset(ctx, in.ID)
+	return passwordResetBody{httpx.Secret(reset.Token), httpx.Secret(reset.Link), reset.ExpiresAt}, err
 }
 
 type userSessionsBody struct {

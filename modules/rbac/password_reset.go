@@ -54,7 +54,7 @@ func (s *Service) CreatePasswordReset(ctx context.Context, user uuid.UUID) (Pass
 		if u.ID == caller.UserID {
 			return PasswordReset{}, ErrOwnPassword
 		}
-		made, err := s.newPasswordReset(ctx, u, &caller.UserID)
+		reset, err := s.newPasswordReset(ctx, u, &caller.UserID)
 		if err != nil {
 			return PasswordReset{}, err
 		}
@@ -63,7 +63,7 @@ func (s *Service) CreatePasswordReset(ctx context.Context, user uuid.UUID) (Pass
 		}
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", u.ID, s.now()
-		return made, s.audit.Record(ctx, []trail.Event{e})
+		return reset, s.audit.Record(ctx, []trail.Event{e})
 	})
 }
 
@@ -74,11 +74,11 @@ func (s *Service) newPasswordReset(ctx context.Context, u User, by *uuid.UUID) (
 	secret := make([]byte, bytes)
 	_, _ = rand.Read(secret) // never fails: see crypto/rand
 	now := s.now()
-	made := PasswordReset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(s.passwordResets)}
+	reset := PasswordReset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(s.passwordResets)}
 	if s.frontendURL != "" {
-		made.Link = s.frontendURL + "#password-reset=" + url.QueryEscape(made.Token)
+		reset.Link = s.frontendURL + "#password-reset=" + url.QueryEscape(reset.Token)
 	}
-	return made, savePasswordReset(ctx, passwordReset{u.OrganizationID, u.ID, hashOfToken(made.Token), by, now, made.ExpiresAt})
+	return reset, savePasswordReset(ctx, passwordReset{u.OrganizationID, u.ID, hashOfToken(reset.Token), by, now, reset.ExpiresAt})
 }
 
 // ResetPassword sets a new password for the user of a reset and ends all of their sign-ins. It

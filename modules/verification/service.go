@@ -204,12 +204,12 @@ func (s *Service) begin(r Run) {
 			s.mu.Unlock()
 			close(ended)
 		}()
-		s.carryOut(identity.With(s.life, identity.System(r.OrganizationID)), r)
+		s.execute(identity.With(s.life, identity.System(r.OrganizationID)), r)
 	}()
 }
 
-// carryOut runs the check, renews the lease meanwhile, and writes the end of the run.
-func (s *Service) carryOut(ctx context.Context, r Run) {
+// execute runs the check, renews the lease meanwhile, and writes the end of the run.
+func (s *Service) execute(ctx context.Context, r Run) {
 	log := s.Logger.WithFields(logrus.Fields{"operation": "verification", "organization_id": r.OrganizationID})
 	began := time.Now()
 	var progress Progress
@@ -283,15 +283,15 @@ func (s *Service) keepLease(ctx context.Context, id uuid.UUID, progress *Progres
 			return
 		case <-time.After(renewEvery):
 		}
-		asked := time.Now()
+		started := time.Now()
 		authorizations, events := progress.counts()
 		held, err := db.ReadCommitted(ctx, s.Database, "verification.renew", func(ctx context.Context) (bool, error) {
 			return s.store.renew(ctx, id, authorizations, events, lease)
 		})
 		switch {
 		case err == nil && held:
-			until = asked.Add(lease)
-		case err == nil || asked.After(until):
+			until = started.Add(lease)
+		case err == nil || started.After(until):
 			cancel(errLeaseLost)
 			return
 		}

@@ -128,11 +128,11 @@ func untilEnd(begun chan<- struct{}) verification.Check {
 
 func TestCloseInterruptsTheRunAndWaitsForIt(t *testing.T) {
 	t.Parallel()
-	begun := make(chan struct{}, 1)
-	p := open(t, untilEnd(begun))
+	started := make(chan struct{}, 1)
+	p := open(t, untilEnd(started))
 	r, err := p.Start(p.ctx)
 	require.NoError(t, err)
-	<-begun
+	<-started
 	require.Equal(t, 1, p.Running())
 	p.Close()
 	require.Zero(t, p.Running())
@@ -145,11 +145,11 @@ func TestCloseInterruptsTheRunAndWaitsForIt(t *testing.T) {
 
 func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	t.Parallel()
-	begun := make(chan struct{}, 2)
-	p := open(t, untilEnd(begun))
+	started := make(chan struct{}, 2)
+	p := open(t, untilEnd(started))
 	r, err := p.Start(p.ctx)
 	require.NoError(t, err)
-	<-begun
+	<-started
 	_, err = p.owner.ExecContext(t.Context(), "UPDATE verifications SET held_until = now()")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return p.Running() == 0 }, long, 10*time.Millisecond, "its check is stopped")
@@ -160,7 +160,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	again, err := p.Start(p.ctx)
 	require.NoError(t, err)
 	require.NotEqual(t, r.ID, again.ID)
-	<-begun
+	<-started
 }
 
 func TestACancelledRequestDoesNotEndItsRun(t *testing.T) {

@@ -103,11 +103,11 @@ func (m Migrator) explain(ctx context.Context, owner *sql.DB, err error) error {
 		return err
 	}
 	e := &OwnerError{cause: err}
-	asked := owner.QueryRowContext(ctx, `
+	queryErr := owner.QueryRowContext(ctx, `
 		SELECT current_user, coalesce((SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('goose_db_version')), '')`,
 	).Scan(&e.Role, &e.Owner)
-	if asked != nil {
-		return errors.Join(err, asked)
+	if queryErr != nil {
+		return errors.Join(err, queryErr)
 	}
 	return e
 }

@@ -138,13 +138,13 @@ func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelC
 			return
 		case <-time.After(renewEvery):
 		}
-		asked := time.Now()
+		started := time.Now()
 		switch held, err := s.schedule.renew(ctx, j.Name); {
 		case err == nil && !held:
 			cancel(fmt.Errorf("another instance has taken over the job %s", j.Name))
 		case err == nil:
-			until = asked.Add(lease)
-		case asked.After(until):
+			until = started.Add(lease)
+		case started.After(until):
 			cancel(fmt.Errorf("the lease of the job %s could not be renewed: %w", j.Name, err))
 		}
 	}

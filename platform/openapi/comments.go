@@ -117,8 +117,11 @@ func (s *source) comment(t reflect.Type) string {
 
 func (s *source) fieldComment(t reflect.Type, f reflect.StructField) string {
 	text := clean(s.of(t).fields[typeName(t)][f.Name])
-	if rest, ok := strings.CutPrefix(text, f.Name+" "); ok {
-		text = rest
+	for _, verb := range []string{" is ", " are ", " "} { // "Link is a secret" describes link as "A secret"
+		if rest, ok := strings.CutPrefix(text, f.Name+verb); ok {
+			text = rest
+			break
+		}
 	}
 	if text == "" {
 		return ""
