@@ -3124,9 +3124,9 @@ export interface components {
             /** @constant */
             code: "addresses-not-configured";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An item of the worklist. */
@@ -3173,9 +3173,9 @@ export interface components {
             /** @constant */
             code: "alert-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -3214,9 +3214,9 @@ export interface components {
             /** @constant */
             code: "api-key-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An appointment as clients see it. */
@@ -3295,9 +3295,9 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
-            /** @description Are every appointment of what was asked for several of a series: those that are as asked, and, where `allowPartial`, those that something stands against. */
+            /** @description All requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
             occurrences?: components["schemas"]["Occurrence"][];
-            /** @description Are what a person should know of a booking that nothing stands against: they are told where it is made or moved. */
+            /** @description Concerns about a booking that breaks no rule. They are returned when it is made or moved. */
             warnings?: components["schemas"]["Warning"][];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
@@ -3387,9 +3387,9 @@ export interface components {
              */
             code: "appointment-not-begun";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: date-time */
             startTime: string;
@@ -3408,9 +3408,9 @@ export interface components {
              */
             code: "appointment-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -3516,9 +3516,9 @@ export interface components {
              */
             code: "appointment-transition";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
@@ -3555,9 +3555,9 @@ export interface components {
             /** @constant */
             code: "assignment-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The report of an authorization that runs out early, or is left over. */
@@ -3735,9 +3735,9 @@ export interface components {
             /** @constant */
             code: "authorization-has-history";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The authorization is not active. */
@@ -3754,9 +3754,9 @@ export interface components {
              */
             code: "authorization-not-active";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
@@ -3775,9 +3775,9 @@ export interface components {
              */
             code: "authorization-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -3792,7 +3792,7 @@ export interface components {
             practitionerId: string;
             weekly: components["schemas"]["WeeklyHours"][];
             exceptions: components["schemas"]["Exception"][];
-            /** @description Is how many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            /** @description How many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
             bufferBeforeMinutes: number;
             bufferAfterMinutes: number;
             /** @description 0: nothing has been said yet. */
@@ -3812,15 +3812,15 @@ export interface components {
              */
             code: "availability-practitioner-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         AvailabilityRequest: {
             weekly?: components["schemas"]["WeeklyHoursInput"][];
             exceptions?: components["schemas"]["ExceptionInput"][];
-            /** @description Is how many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            /** @description How many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
             bufferBeforeMinutes?: number;
             bufferAfterMinutes?: number;
         };
@@ -3864,9 +3864,9 @@ export interface components {
              */
             code: "beyond-own-permissions";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             exceeds: string;
         };
@@ -3881,9 +3881,9 @@ export interface components {
             /** @constant */
             code: "body-too-large";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         BookRequest: {
@@ -3935,9 +3935,9 @@ export interface components {
              */
             code: "bookings-stranded";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description In the order of their times. */
             bookings: components["schemas"]["StrandedBooking"][];
@@ -3958,9 +3958,9 @@ export interface components {
              */
             code: "books-damaged";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What proves that it is the caller, and not somebody at their screen. */
@@ -4002,9 +4002,9 @@ export interface components {
             /** @constant */
             code: "bulk-refused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             results: components["schemas"]["BulkResult"][];
             accepted: number;
@@ -4038,9 +4038,9 @@ export interface components {
             /** @constant */
             code: "calendar-feed-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is nobody of that id who could have a calendar. */
@@ -4054,9 +4054,9 @@ export interface components {
             /** @constant */
             code: "calendar-owner-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         CancelRequest: {
@@ -4082,9 +4082,9 @@ export interface components {
              */
             code: "cap-exceeded";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
@@ -4122,9 +4122,9 @@ export interface components {
             /** @constant */
             code: "caseload-owner-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         ChangeAppointmentRequest: {
@@ -4286,9 +4286,9 @@ export interface components {
              */
             code: "contention";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         CreateAuthorizationRequest: {
@@ -4339,9 +4339,9 @@ export interface components {
              */
             code: "credential-missing";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
@@ -4364,9 +4364,9 @@ export interface components {
              */
             code: "database-busy";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database is full. Nothing has been changed; try again soon, and inform your administrator. */
@@ -4383,9 +4383,9 @@ export interface components {
              */
             code: "database-full";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon. */
@@ -4402,9 +4402,9 @@ export interface components {
              */
             code: "database-read-only";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database does not answer right now. Nothing has been changed; try again soon. */
@@ -4421,9 +4421,9 @@ export interface components {
              */
             code: "database-unavailable";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One event on its way to one webhook. */
@@ -4463,9 +4463,9 @@ export interface components {
              */
             code: "delivery-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -4485,9 +4485,9 @@ export interface components {
             /** @constant */
             code: "email-taken";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is no such emergency grant. */
@@ -4501,9 +4501,9 @@ export interface components {
             /** @constant */
             code: "emergency-grant-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You hold no emergency grant of this id: there is none, it is somebody else's, or it is over. */
@@ -4520,9 +4520,9 @@ export interface components {
              */
             code: "emergency-grant-not-open";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The emergency grant is not over: what is read under it is still to come. */
@@ -4539,9 +4539,9 @@ export interface components {
              */
             code: "emergency-grant-open";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The emergency grant is over. */
@@ -4555,9 +4555,9 @@ export interface components {
             /** @constant */
             code: "emergency-grant-over";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The emergency grant has been reviewed. */
@@ -4574,9 +4574,9 @@ export interface components {
              */
             code: "emergency-grant-reviewed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Nobody reviews an emergency grant that they took themselves. */
@@ -4593,9 +4593,9 @@ export interface components {
              */
             code: "emergency-own-review";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An emergency grant is for reading only. */
@@ -4612,9 +4612,9 @@ export interface components {
              */
             code: "emergency-read-only";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
@@ -4883,9 +4883,9 @@ export interface components {
              */
             code: "forbidden";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             permission: string;
         };
@@ -4953,9 +4953,9 @@ export interface components {
              */
             code: "group-appointment";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
@@ -4990,9 +4990,9 @@ export interface components {
             /** @constant */
             code: "guardianship-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
@@ -5030,9 +5030,9 @@ export interface components {
              */
             code: "idempotency-key-reused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
@@ -5094,9 +5094,9 @@ export interface components {
              */
             code: "identity-provider-unavailable";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One thing that has happened, as readers and webhooks see it. */
@@ -5154,9 +5154,9 @@ export interface components {
              */
             code: "insufficient-reserved-units";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             reserved: number;
             requested: number;
@@ -5175,9 +5175,9 @@ export interface components {
              */
             code: "insufficient-units";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             available: number;
             requested: number;
@@ -5226,9 +5226,9 @@ export interface components {
             /** @constant */
             code: "insurance-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -5251,9 +5251,9 @@ export interface components {
              */
             code: "internal";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An invitation as clients see it. */
@@ -5301,9 +5301,9 @@ export interface components {
             /** @constant */
             code: "invitation-accepted";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is no such invitation, or it holds no more. */
@@ -5317,9 +5317,9 @@ export interface components {
             /** @constant */
             code: "invitation-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -5361,7 +5361,7 @@ export interface components {
              * @description Null: it was not.
              */
             revokedAt: string | null;
-            /** @description Is a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then invite again. */
+            /** @description A secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then invite again. */
             token: string | null;
         };
         /** @description An API key as clients see it. */
@@ -5421,9 +5421,9 @@ export interface components {
              */
             code: "last-administrator";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
@@ -5440,9 +5440,9 @@ export interface components {
              */
             code: "link-confirmation-required";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You cannot confirm this link. The owner of the account or another administrator can. */
@@ -5459,9 +5459,9 @@ export interface components {
              */
             code: "link-needs-another";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A link request as clients see it. */
@@ -5491,9 +5491,9 @@ export interface components {
             /** @constant */
             code: "link-request-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -5513,9 +5513,9 @@ export interface components {
             /** @constant */
             code: "malformed-request";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             errors?: components["schemas"]["Field"][];
         };
@@ -5530,9 +5530,9 @@ export interface components {
             /** @constant */
             code: "medical-record-number-taken";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
@@ -5597,9 +5597,9 @@ export interface components {
              */
             code: "move-refused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Every one, also those that nothing stands against. */
             occurrences: components["schemas"]["Occurrence"][];
@@ -5669,7 +5669,7 @@ export interface components {
             createdBy: string;
             /** Format: date-time */
             createdAt: string;
-            /** @description Is the link's on this server: a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then revoke the feed and make another. */
+            /** @description The link's on this server: a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then revoke the feed and make another. */
             path: string | null;
         };
         /** @description What a person enters of a coverage. */
@@ -5733,7 +5733,7 @@ export interface components {
             permissions: string[];
             /**
              * Format: date-time
-             * @description Is at most OMNI_API_KEY_MAX_LIFETIME from now; default: OMNI_API_KEY_LIFETIME from now.
+             * @description At most OMNI_API_KEY_MAX_LIFETIME from now; default: OMNI_API_KEY_LIFETIME from now.
              */
             expiresAt?: string | null;
             /** @description Limits where the key may be used from: CIDR or single addresses, IPv4 or IPv6; none: anywhere. */
@@ -5821,9 +5821,9 @@ export interface components {
             /** @constant */
             code: "no-identity-provider";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         NoOpAnswer: {
@@ -5851,9 +5851,9 @@ export interface components {
              */
             code: "no-second-factor";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         NoShowRequest: {
@@ -5873,9 +5873,9 @@ export interface components {
              */
             code: "not-recorded";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Another practitioner has this NPI. */
@@ -5889,9 +5889,9 @@ export interface components {
             /** @constant */
             code: "npi-taken";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
@@ -5908,7 +5908,7 @@ export interface components {
             appointmentId: string | null;
             /** @description Of all its patients; where bookings move, of the one whose authorization it is. */
             units: number;
-            /** @description Are the rules that stand against it; where there are none, it is as asked. */
+            /** @description The rules that it breaks; empty: it is accepted. */
             reasons: components["schemas"]["Reason"][];
         };
         /** @description A free time. */
@@ -5997,9 +5997,9 @@ export interface components {
             /** @constant */
             code: "organization-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -6022,9 +6022,9 @@ export interface components {
              */
             code: "organization-required";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description With an account that matches the password. */
             organizations: components["schemas"]["OrganizationToChoose"][];
@@ -6053,9 +6053,9 @@ export interface components {
              */
             code: "outcome-unknown";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The service date is not within the authorization. */
@@ -6072,9 +6072,9 @@ export interface components {
              */
             code: "outside-authorization-dates";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: date */
             serviceDate: string;
@@ -6094,9 +6094,9 @@ export interface components {
             /** @constant */
             code: "own-organization";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Change your own password with your current one. If you have forgotten it, ask another administrator. */
@@ -6113,9 +6113,9 @@ export interface components {
              */
             code: "own-password";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
@@ -6132,9 +6132,9 @@ export interface components {
              */
             code: "own-second-factor";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A patient's part in an appointment. */
@@ -6180,9 +6180,9 @@ export interface components {
             /** @constant */
             code: "password-reset-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Somebody who is, or was, in the organization's care. */
@@ -6227,9 +6227,9 @@ export interface components {
             /** @constant */
             code: "patient-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The patient has another appointment at that time that cannot run beside this one. */
@@ -6246,9 +6246,9 @@ export interface components {
              */
             code: "patient-overlap";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             patientId: string;
@@ -6325,9 +6325,9 @@ export interface components {
             /** @constant */
             code: "payer-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -6350,9 +6350,9 @@ export interface components {
              */
             code: "people-only";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A permission set as clients see it. */
@@ -6429,9 +6429,9 @@ export interface components {
              */
             code: "practitioner-has-user";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The practitioner is not active. */
@@ -6448,9 +6448,9 @@ export interface components {
              */
             code: "practitioner-inactive";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
@@ -6466,9 +6466,9 @@ export interface components {
             /** @constant */
             code: "practitioner-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The practitioner has another appointment at that time. */
@@ -6485,9 +6485,9 @@ export interface components {
              */
             code: "practitioner-overlap";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             practitionerId: string;
@@ -6507,7 +6507,7 @@ export interface components {
         PreviewAnswer: {
             allowed: boolean;
             refusal: components["schemas"]["Refusal"] | null;
-            /** @description Is as it would be afterwards. */
+            /** @description As it would be afterwards. */
             authorization: components["schemas"]["Authorization"];
             consumedUnits: number;
             missingUnits: number;
@@ -6635,9 +6635,9 @@ export interface components {
              */
             code: "provider-link-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         ProviderRequest: {
@@ -6660,9 +6660,9 @@ export interface components {
              */
             code: "queue-full";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many requests came in a short time. This one has not been looked at; try again in a moment. */
@@ -6679,9 +6679,9 @@ export interface components {
              */
             code: "rate-limited";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Whose limit it was, as RateLimit-Policy calls it. */
             policy: string;
@@ -6707,9 +6707,9 @@ export interface components {
              */
             code: "recovery-code-required";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         RecoveryCodes: {
@@ -6727,9 +6727,9 @@ export interface components {
             /** @constant */
             code: "refresh-refused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         RefreshRequest: {
@@ -6768,9 +6768,9 @@ export interface components {
              */
             code: "request-cancelled";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A reservation as clients see it. */
@@ -6810,9 +6810,9 @@ export interface components {
              */
             code: "reservation-belongs-to-appointment";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             appointmentId: string;
@@ -6831,9 +6831,9 @@ export interface components {
              */
             code: "reservation-closed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: uuid */
             reservationId: string;
@@ -6855,9 +6855,9 @@ export interface components {
              */
             code: "reservation-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -6880,9 +6880,9 @@ export interface components {
              */
             code: "reservations-outside-dates";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             reservations: number;
             units: number;
@@ -6929,9 +6929,9 @@ export interface components {
             /** @constant */
             code: "role-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description RolesChange replaces all roles of a user. */
@@ -6939,7 +6939,7 @@ export interface components {
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
             /**
              * Format: uuid
-             * @description Is the new owner of the API keys that this user may no longer own. If it is nil, those keys end.
+             * @description The new owner of the API keys that this user may no longer own. If it is nil, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
@@ -6977,9 +6977,9 @@ export interface components {
              */
             code: "schema-mismatch";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What a user sees of their own second factor. */
@@ -7014,9 +7014,9 @@ export interface components {
              */
             code: "second-factor-missing";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description No second factor was begun that could be confirmed, or more than 15 minutes ago. */
@@ -7030,9 +7030,9 @@ export interface components {
             /** @constant */
             code: "second-factor-not-begun";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You have a second factor already. */
@@ -7046,9 +7046,9 @@ export interface components {
             /** @constant */
             code: "second-factor-on";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The password is right. Now the code that the authenticator app shows is needed, or a recovery code. */
@@ -7065,9 +7065,9 @@ export interface components {
              */
             code: "second-factor-required";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The code is not right, or was used before: each is good once. */
@@ -7084,9 +7084,9 @@ export interface components {
              */
             code: "second-factor-wrong";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Not every appointment of the series can be as asked, so none is. */
@@ -7103,9 +7103,9 @@ export interface components {
              */
             code: "series-refused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Every one, also those that nothing stands against. */
             occurrences: components["schemas"]["Occurrence"][];
@@ -7159,9 +7159,9 @@ export interface components {
             /** @constant */
             code: "service-code-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -7181,9 +7181,9 @@ export interface components {
             /** @constant */
             code: "service-code-taken";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
@@ -7201,9 +7201,9 @@ export interface components {
              */
             code: "service-dates-change";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description In the order of their times, at most 1000. */
             bookings: components["schemas"]["MisdatedBooking"][];
@@ -7224,9 +7224,9 @@ export interface components {
              */
             code: "service-dates-refused";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Every one, also those that nothing stands against. */
             occurrences: components["schemas"]["Occurrence"][];
@@ -7305,9 +7305,9 @@ export interface components {
             /** @constant */
             code: "session-locked";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** Format: date-time */
             lockedAt: string;
@@ -7323,9 +7323,9 @@ export interface components {
             /** @constant */
             code: "session-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -7362,9 +7362,9 @@ export interface components {
              */
             code: "session-unconfirmed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Other-date, other-length. */
             differences: string[];
@@ -7411,9 +7411,9 @@ export interface components {
              */
             code: "shutting-down";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         SignIn: {
@@ -7433,7 +7433,7 @@ export interface components {
             user: components["schemas"]["User"];
             /** @description Says, after a sign-in with a second factor, how many are good; null otherwise. With few, have the person make new ones. */
             recoveryCodesLeft: number | null;
-            /** @description Is for the next sign-in with a password on this device. It grants nothing. null after other sign-ins. */
+            /** @description For the next sign-in with a password on this device. It grants nothing. null after other sign-ins. */
             deviceToken: string | null;
         };
         /** @description Too many people are signing in at this moment. Try again in a few seconds. */
@@ -7450,9 +7450,9 @@ export interface components {
              */
             code: "sign-in-busy";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The code of this sign-in is not valid, or not any more. */
@@ -7469,9 +7469,9 @@ export interface components {
              */
             code: "sign-in-code";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at. */
@@ -7488,9 +7488,9 @@ export interface components {
              */
             code: "sign-in-delayed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This sign-in was begun in another browser or tab, or too long ago. */
@@ -7504,9 +7504,9 @@ export interface components {
             /** @constant */
             code: "sign-in-lost";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Session not found, or it has ended. */
@@ -7523,9 +7523,9 @@ export interface components {
              */
             code: "sign-in-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description What an organization asks of those who sign in with a password. The zero value is what holds where nobody has decided anything. */
@@ -7555,7 +7555,7 @@ export interface components {
             organizationId?: string | null;
             /** @description Of the second factor, if there is one. */
             code?: string;
-            /** @description Is from the last sign-in of this account on this device, if the client has kept it. */
+            /** @description From the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
         };
         /** @description This was changed by somebody else in the meantime. */
@@ -7569,9 +7569,9 @@ export interface components {
             /** @constant */
             code: "stale-version";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             currentVersion: number;
         };
@@ -7596,9 +7596,9 @@ export interface components {
              */
             code: "start-too-early";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /**
              * Format: date-time
@@ -7622,9 +7622,9 @@ export interface components {
              */
             code: "start-too-late";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /**
              * Format: date-time
@@ -7646,9 +7646,9 @@ export interface components {
              */
             code: "status-transition-not-allowed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @enum {string} */
             from: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
@@ -7721,9 +7721,9 @@ export interface components {
              */
             code: "timeout";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon. */
@@ -7740,9 +7740,9 @@ export interface components {
              */
             code: "token-not-checked";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This user listens to too many streams of events at once. */
@@ -7759,9 +7759,9 @@ export interface components {
              */
             code: "too-many-streams";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many webhooks are being tested right now. */
@@ -7778,9 +7778,9 @@ export interface components {
              */
             code: "too-many-webhook-tests";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The organization has the maximum number of webhooks. */
@@ -7794,9 +7794,9 @@ export interface components {
             /** @constant */
             code: "too-many-webhooks";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             /** @description Of webhooks in one organization. */
             limit: number;
@@ -7815,9 +7815,9 @@ export interface components {
              */
             code: "total-below-booked";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             requested: number;
             usedUnits: number;
@@ -7847,9 +7847,9 @@ export interface components {
             /** @constant */
             code: "unauthenticated";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The body must be JSON, with Content-Type: application/json. */
@@ -7863,9 +7863,9 @@ export interface components {
             /** @constant */
             code: "unsupported-media-type";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A user as clients see it. */
@@ -7878,7 +7878,7 @@ export interface components {
             organizationId: string;
             roles: string[];
             permissions: string[];
-            /** @description Are those of each of the permissions, widest first: ORGANIZATION, CASELOAD, SELF, CHILD. */
+            /** @description The scopes of each permission, widest first: ORGANIZATION, CASELOAD, SELF, CHILD. */
             scopes: {
                 [key: string]: string[];
             };
@@ -7893,7 +7893,7 @@ export interface components {
             practitionerId?: string | null;
             /**
              * Format: uuid
-             * @description Is the new owner of the API keys that this user may no longer own. If it is nil, those keys end.
+             * @description The new owner of the API keys that this user may no longer own. If it is nil, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
@@ -7911,9 +7911,9 @@ export interface components {
              */
             code: "user-is-patient";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The user does not have the role PATIENT. */
@@ -7930,9 +7930,9 @@ export interface components {
              */
             code: "user-not-family";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description There is no such user. */
@@ -7949,9 +7949,9 @@ export interface components {
              */
             code: "user-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A sign-in that has not ended. */
@@ -8056,9 +8056,9 @@ export interface components {
              */
             code: "validation-failed";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
             errors: components["schemas"]["Field"][];
         };
@@ -8100,9 +8100,9 @@ export interface components {
             /** @constant */
             code: "verification-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -8168,7 +8168,7 @@ export interface components {
             updatedAt: string;
             /**
              * Format: uuid
-             * @description Is the user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             * @description The user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
              */
             answeredBy: string | null;
         };
@@ -8192,9 +8192,9 @@ export interface components {
              */
             code: "webhook-not-found";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
@@ -8236,10 +8236,10 @@ export interface components {
             updatedAt: string;
             /**
              * Format: uuid
-             * @description Is the user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             * @description The user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
              */
             answeredBy: string | null;
-            /** @description Is null where the request is repeated with its Idempotency-Key, since no answer is kept with it: then have another made (rotate-secret). */
+            /** @description Null where the request is repeated with its Idempotency-Key, since no answer is kept with it: then have another made (rotate-secret). */
             secret: string | null;
         };
         /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
@@ -8288,9 +8288,9 @@ export interface components {
              */
             code: "wrong-credentials";
             requestId: string;
-            /** @description Are all the rules that stand against the request, where it was held against several; the first of them is that of the code. */
+            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
             reasons?: components["schemas"]["Reason"][];
-            /** @description Are what would work instead, where that was looked for. */
+            /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
     };
@@ -15666,7 +15666,7 @@ export interface operations {
                 minutes: number;
                 /** @description Default 15. */
                 step?: number;
-                /** @description Is an appointment that would move. */
+                /** @description An appointment that would move. */
                 appointmentId?: string;
             };
             header?: {
