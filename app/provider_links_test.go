@@ -225,16 +225,16 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	elsewhere := openidtest.Start(t, redirectURI, scheduler)
 	require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM outbox") == 0 },
 		soon, time.Millisecond, "earlier changes are published")
-	stream := c.admin().stream(t, "?types=identity-provider.changed")
-	require.Equal(t, "ready", stream.next(t).name)
+	changes := c.admin().stream(t, "?types=identity-provider.changed")
+	require.Equal(t, "ready", changes.next(t).name)
 
 	signed := c.connect(t, p, scheduler.Subject)
 	c.admin().put(t, provider, providerSettings(p)).ok(t) // as after a new client secret
-	require.Equal(t, float64(0), stream.next(t).payload(t)["endedLinks"])
+	require.Equal(t, float64(0), changes.next(t).payload(t)["endedLinks"])
 	c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, provider).status)
-	stream.next(t)
+	changes.next(t)
 
 	settings := map[string]body{
 		"issuer": providerSettings(elsewhere), "client": providerSettings(p, body{"clientId": "another"}), "removal": nil,
@@ -242,7 +242,7 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		t.Run(name, func(t *testing.T) {
 			c.admin().put(t, provider, providerSettings(p)).ok(t)
-			stream.next(t)
+			changes.next(t)
 			byPassword := c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).ok(t)
 			signed := c.connect(t, p, scheduler.Subject)
 			code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
@@ -265,7 +265,7 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 			second.confirm(t, pending).refused(t, http.StatusUnauthorized, "sign-in-code")
 			require.Zero(t, c.count(t, "SELECT (SELECT count(*) FROM provider_subjects) + (SELECT count(*) FROM provider_link_requests)"))
 			second.as("").post(t, "/auth/refresh", body{"refreshToken": byPassword.text("refreshToken")}).ok(t)
-			change := stream.next(t).payload(t)
+			change := changes.next(t).payload(t)
 			require.Equal(t, []any{settings[name] == nil, float64(1), float64(1)},
 				[]any{change["removed"], change["endedLinks"], change["endedSignIns"]})
 		})

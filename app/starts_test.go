@@ -161,7 +161,7 @@ func TestStartAndCompleteInOneMinuteSaysWhatToSend(t *testing.T) {
 		a := c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		wrong := a.body["errors"].([]any)[0].(map[string]any)
 		require.Equal(t, []any{"endTime", "too-short"}, []any{wrong["field"], wrong["code"]})
-		require.Contains(t, wrong["message"], "send startTime and endTime")
+		require.Contains(t, wrong["message"], "send the actual startTime and endTime")
 		c.admin().post(t, booked+"/complete", body{"confirm": true}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	require.Equal(t, "IN_PROGRESS", c.admin().get(t, booked).text("status"))
