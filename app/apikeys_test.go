@@ -186,8 +186,10 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_TRUSTED_PROXIES=127.0.0.1,::1", "OMNI_API_KEY_LIFETIME=48h",
 		"OMNI_API_KEY_MAX_LIFETIME=72h")
-	created := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:read"},
-		"networks": []string{"203.0.113.9/24", "2001:db8::/48"}})
+	created := c.admin().post(t, "/api-keys", body{
+		"name": "x", "permissions": []string{"payer:read"},
+		"networks": []string{"203.0.113.9/24", "2001:db8::/48"},
+	})
 	created.created(t)
 	require.Equal(t, []any{"203.0.113.0/24", "2001:db8::/48"}, created.body["networks"])
 	ends, err := time.Parse(time.RFC3339, created.text("expiresAt"))

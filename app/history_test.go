@@ -72,8 +72,10 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 			}
 			h.record(q, toldBy(t, q, a), began)
 			return a
-		case slices.Contains([]string{"contention", "database-unavailable", "database-read-only", "database-full", "database-busy",
-			"outcome-unknown", "queue-full", "shutting-down", "timeout", "token-not-checked"}, code):
+		case slices.Contains([]string{
+			"contention", "database-unavailable", "database-read-only", "database-full", "database-busy",
+			"outcome-unknown", "queue-full", "shutting-down", "timeout", "token-not-checked",
+		}, code):
 			unknown = unknown || code == "outcome-unknown"
 			if a.header.Get("Retry-After") == "" {
 				t.Errorf("it does not say when to ask again: %s", a.raw)

@@ -74,8 +74,10 @@ func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	c.admin().put(t, "/permission-sets/SCHEDULER", onlyProviders).ok(t)
 	beyond(attacker().put(t, provider, providerSettings(evil)), "organization:read")
 	beyond(attacker().put(t, provider, providerSettings(p, body{"clientSecret": "theirs"})), "organization:read")
-	for permission, scopes := range map[string][]string{"api-key:manage": nil, "session:read": {"SELF"},
-		"patient:read": {"CASELOAD", "CHILD"}} {
+	for permission, scopes := range map[string][]string{
+		"api-key:manage": nil, "session:read": {"SELF"},
+		"patient:read": {"CASELOAD", "CHILD"},
+	} {
 		c.permit(t, rbac.Scheduler, map[string][]string{permission: scopes})
 		beyond(attacker().put(t, provider, providerSettings(evil)), permission)
 	}

@@ -59,8 +59,10 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c.admin().patch(t, all[0]+"?scope=all", with(body{"practitionerId": c.employ(t)})).ok(t)
 	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "other staff")
 	other := c.authorize(t, 14, dates)
-	c.admin().patch(t, all[0]+"?scope=all", body{"startTime": start.UTC(), "endTime": start.Add(hour).UTC(),
-		"authorizationId": idOf(other)}).ok(t)
+	c.admin().patch(t, all[0]+"?scope=all", body{
+		"startTime": start.UTC(), "endTime": start.Add(hour).UTC(),
+		"authorizationId": idOf(other),
+	}).ok(t)
 	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "another authorization")
 	c.requireBalance(t, path, 20, 0, 0)
 	c.requireBalance(t, other, 14, 0, 14)

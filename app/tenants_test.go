@@ -50,8 +50,12 @@ var unitCalls = []unitCall{
 	{http.MethodPost, "/authorizations/:id/impact", body{"status": "CANCELLED"}, family, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings", body{}, bookers, nil},
 	{http.MethodPost, "/authorizations/:id/move-bookings/preview", body{}, bookers, nil},
-	{http.MethodPost, "/admin/verify", body{}, verifiers,
-		func(t *testing.T, a answer) { require.Zero(t, a.number(t, "result", "authorizations")) }},
+	{
+		http.MethodPost, "/admin/verify",
+		body{},
+		verifiers,
+		func(t *testing.T, a answer) { require.Zero(t, a.number(t, "result", "authorizations")) },
+	},
 	{http.MethodGet, "/admin/verifications", nil, verifiers, func(t *testing.T, a answer) {
 		for _, each := range a.body["data"].([]any) {
 			require.Zero(t, each.(map[string]any)["result"].(map[string]any)["authorizations"])

@@ -107,7 +107,7 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	theirs := webhooks + "/" + other.post(t, webhooks, body{"url": receive(t).URL}).created(t).String()
 
 	tested := make(chan answer, 1)
-	go func() { tested <- c.admin().post(t, path+"/test", nil) }()
+	go func() { tested <- c.admin().post(t, path+"/test", nil) }() //nolint:testifylint // what fails in it fails here: nothing is received
 	<-arrived
 	own := c.admin().post(t, path+"/test", nil).refused(t, http.StatusTooManyRequests, "too-many-webhook-tests")
 	require.Equal(t, "Your organization is testing a webhook right now. Wait for the result, and then try again.", own.text("detail"))

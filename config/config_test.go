@@ -288,8 +288,10 @@ func TestProblems(t *testing.T) {
 		"it refuses the same reminder twice":           {"reminders: 60m,1h", nil, []string{"reminders"}},
 		"it refuses to be without a limit of webhooks": {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
 		"it refuses too few slots for webhooks":        {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
-		"it refuses one slot for an organization": {"webhooks: {slots_per_organization: 1}", nil,
-			[]string{"webhooks.slots_per_organization"}},
+		"it refuses one slot for an organization": {
+			"webhooks: {slots_per_organization: 1}", nil,
+			[]string{"webhooks.slots_per_organization"},
+		},
 		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
 		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
 		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
@@ -482,8 +484,10 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 		require.Contains(t, c.Ignored, name)
 	}
 	// The user means something else by these values, so they are errors.
-	for _, variable := range []string{"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost",
-		"OMNI_SERVICE=x"} {
+	for _, variable := range []string{
+		"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost",
+		"OMNI_SERVICE=x",
+	} {
 		name, _, _ := strings.Cut(variable, "=")
 		require.Equal(t, []string{name}, keysOf(problems(t, "", variable)))
 	}
@@ -492,8 +496,10 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 	t.Parallel()
 	for _, each := range [][2]string{
-		{"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n",
-			`write cors_origins: "https://a.example.org, https://b.example.org"`},
+		{
+			"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n",
+			`write cors_origins: "https://a.example.org, https://b.example.org"`,
+		},
 		{"http:\n  trusted_proxies: [10.0.3.0/24]\n", `write trusted_proxies: "10.0.3.0/24, 192.0.2.7"`},
 		{"reminders: [24h, 2h]\n", `write reminders: "24h, 2h"`},
 		{"addr: [\"127.0.0.1:8080\"]\n", "write addr: VALUE on one line"},
@@ -508,8 +514,10 @@ func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 
 func TestASecondYAMLDocumentIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"addr: 127.0.0.1:1\n---\naddr: 127.0.0.1:2\n", "---\naddr: 127.0.0.1:1\n---\n",
-		"addr: 127.0.0.1:1\n---\nnonsense: [\n"} {
+	for _, text := range []string{
+		"addr: 127.0.0.1:1\n---\naddr: 127.0.0.1:2\n", "---\naddr: 127.0.0.1:1\n---\n",
+		"addr: 127.0.0.1:1\n---\nnonsense: [\n",
+	} {
 		found := problems(t, text)
 		require.Len(t, found, 1, text)
 		require.Equal(t, "--config", found[0].Key)

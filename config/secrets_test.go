@@ -45,8 +45,10 @@ func TestRandomSecretsAreStrong(t *testing.T) {
 	for range 2000 {
 		raw := make([]byte, 48)
 		_, _ = rand.Read(raw)
-		for _, secret := range []string{base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw[:24]),
-			hex.EncodeToString(raw[:16]), string(raw[:32])} {
+		for _, secret := range []string{
+			base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw[:24]),
+			hex.EncodeToString(raw[:16]), string(raw[:32]),
+		} {
 			require.NoError(t, checkStrength(secret), "%q", secret)
 		}
 	}

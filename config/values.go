@@ -68,7 +68,7 @@ func orNone(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func whole(field func(*Config) *int, least, most int) func(*Config, string) error { //nolint:unparam // a range is told by both of its ends
+func whole(field func(*Config) *int, least, most int) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < least || n > most {

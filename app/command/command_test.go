@@ -55,8 +55,10 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 		}
 	}
 	const briefly = "GORACE=atexit_sleep_ms=100" // the race detector watches every process for a second after its end
-	c.Env = append([]string{"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
-		"OMNI_POSTGRES_BIN=" + dbtest.Bin(t)}, environment...)
+	c.Env = append([]string{
+		"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"OMNI_POSTGRES_BIN=" + dbtest.Bin(t),
+	}, environment...)
 	return c
 }
 

@@ -80,7 +80,7 @@ func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "omnirapeutic-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // it stays empty
+	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
@@ -124,10 +124,16 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, command.ExitUsage, "OMNI_ADDR"},
 		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
 		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
-		"a database that is away": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"},
-			[]string{"verify"}, command.ExitFailed, "/nowhere"},
-		"several lines in a cause": {[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)},
-			[]string{"verify"}, command.ExitFailed, "apt-get"},
+		"a database that is away": {
+			[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"},
+			[]string{"verify"},
+			command.ExitFailed, "/nowhere",
+		},
+		"several lines in a cause": {
+			[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)},
+			[]string{"verify"},
+			command.ExitFailed, "apt-get",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

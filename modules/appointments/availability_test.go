@@ -110,11 +110,14 @@ func TestOpenings(t *testing.T) {
 			}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"},
 		},
 		{
-			"starts within the window, and may end after it", Availability{Weekly: []WeeklyHours{
+			"starts within the window, and may end after it",
+			Availability{Weekly: []WeeklyHours{
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")},
 				{Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "03:00")},
 			}},
-			monday, []Span{{monday.End.Add(75 * time.Minute), monday.End.Add(2 * time.Hour)}}, 90, 30,
+			monday,
+			[]Span{{monday.End.Add(75 * time.Minute), monday.End.Add(2 * time.Hour)}},
+			90, 30,
 			[]string{"Mon 23:00-00:30", "Mon 23:30-01:00"},
 		},
 		{

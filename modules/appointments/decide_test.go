@@ -131,8 +131,10 @@ func newStage(method scheduling.Rounding) *stage {
 		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
 		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
 		Organizations: map[uuid.UUID]scheduling.Organization{
-			clinic: {LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10,
-				Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true}},
+			clinic: {
+				LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10,
+				Pairs: map[scheduling.Pair]bool{scheduling.PairOf("97153", "97155"): true},
+			},
 		},
 	}
 	for _, patient := range []uuid.UUID{ada, ben} {

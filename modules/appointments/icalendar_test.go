@@ -60,8 +60,10 @@ func TestCalendar(t *testing.T) {
 	require.Len(t, found[0].Props, 9, "and nothing else")
 	require.Equal(t, "CANCELLED", property(t, found[1], ical.PropStatus))
 	require.Equal(t, "Cancelled: Appointment", property(t, found[1], ical.PropSummary))
-	for _, line := range []string{"REFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n", "X-PUBLISHED-TTL:PT1H\r\n",
-		"NAME:Appointments\r\n", "X-WR-CALNAME:Appointments\r\n"} {
+	for _, line := range []string{
+		"REFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n", "X-PUBLISHED-TTL:PT1H\r\n",
+		"NAME:Appointments\r\n", "X-WR-CALNAME:Appointments\r\n",
+	} {
 		require.Equal(t, 1, strings.Count(text, "\r\n"+line), line)
 	}
 	for _, secret := range append(secrets, a.Patients[0].PatientID.String(), a.Practitioners[0].String(), a.ServiceCodeID.String()) {

@@ -234,8 +234,10 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 			return Span{start, start.Add(time.Duration(m.minutes) * time.Minute)}
 		}
 		appointmentOf := func(m memberModel) Appointment {
-			a := Appointment{ID: uuid.New(), Status: Scheduled, Span: spanOf(m), Practitioners: []uuid.UUID{m.staff},
-				Patients: make([]Participant, 1)}
+			a := Appointment{
+				ID: uuid.New(), Status: Scheduled, Span: spanOf(m), Practitioners: []uuid.UUID{m.staff},
+				Patients: make([]Participant, 1),
+			}
 			if m.notes != "" {
 				a.Notes = &m.notes
 			}

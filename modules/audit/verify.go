@@ -89,7 +89,8 @@ const verifyBatch = 2000
 // After each part of a chain it calls progress, if not nil, with the number of checked events of
 // the chain and their total.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool,
-	progress func(checked, total int64)) (Findings, error) {
+	progress func(checked, total int64),
+) (Findings, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}

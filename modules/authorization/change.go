@@ -180,8 +180,10 @@ func (c Change) check() error {
 		})
 	}
 	if c.Reason != nil && !c.TotalUnits.Given && !c.givesTerms() && c.Stranded == "" {
-		wrong = append(wrong, fault.Field{Field: "reason", Code: "required_with",
-			Message: "requires a change, because it is stored with the changed records"})
+		wrong = append(wrong, fault.Field{
+			Field: "reason", Code: "required_with",
+			Message: "requires a change, because it is stored with the changed records",
+		})
 	}
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong...)

@@ -73,8 +73,10 @@ func TestServicePairs(t *testing.T) {
 		for range times {
 			require.NoError(t, <-errs)
 		}
-		require.Contains(t, [][]directory.ServicePair{pairs("97151", "97156").Pairs,
-			pairs("97153", "97155", "97153", "97157").Pairs}, of(r.own).Pairs)
+		require.Contains(t, [][]directory.ServicePair{
+			pairs("97151", "97156").Pairs,
+			pairs("97153", "97155", "97153", "97157").Pairs,
+		}, of(r.own).Pairs)
 	})
 	t.Run("they are nobody's in particular", func(t *testing.T) {
 		_, err := r.ServicePairs(t.Context())

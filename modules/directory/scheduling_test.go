@@ -146,10 +146,14 @@ func TestTheRulesOfBookings(t *testing.T) {
 	require.Len(t, rules.Patients, 4)
 	require.Len(t, rules.Rounding, 8)
 	require.Equal(t, map[uuid.UUID]scheduling.Organization{
-		own.id: {TimeZone: "America/New_York", LateCancelHours: 24, SessionEditHours: 72, EarlyStartMinutes: 30,
-			ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{{Code: "97153", OtherCode: "97155"}: true}},
-		other.id: {TimeZone: "America/New_York", LateCancelHours: 0, NoShowConsumes: true, SessionEditHours: 8760,
-			EarlyStartMinutes: 30, ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{}},
+		own.id: {
+			TimeZone: "America/New_York", LateCancelHours: 24, SessionEditHours: 72, EarlyStartMinutes: 30,
+			ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{{Code: "97153", OtherCode: "97155"}: true},
+		},
+		other.id: {
+			TimeZone: "America/New_York", LateCancelHours: 0, NoShowConsumes: true, SessionEditHours: 8760,
+			EarlyStartMinutes: 30, ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{},
+		},
 	}, rules.Organizations)
 	require.True(t, rules.Organizations[own.id].Together("97155", "97153"))
 	require.False(t, rules.Organizations[own.id].Together("97155", "97156"))

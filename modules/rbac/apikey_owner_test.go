@@ -182,8 +182,10 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	d.Service = rbac.New(settings)
 	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
 	key, text, err := d.CreateKey(admin, rbac.NewAPIKey{
-		Name: "x", Permissions: reads, Networks: []string{"203.0.113.7/24", "2001:db8::/32", "198.51.100.9", "203.0.113.0/24",
-			"::ffff:192.0.2.1"},
+		Name: "x", Permissions: reads, Networks: []string{
+			"203.0.113.7/24", "2001:db8::/32", "198.51.100.9", "203.0.113.0/24",
+			"::ffff:192.0.2.1",
+		},
 	})
 	require.NoError(t, err)
 	stored, err := d.Key(admin, key.ID)

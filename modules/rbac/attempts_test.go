@@ -333,8 +333,10 @@ func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
 	d := open(t)
 	d.hire(t, "kim@example.test", rbac.Scheduler)
 	away := from(t, "192.0.2.1")
-	for _, text := range []string{"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n",
-		"k\u0130m@example.test", "not an address"} {
+	for _, text := range []string{
+		"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n",
+		"k\u0130m@example.test", "not an address",
+	} {
 		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
 		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
 		d.fail(t, away, text, 9)

@@ -72,8 +72,15 @@ func TestThrottleKeysOfDifferentPartsDiffer(t *testing.T) {
 	t.Parallel()
 	k := newSigningKey([]byte(testSecret))
 	seen := map[string]bool{}
-	for _, parts := range [][]string{{"a", "b", "c"}, {"a", "bc"}, {"a", "b", "", "c"}, {"a", "b1:c"}, {"b", "a", "c"}, {"abc"},
-		{"a", "", "bc"}} {
+	for _, parts := range [][]string{
+		{"a", "b", "c"},
+		{"a", "bc"},
+		{"a", "b", "", "c"},
+		{"a", "b1:c"},
+		{"b", "a", "c"},
+		{"abc"},
+		{"a", "", "bc"},
+	} {
 		seen[string(k.throttleKey(parts[0], parts[1:]...))] = true
 	}
 	require.Len(t, seen, 7)

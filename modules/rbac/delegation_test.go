@@ -224,8 +224,10 @@ func drawSet(t *rapid.T, name string) scopesOf {
 	if rapid.Bool().Draw(t, name+" holds little") {
 		base = scopesOf{}
 	}
-	among := []identity.Permission{"patient:read", "patient:change", "authorization:read", "appointment:read", "session:read",
-		"payer:read", "audit:export"}
+	among := []identity.Permission{
+		"patient:read", "patient:change", "authorization:read", "appointment:read", "session:read",
+		"payer:read", "audit:export",
+	}
 	scopes := []identity.Scope{
 		0, identity.Organization, identity.Self, identity.Caseload, identity.Child, identity.Caseload | identity.Child,
 	}
@@ -283,8 +285,10 @@ func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 		}
 	}
 	names := slices.Sorted(maps.Keys(powers))
-	receives := scopesOf{"payer:read": identity.Organization, "patient:read": identity.Caseload | identity.Child,
-		"session:read": identity.Self}
+	receives := scopesOf{
+		"payer:read": identity.Organization, "patient:read": identity.Caseload | identity.Child,
+		"session:read": identity.Self,
+	}
 	for _, name := range names { // each once allowed and once refused, whatever is drawn
 		require.False(t, holds(scopesOf{}, powers[name].gives(receives)))
 		try(t, name, scopesOf{}, maps.Clone(receives))

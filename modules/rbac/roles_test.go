@@ -111,8 +111,10 @@ func TestPermissions(t *testing.T) {
 	for _, p := range all {
 		require.Equal(t, rbac.Admin.Scope(p) != 0, rbac.Admin.Scope(p).Has(identity.Organization), "%s", p)
 	}
-	require.Equal(t, []identity.Permission{"organization:read", "organization:read-all", "organization:create",
-		"organization:disable", "anonymous-attempt:read"}, rbac.SuperAdmin.Permissions())
+	require.Equal(t, []identity.Permission{
+		"organization:read", "organization:read-all", "organization:create",
+		"organization:disable", "anonymous-attempt:read",
+	}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
 		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
 	}

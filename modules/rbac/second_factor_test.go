@@ -53,8 +53,10 @@ func TestASecondFactorOutlivesTheSecretItWasSealedUnder(t *testing.T) {
 	d.clock.advance(30 * time.Second)
 	d.signedIn(t, after, "ada@example.test", rbac.CodeAt(ada, d.clock.now()))
 
-	_, err := after.SignIn(t.Context(), rbac.SignInRequest{Email: "bea@example.test", Password: password,
-		Code: rbac.CodeAt(bea, d.clock.now())})
+	_, err := after.SignIn(t.Context(), rbac.SignInRequest{
+		Email: "bea@example.test", Password: password,
+		Code: rbac.CodeAt(bea, d.clock.now()),
+	})
 	require.ErrorIs(t, err, rbac.ErrRecoveryCodeRequired)
 	require.Contains(t, d.log.String(), "second_factor_sealed")
 	me := d.signedIn(t, after, "bea@example.test", codes[0])

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrSignInNotFound: the user has no such sign-in, or it has ended.
+// ErrSignInNotFound is returned where the user has no such sign-in, or it has ended.
 var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
 
 // signIn is one sign-in on one device, from the password on: the family of its

@@ -10,7 +10,7 @@ import (
 	"errors"
 )
 
-// ErrSeal: the text was not sealed with the same secret, for the same purpose and subject.
+// ErrSeal is returned where the text was not sealed with the same secret, for the same purpose and subject.
 var ErrSeal = errors.New("encryption: the seal is broken")
 
 // Sealer encrypts with AES-256-GCM. Each purpose has its own key, derived from the configured

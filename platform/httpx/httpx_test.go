@@ -166,8 +166,10 @@ func TestDecode(t *testing.T) {
 		"it refuses what is no object":                     {`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"}},
 		"it refuses a date that is not there":              {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
 		"it refuses a date in a patch":                     {`{"units": 1, "day": 5}`, []string{"day type"}},
-		"it refuses a date before the range": {`{"units": 1, "from": "1899-12-31", "day": "0001-01-01"}`,
-			[]string{"from range", "day range"}},
+		"it refuses a date before the range": {
+			`{"units": 1, "from": "1899-12-31", "day": "0001-01-01"}`,
+			[]string{"from range", "day range"},
+		},
 		"it refuses a date after the range":                {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
 		"it takes the first and the last date":             {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
 		"it refuses an instant before the range":           {`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"}},

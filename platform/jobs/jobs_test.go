@@ -207,11 +207,13 @@ func TestAJobOfEachInstanceRunsOnEachAndOnceMoreAtTheEnd(t *testing.T) {
 		var instances sync.WaitGroup
 		for i := range runs {
 			instances.Go(func() {
-				scheduler(shared.as(i+1), Job{Name: "write", Every: time.Minute, PerInstance: true, AtStop: true,
+				scheduler(shared.as(i+1), Job{
+					Name: "write", Every: time.Minute, PerInstance: true, AtStop: true,
 					Run: func(ctx context.Context) (int64, error) {
 						runs[i]++
 						return 1, ctx.Err()
-					}}, Job{Name: "never", Run: func(context.Context) (int64, error) { panic("it has no interval") }}).Run(ctx)
+					},
+				}, Job{Name: "never", Run: func(context.Context) (int64, error) { panic("it has no interval") }}).Run(ctx)
 			})
 		}
 		instances.Wait()

@@ -90,7 +90,9 @@ func (d Document) Build() []byte {
 		{"webhooks", b.events()},
 		{"components", Object{
 			{"securitySchemes", Object{{"accessToken", Object{
-				{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"},
+				{"type", "http"},
+				{"scheme", "bearer"},
+				{"bearerFormat", "JWT"},
 				{"description", "The `accessToken` of the answer of `POST /auth/login`."},
 			}}}},
 			{"responses", b.common.sorted()},

@@ -26,7 +26,7 @@ func TestParsedDocumentsKeepOrderAndNumbers(t *testing.T) {
 	require.NoError(t, err)
 	written, err := document.Indented()
 	require.NoError(t, err)
-	require.Equal(t, text, string(written))
+	require.Equal(t, text, string(written)) //nolint:testifylint // the order of members counts
 }
 
 func TestParseRefusesOtherValuesThanObjects(t *testing.T) {

@@ -227,8 +227,10 @@ func launchProgram(t testing.TB, dir string, as *syscall.Credential, environment
 	t.Helper()
 	command := exec.Command(filepath.Join(root, "program"))
 	command.Dir = root
-	command.Env = append([]string{programDir + "=" + dir, "PATH=" + os.Getenv("PATH"), binaries + "=" + os.Getenv(binaries),
-		"OMNI_POSTGRES_BIN=" + os.Getenv("OMNI_POSTGRES_BIN")}, environment...)
+	command.Env = append([]string{
+		programDir + "=" + dir, "PATH=" + os.Getenv("PATH"), binaries + "=" + os.Getenv(binaries),
+		"OMNI_POSTGRES_BIN=" + os.Getenv("OMNI_POSTGRES_BIN"),
+	}, environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
