@@ -27,7 +27,8 @@ func (s *story) playAccounts() {
 	user := c.userWith(t, admin, rbac.Biller)
 	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset", body{})
 	reset := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
-	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset", body{"token": reset.text("token"), "password": anotherPassword})
+	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset",
+		body{"token": reset.text("token"), "password": anotherPassword})
 	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset",
 		body{"token": reset.text("token"), "password": anotherPassword})
 	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()

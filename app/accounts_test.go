@@ -19,7 +19,7 @@ import (
 func (c *clinic) hireWith(t testing.TB, p practice, email, password string, roles ...rbac.Role) uuid.UUID {
 	t.Helper()
 	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
-		Email: email, Name: "Somebody", Password: password, Roles: roles,
+		Email: email, Name: "Sam Example", Password: password, Roles: roles,
 	})
 	require.NoError(t, err)
 	return u.ID
@@ -120,7 +120,7 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	foreign := c.as(c.other.tokens[rbac.Admin])
 	answers := map[string]string{}
 	for _, email := range []string{"patient@own.test", "hire@own.test", "nobody@own.test"} {
-		invited := foreign.post(t, "/users/invitations", body{"email": email, "name": "Somebody", "roles": []string{"BILLER"}})
+		invited := foreign.post(t, "/users/invitations", body{"email": email, "name": "Sam Example", "roles": []string{"BILLER"}})
 		invited.created(t)
 		accepted := c.accept(t, invited.text("token"), body{"password": anotherPassword})
 		accepted.created(t)

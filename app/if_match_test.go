@@ -84,7 +84,10 @@ func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t
 	}
 	who := create("/practitioners", body{"firstName": "Jordan", "lastName": "Lee"})
 	payer := create("/payers", body{"name": "State Medicaid"})
-	insurance := create("/insurances", body{"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1", "startsOn": "2020-01-01"})
+	insurance := create("/insurances", body{
+		"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1",
+		"startsOn": "2020-01-01",
+	})
 	webhook := create("/admin/webhooks", body{"url": "https://hooks.example.org/x"})
 	authorization := c.authorize(t, 20)
 	appointment := c.book(t, c.booking(authorization, c.employ(t), c.hour(t, -2, "09:00"), hour))

@@ -68,7 +68,7 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 	})
 	t.Run("the trail records it", func(t *testing.T) {
 		require.Equal(t, []string{
-			"password-reset.create ADMIN", "password-reset.use Somebody", "password-reset.create ADMIN", "password-reset.create ADMIN",
+			"password-reset.create ADMIN", "password-reset.use Sam Example", "password-reset.create ADMIN", "password-reset.create ADMIN",
 		}, texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', u.name) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 AND e.action LIKE 'password-reset.%' ORDER BY e.sequence`, idOf(user)))
@@ -148,5 +148,6 @@ func TestARepeatedRefreshIsMarkedInTheTrail(t *testing.T) {
 	c.refresh(t, signed.refresh).ok(t)
 	require.NotNil(t, sessions()["repeatedAt"])
 	require.Equal(t, []string{"", "true"}, texts(t, c.owner(t), `
-		SELECT coalesce(after->>'repeated', '') FROM audit_events WHERE action = 'sign-in.refresh' AND actor_id = $1 ORDER BY sequence`, idOf(user)))
+		SELECT coalesce(after->>'repeated', '') FROM audit_events
+		WHERE action = 'sign-in.refresh' AND actor_id = $1 ORDER BY sequence`, idOf(user)))
 }

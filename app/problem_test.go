@@ -50,29 +50,39 @@ func TestProblem(t *testing.T) {
 		code   string
 		header map[string]string
 	}{
-		"it answers 400 to what is malformed":          {httpx.ErrMalformed.Because(hidden), 400, "malformed-request", nil},
-		"it answers 401 and how to sign in":            {identity.ErrUnauthenticated, 401, "unauthenticated", map[string]string{"WWW-Authenticate": "Bearer"}},
-		"it answers 403 without a permission":          {identity.Caller{}.Require("thing:read"), 403, "forbidden", nil},
-		"it answers 404 to what is not there":          {authorization.ErrNotFound, 404, "authorization-not-found", nil},
-		"it answers 409 to a conflict":                 {fmt.Errorf("in a module: %w", authorization.ErrInsufficientUnits.Because(hidden)), 409, "insufficient-units", nil},
-		"it answers 413 to what is too large":          {httpx.ErrBodyTooLarge, 413, "body-too-large", nil},
-		"it answers 415 to what is no JSON":            {httpx.ErrUnsupported, 415, "unsupported-media-type", nil},
-		"it answers 422 to what does not validate":     {fault.InvalidFields(fault.Field{Field: "units"}), 422, "validation-failed", nil},
-		"it answers 500 to contention, to be repeated": {fmt.Errorf("reserve: %w", &db.ContentionError{}), 500, "contention", map[string]string{"Retry-After": "1"}},
-		"it answers 503 without a database":            {fmt.Errorf("x: %w", &db.UnavailableError{}), 503, "database-unavailable", map[string]string{"Retry-After": "1"}},
-		"it answers 503 where the database is read-only": {
+		"it answers 400 to a malformed request": {httpx.ErrMalformed.Because(hidden), 400, "malformed-request", nil},
+		"it answers 401 and how to sign in": {
+			identity.ErrUnauthenticated, 401, "unauthenticated",
+			map[string]string{"WWW-Authenticate": "Bearer"},
+		},
+		"it answers 403 without a permission": {identity.Caller{}.Require("thing:read"), 403, "forbidden", nil},
+		"it answers 404 to an unknown record": {authorization.ErrNotFound, 404, "authorization-not-found", nil},
+		"it answers 409 to a conflict": {fmt.Errorf("in a module: %w",
+			authorization.ErrInsufficientUnits.Because(hidden)), 409, "insufficient-units", nil},
+		"it answers 413 to a body that is too large":     {httpx.ErrBodyTooLarge, 413, "body-too-large", nil},
+		"it answers 415 to another media type than JSON": {httpx.ErrUnsupported, 415, "unsupported-media-type", nil},
+		"it answers 422 to invalid fields":               {fault.InvalidFields(fault.Field{Field: "units"}), 422, "validation-failed", nil},
+		"it answers 500 to contention, with Retry-After": {
+			fmt.Errorf("reserve: %w", &db.ContentionError{}), 500, "contention",
+			map[string]string{"Retry-After": "1"},
+		},
+		"it answers 503 without a database": {
+			fmt.Errorf("x: %w", &db.UnavailableError{}), 503, "database-unavailable",
+			map[string]string{"Retry-After": "1"},
+		},
+		"it answers 503 if the database is read-only": {
 			&db.UnavailableError{State: db.ReadOnly}, 503, "database-read-only",
 			map[string]string{"Retry-After": "1"},
 		},
-		"it answers 503 where the database is full": {
+		"it answers 503 if the database is full": {
 			&db.UnavailableError{State: db.Full}, 503, "database-full",
 			map[string]string{"Retry-After": "1"},
 		},
-		"it answers 503 where the database is blocked": {
+		"it answers 503 if the database is blocked": {
 			&db.UnavailableError{State: db.Blocked}, 503, "database-busy",
 			map[string]string{"Retry-After": "1"},
 		},
-		"it answers 503 where the schema does not match": {
+		"it answers 503 if the schema does not match": {
 			&db.UnavailableError{State: db.SchemaMismatch}, 503, "schema-mismatch",
 			map[string]string{"Retry-After": "1"},
 		},

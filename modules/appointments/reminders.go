@@ -25,30 +25,29 @@ type AppointmentReminder struct {
 	MinutesBefore int       `json:"minutesBefore"` // which of the configured reminders it is
 }
 
-// reminderBatch is how many reminders one transaction tells of.
+// reminderBatch is the maximum number of reminders of one transaction.
 const reminderBatch = 500
 
-// Remind publishes the reminders that are due, of all organizations but those that are
-// disabled, and returns how many those were. A reminder is due so long before the start of a SCHEDULED
-// appointment, and until it starts: one that is booked later than that, or was due
-// while the program did not run, is told of at once. Each is told once for an
-// appointment, its start, and each of the times, by whichever instance is first;
-// an appointment that is moved is reminded of anew. It needs no caller.
+// Remind publishes the due reminders of all enabled organizations, and returns their number. A
+// reminder is due from the given time before the start of a SCHEDULED appointment until its start.
+// If the appointment is booked later, or the program did not run, the reminder is published
+// immediately. One instance publishes each reminder once for an appointment, its start, and each of
+// the times. A moved appointment is reminded of again. Remind needs no caller.
 func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error) {
-	told := 0
+	announced := 0
 	for _, before := range times {
 		for {
 			n, err := s.remind(ctx, before)
-			told += n
+			announced += n
 			if err != nil {
-				return told, err
+				return announced, err
 			}
 			if n < reminderBatch {
 				break
 			}
 		}
 	}
-	return told, nil
+	return announced, nil
 }
 
 // ForgetReminders removes the records of reminders of past appointments, of all organizations, and

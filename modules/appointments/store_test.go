@@ -79,7 +79,8 @@ func TestPlanOfTheCalendar(t *testing.T) {
 		ANALYZE appointments`)
 	require.NoError(t, err)
 	rows, err := owner.QueryContext(t.Context(), `
-		EXPLAIN SELECT * FROM appointments WHERE organization_id = md5('1')::uuid AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
+		EXPLAIN SELECT * FROM appointments WHERE organization_id = md5('1')::uuid
+			AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 			AND (CAST(starts_at AS timestamptz), id) > (CAST('2026-05-05T00:00:00Z' AS timestamptz), gen_random_uuid())
 		ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 	require.NoError(t, err)

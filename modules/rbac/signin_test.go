@@ -110,7 +110,7 @@ func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
 		for i := range n { // at once, as when two invitations are accepted in the same moment
 			go func() {
 				_, err := d.CreateUser(t.Context(), organizations[i], rbac.NewUser{
-					Email: email, Name: "Somebody", Password: fmt.Sprintf("%s of organization %d", password, i), Roles: []rbac.Role{rbac.Biller},
+					Email: email, Name: "Sam Example", Password: fmt.Sprintf("%s of organization %d", password, i), Roles: []rbac.Role{rbac.Biller},
 				})
 				errs <- err
 			}()
