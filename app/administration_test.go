@@ -33,7 +33,7 @@ var administrationCalls = []struct {
 	{http.MethodGet, "/users/:id/sessions", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/sessions/:sessionId", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
-	{http.MethodPost, "/users/invitations", body{"name": "Somebody", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
+	{http.MethodPost, "/users/invitations", body{"name": "Sam Example", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/permission-sets", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPut, "/permission-sets/:role", body{"permissions": []any{}}, []rbac.Role{"ADMIN"}},
@@ -64,7 +64,7 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 func (c *clinic) hire(t testing.TB, p practice, email string, roles ...rbac.Role) string {
 	t.Helper()
 	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
-		Email: email, Name: "Somebody", Password: password, Roles: roles,
+		Email: email, Name: "Sam Example", Password: password, Roles: roles,
 	})
 	require.NoError(t, err)
 	return "/users/" + u.ID.String()
@@ -96,7 +96,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					"INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
-				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Somebody", "roles": []string{"BILLER"}}).created(t).String()
+				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Sam Example", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
 					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
 						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
