@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/app/demo"
 	"omnirapeutic/platform/openapi"
 )
 
@@ -141,9 +140,7 @@ func (c caller) execute(t *testing.T, r shownRequest) answer {
 // demoClinic starts the program on a database with the demo practice.
 func demoClinic(t *testing.T) *clinic {
 	t.Helper()
-	c, practice := empty(t)
-	_, err := demo.Load(t.Context(), practice)
-	require.NoError(t, err)
+	c, _ := practiceOn(t, loadedDemo.New(t))
 	return c
 }
 

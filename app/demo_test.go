@@ -18,10 +18,23 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
+// loadedDemo is a database with the demo practice.
+var loadedDemo = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database) {
+	_, practice := practiceOn(t, database)
+	loaded, err := demo.Load(t.Context(), practice)
+	require.NoError(t, err)
+	require.True(t, loaded)
+})
+
 // empty starts a clinic on a database without any rows.
 func empty(t *testing.T) (*clinic, demo.Practice) {
 	t.Helper()
-	database := dbtest.New(t)
+	return practiceOn(t, dbtest.New(t))
+}
+
+// practiceOn starts a clinic on a database, and returns what the demo practice is loaded with.
+func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice) {
+	t.Helper()
 	opened := database.Open(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID}
 	c.listen(t, opened)
@@ -34,11 +47,7 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 
 func TestDemoPractice(t *testing.T) {
 	t.Parallel()
-	c, practice := empty(t)
-	loaded, err := demo.Load(t.Context(), practice)
-	require.NoError(t, err)
-	require.True(t, loaded)
-
+	c, practice := practiceOn(t, loadedDemo.New(t))
 	var admin caller
 	for _, email := range demo.Emails() {
 		t.Run("it lets "+email+" sign in", func(t *testing.T) {

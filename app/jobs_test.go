@@ -150,15 +150,16 @@ func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
 	}
 	opened.Close()
 	const old = 500
-	const few = 2000 // of 20,000: the system's own tables, and index entries of what was just removed
+	const few int64 = 2000 // of 20,000 in each table: those of the system's own tables
 	for _, job := range c.app.PeriodicJobs() {
 		removed, read := runCounted(t, c, owner, job.Name)
 		if strings.HasPrefix(job.Name, "remove-") {
 			require.GreaterOrEqual(t, removed, int64(old), job.Name)
 		}
 		require.LessOrEqual(t, read, 10*removed+few, "%s removes %d rows, and reads many more", job.Name, removed)
-		removed, read = runCounted(t, c, owner, job.Name)
-		require.LessOrEqual(t, removed, int64(2), "%s has done everything", job.Name)
-		require.LessOrEqual(t, read, int64(few), "%s has nothing to do, and reads many rows", job.Name)
+		again, read := runCounted(t, c, owner, job.Name)
+		require.LessOrEqual(t, again, int64(2), "%s has done everything", job.Name)
+		// PostgreSQL may still read the index entries of the rows that were just removed.
+		require.LessOrEqual(t, read, few+2*removed, "%s has nothing to do, and reads many rows", job.Name)
 	}
 }
