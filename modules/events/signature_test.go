@@ -15,7 +15,7 @@ import (
 func TestAReasonDoesNotTellTheURL(t *testing.T) {
 	t.Parallel()
 	err := &url.Error{URL: "https://example.com/?key=theirs", Err: outbound.ErrNotPublic}
-	require.Equal(t, "the address is not a public one", reason(err, attemptTimeout))
+	require.Equal(t, "the address is not public", reason(err, attemptTimeout))
 }
 
 func TestProductionWantsHTTPS(t *testing.T) {

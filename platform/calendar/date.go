@@ -1,5 +1,5 @@
-// Package calendar has the date without a time of day and without a zone, in
-// which authorizations begin and end.
+// Package calendar defines Date, a calendar date without time of day or time zone.
+// Authorizations begin and end on such dates.
 package calendar
 
 import (
@@ -22,7 +22,7 @@ const Layout = "2006-01-02"
 
 var origin = time.Date(0, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// NewDate returns the date; a day or month out of range is carried over as time.Date does.
+// NewDate returns the date. A day or month out of range is normalized as by time.Date.
 func NewDate(year int, month time.Month, day int) Date {
 	t := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 	const secondsPerDay = 24 * 60 * 60
@@ -34,8 +34,8 @@ func DateIn(t time.Time, zone *time.Location) Date {
 	return NewDate(t.In(zone).Date())
 }
 
-// ErrDate says that a text is not a date between 0001-01-01 and 9999-12-31
-// written as YYYY-MM-DD.
+// ErrDate is returned for a text that is not a date between 0001-01-01 and 9999-12-31
+// in the form YYYY-MM-DD.
 const ErrDate = fault.Words("must be a date written as YYYY-MM-DD")
 
 // ParseDate reads YYYY-MM-DD. The error is [ErrDate].

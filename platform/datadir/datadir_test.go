@@ -16,12 +16,12 @@ func TestTheDefaultDataFolder(t *testing.T) {
 		home, data string
 		want       string
 	}{
-		"it is the system's for root":               {"linux", true, "/root", "/x", "/var/lib/omnirapeutic"},
-		"it is the user's":                          {"linux", false, "/home/ann", "", "/home/ann/.local/share/omnirapeutic"},
-		"it is where the user wants data":           {"linux", false, "/home/ann", "/data", "/data/omnirapeutic"},
-		"it leaves out a relative folder":           {"linux", false, "/home/ann", "data", "/home/ann/.local/share/omnirapeutic"},
-		"it is Application Support on macOS":        {"darwin", false, "/Users/ann", "", "/Users/ann/Library/Application Support/omnirapeutic"},
-		"it is nowhere for a user without a folder": {"linux", false, "", "", ""},
+		"it is the system's folder for root":    {"linux", true, "/root", "/x", "/var/lib/omnirapeutic"},
+		"it is the user's folder":               {"linux", false, "/home/ann", "", "/home/ann/.local/share/omnirapeutic"},
+		"it is the user's XDG data folder":      {"linux", false, "/home/ann", "/data", "/data/omnirapeutic"},
+		"it ignores a relative folder":          {"linux", false, "/home/ann", "data", "/home/ann/.local/share/omnirapeutic"},
+		"it is Application Support on macOS":    {"darwin", false, "/Users/ann", "", "/Users/ann/Library/Application Support/omnirapeutic"},
+		"it is empty for a user without a home": {"linux", false, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// UUIDs makes ids one argument of a statement, an array that pgx sends as numbers
-// and not as text. With unnest, a statement on many rows has the same text for any
-// number of them, and so is prepared once. It is meant for statements that number
-// their arguments, $1, $2, …: to those, gorm hands slices on as they are.
+// UUIDs returns ids as a single array argument, which pgx sends in binary form. With
+// unnest, a statement on many rows keeps the same text for any number of them, and is
+// prepared only once. Use it in statements with numbered arguments ($1, $2, …), for
+// which gorm passes slices through unchanged.
 func UUIDs(ids []uuid.UUID) []pgtype.UUID {
 	values := make([]pgtype.UUID, len(ids))
 	for i, id := range ids {
@@ -19,7 +19,7 @@ func UUIDs(ids []uuid.UUID) []pgtype.UUID {
 	return values
 }
 
-// NullableUUIDs is [UUIDs] for columns that may be NULL.
+// NullableUUIDs is like [UUIDs] for columns that may be NULL.
 func NullableUUIDs(ids []*uuid.UUID) []pgtype.UUID {
 	values := make([]pgtype.UUID, len(ids))
 	for i, id := range ids {
@@ -30,8 +30,8 @@ func NullableUUIDs(ids []*uuid.UUID) []pgtype.UUID {
 	return values
 }
 
-// uuidText writes ids as PostgreSQL reads an array: one argument of a statement that
-// names its arguments.
+// uuidText returns ids in PostgreSQL's array syntax, for statements with named
+// arguments.
 func uuidText(ids []uuid.UUID) string {
 	texts := make([]string, len(ids))
 	for i, id := range ids {

@@ -12,22 +12,21 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// attempt is one try at a transaction. It travels in the context of everything
-// that is done in it.
+// attempt is one attempt at a transaction. It is stored in the context of the work.
 type attempt struct {
 	unit    unit
 	number  int             // 1 for the first
 	inDoubt bool            // see [InDoubt]
-	at      phase           // how far it has come
-	caller  context.Context // ends when nobody waits any more, before that of the transaction
+	at      phase           // phase reached so far
+	caller  context.Context // the caller's context; ends no later than that of the transaction
 
-	connection *sql.Conn // of the transaction
-	last       []write   // what is to be sent with COMMIT; see [WritingLast]
+	connection *sql.Conn // connection of the transaction
+	last       []write   // statements sent with COMMIT; see [WritingLast]
 
 	mu      sync.Mutex
 	tenancy tenancy
-	tx      *gorm.DB // nil before it has begun and once it is over
-	over    bool     // the body has returned an error: what fails while rolling back is no cause
+	tx      *gorm.DB // nil before the transaction begins and after it ends
+	over    bool     // the body returned an error: later errors during rollback are not the cause
 	first   error    // the first database error, as the driver saw it
 	lost    bool     // the connection broke
 	after   []func(ctx context.Context)
@@ -40,17 +39,17 @@ func attemptIn(ctx context.Context) *attempt {
 	return a
 }
 
-// ErrNoTransaction says that the context carries no transaction.
+// ErrNoTransaction is returned if the context has no transaction.
 var ErrNoTransaction = errors.New("db: no transaction in the context")
 
-// ErrTransactionOver says that the transaction in the context has ended.
-var ErrTransactionOver = errors.New("db: the transaction in the context is over")
+// ErrTransactionOver is returned if the transaction in the context has ended.
+var ErrTransactionOver = errors.New("db: the transaction in the context has ended")
 
-// ErrIsolation says that serializable work was asked to join a weaker transaction.
+// ErrIsolation is returned if serializable work tries to join a weaker transaction.
 var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
 
-// join lets more work into the attempt. Of its options, the constraints count
-// for the whole attempt; the proof and the reach stay those of whoever began.
+// join adds further work to the attempt. Its retried constraints apply to the whole
+// attempt. Proof and reach remain those of the outermost unit of work.
 func (a *attempt) join(u unit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,26 +66,25 @@ func (a *attempt) join(u unit) error {
 	return nil
 }
 
-// InDoubt reports whether what the transaction in the context is to write may be
-// there already: written by an attempt before it whose COMMIT was not answered,
-// or by somebody else with the same unique key (see [RetryConstraint]).
+// InDoubt reports whether the rows that the transaction in the context will write may
+// exist already. They may have been written by an earlier attempt whose COMMIT got no
+// reply, or by another transaction with the same unique key (see [RetryConstraint]).
 //
-// An attempt that is merely made again after 40001 is not in doubt: nothing of the
-// one before is there. A body that looked up its key then would take, under
-// SERIALIZABLE, a predicate lock on the place where everybody else inserts, and
-// would be overtaken again and again.
+// A retry after 40001 alone is not in doubt, because the failed attempt left nothing.
+// Reading the key in that case would take a predicate lock under SERIALIZABLE where
+// other transactions insert, and cause further retries.
 func InDoubt(ctx context.Context) bool {
 	a := attemptIn(ctx)
 	return a != nil && a.inDoubt
 }
 
-// retried reports whether the context's transaction is not the first attempt.
+// retried reports whether the context's transaction is a retry.
 func retried(ctx context.Context) bool {
 	a := attemptIn(ctx)
 	return a != nil && a.number > 1
 }
 
-// observe notes the first database error of the attempt.
+// observe records the first database error of the attempt.
 func (a *attempt) observe(err error, closed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -108,14 +106,14 @@ func (a *attempt) start(tx *gorm.DB) {
 	a.tx = tx
 }
 
-// giveUp notes that the body has failed.
+// giveUp records that the body has failed.
 func (a *attempt) giveUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.over = true
 }
 
-// end makes handles that are kept past the attempt fail.
+// end invalidates handles that are kept beyond the attempt.
 func (a *attempt) end() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -123,13 +121,13 @@ func (a *attempt) end() {
 }
 
 // Handle returns the transaction in the context. Errors: [ErrNoTransaction],
-// [ErrTransactionOver], and the driver's where its reach was still to be told.
+// [ErrTransactionOver], and driver errors from setting the transaction's reach.
 func Handle(ctx context.Context) (*gorm.DB, error) {
 	tx, err := handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return tx, tell(ctx)
+	return tx, sendReach(ctx)
 }
 
 func handle(ctx context.Context) (*gorm.DB, error) {
@@ -145,10 +143,10 @@ func handle(ctx context.Context) (*gorm.DB, error) {
 	return a.tx.WithContext(ctx), nil
 }
 
-// Tenant returns the transaction in the context narrowed to rows of the caller's
-// organization, and the organization. Besides the errors of [Handle] it fails
-// with [identity.ErrUnauthenticated] where there is no caller, and with [ErrTenancy]
-// where the transaction is about other organizations.
+// Tenant returns the transaction in the context limited to rows of the caller's
+// organization, and the organization. In addition to the errors of [Handle], it returns
+// [identity.ErrUnauthenticated] if there is no caller, and [ErrTenancy] if the
+// transaction does not admit the caller's organization.
 func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	tx, err := Handle(ctx)
 	if err != nil {
@@ -162,17 +160,16 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 		return nil, uuid.Nil, ErrTenancy
 	}
 	narrowed := tx.Where("organization_id = ?", caller.OrganizationID)
-	// A session keeps what one query adds out of the next one made of the same handle.
+	// A session isolates the conditions of each query made from the handle.
 	return narrowed.Session(&gorm.Session{}), caller.OrganizationID, nil
 }
 
-// AfterCommit has fn called once the transaction in the context is proven to be
-// committed, and never if it is not. What is registered in an attempt that fails
-// is forgotten with it. The context that fn gets carries the caller's values but
-// no transaction, and does not end with the caller's: the commit is a fact also
-// when nobody waits for it any more. Register before asking [InDoubt], so that an
-// attempt that finds its work done already has the effects as well. Errors:
-// [ErrNoTransaction], [ErrTransactionOver].
+// AfterCommit registers fn to be called once the transaction in the context is known to
+// be committed. Registrations of a failed attempt are dropped. fn's context has the
+// caller's values but no transaction, and does not end with the caller's context,
+// because the commit stands even if the caller has left. Register before calling
+// [InDoubt], so that an attempt that finds its work already done has the same effects.
+// Errors: [ErrNoTransaction], [ErrTransactionOver].
 func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -187,7 +184,7 @@ func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {
 	return nil
 }
 
-// runAfterCommit runs what was registered, without the transaction in the context.
+// runAfterCommit runs the registered functions, without the transaction in the context.
 func (a *attempt) runAfterCommit(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	for _, fn := range a.after {

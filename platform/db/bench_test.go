@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// The difference of the two is what the runner costs where nothing is retried.
+// The difference of the two is the cost of the runner without retries.
 func BenchmarkTransaction(b *testing.B) {
 	c := newCounters(b)
 

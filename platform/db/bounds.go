@@ -37,8 +37,8 @@ func (a *attempt) setLockWait() string {
 const lockStep = 20 * time.Millisecond
 
 // bounds returns the statement that sets the attempt's reach and, unless the attempt is read-only,
-// its timeouts. If the server supports transaction_timeout, it ends shortly after the caller's
-// deadline.
+// its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
+// caller's deadline.
 func (a *attempt) bounds(c *pgx.Conn) (statement string, arguments []any) {
 	reach := a.tenancy.String()
 	if a.unit.readOnly {

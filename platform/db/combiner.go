@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// Combiner lets many requests share one transaction. Those that arrive while
-// their lane's last transaction is under way are taken together and handed, in
-// the order in which they came, to one function; each gets its own verdict.
+// Combiner combines many requests into one transaction. Requests that arrive while their lane's
+// last transaction runs form the next batch. One function decides the batch in order of arrival,
+// and each request gets its own verdict.
 //
-// Requests that arrive until the function asks for its batch are in it: a function
-// that has to wait, as for another instance of the program, asks when it has waited.
+// The batch is open until the function asks for it. A function that has to wait, as for another
+// instance of the program, asks after the wait and so includes later requests.
 //
 // There is no timer. A request that finds its lane empty starts a batch immediately. A batch that
 // ends starts the next one with the waiting requests. Each batch has its own goroutine, so no
@@ -27,76 +27,76 @@ import (
 // deadline of its first members, so that these get its outcome. Members that join while it waits
 // may have less time than alone.
 //
-// A batch that fails for a reason that may be one member's own, such as a
-// constraint or a panic, is halved and run again until that member stands
-// alone; the others are carried out. What concerns everybody (a database that is
-// away, attempts that are used up, a COMMIT without an answer) is told to everybody.
+// If a batch fails for a reason that may concern one member, such as a constraint or a panic, it
+// is halved and run again until the failing member is alone. The other members succeed. Failures
+// that concern all members (an unreachable database, exhausted attempts, a COMMIT without a reply)
+// are returned to all of them.
 //
-// Inside a transaction there is nothing to wait for: the request joins that
-// transaction, and is run by itself. Safe for concurrent use.
+// Inside a transaction, the request joins that transaction and runs immediately and alone. Safe
+// for concurrent use.
 type Combiner[Request, Verdict any] struct {
 	options CombinerOptions[Request]
 	run     func(ctx context.Context, batch Batch[Request]) ([]Verdict, error)
 	lanes   []combinerLane[Request, Verdict]
-	under   sync.WaitGroup // requests that were let in
-	mu      sync.Mutex     // of closed, against under
+	under   sync.WaitGroup // admitted requests
+	mu      sync.Mutex     // guards closed, and under against it
 	closed  bool
 }
 
-// Batch is what one transaction is for.
+// Batch is the requests of one transaction.
 type Batch[Request any] struct {
 	begun []Request
 	all   func() []Request
 }
 
-// BatchOf returns the batch of the requests, whom nobody joins.
+// BatchOf returns a closed batch of the requests.
 func BatchOf[Request any](requests ...Request) Batch[Request] {
 	return Batch[Request]{requests, func() []Request { return requests }}
 }
 
-// Begun returns those who are in it already: there is at least one, and all of them stay.
+// Begun returns the current members of the batch: at least one. They remain members.
 func (b Batch[Request]) Begun() []Request { return b.begun }
 
-// All settles who is in it, in the order of their arrival; nobody joins after the first
-// call. Best called once there is nothing more to wait for.
+// All closes the batch and returns its members in order of arrival. For the largest
+// batch, call it after all waits.
 func (b Batch[Request]) All() []Request { return b.all() }
 
-// CombinerOptions say how requests are combined.
+// CombinerOptions configure a [Combiner].
 type CombinerOptions[Request any] struct {
 	Name    string        // in metrics and errors
-	Lanes   int           // how many batches may be under way at once; at least 1
-	Limit   int           // the most that one batch holds, by Size; at least 1
-	Queue   int           // the most requests that wait in one lane
-	Timeout time.Duration // for one batch, all its attempts included
+	Lanes   int           // maximum number of concurrent batches; at least 1
+	Limit   int           // maximum total Size of a batch; at least 1
+	Queue   int           // maximum number of waiting requests per lane
+	Timeout time.Duration // for one batch, including all its attempts
 
-	Size    func(Request) int // what a request counts towards Limit; nil: each counts 1
-	Metrics *Metrics          // told of every batch; nil: nobody is
+	Size    func(Request) int // a request's share of Limit; nil: each counts 1
+	Metrics *Metrics          // records every batch; may be nil
 }
 
-// Place says where a request queues, and beside whom. When more wait than fit
-// into a batch, organizations take turns, and within each its subjects do;
-// requests on one subject keep their order.
+// Place is the queue position of a request. If more requests wait than fit into a
+// batch, organizations take turns, and subjects take turns within each organization.
+// Requests on one subject keep their order.
 type Place struct {
 	Lane         int
 	Organization uuid.UUID
 	Subject      uuid.UUID
 }
 
-// QueueFullError says that too many requests were waiting already. Nothing has
-// been changed; asking again a little later may succeed.
+// QueueFullError is returned if too many requests are waiting. Nothing has been
+// changed. A retry may succeed later.
 type QueueFullError struct {
 	Combiner string
 	Waiting  int
 }
 
 func (e *QueueFullError) Error() string {
-	return fmt.Sprintf("db: %d requests wait for %s already", e.Waiting, e.Combiner)
+	return fmt.Sprintf("db: %d requests are already waiting for %s", e.Waiting, e.Combiner)
 }
 
-// ErrCombinerClosed says that the combiner takes no more requests.
+// ErrCombinerClosed is returned after [Combiner.Close].
 var ErrCombinerClosed = errors.New("db: the combiner is closed")
 
-// PanicError is what a request gets whose own decision panicked in a batch.
+// PanicError is returned to the request whose decision panicked in a batch.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -106,9 +106,9 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("db: panic in a combined transaction: %v", e.Value)
 }
 
-// NewCombiner returns a combiner. The function runs one transaction for all of
-// the batch's requests and returns as many verdicts, in their order. It may be called
-// again with parts of it if it fails.
+// NewCombiner returns a combiner. The function decides all requests of the batch in one
+// transaction and returns their verdicts in the same order. If it fails, it may be
+// called again with parts of the batch.
 func NewCombiner[Request, Verdict any](
 	o CombinerOptions[Request], run func(ctx context.Context, batch Batch[Request]) ([]Verdict, error),
 ) *Combiner[Request, Verdict] {
@@ -118,26 +118,26 @@ func NewCombiner[Request, Verdict any](
 	return &Combiner[Request, Verdict]{options: o, run: run, lanes: make([]combinerLane[Request, Verdict], max(1, o.Lanes))}
 }
 
-// combinerLane is one queue, of which one batch is under way at a time.
+// combinerLane is a queue in which one batch runs at a time.
 type combinerLane[Request, Verdict any] struct {
 	mu      sync.Mutex
-	busy    bool // somebody leads
+	busy    bool // a batch is running
 	arrived int64
 	waiting turns[*member[Request, Verdict]]
 }
 
-// member is one request that queues. Its lane's mutex guards what happens to it
-// until somebody has taken it; then it is theirs until it is woken.
+// member is a queued request. Its lane's mutex guards it until a batch takes it. Then
+// the batch owns it until it closes wake.
 type member[Request, Verdict any] struct {
-	ctx     context.Context // of the caller, who waits
+	ctx     context.Context // the waiting caller's
 	request Request
-	alone   func() // instead of the request: what nobody may be combined with
+	alone   func() // runs exclusively, instead of the request
 	order   int64  // of arrival in the lane
 	since   time.Time
 
-	taken bool          // into a batch; or to lead one
-	gone  bool          // the caller did not wait
-	wake  chan struct{} // closed when there is a verdict, or when alone runs next
+	taken bool          // taken into a batch, or to lead one
+	gone  bool          // the caller has stopped waiting
+	wake  chan struct{} // closed when the verdict is ready, or when alone runs next
 
 	verdict Verdict
 	err     error
@@ -145,7 +145,7 @@ type member[Request, Verdict any] struct {
 
 // Do decides the request together with others of its lane, and returns its verdict. Errors: the
 // function's error, *[QueueFullError], [ErrCombinerClosed], *[PanicError], *[AmbiguousCommitError]
-// if the deadline passes while its batch runs, or the context's error if that ended before.
+// if the deadline passes while its batch runs, or the context's error if it ended before.
 func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request Request) (Verdict, error) {
 	if attemptIn(ctx) != nil {
 		verdicts, err := c.run(ctx, BatchOf(request))
@@ -163,9 +163,9 @@ func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request R
 	return m.verdict, m.err
 }
 
-// Alone waits like a request, and then calls fn while nothing else is under way
-// in the lane: for work that is not one of the combiner's requests but would
-// get into their way. Errors are those of Do, and fn's own.
+// Alone queues like a request and then calls fn while nothing else runs in the lane. It
+// is for work that would conflict with the combiner's requests. Errors are those of Do
+// and fn.
 func (c *Combiner[Request, Verdict]) Alone(ctx context.Context, at Place, fn func(ctx context.Context) error) error {
 	if attemptIn(ctx) != nil {
 		return fn(ctx)
@@ -178,8 +178,8 @@ func (c *Combiner[Request, Verdict]) Alone(ctx context.Context, at Place, fn fun
 	return m.err
 }
 
-// Waiting returns how many requests wait for their batch, those included that
-// were given up and whose turn has not come.
+// Waiting returns the number of queued requests, including abandoned ones whose turn
+// has not come.
 func (c *Combiner[Request, Verdict]) Waiting() int {
 	waiting := 0
 	for i := range c.lanes {
@@ -191,7 +191,7 @@ func (c *Combiner[Request, Verdict]) Waiting() int {
 	return waiting
 }
 
-// Close refuses new requests and waits for those that are in.
+// Close rejects new requests and waits for the admitted ones.
 func (c *Combiner[Request, Verdict]) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -284,8 +284,8 @@ func (c *Combiner[Request, Verdict]) awaitBatch(m *member[Request, Verdict]) err
 	}
 }
 
-// abandon takes the member out of the queue, unless somebody has taken it. Its
-// place stays until its turn comes, so that the queue's bound bounds memory.
+// abandon marks the member as abandoned unless a batch has taken it. It remains in the
+// queue until its turn, so the queue's limit bounds memory.
 func (l *combinerLane[Request, Verdict]) abandon(m *member[Request, Verdict]) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lead runs the member and those whom it takes along, and hands on the lane.
+// lead runs the member's batch, and then hands the lane over.
 func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], m *member[Request, Verdict]) {
 	batch := []*member[Request, Verdict]{m}
 	defer func() { // also where a panic or runtime.Goexit ends this goroutine
@@ -25,13 +25,13 @@ func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], 
 	}()
 	if m.alone != nil {
 		if m.err = m.ctx.Err(); m.err == nil {
-			m.err = errLeaderGone // until it is known better
+			m.err = errLeaderGone // replaced by the outcome
 			m.alone()
 		}
 		return
 	}
 	begun := stillThere(batch)
-	// join takes along those who wait now, and returns who of them still does.
+	// join takes the waiting members and returns those whose callers still wait.
 	join := func() []*member[Request, Verdict] {
 		taken := c.take(lane, batch)
 		batch = append(batch, taken...)
@@ -49,24 +49,26 @@ func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], 
 	c.report(begun, began)
 }
 
-// stillThere returns those of the members whose contexts have not ended; the others are
-// not carried out.
+// stillThere returns the members whose contexts have not ended. The others are not
+// executed.
 func stillThere[Request, Verdict any](taken []*member[Request, Verdict]) []*member[Request, Verdict] {
 	begun := make([]*member[Request, Verdict], 0, len(taken))
 	for _, each := range taken {
 		if each.err = each.ctx.Err(); each.err == nil {
-			each.err = errLeaderGone // until it is known better
+			each.err = errLeaderGone // replaced by the outcome
 			begun = append(begun, each)
 		}
 	}
 	return begun
 }
 
-// errLeaderGone is what members get whose batch was ended by runtime.Goexit.
+// errLeaderGone is returned to members whose batch was ended by runtime.Goexit.
 var errLeaderGone = errors.New("db: the goroutine that ran the batch has ended")
 
-// take returns as many of those who wait as fit into the batch.
-func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], batch []*member[Request, Verdict]) []*member[Request, Verdict] {
+// take removes and returns as many waiting members as fit into the batch.
+func (c *Combiner[Request, Verdict]) take(
+	lane *combinerLane[Request, Verdict], batch []*member[Request, Verdict],
+) []*member[Request, Verdict] {
 	size := 0
 	for _, each := range batch {
 		size += c.options.Size(each.request)
@@ -95,7 +97,7 @@ func (c *Combiner[Request, Verdict]) take(lane *combinerLane[Request, Verdict], 
 	return taken
 }
 
-// handOver has the next in the queue lead, or leaves the lane empty.
+// handOver lets the next member in the queue lead, or marks the lane as empty.
 func (c *Combiner[Request, Verdict]) handOver(l *combinerLane[Request, Verdict]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,8 +115,8 @@ func (c *Combiner[Request, Verdict]) handOver(l *combinerLane[Request, Verdict])
 // members with that deadline get its outcome.
 const answering = 500 * time.Millisecond
 
-// bound returns the context of a batch. No member can end it; it ends shortly before the latest of
-// their deadlines. It carries no caller.
+// bound returns the context of a batch. It does not depend on any single member and has no caller.
+// It ends shortly before the latest deadline of the members.
 func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (context.Context, context.CancelFunc) {
 	now := time.Now()
 	end := now.Add(c.options.Timeout)
@@ -136,8 +138,8 @@ func (c *Combiner[Request, Verdict]) bound(batch []*member[Request, Verdict]) (c
 	return context.WithDeadline(context.Background(), end)
 }
 
-// carryOut gives each member its verdict, and those who join when the batch is asked
-// for: all of them, in the order of their arrival.
+// carryOut executes the batch and stores each member's verdict. Members that join when
+// the batch is closed are included. Verdicts are in order of arrival.
 func (c *Combiner[Request, Verdict]) carryOut(
 	ctx context.Context, batch []*member[Request, Verdict], join func() []*member[Request, Verdict],
 ) {
@@ -185,8 +187,8 @@ func (c *Combiner[Request, Verdict]) attempt(ctx context.Context, batch Batch[Re
 	return c.run(ctx, batch)
 }
 
-// concernsAll reports whether an error has nothing to do with what was asked for:
-// a part of the batch would meet it too, or must not be run again.
+// concernsAll reports whether an error does not depend on the requests: a part of the
+// batch would fail too, or must not run again.
 func concernsAll(err error) bool {
 	_, contention := errors.AsType[*ContentionError](err)
 	_, unavailable := errors.AsType[*UnavailableError](err)
@@ -195,14 +197,14 @@ func concernsAll(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// report tells the metrics of a batch that began at the time.
+// report records the metrics of a batch that began at the given time.
 func (c *Combiner[Request, Verdict]) report(batch []*member[Request, Verdict], began time.Time) {
 	if c.options.Metrics == nil {
 		return
 	}
 	waits := make([]time.Duration, len(batch))
 	for i, m := range batch {
-		waits[i] = max(0, began.Sub(m.since)) // who joined later has not waited
+		waits[i] = max(0, began.Sub(m.since)) // a member that joined later has not waited
 	}
 	c.options.Metrics.combined(c.options.Name, waits, time.Since(began))
 }

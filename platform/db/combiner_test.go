@@ -18,14 +18,15 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// gate is a function for combiners that notes batches and waits to be let on.
+// gate is a combiner function that records batches and waits for permission to
+// continue.
 type gate struct {
 	mu      sync.Mutex
 	batches [][]int
-	begun   [][]int // what was known of each before it was asked for
+	begun   [][]int // members of each batch before it was closed
 	pass    chan struct{}
-	wrong   func(batch []int) error // nil: nothing is
-	enter   chan struct{}           // nil: the batch is asked for at once
+	wrong   func(batch []int) error // nil: no error
+	enter   chan struct{}           // nil: the batch is closed at once
 }
 
 func newGate() *gate { return &gate{pass: make(chan struct{})} }
@@ -63,7 +64,7 @@ func (g *gate) seen() [][]int {
 	return slices.Clone(g.batches)
 }
 
-// combiner returns one lane of a combiner with small bounds.
+// combiner returns a combiner with one lane and small limits.
 func (g *gate) combiner() *db.Combiner[int, int] {
 	return db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 4, Queue: 8, Timeout: time.Minute}, g.run)
 }
@@ -73,7 +74,7 @@ type answer struct {
 	err     error
 }
 
-// ask asks in a goroutine of its own, and returns once it stands in the queue.
+// ask sends a request in a goroutine, and returns once it is queued.
 func ask(ctx context.Context, c *db.Combiner[int, int], at db.Place, n int) chan answer {
 	answers := make(chan answer, 1)
 	go func() {
@@ -89,13 +90,13 @@ var here db.Place
 func TestCombiner(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(t *testing.T, g *gate){
-		"it takes those together who came while the batch before was under way": func(t *testing.T, g *gate) {
+		"it combines requests that arrive during the previous batch": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			var asked []chan answer
 			for n := range 4 {
 				asked = append(asked, ask(t.Context(), c, here, n))
 			}
-			require.Equal(t, [][]int{{0}}, g.seen(), "a lone request waits for nobody")
+			require.Equal(t, [][]int{{0}}, g.seen(), "a lone request does not wait")
 			g.pass <- struct{}{}
 			synctest.Wait()
 			require.Equal(t, [][]int{{0}, {1, 2, 3}}, g.seen())
@@ -104,7 +105,7 @@ func TestCombiner(t *testing.T) {
 				require.Equal(t, answer{10 * n, nil}, <-each)
 			}
 		},
-		"it takes no more than the limit, and organizations and subjects take turns": func(t *testing.T, g *gate) {
+		"it respects the limit, and organizations and subjects take turns": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			busy, quiet := uuid.New(), uuid.New()
 			ask(t.Context(), c, here, 0)
@@ -119,11 +120,11 @@ func TestCombiner(t *testing.T) {
 			}
 			require.Equal(t, [][]int{{0}, {1, 2, 6, 7}, {3, 4, 5}}, g.seen())
 		},
-		"it takes along those who arrive before the batch is asked for": func(t *testing.T, g *gate) {
+		"it includes requests that arrive before the batch is closed": func(t *testing.T, g *gate) {
 			g.enter = make(chan struct{})
 			c := g.combiner()
 			var asked []chan answer
-			for n := range 6 { // the first one finds the lane empty, and waits for something
+			for n := range 6 { // the first one finds the lane empty and waits in its batch
 				asked = append(asked, ask(t.Context(), c, here, n))
 			}
 			for range 2 {
@@ -132,13 +133,13 @@ func TestCombiner(t *testing.T) {
 				synctest.Wait()
 			}
 			require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5}}, g.seen())
-			require.Equal(t, [][]int{{0}, {4, 5}}, g.begun, "who is in it for sure is known before")
+			require.Equal(t, [][]int{{0}, {4, 5}}, g.begun, "the first members are known before")
 			require.Equal(t, g.seen()[1], db.BatchOf(g.begun[1]...).All())
 			for n, each := range asked {
 				require.Equal(t, answer{10 * n, nil}, <-each)
 			}
 		},
-		"it counts what requests weigh": func(t *testing.T, g *gate) {
+		"it counts the sizes of requests": func(t *testing.T, g *gate) {
 			c := db.NewCombiner(db.CombinerOptions[int]{
 				Name: "test", Limit: 4, Queue: 8, Timeout: time.Minute, Size: func(n int) int { return n },
 			}, g.run)
@@ -149,9 +150,9 @@ func TestCombiner(t *testing.T) {
 				g.pass <- struct{}{}
 				synctest.Wait()
 			}
-			require.Equal(t, [][]int{{9}, {3, 1}, {2}, {9}}, g.seen(), "one that is larger than the limit stands alone")
+			require.Equal(t, [][]int{{9}, {3, 1}, {2}, {9}}, g.seen(), "a request larger than the limit runs alone")
 		},
-		"it drops those who no longer wait, and tells the others the truth": func(t *testing.T, g *gate) {
+		"it drops requests whose callers have left, and reports the outcome to the others": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			ctx, cancel := context.WithCancel(t.Context())
 			first := ask(ctx, c, here, 0)
@@ -167,7 +168,7 @@ func TestCombiner(t *testing.T) {
 			g.pass <- struct{}{}
 			require.Equal(t, answer{20, nil}, <-patient)
 		},
-		"it bounds a batch by the last deadline in it, and by its own": func(t *testing.T, g *gate) {
+		"it limits a batch by the last deadline in it, and by its own timeout": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			began := time.Now()
 			soon, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -177,7 +178,7 @@ func TestCombiner(t *testing.T) {
 			require.ErrorIs(t, (<-ask(t.Context(), c, here, 0)).err, context.DeadlineExceeded)
 			require.Equal(t, 900*time.Millisecond+time.Minute, time.Since(began))
 		},
-		"it answers each caller by its own deadline, whatever its batch does": func(t *testing.T, g *gate) {
+		"it answers each caller by its own deadline, regardless of the batch": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			began := time.Now()
 			first := ask(t.Context(), c, here, 0)
@@ -207,7 +208,7 @@ func TestCombiner(t *testing.T) {
 				synctest.Wait()
 			}
 		},
-		"it finds who makes a batch fail, and carries out the others": func(t *testing.T, g *gate) {
+		"it isolates the failing request, and executes the others": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			own := errors.New("its own fault")
 			g.wrong = func(batch []int) error {
@@ -239,7 +240,7 @@ func TestCombiner(t *testing.T) {
 			}
 			require.Equal(t, [][]int{{0}, {1, 2, 3, 4}, {1, 2}, {1}, {2}, {3, 4}, {3}, {4}}, g.seen())
 		},
-		"it tells everybody what concerns everybody, and does not look for one": func(t *testing.T, g *gate) {
+		"it returns an error that concerns all to all, without isolating one": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			g.wrong = func([]int) error { return &db.UnavailableError{} }
 			var asked []chan answer
@@ -253,7 +254,7 @@ func TestCombiner(t *testing.T) {
 			}
 			require.Len(t, g.seen(), 2)
 		},
-		"it lets somebody in alone, in turn": func(t *testing.T, g *gate) {
+		"it runs exclusive work, in turn": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			ask(t.Context(), c, here, 0)
 			alone := make(chan error, 1)
@@ -271,7 +272,7 @@ func TestCombiner(t *testing.T) {
 			g.pass <- struct{}{}
 			require.Equal(t, answer{10, nil}, <-last)
 		},
-		"it is closed once those are through who were in": func(t *testing.T, g *gate) {
+		"it closes after the admitted requests": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			first, second := ask(t.Context(), c, here, 1), ask(t.Context(), c, here, 2)
 			closed := make(chan struct{})
@@ -281,14 +282,14 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, answer{10, nil}, func() answer { g.pass <- struct{}{}; return <-first }())
 			select {
 			case <-closed:
-				t.Error("somebody is still in")
+				t.Error("a request is still running")
 			default:
 			}
 			g.pass <- struct{}{}
 			require.Equal(t, answer{20, nil}, <-second)
 			<-closed
 		},
-		"it goes on when the goroutine that leads ends": func(t *testing.T, g *gate) {
+		"it continues when the goroutine of the leader ends": func(t *testing.T, g *gate) {
 			c := g.combiner()
 			g.wrong = func(batch []int) error {
 				if batch[0] == 0 {

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// behindProxy is a counters database that is reached through a proxy.
+// behindProxy is a counters database behind a proxy.
 func behindProxy(t testing.TB, options ...dbtest.Option) (*counters, *wireproxy.Proxy) {
 	t.Helper()
 	c := newCounters(t)
@@ -80,7 +80,7 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.Empty(t, o.RetriedAttempts, "the proof was enough")
 	})
 
-	t.Run("it takes effect exactly once when COMMIT is still under way as the proof is asked", func(t *testing.T) {
+	t.Run("it takes effect exactly once when COMMIT is still running during the proof", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, patient)
 		fault := proxy.Break(wireproxy.InFlight, "commit", 1)
@@ -96,7 +96,7 @@ func TestAmbiguousCommit(t *testing.T) {
 				if done, err := there(ctx); err != nil || done {
 					return 42, err
 				}
-				// The proof and this body have found nothing, and here comes the first attempt.
+				// The proof and this body found nothing; now the first attempt arrives.
 				go func() { defer close(released); fault.Release() }()
 			}
 			return 1, errors.Join(note(ctx, operation), set(ctx, 1, 42))
@@ -104,18 +104,18 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.NoError(t, err)
 		<-released
 		require.Equal(t, int64(42), n)
-		require.Equal(t, 3, bodies, "the second one met the first one's key")
+		require.Equal(t, 3, bodies, "the second attempt met the first one's key")
 		require.Equal(t, 1, effects)
 		require.Equal(t, int64(42), c.value(t, 1))
 	})
 
 	for name, place := range map[string]wireproxy.Place{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer} {
-		t.Run("it is an error of its own without a proof, when the connection breaks "+name+" COMMIT", func(t *testing.T) {
+		t.Run("it is ambiguous without a proof, when the connection breaks "+name+" COMMIT", func(t *testing.T) {
 			t.Parallel()
 			c, proxy := behindProxy(t, patient)
 			proxy.Break(place, "commit", 1)
 			_, err := db.Serializable(t.Context(), c.DB, "unproven", func(ctx context.Context) (int64, error) {
-				require.NoError(t, db.AfterCommit(ctx, func(context.Context) { t.Error("an effect of what is perhaps not committed") }))
+				require.NoError(t, db.AfterCommit(ctx, func(context.Context) { t.Error("an effect of a commit that may have failed") }))
 				return add(ctx, 1)
 			})
 			ambiguous, ok := errors.AsType[*db.AmbiguousCommitError](err)
@@ -129,37 +129,37 @@ func TestAmbiguousCommit(t *testing.T) {
 		})
 	}
 
-	t.Run("it stays ambiguous where the proof says no and no attempt is left", func(t *testing.T) {
+	t.Run("it stays ambiguous if the proof is negative and no attempt is left", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, dbtest.WithPolicy(db.Policy{MaxAttempts: 1}))
 		proxy.Break(wireproxy.BeforeServer, "commit", 1)
-		_, err := c.proven(t.Context(), uuid.New(), nil, func() { t.Error("an effect of what is perhaps not committed") })
+		_, err := c.proven(t.Context(), uuid.New(), nil, func() { t.Error("an effect of a commit that may have failed") })
 		_, ok := errors.AsType[*db.AmbiguousCommitError](err)
 		require.True(t, ok, "%v", err)
 		require.Equal(t, int64(1), c.operation(t, "proven").AmbiguousUnresolved)
 	})
 
-	t.Run("it stays ambiguous where the proof cannot be asked", func(t *testing.T) {
+	t.Run("it stays ambiguous if the proof cannot be read", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, patient)
-		proxy.Break(wireproxy.BeforeServer, "commit", 1000) // the proof's snapshot ends with one as well
-		_, err := c.proven(t.Context(), uuid.New(), nil, func() { t.Error("an effect of what is perhaps not committed") })
+		proxy.Break(wireproxy.BeforeServer, "commit", 1000) // the proof's snapshot also ends with a COMMIT
+		_, err := c.proven(t.Context(), uuid.New(), nil, func() { t.Error("an effect of a commit that may have failed") })
 		_, ok := errors.AsType[*db.AmbiguousCommitError](err)
 		require.True(t, ok, "%v", err)
 	})
 
-	t.Run("it stays ambiguous where the body refuses to do it again", func(t *testing.T) {
+	t.Run("it stays ambiguous if the body refuses the retry", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, patient)
 		proxy.Break(wireproxy.BeforeServer, "commit", 1)
 		refusal := errors.New("no units left")
 		_, err := c.proven(t.Context(), uuid.New(), refusal, func() { t.Error("an effect of a refusal") })
 		_, ok := errors.AsType[*db.AmbiguousCommitError](err)
-		require.True(t, ok, "the first attempt may yet be committed: %v", err)
+		require.True(t, ok, "the first attempt may still be committed: %v", err)
 		require.ErrorIs(t, err, refusal)
 	})
 
-	t.Run("it stays ambiguous where the deadline passes first", func(t *testing.T) {
+	t.Run("it stays ambiguous if the deadline passes first", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, dbtest.WithPolicy(db.Policy{MaxAttempts: 5, BaseDelay: time.Hour, MaxDelay: time.Hour}))
 		proxy.Break(wireproxy.BeforeServer, "commit", 1)
@@ -173,7 +173,7 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.Equal(t, int64(1), c.operation(t, "proven").AmbiguousUnresolved)
 	})
 
-	t.Run("it does not matter to a snapshot, which is read again", func(t *testing.T) {
+	t.Run("a snapshot is never ambiguous, because it can be repeated", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, patient)
 		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
@@ -182,7 +182,7 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.Equal(t, int64(1), c.operation(t, "read").Retries)
 	})
 
-	t.Run("it is no ambiguity when the server says no to COMMIT", func(t *testing.T) {
+	t.Run("an error reported by the server at COMMIT is not ambiguous", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := c.outside.Exec(t.Context(), `

@@ -18,7 +18,7 @@ import (
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it makes an attempt again on a new connection when its own is killed in the body", func(t *testing.T) {
+	t.Run("it retries on a new connection when its own is killed in the body", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		var pids []int
@@ -43,7 +43,7 @@ func TestLostConnection(t *testing.T) {
 
 	for name, statement := range map[string]string{"at BEGIN": "begin", "at a statement of the body": "update"} {
 		for side, place := range map[string]wireproxy.Place{"before the server sees it": wireproxy.BeforeServer, "before its answer": wireproxy.BeforeAnswer} {
-			t.Run("it makes an attempt again when the connection breaks "+name+", "+side, func(t *testing.T) {
+			t.Run("it retries when the connection breaks "+name+", "+side, func(t *testing.T) {
 				t.Parallel()
 				c, proxy := behindProxy(t, patient)
 				proxy.Break(place, statement, 2)
@@ -68,7 +68,7 @@ func TestLostConnection(t *testing.T) {
 		})
 	}
 
-	t.Run("it does not try again what the database cannot write", func(t *testing.T) {
+	t.Run("it does not retry on a read-only database", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := db.Serializable(t.Context(), c.DB, "read-only", func(ctx context.Context) (int64, error) {
@@ -89,7 +89,7 @@ func TestLostConnection(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("it survives that all connections of the pool have died", func(t *testing.T) {
+	t.Run("it survives the loss of all connections of the pool", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(8))
 		all := newBarrier(8)
@@ -113,13 +113,13 @@ func TestLostConnection(t *testing.T) {
 		require.NoError(t, err)
 	})
 
-	t.Run("it does not take a network error of the body's own for one of the database", func(t *testing.T) {
+	t.Run("it distinguishes the body's network errors from the database's", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		calls := 0
 		_, err := db.Serializable(t.Context(), c.DB, "other", func(context.Context) (int, error) {
 			calls++
-			return 0, context.DeadlineExceeded // as of a request to somebody else; it is a net.Error
+			return 0, context.DeadlineExceeded // as from a request to another server; it is a net.Error
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 1, calls)
@@ -169,7 +169,7 @@ func TestContext(t *testing.T) {
 			return n, err
 		})
 		require.ErrorIs(t, err, context.Canceled)
-		require.Zero(t, c.value(t, 1), "what nobody waits for is not committed")
+		require.Zero(t, c.value(t, 1), "abandoned work is not committed")
 		c.idle(t)
 		require.Equal(t, int64(1), c.Pool().Stat().NewConnsCount())
 	})
@@ -208,14 +208,15 @@ func TestContext(t *testing.T) {
 		go func() {
 			defer cancel()
 			for waiting := false; !waiting; {
-				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
+				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = "+
+					"'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
 					t.Error(err)
 					return
 				}
 			}
 		}()
 		_, err = db.Serializable(ctx, c.DB, "queue", func(context.Context) (int, error) {
-			t.Error("the lock is another's")
+			t.Error("another transaction holds the lock")
 			return 0, nil
 		}, db.Locking("unit_lane"))
 		require.ErrorIs(t, err, context.Canceled)
@@ -239,7 +240,7 @@ func (c *counters) waitUntilWaiting(t testing.TB, pid int) {
 func TestPoolOfOne(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it serves many who change the same thing", func(t *testing.T) {
+	t.Run("it serves many concurrent changes of one row", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(1))
 		const callers = 20
@@ -258,7 +259,7 @@ func TestPoolOfOne(t *testing.T) {
 		require.Equal(t, int64(callers), c.value(t, 1))
 	})
 
-	t.Run("it holds no connection while it sleeps", func(t *testing.T) {
+	t.Run("it holds no connection during a delay", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, dbtest.WithMaxConns(1), dbtest.WithPolicy(db.Policy{MaxAttempts: 2, BaseDelay: time.Hour, MaxDelay: time.Hour}))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -280,10 +281,10 @@ func TestPoolOfOne(t *testing.T) {
 	})
 }
 
-// Not parallel: it looks at all goroutines.
+// Not parallel, because it inspects all goroutines.
 func TestSleeperLeavesNoGoroutine(t *testing.T) {
 	c := newCounters(t, dbtest.WithPolicy(db.Policy{MaxAttempts: 2, BaseDelay: time.Hour, MaxDelay: time.Hour}))
-	c.idle(t) // the pool and its connection are there
+	c.idle(t) // the pool has its connection
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -294,7 +295,8 @@ func TestSleeperLeavesNoGoroutine(t *testing.T) {
 		})
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return c.Pool().Stat().AcquireCount() > 1 && c.Pool().Stat().AcquiredConns() == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Pool().Stat().AcquireCount() > 1 && c.Pool().Stat().AcquiredConns() == 0 },
+		time.Minute, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	goleak.VerifyNone(t, before)
@@ -303,7 +305,7 @@ func TestSleeperLeavesNoGoroutine(t *testing.T) {
 func TestBodyThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it is rolled back when it panics, which goes on", func(t *testing.T) {
+	t.Run("it is rolled back when it panics, and the panic continues", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(1))
 		require.PanicsWithValue(t, "bug", func() {

@@ -14,17 +14,17 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// counters is a database with numbers that transactions fight over, and with a
-// connection of somebody who is outside of all transactions.
+// counters is a database with contended counters, and a connection outside of all
+// transactions.
 type counters struct {
 	*db.DB
 	database dbtest.Database
 	outside  *pgx.Conn
 }
 
-// A table of twenty rows would be read as a whole, and SSI would lock all of it:
-// there are rows enough for lookups by key, and room on each page for new
-// versions, so that an update leaves the index alone.
+// A table of twenty rows would be scanned, and SSI would lock all of it. The table has
+// enough rows for index lookups, and room on each page for new versions, so that an
+// update does not change the index.
 const countersSchema = `
 CREATE TABLE counters (
     id int PRIMARY KEY,
@@ -48,7 +48,7 @@ func newCounters(t testing.TB, options ...dbtest.Option) *counters {
 	return &counters{database.Open(t, options...), database, outside}
 }
 
-// patient has delays short enough for tests, and attempts enough for all of them.
+// patient is a policy with short delays and enough attempts for all tests.
 var patient = dbtest.WithPolicy(db.Policy{MaxAttempts: 5, BaseDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond, Jitter: 0.1})
 
 func get(ctx context.Context, id int) (n int64, err error) {
@@ -68,7 +68,7 @@ func set(ctx context.Context, id int, n int64) error {
 	return tx.Exec("UPDATE counters SET n = ? WHERE id = ?", n, id).Error
 }
 
-// add is the smallest thing that a concurrent transaction can spoil.
+// add is the smallest operation that a concurrent transaction can conflict with.
 func add(ctx context.Context, id int) (int64, error) {
 	n, err := get(ctx, id)
 	if err != nil {
@@ -77,21 +77,21 @@ func add(ctx context.Context, id int) (int64, error) {
 	return n + 1, set(ctx, id, n+1)
 }
 
-// value reads a counter from outside.
+// value reads a counter outside of transactions.
 func (c *counters) value(t testing.TB, id int) (n int64) {
 	t.Helper()
 	require.NoError(t, c.outside.QueryRow(t.Context(), "SELECT n FROM counters WHERE id = $1", id).Scan(&n))
 	return n
 }
 
-// overtake changes a counter from outside: a transaction that has begun to read
-// before can no longer change it, and gets a real 40001 when it tries.
+// overtake changes a counter outside of transactions. A transaction that has already
+// begun to read gets a real 40001 when it changes the counter.
 func (c *counters) overtake(ctx context.Context, id int) error {
 	_, err := c.outside.Exec(ctx, "UPDATE counters SET n = n + 100 WHERE id = $1", id)
 	return err
 }
 
-// overtaken adds one to the counter in a transaction that meets 40001.
+// overtaken adds one to the counter in a transaction that fails once with 40001.
 func (c *counters) overtaken(ctx context.Context, id int) error {
 	n, err := get(ctx, id)
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *counters) overtaken(ctx context.Context, id int) error {
 	return set(ctx, id, n+1)
 }
 
-// note writes the operation's id; noted tells whether it is there.
+// note writes the operation's id; noted reports whether it exists.
 func note(ctx context.Context, operation uuid.UUID) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -130,16 +130,17 @@ func backend(ctx context.Context) (pid int, err error) {
 	return pid, err
 }
 
-// idle checks that no connection is lent, and that the next one works. Broken
-// ones are closed in the background.
+// idle checks that no connection is in use and that the next one works. Broken ones are
+// closed in the background.
 func (c *counters) idle(t testing.TB) {
 	t.Helper()
-	require.Eventually(t, func() bool { return c.Pool().Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond, "a connection was not given back")
+	require.Eventually(t, func() bool { return c.Pool().Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond,
+		"a connection was not returned")
 	_, err := db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (int64, error) { return get(ctx, 1) })
 	require.NoError(t, err)
 }
 
-// operation returns what was counted for one operation.
+// operation returns the metrics of one operation.
 func (c *counters) operation(t testing.TB, name string) db.OperationMetrics {
 	t.Helper()
 	for _, o := range c.Metrics().Snapshot().Operations {
@@ -151,7 +152,7 @@ func (c *counters) operation(t testing.TB, name string) db.OperationMetrics {
 	return db.OperationMetrics{}
 }
 
-// barrier lets nobody pass before all have arrived.
+// barrier blocks all callers until the last has arrived.
 type barrier struct{ wg sync.WaitGroup }
 
 func newBarrier(parties int) *barrier {

@@ -18,13 +18,15 @@ import (
 	"omnirapeutic/platform/db/pgurl"
 )
 
-// Config says how to open a database.
+// Config configures [Open].
 type Config struct {
-	URL       string
-	MaxConns  int           // at least 1
-	Retry     Policy        // the zero value is the preset "default"
-	NoLocks   bool          // do without the table locks that [Locking] asks for, as engines must that have none
-	ExecMode  string        // how pgx sends statements: "cache_statement" (or "", its default), "exec" or "cache_describe" for transaction-mode poolers
+	URL      string
+	MaxConns int    // at least 1
+	Retry    Policy // the zero value is the preset "default"
+	NoLocks  bool   // skip the table locks of [Locking], for engines without them
+	// ExecMode is how pgx sends statements: "cache_statement" (or "", its default), or
+	// "exec" or "cache_describe" for transaction-mode poolers.
+	ExecMode  string
 	SlowQuery time.Duration // statements that take longer are logged, without values; 0: none
 	Logger    logrus.FieldLogger
 	Observers []Observer
@@ -41,12 +43,12 @@ type DB struct {
 	observers observers
 	// unanswered are the connections whose COMMIT the server has not yet answered.
 	unanswered *unanswered
-	renewed    atomic.Int64 // when all connections were last replaced, in Unix milliseconds
+	renewed    atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
 }
 
-// execModes are the ways of sending statements that are safe here. The simple
-// protocol is not: database/sql repeats a statement without arguments after a
-// broken connection, and it ran twice.
+// execModes are the supported ways of sending statements. The simple protocol is
+// excluded: database/sql repeats a statement without arguments after a broken
+// connection, so it could run twice.
 var execModes = map[string]pgx.QueryExecMode{
 	"":                pgx.QueryExecModeCacheStatement,
 	"cache_statement": pgx.QueryExecModeCacheStatement,
@@ -55,8 +57,8 @@ var execModes = map[string]pgx.QueryExecMode{
 	"exec":            pgx.QueryExecModeExec,
 }
 
-// Open connects to the database and checks that it answers. The error is an
-// *[UnavailableError] where it does not.
+// Open connects to the database and checks that it answers. It returns an
+// *[UnavailableError] if it does not.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Retry == (Policy{}) {
 		c.Retry, _ = Preset("default")
@@ -82,12 +84,12 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
 		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: owed,
 	}
-	d.sql.SetMaxIdleConns(0) // the pool keeps them
+	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
 		SkipDefaultTransaction:   true,
 		DisableNestedTransaction: true,
-		DisableAutomaticPing:     true, // it knows no context; see Ping below
+		DisableAutomaticPing:     true, // its ping has no context; see Ping below
 		TranslateError:           true,
 		PrepareStmt:              false, // deadlocks with a bounded pool; pgx caches statements itself
 		Logger:                   log,
@@ -102,7 +104,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
-// connectTimeout is how long one try to connect may take, unless the URL says so.
+// connectTimeout limits one attempt to connect, unless the URL sets a limit.
 const connectTimeout = 5 * time.Second
 
 func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unanswered) (*pgxpool.Pool, error) {
@@ -118,9 +120,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 	}
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	if mode == pgx.QueryExecModeCacheStatement {
-		// A small table is scanned where it has no index that fits better, and SSI then
-		// locks all of it: transactions on different rows abort each other. Poolers in
-		// transaction mode refuse the parameter; there it is set for the role.
+		// Without a better index, a small table is scanned. SSI then locks the whole
+		// table, and transactions on different rows abort each other. Poolers in
+		// transaction mode reject the parameter; there it is set for the role.
 		settings.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 		// A warning reports a commit that a failover may lose, see [line].
 		settings.ConnConfig.RuntimeParams["client_min_messages"] = "warning"
@@ -129,13 +131,13 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	// When one connection breaks, the idle ones have often broken with it: an
-	// attempt that is made again does not take one without asking.
+	// When one connection breaks, idle ones have often broken too. A retry therefore
+	// pings the connection that it takes.
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 		return p.IdleDuration > time.Second || retried(ctx)
 	}
 	settings.AfterRelease = mayWrite
-	settings.ConnConfig.DialFunc = dialer.DialContext // for listening connections; the others have lines
+	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections have lines
 	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		owed.instrument(c)
 		return nil
@@ -143,9 +145,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 	return pgxpool.NewWithConfig(ctx, settings)
 }
 
-// mayWrite reports whether the connection is to be kept. A session that began
-// while its database was read-only stays so: were it kept, the program would be
-// out of work for as long as it lasts, though others could write again.
+// mayWrite reports whether the connection can be kept. A session that began while its
+// database was read-only remains read-only, so keeping it would fail writes after the
+// database recovers.
 func mayWrite(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
@@ -168,11 +170,11 @@ func (d *DB) Close() {
 	d.pool.Close()
 }
 
-// Pool returns the connections, for COPY only; everything else runs in
-// [Serializable] and its siblings. For LISTEN there is [DB.Listen].
+// Pool returns the connection pool, for COPY only. All other work runs in
+// [Serializable], [Snapshot] or [ReadCommitted]. For LISTEN, use [DB.Listen].
 func (d *DB) Pool() *pgxpool.Pool { return d.pool }
 
-// Metrics returns what was counted since Open.
+// Metrics returns the metrics since Open.
 func (d *DB) Metrics() *Metrics { return d.metrics }
 
 // Ping checks that the database answers. The error is an *[UnavailableError].
@@ -183,7 +185,7 @@ func (d *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// tracer notes errors on the attempt in whose context a statement runs.
+// tracer records statement errors on the attempt in the context.
 type tracer struct{}
 
 // TraceQueryStart implements pgx.QueryTracer.

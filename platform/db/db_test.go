@@ -35,7 +35,7 @@ func TestOpen(t *testing.T) {
 	})
 
 	for _, mode := range []string{"exec", "cache_describe"} {
-		t.Run("it works with the exec mode "+mode, func(t *testing.T) {
+		t.Run("it supports the exec mode "+mode, func(t *testing.T) {
 			t.Parallel()
 			c := newCounters(t, func(c *db.Config) { c.ExecMode = mode })
 			n, err := db.Serializable(t.Context(), c.DB, "add", func(ctx context.Context) (int64, error) { return add(ctx, 1) })
@@ -45,7 +45,7 @@ func TestOpen(t *testing.T) {
 	}
 
 	for mode, scans := range map[string]string{"": "off", "cache_statement": "off", "cache_describe": "on", "describe_exec": "on", "exec": "on"} {
-		t.Run("it keeps the planner from reading whole tables, where poolers do not refuse that: "+mode, func(t *testing.T) {
+		t.Run("it disables sequential scans, unless poolers refuse the parameter: "+mode, func(t *testing.T) {
 			t.Parallel()
 			d := dbtest.New(t).Open(t, func(c *db.Config) { c.ExecMode = mode })
 			set, err := db.Snapshot(t.Context(), d, "setting", func(ctx context.Context) (set string, err error) {
@@ -60,9 +60,9 @@ func TestOpen(t *testing.T) {
 
 	for name, c := range map[string]db.Config{
 		"the simple protocol, which may run a statement twice": {MaxConns: 1, ExecMode: "simple_protocol"},
-		"a pool of none":         {},
-		"a policy out of bounds": {MaxConns: 1, Retry: db.Policy{MaxAttempts: -1}},
-		"a URL of no kind":       {MaxConns: 1, URL: "postgres://user:secret@host:none/"},
+		"a pool without connections":                           {},
+		"a policy out of bounds":                               {MaxConns: 1, Retry: db.Policy{MaxAttempts: -1}},
+		"an invalid URL":                                       {MaxConns: 1, URL: "postgres://user:secret@host:none/"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +72,7 @@ func TestOpen(t *testing.T) {
 		})
 	}
 
-	t.Run("it says so when nobody answers", func(t *testing.T) {
+	t.Run("it returns an error if the database does not answer", func(t *testing.T) {
 		t.Parallel()
 		_, err := db.Open(t.Context(), db.Config{MaxConns: 1, URL: "postgres://user:secret@/x?host=" + t.TempDir()})
 		var unavailable *db.UnavailableError
@@ -80,7 +80,7 @@ func TestOpen(t *testing.T) {
 		require.NotContains(t, err.Error(), "secret")
 	})
 
-	t.Run("it logs slow statements without values, and failing ones not at all", func(t *testing.T) {
+	t.Run("it logs slow statements without values, and failed ones not at all", func(t *testing.T) {
 		t.Parallel()
 		var log bytes.Buffer
 		logger := logrus.New()

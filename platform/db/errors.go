@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// ContentionError says that every attempt was overtaken by a concurrent
-// transaction. Nothing has been changed; asking again later may succeed.
+// ContentionError is returned if every attempt lost to a concurrent transaction.
+// Nothing has been changed. A retry may succeed later.
 type ContentionError struct {
 	Operation string
 	Attempts  int
@@ -22,25 +22,25 @@ func (e *ContentionError) Error() string {
 // Unwrap returns the last database error.
 func (e *ContentionError) Unwrap() error { return e.cause }
 
-// AmbiguousCommitError says that the answer to a COMMIT was lost, and that it
-// could not be found out whether it was carried out.
+// AmbiguousCommitError is returned if the reply to a COMMIT was lost and its outcome
+// could not be determined.
 type AmbiguousCommitError struct {
 	Operation string
 	cause     error
 }
 
 func (e *AmbiguousCommitError) Error() string {
-	return fmt.Sprintf("db: it is not known whether %s was committed: %v", e.Operation, e.cause)
+	return fmt.Sprintf("db: the outcome of the COMMIT of %s is unknown: %v", e.Operation, e.cause)
 }
 
-// Unwrap returns what went wrong at COMMIT.
+// Unwrap returns the error of the COMMIT.
 func (e *AmbiguousCommitError) Unwrap() error { return e.cause }
 
 // UnavailableError is returned if the database cannot be reached, its connections keep breaking, or
 // it would refuse the request for every caller. Nothing has been changed.
 type UnavailableError struct {
 	Operation string
-	State     State // of the database; Unreachable if it has not answered
+	State     State // state of the database; Unreachable if it has not answered
 	cause     error
 }
 
@@ -56,5 +56,5 @@ func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("db: the database is %s (%s): %v", e.State, e.Operation, e.cause)
 }
 
-// Unwrap returns what went wrong.
+// Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.cause }

@@ -12,8 +12,7 @@ import (
 
 var errInsufficient = errors.New("there is not enough")
 
-// withdraw is a use case: it reads, decides and writes, and does not know that it
-// may run several times.
+// withdraw is a use case: it reads, decides and writes, and may run several times.
 func withdraw(ctx context.Context, account, amount int) (left int, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -52,7 +51,7 @@ func ExampleSnapshot() {
 		if err != nil {
 			return 0, err
 		}
-		// All that is read here is of one moment, in as many queries as it takes.
+		// All reads see the same state, over several queries.
 		err = tx.Raw("SELECT sum(balance) FROM accounts").Row().Scan(&total)
 		return total, err
 	})
@@ -73,7 +72,7 @@ func ExampleAfterCommit() {
 
 func ExampleProvenBy() {
 	var database *db.DB     // from db.Open
-	operation := uuid.New() // before the transaction, so that all attempts have the same
+	operation := uuid.New() // outside of the transaction, so that all attempts have the same id
 
 	done := func(ctx context.Context) (there bool, err error) {
 		tx, err := db.Handle(ctx)
@@ -84,7 +83,7 @@ func ExampleProvenBy() {
 		return there, err
 	}
 	_, err := db.Serializable(context.Background(), database, "account.withdraw", func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have been committed after all
+		if db.InDoubt(ctx) { // an earlier attempt may have been committed
 			if there, err := done(ctx); err != nil || there {
 				return struct{}{}, err
 			}

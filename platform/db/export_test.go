@@ -1,5 +1,5 @@
 package db
 
-// Again reports whether the context's transaction is not the first attempt, for
-// tests that make only that one fail.
+// Again reports whether the context's transaction is a retry, for tests that make only
+// the retry fail.
 var Again = retried

@@ -15,10 +15,10 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ahead is what a transaction has read with BEGIN, or nil where it has read nothing.
+// ahead is the rows that a transaction has read with BEGIN, or nil.
 type ahead struct{ values []int64 }
 
-// first has the transaction begin with a query of numbers.
+// first begins a transaction with a query of counters.
 func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
 	return db.ReadingFirst(organizations, func() db.Query {
 		a.values = []int64{}
@@ -34,7 +34,7 @@ const firstTwo = "SELECT n FROM counters WHERE id <= 2 ORDER BY id"
 func TestReadingFirst(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it takes no round trip for what is read, and the body has it", func(t *testing.T) {
+	t.Run("it needs no round trip for the first query, and the body has its rows", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, dbtest.WithMaxConns(1))
 		var a ahead
@@ -47,11 +47,11 @@ func TestReadingFirst(t *testing.T) {
 			require.NoError(t, err)
 			return proxy.Turns() - before
 		}
-		read() // has the statements prepared
+		read() // prepares the statements
 		require.Equal(t, 2, read(), "BEGIN with LOCK and SELECT, and UPDATE with COMMIT")
 	})
 
-	t.Run("it reads what the one who had the lock has committed", func(t *testing.T) {
+	t.Run("it reads the commit of the previous lock holder", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		holder, err := c.outside.Begin(t.Context())
@@ -61,7 +61,8 @@ func TestReadingFirst(t *testing.T) {
 		var released sync.WaitGroup
 		released.Go(func() {
 			for waiting := false; !waiting; {
-				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
+				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = "+
+					"'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
 					t.Error(err)
 					return
 				}
@@ -79,7 +80,7 @@ func TestReadingFirst(t *testing.T) {
 		require.Empty(t, c.operation(t, "after").RetriedAttempts, "its snapshot is younger than its wait")
 	})
 
-	t.Run("each attempt reads anew", func(t *testing.T) {
+	t.Run("each attempt reads again", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		var a ahead
@@ -93,7 +94,8 @@ func TestReadingFirst(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []int64{100, 0}, a.values)
 		require.EqualValues(t, 101, c.value(t, 1))
-		require.Equal(t, []db.RetriedAttempt{{SQLState: pgerrcode.SerializationFailure, Phase: "body", Count: 1}}, c.operation(t, "overtaken").RetriedAttempts)
+		require.Equal(t, []db.RetriedAttempt{{SQLState: pgerrcode.SerializationFailure, Phase: "body", Count: 1}},
+			c.operation(t, "overtaken").RetriedAttempts)
 	})
 
 	t.Run("also when the connection breaks at it", func(t *testing.T) {
@@ -114,7 +116,7 @@ func TestReadingFirst(t *testing.T) {
 		}
 	})
 
-	t.Run("what the server says against it is the error, and the body is not run", func(t *testing.T) {
+	t.Run("the server's error is returned, and the body is not run", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, dbtest.WithMaxConns(1))
 		for range 2 {
@@ -129,7 +131,7 @@ func TestReadingFirst(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("the transaction reaches whom the query is about, beside its caller", func(t *testing.T) {
+	t.Run("the transaction reaches the organizations of the query and of the caller", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		ours, theirs := uuid.New(), uuid.New()

@@ -78,7 +78,7 @@ func (m Migrator) mark(ctx context.Context, transaction *sql.Tx, statements stri
 // OwnerError is returned if the migrating role does not own the schema.
 type OwnerError struct {
 	Role  string
-	Owner string // of the tables, "" if there are none yet
+	Owner string // owner of the tables, "" if there are none yet
 	cause error
 }
 

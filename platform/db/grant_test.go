@@ -37,7 +37,7 @@ func TestEightMigratorsAtOnce(t *testing.T) {
 	database := dbtest.New(t)
 	owner := dial(t, database.OwnerURL)
 	for round := range rounds {
-		if round%2 == 1 { // privileges differ: one migrator has to grant them again
+		if round%2 == 1 { // privileges differ: one migrator must grant them again
 			_, err := owner.Exec(t.Context(), "REVOKE SELECT ON patients FROM "+postgres.AppRole)
 			require.NoError(t, err)
 		}

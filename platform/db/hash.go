@@ -7,7 +7,8 @@ import (
 	"fmt"
 )
 
-// Hash is a SHA-256 sum, as columns of type bytea keep it: a link of a chain, or what is kept of a secret.
+// Hash is a SHA-256 sum, stored in a column of type bytea: a link of a hash chain, or the hash of a
+// secret.
 type Hash [sha256.Size]byte
 
 // String returns the hash in hexadecimal digits.
@@ -16,8 +17,8 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // Value writes the hash to a column of type bytea.
 func (h Hash) Value() (driver.Value, error) { return h[:], nil }
 
-// Scan reads the hash from a column of type bytea. The error says that there is
-// something else, or of another length.
+// Scan reads the hash from a column of type bytea. It returns an error for another type
+// or length.
 func (h *Hash) Scan(src any) error {
 	b, ok := src.([]byte)
 	if !ok || len(b) != len(h) {

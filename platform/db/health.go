@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// health stores what transactions have observed of the database, so that a readiness check does not
-// have to write to know whether writing works. Safe for concurrent use.
+// health records the state of the database as seen by transactions, so that a readiness check can
+// report whether writing works without writing. Safe for concurrent use.
 type health struct {
 	mu        sync.Mutex
 	next      int
 	waiting   map[int]time.Time // start times of current waits for a table's lock
-	state     State             // of the last refusal
+	state     State             // state at the last refusal
 	refusedAt time.Time
 	owed      int // COMMITs that the server has not yet answered
 }

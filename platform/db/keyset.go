@@ -7,29 +7,28 @@ import (
 	"gorm.io/gorm"
 )
 
-// Keyset is one page of a list in a certain order. A page begins after the last
-// row of the one before, wherever that is by now, so that rows which come and go
-// meanwhile move nothing: none is shown twice, and none is left out that was there
-// all the time.
+// Keyset selects one page of a list in a certain order. A page begins after the last
+// row of the previous page, even if that row has moved. Rows that are inserted or
+// deleted in between shift nothing: no row is shown twice, and no row that exists
+// throughout is skipped.
 type Keyset struct {
-	Column string // what the list is sorted by; empty: the id alone
-	// Expression is applied to the column, and to the value that it is compared
-	// with, in the place of %s: "lower(%s)". It comes from the program, never from
-	// a request.
+	Column string // sort column; empty: the id alone
+	// Expression is applied to the column and to the value compared with it, in place
+	// of %s: "lower(%s)". It must be constant and never come from a request.
 	Expression string
 	Descending bool
-	After      *Position // nil: from the beginning
+	After      *Position // nil: first page
 	Limit      int
 }
 
-// Position is where a page ended: the value by which the list is sorted, and the
-// id, which makes the order total.
+// Position is the end of a page: the value of the sort column, and the id as a
+// tiebreaker.
 type Position struct {
 	Value string    `json:"value,omitempty"`
 	ID    uuid.UUID `json:"id"`
 }
 
-// Apply narrows a query of a table with the column id to the page.
+// Apply limits a query on a table with the column id to the page.
 func (k Keyset) Apply(tx *gorm.DB) *gorm.DB {
 	sign, direction := ">", ""
 	if k.Descending {

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// Lanes let those who are about to change the same thing wait for each other
-// before their transactions begin. Waiting inside a SERIALIZABLE transaction is
-// of no use: its snapshot is taken before the wait, and it fails with 40001 once
-// the one before has committed. A lane saves those attempts; what is right does
-// not depend on it, and other instances of the program are not in it.
+// Lanes are per-key mutexes for work that is about to change the same record. Callers
+// wait before their transactions begin. Waiting inside a SERIALIZABLE transaction is
+// useless: its snapshot is older than the wait, so it fails with 40001 once the
+// previous transaction has committed. Lanes save such attempts within one process.
+// Correctness does not depend on them.
 //
 // The zero value is ready. Safe for concurrent use.
 type Lanes[K comparable] struct {
@@ -19,13 +19,13 @@ type Lanes[K comparable] struct {
 }
 
 type lane struct {
-	turn  chan struct{} // holds one token while somebody is in; waiters are served in their order
-	users int           // in the lane or waiting for it
+	turn  chan struct{} // holds one token while locked; waiters are served in order
+	users int           // holders and waiters
 }
 
-// Enter waits until nobody else is in the key's lane, and returns how to leave
-// it. Inside a transaction it does not wait: that would hold a connection. The
-// error is the context's where that ends first.
+// Enter locks the key and returns the function that unlocks it. Inside a transaction it
+// does not wait, because that would hold a connection. It returns the context's error
+// if the context ends first.
 func (l *Lanes[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	if attemptIn(ctx) != nil {
 		return func() {}, nil
@@ -40,9 +40,8 @@ func (l *Lanes[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	}
 }
 
-// EnterAll enters the lanes of all keys, in their order, and returns how to leave
-// them. Whoever enters several must name them in the same order as everybody else,
-// each once, or two wait for each other.
+// EnterAll locks all keys, in their order, and returns the function that unlocks them.
+// All callers must name distinct keys in the same order, or they deadlock.
 func (l *Lanes[K]) EnterAll(ctx context.Context, keys []K) (leave func(), err error) {
 	var entered []func()
 	leave = func() {
@@ -76,7 +75,7 @@ func (l *Lanes[K]) join(key K) *lane {
 	return queue
 }
 
-// part forgets a lane that nobody uses any more.
+// part removes a lane without users.
 func (l *Lanes[K]) part(key K, queue *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 func TestLanes(t *testing.T) {
 	t.Parallel()
-	t.Run("it lets one in at a time, in the order in which they came", func(t *testing.T) {
+	t.Run("it admits one at a time, in order of arrival", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			var lanes db.Lanes[string]
@@ -27,7 +27,7 @@ func TestLanes(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					order = append(order, i) // no lock: the lane is one
+					order = append(order, i) // no lock: the lane excludes others
 					leave()
 				}()
 				synctest.Wait()
@@ -38,7 +38,7 @@ func TestLanes(t *testing.T) {
 			require.Equal(t, []int{0, 1, 2, 3, 4}, order)
 		})
 	})
-	t.Run("it does not let different things wait for each other", func(t *testing.T) {
+	t.Run("different keys do not wait for each other", func(t *testing.T) {
 		t.Parallel()
 		var lanes db.Lanes[string]
 		for _, key := range []string{"a", "b"} {
@@ -46,7 +46,7 @@ func TestLanes(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
-	t.Run("it gives up with the context, and the one behind is served", func(t *testing.T) {
+	t.Run("it gives up with its context, and the next one is served", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			var lanes db.Lanes[string]

@@ -14,8 +14,8 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// last adds one to the first counter under an operation id, with what is written sent
-// with COMMIT. It returns what it read, or -1 where it finds that it was done before.
+// last adds one to the first counter under an operation id, with writes sent with
+// COMMIT. It returns the value read, or -1 if the operation was executed before.
 func (c *counters) last(ctx context.Context, name string, operation uuid.UUID, meanwhile func(ctx context.Context)) (int64, error) {
 	there := func(ctx context.Context) (bool, error) { return noted(ctx, operation) }
 	return db.Serializable(ctx, c.DB, name, func(ctx context.Context) (int64, error) {
@@ -43,10 +43,10 @@ func quietly(context.Context) {}
 func TestWritingLast(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it takes no round trip for what is written", func(t *testing.T) {
+	t.Run("it needs no round trip for writes", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, dbtest.WithMaxConns(1))
-		_, err := c.last(t.Context(), "first", uuid.New(), quietly) // has the statements prepared
+		_, err := c.last(t.Context(), "first", uuid.New(), quietly) // prepares the statements
 		require.NoError(t, err)
 		before := proxy.Turns()
 		_, err = c.last(t.Context(), "second", uuid.New(), quietly)
@@ -54,7 +54,7 @@ func TestWritingLast(t *testing.T) {
 		require.Equal(t, 3, proxy.Turns()-before, "BEGIN, SELECT, and all the rest")
 	})
 
-	t.Run("nothing is there before COMMIT, and nothing at all when the body fails", func(t *testing.T) {
+	t.Run("nothing is visible before COMMIT, and nothing is written if the body fails", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "fails", func(ctx context.Context) (none, error) {
@@ -69,7 +69,7 @@ func TestWritingLast(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("the first statement that fails is the error, and nothing is committed", func(t *testing.T) {
+	t.Run("the first failing statement is the error, and nothing is committed", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "refused", func(ctx context.Context) (none, error) {
@@ -81,7 +81,7 @@ func TestWritingLast(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("an attempt is made again when a statement is overtaken", func(t *testing.T) {
+	t.Run("an attempt is retried when a statement fails with 40001", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := c.last(t.Context(), "overtaken", uuid.New(), func(ctx context.Context) {
@@ -91,11 +91,12 @@ func TestWritingLast(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.EqualValues(t, 101, c.value(t, 1))
-		require.Equal(t, []db.RetriedAttempt{{SQLState: pgerrcode.SerializationFailure, Phase: "body", Count: 1}}, c.operation(t, "overtaken").RetriedAttempts)
+		require.Equal(t, []db.RetriedAttempt{{SQLState: pgerrcode.SerializationFailure, Phase: "body", Count: 1}},
+			c.operation(t, "overtaken").RetriedAttempts)
 		c.idle(t)
 	})
 
-	t.Run("and, in doubt, when its constraint is one to be retried", func(t *testing.T) {
+	t.Run("and, in doubt, when its constraint is a retried one", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		operation := uuid.New()
@@ -118,13 +119,13 @@ func TestWritingLast(t *testing.T) {
 				require.NoError(t, err)
 				require.Zero(t, n)
 				require.EqualValues(t, 1, c.value(t, 1))
-				require.Equal(t, int64(1), c.operation(t, "broken").AmbiguousResolved, "nobody can tell how far the server has come")
+				require.Equal(t, int64(1), c.operation(t, "broken").AmbiguousResolved, "the client does not know how far the server got")
 				c.idle(t)
 			})
 		}
 	}
 
-	t.Run("work that joins does as the one who began it asked for", func(t *testing.T) {
+	t.Run("joined work follows the options of the outermost work", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		joined := func(ctx context.Context, options ...db.Option) (n int64, err error) {
@@ -147,7 +148,7 @@ func TestWritingLast(t *testing.T) {
 		require.EqualValues(t, 8, c.value(t, 1))
 	})
 
-	t.Run("a statement that writes other rows than it must is told of, once it is committed", func(t *testing.T) {
+	t.Run("a wrong row count is reported after the commit", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "miscounted", func(ctx context.Context) (none, error) {
@@ -160,7 +161,7 @@ func TestWritingLast(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("nothing is written when the body has ended its transaction by itself", func(t *testing.T) {
+	t.Run("nothing is written if the body has ended its transaction itself", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "ended", func(ctx context.Context) (none, error) {

@@ -48,8 +48,8 @@ func askToNotice(ctx context.Context, c *pgx.Conn) error {
 }
 
 // line is a connection to the server with state that pgx does not track: whether a COMMIT is
-// running, which must not be cancelled. PostgreSQL answers with success and a warning if a COMMIT
-// was cancelled while it waited for a synchronous standby.
+// running, which must not be cancelled. If a COMMIT is cancelled while it waits for a synchronous
+// standby, PostgreSQL reports success with a warning.
 type line struct {
 	unanswered *unanswered
 

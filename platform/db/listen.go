@@ -10,21 +10,20 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-// Listener is told what arrives on a channel of NOTIFY. Its methods are called
-// one at a time and must not block.
+// Listener receives notifications of a NOTIFY channel. Its methods are called one at a
+// time and must not block.
 type Listener interface {
-	Connected() // it listens from now on: what was sent before may have been missed
+	Connected() // listening has begun; earlier notifications may have been missed
 	Notified(payload string)
-	Lost(err error) // the connection is gone, or could not be had; another is tried after a while
+	Lost(err error) // the connection broke or could not be opened; a new attempt follows after a delay
 }
 
-// listening is how often [DB.Listen] tries to connect again.
+// listening is the delay before [DB.Listen] reconnects.
 var listening = Policy{MaxAttempts: 1, BaseDelay: 100 * time.Millisecond, MaxDelay: 10 * time.Second, Jitter: 0.1}
 
-// Listen listens on the channel until the context ends, on one connection beside
-// the pool, and connects again when it breaks. A notification can be lost at any
-// time, and behind a pooler in transaction mode none arrives: it may make things
-// quicker, and nothing may rest on it.
+// Listen listens on the channel until the context ends, on one connection outside the
+// pool, and reconnects when it breaks. Notifications can be lost at any time, and
+// behind a pooler in transaction mode none arrive. Use them only to speed things up.
 func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		connected := time.Now()
@@ -44,7 +43,7 @@ func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
 
 func (d *DB) listen(ctx context.Context, channel string, l Listener) error {
 	settings := d.pool.Config().ConnConfig
-	// Nothing is under way that could be cancelled: the end of the context just ends the waiting.
+	// No statement runs that could be cancelled; the end of the context only ends the wait.
 	settings.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Metrics counts what the runner does. It is an [Observer]; safe for concurrent use.
+// Metrics counts the work of the runner. It is an [Observer]. Safe for concurrent use.
 type Metrics struct {
 	mu         sync.Mutex
 	operations map[string]*operationMetrics
@@ -28,7 +28,7 @@ type operationMetrics struct {
 
 type retryCause struct{ sqlState, phase string }
 
-// NewMetrics returns metrics that have counted nothing.
+// NewMetrics returns empty metrics.
 func NewMetrics() *Metrics {
 	return &Metrics{operations: map[string]*operationMetrics{}, combiners: newCombinerMetrics(), health: newHealth()}
 }
@@ -70,7 +70,7 @@ func (m *Metrics) Finished(f Outcome) {
 	}
 }
 
-// MetricsSnapshot is what was counted since the program started.
+// MetricsSnapshot holds the counts since the program started.
 type MetricsSnapshot struct {
 	Retries    int64              `json:"retries"`  // operations that committed after at least one retry
 	Failures   int64              `json:"failures"` // operations that used up all attempts
@@ -88,19 +88,19 @@ type OperationMetrics struct {
 	Unavailable         int64            `json:"unavailable"`
 	AmbiguousResolved   int64            `json:"ambiguousResolved"`
 	AmbiguousUnresolved int64            `json:"ambiguousUnresolved"`
-	Attempts            map[string]int64 `json:"attempts"` // how many operations took 1, 2, 3, … attempts
+	Attempts            map[string]int64 `json:"attempts"` // number of operations by number of attempts
 	SleptSeconds        float64          `json:"sleptSeconds"`
 	RetriedAttempts     []RetriedAttempt `json:"retriedAttempts"`
 }
 
 // RetriedAttempt counts attempts that failed for one cause and were repeated.
 type RetriedAttempt struct {
-	SQLState string `json:"sqlState"` // nothing where the connection broke
+	SQLState string `json:"sqlState"` // empty if the connection broke
 	Phase    string `json:"phase"`
 	Count    int64  `json:"count"`
 }
 
-// Snapshot returns the counts of this moment, operations by name.
+// Snapshot returns the current counts, with operations ordered by name.
 func (m *Metrics) Snapshot() MetricsSnapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()

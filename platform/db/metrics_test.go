@@ -23,7 +23,8 @@ func TestMetrics(t *testing.T) {
 		t.Parallel()
 		delay := time.Millisecond
 		c := newCounters(t, dbtest.WithPolicy(db.Policy{MaxAttempts: 3, BaseDelay: delay, MaxDelay: delay}))
-		// failing runs an operation whose attempts are overtaken as often as told.
+		// failing runs an operation whose attempts fail with 40001 the given number of
+		// times.
 		failing := func(operation string, failures int, then error) {
 			_, _ = db.Serializable(t.Context(), c.DB, operation, func(ctx context.Context) (int, error) {
 				if failures > 0 {
@@ -68,11 +69,11 @@ func TestMetrics(t *testing.T) {
 			"omnirapeutic_database_state":                     1, // for one of the states
 			"omnirapeutic_lock_wait_seconds":                  0,
 			"omnirapeutic_unanswered_commits":                 0,
-		}, sums(t, c.Metrics()), "Prometheus is told the same")
+		}, sums(t, c.Metrics()), "Prometheus has the same counts")
 	})
 }
 
-// sums adds up each metric over its labels; a histogram counts with its sum.
+// sums returns each metric summed over its labels; a histogram counts with its sum.
 func sums(t testing.TB, c prometheus.Collector) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -91,19 +92,19 @@ func sums(t testing.TB, c prometheus.Collector) map[string]float64 {
 func TestLogTo(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func(db.Observer){
-		`level=debug msg="an attempt failed and is made again" attempt=2 delay_ms=10 event=transaction_retried operation=book phase=commit sqlstate=40001`: func(o db.Observer) {
+		`level=debug msg="a transaction attempt failed and is retried" attempt=2 delay_ms=10 event=transaction_retried operation=book phase=commit sqlstate=40001`: func(o db.Observer) {
 			o.Retried(db.Retry{Operation: "book", Attempt: 2, SQLState: "40001", Phase: "commit", Delay: 10 * time.Millisecond})
 		},
-		`level=warning msg="two transactions waited for each other: locks are taken in different orders" attempt=1 delay_ms=0 event=transaction_retried operation=book phase=body sqlstate=40P01`: func(o db.Observer) {
+		`level=warning msg="deadlock: two transactions took locks in different orders" attempt=1 delay_ms=0 event=transaction_retried operation=book phase=body sqlstate=40P01`: func(o db.Observer) {
 			o.Retried(db.Retry{Operation: "book", Attempt: 1, SQLState: "40P01", Phase: "body"})
 		},
-		`level=error msg="all attempts were overtaken by concurrent transactions" attempts=5 elapsed_ms=150 error="no luck" event=transaction_exhausted operation=book sqlstate=40001`: func(o db.Observer) {
+		`level=error msg="all attempts lost to concurrent transactions" attempts=5 elapsed_ms=150 error="no luck" event=transaction_exhausted operation=book sqlstate=40001`: func(o db.Observer) {
 			o.Finished(db.Outcome{Operation: "book", Result: db.Exhausted, Attempts: 5, Elapsed: 150 * time.Millisecond, SQLState: "40001", Err: errors.New("no luck")})
 		},
-		`level=error msg="it is not known whether the transaction was committed" attempts=1 elapsed_ms=0 error="no luck" event=commit_ambiguous operation=book sqlstate=`: func(o db.Observer) {
+		`level=error msg="the outcome of a COMMIT is unknown" attempts=1 elapsed_ms=0 error="no luck" event=commit_ambiguous operation=book sqlstate=`: func(o db.Observer) {
 			o.Finished(db.Outcome{Operation: "book", Result: db.Ambiguous, Attempts: 1, Err: errors.New("no luck")})
 		},
-		`level=warning msg="the answer to a COMMIT was lost, and what happened was found out" attempts=1 elapsed_ms=0 event=commit_resolved operation=book sqlstate=`: func(o db.Observer) {
+		`level=warning msg="the reply to a COMMIT was lost, and its outcome was determined" attempts=1 elapsed_ms=0 event=commit_resolved operation=book sqlstate=`: func(o db.Observer) {
 			o.Finished(db.Outcome{Operation: "book", Result: db.Committed, Attempts: 1, Ambiguities: 1})
 		},
 		"": func(o db.Observer) { o.Finished(db.Outcome{Operation: "book", Result: db.Committed, Attempts: 1}) },

@@ -33,10 +33,10 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// Migrator brings a database's schema up to date, as its owner.
+// Migrator migrates a database's schema, as its owner.
 type Migrator struct {
 	OwnerURL string
-	AppRole  string // gets the privileges of the program, where that role exists and is not the owner
+	AppRole  string // receives the program's privileges, if the role exists and is not the owner
 	FS       fs.FS  // nil: those of this program
 }
 
@@ -45,7 +45,7 @@ type Migration struct {
 	Version   int64
 	Name      string
 	Applied   bool
-	AppliedAt time.Time // zero where it is not applied
+	AppliedAt time.Time // zero if not applied
 }
 
 // Up applies the missing migrations, then corrects the privileges of the program's role. If several
@@ -66,7 +66,7 @@ func (m Migrator) Up(ctx context.Context) error {
 	})
 }
 
-// Down takes the newest migration back.
+// Down reverts the newest migration.
 func (m Migrator) Down(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		_, err := p.Down(ctx)
@@ -74,7 +74,7 @@ func (m Migrator) Down(ctx context.Context) error {
 	})
 }
 
-// Status lists all migrations in their order.
+// Status lists all migrations in order.
 func (m Migrator) Status(ctx context.Context) ([]Migration, error) {
 	var all []Migration
 	err := m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
@@ -95,7 +95,8 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	if err != nil {
 		return errURL
 	}
-	// Row level security binds the owner too, and migrations are about all organizations.
+	// Row level security applies to the owner too, and migrations concern all
+	// organizations.
 	owner := stdlib.OpenDB(*settings, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, "SET omni.organizations = '*'")
 		return err

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// back takes steps back until the schema has a version.
+// back reverts migrations down to a schema version.
 func back(t testing.TB, m db.Migrator, version int) {
 	t.Helper()
 	for {
@@ -27,8 +27,8 @@ func back(t testing.TB, m db.Migrator, version int) {
 	}
 }
 
-// before returns a database as it was before a step, and what runs and reads its
-// owner's statements.
+// before returns a database at the version before a migration, and functions that run
+// and read statements as its owner.
 func before(t *testing.T, step int) (m db.Migrator, run func(statement string), read func(statement string) []string) {
 	t.Helper()
 	m = db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, AppRole: postgres.AppRole}
@@ -54,10 +54,10 @@ func before(t *testing.T, step int) (m db.Migrator, run func(statement string), 
 	return m, run, read
 }
 
-// TestMigrationsKeepWhatIsThere fills tables as they were before a step.
-func TestMigrationsKeepWhatIsThere(t *testing.T) {
+// TestMigrationsKeepData fills tables of the version before a migration.
+func TestMigrationsKeepData(t *testing.T) {
 	t.Parallel()
-	t.Run("of payers and service codes, when rules for bookings come, and when they go", func(t *testing.T) {
+	t.Run("of payers and service codes, when booking rules are added and removed", func(t *testing.T) {
 		t.Parallel()
 		m, run, read := before(t, 9)
 		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
@@ -79,14 +79,14 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 				FROM payers p JOIN payer_rounding_rules r ON r.organization_id = p.organization_id AND r.payer_id = p.id
 				GROUP BY p.name, r.method, r.starts_on ORDER BY 1`))
 
-		// One has begun since, and one will.
+		// One has begun since, and one begins in the future.
 		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date, 'FLOOR' FROM payers WHERE name = 'CEIL'`)
 		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date + 2, 'FLOOR' FROM payers WHERE name = 'MIDPOINT'`)
 		back(t, m, 8)
 		require.Equal(t, []string{"CEIL FLOOR", "CMS_TOTAL CMS_TOTAL", "FLOOR FLOOR", "MIDPOINT MIDPOINT"},
 			read(`SELECT DISTINCT name || ' ' || rounding FROM payers ORDER BY 1`))
 	})
-	t.Run("of events that wait for their seal, when a row stands for several, and when each has its own again", func(t *testing.T) {
+	t.Run("of unsealed events, when rows combine several events, and when each has its own row again", func(t *testing.T) {
 		t.Parallel()
 		m, run, read := before(t, 25)
 		run(`INSERT INTO audit_unsealed (organization_id, sequence, occurred_at, recorded_at)
@@ -103,7 +103,7 @@ func TestMigrationsKeepWhatIsThere(t *testing.T) {
 		back(t, m, 24)
 		require.Equal(t, were, read(each))
 	})
-	t.Run("of webhooks, when somebody answers for each", func(t *testing.T) {
+	t.Run("of webhooks, when each gets a responsible user", func(t *testing.T) {
 		t.Parallel()
 		m, run, read := before(t, 26)
 		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES (gen_random_uuid(), 'A', 'UTC', now(), now())`)

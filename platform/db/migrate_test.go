@@ -40,7 +40,7 @@ func TestMigrator(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	t.Run("it takes every step back, and forth again, several at once", func(t *testing.T) {
+	t.Run("it reverts and repeats every migration, several at once", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.New(t)
 		m := db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}
@@ -59,7 +59,7 @@ func TestMigrator(t *testing.T) {
 		require.NoError(t, d.CheckSchema(t.Context()))
 	})
 
-	t.Run("it stops at a step that fails, which leaves nothing behind", func(t *testing.T) {
+	t.Run("it stops at a failing migration, which leaves nothing behind", func(t *testing.T) {
 		t.Parallel()
 		m := db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, FS: fstest.MapFS{
 			"00101_good.sql": {Data: []byte("-- +goose Up\nCREATE TABLE good ();\n-- +goose Down\nDROP TABLE good;")},
@@ -115,14 +115,14 @@ func TestMigrator(t *testing.T) {
 		require.False(t, granted)
 	})
 
-	t.Run("it says when the database does not answer", func(t *testing.T) {
+	t.Run("it returns an error if the database does not answer", func(t *testing.T) {
 		t.Parallel()
 		err := db.Migrator{OwnerURL: "postgres://owner@/x?host=" + t.TempDir()}.Up(t.Context())
 		_, ok := errors.AsType[*db.UnavailableError](err)
 		require.True(t, ok, "%v", err)
 	})
 
-	t.Run("it gives the program's role what it needs and no more", func(t *testing.T) {
+	t.Run("it grants the program's role exactly the privileges it needs", func(t *testing.T) {
 		t.Parallel()
 		app, err := pgx.Connect(t.Context(), dbtest.New(t).AppURL)
 		require.NoError(t, err)

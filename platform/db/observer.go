@@ -9,27 +9,27 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Observer is told of what the runner does, but not of an operation whose function
-// panics. Its methods are called from many goroutines at once and must not block.
+// Observer is notified of the runner's work, except for operations whose function
+// panics. Its methods are called concurrently and must not block.
 type Observer interface {
 	Retried(Retry)    // an attempt failed, the delay is over, and another begins
 	Finished(Outcome) // an operation has ended
 }
 
-// Retry is an attempt that failed and was followed by another.
+// Retry is a failed attempt that was followed by another.
 type Retry struct {
 	Operation string
-	Attempt   int    // the one that failed, counted from 1
-	SQLState  string // nothing where the connection broke; 40003 where that was at COMMIT
+	Attempt   int    // number of the failed attempt, from 1
+	SQLState  string // empty if the connection broke; 40003 if it broke at COMMIT
 	Phase     string // begin, body or commit
 	Delay     time.Duration
 	Err       error
 }
 
-// Result is how an operation ended.
+// Result is the result of an operation.
 type Result string
 
-// How an operation can end.
+// The results of operations.
 const (
 	Committed   Result = "committed"
 	Refused     Result = "refused"     // by the caller's own function, or by a constraint
@@ -39,7 +39,7 @@ const (
 	Cancelled   Result = "cancelled"   // the caller's context ended
 )
 
-// Outcome is an operation that has ended.
+// Outcome describes an operation that has ended.
 type Outcome struct {
 	Operation   string
 	Result      Result
@@ -47,7 +47,7 @@ type Outcome struct {
 	Elapsed     time.Duration
 	Slept       time.Duration // of Elapsed
 	SQLState    string
-	Ambiguities int // commits whose answer was lost on the way
+	Ambiguities int // commits whose reply was lost
 	Err         error
 }
 
@@ -78,10 +78,10 @@ func (e eventLog) Retried(r Retry) {
 		"sqlstate": r.SQLState, "phase": r.Phase, "delay_ms": r.Delay.Milliseconds(),
 	})
 	if r.SQLState == pgerrcode.DeadlockDetected {
-		log.Warn("two transactions waited for each other: locks are taken in different orders")
+		log.Warn("deadlock: two transactions took locks in different orders")
 		return
 	}
-	log.Debug("an attempt failed and is made again")
+	log.Debug("a transaction attempt failed and is retried")
 }
 
 func (e eventLog) Finished(o Outcome) {
@@ -90,16 +90,16 @@ func (e eventLog) Finished(o Outcome) {
 	})
 	switch {
 	case o.Result == Exhausted:
-		log.WithField("event", "transaction_exhausted").WithError(o.Err).Error("all attempts were overtaken by concurrent transactions")
+		log.WithField("event", "transaction_exhausted").WithError(o.Err).Error("all attempts lost to concurrent transactions")
 	case o.Result == Ambiguous:
-		log.WithField("event", "commit_ambiguous").WithError(o.Err).Error("it is not known whether the transaction was committed")
+		log.WithField("event", "commit_ambiguous").WithError(o.Err).Error("the outcome of a COMMIT is unknown")
 	case o.Ambiguities > 0:
-		log.WithField("event", "commit_resolved").Warn("the answer to a COMMIT was lost, and what happened was found out")
+		log.WithField("event", "commit_resolved").Warn("the reply to a COMMIT was lost, and its outcome was determined")
 	}
 }
 
-// queryLog is gorm's log. It tells slow statements and never values; errors are
-// told by whoever deals with them.
+// queryLog is gorm's logger. It logs slow statements without values. It does not log
+// errors, which their callers report.
 type queryLog struct {
 	logger logrus.FieldLogger
 	slow   time.Duration
@@ -115,8 +115,8 @@ func (queryLog) ParamsFilter(_ context.Context, sql string, _ ...any) (string, [
 	return sql, nil
 }
 
-// Scan has its statement recorded by a logger of gorm's own, which keeps values in
-// unless it is told otherwise, for the whole process.
+// Scan has its statement recorded by gorm's default recorder, which keeps values unless
+// this process-wide filter is set.
 func init() { logger.RecorderParamsFilter = queryLog{}.ParamsFilter }
 
 func (q queryLog) Trace(_ context.Context, begin time.Time, statement func() (sql string, rows int64), _ error) {
@@ -127,5 +127,5 @@ func (q queryLog) Trace(_ context.Context, begin time.Time, statement func() (sq
 	sql, rows := statement()
 	q.logger.WithFields(logrus.Fields{
 		"event": "slow_statement", "sql": sql, "rows": rows, "duration_ms": elapsed.Milliseconds(),
-	}).Warn("a statement took long")
+	}).Warn("slow statement")
 }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Policy says how often, and after which delays, an operation is tried.
+// Policy sets the number of attempts of an operation and the delays between them.
 type Policy struct {
-	MaxAttempts int           // at least 1, the first one included
+	MaxAttempts int           // at least 1, including the first
 	BaseDelay   time.Duration // before the first retry
-	MaxDelay    time.Duration // no delay is longer, jitter included
-	Jitter      float64       // 0 to 1: how far a delay may be off, as a part of it
+	MaxDelay    time.Duration // upper bound of all delays, including jitter
+	Jitter      float64       // 0 to 1: maximum deviation, as a fraction of the delay
 }
 
-// presets are the policies that configuration can name.
+// presets are the named policies for the configuration.
 var presets = map[string]Policy{
 	"default":      {5, 10 * time.Millisecond, 1000 * time.Millisecond, 0.1},
 	"conservative": {3, 20 * time.Millisecond, 500 * time.Millisecond, 0.1},
@@ -28,19 +28,18 @@ func Preset(name string) (Policy, bool) {
 	return p, ok
 }
 
-// Delay returns how long to wait before retry n, counted from 0:
-// min(BaseDelay·2ⁿ ± Jitter, MaxDelay). Random returns numbers from 0 up to,
-// and without, 1.
+// Delay returns the delay before retry n, counted from 0: min(BaseDelay·2ⁿ ± Jitter,
+// MaxDelay). Random returns numbers in [0, 1).
 func (p Policy) Delay(n int, random func() float64) time.Duration {
-	delay := math.Ldexp(float64(p.BaseDelay), min(n, 62)) // 2⁶² ns is 146 years: past any cap, short of overflow
+	delay := math.Ldexp(float64(p.BaseDelay), min(n, 62)) // 2⁶² ns is 146 years: above any limit, below overflow
 	delay *= 1 + p.Jitter*(2*random()-1)
 	if delay >= float64(p.MaxDelay) {
-		return p.MaxDelay // not by way of a float, which rounds, and could overflow
+		return p.MaxDelay // conversion from float would round and could overflow
 	}
 	return time.Duration(delay)
 }
 
-// Validate tells every field that is out of its range.
+// Validate returns an error that lists every field out of range.
 func (p Policy) Validate() error {
 	var wrong []error
 	if p.MaxAttempts < 1 || p.MaxAttempts > 100 {

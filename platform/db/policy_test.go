@@ -56,7 +56,7 @@ func TestPolicy(t *testing.T) {
 		})
 	})
 
-	t.Run("it holds the cap after jitter, at attempt one million too", func(t *testing.T) {
+	t.Run("it respects the maximum after jitter, also at attempt one million", func(t *testing.T) {
 		t.Parallel()
 		p, _ := db.Preset("default")
 		almostOne := func() float64 { return math.Nextafter(1, 0) }
@@ -65,7 +65,7 @@ func TestPolicy(t *testing.T) {
 		require.Equal(t, 9*time.Millisecond, p.Delay(0, func() float64 { return 0 }))
 	})
 
-	t.Run("it tells every field that is wrong", func(t *testing.T) {
+	t.Run("it lists every invalid field", func(t *testing.T) {
 		t.Parallel()
 		err := db.Policy{MaxAttempts: 0, BaseDelay: -1, MaxDelay: -2, Jitter: math.NaN()}.Validate()
 		for _, field := range []string{"attempts", "base delay", "longest delay", "jitter"} {

@@ -9,7 +9,7 @@ import (
 
 var (
 	descOperations = prometheus.NewDesc("omnirapeutic_transactions_total",
-		"Operations by how they ended.", []string{"operation", "result"}, nil)
+		"Operations by result.", []string{"operation", "result"}, nil)
 	descRetries = prometheus.NewDesc("omnirapeutic_transaction_retries_total",
 		"Operations that committed after at least one retry.", []string{"operation"}, nil)
 	descFailures = prometheus.NewDesc("omnirapeutic_transaction_failures_total",
@@ -17,11 +17,11 @@ var (
 	descRetried = prometheus.NewDesc("omnirapeutic_transaction_retried_attempts_total",
 		"Attempts that failed and were repeated.", []string{"operation", "sqlstate", "phase"}, nil)
 	descAttempts = prometheus.NewDesc("omnirapeutic_transaction_attempts",
-		"How many attempts operations took.", []string{"operation"}, nil)
+		"Number of attempts per operation.", []string{"operation"}, nil)
 	descSlept = prometheus.NewDesc("omnirapeutic_transaction_slept_seconds_total",
 		"Time spent waiting between attempts.", []string{"operation"}, nil)
 	descAmbiguous = prometheus.NewDesc("omnirapeutic_ambiguous_commits_total",
-		"Commits whose answer was lost.", []string{"operation", "resolved"}, nil)
+		"Commits whose reply was lost.", []string{"operation", "resolved"}, nil)
 	descState = prometheus.NewDesc("omnirapeutic_database_state",
 		"1 for the state that transactions met in the last seconds.", []string{"state"}, nil)
 	descLockWait = prometheus.NewDesc("omnirapeutic_lock_wait_seconds",
@@ -45,7 +45,8 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. It tells the same counts as [Metrics.Snapshot].
+// Collect implements prometheus.Collector. It reports the same counts as
+// [Metrics.Snapshot].
 func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
@@ -92,7 +93,7 @@ func (h *health) collect(to chan<- prometheus.Metric) {
 	gauge(descOwed, float64(h.owed))
 }
 
-// combinerMetrics tell of batches, by the combiner's name.
+// combinerMetrics are the metrics of batches, by the combiner's name.
 type combinerMetrics struct{ size, wait, duration *prometheus.HistogramVec }
 
 func newCombinerMetrics() combinerMetrics {
@@ -102,11 +103,11 @@ func newCombinerMetrics() combinerMetrics {
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15) // to 8 s
 	return combinerMetrics{
 		size: histogram("omnirapeutic_combined_requests",
-			"How many requests one transaction carried out.", prometheus.ExponentialBuckets(1, 2, 10)), // to 512
+			"Number of requests per transaction.", prometheus.ExponentialBuckets(1, 2, 10)), // to 512
 		wait: histogram("omnirapeutic_combine_wait_seconds",
-			"How long requests queued before their transaction began.", seconds),
+			"Time that requests waited for their transaction, in seconds.", seconds),
 		duration: histogram("omnirapeutic_combined_transaction_seconds",
-			"How long a combined transaction took, from taking a connection to COMMIT, retries included.", seconds),
+			"Duration of a combined transaction, from taking a connection to COMMIT, including retries, in seconds.", seconds),
 	}
 }
 
@@ -114,7 +115,7 @@ func (c combinerMetrics) all() []*prometheus.HistogramVec {
 	return []*prometheus.HistogramVec{c.size, c.wait, c.duration}
 }
 
-// combined notes a batch.
+// combined records a batch.
 func (m *Metrics) combined(combiner string, waits []time.Duration, took time.Duration) {
 	m.combiners.size.WithLabelValues(combiner).Observe(float64(len(waits)))
 	m.combiners.duration.WithLabelValues(combiner).Observe(took.Seconds())
@@ -131,7 +132,7 @@ func attemptHistogram(o OperationMetrics) prometheus.Metric {
 	for text, n := range o.Attempts {
 		attempts, err := strconv.Atoi(text)
 		if err != nil {
-			panic(err) // Snapshot writes numbers
+			panic(err) // Snapshot writes valid numbers
 		}
 		operations += uint64(n) //nolint:gosec // a count
 		sum += float64(attempts) * float64(n)

@@ -14,7 +14,7 @@ import (
 
 func TestReadCommitted(t *testing.T) {
 	t.Parallel()
-	t.Run("it sees what is committed between its statements, and does not make others fail", func(t *testing.T) {
+	t.Run("it sees commits between its statements, and does not make others fail", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		n, err := db.ReadCommitted(t.Context(), c.DB, "queue", func(ctx context.Context) (int64, error) {
@@ -30,7 +30,7 @@ func TestReadCommitted(t *testing.T) {
 		require.Equal(t, c.value(t, 1), n)
 		require.Zero(t, c.Metrics().Snapshot().Retries)
 	})
-	t.Run("it is joined by nothing that needs more", func(t *testing.T) {
+	t.Run("stronger work cannot join it", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		for _, run := range []func(context.Context) error{
@@ -50,7 +50,7 @@ func TestReadCommitted(t *testing.T) {
 	})
 }
 
-// ear notes what it is told.
+// ear records notifications.
 type ear struct {
 	connected, lost atomic.Int64
 	heard           chan string
@@ -91,5 +91,5 @@ func TestListen(t *testing.T) {
 	c.idle(t)
 	cancel()
 	<-ended
-	require.EqualValues(t, 3, e.lost.Load(), "to be told to stop is no loss")
+	require.EqualValues(t, 3, e.lost.Load(), "a stop is not a failure")
 }

@@ -10,27 +10,28 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Reach is for which records a caller may do what it is about to do: it follows
-// from the scope of the permission under which it acts, and from what the database
-// says of the caller. This is the one place where that becomes a condition; a store
-// adds it to lists and single reads alike, so that a list is what single reads allow.
+// Reach is the record scope of an operation: the records that the caller may read or
+// change. It follows from the scope of the acting permission and from the caller's
+// links in the database. Only this type converts it to SQL. Stores apply it to lists
+// and single reads alike, so that both show the same records.
 //
-// What links a caller to records is looked up by the query itself: it is as true as
-// the rest of what the query sees, and a caller whom nothing links reaches nothing.
+// The query itself looks up the caller's links, so they are consistent with the rest of
+// its snapshot. A caller without links has access to no records.
 type Reach struct{ caller identity.Caller }
 
-// Owners say where a table keeps whose its rows are: conditions with %s in the place
-// of a subquery of ids, such as "insurances.patient_id IN (%s)". Empty: it does not.
+// Owners describe how rows of a table are linked to people: conditions with %s in place
+// of a subquery of ids, such as "insurances.patient_id IN (%s)". An empty condition
+// means there is no such link.
 type Owners struct {
 	Patient      string
 	Practitioner string
-	// User is of what users have made for themselves, with %s in the place of the user's
-	// id: such as "emergency_grants.user_id = %s".
+	// User matches rows that users created for themselves, with %s in place of the
+	// user's id, such as "emergency_grants.user_id = %s".
 	User string
 }
 
-// Scopes returns the scopes that can reach rows of such a table, beside the
-// organization's: none, where it does not keep whose they are.
+// Scopes returns the scopes, other than the organization's, under which rows of such a
+// table can be in reach. It returns none if the table has no links to people.
 func (o Owners) Scopes() (scopes identity.Scope) {
 	if o.Patient != "" {
 		scopes |= identity.Caseload | identity.Child
@@ -41,18 +42,18 @@ func (o Owners) Scopes() (scopes identity.Scope) {
 	return scopes
 }
 
-// ReachOf returns the reach of the caller in the context. The error is
-// [identity.ErrUnauthenticated] where there is none.
+// ReachOf returns the reach of the caller in the context. It returns
+// [identity.ErrUnauthenticated] if there is no caller.
 func ReachOf(ctx context.Context) (Reach, error) {
 	caller, err := identity.From(ctx)
 	return Reach{caller}, err
 }
 
-// Everything reports whether it is all of the organization: then there is nothing to
-// ask for, and nothing to be paid for it.
+// Everything reports whether the reach is the whole organization. Queries then need no
+// condition.
 func (r Reach) Everything() bool { return r.caller.Reach().Has(identity.Organization) }
 
-// The ids that a reach leads to. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
+// Subqueries of the ids in reach. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
 const (
 	ownPractitionerSQL = `SELECT reach_user.practitioner_id FROM users reach_user
 		WHERE reach_user.organization_id = @reach_organization AND reach_user.id = @reach_user`
@@ -62,10 +63,10 @@ const (
 		WHERE reach_child.organization_id = @reach_organization AND reach_child.user_id = @reach_user`
 )
 
-// never is no row; a single word would be a column to gorm.
+// never matches no row. A single word would be a column name to gorm.
 const never = "(1 = 0)"
 
-// Condition returns what must be true of a row, in SQL with the names of
+// Condition returns the SQL condition for rows in reach, with the names of
 // [Reach.Arguments]: TRUE for everything, never for nothing.
 func (r Reach) Condition(of Owners) string {
 	if r.Everything() {
@@ -97,7 +98,7 @@ func (r Reach) Condition(of Owners) string {
 	return "(" + strings.Join(any, " OR ") + ")"
 }
 
-// Arguments returns the values of the names in [Reach.Condition].
+// Arguments returns the named arguments of [Reach.Condition].
 func (r Reach) Arguments() map[string]any {
 	arguments := map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
 	if r.caller.GrantPatientID != nil {
@@ -106,19 +107,19 @@ func (r Reach) Arguments() map[string]any {
 	return arguments
 }
 
-// Narrow leaves the rows of a query that are within the reach.
+// Narrow limits a query to rows in reach.
 func (r Reach) Narrow(tx *gorm.DB, of Owners) *gorm.DB {
 	if r.Everything() {
 		return tx
 	}
 	condition := r.Condition(of)
 	if condition == never {
-		return tx.Where(condition) // gorm binds what nothing names
+		return tx.Where(condition) // gorm would bind unused arguments
 	}
 	return tx.Where(condition, r.Arguments())
 }
 
-// Reachable is [Tenant], narrowed to what is within the caller's reach.
+// Reachable is [Tenant], limited to the caller's reach.
 func Reachable(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
 	tx, organization, err := Tenant(ctx)
 	if err != nil {
@@ -131,11 +132,11 @@ func Reachable(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
 	return reach.Narrow(tx, of).Session(&gorm.Session{}), organization, nil
 }
 
-// Reached are those of some people who are within a reach.
+// Reached is the subset of some people that is in reach.
 type Reached struct{ Patients, Practitioners map[uuid.UUID]bool }
 
-// Among returns which of the people are within the reach, in one statement in the
-// transaction of the context. Not to be asked where it is everything.
+// Among returns which of the people are in reach, in one statement in the transaction
+// of the context. Do not call it if the reach is everything.
 func (r Reach) Among(ctx context.Context, patients, practitioners []uuid.UUID) (Reached, error) {
 	found := Reached{map[uuid.UUID]bool{}, map[uuid.UUID]bool{}}
 	tx, err := Handle(ctx)

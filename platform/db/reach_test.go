@@ -13,7 +13,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// setting reads what the policies compare with, by the driver and by gorm.
+// setting reads the value with which policies compare, through the driver and through
+// gorm.
 func setting(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var byDriver, byGorm string
@@ -32,7 +33,7 @@ func TestReach(t *testing.T) {
 		t.Helper()
 		return identity.With(t.Context(), identity.Caller{OrganizationID: organization})
 	}
-	// in runs a transaction and returns what fn did.
+	// in runs a transaction and returns fn's result.
 	in := func(ctx context.Context, d *db.DB, fn func(ctx context.Context) (string, error), options ...db.Option) (string, error) {
 		return db.Serializable(ctx, d, "reach", fn, options...)
 	}
@@ -44,15 +45,19 @@ func TestReach(t *testing.T) {
 		options []db.Option
 		want    string
 	}{
-		"it is the caller's organization":          {func(t *testing.T) context.Context { return of(t, a) }, nil, "{" + a.String() + "}"},
-		"it is nothing without a caller":           {func(t *testing.T) context.Context { return t.Context() }, nil, ""},
-		"it is nothing for one of no organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) }, nil, ""},
-		"it is everything where that is said":      {func(t *testing.T) context.Context { return of(t, a) }, []db.Option{db.AllOrganizations()}, "*"},
+		"it is the caller's organization":                  {func(t *testing.T) context.Context { return of(t, a) }, nil, "{" + a.String() + "}"},
+		"it is empty without a caller":                     {func(t *testing.T) context.Context { return t.Context() }, nil, ""},
+		"it is empty for a caller without an organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) }, nil, ""},
+		"it is everything if requested": {func(t *testing.T) context.Context {
+			return of(t,
+				a)
+		}, []db.Option{db.AllOrganizations()}, "*"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := dbtest.Open(t)
-			for begin, run := range map[string]func(context.Context, *db.DB, string, func(context.Context) (string, error), ...db.Option) (string, error){
+			for begin, run := range map[string]func(context.Context, *db.DB, string, func(context.Context) (string, error),
+				...db.Option) (string, error){
 				"serializable": db.Serializable[string], "snapshot": db.Snapshot[string], "read committed": db.ReadCommitted[string],
 			} {
 				got, err := run(c.ctx(t), d, "reach", just(t), c.options...)
@@ -71,13 +76,13 @@ func TestReach(t *testing.T) {
 			require.Equal(t, caller.OrganizationID != uuid.Nil, got != "", got)
 		}
 	})
-	t.Run("it is nothing without a caller also where the session has a default", func(t *testing.T) {
+	t.Run("it is empty without a caller, even if the session has a default", func(t *testing.T) {
 		t.Parallel()
 		got, err := in(t.Context(), dbtest.Open(t, dbtest.Through(dbtest.SeeingAll)), just(t))
 		require.NoError(t, err)
 		require.Empty(t, got)
 	})
-	t.Run("it grows by those that are named", func(t *testing.T) {
+	t.Run("it grows by admitted organizations", func(t *testing.T) {
 		t.Parallel()
 		d := dbtest.Open(t)
 		got, err := in(t.Context(), d, func(ctx context.Context) (string, error) {
@@ -103,20 +108,20 @@ func TestReach(t *testing.T) {
 				require.NoError(t, db.Admit(ctx, a))
 				return "", each(ctx)
 			})
-			require.NoError(t, err, "%s is told first", name)
+			require.NoError(t, err, "%s is sent first", name)
 		}
 	})
-	t.Run("it stays that of whoever began", func(t *testing.T) {
+	t.Run("it remains that of the outermost work", func(t *testing.T) {
 		t.Parallel()
 		d := dbtest.Open(t)
 		got, err := in(of(t, a), d, func(ctx context.Context) (string, error) {
 			_, err := in(ctx, d, just(t), db.AllOrganizations())
-			require.ErrorIs(t, err, db.ErrTenancy, "what is about all cannot join what is about one")
+			require.ErrorIs(t, err, db.ErrTenancy, "work on all organizations cannot join work on one")
 			_, err = in(identity.With(ctx, identity.System(b)), d, func(ctx context.Context) (string, error) {
 				_, _, err := db.Tenant(ctx)
 				return "", err
 			})
-			require.ErrorIs(t, err, db.ErrTenancy, "nor what is about another")
+			require.ErrorIs(t, err, db.ErrTenancy, "nor can work on another organization")
 			return in(ctx, d, just(t))
 		})
 		require.NoError(t, err)
@@ -137,7 +142,7 @@ func TestReach(t *testing.T) {
 	})
 }
 
-// TestReachTakesNoRoundTrip counts how often the program waits for the server.
+// TestReachTakesNoRoundTrip counts round trips to the server.
 func TestReachTakesNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -159,8 +164,8 @@ func TestReachTakesNoRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		return proxy.Turns() - before
 	}
-	turns(t.Context(), uuid.New()) // has the statements prepared
+	turns(t.Context(), uuid.New()) // prepares the statements
 	require.Equal(t, 3, turns(t.Context()), "BEGIN with LOCK, SELECT, COMMIT")
-	require.Equal(t, 3, turns(identity.With(t.Context(), identity.System(uuid.New()))), "the caller's goes with BEGIN")
-	require.Equal(t, 3, turns(t.Context(), uuid.New(), uuid.New()), "that of a batch with the first read")
+	require.Equal(t, 3, turns(identity.With(t.Context(), identity.System(uuid.New()))), "the caller's is sent with BEGIN")
+	require.Equal(t, 3, turns(t.Context(), uuid.New(), uuid.New()), "a batch's is sent with the first read")
 }

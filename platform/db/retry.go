@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// maxLost is how often an operation is tried again on a new connection after
-// the one before broke.
+// maxLost is the maximum number of retries after broken connections.
 const maxLost = 2
 
-// retrier counts the attempts of one operation and decides whether there is
-// another. It knows nothing of databases.
+// retrier counts the attempts of one operation and decides whether there is another. It
+// does not depend on the database.
 type retrier struct {
 	policy    Policy
 	operation string
@@ -21,15 +20,15 @@ type retrier struct {
 
 	attempts    int
 	losses      int
-	free        int // attempts that do not count: see [RetryConstraint]
+	free        int // uncounted attempts: see [RetryConstraint]
 	slept       time.Duration
-	ambiguities int   // commits whose answer was lost
-	unknown     error // an *[AmbiguousCommitError] of an attempt that may yet turn out to be committed
-	last        error // what the attempt before failed with
+	ambiguities int   // commits whose reply was lost
+	unknown     error // *[AmbiguousCommitError] of an attempt that may still turn out to be committed
+	last        error // error of the previous attempt
 }
 
-// next reports whether the operation has ended, and with which error; otherwise
-// it has slept, and another attempt is due.
+// next reports whether the operation has ended, and its error. Otherwise it has slept,
+// and another attempt is due.
 func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 	if v.ambiguous {
 		r.unknown = v.err
@@ -42,7 +41,7 @@ func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 		return false, nil
 	}
 	if r.unknown != nil {
-		// Whatever came after it, nobody may be told that nothing has been changed.
+		// Whatever failed later, the commit may have taken effect.
 		result = Ambiguous
 		if !errors.Is(err, r.unknown) {
 			err = errors.Join(r.unknown, err)
@@ -53,7 +52,8 @@ func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 	return true, err
 }
 
-// ends returns how the operation ends, and a nil error where it does not.
+// ends returns the result of the operation and its error, which is nil if the operation
+// continues.
 func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 	usedUp := r.attempts-r.free >= r.policy.MaxAttempts
 	switch {
@@ -76,8 +76,8 @@ func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 	}
 }
 
-// pause sleeps before the next attempt. The error says that the context has
-// ended, or would before the delay has passed.
+// pause sleeps before the next attempt. It returns an error if the context has ended or
+// would end during the delay.
 func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
 	delay := r.policy.Delay(r.attempts-1, r.random)
 	if v.taken && r.free == 0 {
@@ -104,8 +104,7 @@ func (r *retrier) finish(result Result, v verdict) {
 	})
 }
 
-// sleep waits, but not past the context's deadline: where the wait would cross
-// it, it returns at once.
+// sleep waits for the delay. If the context's deadline is earlier, it returns at once.
 func sleep(ctx context.Context, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err

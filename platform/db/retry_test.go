@@ -12,8 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// script runs a retrier against attempts that end as they are told to, and notes
-// what it tells its observer.
+// script runs a retrier on scripted attempts, and records the calls to its observer.
 type script struct {
 	retries  []Retry
 	finished []Outcome
@@ -99,7 +98,7 @@ func TestRetrier(t *testing.T) {
 
 	t.Run("it returns at once when it is cancelled in a sleep, and leaves no goroutine", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { // which waits for all goroutines
+		synctest.Test(t, func(t *testing.T) { // synctest waits for all goroutines
 			var s script
 			ctx, cancel := context.WithCancel(t.Context())
 			started := time.Now()
@@ -112,7 +111,7 @@ func TestRetrier(t *testing.T) {
 		})
 	})
 
-	t.Run("it tells the database error of the attempt before when the deadline passes in a later one", func(t *testing.T) {
+	t.Run("it returns the previous attempt's database error when the deadline passes in a later one", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			var s script
@@ -129,7 +128,7 @@ func TestRetrier(t *testing.T) {
 		})
 	})
 
-	t.Run("it tries a broken connection again twice", func(t *testing.T) {
+	t.Run("it retries a broken connection twice", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			var s script
@@ -140,7 +139,7 @@ func TestRetrier(t *testing.T) {
 		})
 	})
 
-	t.Run("it never says that nothing has been changed after a COMMIT without an answer", func(t *testing.T) {
+	t.Run("it never reports that nothing has changed after a COMMIT without a reply", func(t *testing.T) {
 		t.Parallel()
 		unanswered := verdict{kind: again, err: &AmbiguousCommitError{Operation: "played"}, phase: commit, ambiguous: true}
 		refusal := verdict{kind: refused, err: errors.New("refused"), phase: inBody}
@@ -155,7 +154,7 @@ func TestRetrier(t *testing.T) {
 		}
 	})
 
-	t.Run("it makes as many attempts as there are, whatever they fail with", func(t *testing.T) {
+	t.Run("it makes the maximum number of attempts for any retried error", func(t *testing.T) {
 		t.Parallel()
 		rapid.Check(t, func(rt *rapid.T) {
 			p := Policy{MaxAttempts: rapid.IntRange(1, 20).Draw(rt, "attempts"), BaseDelay: time.Millisecond, MaxDelay: time.Second}
@@ -175,7 +174,7 @@ func TestRetrier(t *testing.T) {
 
 func TestOutlive(t *testing.T) {
 	t.Parallel()
-	t.Run("it ends a grace after the other one", func(t *testing.T) {
+	t.Run("it ends a while after the other one", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -5,24 +5,23 @@ import (
 	"fmt"
 )
 
-// RoleError says that the role which the program connects as could pass row level
-// security.
+// RoleError is returned if the program's database role could bypass row level security.
 type RoleError struct {
 	Role string
-	// Unbound says that no policy binds the role. Otherwise they do, and the role
-	// could take them away, or become one that they do not bind.
+	// Unbound reports that no policy applies to the role. Otherwise policies apply, but
+	// the role could remove them or switch to a role to which they do not apply.
 	Unbound bool
 	Why     string
 }
 
 func (e *RoleError) Error() string {
-	return fmt.Sprintf("the database role %s could pass row level security: %s; "+
+	return fmt.Sprintf("the database role %s could bypass row level security: %s; "+
 		"name a role that owns nothing, without SUPERUSER and BYPASSRLS, in OMNI_DATABASE_URL, and the owner in OMNI_MIGRATE_URL", e.Role, e.Why)
 }
 
-// CheckRole asks whether row level security holds the role that the program connects
-// as. It is about the role that has signed in: another one that it has taken on can
-// be put down again. The error is a *[RoleError] where it does not hold.
+// CheckRole checks that row level security applies to the role with which the program
+// signs in. It ignores a later SET ROLE, which could be reset. It returns a
+// *[RoleError] if it does not apply.
 func (d *DB) CheckRole(ctx context.Context) error {
 	var e RoleError
 	var super, bypass, owner bool
@@ -40,9 +39,9 @@ func (d *DB) CheckRole(ctx context.Context) error {
 	case bypass:
 		e.Unbound, e.Why = true, "it has BYPASSRLS"
 	case other != nil:
-		e.Why = "it is a member of " + *other + ", which no policy binds"
+		e.Why = "it is a member of " + *other + ", to which no policy applies"
 	case owner:
-		e.Why = "it owns the tables, or is a member of their owner, and could take the policies away"
+		e.Why = "it owns the tables, or is a member of their owner, and could remove the policies"
 	default:
 		return nil
 	}

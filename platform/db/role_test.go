@@ -30,13 +30,15 @@ func TestCheckRole(t *testing.T) {
 		unbound bool
 		why     string
 	}{
-		"a superuser":           {dbtest.Superuser(t, server), true, "it is a superuser"},
-		"one with BYPASSRLS":    {as("passing", "x"), true, "it has BYPASSRLS"},
-		"who can become such":   {as("able", "x"), false, "it is a member of passing, which no policy binds"},
-		"the owner":             {database.OwnerURL, false, "it owns the tables, or is a member of their owner, and could take the policies away"},
-		"who can become theirs": {as("almost", "x"), false, "it owns the tables, or is a member of their owner, and could take the policies away"},
+		"a superuser":        {dbtest.Superuser(t, server), true, "it is a superuser"},
+		"one with BYPASSRLS": {as("passing", "x"), true, "it has BYPASSRLS"},
+		"who can become one": {as("able", "x"), false, "it is a member of passing, to which no policy applies"},
+		"the owner": {database.OwnerURL, false, "it owns the tables, or is a member of their owner, and " +
+			"could remove the policies"},
+		"who can become one of them": {as("almost", "x"), false, "it owns the tables, or is a member of their owner, and " +
+			"could remove the policies"},
 	} {
-		t.Run("it tells of "+name, func(t *testing.T) {
+		t.Run("it reports "+name, func(t *testing.T) {
 			err := check(t, c.url)
 			var found *db.RoleError
 			require.ErrorAs(t, err, &found)

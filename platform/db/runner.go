@@ -12,30 +12,35 @@ import (
 	"gorm.io/gorm"
 )
 
-// Serializable runs fn in one SERIALIZABLE transaction and returns what fn
-// returned, once the commit is proven. fn may run several times and must have no
-// effects outside the database; see [AfterCommit] for those.
-func Serializable[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+// Serializable runs fn in one SERIALIZABLE transaction and returns fn's value once the
+// commit is confirmed. fn may run several times and must have no effects outside the
+// database; see [AfterCommit] for those.
+func Serializable[T any](
+	ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option,
+) (T, error) {
 	return run(ctx, d, unit{operation: operation, isolation: sql.LevelSerializable}, fn, options)
 }
 
-// Snapshot runs fn in one REPEATABLE READ, READ ONLY transaction: all that it
-// reads is of one moment.
-func Snapshot[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+// Snapshot runs fn in one REPEATABLE READ, READ ONLY transaction: all reads see the
+// same state.
+func Snapshot[T any](
+	ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option,
+) (T, error) {
 	return run(ctx, d, unit{operation: operation, isolation: sql.LevelRepeatableRead, readOnly: true}, fn, options)
 }
 
-// ReadCommitted runs fn in one READ COMMITTED transaction, for queues only: work
-// that takes rows nobody else needs to agree on, each under a lock of its own. It
-// takes no part in the conflicts of [Serializable] work, so it neither aborts
-// nor is aborted by it, and each of its statements sees what was committed before
-// that statement began. Whoever decides something from what it reads belongs in
-// [Serializable], which refuses to join this.
-func ReadCommitted[T any](ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option) (T, error) {
+// ReadCommitted runs fn in one READ COMMITTED transaction. It is for queues only: work
+// that takes rows under a lock each and needs no consistent view of other rows. It does
+// not conflict with [Serializable] work: neither aborts the other. Each statement sees
+// what was committed before it began. Work that decides something from what it reads
+// must use [Serializable], which refuses to join this.
+func ReadCommitted[T any](
+	ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option,
+) (T, error) {
 	return run(ctx, d, unit{operation: operation, isolation: sql.LevelReadCommitted}, fn, options)
 }
 
-// unit is what is known of a unit of work before its first attempt.
+// unit describes a unit of work before its first attempt.
 type unit struct {
 	operation   string
 	isolation   sql.IsolationLevel
@@ -46,55 +51,54 @@ type unit struct {
 	all         bool         // see [AllOrganizations]
 	writesLast  bool         // see [WritingLast]
 	reach       []uuid.UUID  // see [ReadingFirst]
-	first       func() Query // nil: nothing is read with BEGIN
+	first       func() Query // nil: no query is sent with BEGIN
 }
 
-// Option changes how a unit of work is run.
+// Option configures a unit of work.
 type Option func(*unit)
 
-// ProvenBy gives the runner a way to find out, after a COMMIT whose answer was
-// lost, whether it was carried out. The proof is asked in a snapshot of its own.
+// ProvenBy sets the proof by which the runner finds out whether a COMMIT without a
+// reply took effect. The proof runs in a snapshot of its own.
 //
-// The proof may say no while the server is still committing. So the body must
-// write what the proof looks for under a unique key, and, when it is run again
-// (see [InDoubt]), read that key first: PostgreSQL then makes it wait for the
-// first attempt and fail with 40001, after which it finds what that one wrote.
+// The proof may return false while the server is still committing. The body must
+// therefore write the proof's row under a unique key. When it is run again (see
+// [InDoubt]), it must read that key first: PostgreSQL then makes it wait for the first
+// attempt and fail with 40001, after which it finds the row.
 //
-// A yes says that the value of the attempt whose COMMIT was in doubt holds. Where
-// others may write the same key, the proof must know its own row from theirs.
+// If the proof returns true, the value of the attempt in doubt is returned. If others
+// may write the same key, the proof must distinguish its own row from theirs.
 func ProvenBy(proof func(ctx context.Context) (committed bool, err error)) Option {
 	return func(u *unit) { u.proof = proof }
 }
 
-// RetryConstraint has a violation (23505) of one of these unique constraints
-// retried like a serialization failure: the body then asks [InDoubt] and reads what
-// is there. To write blindly the first time costs less than to read each time, and
-// a read of a key that is not there yet makes SSI abort transactions that merely
-// write beside it. The first such retry is made at once and does not count as an
-// attempt: whoever has the key has committed.
+// RetryConstraint retries a violation (23505) of one of these unique constraints like a
+// serialization failure. The body then finds [InDoubt] true and reads the existing row.
+// Writing blindly the first time is cheaper than reading each time. Reading a missing
+// key also makes SSI abort transactions that write nearby keys. The first such retry is
+// immediate and does not count as an attempt, because the other transaction has
+// committed.
 func RetryConstraint(names ...string) Option {
 	return func(u *unit) { u.constraints = append(u.constraints, names...) }
 }
 
-// Locking has the transaction take the table's lock before anything else, which
-// nobody else then holds: the way to wait for other instances of the program. A
-// SERIALIZABLE transaction that waits later fails once the one before it has
-// committed, because its snapshot is older than the wait; LOCK TABLE takes none.
-// The lock saves attempts, and what is right does not depend on it: it is not
-// taken where [Config.NoLocks] says so, nor by work that joins a transaction. It
-// ends with the transaction, also where a process is killed. The table must hold
-// nothing, so that nobody has another reason to lock it.
+// Locking makes the transaction take an exclusive lock on the table first, to wait for
+// other instances of the program. A SERIALIZABLE transaction that waits later would
+// fail, because its snapshot is older than the wait; LOCK TABLE takes no snapshot. The
+// lock saves attempts, and correctness does not depend on it. It is not taken if
+// [Config.NoLocks] is set, nor by work that joins a transaction. It ends with the
+// transaction, also if a process is killed. The table must be empty, so that nothing
+// else has a reason to lock it.
 func Locking(table string) Option {
 	return func(u *unit) { u.locks = append(u.locks, table) }
 }
 
-// ReadingFirst has a query carried out in the round trip in which the transaction
-// begins, once it has its locks: for work that knows what it will read before it has to
-// wait. The transaction reaches the organizations that the query is about, which must be
-// what those of [Admit] are.
+// ReadingFirst sends a query in the round trip that begins the transaction, after its
+// locks. It is for work that knows its first query before it has to wait. The query's
+// organizations become part of the transaction's reach, with the same requirements as
+// for [Admit].
 //
-// The query is made for each attempt, and its rows are read before the body begins.
-// Work that joins a transaction has none made: its body must then read for itself.
+// The query is built for each attempt, and its rows are read before the body begins. It
+// is not run for work that joins a transaction, whose body must read by itself.
 func ReadingFirst(organizations []uuid.UUID, query func() Query) Option {
 	return func(u *unit) { u.reach, u.first = organizations, query }
 }
@@ -120,7 +124,7 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 	return value, nil
 }
 
-// run tries the body until it is committed, refused, or given up.
+// run runs the body until it is committed, refused or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
 	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64}
 	inDoubt := false
@@ -152,12 +156,12 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	}
 }
 
-// attempt makes one try at the transaction.
+// attempt makes one attempt at the transaction.
 //
-// The connection is taken with the caller's context, so that waiting for one
-// ends when the caller gives up. The transaction begins and ends on a context
-// that outlives the caller's for a moment: database/sql rolls back with the
-// context that it began with, and a cancelled one destroys the connection.
+// The connection is taken with the caller's context, so that the wait for one ends when
+// the caller gives up. The transaction uses a context that briefly outlives the
+// caller's: database/sql rolls back with the context of BEGIN, and a cancelled context
+// destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
 	a := &attempt{unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, tenancy: tenancyOf(ctx, u)}
 	if !d.locks {
@@ -169,7 +173,7 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 	defer release()
 
 	err := d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
-		a.connection = connection.Statement.ConnPool.(*sql.Conn) // as gorm says
+		a.connection = connection.Statement.ConnPool.(*sql.Conn) // type guaranteed by gorm
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
 			a.at = inBody
 			a.start(tx)
@@ -178,7 +182,7 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 				return err
 			}
 			if first, _ := a.firstError(); first != nil {
-				return first // the body swallowed it; COMMIT would roll back without a word
+				return first // the body swallowed it; COMMIT would silently roll back
 			}
 			if err := ctx.Err(); err != nil {
 				return err
@@ -220,7 +224,7 @@ func outlive(ctx context.Context, while time.Duration) (context.Context, context
 	return lasting, func() { stop(); cancel() }
 }
 
-// resolve finds out whether an ambiguous COMMIT was carried out.
+// resolve determines whether an ambiguous COMMIT took effect.
 func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 	unknown := &AmbiguousCommitError{Operation: u.operation, cause: v.err}
 	if u.proof == nil {
@@ -242,12 +246,12 @@ func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 	}
 }
 
-// proofAttempts is how often a proof is asked for when asking itself fails; with
-// the default policy this takes about six seconds.
+// proofAttempts is the maximum number of attempts to read a proof. With the default
+// policy they take about six seconds.
 const proofAttempts = 12
 
-// ask asks once. As anything that follows a broken connection, it is not the
-// first attempt. A yes is confirmed: see confirm.
+// ask runs the proof once. Because it follows a broken connection, it counts as a
+// retry. A positive result is confirmed: see confirm.
 func (d *DB) ask(ctx context.Context, u unit) (there bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, all: u.all}
 	_, err = d.attempt(ctx, question, 2, false, func(ctx context.Context) (err error) {

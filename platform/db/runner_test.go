@@ -19,7 +19,7 @@ import (
 func TestSerializable(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it makes one of two colliding increments again", func(t *testing.T) {
+	t.Run("it retries one of two colliding increments", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(2))
 		bothHaveRead := newBarrier(2)
@@ -44,11 +44,12 @@ func TestSerializable(t *testing.T) {
 		require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "body", Count: 1}}, o.RetriedAttempts)
 	})
 
-	t.Run("it makes an attempt again that fails at COMMIT", func(t *testing.T) {
+	t.Run("it retries an attempt that fails at COMMIT", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(2))
 		bothHaveWritten := newBarrier(2)
-		// Each may take one from its own counter only as long as the other has some.
+		// Each may take one from its own counter only while the other counter is
+		// positive.
 		take := func(own, other int) func() error {
 			return func() error {
 				_, err := db.Serializable(t.Context(), c.DB, "take", func(ctx context.Context) (bool, error) {
@@ -68,11 +69,11 @@ func TestSerializable(t *testing.T) {
 		_, err := c.outside.Exec(t.Context(), "UPDATE counters SET n = 1 WHERE id IN (1, 2000)")
 		require.NoError(t, err)
 		require.NoError(t, twice(take(1, 2000), take(2000, 1)))
-		require.Equal(t, int64(1), c.value(t, 1)+c.value(t, 2000), "one of them saw what the other had done")
+		require.Equal(t, int64(1), c.value(t, 1)+c.value(t, 2000), "one of them saw the other's change")
 		require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "commit", Count: 1}}, c.operation(t, "take").RetriedAttempts)
 	})
 
-	t.Run("it makes an attempt again that ran into a deadlock", func(t *testing.T) {
+	t.Run("it retries an attempt after a deadlock", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(2))
 		bothHaveOne := newBarrier(2)
@@ -96,7 +97,7 @@ func TestSerializable(t *testing.T) {
 			"counted apart from 40001: %v", causes)
 	})
 
-	t.Run("it makes an attempt again whose 40001 the body swallowed", func(t *testing.T) {
+	t.Run("it retries an attempt whose 40001 the body swallowed", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := db.Serializable(t.Context(), c.DB, "swallow", func(ctx context.Context) (int64, error) {
@@ -111,7 +112,7 @@ func TestSerializable(t *testing.T) {
 		require.Equal(t, int64(1), c.operation(t, "swallow").Retries)
 	})
 
-	t.Run("it fails with any other error that the body swallowed, at once", func(t *testing.T) {
+	t.Run("it fails at once with any other error that the body swallowed", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		calls := 0
@@ -138,7 +139,7 @@ func TestSerializable(t *testing.T) {
 		"replaced":            func(error) error { return gorm.ErrInvalidData },
 	}
 	for name, disguise := range disguises {
-		t.Run("it sees a 40001 that is "+name, func(t *testing.T) {
+		t.Run("it recognizes a 40001 that is "+name, func(t *testing.T) {
 			t.Parallel()
 			c := newCounters(t, patient)
 			_, err := db.Serializable(t.Context(), c.DB, "disguise", func(ctx context.Context) (int64, error) {
@@ -157,7 +158,7 @@ func TestSerializable(t *testing.T) {
 		c := newCounters(t, patient)
 		_, err := db.Serializable(t.Context(), c.DB, "hopeless", func(ctx context.Context) (int64, error) {
 			_ = c.overtaken(ctx, 1)
-			return add(ctx, 1) // fails with 25P02, as the transaction is doomed
+			return add(ctx, 1) // fails with 25P02, because the transaction is doomed
 		})
 		contention, ok := errors.AsType[*db.ContentionError](err)
 		require.True(t, ok, "%v", err)
@@ -169,7 +170,7 @@ func TestSerializable(t *testing.T) {
 		require.Equal(t, int64(500), c.value(t, 1), "only the others' changes are there")
 	})
 
-	t.Run("it does not repeat what the body refuses", func(t *testing.T) {
+	t.Run("it does not repeat a refusal of the body", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		refusal, calls := errors.New("refused"), 0
@@ -179,13 +180,13 @@ func TestSerializable(t *testing.T) {
 			return 7, errors.Join(err, refusal)
 		})
 		require.ErrorIs(t, err, refusal)
-		require.Zero(t, value, "a value that was rolled back is none")
+		require.Zero(t, value, "a value that was rolled back is not returned")
 		require.Equal(t, 1, calls)
 		require.Zero(t, c.value(t, 1))
 		c.idle(t)
 	})
 
-	t.Run("it repeats a violation of a constraint that it was told of, and of no other", func(t *testing.T) {
+	t.Run("it retries violations of the given constraint only", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		calls := 0
@@ -199,7 +200,7 @@ func TestSerializable(t *testing.T) {
 				if db.InDoubt(ctx) {
 					return struct{}{}, nil
 				}
-				// Joined work knows best which constraint it may meet.
+				// Joined work sets its own retried constraints.
 				return db.Serializable(ctx, c.DB, "inner", func(ctx context.Context) (struct{}, error) {
 					return struct{}{}, note(ctx, taken)
 				}, db.RetryConstraint(constraint))
@@ -212,7 +213,7 @@ func TestSerializable(t *testing.T) {
 		require.Equal(t, 1, calls)
 	})
 
-	t.Run("it returns nothing of an attempt that failed", func(t *testing.T) {
+	t.Run("it returns nothing of a failed attempt", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		value, err := db.Serializable(t.Context(), c.DB, "leak", func(ctx context.Context) (v struct{ First, Second bool }, _ error) {
@@ -249,7 +250,7 @@ func TestHandle(t *testing.T) {
 		require.False(t, db.InDoubt(t.Context()))
 	})
 
-	t.Run("it fails loudly once its attempt is over", func(t *testing.T) {
+	t.Run("its handle fails after the end of the attempt", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		type kept struct {
@@ -270,7 +271,7 @@ func TestHandle(t *testing.T) {
 		require.Zero(t, c.value(t, 1))
 	})
 
-	t.Run("it is narrowed to the caller's organization, for every query made of it", func(t *testing.T) {
+	t.Run("it is limited to the caller's organization, for every query", func(t *testing.T) {
 		t.Parallel()
 		d := dbtest.Open(t)
 		_, err := db.Snapshot(t.Context(), d, "nobody", func(ctx context.Context) (int, error) {
@@ -283,7 +284,7 @@ func TestHandle(t *testing.T) {
 		statements, err := db.Snapshot(identity.With(t.Context(), caller), d, "tenant", func(ctx context.Context) ([]string, error) {
 			tx, organization, err := db.Tenant(ctx)
 			require.Equal(t, caller.OrganizationID, organization)
-			tx.DryRun = true // the SQL stays readable
+			tx.DryRun = true // keeps the SQL readable
 			var rows []map[string]any
 			first := tx.Table("patients").Where("id = ?", uuid.New()).Find(&rows)
 			second := tx.Table("payers").Find(&rows)
@@ -318,7 +319,7 @@ func TestJoinedWork(t *testing.T) {
 			}
 			pids[2], err = db.Snapshot(ctx, c.DB, "innermost", func(ctx context.Context) (int, error) {
 				if n, err := get(ctx, 1); err != nil || n != 1 {
-					return 0, fmt.Errorf("it must see what its transaction has written, not %d: %w", n, err)
+					return 0, fmt.Errorf("it must see the transaction's own writes, not %d: %w", n, err)
 				}
 				return backend(ctx)
 			})
@@ -329,7 +330,7 @@ func TestJoinedWork(t *testing.T) {
 		require.Len(t, c.Metrics().Snapshot().Operations, 1, "one transaction is counted once")
 	})
 
-	t.Run("it is refused where it needs a stronger isolation", func(t *testing.T) {
+	t.Run("it is refused if it needs a stronger isolation", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := db.Snapshot(t.Context(), c.DB, "weak", func(ctx context.Context) (int64, error) {
@@ -339,7 +340,7 @@ func TestJoinedWork(t *testing.T) {
 		require.Zero(t, c.value(t, 1))
 	})
 
-	t.Run("it dooms its caller, who cannot commit without it", func(t *testing.T) {
+	t.Run("its failure dooms the outer transaction", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		attempts := 0
@@ -369,7 +370,7 @@ func TestJoinedWork(t *testing.T) {
 
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
-	t.Run("it reads one moment", func(t *testing.T) {
+	t.Run("all reads see the same state", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		same, err := db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (bool, error) {
@@ -414,7 +415,7 @@ func TestAfterCommit(t *testing.T) {
 					effects = append(effects, "inner")
 				})
 			})
-			require.Empty(t, effects, "nothing is committed yet")
+			require.Empty(t, effects, "it is not committed yet")
 			if err != nil || attempts == 3 {
 				return struct{}{}, err
 			}
@@ -433,7 +434,7 @@ func TestAfterCommit(t *testing.T) {
 			func(ctx context.Context) error { return c.overtaken(ctx, 1) },
 		} {
 			_, err := db.Serializable(t.Context(), c.DB, "fail", func(ctx context.Context) (struct{}, error) {
-				require.NoError(t, db.AfterCommit(ctx, func(context.Context) { t.Error("an effect of what was not committed") }))
+				require.NoError(t, db.AfterCommit(ctx, func(context.Context) { t.Error("an effect of an aborted transaction") }))
 				return struct{}{}, fail(ctx)
 			})
 			require.Error(t, err)

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgerrcode"
 )
 
-// State is what the database can do right now.
+// State is the current state of the database.
 type State string
 
 // The states of a database.

@@ -19,27 +19,26 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrTenancy says that work was asked to join a transaction that may not see what
-// the work is about: rows of another organization, or of all of them.
-var ErrTenancy = errors.New("db: the transaction does not reach these organizations")
+// ErrTenancy is returned if work tries to join a transaction that does not admit the
+// organizations it needs.
+var ErrTenancy = errors.New("db: the transaction does not admit these organizations")
 
-// tenancy is whose rows a transaction sees and writes. Row level security holds it
-// to that, whatever its statements ask for: of an organization that is not named
-// there are no rows, and none can be added.
+// tenancy is the set of organizations whose rows a transaction can read and write. Row
+// level security enforces it for all statements: other organizations' rows are
+// invisible, and none can be inserted.
 //
-// A transaction that somebody begins reaches the organization of the caller in
-// its context, and one with [AllOrganizations] everything. One that is nobody's
-// reaches nothing until [Admit] names whose it is.
+// The default is the organization of the caller in the context, and everything with
+// [AllOrganizations]. Without a caller it is empty until [Admit] adds organizations.
 type tenancy struct {
 	all           bool
 	organizations []uuid.UUID // sorted
-	untold        bool        // the database does not know of it yet
+	unsent        bool        // the database has not received it yet
 }
 
-// AllOrganizations lets the transaction see and write rows of every organization:
-// for work of the program's own that is about all of them, and for the look-up
-// that finds out whose something is. Each use is listed, with its reason, in
-// TestWhatReachesAllOrganizations.
+// AllOrganizations gives the transaction access to every organization. It is for work
+// of the program itself that concerns all of them, and for the look-up of the
+// organization of a record. TestTransactionsOfAllOrganizations lists each use with its
+// reason.
 func AllOrganizations() Option {
 	return func(u *unit) { u.all = true }
 }
@@ -56,11 +55,10 @@ func tenancyOf(ctx context.Context, u unit) tenancy {
 	return t
 }
 
-// Admit names organizations that the transaction in the context is about, beside
-// its caller's: those of a batch that requests of several share, or one that is just
-// being made. They must be the program's own finding, never what a request holds.
-// The database is told in the round trip of the next statement. The error is
-// [ErrNoTransaction].
+// Admit adds organizations to the reach of the transaction in the context: those of a
+// combined batch, or one that is being created. They must be determined by the program,
+// never taken from a request. They are sent to the database with the next statement. It
+// returns [ErrNoTransaction] if there is no transaction.
 func Admit(ctx context.Context, organizations ...uuid.UUID) error {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -69,7 +67,7 @@ func Admit(ctx context.Context, organizations ...uuid.UUID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.tenancy.add(organizations...) {
-		a.tenancy.untold = true
+		a.tenancy.unsent = true
 	}
 	return nil
 }
@@ -90,8 +88,8 @@ func (r *tenancy) includes(organization uuid.UUID) bool {
 	return r.all || slices.Contains(r.organizations, organization)
 }
 
-// String is what the policies of the tables compare with: an array of uuids, or an
-// asterisk, or nothing.
+// String returns the value with which the tables' policies compare: an array of uuids,
+// an asterisk, or nothing.
 func (r *tenancy) String() string {
 	switch {
 	case r.all:
@@ -108,28 +106,28 @@ func (r *tenancy) String() string {
 	return text.String()
 }
 
-// reaches reports whether the attempt sees rows of the organization.
+// admits reports whether the attempt sees rows of the organization.
 func (a *attempt) admits(organization uuid.UUID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.tenancy.includes(organization)
 }
 
-// untold returns the statement that tells the database of the attempt's reach,
-// where it does not know yet. Whoever asks sends it before anything else.
-func (a *attempt) untold() (write, bool) {
+// unsentReach returns the statement that sends the attempt's reach to the database, or
+// nothing if the database has it. The caller must send it before any other statement.
+func (a *attempt) unsentReach() (write, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.tenancy.untold {
+	if !a.tenancy.unsent {
 		return write{}, false
 	}
-	a.tenancy.untold = false
+	a.tenancy.unsent = false
 	return write{1, setReach, []any{a.tenancy.String()}}, true
 }
 
 const setReach = "SELECT set_config('omni.organizations', $1, true)"
 
-// connector has transactions begin with their reach.
+// connector makes transactions begin with their reach.
 type connector struct {
 	driver.Connector
 	log    queryLog
@@ -205,7 +203,8 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 
 	began := time.Now()
-	// The attempt is told what goes wrong here, as with any statement.
+	// The context carries the attempt, so that errors here are recorded as for any
+	// statement.
 	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
 	_, err := results.Exec()
 	if err == nil && len(a.unit.locks) > 0 {
@@ -238,7 +237,7 @@ func lockOf(table string) string {
 	return "LOCK TABLE " + pgx.Identifier{table}.Sanitize() + " IN EXCLUSIVE MODE"
 }
 
-// transaction is ended on the context that it began with.
+// transaction is a transaction that ends on the context with which it began.
 type transaction struct {
 	ctx  context.Context
 	tx   pgx.Tx
@@ -246,8 +245,8 @@ type transaction struct {
 	line *line
 }
 
-// Commit implements driver.Tx. If the caller's context ends, it returns, and COMMIT continues: see
-// [line.commit].
+// Commit implements driver.Tx. If the caller's context ends, Commit returns and the COMMIT
+// continues: see [line.commit].
 func (t transaction) Commit() error {
 	a := attemptIn(t.ctx)
 	err := t.line.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
@@ -262,7 +261,7 @@ func (t transaction) Commit() error {
 // not commit.
 type refusedWrite struct{ error }
 
-// commit sends COMMIT together with the statements that were kept for it.
+// commit sends COMMIT together with the deferred statements.
 func (t transaction) commit(ctx context.Context) error {
 	a := attemptIn(ctx)
 	if len(a.last) == 0 {

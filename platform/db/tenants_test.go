@@ -18,7 +18,7 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// session is a connection for SQL of a test's own.
+// session is a connection for a test's own SQL.
 type session struct{ *pgx.Conn }
 
 func connect(t *testing.T, url string) session {
@@ -44,14 +44,14 @@ func (s session) run(t *testing.T, statement string, arguments ...any) {
 	require.NoError(t, err, statement)
 }
 
-// tenantTables are all that have an organization_id.
+// tenantTables are all tables with an organization_id.
 const tenantTables = `
 	SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 	WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'organization_id' AND NOT a.attisdropped
 	ORDER BY 1`
 
-// TestForeignKeysStayInTheOrganization: a row can only refer to rows of its own
-// organization, also where a check in the program was forgotten.
+// TestForeignKeysStayInTheOrganization checks that a row can only refer to rows of its
+// organization, even without a check in the program.
 func TestForeignKeysStayInTheOrganization(t *testing.T) {
 	t.Parallel()
 	owner := connect(t, dbtest.New(t).OwnerURL)
@@ -77,13 +77,13 @@ func TestEveryTableIsHeldToItsOrganizations(t *testing.T) {
 	require.Equal(t, all, owner.texts(t, `
 		SELECT c.relname::text FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
 		WHERE p.polname = 'of_organizations' AND p.polcmd = '*' AND p.polpermissive AND p.polroles = '{0}' AND p.polwithcheck IS NULL ORDER BY 1`))
-	require.Len(t, owner.texts(t, "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"), 1, "one rule, everywhere the same")
-	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy"), len(all), "and no other, which would let through what it does not")
+	require.Len(t, owner.texts(t, "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"), 1, "the same rule everywhere")
+	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy"), len(all), "and no other policy, which would grant further access")
 }
 
-// TestTheProgramsRoleCannotPass does, as the program's role, what a policy does not
-// bind or what would take it away.
-func TestTheProgramsRoleCannotPass(t *testing.T) {
+// TestProgramRoleCannotBypassRowSecurity tries, as the program's role, operations to which
+// policies do not apply, or which would remove policies.
+func TestProgramRoleCannotBypassRowSecurity(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	role, owner := connect(t, database.AppURL), connect(t, database.OwnerURL)
@@ -98,11 +98,11 @@ func TestTheProgramsRoleCannotPass(t *testing.T) {
 		"SET SESSION AUTHORIZATION " + postgres.OwnerRole,
 		"ALTER ROLE " + postgres.AppRole + " BYPASSRLS",
 		"ALTER ROLE " + postgres.AppRole + " SUPERUSER",
-		"TRUNCATE patients CASCADE",                             // which policies say nothing about
-		"CREATE VIEW everybody AS SELECT * FROM patients",       // nor of views of the owner's
-		"CREATE TABLE notes (LIKE patients)",                    // nothing is made at all
-		"COPY patients FROM STDIN",                              // refused by row level security itself
-		"SET row_security = off; SELECT count(*) FROM patients", // fails instead of showing less
+		"TRUNCATE patients CASCADE",                             // policies do not apply to it
+		"CREATE VIEW everybody AS SELECT * FROM patients",       // policies do not apply to the owner's views
+		"CREATE TABLE notes (LIKE patients)",                    // the role cannot create tables
+		"COPY patients FROM STDIN",                              // refused by row level security
+		"SET row_security = off; SELECT count(*) FROM patients", // fails instead of returning fewer rows
 	} {
 		t.Run(statement, func(t *testing.T) {
 			_, err := role.PgConn().Exec(t.Context(), statement).ReadAll()
@@ -116,9 +116,9 @@ func TestTheProgramsRoleCannotPass(t *testing.T) {
 		WHERE grantee = $1 AND privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')`, postgres.AppRole))
 }
 
-// TestRowsOfOthersAreNotThere has a row of two organizations in every table, and
-// asks for it with every setting, as the program's role and as the owner.
-func TestRowsOfOthersAreNotThere(t *testing.T) {
+// TestRowsOfOtherOrganizationsAreInvisible has rows of two organizations in every table, and queries
+// them with every setting, as the program's role and as the owner.
+func TestRowsOfOtherOrganizationsAreInvisible(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	owner := connect(t, database.OwnerURL)
@@ -162,13 +162,13 @@ func TestRowsOfOthersAreNotThere(t *testing.T) {
 					}
 					for _, refused := range []string{
 						"INSERT INTO " + table + " SELECT (copied).* FROM (SELECT jsonb_populate_record(NULL::" + table + ", $1::jsonb) AS copied) c",
-						"UPDATE " + table + " SET organization_id = '" + mine.String() + "'", // carries a row away
+						"UPDATE " + table + " SET organization_id = '" + mine.String() + "'", // moves a row to another organization
 					} {
 						within(t, role, setting.value, func(run func(string, ...any) (int64, error)) {
 							var arguments []any
 							if strings.HasPrefix(refused, "INSERT") {
 								if len(generated(t, owner, table)) > 0 {
-									return // it takes no values for some columns; those without are enough
+									return // it rejects values for some columns; statements without them suffice
 								}
 								arguments = []any{owner.texts(t, "SELECT to_jsonb(t)::text FROM "+table+" t WHERE organization_id = $1", mine)[0]}
 							} else if setting.sees == 0 {
@@ -186,7 +186,7 @@ func TestRowsOfOthersAreNotThere(t *testing.T) {
 	}
 }
 
-// within runs statements in a transaction with the setting, which is rolled back.
+// within runs statements in a transaction with the setting, and rolls it back.
 func within(t *testing.T, role session, setting string, fn func(run func(string, ...any) (int64, error))) {
 	t.Helper()
 	tx, err := role.Begin(t.Context())
@@ -208,8 +208,8 @@ func generated(t *testing.T, owner session, table string) []string {
 		WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND (attgenerated <> '' OR attidentity = 'a')`, table)
 }
 
-// fillEveryTable adds a row of each organization to every table. What rows must be,
-// but for their columns' types, is dropped first: this is about whose they are.
+// fillEveryTable adds a row of each organization to every table. It first drops all
+// constraints except column types, because only the organization matters.
 func fillEveryTable(t *testing.T, owner session, tables []string, organizations ...uuid.UUID) {
 	t.Helper()
 	for _, drop := range owner.texts(t, `
@@ -219,7 +219,7 @@ func fillEveryTable(t *testing.T, owner session, tables []string, organizations 
 	}
 	for _, table := range tables {
 		owner.run(t, "ALTER TABLE "+table+" DISABLE TRIGGER USER")
-		owner.run(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+postgres.AppRole) // what privileges refuse as well is not the question here
+		owner.run(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+postgres.AppRole) // privileges are not tested here
 		columns := owner.texts(t, `SELECT attname || ' ' || format_type(atttypid, NULL) FROM pg_attribute
 			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attnotnull AND attgenerated = '' AND attidentity = ''`, table)
 		var names, values []string
@@ -234,7 +234,7 @@ func fillEveryTable(t *testing.T, owner session, tables []string, organizations 
 	}
 }
 
-// sampleOf returns an SQL expression for any value of a type.
+// sampleOf returns an SQL expression for a value of a type.
 func sampleOf(t *testing.T, column, kind string) string {
 	t.Helper()
 	if column == "organization_id" {
@@ -262,8 +262,8 @@ func sampleOf(t *testing.T, column, kind string) string {
 	return "'{}'"
 }
 
-// TestMigrationsSeeEveryOrganization: the policies bind the owner too, and a step
-// that changes data must not pass over rows without a word.
+// TestMigrationsSeeEveryOrganization checks that migrations see all rows. Policies
+// apply to the owner too, and a migration must not silently skip rows.
 func TestMigrationsSeeEveryOrganization(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)

@@ -10,11 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Write executes a statement that must write exactly so many rows in the
-// transaction of the context: at once or, inside [Together], with others. It goes
-// to the driver past gorm, so the arguments are numbered, $1, $2, …, and arrays are
-// arguments like others (see [UUIDs]). Errors: *[RowsError], [ErrNoTransaction],
-// [ErrTransactionOver], and the driver's.
+// Write executes a statement that must write the given number of rows in the
+// transaction of the context: at once or, inside [Together], in a pipeline. It bypasses
+// gorm, so arguments are numbered ($1, $2, …), and arrays are single arguments (see
+// [UUIDs]). Errors: *[RowsError], [ErrNoTransaction], [ErrTransactionOver], and the
+// driver's.
 func Write(ctx context.Context, rows int, statement string, arguments ...any) error {
 	w := write{rows, statement, arguments}
 	if t, ok := ctx.Value(togetherKey{}).(*together); ok {
@@ -24,11 +24,11 @@ func Write(ctx context.Context, rows int, statement string, arguments ...any) er
 	return sendNowOrLast(ctx, []write{w})
 }
 
-// Together has everything that fn hands to [Write] executed in one round trip when
-// fn has returned nil, in its order, up to the first that fails, whose error it
-// returns. So fn does not see what it writes, and must not read it; where it fails
-// itself, nothing is sent. Inside another Together it joins that, and in a unit of
-// work that is [WritingLast] all waits for COMMIT.
+// Together sends all statements that fn passes to [Write] in one round trip after fn
+// has returned nil. They run in order up to the first that fails, whose error Together
+// returns. fn must therefore not read what it writes. If fn fails, nothing is sent.
+// Inside another Together it joins that one. In a unit of work with [WritingLast], all
+// statements wait for COMMIT.
 func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 	if _, joined := ctx.Value(togetherKey{}).(*together); joined {
 		return fn(ctx)
@@ -40,40 +40,41 @@ func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 	return sendNowOrLast(ctx, t.writes)
 }
 
-// WritingLast has all that the transaction hands to [Write] sent with its COMMIT, in
-// one round trip: for work that reads, decides and writes, in that order, and so
-// loses nothing by not seeing what it has written. Statements that fail do so when
-// the body has returned, and the runner returns their errors; what the function gives
-// to the runner is theirs to map. Work that joins a transaction does as the one who
-// began it asked for.
+// WritingLast sends all statements that the transaction passes to [Write] with its
+// COMMIT, in one round trip. It is for work that reads, decides and writes, in that
+// order, and does not read what it has written. Failures appear after the body has
+// returned, as errors of the runner, and the function must map them there. Joined work
+// follows the options of the outermost unit of work.
 //
-// Where a statement writes other rows than it must, *[RowsError] comes after COMMIT: it
-// tells of a bug, and what must not be committed is to be held by the database.
+// If a statement writes an unexpected number of rows, the *[RowsError] is returned
+// after COMMIT. It indicates a bug. Database constraints must prevent what must not be
+// committed.
 func WritingLast() Option {
 	return func(u *unit) { u.writesLast = true }
 }
 
-// Query is a query whose arguments are numbered, $1, $2, …, and what becomes of the rows.
+// Query is a query with numbered arguments ($1, $2, …) and a function that reads its
+// rows.
 type Query struct {
 	Statement string
 	Arguments []any
 
-	// Row reads a row: it names a target for each column and does nothing else with
-	// the transaction.
+	// Row reads a row: it passes a target for each column to scan, and must not use the
+	// transaction otherwise.
 	Row func(scan func(targets ...any) error) error
 }
 
-// Read runs a query in the transaction of the context. Like [Write] it goes past gorm,
-// for what every operation waits for. Errors: [ErrNoTransaction], [ErrTransactionOver],
-// those of Row, and the driver's.
+// Read runs a query in the transaction of the context. Like [Write] it bypasses gorm,
+// for the hot path. Errors: [ErrNoTransaction], [ErrTransactionOver], those of Row, and
+// the driver's.
 func Read(ctx context.Context, q Query) error {
 	tx, err := handle(ctx)
 	if err != nil {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
-		reach, untold := attemptIn(ctx).untold()
-		if !untold {
+		reach, unsent := attemptIn(ctx).unsentReach()
+		if !unsent {
 			return q.read(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) }, tx.Logger.Trace)
 		}
 		var batch pgx.Batch
@@ -81,7 +82,7 @@ func Read(ctx context.Context, q Query) error {
 		batch.Queue(q.Statement, q.Arguments...)
 		began := time.Now()
 		results := c.SendBatch(ctx, &batch)
-		defer func() { _ = results.Close() }() // what failed, the rows have told
+		defer func() { _ = results.Close() }() // errors were returned by rows already
 		tag, err := results.Exec()
 		tx.Logger.Trace(ctx, began, func() (string, int64) { return reach.statement, tag.RowsAffected() }, err)
 		if err != nil {
@@ -91,7 +92,7 @@ func Read(ctx context.Context, q Query) error {
 	})
 }
 
-// read has the rows read that are asked for.
+// read reads the rows of the query.
 func (q Query) read(ctx context.Context, ask func() (pgx.Rows, error), trace tracing) error {
 	began := time.Now()
 	rows, err := ask()
@@ -110,19 +111,19 @@ func (q Query) read(ctx context.Context, ask func() (pgx.Rows, error), trace tra
 	return err
 }
 
-// tracing is told of each statement; gorm's logger has it as Trace.
+// tracing is called for each statement; gorm's logger implements it as Trace.
 type tracing func(ctx context.Context, began time.Time, statement func() (sql string, rows int64), err error)
 
-// tell tells the database of the transaction's reach where it does not know yet.
-func tell(ctx context.Context) error {
-	if first, untold := attemptIn(ctx).untold(); untold {
+// sendReach sends the transaction's reach to the database if it does not have it yet.
+func sendReach(ctx context.Context) error {
+	if first, unsent := attemptIn(ctx).unsentReach(); unsent {
 		return send(ctx, []write{first})
 	}
 	return nil
 }
 
-// RowsError says that a statement did not write the rows that it was to write.
-// Under SERIALIZABLE this is a bug: what was read holds until COMMIT.
+// RowsError is returned if a statement wrote an unexpected number of rows. Under
+// SERIALIZABLE this is a bug, because what was read remains valid until COMMIT.
 type RowsError struct {
 	Statement string
 	Want, Got int64
@@ -134,8 +135,8 @@ func (e *RowsError) Error() string {
 
 type togetherKey struct{}
 
-// together collects what is to be sent. It is used by one goroutine at a time, as
-// the transaction is.
+// together collects statements. Like the transaction, it is used by one goroutine at a
+// time.
 type together struct{ writes []write }
 
 type write struct {
@@ -144,7 +145,7 @@ type write struct {
 	arguments []any
 }
 
-// sendNowOrLast executes statements, or keeps them for COMMIT.
+// sendNowOrLast executes statements, or defers them to COMMIT.
 func sendNowOrLast(ctx context.Context, writes []write) error {
 	if a := attemptIn(ctx); a != nil && a.unit.writesLast {
 		_, err := handle(ctx)
@@ -168,12 +169,12 @@ func send(ctx context.Context, writes []write) error {
 	})
 }
 
-// pipeline executes statements in one round trip, and the reach before them where it
-// is still to be told. It returns how many of them were carried out before one failed.
+// pipeline executes statements in one round trip, after sending the reach if necessary.
+// It returns the number of statements executed before the first failure.
 func pipeline(
 	ctx context.Context, c *pgx.Conn, trace tracing, writes []write,
 ) (carriedOut int, failed error) {
-	if first, untold := attemptIn(ctx).untold(); untold {
+	if first, unsent := attemptIn(ctx).unsentReach(); unsent {
 		writes = slices.Insert(slices.Clone(writes), 0, first)
 		carriedOut--
 	}
@@ -205,11 +206,11 @@ func pipeline(
 	return carriedOut, cmp.Or(failed, miscounted)
 }
 
-// anyRows is the number of rows of a statement that writes none, as COMMIT.
+// anyRows marks a statement without a row count, such as COMMIT.
 const anyRows = -1
 
-// driver lends out the driver's connection, unless the transaction on it is over:
-// what is sent then would be committed by itself.
+// driver calls fn with the driver's connection, unless the transaction has ended: a
+// statement sent then would be committed by itself.
 func (a *attempt) driver(use func(c *pgx.Conn) error) error {
 	return a.connection.Raw(func(driver any) error {
 		c := driver.(connection).Conn.Conn()
@@ -220,5 +221,5 @@ func (a *attempt) driver(use func(c *pgx.Conn) error) error {
 	})
 }
 
-// idle is how the protocol says that a connection is in no transaction.
+// idle is the protocol's status of a connection without a transaction.
 const idle = 'I'

@@ -14,18 +14,18 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// put writes a counter by db.Write.
+// put writes a counter with db.Write.
 func put(ctx context.Context, id int, n int64) error {
 	return db.Write(ctx, 1, "UPDATE counters SET n = $1 WHERE id = $2", n, id)
 }
 
-// none is for bodies that have no value.
+// none is the result of bodies without a value.
 type none = struct{}
 
 func TestTogether(t *testing.T) {
 	t.Parallel()
 
-	t.Run("it sends what fn writes when fn has returned, in its order", func(t *testing.T) {
+	t.Run("it sends fn's writes after fn has returned, in order", func(t *testing.T) {
 		t.Parallel()
 		logger, log := logtest.Recorder()
 		c := newCounters(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
@@ -55,7 +55,7 @@ func TestTogether(t *testing.T) {
 			"SELECT n FROM counters WHERE id = $1",
 			"UPDATE counters SET n = $1 WHERE id = $2", "UPDATE counters SET n = $1 WHERE id = $2",
 			"UPDATE counters SET n = n + $1 WHERE id = ANY ($2::int[])", "SELECT n FROM counters WHERE id = $1",
-		}, told, "each is told of by itself")
+		}, told, "each is traced separately")
 		c.idle(t)
 	})
 
@@ -91,7 +91,7 @@ func TestTogether(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("it fails where a statement writes other rows than it must", func(t *testing.T) {
+	t.Run("it fails if a statement writes an unexpected number of rows", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
@@ -108,7 +108,7 @@ func TestTogether(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("an attempt is made again when one of them is overtaken", func(t *testing.T) {
+	t.Run("an attempt is retried when one of them fails with 40001", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		_, err := db.Serializable(t.Context(), c.DB, "overtaken", func(ctx context.Context) (none, error) {
@@ -132,7 +132,7 @@ func TestTogether(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("and when their constraint is one to be retried", func(t *testing.T) {
+	t.Run("and when their constraint is a retried one", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		id := uuid.New()
@@ -182,7 +182,7 @@ func TestTogether(t *testing.T) {
 		require.Zero(t, c.value(t, 1))
 	})
 
-	t.Run("nor when the body has ended its transaction by itself", func(t *testing.T) {
+	t.Run("nor if the body has ended its transaction itself", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "ended", func(ctx context.Context) (none, error) {

@@ -2,21 +2,22 @@ package db
 
 import "github.com/google/uuid"
 
-// turns is a queue in which no organization, and within one no subject, waits
-// for more than one request of each of the others: they are served in turn, and
-// those of one subject in the order in which they came. The zero value is empty.
+// turns is a fair queue. Organizations are served in turn, and within each its
+// subjects, so that each waits for at most one request of every other. Requests on one
+// subject keep their order. The zero value is empty.
 type turns[E any] struct {
 	size          int
 	organizations ring[ring[[]E]]
 }
 
-// ring holds what waits, by key; the keys take turns. None of them is empty.
+// ring holds waiting items by key, and the keys take turns. Every key has at least one
+// item.
 type ring[Q any] struct {
-	order []uuid.UUID // whose turn it is comes first
+	order []uuid.UUID // next turn first
 	byKey map[uuid.UUID]*Q
 }
 
-// of returns what waits for the key, which gets its turn after all others if nothing did.
+// of returns the items of the key, and appends the key to the order if it is new.
 func (r *ring[Q]) of(key uuid.UUID) *Q {
 	q := r.byKey[key]
 	if q == nil {
@@ -30,10 +31,10 @@ func (r *ring[Q]) of(key uuid.UUID) *Q {
 	return q
 }
 
-// first returns what waits for the key whose turn it is.
+// first returns the items of the key whose turn it is.
 func (r *ring[Q]) first() *Q { return r.byKey[r.order[0]] }
 
-// pass ends the turn of the key that has it; it gets another one unless nothing waits for it any more.
+// pass ends the current key's turn. The key gets another turn if it has more items.
 func (r *ring[Q]) pass(empty bool) {
 	key := r.order[0]
 	r.order = r.order[1:]
@@ -50,7 +51,7 @@ func (t *turns[E]) push(organization, subject uuid.UUID, e E) {
 	t.size++
 }
 
-// peek returns what pop would.
+// peek returns the item that pop would return.
 func (t *turns[E]) peek() (e E, ok bool) {
 	if t.size == 0 {
 		return e, false
@@ -58,12 +59,12 @@ func (t *turns[E]) peek() (e E, ok bool) {
 	return (*t.organizations.first().first())[0], true
 }
 
-// pop takes out whoever is next. The queue must not be empty.
+// pop removes and returns the next item. The queue must not be empty.
 func (t *turns[E]) pop() E {
 	subjects := t.organizations.first()
 	waiting := subjects.first()
 	e := (*waiting)[0]
-	clear((*waiting)[:1]) // or it is kept in memory
+	clear((*waiting)[:1]) // so that it can be garbage-collected
 	*waiting = (*waiting)[1:]
 	subjects.pass(len(*waiting) == 0)
 	t.organizations.pass(len(subjects.order) == 0)

@@ -6,11 +6,12 @@ import (
 	"omnirapeutic/platform/db/pgurl"
 )
 
-// errURL has no cause: the parser's text repeats what it was given.
-var errURL = errors.New("cannot be understood: it must be like postgres://user@host:5432/database or host=… dbname=…, with settings that PostgreSQL knows and files that can be read")
+// errURL has no cause, because the parser's error repeats parts of the URL.
+var errURL = errors.New("is invalid: it must have the form postgres://user@host:5432/database or host=… dbname=…, " +
+	"with settings known to PostgreSQL and readable files")
 
-// RoleOf returns whom a database URL, in either form of libpq, connects as. The
-// error says that the URL cannot be used, and repeats nothing of it.
+// RoleOf returns the role of a database URL, in either form of libpq. Its error does
+// not repeat any part of the URL.
 func RoleOf(url string) (string, error) {
 	c, err := pgurl.ParsePool(url)
 	if err != nil {

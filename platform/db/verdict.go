@@ -12,40 +12,40 @@ import (
 	"gorm.io/gorm"
 )
 
-// phase is how far an attempt had come when it failed.
+// phase is the progress of an attempt when it failed.
 type phase string
 
 const (
 	begin  phase = "begin"  // taking a connection, BEGIN, locks
-	inBody phase = "body"   // what is read first, the caller's function
-	commit phase = "commit" // the function was content; COMMIT has perhaps been sent
+	inBody phase = "body"   // the first reads and the caller's function
+	commit phase = "commit" // the function returned nil; COMMIT may have been sent
 )
 
-// kind is what becomes of an attempt.
+// kind is the outcome of an attempt.
 type kind int
 
 const (
 	committed kind = iota
-	refused        // the error is the caller's to deal with
+	refused        // the error is returned to the caller
 	unable         // the database refuses this for every caller, see stateOf; do not retry
-	again          // serialization failure or deadlock: try again
-	lost           // the connection broke before COMMIT: try again, a few times
-	ambiguous      // it broke, or timed out, at COMMIT: nobody here knows
+	again          // serialization failure or deadlock: retry
+	lost           // the connection broke before COMMIT: retry a few times
+	ambiguous      // the connection broke or timed out at COMMIT: the outcome is unknown
 )
 
-// verdict is the judgement on an attempt.
+// verdict is the classification of an attempt.
 type verdict struct {
 	kind      kind
 	err       error
 	sqlState  string
 	phase     phase
 	taken     bool // a constraint of [RetryConstraint] was violated
-	ambiguous bool // the answer to a COMMIT was lost; unless the kind is committed, err says so
+	ambiguous bool // the reply to a COMMIT was lost; unless the kind is committed, err says so
 }
 
-// judge decides what becomes of the attempt. The first database error, as the
-// driver saw it, counts before the one that came back through gorm and the
-// caller's code, which may have been flattened, wrapped or swallowed.
+// judge classifies the attempt. The first database error, as the driver saw it, takes
+// precedence over the error that came back through gorm and the caller's code, which
+// may have wrapped or swallowed it.
 func (a *attempt) judge(ctx context.Context, err error) verdict {
 	if err == nil {
 		return verdict{kind: committed}
@@ -57,8 +57,8 @@ func (a *attempt) judge(ctx context.Context, err error) verdict {
 	}
 	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: a.at}
 	switch {
-	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing of ours was sent
-	case a.at == commit && !a.unit.readOnly: // what was only read can be read again
+	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing was sent
+	case a.at == commit && !a.unit.readOnly: // a read-only transaction is safe to repeat
 		v.kind = judgeCommit(err, state)
 	case retryable(state), planOutdated(err, first):
 		v.kind = again
@@ -69,9 +69,9 @@ func (a *attempt) judge(ctx context.Context, err error) verdict {
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
 	case a.at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
-		// Before the body it does not matter what it was: there is no transaction.
-		// In the body only the driver is asked, as its own errors may come from
-		// other networks than the database's.
+		// Before the body there is no transaction, so any network error is a lost
+		// connection. In the body, only the driver's errors count, because the body's
+		// errors may come from other networks.
 		v.kind = lost
 	}
 	return v
@@ -82,9 +82,9 @@ func judgeCommit(err error, state string) kind {
 	var rows *RowsError
 	switch {
 	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return refused // the server's own answer: it has rolled back
+		return refused // reported by the server: it has rolled back
 	case errors.As(err, &rows):
-		return refused // committed, and not as was asked for: see [WritingLast]
+		return refused // committed, but with an unexpected row count: see [WritingLast]
 	case !errors.As(err, &server), server.SeverityUnlocalized != "ERROR", connectionLost(state),
 		state == pgerrcode.StatementCompletionUnknown:
 		return ambiguous
@@ -93,7 +93,7 @@ func judgeCommit(err error, state string) kind {
 	case refusesAll(state):
 		return unable
 	default:
-		return refused // the server says that it has not committed, and why
+		return refused // the server reports that it has not committed, and why
 	}
 }
 
@@ -126,8 +126,8 @@ func refusesAll(sqlState string) bool {
 	return refuses
 }
 
-// connectionLost reports whether the SQLSTATE means that the connection, or the
-// server, is gone.
+// connectionLost reports whether the SQLSTATE means that the connection or the server
+// is gone.
 func connectionLost(state string) bool {
 	switch state {
 	case pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.CannotConnectNow, pgerrcode.TooManyConnections,
@@ -140,8 +140,8 @@ func connectionLost(state string) bool {
 // transactionTimeout is the SQLSTATE of transaction_timeout, which PostgreSQL 17 added.
 const transactionTimeout = "25P04"
 
-// keepCause makes sure that the first database error is the one that errors.As
-// finds in what is returned.
+// keepCause makes sure that errors.As finds the first database error in the returned
+// error.
 func keepCause(err, first error) error {
 	if first == nil || errors.Is(err, first) || SQLState(first) != "" && SQLState(first) == SQLState(err) {
 		return err
@@ -149,7 +149,7 @@ func keepCause(err, first error) error {
 	return errors.Join(first, err)
 }
 
-// SQLState returns the SQLSTATE in err's tree, or nothing.
+// SQLState returns the SQLSTATE in err's tree, or "".
 func SQLState(err error) string {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -158,7 +158,7 @@ func SQLState(err error) string {
 	return ""
 }
 
-// ConstraintOf returns the name of the constraint that err says was violated, or nothing.
+// ConstraintOf returns the name of the violated constraint in err, or "".
 func ConstraintOf(err error) string {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -167,5 +167,5 @@ func ConstraintOf(err error) string {
 	return ""
 }
 
-// IsNotFound reports whether err says that the row asked for is not there.
+// IsNotFound reports whether err means that the row does not exist.
 func IsNotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }

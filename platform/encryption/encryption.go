@@ -1,5 +1,5 @@
-// Package encryption encrypts data that is stored or that others carry, so that they can neither
-// read nor change it.
+// Package encryption encrypts stored data and data that clients carry, so that it can be neither
+// read nor changed outside the program.
 package encryption
 
 import (
@@ -10,8 +10,8 @@ import (
 	"errors"
 )
 
-// ErrSeal is returned where the text was not sealed with the same secret, for the same purpose and subject.
-var ErrSeal = errors.New("encryption: the seal is broken")
+// ErrSeal is returned if the text was not sealed with the same secret, purpose and subject.
+var ErrSeal = errors.New("encryption: the sealed text is invalid")
 
 // Sealer encrypts with AES-256-GCM. Each purpose has its own key, derived from the configured
 // secret by HKDF (RFC 5869). The first secret seals; all secrets can open. Safe for concurrent use.
@@ -53,8 +53,8 @@ func (s Sealer) Open(sealed, about []byte) ([]byte, error) {
 	return text, err
 }
 
-// OpenStale is like [Sealer.Open] and reports whether a former secret has sealed the text. Then the
-// text must be sealed again before that secret is removed.
+// OpenStale is like [Sealer.Open] and also reports whether the text was sealed with a former
+// secret. Such a text must be sealed again before that secret is removed.
 func (s Sealer) OpenStale(sealed, about []byte) (text []byte, stale bool, err error) {
 	for i, each := range s {
 		if text, err := each.Open(nil, nil, sealed, about); err == nil {

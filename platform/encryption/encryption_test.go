@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/encryption"
 )
 
-func TestWhatIsSealed(t *testing.T) {
+func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text, about := rapid.SliceOf(rapid.Byte()).Draw(t, "text"), rapid.SliceOf(rapid.Byte()).Draw(t, "about")
@@ -22,7 +22,7 @@ func TestWhatIsSealed(t *testing.T) {
 
 		rotated := encryption.New("one purpose", []byte("another secret"), []byte("one secret"))
 		opened, err = rotated.Open(sealed, about)
-		require.NoError(t, err, "what a former secret has sealed")
+		require.NoError(t, err, "text sealed with a former secret")
 		require.Equal(t, string(text), string(opened))
 
 		at, bit := rapid.IntRange(0, len(sealed)-1).Draw(t, "byte"), rapid.IntRange(0, 7).Draw(t, "bit")

@@ -22,7 +22,7 @@ var (
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	t.Run("it is recognized with details, a cause, and wrapped", func(t *testing.T) {
+	t.Run("it matches with details, with a cause, and wrapped", func(t *testing.T) {
 		t.Parallel()
 		err := fmt.Errorf("booking: %w", errEmpty.With(missing{3}, "%d are missing.", 3).Because(io.EOF))
 		require.ErrorIs(t, err, errEmpty)
@@ -30,12 +30,12 @@ func TestFault(t *testing.T) {
 		require.NotErrorIs(t, err, errOther)
 		found, ok := fault.From(err)
 		require.True(t, ok)
-		require.Equal(t, "3 are missing.", found.Error(), "the cause is not for people")
+		require.Equal(t, "3 are missing.", found.Error(), "the cause is not part of the text")
 		require.Equal(t, missing{3}, found.Details())
 		require.Equal(t, fault.Conflict, found.Kind())
 		require.Equal(t, "The shelf is empty.", found.Title())
 	})
-	t.Run("it leaves the definition as it was", func(t *testing.T) {
+	t.Run("it does not change the definition", func(t *testing.T) {
 		t.Parallel()
 		_ = errEmpty.With(missing{1}, "changed").Because(io.EOF)
 		require.Nil(t, errEmpty.Details())
@@ -47,7 +47,7 @@ func TestFault(t *testing.T) {
 		_, ok := fault.From(io.EOF)
 		require.False(t, ok)
 	})
-	t.Run("it lists what is defined by code, each once", func(t *testing.T) {
+	t.Run("it lists defined errors by code, each once", func(t *testing.T) {
 		t.Parallel()
 		all := fault.All()
 		for i := 1; i < len(all); i++ {
@@ -58,7 +58,7 @@ func TestFault(t *testing.T) {
 		require.Same(t, errEmpty, byCode)
 		require.Panics(t, func() { _ = fault.Define(fault.Conflict, "shelf-empty", "again") })
 	})
-	t.Run("it names a single wrong field in its text", func(t *testing.T) {
+	t.Run("it names a single invalid field in its text", func(t *testing.T) {
 		t.Parallel()
 		err := fault.InvalidFields(fault.Field{Field: "units", Code: "range", Message: "must be between 1 and 10"})
 		require.EqualError(t, err, "units must be between 1 and 10.")

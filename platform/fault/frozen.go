@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Frozen is an error as it can be stored, to be told again later.
+// Frozen is an error in the form in which it is stored.
 type Frozen struct {
 	Code    string          `json:"code"`
 	Text    string          `json:"text"`
@@ -13,8 +13,8 @@ type Frozen struct {
 	Reasons []Reason        `json:"reasons,omitempty"`
 }
 
-// Freeze returns the error as it can be stored. It panics where the details cannot
-// be written as JSON, which is a bug of whoever gave them.
+// Freeze returns the error in its stored form. It panics if the details cannot be
+// encoded as JSON, which is a programming error.
 func (e *Error) Freeze() *Frozen {
 	f := &Frozen{Code: e.code, Text: e.text, Reasons: e.reasons}
 	if e.details != nil {
@@ -27,14 +27,14 @@ func (e *Error) Freeze() *Frozen {
 	return f
 }
 
-// Thaw returns the error that was stored, with its details as they were written.
-// It fails where this program does not know the code.
+// Thaw restores the stored error. The details remain encoded JSON. It fails if this
+// version of the program does not define the code.
 func (f *Frozen) Thaw() (*Error, error) {
 	defined, ok := ByCode(f.Code)
 	if !ok {
-		return nil, fmt.Errorf("fault: a refusal with the code %q was stored, which this program does not know", f.Code)
+		return nil, fmt.Errorf("fault: the code %q of a stored error is unknown to this version", f.Code)
 	}
-	var details any // nil, and not a nil of some type, where there are none
+	var details any // an untyped nil if there are no details
 	if f.Details != nil {
 		details = f.Details
 	}

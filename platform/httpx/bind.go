@@ -19,14 +19,14 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// binder reads requests into one type. Read-only once made.
+// binder reads requests into one type. It is read-only after creation.
 type binder struct {
 	shape     *shape
 	queries   map[string]int // index into members by name
 	others    []int          // members from path, headers and cookies
 	anyQuery  bool           // unknown parameters are ignored: see AnyQuery
 	hasBody   bool           // some member comes from the body
-	needsBody bool           // and one is required there
+	needsBody bool           // a member of the body is required
 	rules     *rules
 }
 
@@ -35,7 +35,7 @@ func takesAnyQuery(in reflect.Type) bool {
 	return found && f.Type == reflect.TypeFor[AnyQuery]()
 }
 
-// newBinder panics where the type does not keep to what [Handle] says.
+// newBinder panics if the type violates the rules of [Handle].
 func newBinder(in reflect.Type) *binder {
 	if in.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
@@ -71,7 +71,7 @@ func (b *binder) params() []string {
 	return all
 }
 
-// needs returns the permissions that fields of merge patches need.
+// needs returns the permissions that fields of merge patches require.
 func (b *binder) needs() []identity.Permission {
 	var all []identity.Permission
 	for _, m := range b.shape.members {
@@ -82,8 +82,8 @@ func (b *binder) needs() []identity.Permission {
 	return all
 }
 
-// mustBeScalar panics on a parameter that cannot be written as one text, or as
-// several, repeated, in the query.
+// mustBeScalar panics on a parameter that is not a single value or, in the query, a
+// list of them.
 func mustBeScalar(in reflect.Type, m member) {
 	s := m.shape
 	if s.kind == kindList && m.from == "query" || s.kind == kindPointer {
@@ -100,13 +100,13 @@ func mustBeScalar(in reflect.Type, m member) {
 	panic(fmt.Sprintf("httpx: %s.%s cannot be read from %s", in, m.goName, m.from))
 }
 
-// bind fills v from the request and checks it. The error is [fault.ErrInvalid] or
-// [ErrMalformed] with every wrong field, or says why the body cannot be read, or is
+// bind fills v from the request and validates it. It returns [fault.ErrInvalid] or
+// [ErrMalformed] with all invalid fields, an error for an unreadable body, or
 // [identity.ErrForbidden] for a field that the caller may not change.
 //
-// A list in the query is written by repeating the parameter. Any other parameter
-// may be given once, and one that the endpoint does not have is malformed: a
-// filter that is misspelt must not become no filter.
+// A list in the query is written by repeating the parameter. Any other parameter may
+// occur once. An unknown parameter is malformed, because ignoring a misspelt filter
+// would return unfiltered data.
 func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	r := &reading{path: make([]byte, 0, 64), rules: b.rules}
 	request := c.Request()
@@ -123,10 +123,10 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	b.rules.check(r, v)
 	switch {
 	case len(unknown) > 0:
-		return ErrMalformed.With(unknownParameters{append(unknown, r.wrong...)},
-			"There is no query parameter %s here.", names(unknown))
-	case len(r.wrong) > 0:
-		return fault.InvalidFields(r.wrong...)
+		return ErrMalformed.With(unknownParameters{append(unknown, r.fieldErrors...)},
+			"Unknown query parameter: %s.", names(unknown))
+	case len(r.fieldErrors) > 0:
+		return fault.InvalidFields(r.fieldErrors...)
 	}
 	return b.requireShown(request.Context(), v)
 }
@@ -141,14 +141,15 @@ func names(fields []fault.Field) string {
 
 const maxUnknownQueries = 10
 
-// bindQuery returns the parameters that the endpoint does not have.
+// bindQuery reads the query and returns the parameters that the endpoint does not
+// define.
 func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []fault.Field, err error) {
 	if raw == "" {
 		return nil, nil
 	}
 	given, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, ErrMalformed.With(nil, "The query of the URL is not encoded correctly.").Because(err)
+		return nil, ErrMalformed.With(nil, "The query string of the URL is not encoded correctly.").Because(err)
 	}
 	for name := range given {
 		if _, ok := b.queries[name]; !ok && !b.anyQuery {
@@ -191,7 +192,7 @@ func (b *binder) bindOther(r *reading, c echo.Context, m *member, v reflect.Valu
 func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 	outer := r.enter(m.name)
 	defer r.leave(outer)
-	before := len(r.wrong)
+	before := len(r.fieldErrors)
 	switch {
 	case m.shape.kind == kindList:
 		list := reflect.MakeSlice(m.shape.typ, len(values), len(values))
@@ -201,12 +202,12 @@ func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 		v.Set(list)
 	case len(values) > 1:
 		r.fail("duplicate", wordsTwice)
-	case m.from == "header" && values[0] == "": // the value of a key or condition was lost on the way
+	case m.from == "header" && values[0] == "": // an intermediary dropped the value of a key or condition
 		r.fail("required", wordsEmpty)
 	default:
 		r.word(values[0], m.shape, v)
 	}
-	if len(r.wrong) == before {
+	if len(r.fieldErrors) == before {
 		r.zero(m, v)
 	}
 }
@@ -242,24 +243,24 @@ func (r *reading) word(text string, s *shape, v reflect.Value) {
 	case kindDate:
 		r.date(text, v)
 	default:
-		r.told(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
+		r.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 	}
 }
 
-// plainNumber reports whether a parameter looks like a number of JSON: no plus
-// sign, hexadecimal digits, underscores or words such as inf.
+// plainNumber reports whether a parameter has the form of a JSON number: no plus sign,
+// hexadecimal digits, underscores or words such as inf.
 func plainNumber(text string) bool {
 	return text != "" && isNumber([]byte(text[:1])) && !strings.ContainsAny(text, "_xXpPnN")
 }
 
-// bindBody reads the JSON object in the body. No body counts as an empty object
-// where no member is required.
+// bindBody reads the JSON object in the body. An absent body counts as an empty object
+// if no member is required.
 func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) error {
 	if request.Body == nil || request.Body == http.NoBody {
 		return b.withoutBody()
 	}
 	buffer := borrowBuffer()
-	defer returnBuffer(buffer) // nothing that is read keeps a reference to it
+	defer returnBuffer(buffer) // decoded values do not reference the buffer
 	if _, err := buffer.ReadFrom(request.Body); err != nil {
 		return bodyError(err)
 	}
@@ -284,20 +285,20 @@ func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) er
 	return nil
 }
 
-// refuseBody says that nothing is read from a body here, of whatever media type it
-// is. An empty object, which some clients send with every POST, says nothing either.
+// refuseBody returns an error for a body of any media type where the endpoint takes
+// none. It accepts an empty object, which some clients send with every POST.
 func refuseBody(body []byte) error {
 	if body[0] == '{' {
 		if end := skipSpace(body, 1); end < len(body) && body[end] == '}' && skipSpace(body, end+1) == len(body) {
 			return nil
 		}
 	}
-	return ErrMalformed.With(nil, "This takes no body.")
+	return ErrMalformed.With(nil, "This request must not have a body.")
 }
 
 func (b *binder) withoutBody() error {
 	if b.needsBody {
-		return ErrMalformed.With(nil, "This needs a JSON object as the body of the request.")
+		return ErrMalformed.With(nil, "The request needs a JSON object as its body.")
 	}
 	return nil
 }
@@ -310,12 +311,12 @@ func bodyError(err error) error {
 		return ErrBodyTooLarge.Because(err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return ErrMalformed.With(nil, "The body ended early.").Because(err)
+		return ErrMalformed.With(nil, "The request body is incomplete.").Because(err)
 	}
-	return ErrMalformed.With(nil, "The body could not be read.").Because(err)
+	return ErrMalformed.With(nil, "The request body could not be read.").Because(err)
 }
 
-// checkMediaType accepts JSON and, as RFC 7396 names it, a merge patch of JSON.
+// checkMediaType accepts JSON and JSON merge patches (RFC 7396).
 func checkMediaType(h http.Header) error {
 	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return ErrUnsupported.With(nil, "The body must not be compressed.")

@@ -15,7 +15,8 @@ type column struct {
 	index []int
 }
 
-// columnsOf panics on a row with a member that is not a single value.
+// columnsOf returns the columns of a row. It panics on a member that is not a single
+// value.
 func columnsOf(row reflect.Type) []column {
 	plans := &shapes{done: map[reflect.Type]*shape{}}
 	var all []column
@@ -38,7 +39,7 @@ func columnsOf(row reflect.Type) []column {
 	return all
 }
 
-// writeCSV writes a line of names and one for each of the rows, as RFC 4180 has it.
+// writeCSV writes a header line and one line per row (RFC 4180).
 func writeCSV(b *bytes.Buffer, columns []column, rows reflect.Value) error {
 	writeNames(b, columns)
 	return writeRows(b, columns, rows)
@@ -73,7 +74,7 @@ func separate(b *bytes.Buffer, place int) {
 	}
 }
 
-// cellOf is the value as JSON shows it, without the quotes of JSON.
+// cellOf returns the value as in JSON, without the quotes.
 func cellOf(v reflect.Value) (string, error) {
 	raw, err := json.Marshal(v.Interface())
 	if err != nil || string(raw) == "null" {
@@ -84,22 +85,22 @@ func cellOf(v reflect.Value) (string, error) {
 		var text string
 		err = json.Unmarshal(raw, &text)
 		return quoted(harmless(text)), err
-	case '{', '[': // the same JSON without characters that could split it into cells
+	case '{', '[': // escaped so that separators do not split the JSON into cells
 		return quoted(strings.NewReplacer(";", `\u003b`, "|", `\u007c`).Replace(string(raw))), nil
 	}
 	return quoted(string(raw)), nil // a number may begin with a minus; it is not a formula
 }
 
-// Characters that begin a formula for spreadsheets (OWASP, CSV Injection), also in full width, and
-// characters that separate cells in some locale or import, such as the semicolon in much of Europe.
-// Quotes do not help against these, because they count only at the beginning of a cell.
+// Characters that begin a formula in spreadsheets (OWASP, CSV Injection), also in full width, and
+// characters that separate cells in some locales, such as the semicolon in much of Europe. Quotes
+// do not protect against these, because they count only at the beginning of a cell.
 const (
 	formulaStarts  = "=+-@\uff1d\uff0b\uff0d\uff20\u2212"
 	cellSeparators = ";|\t\r\n"
 )
 
-// harmless puts an apostrophe before everything in a text that a spreadsheet could read as a
-// formula: at its beginning, and after any character that could begin another cell.
+// harmless inserts an apostrophe wherever a spreadsheet could read a formula: at the
+// beginning of the text and after any character that could begin another cell.
 func harmless(text string) string {
 	var b strings.Builder
 	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) { // some spreadsheets ignore these

@@ -13,51 +13,51 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// maxWrong bounds how many wrong fields are told of one request.
-const maxWrong = 100
+// maxFieldErrors bounds the number of invalid fields reported for a request.
+const maxFieldErrors = 100
 
-// maxElements bounds every list in a body; rules set tighter bounds.
+// maxElements bounds every list in a body. Validation rules may set lower bounds.
 const maxElements = 10_000
 
-// maxName bounds how much of a client's own name for a field is repeated, in bytes.
+// maxName bounds how much of an unknown field name is repeated in an error, in bytes.
 const maxName = 64
 
-// What is wrong with a value, in words that a form can show beside its field.
+// Messages for invalid values, as a form can show them next to the field.
 const (
 	wordsBool    = "must be true or false"
 	wordsInt     = "must be a whole number"
 	wordsNumber  = "must be a number"
 	wordsText    = "must be text"
-	wordsChars   = "must be text without NUL or broken characters"
+	wordsChars   = "must be text without invalid characters"
 	wordsUUID    = "must be a UUID"
-	wordsInstant = "must be an instant as in RFC 3339, such as 2026-01-31T14:00:00Z"
+	wordsInstant = "must be a date and time with a time zone (RFC 3339), such as 2026-01-31T14:00:00Z"
 	wordsDate    = string(calendar.ErrDate)
 	wordsObject  = "must be an object"
 	wordsList    = "must be a list"
 	wordsNull    = "must not be null"
 	wordsTwice   = "must be given once"
-	wordsUnknown = "is not known here"
+	wordsUnknown = "is not a known field"
 	wordsEmpty   = "must not be empty"
 	wordsOther   = "is not valid"
 )
 
-// reading collects what is wrong while a request is read. path is where it is:
-// a stack of bytes, made a string only when something is wrong.
+// reading collects the invalid fields of a request while it is read. The current path
+// is a stack of bytes, converted to a string only for an error.
 type reading struct {
-	path  []byte
-	wrong []fault.Field
-	rules *rules
+	path        []byte
+	fieldErrors []fault.Field
+	rules       *rules
 }
 
 func (r *reading) fail(code, message string) {
-	if len(r.wrong) < maxWrong {
-		r.wrong = append(r.wrong, fault.Field{Field: string(r.path), Code: code, Message: message})
+	if len(r.fieldErrors) < maxFieldErrors {
+		r.fieldErrors = append(r.fieldErrors, fault.Field{Field: string(r.path), Code: code, Message: message})
 	}
 }
 
-func (r *reading) full() bool { return len(r.wrong) >= maxWrong }
+func (r *reading) full() bool { return len(r.fieldErrors) >= maxFieldErrors }
 
-// enter goes one level deeper in the path; leave goes back with what it returned.
+// enter appends a level to the path. Pass its result to leave to restore the path.
 func (r *reading) enter(name string) (outer int) {
 	outer = len(r.path)
 	if outer > 0 {
@@ -85,7 +85,7 @@ func (r *reading) enterKey(key string) (outer int) {
 
 func (r *reading) leave(outer int) { r.path = r.path[:outer] }
 
-// shortened bounds what is repeated of a client's own words, at a whole character.
+// shortened truncates text from the client to maxName bytes, at a character boundary.
 func shortened(name string) string {
 	if len(name) <= maxName {
 		return name
@@ -144,15 +144,15 @@ func (s *shape) find(raw []byte) (int, bool) {
 }
 
 func (r *reading) member(raw []byte, m *member, v reflect.Value) {
-	before := len(r.wrong)
+	before := len(r.fieldErrors)
 	r.value(raw, m.shape, v)
-	if len(r.wrong) == before {
+	if len(r.fieldErrors) == before {
 		r.zero(m, v)
 	}
 }
 
-// zero applies the rules to a value that was given and is Go's zero value, which
-// validator's omitempty and required would take for absent.
+// zero applies the rules to a given value that equals Go's zero value. The validator's
+// omitempty and required would treat it as absent.
 func (r *reading) zero(m *member, v reflect.Value) {
 	if m.whenZero == "" && !m.required || !v.IsZero() {
 		return
@@ -172,7 +172,7 @@ func (r *reading) zero(m *member, v reflect.Value) {
 	}
 }
 
-// value reads one JSON value by its plan.
+// value reads one JSON value according to its shape.
 func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 	if raw[0] == 'n' && r.null(s, v) {
 		return
@@ -208,12 +208,12 @@ func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 		}
 	case kindString:
 		if text, ok := r.text(raw, wordsText); ok {
-			r.told(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
+			r.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 		}
 	case kindJSON:
-		before := len(r.wrong)
-		r.told(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw))
-		if len(r.wrong) == before {
+		before := len(r.fieldErrors)
+		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw))
+		if len(r.fieldErrors) == before {
 			r.ranges(v)
 		}
 	case kindStruct:
@@ -234,13 +234,13 @@ func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 	}
 }
 
-// null handles null, and reports whether that is all there is to do.
+// null handles null and reports whether the value is complete.
 func (r *reading) null(s *shape, v reflect.Value) bool {
 	switch s.kind {
 	case kindJSON, kindAny:
-		return false // knows itself what null means
+		return false // the type handles null itself
 	case kindPatch:
-		r.told(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
+		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
 	case kindPointer, kindDate:
 		v.SetZero() // the zero date is invalid
 	default:
@@ -249,8 +249,8 @@ func (r *reading) null(s *shape, v reflect.Value) bool {
 	return true
 }
 
-// told notes the error of a type that reads itself.
-func (r *reading) told(err error) {
+// parseError records the error of a type that parses itself.
+func (r *reading) parseError(err error) {
 	if err == nil {
 		return
 	}
@@ -277,7 +277,7 @@ func (r *reading) text(raw []byte, words string) (string, bool) {
 	return text, ok
 }
 
-// patch reads the value into a patch.Field or patch.Clearable: both are Given and Value.
+// patch reads the value into a patch.Field or patch.Clearable: sets Given and Value.
 func (r *reading) patch(raw []byte, s *shape, v reflect.Value) {
 	given, value := v.Field(0), v.Field(1)
 	if value.Kind() == reflect.Pointer {
@@ -300,7 +300,7 @@ func (r *reading) list(raw []byte, s *shape, v reflect.Value) {
 			r.fail("max", fmt.Sprintf("must have at most %d entries", maxElements))
 			return false
 		}
-		v.Grow(1) // grown as it is read: a short body must not ask for much memory
+		v.Grow(1) // grown step by step, so a short body cannot allocate much memory
 		v.SetLen(i + 1)
 		outer := r.enterIndex(i)
 		r.value(value, s.elem, v.Index(i))

@@ -45,10 +45,11 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzCursor reads cursors as lists of every kind of position do: a cursor that no
-// list gave is the client's mistake, and one that a list gave is its position.
+// FuzzCursor decodes cursors for all kinds of positions. A forged cursor is the
+// client's error, and a genuine one returns its position.
 func FuzzCursor(f *testing.F) {
-	for _, seed := range []string{"", "e30", "bnVsbA", "MQ", "IiI", "W10", "e30ge30", "eA", "%%%", "=", strings.Repeat("A", 2000), "eyJEYXkiOjF9", "-_-_", "\xff", "MQ==", "M\nQ"} {
+	for _, seed := range []string{"", "e30", "bnVsbA", "MQ", "IiI", "W10", "e30ge30", "eA", "%%%", "=", strings.Repeat("A",
+		2000), "eyJEYXkiOjF9", "-_-_", "\xff", "MQ==", "M\nQ"} {
 		f.Add(seed, 0)
 	}
 	type position struct {
@@ -71,9 +72,8 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// FuzzMergePatch reads merge patches as endpoints do and applies them, and the same
-// texts as RFC 7396 says to plain maps: what is read has the same result both ways,
-// applied once or twice.
+// FuzzMergePatch applies merge patches as endpoints do, and the same texts to plain
+// maps by RFC 7396. Both must have the same result, applied once or twice.
 func FuzzMergePatch(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"units":0}`, `{"notes":null}`, `{"notes":"","units":7}`, `{"labels":[],"open":false}`, `{"labels":null}`, `{"until":null}`, `{"until":"2026-03-01"}`,
@@ -130,7 +130,7 @@ func FuzzMergePatch(f *testing.F) {
 			return x
 		}
 		want := written(t, before)
-		for name, value := range plain(t, []byte(body)) { // MergePatch of RFC 7396: there are no objects in this one
+		for name, value := range plain(t, []byte(body)) { // MergePatch of RFC 7396, without nested objects
 			if value == nil {
 				delete(want, name)
 			} else {

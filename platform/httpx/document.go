@@ -14,10 +14,10 @@ import (
 )
 
 // HandleDocument adapts a function to an [Endpoint] that answers with a text of the
-// media type, such as text/calendar, in the place of JSON. In is read as by [Handle].
-// The answer has an ETag of what is in it, and is not sent to a client that has it
-// (If-None-Match, 304); nobody but the client may keep it, and for as long as fresh
-// without asking again. Errors become problem documents as usual.
+// media type, such as text/calendar, instead of JSON. In is read as by [Handle]. The
+// answer has an ETag of its content, and a matching If-None-Match is answered with 304.
+// Only the client may cache it, and for the duration fresh without revalidation. Errors
+// become problem documents as usual.
 func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error)) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
@@ -27,10 +27,10 @@ func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx conte
 			return Call{}, err
 		}
 		return Call{request, func(context.Context) (Reply, error) {
-			return Reply{}, fmt.Errorf("httpx: an answer of the type %s is not kept to be sent again", media)
+			return Reply{}, fmt.Errorf("httpx: an answer of the type %s cannot be stored for repeated requests", media)
 		}}, nil
 	}
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Media: media, prepare: prepare, serve: func(c echo.Context, before Before) error {
+	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -51,11 +51,20 @@ func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx conte
 			return c.NoContent(http.StatusNotModified)
 		}
 		return c.Blob(http.StatusOK, media+"; charset=utf-8", []byte(text))
-	}}
+	}
+	return Endpoint{
+		In:      in,
+		Out:     reflect.TypeFor[None](),
+		Status:  http.StatusOK,
+		Params:  binder.params(),
+		Media:   media,
+		prepare: prepare,
+		serve:   serve,
+	}
 }
 
-// has reports whether a client has what the tag stands for (RFC 9110, 13.1.2: tags
-// are compared weakly).
+// has reports whether If-None-Match contains the tag, by weak comparison (RFC 9110,
+// section 13.1.2).
 func has(lines []string, tag string) bool {
 	for _, line := range lines {
 		for each := range strings.SplitSeq(line, ",") {

@@ -14,7 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// mediaJSONL is the type of JSON Lines: an object a line.
+// mediaJSONL is the media type of JSON Lines: one object per line.
 const mediaJSONL = "application/jsonl"
 
 // DownloadQuery is the parameter of a download; embed it in the In of an endpoint
@@ -26,14 +26,14 @@ type DownloadQuery struct {
 
 func (q DownloadQuery) download() DownloadQuery { return q }
 
-// Download adapts a function to an [Endpoint] that answers with any number of rows,
-// as JSON Lines or as CSV, while it reads them: nobody holds all of them at once.
-// The columns of CSV and what stands in its cells are those of [HandleTable].
+// Download adapts a function to an [Endpoint] that streams any number of rows as JSON
+// Lines or CSV, without holding all of them in memory. Columns and cells of CSV are
+// those of [HandleTable].
 //
-// The answer begins with the first rows that are sent: an error before that becomes
-// a problem document as usual. After it the connection is broken off, so that nobody
-// takes a part for the whole. Each writing may take as long as patience allows. The
-// function must end when its context does, which is also when the server stops.
+// The answer begins with the first rows sent. An error before that becomes a problem
+// document as usual. A later error breaks the connection, so that a client cannot
+// mistake a part for the whole. Each write may take as long as patience. The function
+// must return when its context ends, which is also when the server stops.
 func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, in In, out *Rows[Row]) error) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
@@ -57,7 +57,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		}
 		err := fn(c.Request().Context(), request, out)
 		if err == nil {
-			err = out.Send() // that there were none is an answer too
+			err = out.Send() // no rows are a valid answer too
 		}
 		if err != nil && out.begun {
 			panic(http.ErrAbortHandler)
@@ -65,11 +65,12 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		return err
 	}
 	return Endpoint{
-		In: in, Out: reflect.TypeFor[Row](), Status: http.StatusOK, Params: binder.params(), Streams: true, Downloads: true, Needs: needs, serve: serve,
+		In: in, Out: reflect.TypeFor[Row](), Status: http.StatusOK, Params: binder.params(),
+		Streams: true, Downloads: true, Needs: needs, serve: serve,
 	}
 }
 
-// Rows is the writing end of a [Download]. Not safe for concurrent use.
+// Rows is the writing end of a [Download]. It is not safe for concurrent use.
 type Rows[Row any] struct {
 	masked   func(rows *[]Row) error
 	columns  []column
@@ -82,7 +83,8 @@ type Rows[Row any] struct {
 	buffer   bytes.Buffer
 }
 
-// Send writes rows, of which it clears what the reader may not see. The error is [ErrReaderGone] where they could not be written in time.
+// Send writes rows after clearing the fields that the reader may not see. It returns
+// [ErrReaderGone] if they could not be written in time.
 func (r *Rows[Row]) Send(rows ...Row) error {
 	if err := r.masked(&rows); err != nil {
 		return err
@@ -106,7 +108,7 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 	if !r.begun {
 		r.begin()
 	}
-	// A server that cannot bound a write, as that of some tests, is left as it is.
+	// Some test servers do not support write deadlines.
 	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience))
 	_, err := r.response.Write(r.buffer.Bytes())
 	if err == nil {
@@ -120,7 +122,7 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 
 func (r *Rows[Row]) begin() {
 	r.begun = true
-	_ = r.control.SetReadDeadline(time.Time{}) // as for a Feed
+	_ = r.control.SetReadDeadline(time.Time{}) // as in Feed.write
 	media, ending := mediaJSONL, ".jsonl"
 	if r.csv {
 		media, ending = mediaCSV+"; charset=utf-8; header=present", ".csv"

@@ -4,19 +4,20 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// What can be wrong with a request before any rule of a module is asked.
-// Wrong fields are [fault.ErrInvalid].
+// Errors of requests that fail before a module sees them. Invalid fields are
+// [fault.ErrInvalid].
 var (
-	// ErrMalformed: the request cannot be read, or asks with a query parameter that there is not.
-	ErrMalformed = fault.Define(fault.Malformed, "malformed-request", "The request cannot be understood.").Carrying(unknownParameters{})
-	// ErrBodyTooLarge: the body is larger than what is accepted.
+	// ErrMalformed is returned for an unreadable request or an unknown query parameter.
+	ErrMalformed = fault.Define(fault.Malformed, "malformed-request", "The request is malformed.").Carrying(unknownParameters{})
+	// ErrBodyTooLarge is returned for a body above the size limit.
 	ErrBodyTooLarge = fault.Define(fault.TooLarge, "body-too-large", "The body of the request is too large.")
-	// ErrUnsupported: the body is not JSON by its Content-Type, or is compressed.
+	// ErrUnsupported is returned for a body that is compressed or not JSON by its
+	// Content-Type.
 	ErrUnsupported = fault.Define(fault.Unsupported, "unsupported-media-type", "The body must be JSON, with Content-Type: application/json.")
 )
 
-// unknownParameters are the details of [ErrMalformed] where the query has
-// parameters that the endpoint does not know.
+// unknownParameters are the details of [ErrMalformed] for a query with unknown
+// parameters.
 type unknownParameters struct {
 	Errors []fault.Field `json:"errors,omitempty"`
 }

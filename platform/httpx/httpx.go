@@ -1,5 +1,5 @@
-// Package httpx is what every handler shares. A module describes its API as a
-// list of [Route], each with a typed function behind it:
+// Package httpx provides routing, request decoding and responses to all handlers. A
+// module describes its API as a list of [Route], each with a typed function:
 //
 //	type reserveRequest struct {
 //		ID    uuid.UUID `param:"id"`
@@ -13,9 +13,9 @@
 //		Endpoint: httpx.Handle(http.StatusCreated, s.reserve),
 //	}
 //
-// The request is read into the struct and checked before the function is called;
-// what is wrong with it is told all at once, by field. Errors are returned, never
-// written: the app turns them into problem documents in one place.
+// The request is read into the struct and validated before the function is called. All
+// invalid fields are reported at once. Handlers return errors and never write them: the
+// app turns them into problem documents in one place.
 package httpx
 
 import (
@@ -37,106 +37,106 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// What a [Route] may declare in the place of a permission.
+// Values that a [Route] may declare instead of a permission.
 const (
-	Public   identity.Permission = "*public"    // anybody, signed in or not
-	SignedIn identity.Permission = "*signed-in" // anybody who is signed in
+	Public   identity.Permission = "*public"    // anyone, signed in or not
+	SignedIn identity.Permission = "*signed-in" // any caller who is signed in
 )
 
-// Route is one operation of the API, as data. The app mounts it; a route without
-// a Permission does not mount, and the program does not start.
+// Route is one operation of the API, as data. The app mounts it. A route without a
+// Permission prevents the program from starting.
 type Route struct {
 	Method     string
 	Path       string // below /api/v1, in echo's form: /authorizations/:id
 	Permission identity.Permission
-	Summary    string // one line for people
+	Summary    string // one line
 	Endpoint   Endpoint
 
-	// What the contract tells besides; see the package openapi.
+	// Further data for the API contract; see the package openapi.
 	Name        string         // of the operation, for generated clients: reserveUnits
-	Description string         // for somebody who is new to it
-	Refusals    []*fault.Error // its own; what can happen to any request is not listed
+	Description string         // for readers who are new to the operation
+	Refusals    []*fault.Error // errors specific to this operation; errors of every request are not listed
 	// ReadOnly marks a POST that changes no records: it can be repeated freely, and an
 	// Idempotency-Key makes no difference.
 	ReadOnly bool
 	// Momentary marks a POST with an effect outside the database and an answer that is only valid
 	// now. The answer is not stored, and an Idempotency-Key makes no difference.
 	Momentary bool
-	// Limited: callers may be let in who hold the permission for some records only, those
-	// of these scopes, as all that it reads and changes is kept to their reach (see the
-	// package db). Where none is said, the permission is needed for the whole organization.
+	// Limited lists the scopes with which a caller may use the route although the
+	// permission covers only some records. The route's queries must then be limited to the
+	// caller's record scope (see package db). If zero, the permission must cover the whole
+	// organization.
 	Limited identity.Scope
-	// Enrolling: also for callers who must set up a second factor before anything else.
+	// Enrolling admits callers who must set up a second factor first.
 	Enrolling bool
-	// Reads names what data of patients the answer shows, as "authorization". Who was
-	// shown it is recorded before the answer leaves. An operation that answers with a
-	// patientId names it, or does not mount.
+	// Reads names the patient data that the answer shows, such as "authorization". The
+	// access is recorded before the answer is sent. An operation whose answer has a
+	// patientId must set it, or mounting fails.
 	Reads string
-	// ErrorPage is where a browser is sent on to, with #error= and the code of what went
-	// wrong, in place of any problem document: a person sits there, and problem documents
-	// are for programs. Nothing else is told, since others read the address of a page too.
-	// Empty: there is no such page. For operations of [HandleRedirect] only.
+	// ErrorPage is the page to which a browser is redirected on an error, with #error= and
+	// the error code, instead of a problem document. The fragment has no further details,
+	// because URLs are logged and shared. Only operations of [HandleRedirect] may set it.
 	ErrorPage string
 }
 
-// Endpoint is a typed function that can answer a request. Made by [Handle],
-// [HandleTable], [HandleDocument], [Download] or [Stream]; the zero value answers
+// Endpoint is a typed function that can answer a request. It is created by [Handle],
+// [HandleTable], [HandleDocument], [Download] or [Stream]. The zero value answers
 // nothing. Safe for concurrent use.
 type Endpoint struct {
-	In, Out reflect.Type // kept so that a contract can be generated from the routes
-	Status  int          // of the answer when all goes well
-	Params  []string     // the parameters of the path that In reads, sorted
-	Streams bool         // the answer goes on for as long as the reader likes: see [Stream]
-	Media   string       // the type of an answer that is no JSON: see [HandleDocument]
-	// Starts: the status is 202 while the work continues after the answer, see [HandleStart].
+	In, Out reflect.Type // for generating the API contract
+	Status  int          // status of a successful answer
+	Params  []string     // names of the path parameters of In, sorted
+	Streams bool         // the answer does not end by itself: see [Stream]
+	Media   string       // media type of an answer other than JSON: see [HandleDocument]
+	// Starts reports that the status is 202 while the work continues after the answer; see
+	// [HandleStart].
 	Starts bool
-	// Downloads: the answer is rows, any number of them, as JSON Lines or CSV: see [Download].
+	// Downloads reports that the answer streams rows as JSON Lines or CSV; see [Download].
 	Downloads bool
-	// Needs are the permissions that fields of the request and of the answer need
-	// beside that of the route: see [Handle].
+	// Needs are the permissions that fields of the request and the answer require in
+	// addition to the route's; see [Handle].
 	Needs   []identity.Permission
-	Tables  bool // the answer can be had as CSV as well: see [HandleTable]
+	Tables  bool // the answer is also available as CSV: see [HandleTable]
 	serve   func(c echo.Context, before Before) error
 	prepare func(c echo.Context) (Call, error)
 }
 
-// Before is called when an answer is there, and before any of it is sent: a
-// stream's before the function is called at all. Its error is answered instead.
+// Before is called when the answer is ready and before any of it is sent. For a stream,
+// it is called before the function. Its error replaces the answer.
 type Before func(ctx context.Context) error
 
-// Serve reads the request, calls the function and writes its answer. It returns
-// what went wrong without writing anything: a *[fault.Error], or whatever the
-// function returned.
+// Serve reads the request, calls the function and writes its answer. It returns an
+// error without writing anything: a *[fault.Error] or the error of the function.
 func (e Endpoint) Serve(c echo.Context) error {
 	return e.serve(c, func(context.Context) error { return nil })
 }
 
-// ServeAfter is [Endpoint.Serve], where the answer leaves only after something else
-// has succeeded.
+// ServeAfter is like [Endpoint.Serve] but sends the answer only after before has
+// succeeded.
 func (e Endpoint) ServeAfter(c echo.Context, before Before) error { return e.serve(c, before) }
 
-// Call is a request that was read and checked, and not carried out yet.
+// Call is a request that has been read and validated but not executed.
 type Call struct {
-	Request any // what was read; as JSON it tells two requests apart
+	Request any // the decoded request; its JSON identifies the request
 	Run     func(ctx context.Context) (Reply, error)
 }
 
-// Reply is an answer that has not been sent.
+// Reply is an answer that has not been sent yet.
 type Reply struct {
 	Status int
 	Header map[string]string
-	Body   []byte // none with status 204
-	Kept   []byte // what of Body may be kept for a repetition: all but each [Secret]
+	Body   []byte // nil with status 204
+	Kept   []byte // the part of Body stored for repeated requests: all but each [Secret]
 }
 
-// Prepare reads the request, and leaves it to the caller to carry it out and to
-// send the reply. The errors of both are those of [Endpoint.Serve].
+// Prepare reads the request. The caller then executes it and sends the reply. The
+// errors of both are those of [Endpoint.Serve].
 func (e Endpoint) Prepare(c echo.Context) (Call, error) { return e.prepare(c) }
 
 // Send sends a reply.
 func (r Reply) Send(c echo.Context) error {
 	header := c.Response().Header()
-	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+	header.Set(echo.HeaderCacheControl, "no-store") // keeps health data out of caches
 	for name, value := range r.Header {
 		header.Set(name, value)
 	}
@@ -146,8 +146,8 @@ func (r Reply) Send(c echo.Context) error {
 	return c.Blob(r.Status, echo.MIMEApplicationJSON, r.Body)
 }
 
-// Takes reports whether the request may have something of the name, or from the
-// source (json, param, query, header); whether it has anything, for "".
+// Takes reports whether the request has a field of the name from the source (json,
+// param, query or header). An empty name matches any field.
 func (e Endpoint) Takes(what string) bool {
 	plans := &shapes{done: map[reflect.Type]*shape{}}
 	for _, m := range plans.of(e.In).members {
@@ -158,14 +158,14 @@ func (e Endpoint) Takes(what string) bool {
 	return false
 }
 
-// IsZero reports whether e was made by none of [Handle], [HandleTable] and [Stream].
+// IsZero reports whether e is the zero value.
 func (e Endpoint) IsZero() bool { return e.serve == nil }
 
-// None is the In or Out of an endpoint that has none.
+// None is the In of an endpoint without parameters, or the Out of one without a body.
 type None struct{}
 
-// Located is implemented by an answer that says where the created thing can be
-// read; it becomes the Location header of a 201 or 202.
+// Located is implemented by answers with the URL of the created record. It becomes the
+// Location header of a 201 or 202.
 type Located interface{ Location() string }
 
 // Started is implemented by the answers of [HandleStart].
@@ -176,26 +176,26 @@ type Started interface {
 	UnderWay() (again time.Duration, ok bool)
 }
 
-// Versioned is implemented by an answer that has a version, which becomes its ETag.
+// Versioned is implemented by answers with a version, which becomes the ETag.
 type Versioned interface{ Revision() int }
 
-// Headed is implemented by an answer that adds headers of its own. They are
-// added also when the function returned an error beside it.
+// Headed is implemented by answers that set headers. They are also set if the function
+// returns an error together with the answer.
 type Headed interface{ Header(h http.Header) }
 
 // Handle adapts a function to an [Endpoint] that answers with the status.
 //
-// In is a struct. Each exported field says with exactly one tag where it comes
-// from: param, query, header, cookie or json; embedded structs count as their fields.
-// Rules stand in validate, in the words of validator v10 and those of this
-// package (text). Rules of a patch.Field begin with omitempty. Out becomes the
-// JSON body; with status 204 there is none.
+// In is a struct. Exactly one tag of each exported field names its source: param,
+// query, header, cookie or json. Fields of embedded structs count as fields of the
+// struct. The validate tag has the rules of validator v10 and the rule text of this
+// package. Rules of a patch.Field begin with omitempty. Out becomes the JSON body; with
+// status 204 there is none.
 //
-// A field of Out tagged needs:"session:read-narrative" is null for callers who do not
-// hold that permission beside the route's; a field of a merge patch tagged likewise
-// cannot be given by them. Such a field of Out is a pointer.
+// A field of Out tagged needs:"session:read-narrative" is null for callers without that
+// permission; such a field must be a pointer. A field of a merge patch with such a tag
+// may be given only by callers with the permission.
 //
-// Handle panics where In does not keep to this: at start, not in a request.
+// Handle panics at startup if In or Out violates these rules.
 func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	return handle(func(Out) int { return status }, status, fn)
 }
@@ -213,8 +213,8 @@ func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, 
 	return e
 }
 
-// handle makes an endpoint whose status depends on the answer; usual is the first status in the
-// contract.
+// handle creates an endpoint whose status depends on the answer. The contract lists usual as
+// the first status.
 func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder, secrets := newBinder(in), secretsOf(out)
@@ -277,8 +277,7 @@ func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.
 	}
 }
 
-// sealCursors ties the cursors of a list to what makes it this list: its path, its
-// filters, and who asks.
+// sealCursors binds the cursors of a list to its path, its filters and the caller.
 func sealCursors(c echo.Context, request any) {
 	list, ok := request.(interface {
 		sealed(ctx context.Context, scope []byte)
@@ -289,7 +288,7 @@ func sealCursors(c echo.Context, request any) {
 	}
 	query := list.paging()
 	given := *query
-	*query = PageQuery{} // which page it is makes no difference
+	*query = PageQuery{} // the cursor must be valid for every page of the list
 	filters, err := json.Marshal(request)
 	*query = given
 	if err != nil {
@@ -302,7 +301,7 @@ func sealCursors(c echo.Context, request any) {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPooled is the largest buffer that is kept for the next request, in bytes.
+// maxPooled is the size of the largest buffer that is reused, in bytes.
 const maxPooled = 64 << 10
 
 func borrowBuffer() *bytes.Buffer {
@@ -317,8 +316,8 @@ func returnBuffer(b *bytes.Buffer) {
 	}
 }
 
-// write encodes the answer, whole before the first byte of it is sent, so that an
-// answer that cannot be encoded is an error and not half a body.
+// write encodes the whole answer before it sends the first byte. An answer that cannot
+// be encoded is therefore an error, not a partial body.
 func write(b *bytes.Buffer, status int, answer any) (map[string]string, error) {
 	if status == http.StatusNoContent {
 		return nil, nil

@@ -22,7 +22,7 @@ import (
 
 const someID = "0198f0de-0000-7000-8000-00000000000a"
 
-// serve sends one request to an endpoint that is mounted at /things/:id.
+// serve sends one request to an endpoint mounted at /things/:id.
 func serve(t testing.TB, endpoint httpx.Endpoint, r *http.Request) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	e := echo.New()
@@ -42,7 +42,8 @@ func request(method, target, body string) *http.Request {
 	return r
 }
 
-// read decodes a body into an In and returns it, with what was wrong as "field code".
+// read decodes a body into an In and returns it, with the invalid fields as "field
+// code".
 func read[In any](t testing.TB, body string) (In, []string) {
 	t.Helper()
 	return bind[In](t, request(http.MethodPost, "/things/"+someID, body))
@@ -141,60 +142,78 @@ func TestDecode(t *testing.T) {
 		body  string
 		wrong []string
 	}{
-		"it refuses a fraction by name":                    {`{"units": 1.5}`, []string{"units type"}},
-		"it takes an integer written with a zero fraction": {`{"units": 1.0}`, nil},
-		"it takes an integer written with an exponent":     {`{"units": 1.5e1, "small": -1.20E+2, "count": 700e-2}`, nil},
-		"it refuses a fraction with an exponent":           {`{"units": 15e-1}`, []string{"units type"}},
-		"it refuses an integer with a huge exponent":       {`{"units": 1e999999999999999999999}`, []string{"units range"}},
-		"it refuses a fraction with a tiny exponent":       {`{"units": 1e-99999999999999999999}`, []string{"units type"}},
-		"it refuses text for a number":                     {`{"units": "5"}`, []string{"units type"}},
-		"it refuses a number beyond int":                   {`{"units": 9223372036854775808}`, []string{"units range"}},
-		"it refuses a number beyond a small int":           {`{"units": 1, "small": 128}`, []string{"small range"}},
-		"it refuses a negative count":                      {`{"units": 1, "count": -1}`, []string{"count range"}},
-		"it refuses a number beyond float":                 {`{"units": 1, "weight": 1e999}`, []string{"weight range"}},
-		"it refuses null where there must be a value":      {`{"units": null}`, []string{"units null"}},
-		"it takes null where there may be none":            {`{"units": 1, "patientId": null, "from": null, "at": null}`, nil},
-		"it refuses null in a field that cannot clear":     {`{"units": 1, "sum": null}`, []string{"sum null"}},
-		"it refuses an unknown field":                      {`{"units": 1, "unit": 1}`, []string{"unit unknown"}},
-		"it takes names letter by letter":                  {`{"Units": 1, "units": 1}`, []string{"Units unknown"}},
-		"it knows a name written with escapes":             {`{"un\u0069ts": 1}`, nil},
-		"it refuses a field given twice":                   {`{"units": 1, "un\u0069ts": 2}`, []string{"units duplicate"}},
-		"it refuses a parameter of the path in the body":   {`{"units": 1, "id": "x"}`, []string{"id unknown"}},
-		"it names fields in lists":                         {`{"units": 1, "lines": [{"units": 1}, {"units": "x", "u": 1}]}`, []string{"lines[1].units type", "lines[1].u unknown"}},
-		"it checks rules in lists":                         {`{"units": 1, "lines": [{"units": 1}, {"units": 0, "note": "123456"}, {}]}`, []string{"lines[1].units min", "lines[1].note max", "lines[2].units required"}},
-		"it refuses what is no list":                       {`{"units": 1, "lines": {}}`, []string{"lines type"}},
-		"it refuses what is no object":                     {`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"}},
-		"it refuses a date that is not there":              {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
-		"it refuses a date in a patch":                     {`{"units": 1, "day": 5}`, []string{"day type"}},
+		"it refuses a fraction by name":                      {`{"units": 1.5}`, []string{"units type"}},
+		"it accepts an integer written with a zero fraction": {`{"units": 1.0}`, nil},
+		"it accepts an integer written with an exponent":     {`{"units": 1.5e1, "small": -1.20E+2, "count": 700e-2}`, nil},
+		"it refuses a fraction with an exponent":             {`{"units": 15e-1}`, []string{"units type"}},
+		"it refuses an integer with a huge exponent":         {`{"units": 1e999999999999999999999}`, []string{"units range"}},
+		"it refuses a fraction with a tiny exponent":         {`{"units": 1e-99999999999999999999}`, []string{"units type"}},
+		"it refuses a text for a number":                     {`{"units": "5"}`, []string{"units type"}},
+		"it refuses a number beyond int":                     {`{"units": 9223372036854775808}`, []string{"units range"}},
+		"it refuses a number beyond a small int":             {`{"units": 1, "small": 128}`, []string{"small range"}},
+		"it refuses a negative count":                        {`{"units": 1, "count": -1}`, []string{"count range"}},
+		"it refuses a number beyond float":                   {`{"units": 1, "weight": 1e999}`, []string{"weight range"}},
+		"it refuses null for a required value":               {`{"units": null}`, []string{"units null"}},
+		"it accepts null for an optional value":              {`{"units": 1, "patientId": null, "from": null, "at": null}`, nil},
+		"it refuses null in a field that cannot clear":       {`{"units": 1, "sum": null}`, []string{"sum null"}},
+		"it refuses an unknown field":                        {`{"units": 1, "unit": 1}`, []string{"unit unknown"}},
+		"it compares names case-sensitively":                 {`{"Units": 1, "units": 1}`, []string{"Units unknown"}},
+		"it accepts a name written with escapes":             {`{"un\u0069ts": 1}`, nil},
+		"it refuses a field given twice":                     {`{"units": 1, "un\u0069ts": 2}`, []string{"units duplicate"}},
+		"it refuses a parameter of the path in the body":     {`{"units": 1, "id": "x"}`, []string{"id unknown"}},
+		"it names fields in lists": {
+			`{"units": 1, "lines": [{"units": 1}, {"units": "x", "u": 1}]}`, []string{"lines[1].units type", "lines[1].u unknown"},
+		},
+		"it checks rules in lists": {
+			`{"units": 1, "lines": [{"units": 1}, {"units": 0, "note": "123456"}, {}]}`,
+			[]string{"lines[1].units min", "lines[1].note max", "lines[2].units required"},
+		},
+		"it refuses a value that is not a list":    {`{"units": 1, "lines": {}}`, []string{"lines type"}},
+		"it refuses a value that is not an object": {`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"}},
+		"it refuses a date that does not exist":    {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
+		"it refuses a date in a patch":             {`{"units": 1, "day": 5}`, []string{"day type"}},
 		"it refuses a date before the range": {
 			`{"units": 1, "from": "1899-12-31", "day": "0001-01-01"}`,
 			[]string{"from range", "day range"},
 		},
-		"it refuses a date after the range":                {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
-		"it takes the first and the last date":             {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
-		"it refuses an instant before the range":           {`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"}},
-		"it refuses an instant after the range":            {`{"units": 1, "at": "2199-12-31T23:59:59-00:01"}`, []string{"at range"}},
-		"it takes the first instant":                       {`{"units": 1, "at": "1900-01-01T00:00:00Z"}`, nil},
-		"it refuses a wrong type in a patch":               {`{"units": 1, "sum": "5", "memo": 5}`, []string{"sum type", "memo type"}},
-		"it checks a zero that a patch gives":              {`{"units": 1, "sum": 0}`, []string{"sum min"}},
-		"it checks rules in a patch":                       {`{"units": 1, "memo": "123456"}`, []string{"memo max"}},
-		"it refuses a zero by its rule, not as missing":    {`{"units": 0}`, []string{"units min"}},
-		"it checks an empty text that was given":           {`{"units": 1, "color": "", "name": ""}`, []string{"color oneof", "name text"}},
-		"it refuses a UUID in another form":                {`{"units": 1, "patientId": "0198f0de000070008000000000000000"}`, []string{"patientId format"}},
-		"it refuses the UUID of zeros":                     {`{"units": 1, "patientId": "00000000-0000-0000-0000-000000000000"}`, []string{"patientId format"}},
-		"it refuses an instant without zone":               {`{"units": 1, "at": "2026-01-31T14:00:00"}`, []string{"at format"}},
-		"it refuses an offset of a day":                    {`{"units": 1, "at": "2026-01-31T14:00:00+24:00"}`, []string{"at format"}},
-		"it refuses an instant after all years":            {`{"units": 1, "at": "9999-12-31T23:59:59-01:00"}`, []string{"at range"}},
-		"it refuses an instant before all years":           {`{"units": 1, "at": "0000-01-01T00:00:00+01:00"}`, []string{"at range"}},
-		"it refuses a NUL character":                       {`{"units": 1, "memo": "a\u0000"}`, []string{"memo characters"}},
-		"it refuses half of a surrogate pair":              {`{"units": 1, "memo": "\ud800x", "name": "\udc00"}`, []string{"memo characters", "name characters"}},
-		"it refuses control characters in a line of text":  {`{"units": 1, "name": "a\nb"}`, []string{"name text"}},
-		"it refuses blank text":                            {`{"units": 1, "name": "  "}`, []string{"name text"}},
-		"it compares fields":                               {`{"units": 1, "from": "2026-02-01", "until": "2026-01-31"}`, []string{"until gtefield"}},
-		"it compares nothing with a field that is wrong":   {`{"units": 1, "from": "x", "until": "2026-01-31"}`, []string{"from format"}},
-		"it refuses a duplicate and a wrong value in maps": {`{"units": 1, "labels": {"a": 1, "a": 2, "b": "x"}}`, []string{"labels[a] duplicate", "labels[b] type"}},
-		"it tells reading and rules together":              {`{"color": "blue", "units": "x", "small": true, "x": 1}`, []string{"units type", "small type", "x unknown", "color oneof"}},
-		"it says what is missing":                          {`{}`, []string{"units required"}},
+		"it refuses a date after the range":             {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
+		"it accepts the first and the last date":        {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
+		"it refuses an instant before the range":        {`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"}},
+		"it refuses an instant after the range":         {`{"units": 1, "at": "2199-12-31T23:59:59-00:01"}`, []string{"at range"}},
+		"it accepts the first instant":                  {`{"units": 1, "at": "1900-01-01T00:00:00Z"}`, nil},
+		"it refuses a wrong type in a patch":            {`{"units": 1, "sum": "5", "memo": 5}`, []string{"sum type", "memo type"}},
+		"it checks a zero in a patch":                   {`{"units": 1, "sum": 0}`, []string{"sum min"}},
+		"it checks rules in a patch":                    {`{"units": 1, "memo": "123456"}`, []string{"memo max"}},
+		"it refuses a zero by its rule, not as missing": {`{"units": 0}`, []string{"units min"}},
+		"it checks an empty text that was given":        {`{"units": 1, "color": "", "name": ""}`, []string{"color oneof", "name text"}},
+		"it refuses a UUID in another form": {
+			`{"units": 1, "patientId": "0198f0de000070008000000000000000"}`, []string{"patientId format"},
+		},
+		"it refuses the UUID of zeros": {
+			`{"units": 1, "patientId": "00000000-0000-0000-0000-000000000000"}`, []string{"patientId format"},
+		},
+		"it refuses an instant without zone":     {`{"units": 1, "at": "2026-01-31T14:00:00"}`, []string{"at format"}},
+		"it refuses an offset of a day":          {`{"units": 1, "at": "2026-01-31T14:00:00+24:00"}`, []string{"at format"}},
+		"it refuses an instant after all years":  {`{"units": 1, "at": "9999-12-31T23:59:59-01:00"}`, []string{"at range"}},
+		"it refuses an instant before all years": {`{"units": 1, "at": "0000-01-01T00:00:00+01:00"}`, []string{"at range"}},
+		"it refuses a NUL character":             {`{"units": 1, "memo": "a\u0000"}`, []string{"memo characters"}},
+		"it refuses half of a surrogate pair": {
+			`{"units": 1, "memo": "\ud800x", "name": "\udc00"}`, []string{"memo characters", "name characters"},
+		},
+		"it refuses control characters in a line of text": {`{"units": 1, "name": "a\nb"}`, []string{"name text"}},
+		"it refuses blank text":                           {`{"units": 1, "name": "  "}`, []string{"name text"}},
+		"it compares fields": {
+			`{"units": 1, "from": "2026-02-01", "until": "2026-01-31"}`, []string{"until gtefield"},
+		},
+		"it compares nothing with an invalid field": {`{"units": 1, "from": "x", "until": "2026-01-31"}`, []string{"from format"}},
+		"it refuses a duplicate and a wrong value in maps": {
+			`{"units": 1, "labels": {"a": 1, "a": 2, "b": "x"}}`, []string{"labels[a] duplicate", "labels[b] type"},
+		},
+		"it reports parse errors and rules together": {
+			`{"color": "blue", "units": "x", "small": true, "x": 1}`,
+			[]string{"units type", "small type", "x unknown", "color oneof"},
+		},
+		"it reports missing fields": {`{}`, []string{"units required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +222,7 @@ func TestDecode(t *testing.T) {
 		})
 	}
 
-	t.Run("it bounds what it tells and what it repeats", func(t *testing.T) {
+	t.Run("it limits the reported errors and the repeated names", func(t *testing.T) {
 		t.Parallel()
 		var b strings.Builder
 		b.WriteString(`{"units": 1`)
@@ -250,28 +269,30 @@ func TestBody(t *testing.T) {
 		body       string
 		want       error
 	}{
-		"it needs a body where a field is required":  {needs, json, "", " \n", httpx.ErrMalformed},
-		"it needs none where no field is":            {mayHave, "", "", "", nil},
-		"it takes an empty object for nothing":       {nothing, json, "", "{}", nil},
-		"it refuses fields where there are none":     {nothing, json, "", `{"a": 1}`, httpx.ErrMalformed},
-		"it takes an empty object with spaces":       {nothing, json, "", " { \n} ", nil},
-		"it refuses a list where there is nothing":   {nothing, json, "", `[]`, httpx.ErrMalformed},
-		"it refuses any media where there is none":   {nothing, "text/plain", "", `x`, httpx.ErrMalformed},
-		"it takes a charset of UTF-8":                {needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil},
-		"it takes a merge patch":                     {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
-		"it refuses another charset":                 {needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses another media type":              {needs, "text/plain", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a form":                          {needs, "application/x-www-form-urlencoded", "", `units=1`, httpx.ErrUnsupported},
-		"it refuses a body without a media type":     {needs, "", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a compressed body":               {needs, json, "gzip", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a list":                          {needs, json, "", `[{"units": 1}]`, httpx.ErrMalformed},
-		"it refuses null":                            {needs, json, "", `null`, httpx.ErrMalformed},
-		"it refuses half an object":                  {needs, json, "", `{"units": 1`, httpx.ErrMalformed},
-		"it refuses something after the object":      {needs, json, "", `{"units": 1} {}`, httpx.ErrMalformed},
-		"it refuses invalid UTF-8":                   {needs, json, "", "{\"note\": \"\xff\", \"units\": 1}", httpx.ErrMalformed},
-		"it refuses a control character in a string": {needs, json, "", "{\"note\": \"\n\", \"units\": 1}", httpx.ErrMalformed},
-		"it refuses deep nesting":                    {needs, json, "", `{"a":` + strings.Repeat("[", deep) + strings.Repeat("]", deep) + `}`, httpx.ErrMalformed},
-		"it counts no brackets in strings":           {needs, json, "", `{"units": 1, "note": "[[[\""}`, nil},
+		"it requires a body if a field is required":        {needs, json, "", " \n", httpx.ErrMalformed},
+		"it requires none if no field is required":         {mayHave, "", "", "", nil},
+		"it accepts an empty object without fields":        {nothing, json, "", "{}", nil},
+		"it refuses fields if there are none":              {nothing, json, "", `{"a": 1}`, httpx.ErrMalformed},
+		"it takes an empty object with spaces":             {nothing, json, "", " { \n} ", nil},
+		"it refuses a list if there are no fields":         {nothing, json, "", `[]`, httpx.ErrMalformed},
+		"it accepts any media type if there are no fields": {nothing, "text/plain", "", `x`, httpx.ErrMalformed},
+		"it accepts a charset of UTF-8":                    {needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil},
+		"it accepts a merge patch":                         {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
+		"it refuses another charset":                       {needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses another media type":                    {needs, "text/plain", "", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a form":                                {needs, "application/x-www-form-urlencoded", "", `units=1`, httpx.ErrUnsupported},
+		"it refuses a body without a media type":           {needs, "", "", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a compressed body":                     {needs, json, "gzip", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a list":                                {needs, json, "", `[{"units": 1}]`, httpx.ErrMalformed},
+		"it refuses null":                                  {needs, json, "", `null`, httpx.ErrMalformed},
+		"it refuses half an object":                        {needs, json, "", `{"units": 1`, httpx.ErrMalformed},
+		"it refuses text after the object":                 {needs, json, "", `{"units": 1} {}`, httpx.ErrMalformed},
+		"it refuses invalid UTF-8":                         {needs, json, "", "{\"note\": \"\xff\", \"units\": 1}", httpx.ErrMalformed},
+		"it refuses a control character in a string":       {needs, json, "", "{\"note\": \"\n\", \"units\": 1}", httpx.ErrMalformed},
+		"it refuses deep nesting": {
+			needs, json, "", `{"a":` + strings.Repeat("[", deep) + strings.Repeat("]", deep) + `}`, httpx.ErrMalformed,
+		},
+		"it counts no brackets in strings": {needs, json, "", `{"units": 1, "note": "[[[\""}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -335,7 +356,7 @@ func TestParameters(t *testing.T) {
 		require.Len(t, got.IDs, 1)
 		require.Equal(t, 2026, got.Since.Year())
 	})
-	t.Run("it leaves out what is not given", func(t *testing.T) {
+	t.Run("it leaves out absent parameters", func(t *testing.T) {
 		t.Parallel()
 		got, wrong := get(t, "/things/"+someID)
 		require.Empty(t, wrong)
@@ -346,17 +367,22 @@ func TestParameters(t *testing.T) {
 		target string
 		wrong  []string
 	}{
-		"it refuses a path that is no UUID":      {"/things/7", []string{"id format"}},
-		"it refuses a wrong type":                {"/things/" + someID + "?limit=x&open=1&min=0x1p-2&on=1.1.2026", []string{"limit type", "open type", "min type", "on format"}},
-		"it refuses a limit out of bounds":       {"/things/" + someID + "?limit=201", []string{"limit max"}},
-		"it refuses a limit of zero":             {"/things/" + someID + "?limit=0", []string{"limit min"}},
-		"it refuses a negative limit":            {"/things/" + someID + "?limit=-1", []string{"limit min"}},
-		"it refuses an empty filter":             {"/things/" + someID + "?patientId=&limit=", []string{"patientId format", "limit type"}},
-		"it refuses a filter by the zero UUID":   {"/things/" + someID + "?patientId=" + uuid.Nil.String(), []string{"patientId format"}},
-		"it refuses a parameter given twice":     {"/things/" + someID + "?text=a&text=b", []string{"text duplicate"}},
-		"it refuses a NUL and broken characters": {"/things/" + someID + "?text=%00&cursor=%ff", []string{"text characters", "cursor characters"}},
-		"it names the wrong one of several":      {"/things/" + someID + "?color=red&color=blue", []string{"color[1] oneof"}},
-		"it refuses an unknown parameter":        {"/things/" + someID + "?limits=1&limit=x&Text=1", []string{"Text unknown", "limits unknown", "limit type"}},
+		"it refuses a path without a UUID": {"/things/7", []string{"id format"}},
+		"it refuses a wrong type": {
+			"/things/" + someID + "?limit=x&open=1&min=0x1p-2&on=1.1.2026",
+			[]string{"limit type", "open type", "min type", "on format"},
+		},
+		"it refuses a limit out of bounds":      {"/things/" + someID + "?limit=201", []string{"limit max"}},
+		"it refuses a limit of zero":            {"/things/" + someID + "?limit=0", []string{"limit min"}},
+		"it refuses a negative limit":           {"/things/" + someID + "?limit=-1", []string{"limit min"}},
+		"it refuses an empty filter":            {"/things/" + someID + "?patientId=&limit=", []string{"patientId format", "limit type"}},
+		"it refuses a filter by the zero UUID":  {"/things/" + someID + "?patientId=" + uuid.Nil.String(), []string{"patientId format"}},
+		"it refuses a parameter given twice":    {"/things/" + someID + "?text=a&text=b", []string{"text duplicate"}},
+		"it refuses NUL and invalid characters": {"/things/" + someID + "?text=%00&cursor=%ff", []string{"text characters", "cursor characters"}},
+		"it names the invalid one of several":   {"/things/" + someID + "?color=red&color=blue", []string{"color[1] oneof"}},
+		"it refuses an unknown parameter": {
+			"/things/" + someID + "?limits=1&limit=x&Text=1", []string{"Text unknown", "limits unknown", "limit type"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -474,7 +500,7 @@ func TestAnswer(t *testing.T) {
 		return httpx.Handle(status, func(context.Context, httpx.None) (any, error) { return out, err })
 	}
 	get := request(http.MethodGet, "/things/1", "")
-	t.Run("it writes JSON that is not cached, and where the created thing is", func(t *testing.T) {
+	t.Run("it writes JSON that is not cached, and the URL of the created record", func(t *testing.T) {
 		t.Parallel()
 		w, err := serve(t, answer(http.StatusCreated, created{Name: "a"}, nil), get)
 		require.NoError(t, err)
@@ -511,7 +537,7 @@ func TestAnswer(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, w.Code)
 		require.Empty(t, w.Body.String())
 	})
-	t.Run("it adds headers beside an error and writes nothing else", func(t *testing.T) {
+	t.Run("it adds headers to an error and writes nothing else", func(t *testing.T) {
 		t.Parallel()
 		boom := errors.New("boom")
 		w, err := serve(t, answer(http.StatusOK, created{headed: true}, boom), get)
@@ -519,7 +545,7 @@ func TestAnswer(t *testing.T) {
 		require.Equal(t, "true", w.Header().Get("Idempotency-Replayed"))
 		require.Empty(t, w.Body.String())
 	})
-	t.Run("it fails whole where the answer cannot be encoded", func(t *testing.T) {
+	t.Run("it fails completely if the answer cannot be encoded", func(t *testing.T) {
 		t.Parallel()
 		w, err := serve(t, answer(http.StatusOK, map[string]any{"a": 1, "b": func() {}}, nil), get)
 		require.Error(t, err)
@@ -531,12 +557,12 @@ func TestHandleRefusesAtStart(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(){
 		"it refuses a field without a source": func() { handle[struct{ Name string }]() },
-		"it refuses a field from two places": func() {
+		"it refuses a field with two sources": func() {
 			handle[struct {
 				Name string `json:"name" query:"name"`
 			}]()
 		},
-		"it refuses a name that stands twice": func() {
+		"it refuses a duplicate name": func() {
 			handle[struct {
 				byID
 				Again uuid.UUID `param:"id"`
@@ -547,12 +573,12 @@ func TestHandleRefusesAtStart(t *testing.T) {
 				Name string `json:",omitempty"`
 			}]()
 		},
-		"it refuses a rule that there is not": func() {
+		"it refuses an unknown rule": func() {
 			handle[struct {
 				Name string `json:"name" validate:"maximum=5"`
 			}]()
 		},
-		"it refuses a rule that there is not, deep inside": func() {
+		"it refuses a nested unknown rule": func() {
 			handle[struct {
 				Lines []*struct {
 					Name string `json:"name" validate:"maximum=5"`
@@ -574,14 +600,14 @@ func TestHandleRefusesAtStart(t *testing.T) {
 				Name patch.Field[string] `json:"name" validate:"min=1"`
 			}]()
 		},
-		"it refuses what is no struct": func() { handle[int]() },
+		"it refuses a type that is not a struct": func() { handle[int]() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			require.Panics(t, make)
 		})
 	}
-	t.Run("it leaves out what is not for it", func(t *testing.T) {
+	t.Run("it ignores fields that are not its own", func(t *testing.T) {
 		t.Parallel()
 		type quiet struct {
 			hidden string
@@ -608,7 +634,7 @@ func TestNullIsRefusedForARequiredDate(t *testing.T) {
 	require.Equal(t, []string{"from required"}, wrong)
 }
 
-// ownDate unmarshals itself, including a date.
+// ownDate unmarshals itself and contains a date.
 type ownDate struct{ On calendar.Date }
 
 func (d *ownDate) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &d.On) }

@@ -9,25 +9,25 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// tagNeeds names the permission that a field needs beside that of the route, as
-// `needs:"session:read-narrative"`. In an answer, the field is null for callers who
-// may not see it, in JSON and in tables alike. In a request, giving it at all is
-// forbidden to them: nobody overwrites, or clears, what they cannot see. See
-// [identity.Caller.Shows].
+// tagNeeds names the permission that a field requires in addition to the route's, as in
+// `needs:"session:read-narrative"`. In an answer, the field is null for callers without
+// it, in JSON and in tables. A request that gives the field is forbidden to them, so
+// that callers cannot overwrite what they cannot see. See [identity.Caller.Shows].
 const tagNeeds = "needs"
 
-// mask clears fields of a value that callers may not see; nil: it has none.
+// mask clears the fields of a value that the caller may not see. It is nil if there are
+// none.
 type mask func(v reflect.Value, caller identity.Caller)
 
-// maskOf returns the mask of a type, and adds the permissions that its fields need. It
-// panics where such a field cannot be null.
+// maskOf returns the mask of a type, and adds the permissions that its fields require.
+// It panics if such a field cannot be null.
 func maskOf(t reflect.Type, needs *[]identity.Permission) mask {
 	return masks{needs: needs, within: map[reflect.Type]bool{}}.of(t)
 }
 
 type masks struct {
 	needs  *[]identity.Permission
-	within map[reflect.Type]bool // what is being looked at: types may contain themselves
+	within map[reflect.Type]bool // types being visited: a type may contain itself
 }
 
 func (m masks) of(t reflect.Type) mask {
@@ -43,7 +43,7 @@ func (m masks) of(t reflect.Type) mask {
 		return onEach(m.of(t.Elem()))
 	case reflect.Map:
 		if m.of(t.Elem()) != nil {
-			panic(fmt.Sprintf("httpx: fields in a map cannot be masked, as those of %s", t))
+			panic(fmt.Sprintf("httpx: fields in a map cannot be masked: %s", t))
 		}
 	case reflect.Struct:
 		return m.ofStruct(t)
@@ -107,8 +107,8 @@ func (m masks) ofStruct(t reflect.Type) mask {
 	}
 }
 
-// answerMask returns what masks answers of the type, given as pointers, and the
-// permissions that its fields need, each once.
+// answerMask returns the mask of answers of the type, given as pointers, and the
+// distinct permissions that its fields require.
 func answerMask[Out any]() (apply func(ctx context.Context, answer *Out) error, needs []identity.Permission) {
 	m := maskOf(reflect.TypeFor[Out](), &needs)
 	slices.Sort(needs)
@@ -125,8 +125,8 @@ func answerMask[Out any]() (apply func(ctx context.Context, answer *Out) error, 
 	}, needs
 }
 
-// requireShown refuses a request that gives a field of a merge patch which its caller
-// may not see. The error is [identity.ErrForbidden].
+// requireShown returns [identity.ErrForbidden] for a merge patch that gives a field the
+// caller may not see.
 func (b *binder) requireShown(ctx context.Context, v reflect.Value) error {
 	for _, m := range b.shape.members {
 		if m.needs == "" || !v.FieldByIndex(m.index).Field(0).Bool() {
@@ -138,7 +138,7 @@ func (b *binder) requireShown(ctx context.Context, v reflect.Value) error {
 		}
 		if !caller.Shows(m.needs) {
 			return identity.ErrForbidden.With(identity.Denial{Permission: m.needs},
-				"The field %s can be changed by those who may see it. This needs the permission %s.", m.name, m.needs)
+				"You cannot change the field %s without permission to see it. This requires the permission %s.", m.name, m.needs)
 		}
 	}
 	return nil

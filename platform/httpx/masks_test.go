@@ -38,7 +38,7 @@ type maskedChange struct {
 	Text patch.Clearable[string] `json:"text" needs:"note:read"`
 }
 
-// served answers a request that the caller makes.
+// served sends a request of the caller.
 func served(t *testing.T, e httpx.Endpoint, who identity.Caller, method, target, content string) (string, error) {
 	t.Helper()
 	request := httptest.NewRequest(method, target, strings.NewReader(content))
@@ -72,11 +72,24 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		shows bool
 	}{
 		{"without the permission they are null", map[identity.Permission]identity.Scope{"thing:read": identity.Organization}, false},
-		{"with it they are shown", map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization}, true},
-		{"it is held for as many records as the answer may be about", map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Caseload, "note:read": identity.Self | identity.Caseload}, true},
-		{"for fewer is not enough", map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Caseload}, false},
-		{"nor for others", map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Child, "note:read": identity.Self}, false},
-		{"by itself it shows nothing", map[identity.Permission]identity.Scope{"note:read": identity.Organization}, false},
+		{
+			"with it they are shown",
+			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization}, true,
+		},
+		{
+			"it is held for as many records as the answer may concern",
+			map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Caseload, "note:read": identity.Self | identity.Caseload},
+			true,
+		},
+		{
+			"fewer records are not enough",
+			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Caseload}, false,
+		},
+		{
+			"nor for others",
+			map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Child, "note:read": identity.Self}, false,
+		},
+		{"alone it shows nothing", map[identity.Permission]identity.Scope{"note:read": identity.Organization}, false},
 	} {
 		t.Run(test.it, func(t *testing.T) {
 			t.Parallel()
@@ -116,7 +129,7 @@ func TestTablesAndDownloadsAreMaskedToo(t *testing.T) {
 	require.Equal(t, "name,text\r\na,\r\nb,\r\n", got)
 }
 
-func TestNobodyOverwritesWhatTheyCannotSee(t *testing.T) {
+func TestHiddenFieldsCannotBeOverwritten(t *testing.T) {
 	t.Parallel()
 	changed := false
 	e := httpx.Handle(http.StatusOK, func(context.Context, maskedChange) (httpx.None, error) {
@@ -132,7 +145,7 @@ func TestNobodyOverwritesWhatTheyCannotSee(t *testing.T) {
 		require.False(t, changed)
 	}
 	_, err := served(t, e, blind, http.MethodPatch, "/", `{"name": "n"}`)
-	require.NoError(t, err, "what is not given stays as it is")
+	require.NoError(t, err, "an absent field stays unchanged")
 	require.True(t, changed)
 }
 

@@ -28,20 +28,20 @@ func (p Page[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(p))
 }
 
-// DefaultPageSize is how many items a page has when the client does not say.
+// DefaultPageSize is the number of items per page if the client does not set a limit.
 const DefaultPageSize = 20
 
-// PageQuery are the parameters of a list; embed it in the In of an endpoint.
+// PageQuery are the parameters of a list. Embed it in the In of an endpoint.
 type PageQuery struct {
 	Limit  int    `query:"limit" validate:"omitempty,min=1,max=200"`
 	Cursor string `query:"cursor" validate:"max=2000"`
 
 	seal seal
-	rows int // the size of a table for which no limit is given; 0: this is none
+	rows int // size of a table without a limit; 0 if the answer is not a table
 }
 
-// Size returns how many items the page may have, 1 to 200, or [MaxTableRows] for a
-// table without a limit.
+// Size returns the maximum number of items of the page, 1 to 200, or [MaxTableRows] for
+// a table without a limit.
 func (q PageQuery) Size() int {
 	switch {
 	case q.Limit > 0:
@@ -52,10 +52,10 @@ func (q PageQuery) Size() int {
 	return DefaultPageSize
 }
 
-// PageOf makes a page from what was found when one item more than the page may
-// have was asked for: the one too many says that there is a next page. body turns
-// an item into what clients see; position is what the cursor keeps of the last one
-// shown. It may hold whatever the list is sorted by: a cursor cannot be read.
+// PageOf returns a page from up to one item more than the page size. The extra item
+// shows that there is a next page. body converts an item to its API form. position
+// returns what the cursor stores of the last item shown, typically its sort key.
+// Cursors are encrypted, so clients cannot read it.
 func PageOf[T, B any](q PageQuery, found []T, body func(T) B, position func(T) any) Page[B] {
 	p := Page[B]{}
 	if size := q.Size(); len(found) > size {
@@ -69,49 +69,48 @@ func PageOf[T, B any](q PageQuery, found []T, body func(T) B, position func(T) a
 	return p
 }
 
-// DecodeCursor reads the position back into what position points to, and leaves
-// it alone on the first page. A cursor that this list, with the same filters and
-// in the same order, did not give is a [fault.ErrInvalid] that names the parameter.
+// DecodeCursor decodes the cursor into position, and leaves position unchanged on the
+// first page. It returns [fault.ErrInvalid] for a cursor of another list, filter or
+// order.
 func (q PageQuery) DecodeCursor(position any) error {
 	if q.Cursor == "" {
 		return nil
 	}
 	if err := q.seal.open(q.Cursor, position); err != nil {
-		return fault.InvalidFields(fault.Field{Field: "cursor", Code: "cursor", Message: "must be a nextCursor that this list gave"}).Because(err)
+		return fault.InvalidFields(fault.Field{Field: "cursor", Code: "cursor", Message: "must be the nextCursor of an " +
+			"earlier page of this list"}).Because(err)
 	}
 	return nil
 }
 
-// CursorKey seals cursors: they cannot be read, since they may hold what a list is
-// sorted by, such as a name, and end up in URLs; nor made, nor used elsewhere.
-// Instances with the same secret take each other's.
+// CursorKey encrypts cursors. A cursor may hold a sort key such as a name and ends up
+// in URLs, so it must be unreadable, unforgeable and valid only for its list. Instances
+// with the same secret accept each other's cursors.
 type CursorKey struct{ sealer encryption.Sealer }
 
-// NewCursorKey derives the key from the program's secrets. The first seals; cursors of the others
-// stay valid.
+// NewCursorKey derives the key from the program's secrets. The first encrypts; cursors of the
+// others stay valid.
 func NewCursorKey(secrets ...[]byte) *CursorKey {
 	return &CursorKey{encryption.New("cursors 1", secrets...)}
 }
 
 type cursorKey struct{}
 
-// WithCursorKey returns a context in which lists seal their cursors with the key.
+// WithCursorKey returns a context in which lists encrypt their cursors with the key.
 func WithCursorKey(ctx context.Context, key *CursorKey) context.Context {
 	return context.WithValue(ctx, cursorKey{}, key)
 }
 
-// unkeyed is for lists that are served without a key, as in tests.
+// unkeyed is used for lists that are served without a key, as in tests.
 var unkeyed = NewCursorKey(nil)
 
-// seal is a key together with what a cursor is good for: the list, the filters,
-// the caller.
+// seal is a key together with the scope of a cursor: list, filters and caller.
 type seal struct {
 	key   *CursorKey
 	scope []byte
 }
 
-// sealed prepares the cursors of a request. scope is what must be the same on the
-// next page.
+// sealed prepares the cursors of a request. The scope must be equal on the next page.
 func (q *PageQuery) sealed(ctx context.Context, scope []byte) {
 	key, _ := ctx.Value(cursorKey{}).(*CursorKey)
 	q.seal = seal{key, scope}
@@ -126,8 +125,8 @@ func (s seal) sealer() encryption.Sealer {
 	return s.key.sealer
 }
 
-// close makes an opaque text of a position. A value that JSON cannot hold is a
-// bug and panics.
+// close returns the position as an opaque text. It panics if the value cannot be
+// encoded as JSON, which is a bug.
 func (s seal) close(position any) string {
 	text, err := json.Marshal(position)
 	if err != nil {
@@ -136,7 +135,7 @@ func (s seal) close(position any) string {
 	return base64.RawURLEncoding.EncodeToString(s.sealer().Seal(text, s.scope))
 }
 
-var errCursor = errors.New("httpx: a cursor that was not given here")
+var errCursor = errors.New("httpx: invalid cursor")
 
 func (s seal) open(text string, position any) error {
 	b, err := base64.RawURLEncoding.DecodeString(text)
@@ -147,6 +146,6 @@ func (s seal) open(text string, position any) error {
 		return errCursor
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields() // an older program's cursor of another shape
+	d.DisallowUnknownFields() // rejects cursors of an older version with other fields
 	return d.Decode(position)
 }

@@ -21,7 +21,7 @@ type numbersQuery struct {
 	From int `query:"from"`
 }
 
-// numbers lists 1 to 5, those after from.
+// numbers lists the numbers from 1 to 5 that follow from.
 func numbers(_ context.Context, in numbersQuery) (httpx.Page[int], error) {
 	last := in.From
 	if err := in.DecodeCursor(&last); err != nil {
@@ -35,7 +35,7 @@ func numbers(_ context.Context, in numbersQuery) (httpx.Page[int], error) {
 	return httpx.PageOf(in.PageQuery, found, same, func(n int) any { return n }), nil
 }
 
-// page asks for one page.
+// page requests one page.
 func page(t *testing.T, key, path, query string, caller identity.Caller) (httpx.Page[int], error) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path+"?"+query, nil)
@@ -60,7 +60,7 @@ func TestPages(t *testing.T) {
 	require.Equal(t, []int{1, 2}, first.Data)
 	cursor := *first.NextCursor
 
-	t.Run("it goes on where the page before ended, and ends", func(t *testing.T) {
+	t.Run("it continues after the previous page, and ends", func(t *testing.T) {
 		t.Parallel()
 		second, err := page(t, "secret", "/numbers", "limit=2&cursor="+cursor, nobody)
 		require.NoError(t, err)
@@ -87,14 +87,14 @@ func TestPages(t *testing.T) {
 		key, path, query string
 		caller           identity.Caller
 	}{
-		"it refuses what is not base64":              {"secret", "/numbers", "cursor=%25%25", nobody},
-		"it refuses what is too short":               {"secret", "/numbers", "cursor=eA", nobody},
-		"it refuses a cursor that was changed":       {"secret", "/numbers", "cursor=" + flipped(cursor), nobody},
-		"it refuses a cursor with a line break":      {"secret", "/numbers", "cursor=" + cursor + "%0A", nobody},
-		"it refuses another program's cursor":        {"other", "/numbers", "cursor=" + cursor, nobody},
-		"it refuses another list's cursor":           {"secret", "/digits", "cursor=" + cursor, nobody},
-		"it refuses a cursor with another filter":    {"secret", "/numbers", "from=1&cursor=" + cursor, nobody},
-		"it refuses a cursor that somebody else got": {"secret", "/numbers", "cursor=" + cursor, stranger},
+		"it refuses text that is not base64":      {"secret", "/numbers", "cursor=%25%25", nobody},
+		"it refuses a short text":                 {"secret", "/numbers", "cursor=eA", nobody},
+		"it refuses a cursor that was changed":    {"secret", "/numbers", "cursor=" + flipped(cursor), nobody},
+		"it refuses a cursor with a line break":   {"secret", "/numbers", "cursor=" + cursor + "%0A", nobody},
+		"it refuses another program's cursor":     {"other", "/numbers", "cursor=" + cursor, nobody},
+		"it refuses another list's cursor":        {"secret", "/digits", "cursor=" + cursor, nobody},
+		"it refuses a cursor with another filter": {"secret", "/numbers", "from=1&cursor=" + cursor, nobody},
+		"it refuses a cursor of another caller":   {"secret", "/numbers", "cursor=" + cursor, stranger},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

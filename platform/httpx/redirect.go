@@ -9,19 +9,19 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Redirect sends a browser elsewhere.
+// Redirect is the answer that redirects a browser.
 type Redirect struct {
 	URL    string
-	Cookie *http.Cookie // to be set, or removed; nil: none
+	Cookie *http.Cookie // cookie to set or remove; may be nil
 }
 
-// AnyQuery makes an endpoint ignore unknown query parameters when it is embedded in its In. It is
-// for addresses to which another server redirects, or which other programs store and may extend.
+// AnyQuery, embedded in the In of an endpoint, makes it ignore unknown query parameters. It is
+// for URLs to which another server redirects, or which other programs store and may extend.
 type AnyQuery struct{}
 
 // HandleRedirect adapts a function to an [Endpoint] that answers with 302 Found, for
-// browsers that come to the address by themselves. In is read as by [Handle]. Errors
-// become problem documents as usual.
+// URLs that browsers open directly. In is read as by [Handle]. Errors become problem
+// documents as usual.
 func HandleRedirect[In any](fn func(ctx context.Context, in In) (Redirect, error)) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
@@ -31,10 +31,10 @@ func HandleRedirect[In any](fn func(ctx context.Context, in In) (Redirect, error
 			return Call{}, err
 		}
 		return Call{request, func(context.Context) (Reply, error) {
-			return Reply{}, fmt.Errorf("httpx: a redirect is not kept to be sent again")
+			return Reply{}, fmt.Errorf("httpx: a redirect cannot be stored for repeated requests")
 		}}, nil
 	}
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusFound, Params: binder.params(), prepare: prepare, serve: func(c echo.Context, before Before) error {
+	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -50,5 +50,13 @@ func HandleRedirect[In any](fn func(ctx context.Context, in In) (Redirect, error
 			return err
 		}
 		return c.Redirect(http.StatusFound, to.URL)
-	}}
+	}
+	return Endpoint{
+		In:      in,
+		Out:     reflect.TypeFor[None](),
+		Status:  http.StatusFound,
+		Params:  binder.params(),
+		prepare: prepare,
+		serve:   serve,
+	}
 }

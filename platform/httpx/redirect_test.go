@@ -37,15 +37,15 @@ func TestARedirect(t *testing.T) {
 	require.Equal(t, in{ID: someID, Known: "yes", Taste: "sour"}, got)
 
 	_, err = serve(t, endpoint, request(http.MethodGet, "/things/"+someID+"?known=too-long", ""))
-	require.ErrorIs(t, err, fault.ErrInvalid, "what it knows it checks")
+	require.ErrorIs(t, err, fault.ErrInvalid, "it validates known parameters")
 	twice := request(http.MethodGet, "/things/"+someID, "")
 	twice.Header.Add("Cookie", "taste=sweet; taste=sour")
 	_, err = serve(t, endpoint, twice)
-	require.ErrorIs(t, err, fault.ErrInvalid, "which of two cookies is meant nobody knows")
+	require.ErrorIs(t, err, fault.ErrInvalid, "two cookies of one name are ambiguous")
 
 	refusal = fault.ErrInvalid
 	w, err = serve(t, endpoint, request(http.MethodGet, "/things/"+someID, ""))
 	require.ErrorIs(t, err, fault.ErrInvalid)
-	require.NotEmpty(t, w.Header().Get("Set-Cookie"), "the cookie goes also with a refusal")
+	require.NotEmpty(t, w.Header().Get("Set-Cookie"), "the cookie is also set with an error")
 	require.Empty(t, w.Header().Get("Location"))
 }

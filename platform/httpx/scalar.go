@@ -24,7 +24,7 @@ func wordsOf(k kind) string {
 	return wordsInt
 }
 
-// number reads the text of a number, as JSON writes it.
+// number parses a number in JSON notation.
 func (r *reading) number(text string, s *shape, v reflect.Value) {
 	var err error
 	if s.kind != kindFloat {
@@ -99,8 +99,8 @@ func wholeNumber(text string) string {
 
 const uuidLength = 36
 
-// uuid takes the canonical form only. The nil UUID is no id: programs take it for
-// "not given", and a filter by it would be no filter.
+// uuid accepts the canonical form only. It rejects the nil UUID, which the program
+// treats as absent: a filter by it would not filter.
 func (r *reading) uuid(text string, v reflect.Value) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != uuidLength || id == uuid.Nil {
@@ -110,8 +110,8 @@ func (r *reading) uuid(text string, v reflect.Value) {
 	*v.Addr().Interface().(*uuid.UUID) = id
 }
 
-// instant accepts a time that can be formatted again, here and in UTC, and is in the range. Go
-// parses offsets of a day and more, but does not format them.
+// instant accepts an RFC 3339 time within the valid range. Go parses offsets of a day or more
+// but cannot format them, so those are rejected.
 func (r *reading) instant(text string, v reflect.Value) {
 	var t time.Time
 	err := t.UnmarshalText([]byte(text))
@@ -139,8 +139,8 @@ func (r *reading) date(text string, v reflect.Value) {
 
 var wordsRange = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
 
-// ranges refuses dates and times in a value that are out of range. It is the only check of every
-// date and time in every request, including types that parse themselves.
+// ranges rejects out-of-range dates and times in a value. It checks every date and time of every
+// request, including types that parse themselves.
 func (r *reading) ranges(v reflect.Value) {
 	switch {
 	case v.Type() == typeDate:

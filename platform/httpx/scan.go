@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep objects and lists may be nested in a body.
+// maxDepth is the maximum nesting depth of objects and lists in a body.
 const maxDepth = 32
 
 var (
@@ -19,8 +19,8 @@ var (
 	errObject  = errors.New("The body must be a JSON object, in braces: {\"name\": …}.") //nolint:staticcheck // as above
 )
 
-// checkSyntax says whether the text is one valid JSON value, in valid UTF-8 and
-// not nested too deeply. After it the functions below need no checks of their own.
+// checkSyntax returns an error unless the text is one valid JSON value in UTF-8 within
+// maxDepth. The functions below rely on this check.
 func checkSyntax(text []byte) error {
 	if !utf8.Valid(text) {
 		return errNotUTF8
@@ -34,19 +34,20 @@ func checkSyntax(text []byte) error {
 	return nil
 }
 
-// syntaxOf says where the text, which is not valid JSON, goes wrong; what stands
-// there is not repeated.
+// syntaxOf returns an error with the position of the syntax error. It does not repeat
+// the text at that position.
 func syntaxOf(text []byte) error {
-	wrong, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage)))
-	if !ok || strings.Contains(wrong.Error(), "unexpected end") {
+	syntaxError, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage)))
+	if !ok || strings.Contains(syntaxError.Error(), "unexpected end") {
 		return errEnds
 	}
-	before := text[:max(0, int(wrong.Offset)-1)]
+	before := text[:max(0, int(syntaxError.Offset)-1)]
 	line, column := bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1
 	return fmt.Errorf("The body is not valid JSON: see line %d, character %d.", line, column) //nolint:staticcheck // as above
 }
 
-// deeperThan counts brackets outside of strings, valid JSON or not.
+// deeperThan reports whether brackets outside of strings are nested too deeply. The
+// text need not be valid JSON.
 func deeperThan(text []byte, limit int) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {
@@ -147,9 +148,9 @@ func eachElement(list []byte, fn func(value []byte) bool) {
 	}
 }
 
-// textOf returns the text of a raw JSON string. It is not ok where the text has
-// what a database cannot hold or encoding/json would silently replace: NUL, and
-// halves of surrogate pairs.
+// textOf returns the text of a raw JSON string. It returns false for NUL, which a
+// database cannot store, and for unpaired surrogates, which encoding/json would
+// silently replace.
 func textOf(raw []byte) (text string, ok bool) {
 	inner := raw[1 : len(raw)-1]
 	escaped := false
@@ -184,7 +185,7 @@ func textOf(raw []byte) (text string, ok bool) {
 func isHighSurrogate(unit int) bool { return unit >= 0xD800 && unit < 0xDC00 }
 func isLowSurrogate(unit int) bool  { return unit >= 0xDC00 && unit < 0xE000 }
 
-// hex4 reads four hexadecimal digits, which valid JSON has there.
+// hex4 parses four hexadecimal digits, which valid JSON guarantees.
 func hex4(b []byte) int {
 	n := 0
 	for _, c := range b[:4] {

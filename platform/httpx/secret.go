@@ -6,12 +6,12 @@ import (
 	"reflect"
 )
 
-// Secret is what an answer tells once and never again: a token, a key, the path of
-// a link. An answer that is kept for those who repeat a request with an
-// Idempotency-Key has null in its place, so that what opens doors lies nowhere. As
-// JSON it is its text, null where it is empty; any other way to print it hides it.
+// Secret is a text that an answer shows only once: a token, a key or the path of a
+// link. It is null in answers stored for an Idempotency-Key, so that no secret is
+// stored. It encodes to JSON as its text, or null if empty. All other ways to print it
+// hide the text.
 //
-// It stands directly in the struct that is answered, or in one embedded there.
+// A Secret must be a field of the answer itself or of a struct embedded there.
 type Secret string
 
 // Reveal returns the text.
@@ -31,8 +31,8 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(s))
 }
 
-// Secrets are several [Secret] that are told together, such as recovery codes; null
-// where there are none.
+// Secrets are several [Secret] shown together, such as recovery codes. An empty list
+// encodes as null.
 type Secrets []Secret
 
 var (
@@ -40,12 +40,12 @@ var (
 	typeSecrets = reflect.TypeFor[Secrets]()
 )
 
-// secretsOf returns where the struct has secrets. It panics where one lies deeper
-// than [withoutSecrets] reaches.
+// secretsOf returns the secret fields of the struct. It panics if one is nested deeper
+// than [withoutSecrets] supports.
 func secretsOf(t reflect.Type) [][]int {
 	if t.Kind() != reflect.Struct {
 		if hasSecret(t, map[reflect.Type]bool{}) {
-			panic(fmt.Sprintf("httpx: %s has a Secret that is no field of what is answered", t))
+			panic(fmt.Sprintf("httpx: %s has a Secret that is not a field of the answer itself", t))
 		}
 		return nil
 	}
@@ -60,7 +60,7 @@ func secretsOf(t reflect.Type) [][]int {
 				found = append(found, append([]int{i}, deeper...))
 			}
 		case hasSecret(f.Type, map[reflect.Type]bool{}):
-			panic(fmt.Sprintf("httpx: %s.%s has a Secret that is no field of what is answered", t, f.Name))
+			panic(fmt.Sprintf("httpx: %s.%s has a Secret that is not a field of the answer itself", t, f.Name))
 		}
 	}
 	return found
@@ -87,7 +87,7 @@ func hasSecret(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// withoutSecrets returns a copy of the answer that has none where the fields are.
+// withoutSecrets returns a copy of the answer with the fields cleared.
 func withoutSecrets[Out any](answer Out, fields [][]int) Out {
 	v := reflect.ValueOf(&answer).Elem()
 	for _, index := range fields {

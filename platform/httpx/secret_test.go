@@ -29,7 +29,7 @@ func TestSecret(t *testing.T) {
 	t.Parallel()
 	whole := thingWithKeys{thing{"a"}, "open sesame", ""}
 
-	t.Run("it is told as JSON and in no other way", func(t *testing.T) {
+	t.Run("it is shown in JSON only", func(t *testing.T) {
 		t.Parallel()
 		text, err := json.Marshal(whole)
 		require.NoError(t, err)
@@ -39,19 +39,19 @@ func TestSecret(t *testing.T) {
 			require.NotContains(t, fmt.Sprintf(verb, whole), "sesame", verb)
 		}
 	})
-	t.Run("what is kept of an answer has none, and nothing else is missing", func(t *testing.T) {
+	t.Run("the stored answer has no secrets, and is otherwise complete", func(t *testing.T) {
 		t.Parallel()
 		endpoint := httpx.Handle(http.StatusCreated, func(context.Context, httpx.None) (thingWithKeys, error) { return whole, nil })
 		reply := run(t, endpoint)
 		require.JSONEq(t, `{"name":"a","key":"open sesame","spare":null}`, string(reply.Body))
 		require.JSONEq(t, `{"name":"a","key":null,"spare":null}`, string(reply.Kept))
 	})
-	t.Run("an answer without secrets is kept as it is", func(t *testing.T) {
+	t.Run("an answer without secrets is stored unchanged", func(t *testing.T) {
 		t.Parallel()
 		reply := run(t, httpx.Handle(http.StatusOK, func(context.Context, httpx.None) (thing, error) { return whole.thing, nil }))
 		require.Equal(t, string(reply.Body), string(reply.Kept))
 	})
-	t.Run("a secret where it could not be taken out is refused at start", func(t *testing.T) {
+	t.Run("a secret that cannot be removed is refused at startup", func(t *testing.T) {
 		t.Parallel()
 		type list struct {
 			Data []thingWithKeys `json:"data"`
@@ -81,7 +81,7 @@ func run(t *testing.T, endpoint httpx.Endpoint) httpx.Reply {
 	return reply
 }
 
-func TestSecretsThatAreToldTogether(t *testing.T) {
+func TestSecretLists(t *testing.T) {
 	t.Parallel()
 	type keys struct {
 		Codes httpx.Secrets `json:"codes"`

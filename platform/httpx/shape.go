@@ -32,13 +32,13 @@ const (
 	kindList
 	kindMap
 	kindPatch  // patch.Field and patch.Clearable
-	kindJSON   // reads itself, by json.Unmarshaler
-	kindString // reads itself from a JSON string, by encoding.TextUnmarshaler
-	kindAny    // whatever encoding/json makes of it
+	kindJSON   // parses itself as json.Unmarshaler
+	kindString // parses itself from a JSON string as encoding.TextUnmarshaler
+	kindAny    // decoded by encoding/json
 )
 
-// shape is the plan by which values of one type are read. Plans are made once,
-// when an endpoint is made, and are read-only afterwards.
+// shape describes how values of a type are read. Shapes are built when an endpoint is
+// created, and are read-only afterwards.
 type shape struct {
 	kind    kind
 	typ     reflect.Type
@@ -55,11 +55,11 @@ type member struct {
 	index  []int  // through embedded structs
 	shape  *shape
 	rules  string
-	// whenZero are the rules for a value that was given and is Go's zero value:
-	// omitempty and required take it for absent.
+	// whenZero are the rules for a given value that equals Go's zero value, which
+	// omitempty and required treat as absent.
 	whenZero string
 	required bool
-	needs    identity.Permission // of a merge patch: without it, the field cannot be given
+	needs    identity.Permission // permission required to give the field in a merge patch
 }
 
 var (
@@ -72,7 +72,7 @@ var (
 	isPatch     = reflect.TypeFor[patch.Checker]()
 )
 
-// shapes makes plans; types that contain themselves are met again in done.
+// shapes builds shapes. The map done handles types that contain themselves.
 type shapes struct {
 	done map[reflect.Type]*shape
 }
@@ -151,15 +151,16 @@ func kindOf(t reflect.Type) kind {
 	return kindAny
 }
 
-// isPatchStruct tells patch.Field and patch.Clearable from other types that can be checked.
+// isPatchStruct reports whether the type is patch.Field or patch.Clearable, among types
+// that implement patch.Checker.
 func isPatchStruct(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t.NumField() == 2 && t.Field(0).Name == "Given" && t.Field(1).Name == "Value"
 }
 
 var sources = []string{"json", "param", "query", "header", "cookie"}
 
-// membersOf lists the fields of a struct, those of embedded structs included. It
-// panics on what could only surprise: a field without a source, a name twice.
+// membersOf lists the fields of a struct, including those of embedded structs. It
+// panics on a field without a source and on a duplicate name.
 func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 	var all []member
 	for i := range t.NumField() {
@@ -182,7 +183,7 @@ func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 			panic(fmt.Sprintf("httpx: %s.%s must be a *bool: a filter is true, false or absent", t, f.Name))
 		}
 		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.shape.kind != kindPatch {
-			m.needs = "" // a field of an answer: see maskOf
+			m.needs = "" // an answer's field: see maskOf
 		}
 		all = append(all, m)
 	}
@@ -192,8 +193,8 @@ func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 	return all
 }
 
-// sourceOf returns where the field comes from and its name there; "" for a field
-// that is not read: unexported, embedded, or tagged json:"-".
+// sourceOf returns the source of the field and its name there. The name is empty for
+// fields that are not read: unexported, embedded, or tagged json:"-".
 func sourceOf(t reflect.Type, f reflect.StructField) (from, name string) {
 	for _, source := range sources {
 		tag, ok := f.Tag.Lookup(source)
@@ -201,7 +202,7 @@ func sourceOf(t reflect.Type, f reflect.StructField) (from, name string) {
 			continue
 		}
 		if from != "" {
-			panic(fmt.Sprintf("httpx: %s.%s comes from two places, %s and %s", t, f.Name, from, source))
+			panic(fmt.Sprintf("httpx: %s.%s has two sources, %s and %s", t, f.Name, from, source))
 		}
 		from = source
 		name, _, _ = strings.Cut(tag, ",")
@@ -217,7 +218,7 @@ func sourceOf(t reflect.Type, f reflect.StructField) (from, name string) {
 	case f.Anonymous && f.Type.Kind() == reflect.Struct:
 		return "", ""
 	}
-	panic(fmt.Sprintf("httpx: %s.%s does not say where it comes from: tag it json, param, query, header or cookie", t, f.Name))
+	panic(fmt.Sprintf("httpx: %s.%s has no source: tag it json, param, query, header or cookie", t, f.Name))
 }
 
 func mustBeUnique(t reflect.Type, all []member) {
@@ -231,14 +232,14 @@ func mustBeUnique(t reflect.Type, all []member) {
 	}
 }
 
-// isRequired reports whether the value must be given whatever else is given.
+// isRequired reports whether the value is required regardless of other fields.
 func isRequired(rules string) bool {
 	return rules == "required" || strings.HasPrefix(rules, "required,")
 }
 
-// zeroRules returns the rules that hold for a zero value that was given: those
-// after omitempty or required. Rules that look at other fields cannot be asked
-// for alone and are left out.
+// zeroRules returns the rules that apply to a given zero value: those after omitempty
+// or required. It omits rules that compare with other fields, because they cannot run
+// on a single value.
 func zeroRules(rules string, k kind) string {
 	switch k {
 	case kindBool, kindInt, kindUint, kindFloat, kindText:

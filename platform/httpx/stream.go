@@ -15,17 +15,16 @@ import (
 )
 
 // Stream adapts a function to an [Endpoint] that answers with server-sent events
-// (text/event-stream) for as long as the function runs. In is read as by [Handle].
+// (text/event-stream) until the function returns. In is read as by [Handle].
 //
-// The answer begins with the first thing that is sent: an error before that
-// becomes a problem document as usual. The function must end when its context
-// does, which is also when the server stops. Each writing may take as long as
-// patience allows: the reader who is slower is dropped, and the function gets
-// [ErrReaderGone], which it may return.
+// The answer begins with the first event or comment sent. An error before that becomes
+// a problem document as usual. The function must return when its context ends, which is
+// also when the server stops. Each write may take as long as patience. A slower reader
+// is disconnected, and the function receives [ErrReaderGone], which it may return.
 func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, out *Feed) error) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	return Endpoint{In: in, Out: reflect.TypeFor[None](), Status: http.StatusOK, Params: binder.params(), Streams: true, serve: func(c echo.Context, before Before) error {
+	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
 			return err
@@ -39,13 +38,21 @@ func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, 
 			return nil //nolint:nilerr // this is how streams end
 		}
 		return err
-	}}
+	}
+	return Endpoint{
+		In:      in,
+		Out:     reflect.TypeFor[None](),
+		Status:  http.StatusOK,
+		Params:  binder.params(),
+		Streams: true,
+		serve:   serve,
+	}
 }
 
-// ErrReaderGone says that the reader of a stream has gone, or is too slow.
-var ErrReaderGone = errors.New("httpx: the reader of the stream is gone")
+// ErrReaderGone is returned if the reader of a stream has disconnected or is too slow.
+var ErrReaderGone = errors.New("httpx: the reader of the stream has disconnected or is too slow")
 
-// Feed is the writing end of a [Stream]. Not safe for concurrent use.
+// Feed is the writing end of a [Stream]. It is not safe for concurrent use.
 type Feed struct {
 	response *echo.Response
 	control  *http.ResponseController
@@ -56,17 +63,17 @@ type Feed struct {
 
 // Event is one server-sent event.
 type Event struct {
-	ID   int64 // what a reader sends as Last-Event-ID to go on after it
+	ID   int64 // sent back by a reconnecting reader as Last-Event-ID
 	Name string
-	Data any // becomes JSON
+	Data any // encoded as JSON
 }
 
-// Send writes the events at once. The error is [ErrReaderGone] where they could
-// not be written in time.
+// Send writes the events at once. It returns [ErrReaderGone] if they could not be
+// written in time.
 func (f *Feed) Send(events ...Event) error {
 	f.buffer.Reset()
 	for _, e := range events {
-		data, err := json.Marshal(e.Data) // never has a line break
+		data, err := json.Marshal(e.Data) // JSON has no line breaks
 		if err != nil {
 			return fmt.Errorf("httpx: the event %s cannot be written as JSON: %w", e.Name, err)
 		}
@@ -75,9 +82,8 @@ func (f *Feed) Send(events ...Event) error {
 	return f.write()
 }
 
-// Beat writes a comment, so that everybody on the way sees that the stream lives,
-// and tells the id without an event: a reader who waits for rare events does not
-// fall behind.
+// Beat writes a comment, so that proxies keep the connection open. It also sends the id
+// without an event, so that a reader of rare events can resume from a recent position.
 func (f *Feed) Beat(id int64) error {
 	f.buffer.Reset()
 	f.buffer.WriteString(": alive\nid: " + strconv.FormatInt(id, 10) + "\n\n")
@@ -91,7 +97,7 @@ func (f *Feed) write() error {
 	if !f.begun {
 		f.begin()
 	}
-	// A server that cannot bound a write, as that of some tests, is left as it is.
+	// Some test servers do not support write deadlines.
 	_ = f.control.SetWriteDeadline(time.Now().Add(f.patience))
 	_, err := f.response.Write(f.buffer.Bytes())
 	if err == nil {
@@ -105,12 +111,12 @@ func (f *Feed) write() error {
 
 func (f *Feed) begin() {
 	f.begun = true
-	// The server watches the connection by reading from it: past its deadline for
-	// reading a request it would take the reader for gone.
+	// The server watches the connection by reading from it. An expired read deadline
+	// would look like a disconnected reader.
 	_ = f.control.SetReadDeadline(time.Time{})
 	header := f.response.Header()
 	header.Set(echo.HeaderContentType, "text/event-stream")
 	header.Set(echo.HeaderCacheControl, "no-store, no-transform")
-	header.Set("X-Accel-Buffering", "no") // proxies that collect answers must not collect this one
+	header.Set("X-Accel-Buffering", "no") // prevents proxies from buffering the stream
 	f.response.WriteHeader(http.StatusOK)
 }

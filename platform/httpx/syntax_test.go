@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// TestWhereABodyIsNotJSON: whoever typed the body by hand is told where to look, and
-// nothing of what stands there, which may be about a patient.
-func TestWhereABodyIsNotJSON(t *testing.T) {
+// TestSyntaxErrorsNameTheirPosition checks that the error names the position, for bodies typed by
+// hand, and does not repeat the text there, which may be health data.
+func TestSyntaxErrorsNameTheirPosition(t *testing.T) {
 	t.Parallel()
 	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
 	for body, want := range map[string]string{

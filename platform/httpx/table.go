@@ -11,37 +11,38 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// MaxTableRows is how many rows a table has when the client does not say: as many
-// as a person can work with, and as the program can hold in memory.
+// MaxTableRows is the number of rows of a table without a limit. It bounds memory and
+// is enough to work with by hand.
 const MaxTableRows = 10_000
 
-// HeaderNextCursor is the nextCursor of a table, which has no place for it in its body.
+// HeaderNextCursor carries the nextCursor of a table, because a CSV body has no member
+// for it.
 const HeaderNextCursor = "Next-Cursor"
 
 // mediaCSV is the type of a table by RFC 4180 and RFC 7111.
 const mediaCSV = "text/csv"
 
-// TableQuery are the parameters of a list that can be had as a table; embed it in
-// the In of an endpoint made by [HandleTable].
+// TableQuery are the parameters of a list that is also available as CSV. Embed it in
+// the In of an endpoint created by [HandleTable].
 type TableQuery struct {
 	PageQuery
-	// Format is csv for a table, as Accept: text/csv asks for as well; json otherwise.
+	// Format is csv for CSV, like Accept: text/csv, and json otherwise.
 	Format string `query:"format" validate:"omitempty,oneof=json csv"`
 }
 
 func (q *TableQuery) table() *TableQuery { return q }
 
-// HandleTable adapts a function to an [Endpoint] that answers with a list, as JSON
-// or as CSV by RFC 4180: with the query's format=csv, or, where that does not say,
-// with an Accept that prefers text/csv to application/json (RFC 9110, section 12.5.1).
+// HandleTable adapts a function to an [Endpoint] that answers with a list as JSON or as
+// CSV (RFC 4180). The query's format=csv selects CSV. Without a format, an Accept
+// header that prefers text/csv to application/json does (RFC 9110, section 12.5.1).
 //
-// In embeds [TableQuery]. Row is a struct of single values: its JSON names are the
-// columns, and each cell holds what JSON would show, with nothing for null. A text
-// that a spreadsheet would take for a formula gets an apostrophe before it. A table
-// has up to [MaxTableRows] rows where no limit is given; where there are more, the
-// header [HeaderNextCursor] has the cursor.
+// In embeds [TableQuery]. Row is a struct of single values. Its JSON names are the
+// columns, and each cell holds the JSON value, or nothing for null. A text that a
+// spreadsheet would read as a formula is prefixed with an apostrophe. A table without a
+// limit has up to [MaxTableRows] rows. If there are more, the header [HeaderNextCursor]
+// has the cursor.
 //
-// HandleTable panics where In or Row do not keep to this: at start, not in a request.
+// HandleTable panics at startup if In or Row violates these rules.
 func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], error)) Endpoint {
 	e := Handle(http.StatusOK, fn)
 	binder := newBinder(e.In)
@@ -78,8 +79,8 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 	return e
 }
 
-// wantsCSV reports whether the request asks for a table: by format or, without one, by an Accept
-// that prefers text/csv to application/json. JSON is preferred when weights are equal.
+// wantsCSV reports whether the request asks for CSV: by format or, without one, by an Accept
+// header that prefers text/csv to application/json. JSON is preferred if weights are equal.
 func wantsCSV(r *http.Request) bool {
 	if format := r.URL.Query().Get("format"); format != "" {
 		return format == "csv"
@@ -95,7 +96,7 @@ func sendTable(c echo.Context, columns []column, rows reflect.Value, next *strin
 		return err
 	}
 	header := c.Response().Header()
-	header.Set(echo.HeaderCacheControl, "no-store") // health data stays out of caches
+	header.Set(echo.HeaderCacheControl, "no-store") // keeps health data out of caches
 	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(c.Path()) + ".csv"}))
 	if next != nil {
 		header.Set(HeaderNextCursor, *next)

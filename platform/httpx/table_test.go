@@ -35,7 +35,7 @@ var names = []string{
 	"plain", "a, b", `say "yes"`, "two\r\nlines", "=1+1", "+1", "-1", "@x", "\tx", "\rx", "Zoë 日", "",
 }
 
-// listCells lists as many cells as are asked for.
+// listCells lists as many cells as requested.
 func listCells(_ context.Context, in cellsQuery) (httpx.Page[cells], error) {
 	first := 0
 	if err := in.DecodeCursor(&first); err != nil {
@@ -93,7 +93,7 @@ func TestTablesAreCSV(t *testing.T) {
 	}, "\r\n"), w.Body.String())
 }
 
-func TestTablesHaveAllRowsOrSayThatThereAreMore(t *testing.T) {
+func TestTablesHaveAllRowsOrACursor(t *testing.T) {
 	t.Parallel()
 	rows := func(w *httptest.ResponseRecorder) [][]string {
 		read, err := csv.NewReader(w.Body).ReadAll()

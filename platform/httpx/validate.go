@@ -15,15 +15,16 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// rules checks values of one request type. Each has a validator of its own, so
-// that types can be registered with it before it is used, and never after.
+// rules validates values of one request type. Each type has its own validator, so that
+// types are registered before its first use only.
 type rules struct {
 	validate *validator.Validate
 	prefix   string            // validator begins each path with the type's name
 	names    map[string]string // JSON names by Go names, for rules that name another field
 }
 
-// embedded marks embedded structs in validator's paths; they are not there in JSON.
+// embedded marks embedded structs in the validator's paths. JSON paths do not contain
+// them.
 const embedded = "\x01"
 
 func newRules(in reflect.Type, plans *shapes) *rules {
@@ -46,7 +47,7 @@ func newRules(in reflect.Type, plans *shapes) *rules {
 			}
 		}
 	}
-	for t, s := range plans.done { // parses every tag now: a bad one panics at start
+	for t, s := range plans.done { // parses every tag now, so that an invalid one panics at startup
 		if s.kind == kindStruct {
 			_ = r.validate.Struct(reflect.New(t).Interface())
 			r.parseAlone(s)
@@ -76,8 +77,8 @@ func nameOf(f reflect.StructField) string {
 	return f.Name
 }
 
-// dateChecked shows rules a date as a time, which they can compare; no date is the
-// zero time.
+// dateChecked presents a date to the validator as a time, which its rules can compare.
+// The zero date becomes the zero time.
 func dateChecked(v reflect.Value) any {
 	d := v.Interface().(calendar.Date)
 	if d.IsZero() {
@@ -86,8 +87,8 @@ func dateChecked(v reflect.Value) any {
 	return d.Time()
 }
 
-// patchChecked shows rules the value of a merge patch, or nothing. A pointer to
-// it, so that omitempty leaves out what was not given and not what is zero.
+// patchChecked presents the value of a merge patch to the validator, or nil if absent.
+// It is a pointer, so that omitempty skips absent values but not zero values.
 func patchChecked(v reflect.Value) any {
 	value := v.Interface().(patch.Checker).Checked()
 	if value == nil {
@@ -98,8 +99,8 @@ func patchChecked(v reflect.Value) any {
 	return p.Interface()
 }
 
-// isText is the rule "text": one line that says something. No control characters,
-// no invisible ones that turn the direction of writing, valid UTF-8, not blank.
+// isText is the rule "text": one line of valid UTF-8 that is not blank, without control
+// characters and invisible characters that change the writing direction.
 func isText(f validator.FieldLevel) bool {
 	s := f.Field().String()
 	if !utf8.ValidString(s) || strings.TrimSpace(s) == "" {
@@ -110,38 +111,38 @@ func isText(f validator.FieldLevel) bool {
 	})
 }
 
-// check adds what the rules find to what is wrong already. Of a field that could
-// not be read nothing more is said, nor of one that is compared with such a field.
+// check runs the validator and adds its findings. It skips fields that could not be
+// read and comparisons with such fields.
 func (r *rules) check(d *reading, v reflect.Value) {
 	found := violations(r.validate.Struct(v.Addr().Interface()))
 	if len(found) == 0 {
 		return
 	}
-	told := make(map[string]bool, len(d.wrong))
-	for _, f := range d.wrong {
-		told[f.Field] = true
+	reported := make(map[string]bool, len(d.fieldErrors))
+	for _, f := range d.fieldErrors {
+		reported[f.Field] = true
 	}
 	var compared []validator.FieldError
 	for _, e := range found {
 		path := r.pathOf(e)
 		switch {
-		case covered(told, path):
+		case covered(reported, path):
 		case looksAtOthers(e.Tag()):
 			compared = append(compared, e)
 		default:
-			r.tell(d, path, e)
-			told[path] = true
+			r.report(d, path, e)
+			reported[path] = true
 		}
 	}
 	for _, e := range compared {
-		if path := r.pathOf(e); !covered(told, path) && !told[r.siblingOf(path, e)] {
-			r.tell(d, path, e)
+		if path := r.pathOf(e); !covered(reported, path) && !reported[r.siblingOf(path, e)] {
+			r.report(d, path, e)
 		}
 	}
 }
 
-// one checks a single value by rules that look at no other, and reports whether
-// something was wrong.
+// one checks a single value by rules that use no other field, and reports whether it is
+// invalid.
 func (r *rules) one(d *reading, tag string, v reflect.Value) bool {
 	found := violations(r.validate.Var(v.Interface(), tag))
 	for _, e := range found {
@@ -157,20 +158,20 @@ func violations(err error) validator.ValidationErrors {
 	}
 	found, ok := errors.AsType[validator.ValidationErrors](err)
 	if !ok {
-		panic(err) // not a struct: Handle has seen to that
+		panic(err) // not a struct: Handle rejects it
 	}
 	return found
 }
 
-func (r *rules) tell(d *reading, path string, e validator.FieldError) {
+func (r *rules) report(d *reading, path string, e validator.FieldError) {
 	if d.full() {
 		return
 	}
 	code, message := r.words(e)
-	d.wrong = append(d.wrong, fault.Field{Field: path, Code: code, Message: message})
+	d.fieldErrors = append(d.fieldErrors, fault.Field{Field: path, Code: code, Message: message})
 }
 
-// pathOf turns validator's path into the JSON path.
+// pathOf converts the validator's path to the JSON path.
 func (r *rules) pathOf(e validator.FieldError) string {
 	path := strings.TrimPrefix(e.Namespace(), r.prefix)
 	return strings.ReplaceAll(path, embedded+".", "")
@@ -189,15 +190,16 @@ func (r *rules) nameOf(goName string) string {
 	return goName
 }
 
-// covered reports whether the field, or something it is a part of, was told already.
-func covered(told map[string]bool, path string) bool {
-	if len(told) == 0 {
+// covered reports whether an error for the field, or for a parent of it, is already
+// recorded.
+func covered(reported map[string]bool, path string) bool {
+	if len(reported) == 0 {
 		return false
 	}
 	for i := range len(path) {
-		if (path[i] == '.' || path[i] == '[') && told[path[:i]] {
+		if (path[i] == '.' || path[i] == '[') && reported[path[:i]] {
 			return true
 		}
 	}
-	return told[path]
+	return reported[path]
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/go-playground/validator/v10"
 )
 
-// ruleWords say what a rule asks for, in words that a form can show beside the
-// field. %s is the rule's parameter, or the other field's name.
+// ruleWords are the messages of rules, as a form can show them next to the field. %s is
+// the rule's parameter or the other field's name.
 var ruleWords = map[string]string{
 	"required":         "must be given",
 	"required_without": "must be given when %s is not",
@@ -24,8 +24,8 @@ var ruleWords = map[string]string{
 	"ne":               "must not be %s",
 	"gt":               "must be more than %s",
 	"lt":               "must be less than %s",
-	"eqfield":          "must be the same as %s",
-	"nefield":          "must not be the same as %s",
+	"eqfield":          "must be equal to %s",
+	"nefield":          "must not be equal to %s",
 	"gtfield":          "must be more than %s",
 	"gtefield":         "must not be less than %s",
 	"ltfield":          "must be less than %s",
@@ -41,14 +41,14 @@ var ruleWords = map[string]string{
 	"ascii":            "must be plain ASCII characters only",
 	"printascii":       "must be printable ASCII characters only",
 	"uppercase":        "must be in capital letters",
-	"lowercase":        "must be in small letters",
+	"lowercase":        "must be in lower-case letters",
 	"e164":             "must be a telephone number such as +15550100",
 	"url":              "must be a URL",
 	"http_url":         "must be a URL that begins with http:// or https://",
-	"unique":           "must not have the same entry twice",
+	"unique":           "must not contain duplicates",
 	"startswith":       "must begin with %s",
 	"endswith":         "must end with %s",
-	"iso3166_1_alpha2": "must be a country's code of two letters",
+	"iso3166_1_alpha2": "must be a two-letter country code",
 	"datetime":         "must be a date and time written as %s",
 }
 
@@ -60,8 +60,8 @@ var dateWords = map[string]string{
 	"ltefield": "must not be after %s",
 }
 
-// sizeWords are the words of rules that mean a length of text, a number of
-// entries, or a value: texts, lists, numbers.
+// sizeWords are the messages of rules that limit the length of a text, the number of
+// entries of a list, or a number.
 var sizeWords = map[string][3]string{
 	"min": {"must have at least %s characters", "must have at least %s entries", "must be at least %s"},
 	"gte": {"must have at least %s characters", "must have at least %s entries", "must be at least %s"},
@@ -70,8 +70,8 @@ var sizeWords = map[string][3]string{
 	"len": {"must have exactly %s characters", "must have exactly %s entries", "must be %s"},
 }
 
-// words returns the code and the message for a rule that is not kept. The value
-// is never repeated: it may be health data.
+// words returns the code and the message for a violated rule. It never repeats the
+// value, which may be health data.
 func (r *rules) words(e validator.FieldError) (code, message string) {
 	tag, parameter := e.Tag(), e.Param()
 	code = tag

@@ -1,7 +1,7 @@
-// Package idempotency lets a client repeat a POST after any failure: requests
-// with the same Idempotency-Key by the same user are one request, with one effect
-// and one answer. The key, a fingerprint of the request and its answer are stored
-// in the same transaction as the effect.
+// Package idempotency lets a client retry a POST after any failure. Requests with the
+// same Idempotency-Key by the same user have one effect and one answer. The key, a
+// fingerprint of the request and its answer are stored in the transaction of the
+// effect.
 package idempotency
 
 import (
@@ -17,48 +17,49 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrReused says that the key was used for something else.
+// ErrReused is returned if the key was used for a different request.
 var ErrReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
-	Advising("A bug in the client: make a new key for each new operation.")
+	Advising("This is a bug in the client. Use a new key for each new operation.")
 
-// Answer is what a request came to, as it is sent.
+// Answer is the stored answer of a request.
 type Answer struct {
 	Status  int
 	Headers map[string]string
 	Body    []byte
-	// Kept is what repetitions get in place of Body, and all of it that is stored: it
-	// has no secrets. In an answer to a repetition the two are the same.
+	// Kept is the part of Body that is stored and sent to repeated requests: it has no
+	// secrets. In a replayed answer, Kept and Body are equal.
 	Kept []byte
 }
 
-// Keys remembers requests. Safe for concurrent use.
+// Keys stores idempotency keys and answers. Safe for concurrent use.
 type Keys struct {
 	database *db.DB
 	clock    func() time.Time
 	newID    func() uuid.UUID
 }
 
-// New returns an empty memory of requests, which lives in the database.
+// New returns a Keys that stores in the database.
 func New(database *db.DB, clock func() time.Time, newID func() uuid.UUID) *Keys {
 	return &Keys{database, clock, newID}
 }
 
-// stored are the kinds of refusals that a repetition gets again: they depend on
-// the state, which may be another by then, and the client must not be left
-// wondering which of two answers holds. What failed for another reason was not
-// decided, and is tried again.
+// stored are the kinds of refusals that a repeated request receives again. They depend
+// on the state at the time of the first request, and a repetition must not contradict
+// the first answer. Other failures decided nothing and are tried again.
 var stored = []fault.Kind{fault.Conflict, fault.NotFound, fault.Invalid}
 
-// Once carries out the request of the caller in the context, unless one with the
-// key has been, and returns its answer, and whether that is from an earlier one.
-// request does its work in the transaction of its context, and may be run several
-// times. A refusal that depends on the state is remembered as well; it is returned
-// as the error. Errors besides those of request: [ErrReused],
-// [identity.ErrUnauthenticated].
+// Once executes the request of the caller in the context, unless a request with the
+// same key was executed before. It returns the answer and whether it is a stored one.
 //
-// Of requests with one key at the same time one is carried out, and the others
-// wait for it.
-func (k *Keys) Once(ctx context.Context, key string, fingerprint []byte, request func(ctx context.Context) (Answer, error)) (Answer, bool, error) {
+// request works in the transaction of its context and may run several times. A refusal
+// that depends on the state is stored too, and returned as the error. Once also returns
+// [ErrReused] and [identity.ErrUnauthenticated].
+//
+// Concurrent requests with the same key wait for each other; only the first is
+// executed.
+func (k *Keys) Once(
+	ctx context.Context, key string, fingerprint []byte, request func(ctx context.Context) (Answer, error),
+) (Answer, bool, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Answer{}, false, err
@@ -67,15 +68,15 @@ func (k *Keys) Once(ctx context.Context, key string, fingerprint []byte, request
 		OrganizationID: caller.OrganizationID, UserID: caller.UserID, Key: key, Call: k.newID(), Fingerprint: fingerprint,
 		CreatedAt: k.clock().UTC().Truncate(time.Microsecond),
 	}
-	var fresh Answer // of the attempt that was committed: no other gets past the key after it
+	var fresh Answer // the answer of the committed attempt: the primary key admits only one
 	found, err := k.once(ctx, mine, func(ctx context.Context) (Answer, error) {
 		var err error
 		fresh, err = request(ctx)
 		return fresh, err
 	})
 	if refusal, ok := fault.From(err); ok && slices.Contains(stored, refusal.Kind()) {
-		// It had no effect, so what it is remembered by needs no part in its transaction:
-		// whoever writes the key first has decided.
+		// The request had no effect, so the refusal is stored in a transaction of its
+		// own. If several requests race, the first to write the key decides.
 		mine.Refusal = refusal.Freeze()
 		found, err = k.once(ctx, mine, nil)
 	}
@@ -99,7 +100,7 @@ func (k *Keys) Once(ctx context.Context, key string, fingerprint []byte, request
 	return Answer{found.Status, found.Headers, found.Body, found.Body}, true, nil
 }
 
-// once returns the row of the key, and has made it if there was none.
+// once returns the row of the key and inserts it if it does not exist.
 func (k *Keys) once(ctx context.Context, mine row, request func(ctx context.Context) (Answer, error)) (row, error) {
 	proof := func(ctx context.Context) (bool, error) {
 		found, err := find(ctx, mine)
@@ -134,7 +135,7 @@ func deref(r *row) row {
 	return *r
 }
 
-// Forget removes the keys that are older than the given time, of all organizations, and returns
+// Forget deletes the keys created before the given time, in all organizations, and returns
 // their number. Index: idempotency_keys_by_age.
 func (k *Keys) Forget(ctx context.Context, older time.Duration) (int64, error) {
 	return db.RemoveOld(ctx, k.database, db.Removal{

@@ -10,15 +10,15 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// keyOnce is the constraint that lets a key be used once.
+// keyOnce is the constraint that makes keys unique.
 const keyOnce = "idempotency_keys_pkey"
 
-// row is one request and what it came to.
+// row is one request and its answer.
 type row struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	UserID         uuid.UUID `gorm:"primaryKey"`
 	Key            string    `gorm:"primaryKey"`
-	Call           uuid.UUID // tells this request from others with the same key
+	Call           uuid.UUID // distinguishes this attempt from others with the same key
 	Fingerprint    []byte
 	Status         int
 	Headers        map[string]string `gorm:"serializer:json"`
@@ -30,8 +30,7 @@ type row struct {
 // TableName names the table for gorm.
 func (row) TableName() string { return "idempotency_keys" }
 
-// find returns the row with the key of the given one, nil where there is none.
-// Index: the primary key.
+// find returns the stored row with the same key, or nil. Index: the primary key.
 func find(ctx context.Context, like row) (*row, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -53,7 +52,7 @@ func insert(ctx context.Context, r row) error {
 	return tx.Create(&r).Error
 }
 
-// settle adds the answer to the row.
+// settle stores the answer in the row.
 func settle(ctx context.Context, r row) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package identity says who is asking. The app puts a [Caller] into the context
-// of every request, once the access token has been checked; services and stores
-// read it from there and fail closed without one.
+// Package identity identifies the caller of a request. The app puts a [Caller] into the
+// request's context after it has verified the access token. Services and stores read it
+// from there, and refuse to work without one.
 package identity
 
 import (
@@ -12,81 +12,82 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Permission names one thing a caller may be allowed to do, as "noun:verb",
-// for example "authorization:reserve".
+// Permission names one thing a caller may do, as "noun:verb", for example
+// "authorization:reserve".
 type Permission string
 
-// Kind says what a caller is.
+// Kind is the kind of a caller.
 type Kind uint8
 
 // The kinds of callers.
 const (
-	Person  Kind = iota // who has signed in, or the program itself
+	Person  Kind = iota // a signed-in user, or the program itself
 	Machine             // another system, with an API key
 )
 
 // Caller is an authenticated user, another system, or the program itself, acting
 // in one organization.
 type Caller struct {
-	UserID         uuid.UUID // who acts: a user's id, or that of an API key
+	UserID         uuid.UUID // id of the user or the API key
 	Kind           Kind
 	OrganizationID uuid.UUID
-	SignInID       uuid.UUID // of which the access token is; zero for work of the program's own
-	Epoch          int64     // of the user's access tokens: those of an earlier one hold no more
+	SignInID       uuid.UUID // sign-in to which the access token belongs; zero for work of the program itself
+	Epoch          int64     // epoch of the user's access tokens: tokens of an earlier epoch are revoked
 	Roles          []string
-	Permissions    map[Permission]Scope // for which records each is held; shared: only read
-	RequestID      string               // the request that is being served; empty for work of the program's own
-	Until          time.Time            // when the access token expires; zero: never, for work of the program's own
-	Address        string               // of the connection that the request came by; empty for work of the program's own
-	// Acting is the permission under which a request is served: its scope is the reach
-	// of all that the request reads and changes. Empty: work of the program's own,
-	// which reaches all of the organization.
+	Permissions    map[Permission]Scope // record scope of each permission; shared: read-only
+	RequestID      string               // id of the request; empty for work of the program itself
+	Until          time.Time            // expiry of the access token; zero for work of the program itself
+	Address        string               // client address of the connection; empty for work of the program itself
+	// Acting is the permission under which a request is served. Its scope limits all
+	// records that the request reads and changes. It is empty for work of the program
+	// itself, which has access to the whole organization.
 	Acting Permission
-	// EnrolOnly: the organization asks for a second factor that this user does not have,
-	// and until there is one they may do nothing but set it up.
+	// EnrolOnly restricts the caller to setting up a second factor, because the
+	// organization requires one and the user has none.
 	EnrolOnly      bool
-	GrantID        *uuid.UUID // under which the glass was broken, where it is
-	GrantPatientID *uuid.UUID // whose records may be read under it; only in requests that change nothing
+	GrantID        *uuid.UUID // emergency access grant in use, if any
+	GrantPatientID *uuid.UUID // patient whose records the grant opens; only in read-only requests
 }
 
-// ExpiredAt reports whether the caller's access token is over.
+// ExpiredAt reports whether the caller's access token has expired.
 func (c Caller) ExpiredAt(now time.Time) bool {
 	return !c.Until.IsZero() && !now.Before(c.Until)
 }
 
-// SystemUser is the actor of what the program does by itself, such as
-// releasing holds that have expired.
+// SystemUser is the actor of work of the program itself, such as releasing expired
+// holds.
 var SystemUser = uuid.MustParse("00000000-0000-7000-8000-000000000001")
 
-// System returns the caller for work that the program does by itself in one organization.
+// System returns the caller for work of the program itself in one organization.
 func System(organization uuid.UUID) Caller {
 	return Caller{UserID: SystemUser, OrganizationID: organization}
 }
 
-// ErrUnauthenticated says that nobody is signed in.
-var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated", "Sign in first: this needs a valid access token.")
+// ErrUnauthenticated is returned for a request without valid credentials.
+var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated", "Sign in first: this requires a valid access token.")
 
-// ErrForbidden says that the caller lacks a permission.
-var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission that this needs.").Carrying(Denial{})
+// ErrForbidden is returned if the caller lacks a permission.
+var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission for this.").Carrying(Denial{})
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {
 	Permission Permission `json:"permission"`
 }
 
-// Scope returns for which records the caller holds the permission: none, where it is zero.
+// Scope returns the record scope for which the caller holds the permission. Zero means the
+// caller does not hold it.
 func (c Caller) Scope(p Permission) Scope { return c.Permissions[p] }
 
-// Holds reports whether the caller holds the permission, for whatever records.
+// Holds reports whether the caller holds the permission for any records.
 func (c Caller) Holds(p Permission) bool { return c.Permissions[p] != 0 }
 
-// Acts returns the caller at work under the permission.
+// Acts returns a copy of the caller that acts under the permission.
 func (c Caller) Acts(under Permission) Caller {
 	c.Acting = under
 	return c
 }
 
-// Reach returns for which records the caller acts: none, where it is zero.
+// Reach returns the record scope of the acting permission. Zero means no records.
 func (c Caller) Reach() Scope {
 	if c.Acting == "" {
 		return Organization
@@ -94,8 +95,8 @@ func (c Caller) Reach() Scope {
 	return c.Scope(c.Acting)
 }
 
-// Shows reports whether a field that needs a permission of its own may be shown in
-// what the caller does: it has to be held for all records that this may be about.
+// Shows reports whether the caller may see a field that requires the permission. The
+// permission must cover every record that the current action may concern.
 func (c Caller) Shows(p Permission) bool {
 	return c.Acting == "" || c.Reach() != 0 && c.Scope(p).Covers(c.Reach())
 }
@@ -106,29 +107,29 @@ func (c Caller) RequireWhole(p Permission) error {
 	if err := c.Require(p); err != nil || c.Scope(p).Has(Organization) {
 		return err
 	}
-	return ErrForbidden.With(Denial{p}, "This needs the permission %s for the whole organization; you hold it for some records only.", p)
+	return ErrForbidden.With(Denial{p}, "This requires the permission %s for the whole organization; you hold it for some records only.", p)
 }
 
-// Require returns [ErrForbidden] unless the caller holds the permission,
-// for whatever records: which ones, the queries say.
+// Require returns [ErrForbidden] unless the caller holds the permission for any
+// records. Queries limit the records.
 func (c Caller) Require(p Permission) error {
 	if c.Holds(p) {
 		return nil
 	}
-	return ErrForbidden.With(Denial{p}, "This needs the permission %s, which none of your roles holds.", p)
+	return ErrForbidden.With(Denial{p}, "This requires the permission %s, which none of your roles has.", p)
 }
 
-// ErrEnrolFirst says that somebody has no second factor, and needs one: see
+// ErrEnrolFirst is returned to a user who must set up a second factor first; see
 // [Caller.EnrolOnly].
-var ErrEnrolFirst = fault.Define(fault.Forbidden, "second-factor-missing", "Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.").
-	Advising("Lead the person through setting one up, beginning with `PUT /auth/second-factor`.")
+var ErrEnrolFirst = fault.Define(fault.Forbidden, "second-factor-missing", "Your organization requires a second "+
+	"factor. Set one up before you continue.").
+	Advising("Guide the user through the setup, beginning with `PUT /auth/second-factor`.")
 
-// ErrPeopleOnly says that another system asked for what is about the person who
-// has signed in.
-var ErrPeopleOnly = fault.Define(fault.Forbidden, "people-only", "An API key cannot do this: it is for people who have signed in.").
-	Advising("Sign in as a person; an integration has no use for this.")
+// ErrPeopleOnly is returned to an API key for an operation about the signed-in user.
+var ErrPeopleOnly = fault.Define(fault.Forbidden, "people-only", "An API key cannot do this. Sign in as a user.").
+	Advising("Sign in as a user. Integrations do not need this operation.")
 
-// RequirePerson returns [ErrPeopleOnly] where the caller is a [Machine].
+// RequirePerson returns [ErrPeopleOnly] if the caller is a [Machine].
 func (c Caller) RequirePerson() error {
 	if c.Kind == Machine {
 		return ErrPeopleOnly
@@ -143,8 +144,8 @@ func With(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// From returns the caller, or [ErrUnauthenticated] where the context carries
-// none or one without an organization.
+// From returns the caller, or [ErrUnauthenticated] if the context has no caller or one
+// without an organization.
 func From(ctx context.Context) (Caller, error) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	if !ok || c.OrganizationID == uuid.Nil {

@@ -5,20 +5,21 @@ import (
 	"strings"
 )
 
-// Scope says for which records a permission is held: a set, since roles add up.
-// The zero value is the empty set: the permission is not held. What records
-// stand for each of them, the package reach says.
+// Scope is the set of records for which a permission is held. It is a set because roles
+// add up. The zero value is the empty set: the permission is not held. The package
+// reach maps each member to records.
 type Scope uint8
 
 // The members of a [Scope].
 const (
 	// Organization: every record of the caller's organization.
 	Organization Scope = 1 << iota
-	// Caseload: of the patients who are assigned to the user's practitioner.
+	// Caseload: records of patients assigned to the user's practitioner.
 	Caseload
-	// Self: of the user's own practitioner, as the appointments that they deliver.
+	// Self: records of the user's own practitioner, such as the appointments they
+	// deliver.
 	Self
-	// Child: of the patients whose guardian the user is, or who they are themselves.
+	// Child: records of patients of whom the user is a guardian, or who are the user.
 	Child
 )
 
@@ -40,10 +41,11 @@ func ParseScope(name string) (Scope, error) {
 	return 0, fmt.Errorf("%q is not a scope; the scopes are %v", name, strings.Split((Organization|Caseload|Self|Child).String(), "+"))
 }
 
-// String names the members of the set, as "CASELOAD+SELF"; "" where there is none.
+// String returns the names of the members, such as "CASELOAD+SELF", or "" for the empty
+// set.
 func (s Scope) String() string { return strings.Join(s.Names(), "+") }
 
-// Names returns the names of the members, widest first, as ["CASELOAD", "SELF"].
+// Names returns the names of the members, widest first, such as ["CASELOAD", "SELF"].
 func (s Scope) Names() []string {
 	var names []string
 	for _, each := range scopeNames {
@@ -54,9 +56,9 @@ func (s Scope) Names() []string {
 	return names
 }
 
-// Has reports whether the set holds all of the other's members.
+// Has reports whether s contains all members of the other set.
 func (s Scope) Has(other Scope) bool { return s&other == other }
 
-// Covers reports whether whoever holds s holds other as well: the organization's
-// is all there is.
+// Covers reports whether a holder of s also has access to the records of other.
+// Organization covers every scope.
 func (s Scope) Covers(other Scope) bool { return s.Has(Organization) || s.Has(other) }

@@ -15,7 +15,7 @@ func TestAScopeIsASet(t *testing.T) {
 	require.Empty(t, identity.Scope(0).String())
 	require.True(t, both.Has(identity.Self))
 	require.False(t, both.Has(identity.Self|identity.Child))
-	require.True(t, identity.Organization.Covers(both), "all that there is")
+	require.True(t, identity.Organization.Covers(both), "everything")
 	require.True(t, both.Covers(identity.Caseload))
 	require.False(t, both.Covers(identity.Organization))
 	require.False(t, both.Covers(identity.Child))
@@ -34,10 +34,10 @@ func TestAScopeByItsName(t *testing.T) {
 	}
 }
 
-func TestACallerHoldsWhatHasSomeScope(t *testing.T) {
+func TestCallerHoldsPermissionsWithAnyScope(t *testing.T) {
 	t.Parallel()
 	c := identity.Caller{Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Self, "thing:none": 0}}
-	require.NoError(t, c.Require("thing:read"), "for whatever scope: which records follows")
+	require.NoError(t, c.Require("thing:read"), "for any scope; it determines the records")
 	require.Equal(t, identity.Self, c.Scope("thing:read"))
 	for _, p := range []identity.Permission{"thing:none", "thing:change"} {
 		require.ErrorIs(t, c.Require(p), identity.ErrForbidden)

@@ -1,5 +1,5 @@
-// Package invoked finds out how a person started the program, so that messages can name commands as
-// typed.
+// Package invoked determines how the program was started, so that messages can name commands as the
+// user types them.
 package invoked
 
 import (

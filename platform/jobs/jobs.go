@@ -29,7 +29,7 @@ type Job struct {
 	Run func(ctx context.Context) (int64, error)
 	// PerInstance: every instance runs the job, because it concerns the process.
 	PerInstance bool
-	// AtStop: the job runs once more when the program stops.
+	// AtStop: the job also runs when the program stops.
 	AtStop bool
 }
 

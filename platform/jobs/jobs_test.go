@@ -24,7 +24,7 @@ type shared struct {
 	started  map[string]time.Time
 	until    map[string]time.Time
 	instance map[string]int
-	broken   map[int]bool // instances that do not reach it
+	broken   map[int]bool // instances that cannot reach the schedule
 }
 
 func newShared() *shared {
@@ -130,11 +130,11 @@ func TestAJobRunsOncePerIntervalOnAllInstancesTogether(t *testing.T) {
 	})
 }
 
-func TestAJobOfAnInstanceThatDiedIsTakenOverWhenItsLeaseExpires(t *testing.T) {
+func TestJobOfADeadInstanceIsTakenOverWhenItsLeaseExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, ran := newShared(), &log{}
-		claimed, _, err := shared.as(9).claim(t.Context(), "sweep", time.Second) // and is never heard of again
+		claimed, _, err := shared.as(9).claim(t.Context(), "sweep", time.Second) // and is never released
 		require.NoError(t, err)
 		require.True(t, claimed)
 		ctx, stop := context.WithTimeout(t.Context(), lease+2*time.Second)
@@ -198,7 +198,7 @@ func TestAJobThatFailsOrPanicsRunsAgainAtItsNextTurn(t *testing.T) {
 	})
 }
 
-func TestAJobOfEachInstanceRunsOnEachAndOnceMoreAtTheEnd(t *testing.T) {
+func TestPerInstanceJobRunsOnEachInstanceAndAtStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, runs := newShared(), [2]int{}

@@ -1,5 +1,5 @@
-// Package npm downloads packages from the npm registry that the machine is
-// configured for. npm itself is not needed.
+// Package npm downloads packages from the npm registry that the machine is configured for. npm
+// itself is not needed.
 //
 // It reads npm's configuration as npm does: environment variables npm_config_…, then the .npmrc of
 // the project, of the user and of the machine. It supports the registry (also of a scope), its
@@ -17,10 +17,10 @@ import (
 	"strings"
 )
 
-// defaultRegistry is npm's own.
+// defaultRegistry is the public npm registry.
 const defaultRegistry = "https://registry.npmjs.org/"
 
-// Machine is where the configuration comes from.
+// Machine is the source of the configuration.
 type Machine struct {
 	Environ []string // as os.Environ returns it
 	Dir     string   // the working directory, for the project's .npmrc

@@ -89,7 +89,7 @@ func TestTheConfiguredRegistryIsUsed(t *testing.T) {
 		"a variable in a file":       func(t *testing.T, a string) npm.Machine { return machine(t, "registry=${MIRROR}", "", "", "MIRROR="+a) },
 		"another user configuration": func(t *testing.T, a string) npm.Machine { return elsewhere(t, "npm_config_userconfig", a) },
 		"another global one":         func(t *testing.T, a string) npm.Machine { return elsewhere(t, "npm_config_globalconfig", a) },
-		"an address without its end /": func(t *testing.T, a string) npm.Machine {
+		"an address without a final /": func(t *testing.T, a string) npm.Machine {
 			return machine(t, "registry="+strings.TrimSuffix(a, "/"), "", "")
 		},
 	} {

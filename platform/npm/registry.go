@@ -268,8 +268,8 @@ func (r *Registry) archive(ctx context.Context, name, version string) (string, e
 	return r.here(found.Dist.Tarball), nil
 }
 
-// here replaces npm's own registry in an address by the configured one, as npm does: mirrors return
-// the addresses of the original.
+// here replaces the public npm registry in a URL by the configured one, as npm does: mirrors return
+// the URLs of the original.
 func (r *Registry) here(address string) string {
 	u, err := url.Parse(address)
 	if err == nil && u.Host == "registry.npmjs.org" {

@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// source reads what the Go source says of types: their comments, which become
-// descriptions, and the constants of their type, which become enumerations. So
-// both are written once, where the type is.
+// source provides data from the Go source of types: comments, which become
+// descriptions, and typed constants, which become enumerations. Both are therefore
+// written only once.
 type source struct {
 	module, root string
 	packages     map[string]packageSource
@@ -24,7 +24,7 @@ type source struct {
 type packageSource struct {
 	types  map[string]string            // comments by type
 	fields map[string]map[string]string // by type and field
-	values map[string][]string          // text constants by their type, in the order of the source
+	values map[string][]string          // text constants by their type, in source order
 }
 
 func (s *source) of(t reflect.Type) packageSource {
@@ -35,7 +35,8 @@ func (s *source) of(t reflect.Type) packageSource {
 	if below, ok := strings.CutPrefix(t.PkgPath(), s.module+"/"); ok {
 		files, _ := filepath.Glob(filepath.Join(s.root, below, "*.go"))
 		for _, name := range files {
-			if file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments); err == nil && !strings.HasSuffix(name, "_test.go") {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+			if err == nil && !strings.HasSuffix(name, "_test.go") {
 				p.read(file)
 			}
 		}
@@ -133,7 +134,7 @@ func (s *source) values(t reflect.Type) []string { return s.of(t).values[typeNam
 
 var links = regexp.MustCompile(`\[([\w.]+)\]`)
 
-// clean makes one line of a comment, without Go's links.
+// clean returns a comment as one line, without Go's links.
 func clean(text string) string {
 	text, _, _ = strings.Cut(text, "\n\n")
 	return links.ReplaceAllString(strings.Join(strings.Fields(text), " "), "$1")

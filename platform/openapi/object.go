@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Object is a JSON object that keeps the order of its members, so that the
-// document reads as its author thought it and two builds of it are the same bytes.
+// Object is a JSON object that keeps the order of its members, so that the document is
+// readable and its builds are reproducible.
 type Object []member
 
 type member struct {
@@ -27,7 +27,7 @@ func (o *Object) Set(name string, value any) {
 	*o = append(*o, member{name, value})
 }
 
-// Get returns the member's value, nil where there is none.
+// Get returns the member's value, or nil if it does not exist.
 func (o Object) Get(name string) any {
 	for _, m := range o {
 		if m.name == name {
@@ -37,7 +37,7 @@ func (o Object) Get(name string) any {
 	return nil
 }
 
-// All returns the members in their order.
+// All returns the members in order.
 func (o Object) All() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		for _, m := range o {
@@ -64,7 +64,7 @@ func cmpText(a, b string) int {
 	return 0
 }
 
-// MarshalJSON writes the members in their order, and nothing escaped for HTML.
+// MarshalJSON writes the members in order, without HTML escapes.
 func (o Object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

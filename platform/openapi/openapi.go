@@ -1,8 +1,7 @@
-// Package openapi writes the OpenAPI 3.1 document of routes. Everything in it
-// comes from the code that serves them: paths, fields, rules and statuses from the
-// routes and their types, descriptions and enumerations from the Go source, and
-// examples from requests that were really made. It runs in tests and not in the
-// program, which serves the document that a test has held against the code.
+// Package openapi generates the OpenAPI 3.1 document of routes. Paths, fields, rules
+// and statuses come from the routes and their types, descriptions and enumerations from
+// the Go source, and examples from recorded requests. It runs in tests only: the
+// program serves a committed document that a test compares with the code.
 package openapi
 
 import (
@@ -19,14 +18,14 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// Document says what to write a document of. All is needed but Examples.
+// Document is the input of [Build]. All fields but Examples are required.
 type Document struct {
 	Title, Version, Description string
-	Server                      string // where the paths begin: /api/v1
+	Server                      string // base path: /api/v1
 	Operations                  []Operation
 	Tags                        map[string]string // descriptions by the first part of the path
-	Module, Root                string            // the Go module's name, and the folder of its source
-	// Status says which HTTP status an error becomes.
+	Module, Root                string            // name of the Go module, and the folder of its source
+	// Status returns the HTTP status of an error.
 	Status func(*fault.Error) int
 	// Problem is the struct of a problem document, without the details of an error.
 	Problem reflect.Type
@@ -40,25 +39,25 @@ type Document struct {
 	Opening    reflect.Type
 }
 
-// Operation is a route with everything that can go wrong, and examples.
+// Operation is a route with its errors and examples.
 type Operation struct {
 	httpx.Route
 	Faults   []*fault.Error
 	Examples []Example
 }
 
-// Example is one request that was made, and its answer.
+// Example is a recorded request and its answer.
 type Example struct {
-	Name     string // in the document: short, unique in its operation
-	Summary  string // what is shown, for people
+	Name     string // short, unique in its operation
+	Summary  string // for readers
 	Path     map[string]string
-	Request  json.RawMessage // nil: none
+	Request  json.RawMessage // nil if there is none
 	Status   int
-	Response json.RawMessage // nil: none
+	Response json.RawMessage // nil if there is none
 }
 
-// Build returns the document, indented JSON. It panics on a type that it cannot
-// describe: its result is committed, so that is noticed at once.
+// Build returns the document as indented JSON. It panics on a type that it cannot
+// describe. The result is committed, so a panic is noticed during development.
 func (d Document) Build() []byte {
 	b := &builder{Document: d, schemas: &schemas{
 		source: &source{module: d.Module, root: d.Root, packages: map[string]packageSource{}},
@@ -93,7 +92,7 @@ func (d Document) Build() []byte {
 				{"type", "http"},
 				{"scheme", "bearer"},
 				{"bearerFormat", "JWT"},
-				{"description", "The `accessToken` of the answer of `POST /auth/login`."},
+				{"description", "The `accessToken` from the answer to `POST /auth/login`."},
 			}}}},
 			{"responses", b.common.sorted()},
 			{"schemas", b.schemas.components()},
@@ -109,8 +108,8 @@ func (d Document) Build() []byte {
 type builder struct {
 	Document
 	schemas *schemas
-	common  Object            // those that several operations have
-	names   map[string]string // of responses by their text
+	common  Object            // responses shared by several operations
+	names   map[string]string // names of responses by their text
 }
 
 func pathOf(path string) string {
@@ -147,7 +146,7 @@ func (b *builder) describe(o Operation) string {
 	switch o.Permission {
 	case httpx.Public:
 	case httpx.SignedIn:
-		text += "\n\nFor everybody who is signed in."
+		text += "\n\nRequires a signed-in caller, and no particular permission."
 	default:
 		text += fmt.Sprintf("\n\nPermission: `%s`.", o.Permission)
 	}
@@ -182,16 +181,20 @@ func (b *builder) parameters(o Operation) []Object {
 	return all
 }
 
-// parameterWords describe the parameters that are the same everywhere.
+// parameterWords describe the parameters shared by all operations.
 var parameterWords = map[string]string{
-	"Idempotency-Key": "Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention.",
-	"Break-Glass":     "The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well.",
-	"If-Match":        "The `ETag` of the version that the change is meant for. Another version is there by now: 412.",
-	"limit":           "How many items a page has at most; 20 where it is not given.",
-	"cursor":          "The `nextCursor` of the page before; together with the same filters.",
-	"sort":            "The order; a minus sign turns it around.",
-	"format":          "`csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more.",
-	"Last-Event-ID":   "The id of the last event that was received: the stream goes on after it.",
+	"Idempotency-Key": "Makes the request safe to retry after any failure. A repeated request with the same key and body " +
+		"gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation.",
+	"Break-Glass": "The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may " +
+		"then also read the records of the grant's patient. The access is recorded.",
+	"If-Match": "The `ETag` of the version to change. If the record has changed since, the answer is 412.",
+	"limit":    "The maximum number of items per page. The default is 20.",
+	"cursor":   "The `nextCursor` of the previous page. All filters must be the same.",
+	"sort":     "The sort order; a minus sign reverses it.",
+	"format": "`csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and " +
+		"null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without " +
+		"`limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor.",
+	"Last-Event-ID": "The id of the last received event. The stream continues after it.",
 }
 
 func (b *builder) parameter(o Operation, f field) Object {
@@ -233,7 +236,7 @@ func (b *builder) requestBody(o Operation) Object {
 	schema := Object{{"$ref", b.schemas.name(o.Endpoint.In, "", func() any { return b.schemas.object(o.Endpoint.In, sent) })}}
 	media := Object{{"schema", schema}}
 	examples := Object{}
-	for _, e := range successesFirst(o.Examples) { // readers send the first one unchanged
+	for _, e := range successesFirst(o.Examples) { // documentation viewers send the first one unchanged
 		if e.Request != nil && e.Status != http.StatusUnprocessableEntity { // 422 examples violate the schema on purpose
 			examples.Set(e.Name, Object{{"summary", e.Summary}, {"value", e.Request}})
 		}

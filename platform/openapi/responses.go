@@ -20,7 +20,7 @@ func (b *builder) responses(o Operation) Object {
 		all.Set(strconv.Itoa(http.StatusAccepted), b.accepted(o))
 	}
 	if o.Endpoint.Media != "" {
-		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "The client has it: see `If-None-Match`."}})
+		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "Not modified: the client's copy is current; see `If-None-Match`."}})
 	}
 	faults := map[int][]*fault.Error{}
 	for _, f := range o.Faults {
@@ -33,19 +33,19 @@ func (b *builder) responses(o Operation) Object {
 }
 
 func (b *builder) success(o Operation) Object {
-	headers := Object{{"X-Request-Id", header("The id of this request: name it in questions.")}}
+	headers := Object{{"X-Request-Id", header("The id of this request, for support questions.")}}
 	out := o.Endpoint.Out
 	if out.Implements(reflect.TypeFor[httpx.Versioned]()) {
-		headers.Set("ETag", header("The version, for `If-Match`."))
+		headers.Set("ETag", header("The version of the record, for `If-Match`."))
 	}
 	if out.Implements(reflect.TypeFor[httpx.Located]()) && o.Endpoint.Status == http.StatusCreated {
-		headers.Set("Location", header("Where it can be read."))
+		headers.Set("Location", header("The URL of the created record."))
 	}
 	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary {
-		headers.Set("Idempotency-Replayed", header("`true` where this is the answer to an earlier request with the same key."))
+		headers.Set("Idempotency-Replayed", header("`true` if this is the stored response of an earlier request with the same key."))
 	}
 	if o.Endpoint.Status == http.StatusFound {
-		headers.Set("Location", header("Where the browser goes."))
+		headers.Set("Location", header("The URL to which the browser is redirected."))
 	}
 	answer := Object{{"description", http.StatusText(o.Endpoint.Status)}, {"headers", headers}}
 	switch {
@@ -58,14 +58,14 @@ func (b *builder) success(o Operation) Object {
 	case o.Endpoint.Streams:
 		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, b.stream())}})
 	case o.Endpoint.Media != "":
-		headers.Set("ETag", header("What is in it, for `If-None-Match`."))
+		headers.Set("ETag", header("A hash of the content, for `If-None-Match`."))
 		answer.Set("headers", headers)
 		answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:
 		content := Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}}
 		if o.Endpoint.Tables {
 			content.Set("text/csv", Object{{"schema", Object{{"type", "string"}}}})
-			headers.Set(httpx.HeaderNextCursor, header("Of CSV: the `nextCursor`, where there are more rows."))
+			headers.Set(httpx.HeaderNextCursor, header("CSV only: the `nextCursor`, if there are more rows."))
 			answer.Set("headers", headers)
 		}
 		answer.Set("content", content)
@@ -78,8 +78,8 @@ func (b *builder) accepted(o Operation) Object {
 	return Object{
 		{"description", "Accepted: the work continues. Poll the resource at `Location` until it has ended."},
 		{"headers", Object{
-			{"X-Request-Id", header("The id of this request: name it in questions.")},
-			{"Location", header("The address of its progress and its result.")},
+			{"X-Request-Id", header("The id of this request, for support questions.")},
+			{"Location", header("The URL of the progress and the result.")},
 			{"Retry-After", header("The number of seconds until the next poll.")},
 		}},
 		{"content", Object{
@@ -88,8 +88,8 @@ func (b *builder) accepted(o Operation) Object {
 	}
 }
 
-// shared keeps a response that other operations may have as well in one place.
-// What has examples is the operation's own.
+// shared stores a response that other operations may share in one place. A response
+// with examples belongs to its operation.
 func (b *builder) shared(status int, response Object) Object {
 	text, err := response.MarshalJSON()
 	if err != nil {
@@ -140,7 +140,10 @@ func (b *builder) events() Object {
 			{"summary", eventSummary(kind)},
 			{"description", text(b.schemas.object(data, given).Get("description")) + also},
 			{"security", []Object{}},
-			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
+			{"requestBody", Object{
+				{"required", true},
+				{"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}},
+			}},
 			{"responses", Object{{"2XX", Object{{"description", "Delivered. " + after}}}}},
 		}}})
 	}
@@ -200,9 +203,9 @@ func (b *builder) refusal(o Operation, status int, faults []*fault.Error) Object
 	if len(refs) > 1 {
 		schema = Object{{"oneOf", refs}, {"discriminator", Object{{"propertyName", "code"}, {"mapping", mapping}}}}
 	}
-	headers := Object{{"X-Request-Id", header("The id of this request: name it in questions.")}}
+	headers := Object{{"X-Request-Id", header("The id of this request, for support questions.")}}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusInternalServerError {
-		headers.Set("Retry-After", header("In how many seconds to try again."))
+		headers.Set("Retry-After", header("The number of seconds to wait before a retry."))
 	}
 	return Object{
 		{"description", http.StatusText(status) + ".\n\n" + strings.Join(words, "\n")},
@@ -237,7 +240,7 @@ func (b *builder) problem(f *fault.Error) string {
 
 func problemName(code string) string { return joined(code, "-") + "Problem" }
 
-// joined makes one name of several words.
+// joined joins words to one name.
 func joined(words, separator string) string {
 	var name strings.Builder
 	for word := range strings.SplitSeq(words, separator) {

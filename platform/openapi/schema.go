@@ -17,8 +17,8 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// direction says whether clients send a value or get it: what may be left out,
-// and what may be null, differs.
+// direction is whether clients send or receive a value. Which members are optional or
+// nullable depends on it.
 type direction int
 
 const (
@@ -26,29 +26,29 @@ const (
 	given
 )
 
-// schemas makes JSON Schemas (draft 2020-12, as OpenAPI 3.1 has it) of Go types
-// and collects those with a name.
+// schemas builds JSON Schemas (draft 2020-12, as in OpenAPI 3.1) of Go types, and
+// collects the named ones.
 type schemas struct {
 	source *source
 	named  Object
-	types  map[string]reflect.Type // to notice two types that would share a name
+	types  map[string]reflect.Type // detects two types that would share a name
 }
 
-// field is one member of a struct as it appears in a request or in an answer.
+// field is one member of a struct in a request or an answer.
 type field struct {
 	owner    reflect.Type
 	field    reflect.StructField
 	from     string // json, param, query, header, cookie
 	name     string
 	rules    []rule
-	required bool // where it is sent
-	omitted  bool // where it is given: it may be left out
-	nullable bool // where it is given
+	required bool // in a request
+	omitted  bool // in an answer: may be absent
+	nullable bool // in an answer
 }
 
 type rule struct{ name, parameter string }
 
-// fieldsOf lists the fields of a struct, those of embedded structs included.
+// fieldsOf lists the fields of a struct, including those of embedded structs.
 func fieldsOf(t reflect.Type) []field {
 	var all []field
 	for i := range t.NumField() {
@@ -64,7 +64,10 @@ func fieldsOf(t reflect.Type) []field {
 			if name == "-" {
 				continue
 			}
-			one := field{owner: t, field: f, from: from, name: name, omitted: strings.Contains(options, "omit"), nullable: f.Tag.Get("null") == "true"}
+			one := field{
+				owner: t, field: f, from: from, name: name,
+				omitted: strings.Contains(options, "omit"), nullable: f.Tag.Get("null") == "true",
+			}
 			for text := range strings.SplitSeq(f.Tag.Get("validate"), ",") {
 				name, parameter, _ := strings.Cut(text, "=")
 				one.rules = append(one.rules, rule{name, parameter})
@@ -79,8 +82,8 @@ func fieldsOf(t reflect.Type) []field {
 	return all
 }
 
-// JSONSchemer is implemented by types that read themselves from JSON in a form
-// that their fields do not show: the JSON Schema of what may be sent.
+// JSONSchemer is implemented by types with their own JSON parser. It returns the JSON
+// Schema of the accepted values.
 type JSONSchemer interface{ SchemaOfRequest() string }
 
 var (
@@ -116,7 +119,7 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		if err := json.Unmarshal([]byte(text), &schema); err != nil {
 			panic(fmt.Sprintf("openapi: the schema of %s: %v", t, err))
 		}
-		if t.Kind() != reflect.Struct { // a single value, which is written as it is read
+		if t.Kind() != reflect.Struct { // a single value, with the same form in both directions
 			single := Object{}
 			for _, name := range slices.Sorted(maps.Keys(schema)) {
 				single.Set(name, schema[name])
@@ -165,7 +168,7 @@ func (s *schemas) plain(t reflect.Type, d direction) Object {
 	panic(fmt.Sprintf("openapi: no schema for %s", t))
 }
 
-// structure puts the schema of a struct among those with a name.
+// structure adds the schema of a struct to the named schemas.
 func (s *schemas) structure(t reflect.Type, d direction) string {
 	suffix := ""
 	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") && !strings.HasSuffix(t.Name(), "Request") {
@@ -213,9 +216,9 @@ func (s *schemas) member(f field, d direction) Object {
 	}
 	text := s.source.fieldComment(f.owner, f.field)
 	if needed := f.field.Tag.Get("needs"); needed != "" && d == given {
-		text = sentences(text, "Null without the permission `"+needed+"` for all that the answer may be about.")
+		text = sentences(text, "Null without the permission `"+needed+"` for all records that the answer may concern.")
 	} else if needed != "" {
-		text = sentences(text, "Can only be given with the permission `"+needed+"`, as it changes what cannot be seen without it.")
+		text = sentences(text, "Can only be given with the permission `"+needed+"`, because the field is hidden without it.")
 	}
 	if text != "" {
 		schema.Set("description", text)
@@ -223,7 +226,7 @@ func (s *schemas) member(f field, d direction) Object {
 	return schema
 }
 
-// sentences joins what the source says of a field, and what is said besides.
+// sentences joins the source's comment on a field with further text.
 func sentences(text, more string) string {
 	if text == "" {
 		return more
@@ -248,8 +251,8 @@ func orNull(schema Object) Object {
 	return schema
 }
 
-// constrained adds what validation rules mean. Rules that compare fields, and
-// those of the modules, are told in words.
+// constrained adds the meaning of validation rules to the schema. Rules that compare
+// fields, and rules of modules, are described in words.
 func constrained(schema Object, rules []rule) Object {
 	kind, _ := schema.Get("type").(string)
 	limits := map[string][2]string{
@@ -257,7 +260,7 @@ func constrained(schema Object, rules []rule) Object {
 		"integer": {"minimum", "maximum"}, "number": {"minimum", "maximum"},
 	}[kind]
 	for i, r := range rules {
-		if r.name == "dive" { // the rest is about the entries
+		if r.name == "dive" { // the remaining rules apply to the entries
 			if items, ok := schema.Get("items").(Object); ok {
 				schema.Set("items", constrained(items, rules[i+1:]))
 			}
@@ -293,7 +296,7 @@ func number(text string) any {
 	return n
 }
 
-// name puts a schema among those with a name, once, and returns the reference.
+// name adds a schema to the named schemas, once, and returns the reference.
 func (s *schemas) name(t reflect.Type, suffix string, make func() any) string {
 	name := publicName(t) + suffix
 	if other, taken := s.types[name]; !taken {
@@ -306,8 +309,8 @@ func (s *schemas) name(t reflect.Type, suffix string, make func() any) string {
 	return "#/components/schemas/" + name
 }
 
-// publicName is the Go name without the ending Body, which only tells Go code
-// apart; a list of things is called after them.
+// publicName is the Go name without the suffix Body, which only distinguishes Go types.
+// The name of a list is derived from its element.
 func publicName(t reflect.Type) string {
 	name := typeName(t)
 	if name == "" {
@@ -319,7 +322,7 @@ func publicName(t reflect.Type) string {
 	return capital(strings.TrimSuffix(name, "Body"))
 }
 
-// components returns the named schemas by their names.
+// components returns the named schemas, ordered by name.
 func (s *schemas) components() Object { return s.named.sorted() }
 
 func bodyFields(t reflect.Type) []field {

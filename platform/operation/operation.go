@@ -1,8 +1,8 @@
-// Package operation remembers what operations came to, so that each is done once. An
-// operation has an id before its transaction begins, and its row is written in that
-// transaction, under the primary key of a table that its module has for it. The row
-// tells whether a COMMIT without an answer was carried out, what to answer whoever asks
-// again, and who of several that ask at once was first.
+// Package operation records the outcomes of operations, so that each takes effect once.
+// An operation has an id before its transaction begins. Its row is written in that
+// transaction, under the primary key of a table of its module. The row shows whether a
+// COMMIT without a reply took effect, provides the answer for repeated requests, and
+// decides which of several concurrent requests was first.
 package operation
 
 import (
@@ -15,31 +15,32 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Key names an operation: ids are looked up in their organization.
+// Key identifies an operation within an organization.
 type Key struct{ OrganizationID, ID uuid.UUID }
 
-// Done is the row of an operation that has been carried out.
+// Done is the row of an executed operation.
 type Done struct {
 	Key
 	Kind        string
-	Fingerprint []byte          // tells whether who asks again asks for the same thing
-	Outcome     json.RawMessage // what a repetition must answer: an object, with what [Answer] has
+	Fingerprint []byte          // shows whether a repeated request is the same request
+	Outcome     json.RawMessage // the stored answer: an object that embeds [Answer]
 	CreatedAt   time.Time
 }
 
-// Answer is the part that all outcomes have, embedded in what a module keeps of its own.
+// Answer is the common part of all outcomes. Modules embed it in their own outcome
+// types.
 type Answer struct {
-	// Call tells the request that carried the operation out from others with the same
-	// key: after a COMMIT without an answer, only the one whose row it is may answer
-	// with what it had decided.
+	// Call distinguishes the request that executed the operation from others with the
+	// same key. After a COMMIT without a reply, only the request that wrote the row may
+	// use the outcome it computed.
 	Call    uuid.UUID     `json:"call"`
 	Refusal *fault.Frozen `json:"refusal,omitempty"` // nil: accepted
 }
 
-// Recall reads the outcome into what outcome points to.
+// Recall decodes the outcome into the value that outcome points to.
 func (d Done) Recall(outcome any) error {
 	if err := json.Unmarshal(d.Outcome, outcome); err != nil {
-		return fmt.Errorf("operation: what a %s came to cannot be read: %w", d.Kind, err)
+		return fmt.Errorf("operation: the outcome of a %s cannot be decoded: %w", d.Kind, err)
 	}
 	return nil
 }

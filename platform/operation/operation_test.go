@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 var memory = operation.In("unit_operations")
 
-// done returns the row of an operation that one call has carried out.
+// done returns the row of an operation that one call has executed.
 func done(t *testing.T, key operation.Key, call uuid.UUID) operation.Done {
 	t.Helper()
 	outcome, err := json.Marshal(operation.Answer{Call: call})
@@ -32,8 +32,8 @@ func done(t *testing.T, key operation.Key, call uuid.UUID) operation.Done {
 
 func newKey() operation.Key { return operation.Key{OrganizationID: uuid.New(), ID: uuid.New()} }
 
-// once carries the operation out, or finds that somebody has, and returns the row that
-// is there then, and how many attempts that took.
+// once executes the operation, or finds the existing row. It returns the row and the
+// number of attempts.
 func once(t *testing.T, database *db.DB, row operation.Done) (there operation.Done, attempts int) {
 	t.Helper()
 	var rows []operation.Done
@@ -58,20 +58,20 @@ func once(t *testing.T, database *db.DB, row operation.Done) (there operation.Do
 func requireSame(t *testing.T, expected, found operation.Done) {
 	t.Helper()
 	require.WithinDuration(t, expected.CreatedAt, found.CreatedAt, 0)
-	found.CreatedAt = expected.CreatedAt // in whatever zone
+	found.CreatedAt = expected.CreatedAt // in any time zone
 	require.Equal(t, expected, found)
 }
 
 func TestOnce(t *testing.T) {
 	t.Parallel()
 
-	t.Run("whoever comes later finds who was first", func(t *testing.T) {
+	t.Run("a later call finds the first one", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.Open(t)
 		first := done(t, newKey(), uuid.New())
 		there, attempts := once(t, database, first)
 		requireSame(t, first, there)
-		require.Equal(t, 1, attempts, "nobody looks before writing")
+		require.Equal(t, 1, attempts, "no call reads before it writes")
 		there, attempts = once(t, database, done(t, first.Key, uuid.New()))
 		requireSame(t, first, there)
 		require.Equal(t, 2, attempts)
@@ -89,7 +89,7 @@ func TestOnce(t *testing.T) {
 		}
 	})
 
-	t.Run("a COMMIT that has lost its answer is proven by its own row", func(t *testing.T) {
+	t.Run("a COMMIT without a reply is proven by its own row", func(t *testing.T) {
 		t.Parallel()
 		place := dbtest.New(t)
 		proxy := wireproxy.Start(t, place.AppURL)
@@ -102,14 +102,14 @@ func TestOnce(t *testing.T) {
 		require.EqualValues(t, 1, database.Metrics().Snapshot().Operations[0].AmbiguousResolved)
 	})
 
-	t.Run("and not by the row of another call, which is what is answered", func(t *testing.T) {
+	t.Run("and not by the row of another call, whose outcome is returned", func(t *testing.T) {
 		t.Parallel()
 		place := dbtest.New(t)
 		proxy := wireproxy.Start(t, place.AppURL)
 		database := place.Open(t, dbtest.Through(proxy.URL))
 		first := done(t, newKey(), uuid.New())
 		once(t, place.Open(t), first)
-		// The server refuses what is sent with COMMIT, and nobody hears of it.
+		// The server refuses the statement sent with COMMIT, and its answer is lost.
 		proxy.Break(wireproxy.BeforeAnswer, "insert into unit_operations", 1)
 		there, attempts := once(t, database, done(t, first.Key, uuid.New()))
 		requireSame(t, first, there)

@@ -13,8 +13,8 @@ import (
 // transaction of the context. Safe for concurrent use.
 type Memory struct{ table, once, find, write string }
 
-// In returns the memory that is the table. It has the columns of [Done], and the first
-// two of them as its primary key, which has the name that PostgreSQL gives it.
+// In returns the Memory for the table. The table has the columns of [Done]. Its primary
+// key consists of the first two and has PostgreSQL's default name.
 func In(table string) Memory {
 	return Memory{
 		table: table, once: table + "_pkey",
@@ -29,7 +29,7 @@ func In(table string) Memory {
 	}
 }
 
-// Find returns those of the operations that have been carried out. Index: the primary key.
+// Find returns the operations that have been executed. Index: the primary key.
 func (m Memory) Find(ctx context.Context, keys ...Key) (map[Key]Done, error) {
 	organizations, ids := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
 	for i, key := range keys {
@@ -47,7 +47,7 @@ func (m Memory) Find(ctx context.Context, keys ...Key) (map[Key]Done, error) {
 	})
 }
 
-// Write writes rows, blindly: see [Memory.Once].
+// Write inserts rows without checking for existing ones; see [Memory.Once].
 func (m Memory) Write(ctx context.Context, rows []Done) error {
 	if len(rows) == 0 {
 		return nil
@@ -62,13 +62,13 @@ func (m Memory) Write(ctx context.Context, rows []Done) error {
 	return db.Write(ctx, n, m.write, db.UUIDs(organizations), db.UUIDs(ids), kinds, fingerprints, outcomes, times)
 }
 
-// Once are the options of a transaction that writes the rows, which are those of its
-// last attempt. Where one of them is there already, the transaction is made again, in
-// doubt (see [db.InDoubt]), and has to look them up.
+// Once returns the options of a transaction that writes the rows of its last attempt.
+// If a row exists already, the transaction is retried in doubt (see [db.InDoubt]) and
+// must look up its operations.
 //
-// After an ambiguous COMMIT any of the rows proves all. Another call with the same key
-// may have written it; then this one is tried again, finds that, and answers as the
-// other did. A transaction that wrote nothing can be made again.
+// After a COMMIT without a reply, any of the rows proves that all were written. If
+// another call with the same key wrote the row, the retry finds it and returns the same
+// answer. A transaction that wrote nothing is safe to retry.
 func (m Memory) Once(rows *[]Done) []db.Option {
 	return []db.Option{db.RetryConstraint(m.once), db.ProvenBy(func(ctx context.Context) (bool, error) {
 		if len(*rows) == 0 {
@@ -92,9 +92,9 @@ func (m Memory) Once(rows *[]Done) []db.Option {
 	})}
 }
 
-// Forget removes the operations that are older than the given time, of all organizations, and
-// returns their number. The name is the operation in metrics. The table has an index that begins
-// with created_at.
+// Forget deletes the operations created before the given time, in all organizations, and returns
+// their number. The name is the operation in metrics. The table needs an index that begins with
+// created_at.
 func (m Memory) Forget(ctx context.Context, database *db.DB, name string, before time.Time) (int64, error) {
 	return db.RemoveOld(ctx, database, db.Removal{Operation: name, Table: m.table, Time: "created_at", Before: before})
 }

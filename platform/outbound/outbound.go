@@ -1,5 +1,5 @@
-// Package outbound calls other people's servers, whose addresses somebody has
-// entered: it must not become a way into networks that only this machine reaches.
+// Package outbound sends HTTP requests to addresses that users have entered. It
+// prevents them from reaching private networks through this machine.
 package outbound
 
 import (
@@ -20,14 +20,14 @@ const (
 	maxHeaders  = 16 << 10
 )
 
-// ErrNotPublic says that a name leads to an address inside some network.
-var ErrNotPublic = errors.New("the address is not a public one")
+// ErrNotPublic is returned if a name resolves to an address that is not public.
+var ErrNotPublic = errors.New("the address is not public")
 
-// NewClient returns what sends requests, each within the timeout. It follows no
-// redirects, uses no proxy, and, unless any address will do, connects to public
-// addresses only. That is checked once the name is resolved and for every
-// connection: a name can lead to a public address now and to a private one the next
-// moment. Refused connections fail with an error that is [ErrNotPublic].
+// NewClient returns a client whose requests end after the timeout. It follows no
+// redirects, uses no proxy and, unless private addresses are allowed, connects to
+// public addresses only. The address is checked after name resolution for every
+// connection, because a name can resolve to a private address later. Refused
+// connections fail with an error that is [ErrNotPublic].
 func NewClient(timeout time.Duration, anyAddress bool) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if !anyAddress {
@@ -50,8 +50,8 @@ func NewClient(timeout time.Duration, anyAddress bool) *http.Client {
 	}
 }
 
-// special are the ranges that netip has no word for, and those through which an
-// IPv4 address can be reached by another name (RFC 6890 and its successors).
+// special are ranges that netip does not classify, and ranges that embed IPv4 addresses
+// (RFC 6890 and its successors).
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // behind a carrier's NAT
@@ -69,10 +69,10 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
 	netip.MustParsePrefix("2002::/16"),       // 6to4
-	netip.MustParsePrefix("fec0::/10"),       // site-local, as it once was
+	netip.MustParsePrefix("fec0::/10"),       // site-local (deprecated)
 }
 
-// isPublic reports whether the address can belong to somebody else's server.
+// isPublic reports whether the address is a public one.
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	return a.IsGlobalUnicast() && !a.IsPrivate() &&

@@ -1,5 +1,5 @@
-// Package outbox has the words in which modules say what has happened. A module
-// hands messages on in the transaction of the change; whoever listens is told
+// Package outbox defines the messages by which modules publish events. A module hands
+// messages over in the transaction of the change. Each subscriber receives a message
 // once, and only if that transaction commits.
 package outbox
 
@@ -11,19 +11,19 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Type is a type of messages. What is needed to read them is said once for all of
-// them, so that whoever sends them on can tell before the first one comes.
+// Type is a type of messages. The permission to read them is fixed per type, so that
+// subscriptions can be checked before the first message.
 type Type struct {
 	Name       string              // as "appointment.booked"
-	Permission identity.Permission // what a reader must hold, for the whole organization
+	Permission identity.Permission // permission that a reader must hold for the whole organization
 }
 
-// Message is one thing that has happened.
+// Message is one event.
 type Message struct {
 	OrganizationID uuid.UUID
 	Type           string
-	SubjectID      uuid.UUID           // what it happened to
-	Permission     identity.Permission // what a reader must hold: that of its [Type]
+	SubjectID      uuid.UUID           // record that the event concerns
+	Permission     identity.Permission // permission that a reader must hold, as in its [Type]
 	OccurredAt     time.Time
-	Payload        any // becomes JSON that leaves the system: ids and numbers, neither names nor health data
+	Payload        any // encoded as JSON that leaves the system: ids and numbers, no names and no health data
 }

@@ -7,23 +7,23 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// ErrStale says that a record has changed since the client read it. It comes
-// with [Current].
-var ErrStale = fault.Define(fault.Stale, "stale-version", "This was changed by somebody else in the meantime.").Carrying(Current{}).
-	Advising("Read it again (`currentVersion` says what it is now), show what changed, and let the person decide.")
+// ErrStale is returned if a record has changed since the client read it. Its details
+// are [Current].
+var ErrStale = fault.Define(fault.Stale, "stale-version", "This record was changed by another user in the meantime.").Carrying(Current{}).
+	Advising("Read the record again (`currentVersion` is its current version), show the changes, and let the user decide.")
 
 // Current are the details of [ErrStale].
 type Current struct {
 	CurrentVersion int `json:"currentVersion"`
 }
 
-// Match is the If-Match header of a change (RFC 9110, section 13.1.1): which
-// versions of a record the change is meant for. The zero value is for any.
+// Match is the If-Match header of a change (RFC 9110, section 13.1.1): the versions of
+// the record to which the change applies. The zero value matches any version.
 type Match string
 
-// Check returns [ErrStale] unless the change is meant for this version. Its text
-// tells a header that names no version at all, such as 7 without quotes or the weak
-// W/"7" that a proxy has made of "7", from one that somebody has overtaken.
+// Check returns [ErrStale] unless the change applies to this version. The text
+// distinguishes a header without any valid version, such as 7 without quotes or the
+// weak W/"7" of a proxy, from an outdated version.
 func (m Match) Check(version int) error {
 	if m == "" || m == "*" {
 		return nil
@@ -38,9 +38,10 @@ func (m Match) Check(version int) error {
 		}
 	}
 	if !named {
-		return ErrStale.With(Current{version}, "If-Match names no version: it takes an ETag as it was answered, in its quotes and without W/. The version is %s now.", tag)
+		return ErrStale.With(Current{version}, "If-Match has no valid version: send the ETag of an answer, in quotes and "+
+			"without W/. The current version is %s.", tag)
 	}
-	return ErrStale.With(Current{version}, "This was changed by somebody else in the meantime: its version is %d now.", version)
+	return ErrStale.With(Current{version}, "This record was changed by another user in the meantime. Its current version is %d.", version)
 }
 
 // Tag returns the ETag of a version.

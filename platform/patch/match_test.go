@@ -25,20 +25,20 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestMatchSaysWhatIsWrong: nobody has changed anything where the header itself is
-// wrong, and whoever wrote it should learn that.
-func TestMatchSaysWhatIsWrong(t *testing.T) {
+// TestMatchReportsInvalidHeaders checks that an invalid header is not reported as a
+// concurrent change.
+func TestMatchReportsInvalidHeaders(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []patch.Match{`7`, `nonsense`, `W/"7"`, `W/"7", W/"8"`, `'7'`, `"`} {
-		require.EqualError(t, wrong.Check(7), `If-Match names no version: it takes an ETag as it was answered, in its quotes and without W/. The version is "7" now.`, "%s", wrong)
+		require.EqualError(t, wrong.Check(7), `If-Match has no valid version: send the ETag of an answer, in quotes and without W/. The current version is "7".`, "%s", wrong)
 	}
 	for _, stale := range []patch.Match{`"6"`, `W/"7", "6"`, `"6", nonsense`} {
-		require.EqualError(t, stale.Check(7), "This was changed by somebody else in the meantime: its version is 7 now.", "%s", stale)
+		require.EqualError(t, stale.Check(7), "This record was changed by another user in the meantime. Its current version is 7.", "%s", stale)
 	}
 }
 
-// FuzzMatch holds If-Match against the grammar of entity tags: a change is for a
-// version exactly where it is for any, or lists the strong tag of that version.
+// FuzzMatch compares If-Match with the grammar of entity tags. It must match exactly if
+// it is for any version or contains the strong tag of the version.
 func FuzzMatch(f *testing.F) {
 	for _, seed := range []string{"", "*", `"7"`, `"6", "7"`, `W/"7"`, `"7`, ",", `"7",`, "\"7\"\t, \"8\"", `"07"`, `"-7"`, "\xff"} {
 		f.Add(seed, 7)

@@ -1,5 +1,5 @@
-// Package patch tells the three states of a field in a JSON merge patch
-// (RFC 7396) apart: absent, null, and given.
+// Package patch distinguishes the three states of a field in a JSON merge patch (RFC
+// 7396): absent, null and given.
 package patch
 
 import (
@@ -8,11 +8,11 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// ErrNull says that a field that must have a value was set to null.
+// ErrNull is returned if a required field is set to null.
 const ErrNull = fault.Words("must not be null")
 
-// Field is a field of a merge patch that can be left alone or set, not cleared.
-// The zero value leaves it alone.
+// Field is a field of a merge patch that can be absent or set, but not cleared. The
+// zero value is absent.
 type Field[T any] struct {
 	Given bool
 	Value T
@@ -21,7 +21,7 @@ type Field[T any] struct {
 // Set returns a field that sets the value.
 func Set[T any](v T) Field[T] { return Field[T]{Given: true, Value: v} }
 
-// Apply writes the value to target where one was given.
+// Apply assigns the value to target if one was given.
 func (f Field[T]) Apply(target *T) {
 	if f.Given {
 		*target = f.Value
@@ -37,7 +37,7 @@ func (f *Field[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &f.Value)
 }
 
-// Checked returns what validation rules look at: the value, or nil where there is none.
+// Checked returns the value for validation, or nil if there is none.
 func (f Field[T]) Checked() any {
 	if !f.Given {
 		return nil
@@ -45,8 +45,8 @@ func (f Field[T]) Checked() any {
 	return f.Value
 }
 
-// Clearable is a field of a merge patch that can be left alone, set, or
-// cleared with null. The zero value leaves it alone.
+// Clearable is a field of a merge patch that can be absent, set, or cleared with null.
+// The zero value is absent.
 type Clearable[T any] struct {
 	Given bool
 	Value *T // nil: cleared
@@ -58,7 +58,7 @@ func SetClearable[T any](v T) Clearable[T] { return Clearable[T]{Given: true, Va
 // Clear returns a field that clears the value.
 func Clear[T any]() Clearable[T] { return Clearable[T]{Given: true} }
 
-// Apply writes the value, or nil, to target where one was given.
+// Apply assigns the value, or nil, to target if the field was given.
 func (f Clearable[T]) Apply(target **T) {
 	if f.Given {
 		*target = f.Value
@@ -76,7 +76,7 @@ func (f *Clearable[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, f.Value)
 }
 
-// Checked returns what validation rules look at: the value, or nil where there is none.
+// Checked returns the value for validation, or nil if there is none.
 func (f Clearable[T]) Checked() any {
 	if f.Value == nil {
 		return nil

@@ -40,7 +40,7 @@ func TestMergePatch(t *testing.T) {
 		require.Nil(t, d.Units.Checked())
 		require.Nil(t, d.Notes.Checked())
 	})
-	t.Run("it sets what is given, zero included", func(t *testing.T) {
+	t.Run("it sets a given value, including zero", func(t *testing.T) {
 		t.Parallel()
 		d, err := read(t, `{"units": 0, "notes": ""}`)
 		require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestMergePatch(t *testing.T) {
 		require.Equal(t, 0, d.Units.Checked())
 		require.Empty(t, d.Notes.Checked())
 	})
-	t.Run("it clears with null what can be cleared", func(t *testing.T) {
+	t.Run("it clears a clearable field with null", func(t *testing.T) {
 		t.Parallel()
 		d, err := read(t, `{"notes": null}`)
 		require.NoError(t, err)
@@ -58,14 +58,14 @@ func TestMergePatch(t *testing.T) {
 		require.Nil(t, n)
 		require.Nil(t, d.Notes.Checked())
 	})
-	t.Run("it refuses null where there must be a value", func(t *testing.T) {
+	t.Run("it refuses null for a required value", func(t *testing.T) {
 		t.Parallel()
 		_, err := read(t, `{"units": null}`)
 		require.ErrorIs(t, err, patch.ErrNull)
 	})
 }
 
-// record is what a merge patch is applied to in FuzzMerge.
+// record is the target of patches in FuzzMerge.
 type record struct {
 	Name  string   `json:"name"`
 	Units int      `json:"units"`
@@ -73,8 +73,8 @@ type record struct {
 	Tags  []string `json:"tags"`
 }
 
-// FuzzMerge applies patches to a record, and the same texts as RFC 7396 says to
-// plain maps. A patch that is read has the same result both ways, applied once or twice.
+// FuzzMerge applies patches to a record, and the same texts to plain maps by RFC 7396.
+// Both must have the same result, applied once or twice.
 func FuzzMerge(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"name":"b"}`, `{"units":0,"notes":null}`, `{"notes":"","tags":[]}`, `{"tags":["x"],"name":""}`, `{"name":null}`, `{"units":1.5}`, `{"tags":null}`,
@@ -90,7 +90,7 @@ func FuzzMerge(f *testing.F) {
 		}
 		var members map[string]any
 		if json.Unmarshal([]byte(text), &p) != nil || json.Unmarshal([]byte(text), &members) != nil || !isPlain(members, text) {
-			t.Skip() // refused, or read by encoding/json in ways that are not our own
+			t.Skip() // refused, or a leniency of encoding/json
 		}
 		before := record{Name: name, Units: units, Tags: []string{"old"}}
 		if hasNotes {
@@ -109,7 +109,7 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
-// isPlain reports whether the text has known members only, each once, in their own letters.
+// isPlain reports whether the text has only known members, each once and in exact case.
 func isPlain(members map[string]any, text string) bool {
 	for member := range members {
 		if !slices.Contains([]string{"name", "units", "notes", "tags"}, member) || strings.Count(text, member) != 1 {
@@ -128,7 +128,7 @@ func plain(t *testing.T, r record) map[string]any {
 	return members
 }
 
-// merged is MergePatch of RFC 7396, for an object without objects in it.
+// merged is MergePatch of RFC 7396, for an object without nested objects.
 func merged(target, patch map[string]any) map[string]any {
 	for name, value := range patch {
 		if value == nil {

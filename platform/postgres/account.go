@@ -17,7 +17,7 @@ import (
 type account struct {
 	name     string
 	uid, gid int
-	other    bool   // differs from the user that runs this program
+	other    bool   // differs from the user of this program
 	shared   string // why other programs may run as it too; "" for the server's own account
 }
 
@@ -85,12 +85,11 @@ func (a account) warn(o Options) {
 		Warnf("the private PostgreSQL runs as %s: %s; %s", a.name, a.shared, remedy)
 }
 
-// makeDir makes the folder for the account, with the folders above it, and
-// checks that the account can enter all of them. The error is an *[Unreachable]
-// where it cannot.
+// makeDir creates the folder for the account, with its parents, and checks that the
+// account can enter all of them. It returns an *[Unreachable] if it cannot.
 //
-// A folder with something in it keeps its owner: it may be root's home, or of
-// somebody who ran this program before.
+// A folder that is not empty keeps its owner: it may be root's home, or belong to a
+// user who ran this program before.
 func (a account) makeDir(dir string) error {
 	if err := a.canEnter(filepath.Dir(dir)); err != nil {
 		return err
@@ -109,8 +108,8 @@ func (a account) makeDir(dir string) error {
 	return a.canEnter(dir)
 }
 
-// makeParents makes a folder, with the folders above it, that the account can
-// enter, also where root's umask would keep it out.
+// makeParents creates a folder, with its parents, that the account can enter even with
+// root's umask.
 func (a account) makeParents(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -124,7 +123,7 @@ func (a account) makeParents(dir string) error {
 	return os.Chmod(dir, 0o755) //nolint:gosec // see above
 }
 
-// own gives one file or folder that this program made to the account.
+// own changes the owner of a file or folder that this program created to the account.
 func (a account) own(path string) error {
 	if !a.other {
 		return nil
@@ -132,8 +131,8 @@ func (a account) own(path string) error {
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// canEnter checks every folder down to this one, as far as they exist, and those
-// that links on the way lead through.
+// canEnter checks every existing folder down to this one, including targets of links on
+// the way.
 func (a account) canEnter(dir string) error {
 	parent := filepath.Dir(dir)
 	if parent != dir {
@@ -145,7 +144,7 @@ func (a account) canEnter(dir string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err != nil && !errors.Is(err, os.ErrPermission) { // a loop of links, for one
+	if err != nil && !errors.Is(err, os.ErrPermission) { // for example a loop of links
 		return err
 	}
 	if target, notLink := os.Readlink(dir); notLink == nil {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// maySearch reports whether the account has the search permission on a folder.
-// Another account than our own runs without its supplementary groups.
+// maySearch reports whether the account has the search permission on a folder. An
+// account other than the current user runs without its supplementary groups.
 func (a account) maySearch(dir string, info fs.FileInfo) bool {
 	if !a.other {
 		const search = 1 // X_OK

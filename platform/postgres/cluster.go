@@ -21,7 +21,7 @@ import (
 	"omnirapeutic/platform/db/pgurl"
 )
 
-// cluster is a PostgreSQL data directory with what is needed to start it.
+// cluster is a PostgreSQL data directory and the data needed to start it.
 type cluster struct {
 	binaries
 	options   Options
@@ -31,8 +31,8 @@ type cluster struct {
 	passwords map[string]string // by role
 }
 
-// openCluster finds the cluster in the data folder, or makes it. The error is a
-// *[VersionMismatch] where there is one of another major version.
+// openCluster finds the cluster in the data folder, or creates it. It returns a
+// *[VersionMismatch] for a cluster of another major version.
 func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	c := cluster{options: o, account: a, dir: filepath.Join(o.Dir, "cluster")}
 	made, err := clusterVersion(c.dir)
@@ -55,7 +55,7 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	}
 	if made == 0 {
 		o.Logger.WithFields(logrus.Fields{"event": "postgres_creating", "version": c.version, "dir": c.dir}).
-			Info("creating the private PostgreSQL's cluster, which takes some seconds")
+			Info("creating the private PostgreSQL's cluster, which takes a few seconds")
 		if err := c.initialize(ctx); err != nil {
 			return c, err
 		}
@@ -64,7 +64,7 @@ func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	return c, err
 }
 
-// clusterVersion returns the major version that made the cluster, 0 where there is none.
+// clusterVersion returns the major version of the cluster, or 0 if there is none.
 func clusterVersion(dir string) (int, error) {
 	content, err := os.ReadFile(filepath.Join(dir, "PG_VERSION"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -75,13 +75,13 @@ func clusterVersion(dir string) (int, error) {
 	}
 	version, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return 0, fmt.Errorf("%s does not name a version that this program knows: %w", filepath.Join(dir, "PG_VERSION"), err)
+		return 0, fmt.Errorf("%s does not contain a known version: %w", filepath.Join(dir, "PG_VERSION"), err)
 	}
 	return version, nil
 }
 
-// readPasswords reads the roles' passwords, and makes them the first time: they
-// are there before the cluster is.
+// readPasswords reads the roles' passwords. The first time, it creates them, before the
+// cluster exists.
 func (c *cluster) readPasswords(first bool) error {
 	path := filepath.Join(c.options.Dir, "passwords.json")
 	content, err := os.ReadFile(path)
@@ -99,14 +99,14 @@ func (c *cluster) readPasswords(first bool) error {
 	if err != nil {
 		return err
 	}
-	side := path + ".new" // renamed, so that there is never half a file
+	side := path + ".new" // renamed at the end, so that the file is never incomplete
 	if err := os.WriteFile(side, content, 0o600); err != nil {
 		return err
 	}
 	return errors.Join(flush(side), os.Rename(side, path))
 }
 
-// flush writes a file, or a folder's list of names, to the disk.
+// flush syncs a file or a folder to the disk.
 func flush(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -115,14 +115,14 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// initialize makes the cluster in a folder beside its own and renames it, so that
-// there is never half of one.
+// initialize creates the cluster in a temporary folder and renames it, so that it is
+// never incomplete.
 func (c *cluster) initialize(ctx context.Context) error {
 	side, err := os.MkdirTemp(c.options.Dir, "initdb-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(side) // by then it holds what is left of a failure, and the password
+	defer os.RemoveAll(side) // remains only after a failure, and contains the password
 	if err := c.account.own(side); err != nil {
 		return err
 	}
@@ -142,9 +142,9 @@ func (c *cluster) initialize(ctx context.Context) error {
 		arguments = append(arguments, "--no-sync")
 	}
 	command := c.command(ctx, "initdb", arguments...)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // it tidies up
-	// The signal of our death comes when the thread ends that started the child,
-	// and threads end with the servers that run holds them for.
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // initdb then cleans up
+	// The parent-death signal is sent when the thread that started the child ends, and
+	// threads end with the goroutines that lock them.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if out, err := command.CombinedOutput(); err != nil {
@@ -153,12 +153,11 @@ func (c *cluster) initialize(ctx context.Context) error {
 	if err := os.Rename(data, c.dir); err != nil {
 		return err
 	}
-	// What is committed in there later must not be lost with the cluster's name.
+	// Later commits must not be lost with the cluster's directory entry.
 	return flush(c.options.Dir)
 }
 
-// command prepares a program of PostgreSQL's to run as the account, in a clean
-// environment.
+// command prepares a PostgreSQL program to run as the account, in a clean environment.
 func (c *cluster) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, c.path(program), arguments...) //nolint:gosec // a program that was looked for
 	command.Dir = c.options.Dir
@@ -167,7 +166,7 @@ func (c *cluster) command(ctx context.Context, program string, arguments ...stri
 	return command
 }
 
-// makeRoles makes the roles and the database where they are missing.
+// makeRoles creates the roles and the database if they are missing.
 func (c *cluster) makeRoles(ctx context.Context) error {
 	conn, err := c.connect(ctx)
 	if err != nil {
@@ -183,15 +182,15 @@ func (c *cluster) makeRoles(ctx context.Context) error {
 		c.roleStatement(OwnerRole, "CREATEDB"),
 		c.roleStatement(AppRole, "NOCREATEDB NOINHERIT"),
 		`GRANT pg_signal_backend TO ` + OwnerRole,
-		// The text of an error may quote a value ("invalid input syntax for type
-		// date: …"). The program is told it; the log keeps what the server itself
-		// has to say.
+		// The text of an error may quote a value ("invalid input syntax for type date:
+		// …"). The program receives it, but the log keeps the server's own messages
+		// only.
 		`ALTER ROLE ` + OwnerRole + ` SET log_min_messages = log`,
 		`ALTER ROLE ` + AppRole + ` SET log_min_messages = log`,
-		// What a database of the cluster's has is its owner's to give.
+		// Privileges on the cluster's databases are granted by their owner only.
 		`REVOKE ALL ON DATABASE postgres FROM PUBLIC`,
 		`GRANT CONNECT ON DATABASE postgres TO ` + OwnerRole,
-		`CREATE DATABASE ` + defaultDatabase + ` OWNER ` + OwnerRole, // last: it says that all of it is done
+		`CREATE DATABASE ` + defaultDatabase + ` OWNER ` + OwnerRole, // last: its existence marks the setup as complete
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("set up the private PostgreSQL: %w", err)
@@ -200,8 +199,8 @@ func (c *cluster) makeRoles(ctx context.Context) error {
 	return nil
 }
 
-// roleStatement makes a role without privileges of the whole cluster, or brings
-// one that is there already to the same state.
+// roleStatement creates a role without cluster-wide privileges, or resets an existing
+// one to that state.
 func (c *cluster) roleStatement(role, also string) string {
 	// Passwords are letters and digits only, see rand.Text.
 	options := fmt.Sprintf("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION %s PASSWORD '%s'", also, c.passwords[role])

@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-func TestProgramIsToldToStop(t *testing.T) {
+func TestProgramStopsOnSignal(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
 	c := startProgram(t, dir, nil)
@@ -31,12 +31,12 @@ func TestProgramIsToldToStop(t *testing.T) {
 func TestProgramIsKilled(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	c := startProgram(t, dir, nil, "PGPORT=1") // not our business
+	c := startProgram(t, dir, nil, "PGPORT=1") // must be ignored
 	require.Empty(t, c.Failure)
 	execute(t, c.Owner, "CREATE TABLE notes AS SELECT 'kept' AS note")
 	require.NoError(t, c.Process.Kill())
 	_ = c.Wait()
-	eventually(t, "the server stops by itself", func() bool { return missing(pidFile(dir)) })
+	eventually(t, "the server stops itself", func() bool { return missing(pidFile(dir)) })
 	require.Contains(t, readLog(t, dir), "received fast shutdown request")
 	require.Contains(t, readLog(t, dir), "database system is shut down")
 }
@@ -80,7 +80,7 @@ func TestProgramAndServerAreKilled(t *testing.T) {
 	c := startProgram(t, dir, nil)
 	require.Empty(t, c.Failure)
 	execute(t, c.Owner, "CREATE TABLE notes AS SELECT 'kept' AS note")
-	// Frozen first, so that neither sees the other die.
+	// Frozen first, so that neither can react to the other's death.
 	server := postmaster(t, dir)
 	require.NoError(t, syscall.Kill(server, syscall.SIGSTOP))
 	require.NoError(t, c.Process.Kill())
@@ -100,7 +100,7 @@ func TestSessionsOutliveTheirServer(t *testing.T) {
 	require.Empty(t, c.Failure)
 	busy := connect(t, c.Owner)
 	session := int(busy.PgConn().PID())
-	// Frozen, the session cannot notice that its server is gone.
+	// A frozen session cannot notice that its server is gone.
 	require.NoError(t, syscall.Kill(session, syscall.SIGSTOP))
 	require.NoError(t, syscall.Kill(postmaster(t, dir), syscall.SIGSTOP))
 	require.NoError(t, syscall.Kill(postmaster(t, dir), syscall.SIGKILL))
@@ -120,7 +120,7 @@ func TestSessionsOutliveTheirServer(t *testing.T) {
 	})
 	select {
 	case <-started:
-		t.Error("a second server writes beside a session of the first")
+		t.Error("a second server writes while a session of the first exists")
 	case <-time.After(300 * time.Millisecond):
 	}
 	require.NoError(t, syscall.Kill(session, syscall.SIGCONT))
@@ -129,8 +129,8 @@ func TestSessionsOutliveTheirServer(t *testing.T) {
 	}
 }
 
-// A number in postmaster.pid that another process has by now must not keep the
-// server from starting, nor that process from living.
+// A reused process id in postmaster.pid must not prevent the start of the server or
+// kill the other process.
 func TestStalePidFile(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
@@ -165,7 +165,7 @@ func TestStalePidFile(t *testing.T) {
 		require.NoError(t, other.Process.Signal(syscall.Signal(0)), "it lives on")
 	}
 
-	// Cut off while it was written.
+	// Truncated while it was written.
 	for note := range notes {
 		require.NoError(t, os.WriteFile(note, nil, 0o600))
 		giveToServer(t, dir, note)
@@ -173,7 +173,7 @@ func TestStalePidFile(t *testing.T) {
 	start(t, postgres.Options{Dir: dir})
 }
 
-// A program that is killed while initdb runs leaves no half-made cluster.
+// A program that is killed during initdb leaves no incomplete cluster.
 func TestProgramIsKilledDuringInitdb(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
@@ -201,10 +201,11 @@ func TestAsAnotherUser(t *testing.T) {
 	require.Equal(t, nobody.Uid, owner(t, filepath.Join(dir, "cluster")))
 	require.NoError(t, c.Process.Kill())
 	_ = c.Wait()
-	eventually(t, "the server stops by itself", func() bool { return missing(pidFile(dir)) })
+	eventually(t, "the server stops itself", func() bool { return missing(pidFile(dir)) })
 	require.Contains(t, readLog(t, dir), "received fast shutdown request")
 
-	// Root's server runs as somebody else, who cannot enter: refused, not taken over.
+	// Root's server runs as another user, who cannot enter: it must be refused, not
+	// taken over.
 	if serverUser := credentialOfServer(t); serverUser.Uid != nobody.Uid {
 		var unreachable *postgres.Unreachable
 		_, err := postgres.Start(t.Context(), postgres.Options{Dir: dir})
@@ -228,7 +229,7 @@ func TestAsRoot(t *testing.T) {
 	require.NotContains(t, string(environment), "USER=", "it is a clean one")
 }
 
-// Root's umask may keep everybody out of what root makes.
+// Root's umask may exclude others from root's files.
 func TestAsRootWithATightUmask(t *testing.T) {
 	t.Parallel()
 	credentialOfServer(t)
@@ -238,8 +239,8 @@ func TestAsRootWithATightUmask(t *testing.T) {
 	require.Equal(t, int64(1), value[int64](t, c.App, "SELECT 1::bigint"))
 }
 
-// A folder with something in it stays its owner's.
-func TestAsRootInAFolderOfSomebodyElse(t *testing.T) {
+// A folder that is not empty keeps its owner.
+func TestAsRootInAFolderOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	credentialOfServer(t)
 	dir := scratch(t)
@@ -276,7 +277,7 @@ func TestUnreachableFolder(t *testing.T) {
 func credential(t testing.TB, name string) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can run a program as somebody else")
+		t.Skip("only root can run a program as another user")
 	}
 	u, err := user.Lookup(name)
 	require.NoError(t, err)
@@ -287,7 +288,7 @@ func credential(t testing.TB, name string) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// credentialOfServer returns the user that root's server is to run as.
+// credentialOfServer returns the user as which root's server runs.
 func credentialOfServer(t testing.TB) *syscall.Credential {
 	t.Helper()
 	for _, name := range []string{"omnirapeutic", "postgres"} {
@@ -298,7 +299,7 @@ func credentialOfServer(t testing.TB) *syscall.Credential {
 	return credential(t, "nobody")
 }
 
-// serverCredential returns the user that owns a cluster; nil for our own.
+// serverCredential returns the user that owns a cluster; nil for the current user.
 func serverCredential(t testing.TB, dir string) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {

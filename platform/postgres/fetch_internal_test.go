@@ -56,7 +56,7 @@ func TestUnpack(t *testing.T) {
 	require.NoError(t, open(filepath.Join(side, "native")))
 	info, err := os.Stat(filepath.Join(side, "native", "bin", "postgres"))
 	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o755), info.Mode().Perm(), "it can be run, whatever the archive says")
+	require.Equal(t, os.FileMode(0o755), info.Mode().Perm(), "it is executable, regardless of the archive")
 }
 
 // program is an archive of a package with programs that claim to be PostgreSQL 18.

@@ -32,13 +32,13 @@ func TestTheFetchedBinariesServe(t *testing.T) {
 	require.NoError(t, filepath.WalkDir(filepath.Dir(bin), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type()&os.ModeSymlink != 0 {
 			links++
-			_, err = os.Stat(path) // it leads somewhere
+			_, err = os.Stat(path) // the link has a target
 		}
 		return err
 	}))
 	require.Positive(t, links)
 
-	// Of all binaries here it takes these, being the newest or the cluster's own.
+	// Of all binaries it uses these: the newest, or the cluster's version.
 	s := start(t, postgres.Options{Dir: dir, Bin: bin})
 	require.Equal(t, 18, s.Version())
 	require.Equal(t, int64(42), value[int64](t, s.AppURL(s.Database()), "SELECT 42::bigint"))

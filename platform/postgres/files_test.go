@@ -11,10 +11,10 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// TestTheFilesOfThePrivateServerAreItsOwn looks at every file and folder that a
-// server has made and written to: nobody else may read health data, or the
-// passwords, or come in by the socket.
-func TestTheFilesOfThePrivateServerAreItsOwn(t *testing.T) {
+// TestFilesOfThePrivateServerArePrivate checks every file and folder of a server
+// after writes: other users must not read health data or passwords, or connect to the
+// socket.
+func TestFilesOfThePrivateServerArePrivate(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
 	s := start(t, postgres.Options{Dir: dir, Volatile: true})
@@ -22,11 +22,11 @@ func TestTheFilesOfThePrivateServerAreItsOwn(t *testing.T) {
 	seen := map[string]bool{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if os.IsNotExist(err) {
-			return nil // a file of the server's that is gone again
+			return nil // a file of the server that was removed meanwhile
 		}
 		require.NoError(t, err)
 		if path == dir {
-			return nil // the user that the server runs as must be able to enter
+			return nil // the server's user must be able to enter
 		}
 		info, err := entry.Info()
 		if os.IsNotExist(err) {
@@ -36,7 +36,7 @@ func TestTheFilesOfThePrivateServerAreItsOwn(t *testing.T) {
 		relative, err := filepath.Rel(dir, path)
 		require.NoError(t, err)
 		seen[relative] = true
-		inside := relative != "cluster" && relative != "socket" && (filepath.Dir(relative) != ".") // behind a folder that is looked at itself
+		inside := relative != "cluster" && relative != "socket" && (filepath.Dir(relative) != ".") // inside a folder that is checked itself
 		if info.Mode().IsRegular() || info.IsDir() && !inside {
 			require.Zero(t, info.Mode().Perm()&0o077, "%s has mode %s", relative, info.Mode())
 		}
@@ -44,10 +44,11 @@ func TestTheFilesOfThePrivateServerAreItsOwn(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for _, file := range []string{"passwords.json", "postgres.log", "lock", "cluster", "cluster/omnirapeutic.conf", "cluster/pg_hba.conf", "cluster/base"} {
-		require.True(t, seen[file], "%s was looked at", file)
+		require.True(t, seen[file], "%s was checked", file)
 	}
 	hba, err := os.ReadFile(filepath.Join(dir, "cluster", "pg_hba.conf"))
 	require.NoError(t, err)
-	require.NotRegexp(t, `(?m)^\s*(local|host\w*)\s.*\s(trust|peer|ident|md5|password)\s*$`, string(hba), "a password is asked for everywhere")
+	require.NotRegexp(t, `(?m)^\s*(local|host\w*)\s.*\s(trust|peer|ident|md5|password)\s*$`, string(hba),
+		"every connection requires a password")
 	stop(t, s)
 }

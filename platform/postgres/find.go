@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// oldest is the oldest major version that is supported.
+// oldest is the oldest supported major version.
 const oldest = 15
 
-// binaries are the programs of one installed PostgreSQL.
+// binaries are the programs of one PostgreSQL installation.
 type binaries struct {
 	dir     string
 	version int
@@ -30,15 +30,15 @@ var usualPlaces = "/usr/lib/postgresql/*/bin:/usr/pgsql-*/bin" +
 	":/opt/homebrew/opt/postgresql@*/bin:/usr/local/opt/postgresql@*/bin" +
 	":/Applications/Postgres.app/Contents/Versions/*/bin"
 
-// finder looks for binaries. Its fields stand for the machine, for tests.
+// finder searches for binaries. Tests set its fields to describe another machine.
 type finder struct {
 	places []string // patterns
-	path   string   // of the environment
+	path   string   // the PATH variable
 }
 
 func newFinder(fetched ...string) finder {
 	f := finder{places: strings.Split(usualPlaces, ":"), path: os.Getenv("PATH")}
-	for _, dir := range fetched { // last, because the machine's own get security updates
+	for _, dir := range fetched { // last, because the machine's own binaries get security updates
 		f.places = append(f.places, filepath.Join(dir, "*", "bin"))
 	}
 	return f
@@ -67,9 +67,9 @@ func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch f
 	return f.find(ctx, given, want)
 }
 
-// find returns the binaries in the given folder, or else, of all that there are,
-// those of the wanted version, or, with 0, the newest. The error is a
-// *[NoBinaries] where there are none.
+// find returns the binaries in the given folder. Without one, it returns those of the
+// wanted version among all it finds or, if want is 0, the newest. It returns a
+// *[NoBinaries] if there are none.
 func (f finder) find(ctx context.Context, given string, want int) (binaries, error) {
 	folders := f.folders()
 	if given != "" {
@@ -102,7 +102,7 @@ func (f finder) find(ctx context.Context, given string, want int) (binaries, err
 	return slices.MaxFunc(found, func(a, b binaries) int { return a.version - b.version }), nil
 }
 
-// folders returns those that there are, each once.
+// folders returns the existing folders, without duplicates.
 func (f finder) folders() []string {
 	var folders []string
 	for _, pattern := range f.places {
@@ -110,7 +110,7 @@ func (f finder) folders() []string {
 		folders = append(folders, matches...)
 	}
 	for _, dir := range filepath.SplitList(f.path) {
-		// A link on the PATH leads to the folder that has initdb beside it.
+		// A link on the PATH leads to the folder that also has initdb.
 		real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 		if err == nil && !slices.Contains(folders, filepath.Dir(real)) {
 			folders = append(folders, filepath.Dir(real))
@@ -119,7 +119,8 @@ func (f finder) folders() []string {
 	return folders
 }
 
-// majorVersion asks the server's program, and checks that initdb is there too.
+// majorVersion runs the server program with --version, and checks that initdb exists
+// next to it.
 func (b binaries) majorVersion(ctx context.Context) (int, error) {
 	if _, err := os.Stat(b.path("initdb")); err != nil {
 		return 0, err
@@ -133,7 +134,7 @@ func (b binaries) majorVersion(ctx context.Context) (int, error) {
 	// postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
 	_, rest, ok := strings.Cut(string(out), "(PostgreSQL) ")
 	if !ok {
-		return 0, fmt.Errorf("%s is no PostgreSQL", b.path("postgres"))
+		return 0, fmt.Errorf("%s is not PostgreSQL", b.path("postgres"))
 	}
 	return strconv.Atoi(leadingDigits(rest))
 }
@@ -146,7 +147,7 @@ func leadingDigits(s string) string {
 	return s[:end]
 }
 
-// platform names the machine as the npm packages do.
+// platform returns the name of the platform in npm packages.
 func platform() string {
 	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
 	return runtime.GOOS + "-" + arch

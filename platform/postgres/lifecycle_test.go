@@ -45,7 +45,7 @@ func TestStartRefusesAFolderInUse(t *testing.T) {
 
 	_, err := postgres.Start(t.Context(), postgres.Options{Dir: dir})
 	require.ErrorIs(t, err, postgres.ErrLocked)
-	require.Equal(t, int64(1), value[int64](t, s.AppURL(s.Database()), "SELECT 1::bigint"), "the first goes on")
+	require.Equal(t, int64(1), value[int64](t, s.AppURL(s.Database()), "SELECT 1::bigint"), "the first server continues")
 	stop(t, s)
 }
 
@@ -81,11 +81,12 @@ func TestRestart(t *testing.T) {
 	s := start(t, postgres.Options{Dir: dir})
 	owner := s.OwnerURL(s.Database())
 	execute(t, owner, "CREATE TABLE notes AS SELECT 'kept' AS note")
-	// A session that is busy does not notice at once that its server is gone.
+	// A busy session does not immediately notice that its server is gone.
 	busy := connect(t, owner)
 	go busy.Exec(t.Context(), "SELECT count(*) FROM generate_series(1, 10000000) a") //nolint:errcheck // it is cut off
 	eventually(t, "the session is busy", func() bool {
-		return value[bool](t, owner, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%generate_series(1,%' AND state = 'active' AND pid <> pg_backend_pid()")
+		return value[bool](t, owner, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%generate_series(1,%' AND "+
+			"state = 'active' AND pid <> pg_backend_pid()")
 	})
 
 	require.NoError(t, syscall.Kill(postmaster(t, dir), syscall.SIGKILL))
@@ -122,7 +123,7 @@ func TestRestartsUsedUp(t *testing.T) {
 	t.Log(ended)
 	stop(t, s)
 
-	// The folder is free, and whole again it starts.
+	// The folder is unlocked, and starts once it is complete again.
 	require.NoError(t, os.Rename(global+".away", global))
 	start(t, postgres.Options{Dir: dir})
 }

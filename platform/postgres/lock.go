@@ -9,9 +9,8 @@ import (
 	"syscall"
 )
 
-// lockDir takes the folder for this program until [unlock] is called, or the
-// program ends in whatever way. The error is [ErrLocked] where another
-// program has it.
+// lockDir locks the folder for this program until [unlock] is called or the program
+// ends. It returns [ErrLocked] if another program holds the lock.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -19,7 +18,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder, _ := os.ReadFile(f.Name()) // only to say who, if it can be read
+		holder, _ := os.ReadFile(f.Name()) // only for the message, if readable
 		return nil, errors.Join(fmt.Errorf("%s (process %s): %w", dir, strings.TrimSpace(string(holder)), ErrLocked), f.Close())
 	}
 	if err == nil {
@@ -34,8 +33,8 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// unlock gives the folder back. Closing the file is not enough: a child that is
-// being started just then has a copy of it for a moment, and so the lock.
+// unlock releases the folder. Closing the file is not enough: a child that is just
+// being started briefly has a copy of the descriptor, and with it the lock.
 func unlock(f *os.File) error {
 	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }

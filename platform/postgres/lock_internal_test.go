@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A child has copies of all open files between its fork and its exec: the lock
-// must not live on in them.
+// A child has copies of all open files between fork and exec. The lock must not survive
+// in them.
 func TestUnlockWhileChildrenStart(t *testing.T) {
 	t.Parallel()
 	done, ended := make(chan struct{}), make(chan struct{})

@@ -24,8 +24,8 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// programDir makes the test binary a program that has a private server in this
-// folder until it gets a SIGTERM. It is what the tests kill.
+// programDir makes the test binary a program with a private server in this folder until
+// it receives SIGTERM. The tests kill it.
 const (
 	programDir   = "OMNI_TEST_PROGRAM_DIR"
 	programUmask = "OMNI_TEST_PROGRAM_UMASK"
@@ -33,8 +33,8 @@ const (
 	binaries = "OMNI_TEST_BINARIES"
 )
 
-// root holds the folders of all tests, with a copy of the test binary that any
-// user can run.
+// root holds the folders of all tests, with a copy of the test binary that every user
+// can run.
 var root string
 
 func TestMain(m *testing.M) {
@@ -84,15 +84,15 @@ func runTests(m *testing.M) (int, error) {
 		}
 	}
 	code := m.Run()
-	// A server that a test left behind would hold the folder's name in its arguments.
+	// The command line of a leftover server would contain the folder's name.
 	if left, err := exec.Command("pgrep", "-af", root).Output(); err == nil {
 		return 1, fmt.Errorf("processes were left behind:\n%s", left)
 	}
 	return code, nil
 }
 
-// scratch returns the path of a data folder that is not there yet, in a folder
-// that every user can enter.
+// scratch returns the path of a data folder that does not exist yet, in a folder that
+// every user can enter.
 func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(root, "")
@@ -145,7 +145,7 @@ func value[T any](t testing.TB, url, query string) T {
 	return v
 }
 
-// eventually polls with a deadline that a busy machine keeps, too.
+// eventually polls with a deadline that is sufficient on a busy machine.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 30*time.Second, 10*time.Millisecond, what)
@@ -175,7 +175,7 @@ func missing(path string) bool {
 	return os.IsNotExist(err)
 }
 
-// answer is what the child program says once its server runs.
+// answer is the output of the child program once its server runs.
 type answer struct{ Owner, App, Failure, Type string }
 
 // program is the child's main.
@@ -209,8 +209,8 @@ type child struct {
 	answer
 }
 
-// startProgram runs the child program, as another user where one is given, and
-// waits for its answer.
+// startProgram runs the child program, as another user if one is given, and waits for
+// its answer.
 func startProgram(t testing.TB, dir string, as *syscall.Credential, environment ...string) child {
 	t.Helper()
 	c := launchProgram(t, dir, as, environment...)

@@ -1,10 +1,10 @@
-// Package postgres runs a private PostgreSQL server: a child process on a unix
-// socket in a data folder, for people who want to start with one command, and
-// for tests. It uses the binaries that the machine has.
+// Package postgres runs a private PostgreSQL server as a child process on a unix socket
+// in a data folder. It serves users who want to start with one command, and tests. It
+// uses the machine's binaries.
 //
-// Nothing is ever deleted: a cluster that cannot be used is refused and left as
-// it is. The server ends with the program, also when the program is killed, and
-// a cluster that was killed too recovers at the next start.
+// It never deletes data: it refuses an unusable cluster and leaves it unchanged. The
+// server ends with the program, also when the program is killed. A killed cluster
+// recovers at the next start.
 package postgres
 
 import (
@@ -23,24 +23,24 @@ import (
 
 // The roles of a private cluster.
 const (
-	// OwnerRole owns the databases and migrates them. It is no superuser.
+	// OwnerRole owns the databases and migrates them. It is not a superuser.
 	OwnerRole = "omni_owner"
-	// AppRole is the program's: it owns nothing and bypasses nothing.
+	// AppRole is the program's role: it owns nothing and bypasses nothing.
 	AppRole = "omni_app"
 
-	superuser       = "omni_superuser" // of initdb; used to make the others
+	superuser       = "omni_superuser" // created by initdb; creates the other roles
 	defaultDatabase = "omnirapeutic"
 )
 
-// Options say where and how the server runs.
+// Options configure the server.
 type Options struct {
-	Dir            string             // the data folder; made where it is missing
-	Bin            string             // the folder of PostgreSQL's programs; empty: look for them
+	Dir            string             // the data folder; created if missing
+	Bin            string             // the folder of PostgreSQL's programs; empty: search for them
 	Binaries       string             // the folder of downloaded binaries; empty: binaries in Dir
 	NoFetch        bool               // do not download binaries if none are found
 	Volatile       bool               // for tests only: fast, and lost with the machine
-	MaxConnections int                // 0: 100
-	Logger         logrus.FieldLogger // nil: none
+	MaxConnections int                // 0 means 100
+	Logger         logrus.FieldLogger // may be nil
 }
 
 // fetch returns the function that downloads binaries, or nil if that is forbidden.
@@ -63,16 +63,16 @@ type Server struct {
 	mu      sync.Mutex
 	process *process
 
-	stopping context.Context // ends when Stop is called; bounds what watch does
+	stopping context.Context // ends when Stop is called; bounds the work of watch
 	stop     context.CancelFunc
 
 	done chan struct{}
 	err  error // set before done is closed
 }
 
-// Start makes the cluster where there is none, starts the server and waits until
-// it answers. Errors that can be tested for: [ErrLocked], *[NoBinaries],
-// *[VersionMismatch], *[Unreachable], *[ServerEnded].
+// Start creates the cluster if there is none, starts the server and waits until it
+// answers. Errors: [ErrLocked], *[NoBinaries], *[VersionMismatch], *[Unreachable],
+// *[ServerEnded].
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Logger == nil {
 		silent := logrus.New()
@@ -129,17 +129,17 @@ func (s *Server) start(ctx context.Context, account account) error {
 	s.options.Logger.WithFields(logrus.Fields{
 		"event": "postgres_started", "version": c.version, "dir": s.options.Dir,
 		"duration_ms": time.Since(started).Milliseconds(),
-	}).Info("the private PostgreSQL answers")
+	}).Info("the private PostgreSQL is ready")
 	return nil
 }
 
-// OwnerURL returns how the owner connects to a database of the cluster.
+// OwnerURL returns the owner's URL of a database of the cluster.
 func (s *Server) OwnerURL(database string) string { return s.cluster.url(OwnerRole, database) }
 
-// AppURL returns how the program connects to a database of the cluster.
+// AppURL returns the program's URL of a database of the cluster.
 func (s *Server) AppURL(database string) string { return s.cluster.url(AppRole, database) }
 
-// Database returns the name of the database that every cluster has.
+// Database returns the name of the default database.
 func (s *Server) Database() string { return defaultDatabase }
 
 // Dir returns the data folder.
@@ -151,12 +151,11 @@ func (s *Server) Bin() string { return s.cluster.binaries.dir }
 // Version returns PostgreSQL's major version.
 func (s *Server) Version() int { return s.cluster.version }
 
-// Done is closed once the server has ended for good: it was stopped, or it ended
-// by itself and could not be kept running.
+// Done returns a channel that is closed once the server has ended for good: by Stop, or
+// unexpectedly and without a successful restart.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err returns, once Done is closed, nil after an ordered stop and a
-// *[ServerEnded] otherwise.
+// Err returns, once Done is closed, nil after Stop and a *[ServerEnded] otherwise.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:
@@ -166,8 +165,8 @@ func (s *Server) Err() error {
 	}
 }
 
-// Stop shuts the server down: open transactions are rolled back. It may be
-// called more than once. The error is the context's where that ends first.
+// Stop shuts the server down and rolls back open transactions. It may be called more
+// than once. It returns the context's error if the context ends first.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop()
 	s.current().interrupt()
@@ -179,16 +178,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 }
 
-// How often, and how soon, a server that ended by itself is started again. One
-// that ran for a while begins anew.
+// Limits for restarts of a server that ended unexpectedly. The count restarts after the
+// server has run for a while.
 const (
 	maxRestarts  = 3
 	restartDelay = 200 * time.Millisecond // doubles each time
 	ranWell      = 5 * time.Minute
 )
 
-// watch restarts the server when it ends unexpectedly. While a disk is full it keeps retrying, less
-// and less often.
+// watch restarts the server when it ends unexpectedly. While a disk is full it keeps retrying, with
+// growing delays.
 func (s *Server) watch() {
 	defer close(s.done)
 	defer func() { _ = unlock(s.lock) }() // the server has ended; nothing depends on it
@@ -196,7 +195,7 @@ func (s *Server) watch() {
 	waits := 0
 	for restarts := 0; ; restarts++ {
 		began := time.Now()
-		<-s.current().ended // at once, where it could not be started again
+		<-s.current().ended // closed already if the restart failed
 		if time.Since(began) > ranWell {
 			restarts = 0
 		}
@@ -219,7 +218,7 @@ func (s *Server) watch() {
 			return
 		}
 		s.options.Logger.WithFields(logrus.Fields{"event": "postgres_restarting", "attempt": restarts + 1}).
-			Warn("the private PostgreSQL ended by itself and is started again")
+			Warn("the private PostgreSQL ended unexpectedly and is restarted")
 		select {
 		case <-time.After(restartDelay << restarts):
 			failed = s.relaunch()
@@ -267,13 +266,13 @@ func (s *Server) relaunch() error {
 	return nil
 }
 
-// url returns how a role connects over the socket. It names the port, which
-// would be taken from PGPORT otherwise.
+// url returns a role's URL on the socket. It includes the port, which would otherwise
+// be taken from PGPORT.
 func (c cluster) url(role, database string) string {
 	query := url.Values{"host": {c.socketDir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode()
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(role, c.passwords[role]), Path: "/" + database,
-		RawQuery: strings.ReplaceAll(query, "+", "%20"), // PostgreSQL's clients take a plus for a plus
+		RawQuery: strings.ReplaceAll(query, "+", "%20"), // PostgreSQL's clients read a plus literally
 	}
 	return u.String()
 }

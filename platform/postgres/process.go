@@ -16,17 +16,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// startTimeout is how long a server may take until it answers; recovery after a
-// crash is part of it.
+// startTimeout is the maximum time until a started server answers, including crash
+// recovery.
 const startTimeout = 2 * time.Minute
 
 // process is a running server.
 type process struct {
 	command *exec.Cmd
-	ended   chan struct{} // closed once it has
+	ended   chan struct{} // closed when the server has ended
 }
 
-// interrupt asks for a fast shutdown (SIGINT): connections are closed, open
+// interrupt requests a fast shutdown (SIGINT): connections are closed, open
 // transactions rolled back.
 func (p *process) interrupt() {
 	_ = p.command.Process.Signal(syscall.SIGINT) // it may have ended already
@@ -38,8 +38,8 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// launch starts the server and waits until it answers. A *[ServerEnded] says
-// that it does not.
+// launch starts the server and waits until it answers. It returns a *[ServerEnded] if
+// it does not.
 func (c *cluster) launch(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -64,8 +64,8 @@ func (c *cluster) launch(ctx context.Context) (*process, error) {
 	}
 }
 
-// errSessionsLeft says that sessions of a server that was killed are still there,
-// as they are for a moment. PostgreSQL refuses to write beside them, rightly.
+// errSessionsLeft is returned while sessions of a killed server are still ending.
+// PostgreSQL refuses to start until they have.
 var errSessionsLeft = errors.New("sessions of an earlier server have not ended yet")
 
 func (c *cluster) tryLaunch(ctx context.Context) (*process, error) {
@@ -91,8 +91,8 @@ func (c *cluster) tryLaunch(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
-// run starts the command and reaps it. The kernel sends the signal of our own
-// death when the thread ends that started the child, so that thread waits with it.
+// run starts the command and reaps it. The kernel sends the parent-death signal when
+// the thread that started the child ends, so run keeps that thread.
 func run(command *exec.Cmd) (*process, error) {
 	p := &process{command: command, ended: make(chan struct{})}
 	started := make(chan error)
@@ -101,7 +101,7 @@ func run(command *exec.Cmd) (*process, error) {
 		err := command.Start()
 		started <- err
 		if err == nil {
-			_ = command.Wait() // how it ended stands in its log
+			_ = command.Wait() // the log has the reason
 			close(p.ended)
 		}
 	}()
@@ -117,7 +117,7 @@ func (c *cluster) awaitAnswer(ctx context.Context, p *process) error {
 			return conn.Close(ctx)
 		}
 		if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code != startingUp {
-			return err // a refused password, say: it will not get better
+			return err // a permanent failure, such as a rejected password
 		}
 		select {
 		case <-p.ended:
@@ -131,13 +131,12 @@ func (c *cluster) awaitAnswer(ctx context.Context, p *process) error {
 
 const startingUp = "57P03" // cannot_connect_now
 
-// awaitPredecessor shuts down a server that an earlier run of this program left
-// behind, and waits for it. The note is a file in which PostgreSQL writes down
-// the number of its process.
+// awaitPredecessor shuts down a server left behind by an earlier run of this program,
+// and waits for it. The note is the file in which PostgreSQL stores its process id.
 //
-// This program holds the lock of the data folder, so whatever the note names is
-// either such a server, or, the number being used again, somebody else.
-// PostgreSQL itself would refuse to start in both cases.
+// This program holds the lock of the data folder. The process in the note is therefore
+// either such a server or an unrelated process with a reused id. PostgreSQL would
+// refuse to start in both cases.
 func (c *cluster) awaitPredecessor(ctx context.Context, note string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -152,12 +151,12 @@ func (c *cluster) awaitPredecessor(ctx context.Context, note string) error {
 		line, rest, _ := strings.Cut(string(content), "\n")
 		pid, err := strconv.Atoi(strings.TrimSpace(line))
 		if err != nil || pid <= 0 {
-			return os.Remove(note) // cut off in the middle of being written; PostgreSQL could not read it
+			return os.Remove(note) // incomplete, and unreadable for PostgreSQL too
 		}
 		if !c.serves(pid) {
 			return c.disown(note, rest)
 		}
-		_ = syscall.Kill(pid, syscall.SIGINT) // it may be gone already
+		_ = syscall.Kill(pid, syscall.SIGINT) // the process may have ended already
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("a server of an earlier run (process %d) still uses %s: %w", pid, c.dir, ctx.Err())
@@ -166,22 +165,22 @@ func (c *cluster) awaitPredecessor(ctx context.Context, note string) error {
 	}
 }
 
-// disown puts this program's number into the note instead of that of a process
-// that is no server of ours: PostgreSQL knows that its parent is none. The note
-// stays, because postmaster.pid also names the shared memory by which PostgreSQL
+// disown replaces the process id in the note by this program's, if that process is not
+// a server of this cluster. PostgreSQL knows that its parent is not a server. The note
+// is kept, because postmaster.pid also names the shared memory by which PostgreSQL
 // finds sessions that outlived their server.
 func (c *cluster) disown(note, rest string) error {
 	content := strconv.Itoa(os.Getpid()) + "\n" + rest
 	return errors.Join(os.WriteFile(note, []byte(content), 0o600), c.account.own(note))
 }
 
-// serves reports whether the process is a server of this cluster, which it was
-// told on its command line.
+// serves reports whether the process is a server of this cluster, according to its
+// command line.
 func (c *cluster) serves(pid int) bool {
 	return strings.HasSuffix(commandLine(pid), " -D "+c.dir)
 }
 
-// maxLog is the size at which the log is set aside at the next start, in bytes.
+// maxLog is the size, in bytes, from which the log is rotated at the next start.
 const maxLog = 10 << 20
 
 func (c *cluster) openLog() (*os.File, error) {

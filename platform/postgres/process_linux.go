@@ -8,12 +8,11 @@ import (
 	"syscall"
 )
 
-// locale is of code points, with the upper and lower case of all letters.
+// locale sorts by code point and supports the upper and lower case of all letters.
 const locale = "C.UTF-8"
 
-// processAttributes let a child run as the account, in a process group of its
-// own so that Ctrl-C reaches this program alone, and have the kernel shut it
-// down when this program dies.
+// processAttributes run a child as the account, in its own process group so that Ctrl-C
+// reaches this program alone. The kernel shuts the child down when this program dies.
 func processAttributes(a account) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
 	if a.other {
@@ -22,7 +21,7 @@ func processAttributes(a account) *syscall.SysProcAttr {
 	return attributes
 }
 
-// commandLine returns the arguments of a process, or nothing where there is none.
+// commandLine returns the arguments of a process, or nothing if it does not exist.
 func commandLine(pid int) string {
 	content, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	return string(bytes.ReplaceAll(bytes.TrimRight(content, "\x00"), []byte{0}, []byte(" ")))

@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// locale is the one that there is everywhere: macOS has no C.UTF-8, and its
-// PostgreSQL does not start under a name that the system does not know.
+// locale is available everywhere: macOS has no C.UTF-8, and its PostgreSQL does not
+// start with an unknown locale.
 const locale = "C"
 
-// processAttributes let a child run as the account, in a process group of its
-// own. There is no signal of the parent's death here: a server that is left
-// behind by a killed program is shut down by the next start.
+// processAttributes run a child as the account, in its own process group. There is no
+// parent-death signal here: the next start shuts down a server left behind by a killed
+// program.
 func processAttributes(a account) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true}
 	if a.other {
@@ -24,7 +24,7 @@ func processAttributes(a account) *syscall.SysProcAttr {
 	return attributes
 }
 
-// commandLine returns the arguments of a process, or nothing where there is none.
+// commandLine returns the arguments of a process, or nothing if it does not exist.
 func commandLine(pid int) string {
 	out, _ := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
 	return strings.TrimSpace(string(out))

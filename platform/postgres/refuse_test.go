@@ -31,7 +31,7 @@ func TestClusterOfAnotherVersion(t *testing.T) {
 
 	places, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	require.NoError(t, err)
-	if len(places) == 1 { // then these are the ones that served
+	if len(places) == 1 { // then these are the ones in use
 		_, err = postgres.Start(t.Context(), postgres.Options{Dir: dir, Bin: places[0]})
 		require.ErrorAs(t, err, &mismatch)
 		require.Equal(t, postgres.VersionMismatch{Dir: dir, Cluster: 13, Binary: version}, *mismatch)
@@ -49,8 +49,8 @@ func TestUnreadableVersion(t *testing.T) {
 	require.ErrorContains(t, err, file)
 }
 
-// A cluster without its passwords is of no use, and new ones would not be its.
-func TestPasswordsLost(t *testing.T) {
+// A cluster without its passwords is unusable, and new passwords would not match.
+func TestMissingRolePasswords(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
 	stop(t, start(t, postgres.Options{Dir: dir, Volatile: true}))
@@ -60,7 +60,7 @@ func TestPasswordsLost(t *testing.T) {
 	require.ErrorContains(t, err, passwords)
 	require.NoFileExists(t, passwords)
 
-	// Of another cluster: told at once, and not after two minutes of asking.
+	// Passwords of another cluster: reported at once, not after two minutes of retries.
 	wrong := `{"omni_superuser":"x","omni_owner":"x","omni_app":"x"}`
 	require.NoError(t, os.WriteFile(passwords, []byte(wrong), 0o600))
 	began := time.Now()
@@ -83,8 +83,8 @@ func TestNoBinaries(t *testing.T) {
 	require.Less(t, strings.Count(err.Error(), "\n"), 24, "it fits on a screen")
 }
 
-// The data folder's path is too long for a socket's, or has characters that
-// mean something in the settings.
+// The data folder's path is too long for a socket, or has characters with a meaning in
+// the settings.
 func TestSocketElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("long", 30), "com,ma", "quo'te"} {
@@ -109,7 +109,7 @@ func TestSocketElsewhere(t *testing.T) {
 
 			require.NoError(t, os.Chmod(socket, 0o777))
 			_, err = postgres.Start(t.Context(), postgres.Options{Dir: dir})
-			require.ErrorContains(t, err, socket, "somebody may listen in")
+			require.ErrorContains(t, err, socket, "another user may listen in")
 		})
 	}
 }
@@ -120,8 +120,8 @@ func TestFolderWithSpaces(t *testing.T) {
 	require.Equal(t, int64(1), value[int64](t, s.AppURL(s.Database()), "SELECT 1::bigint"))
 }
 
-// listing returns the files below a folder with the time of their last change,
-// but for the lock, which says who looked at it last.
+// listing returns the files below a folder with their modification times, except for
+// the lock, which records its last user.
 func listing(t testing.TB, dir string) map[string]time.Time {
 	t.Helper()
 	files := map[string]time.Time{}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// settings are the server's, in the order in which they are written.
+// settings are the server's settings, in file order.
 func (c *cluster) settings() string {
 	durability, buffers := "on", sharedBuffers()
 	if c.options.Volatile {
@@ -40,8 +40,8 @@ log_line_prefix = '%%m [%%p] '
 `, c.socketDir, c.options.MaxConnections, durability, buffers)
 }
 
-// writeSettings writes the settings into a file of their own, which the
-// cluster's includes.
+// writeSettings writes the settings to a separate file that the cluster's configuration
+// includes.
 func (c *cluster) writeSettings() error {
 	path := filepath.Join(c.dir, "omnirapeutic.conf")
 	if err := os.WriteFile(path, []byte(c.settings()), 0o600); err != nil {
@@ -72,15 +72,15 @@ func sharedBuffers() int {
 	if machine == 0 {
 		return unknown
 	}
-	// A container may be allowed less than the machine has.
+	// A container's limit may be below the machine's memory.
 	if allowed := memory("/sys/fs/cgroup/memory.max", "%d") / 1024 / 1024; allowed > 0 {
 		machine = min(machine, allowed)
 	}
 	return max(16, min(most, machine/4))
 }
 
-// memory returns the number in the first line of the file that has this form, 0
-// where there is none.
+// memory parses the number in the first line of the file, in the given format. It
+// returns 0 on failure.
 func memory(file, form string) int {
 	f, err := os.Open(file)
 	if err != nil {

@@ -55,8 +55,8 @@ func TestVolatile(t *testing.T) {
 	require.Equal(t, "off", value[string](t, s.AppURL(s.Database()), "SHOW fsync"))
 }
 
-// Values may be health data. Each of these statements fails in a way of its own
-// to tell them.
+// Values may be health data. Each of these statements fails in another way that would
+// reveal them.
 func TestValuesStayOutOfTheLog(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
@@ -108,7 +108,7 @@ func TestAppRole(t *testing.T) {
 			require.Equal(t, "42501", failure(t, url, statement), statement) // insufficient_privilege
 		}
 	}
-	require.Equal(t, "42501", failure(t, app, "SELECT * FROM notes"), "nothing is given to it")
+	require.Equal(t, "42501", failure(t, app, "SELECT * FROM notes"), "it has no privileges")
 	_, err := pgx.Connect(t.Context(), s.AppURL("postgres"))
 	require.ErrorContains(t, err, "permission denied")
 	_, err = pgx.Connect(t.Context(), strings.Replace(app, postgres.AppRole+":", postgres.AppRole+":x", 1))
@@ -133,7 +133,7 @@ func TestOwnerRole(t *testing.T) {
 	execute(t, owner, "DROP DATABASE clone WITH (FORCE)")
 }
 
-// failure returns the code of the error that a statement is answered with.
+// failure returns the code of the error of a statement.
 func failure(t testing.TB, url, statement string) string {
 	t.Helper()
 	_, err := connect(t, url).Exec(t.Context(), statement)

@@ -16,7 +16,7 @@ func TestMakeSocketDir(t *testing.T) {
 	t.Run("it is in the data folder, for its user only", func(t *testing.T) {
 		t.Parallel()
 		dir := shortDir(t)
-		for range 2 { // made, and found
+		for range 2 { // created, then found
 			socket, err := makeSocketDir(dir, a)
 			require.NoError(t, err)
 			require.Equal(t, filepath.Join(dir, "socket"), socket)
@@ -25,7 +25,7 @@ func TestMakeSocketDir(t *testing.T) {
 			require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 		}
 	})
-	t.Run("it is elsewhere from the first byte too many", func(t *testing.T) {
+	t.Run("it is elsewhere if the path is one byte too long", func(t *testing.T) {
 		t.Parallel()
 		dir := shortDir(t)
 		room := maxSocketPath - 1 - len("/socket/"+socketName) - len(dir) - 1
@@ -55,10 +55,10 @@ func TestMakeSocketDir(t *testing.T) {
 		_, err := makeSocketDir(dir, a)
 		require.ErrorContains(t, err, filepath.Join(dir, "socket"))
 	})
-	t.Run("it is not somebody else's", func(t *testing.T) {
+	t.Run("it does not belong to another user", func(t *testing.T) {
 		t.Parallel()
 		if os.Geteuid() != 0 {
-			t.Skip("only root can give a folder away")
+			t.Skip("only root can change the owner of a folder")
 		}
 		dir := shortDir(t)
 		socket := filepath.Join(dir, "socket")
@@ -79,8 +79,7 @@ func TestMemory(t *testing.T) {
 	require.Zero(t, memory(file+".away", "%d"))
 }
 
-// shortDir returns a folder whose path is not long already, as that of
-// t.TempDir may be.
+// shortDir returns a folder with a short path, unlike t.TempDir.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "s")

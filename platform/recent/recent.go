@@ -1,5 +1,5 @@
-// Package recent remembers for a while what was read of an organization, so that what
-// rarely changes is not read for every request.
+// Package recent caches data of organizations that rarely changes, so that it is not
+// read for every request.
 package recent
 
 import (
@@ -9,16 +9,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// Lifetime is how long something is remembered: how long another process may go on with
-// what was so before a change.
+// Lifetime is how long an entry is cached. Another process may use an outdated entry
+// for this long after a change.
 const Lifetime = 30 * time.Second
 
-// Of is what is remembered of organizations, one T of each. The zero value remembers
-// nothing. Safe for concurrent use.
+// Of caches one T per organization. The zero value is an empty cache. Safe for
+// concurrent use.
 type Of[T any] struct {
 	mutex sync.RWMutex
 	known map[uuid.UUID]known[T]
-	// edition counts what was forgotten: what was read before is not remembered after.
+	// edition counts invalidations. A value that was read before the last one is not
+	// stored.
 	edition int
 }
 
@@ -27,8 +28,8 @@ type known[T any] struct {
 	until time.Time
 }
 
-// Get returns what is remembered of the organization at that moment or, where nothing
-// is, what read returns, which is remembered from then on. The error is that of read.
+// Get returns the cached value of the organization. If there is none, it calls read and
+// caches the result. The error is that of read.
 func (o *Of[T]) Get(organization uuid.UUID, now time.Time, read func() (T, error)) (T, error) {
 	o.mutex.RLock()
 	found, edition := o.known[organization], o.edition
@@ -52,8 +53,8 @@ func (o *Of[T]) Get(organization uuid.UUID, now time.Time, read func() (T, error
 	return value, nil
 }
 
-// Forget has it read again by whoever asks from now on. It is to be called once a change
-// is committed: who is reading at that moment keeps what they read to themselves.
+// Forget invalidates the entry. Call it after a change is committed. A concurrent read
+// returns its value but does not cache it.
 func (o *Of[T]) Forget(organization uuid.UUID) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()

@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/recent"
 )
 
-// get asks for the organization's value, which is this one where it has to be read.
+// get returns the organization's value; if it is not cached, it is this one.
 func get(t *testing.T, o *recent.Of[int], organization uuid.UUID, at time.Time, value int) int {
 	t.Helper()
 	found, err := o.Get(organization, at, func() (int, error) { return value, nil })
@@ -19,7 +19,7 @@ func get(t *testing.T, o *recent.Of[int], organization uuid.UUID, at time.Time, 
 	return found
 }
 
-func TestWhatIsRemembered(t *testing.T) {
+func TestCachedValues(t *testing.T) {
 	t.Parallel()
 	var o recent.Of[int]
 	id, other, now := uuid.New(), uuid.New(), time.Now()
@@ -31,19 +31,19 @@ func TestWhatIsRemembered(t *testing.T) {
 	failed := errors.New("no database")
 	_, err := o.Get(id, now.Add(2*recent.Lifetime), func() (int, error) { return 0, failed })
 	require.Equal(t, failed, err)
-	require.Equal(t, 5, get(t, &o, id, now.Add(2*recent.Lifetime), 5), "a failure is not remembered")
+	require.Equal(t, 5, get(t, &o, id, now.Add(2*recent.Lifetime), 5), "a failure is not cached")
 }
 
-func TestWhatWasReadBeforeAChangeIsNotRemembered(t *testing.T) {
+func TestValuesReadBeforeAChangeAreNotCached(t *testing.T) {
 	t.Parallel()
 	var o recent.Of[int]
 	id, now := uuid.New(), time.Now()
-	found, err := o.Get(id, now, func() (int, error) { // somebody reads …
-		o.Forget(id) // … somebody else changes …
+	found, err := o.Get(id, now, func() (int, error) { // a reader starts …
+		o.Forget(id) // … and a writer changes the value
 		return 1, nil
 	})
 	require.NoError(t, err)
 	require.Equal(t, 1, found)
-	require.Equal(t, 2, get(t, &o, id, now, 2), "… and what was read is out of date")
+	require.Equal(t, 2, get(t, &o, id, now, 2), "… and the value read is outdated")
 	require.Equal(t, 2, get(t, &o, id, now, 3))
 }

@@ -1,5 +1,5 @@
-// Package scheduling has the words in which the directory tells those who book
-// time what there is to keep to. It has no rules of its own.
+// Package scheduling defines the data that the directory provides for bookings. It has
+// no rules of its own.
 package scheduling
 
 import (
@@ -8,43 +8,43 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// Lane is where a service stands beside others in a patient's day: one at a time
-// in each lane, and across lanes only what may run together, see [Pair].
+// Lane is the track of a service in a patient's day. Services of one lane may not
+// overlap. Services of different lanes may overlap only if their [Pair] is allowed.
 type Lane string
 
 // The lanes of ABA services.
 const (
-	Direct      Lane = "DIRECT"      // treatment and what else a technician does with the patient
-	Supervision Lane = "SUPERVISION" // the protocol is changed while treatment goes on
+	Direct      Lane = "DIRECT"      // treatment and other direct work of a technician with the patient
+	Supervision Lane = "SUPERVISION" // a change of protocol during treatment
 	Caregiver   Lane = "CAREGIVER"   // guidance of the family
-	Assessment  Lane = "ASSESSMENT"  // of the patient's behaviour, before a plan is made
+	Assessment  Lane = "ASSESSMENT"  // assessment of behaviour, before a plan is written
 )
 
-// Rounding says how a payer turns minutes into units.
+// Rounding is a payer's rule for converting minutes to units.
 type Rounding string
 
-// The ways of rounding, in units of 15 minutes.
+// The rounding rules, in units of 15 minutes.
 const (
-	RoundUp       Rounding = "CEIL"      // a unit that was begun counts
+	RoundUp       Rounding = "CEIL"      // each started unit counts
 	RoundDown     Rounding = "FLOOR"     // only whole units count
-	RoundMidpoint Rounding = "MIDPOINT"  // a unit counts from 8 minutes, for each service by itself
-	RoundCMSTotal Rounding = "CMS_TOTAL" // the same, over all timed services of the visit together
+	RoundMidpoint Rounding = "MIDPOINT"  // a unit counts from 8 minutes, per service
+	RoundCMSTotal Rounding = "CMS_TOTAL" // a unit counts from 8 minutes, over all timed services of the visit together
 )
 
-// RoundingRule is a way of rounding from a day on, until another one follows.
+// RoundingRule is a rounding rule that applies from a day until the next rule begins.
 type RoundingRule struct {
 	StartsOn calendar.Date `json:"startsOn"` // its first day; 0001-01-01: always
 	Method   Rounding      `json:"method"`
 }
 
-// Always is the day from which the first rule of every payer counts.
+// Always is the first day of the first rule of every payer.
 var Always = calendar.NewDate(1, 1, 1)
 
-// Unruled is how units are rounded where no payer says: without an insurance.
+// Unruled is the rounding for appointments without an insurance.
 var Unruled = RoundingRule{StartsOn: Always, Method: RoundUp}
 
-// InForce returns the rule that counts on the day, of rules in the order of their
-// first days; [Unruled] where none does.
+// InForce returns the rule that applies on the day, or [Unruled] if none does. The
+// rules are in order of their first days.
 func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	found := Unruled
 	for _, rule := range rules {
@@ -56,42 +56,42 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	return found
 }
 
-// Key names a record of the directory: ids are looked up in their organization.
+// Key identifies a record of the directory within an organization.
 type Key struct{ OrganizationID, ID uuid.UUID }
 
-// Coverage asks which rounding rule counts: that of the insurance's payer on the
-// service date. Without an insurance, with the zero id, it is [Unruled].
+// Coverage identifies a rounding rule: the rule of the insurance's payer on the service
+// date. A zero insurance id gives [Unruled].
 type Coverage struct {
 	OrganizationID, InsuranceID uuid.UUID
 	ServiceDate                 calendar.Date
 }
 
-// Question names what bookings refer to, of one organization or of several. What
-// is named twice is answered once.
+// Question lists the records that bookings refer to, of one or several organizations.
+// Duplicates are answered once.
 type Question struct {
 	ServiceCodes, Practitioners, Patients []Key
 	Coverages                             []Coverage
 }
 
-// Rules are the answer to a [Question]: what does not exist is not in it.
+// Rules are the answer to a [Question]. Records that do not exist are missing from it.
 type Rules struct {
 	ServiceCodes  map[Key]ServiceCode
 	Practitioners map[Key]Practitioner
 	Patients      map[Key]Patient
 	Rounding      map[Coverage]RoundingRule
-	Organizations map[uuid.UUID]Organization // of all that was named
+	Organizations map[uuid.UUID]Organization // organizations of all records in the question
 }
 
-// ServiceCode is what bookings need to know of a service.
+// ServiceCode is the data of a service that bookings need.
 type ServiceCode struct {
 	Code                string
 	Lane                Lane
-	UnitMinutes         int      // how long one unit is, at least 1
-	RequiredCredentials []string // any of these is enough; none: no one is needed
+	UnitMinutes         int      // length of a unit, at least 1
+	RequiredCredentials []string // any of these qualifies; empty: no credential is required
 	Active              bool
 }
 
-// Practitioner is what bookings need to know of somebody who renders services.
+// Practitioner is the data of a practitioner that bookings need.
 type Practitioner struct {
 	Active      bool
 	Credentials []Credential
@@ -100,11 +100,11 @@ type Practitioner struct {
 // Credential is a qualification with its last day.
 type Credential struct {
 	Code      string
-	ExpiresOn calendar.Date // zero: no end known
+	ExpiresOn calendar.Date // zero: no expiry known
 }
 
-// Qualified reports whether the practitioner holds, on the day, one of the
-// credentials that the service asks for. Codes are compared as they are written.
+// Qualified reports whether the practitioner holds, on the day, one of the credentials
+// that the service requires. Codes are compared case-sensitively.
 func (p Practitioner) Qualified(service ServiceCode, on calendar.Date) bool {
 	if len(service.RequiredCredentials) == 0 {
 		return true
@@ -119,30 +119,30 @@ func (p Practitioner) Qualified(service ServiceCode, on calendar.Date) bool {
 	return false
 }
 
-// Patient is what bookings need to know of a patient.
+// Patient is the data of a patient that bookings need.
 type Patient struct{ Active bool }
 
-// Organization is what an organization has decided for its appointments.
+// Organization is the appointment settings of an organization.
 type Organization struct {
 	TimeZone         string // an IANA name, such as America/New_York
-	LateCancelHours  int    // before the start; a later cancellation is late
-	NoShowConsumes   bool   // whether units stay used when the patient does not come
-	SessionEditHours int    // after the end: how long a session can be changed
+	LateCancelHours  int    // hours before the start; a later cancellation is late
+	NoShowConsumes   bool   // whether units remain used if the patient does not come
+	SessionEditHours int    // hours after the end during which a session can be changed
 
-	EarlyStartMinutes   int     // before the booked start: how early an appointment can be started
-	ConfirmLengthFactor float64 // a session that is longer or shorter than booked by more needs a confirmation
+	EarlyStartMinutes   int     // minutes before the booked start from which an appointment can be started
+	ConfirmLengthFactor float64 // a session that deviates from the booked length by more than this factor needs a confirmation
 
 	Pairs map[Pair]bool
 }
 
-// Together reports whether services with these codes, of different lanes, may
-// take place at the same time for one patient.
+// Together reports whether services with these codes, of different lanes, may overlap
+// for one patient.
 func (o Organization) Together(code, other string) bool { return o.Pairs[PairOf(code, other)] }
 
-// Pair are the codes of two services, in their order: see [PairOf].
+// Pair is the codes of two services in canonical order; see [PairOf].
 type Pair struct{ Code, OtherCode string }
 
-// PairOf returns the pair of two codes, whichever stands first.
+// PairOf returns the pair of two codes, in either order.
 func PairOf(code, other string) Pair {
 	if other < code {
 		code, other = other, code

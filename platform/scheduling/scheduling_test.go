@@ -21,8 +21,8 @@ func TestAPractitionerIsQualified(t *testing.T) {
 		"by a credential without an end":      {[]scheduling.Credential{{Code: "BCBA"}}, true},
 		"on the last day of a credential":     {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day}}, true},
 		"not the day after":                   {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}}, false},
-		"by another where one has run out":    {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}, {Code: "BCBA"}}, true},
-		"not by a credential of another sort": {[]scheduling.Credential{{Code: "BCaBA"}}, false},
+		"by another one if one has expired":   {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}, {Code: "BCBA"}}, true},
+		"not by a credential of another kind": {[]scheduling.Credential{{Code: "BCaBA"}}, false},
 		"not by none":                         {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {

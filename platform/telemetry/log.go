@@ -1,6 +1,5 @@
-// Package telemetry sets up logging. A log line is an event with fields; which
-// fields there may be is a list, so that health data and secrets cannot get into
-// a log by a careless line of code.
+// Package telemetry sets up logging. A log line is an event with fields. Only listed
+// fields are written, so that careless code cannot log health data or secrets.
 package telemetry
 
 import (
@@ -14,19 +13,21 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// allowed are the names that a field of a log line may have. All of them are
-// technical: no names of people, no bodies, no query strings, no values of columns.
+// allowed are the names of permitted log fields. All are technical: no names of people,
+// no bodies, no query strings, no column values.
 var allowed = set(
 	"event", "request_id", "user_id", "organization_id",
 	"method", "route", "status", "code", "duration_ms", "permission",
-	"operation", "attempt", "attempts", "retries", "phase", "sql", "sqlstate", "constraint", "delay_ms", "elapsed_ms", "rows", "count", "outcome",
+	"operation", "attempt", "attempts", "retries", "phase", "sql", "sqlstate", "constraint",
+	"delay_ms", "elapsed_ms", "rows", "count", "outcome",
 	"error", "stack", "cause", "reason", "signal",
-	"address", "dir", "package", "sql", "version", "profile", "data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
+	"address", "dir", "package", "sql", "version", "profile",
+	"data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
 	"webhook_id", "position", "hash", "expires", "account", "role", "reminders", "events", "variables",
 )
 
-// Allows reports whether a field of this name is written.
+// Allows reports whether fields of this name are written.
 func Allows(field string) bool { return allowed[field] }
 
 func set(names ...string) map[string]bool {
@@ -37,15 +38,15 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// NewLogger returns a logger that writes to out, from the level on (debug, info,
-// warn, error), as "json" or as "text" for a terminal. The configuration has
-// checked both; anything else counts as info and text. Safe for concurrent use.
+// NewLogger returns a logger that writes to out at the level (debug, info, warn or
+// error) and above, as "json" or as "text" for a terminal. The configuration has
+// validated both; other values mean info and text. Safe for concurrent use.
 //
-// Fields that are not on the list, or whose values are more than a text, a number
-// or an error, are left out, and named in the field dropped_fields. A line logged
-// WithContext carries the request's id.
+// Fields that are not permitted, or that hold more than a text, a number or an error,
+// are dropped and named in the field dropped_fields. A line logged WithContext carries
+// the request's id.
 //
-// Repeated warnings and errors are counted and written once a second, see [Flush].
+// Repeated warnings and errors are counted and written once a second; see [Flush].
 func NewLogger(out io.Writer, level, format string) *logrus.Logger {
 	l := logrus.New()
 	l.SetOutput(out)
@@ -69,19 +70,19 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
-// RequestID returns the id of the request that is being served, or "".
+// RequestID returns the id of the current request, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
 }
 
-// guard adds what the context knows and takes out what does not belong in a log.
+// guard adds fields from the context and drops fields that are not permitted.
 type guard struct{}
 
-// Levels makes guard see every line.
+// Levels returns all levels.
 func (guard) Levels() []logrus.Level { return logrus.AllLevels }
 
-// Fire changes the line that is about to be written; logrus hands it a copy.
+// Fire changes the line before it is written; logrus passes a copy.
 func (guard) Fire(e *logrus.Entry) error {
 	var dropped []string
 	for name, value := range e.Data {
@@ -105,8 +106,8 @@ func (guard) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// plainValue returns the value as it is written. Structs, maps and lists are not
-// written: nobody can say what they hold.
+// plainValue returns the value as it is written. It rejects structs, maps and lists,
+// whose content cannot be checked.
 func plainValue(value any) (any, bool) {
 	switch v := value.(type) {
 	case nil, bool, string, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
@@ -121,10 +122,10 @@ func plainValue(value any) (any, bool) {
 	return nil, false
 }
 
-// SafeText returns the text of an error without the values that databases and
-// their drivers put into it: of data exceptions (SQLSTATE class 22) and constraint
-// violations (class 23), however many and however often they are told, the
-// SQLSTATE alone is left, and nothing of what could not be encoded.
+// SafeText returns the text of an error without the values that databases and drivers
+// include. Data exceptions (SQLSTATE class 22) and constraint violations (class 23) are
+// reduced to the SQLSTATE, wherever they occur in the error. Values that could not be
+// encoded are removed.
 func SafeText(err error) string {
 	whole := err.Error()
 	text := whole
@@ -134,18 +135,18 @@ func SafeText(err error) string {
 			continue
 		}
 		if !strings.Contains(whole, s.Error()) {
-			return "SQLSTATE " + code // told in other words, which may hold the value
+			return "SQLSTATE " + code // the text was changed and may still hold the value
 		}
 		text = strings.ReplaceAll(text, s.Error(), "SQLSTATE "+code)
 	}
-	const unencodable = "unable to encode " // pgx, before anything is sent: the value follows
+	const unencodable = "unable to encode " // from pgx before sending: the value follows
 	if before, _, found := strings.Cut(text, unencodable); found {
 		return before + unencodable + "a value"
 	}
 	return text
 }
 
-// sqlErrors returns all of them in the tree of an error, wrappers first.
+// sqlErrors returns all SQL errors in the tree of an error, wrappers first.
 func sqlErrors(err error) []sqlError {
 	var found []sqlError
 	if s, ok := err.(sqlError); ok { //nolint:errorlint // the tree is walked here
@@ -162,7 +163,7 @@ func sqlErrors(err error) []sqlError {
 	return found
 }
 
-// sqlError is what drivers' errors with an SQLSTATE have in common.
+// sqlError is the common interface of driver errors with an SQLSTATE.
 type sqlError interface {
 	error
 	SQLState() string

@@ -19,7 +19,7 @@ type dbError struct{ code, text string }
 func (e dbError) Error() string    { return e.text + " (SQLSTATE " + e.code + ")" }
 func (e dbError) SQLState() string { return e.code }
 
-// inOtherWords tells its cause with words of its own.
+// inOtherWords describes its cause in its own text.
 type inOtherWords struct{ cause dbError }
 
 func (e inOtherWords) Error() string { return "Miller is invalid" }
@@ -31,7 +31,7 @@ func line(t *testing.T, name string, value any) map[string]any {
 	var out bytes.Buffer
 	l := telemetry.NewLogger(&out, "info", "json")
 	l.WithField("event", "test").WithField(name, value).Info("something happened")
-	l.Debug("too quiet to be heard")
+	l.Debug("below the level")
 	var written map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &written), out.String())
 	return written
@@ -48,13 +48,13 @@ func TestLogger(t *testing.T) {
 		require.InDelta(t, 3, got["attempt"], 0)
 		require.NotContains(t, got, "dropped_fields")
 	})
-	t.Run("it drops a field that is not on the list and says so", func(t *testing.T) {
+	t.Run("it drops a field that is not listed and says so", func(t *testing.T) {
 		t.Parallel()
 		got := line(t, "lastName", "Miller")
 		require.Equal(t, "lastName", got["dropped_fields"])
 		require.NotContains(t, fmt.Sprint(got), "Miller")
 	})
-	t.Run("it drops a value that is more than plain", func(t *testing.T) {
+	t.Run("it drops a structured value", func(t *testing.T) {
 		t.Parallel()
 		got := line(t, "error", struct{ Name string }{"Miller"})
 		require.Equal(t, "error", got["dropped_fields"])
@@ -72,7 +72,7 @@ func TestLogger(t *testing.T) {
 		l.WithContext(telemetry.WithRequestID(t.Context(), "r-1")).Info("hello")
 		require.Contains(t, out.String(), "request_id=r-1")
 	})
-	t.Run("it takes a level and a format that there are not for info and text", func(t *testing.T) {
+	t.Run("it uses info and text for an unknown level and format", func(t *testing.T) {
 		t.Parallel()
 		var out bytes.Buffer
 		l := telemetry.NewLogger(&out, "loud", "xml")
@@ -89,14 +89,25 @@ func TestSafeText(t *testing.T) {
 		err  error
 		want string
 	}{
-		"it leaves an ordinary error as it is":   {errors.New("no route to host"), "no route to host"},
-		"it keeps the text that has no values":   {dbError{"42501", "permission denied"}, "permission denied (SQLSTATE 42501)"},
-		"it hides the values of data exceptions": {fmt.Errorf("read: %w; again", dbError{"22P02", `invalid: "Miller"`}), "read: SQLSTATE 22P02; again"},
-		"it hides the values of violations":      {dbError{"23505", "key (Miller)"}, "SQLSTATE 23505"},
-		"it hides those behind another error":    {errors.Join(dbError{"40001", "overtaken"}, dbError{"22P02", `invalid: "Miller"`}), "overtaken (SQLSTATE 40001)\nSQLSTATE 22P02"},
-		"it hides what is told twice":            {fmt.Errorf("%w; that is: %w", dbError{"23505", "key (Miller)"}, dbError{"23505", "key (Miller)"}), "SQLSTATE 23505; that is: SQLSTATE 23505"},
-		"it hides what is told in other words":   {inOtherWords{dbError{"22P02", "invalid: Miller"}}, "SQLSTATE 22P02"},
-		"it hides what cannot be encoded":        {errors.New(`failed to encode args[0]: unable to encode "Miller" into text format for int4 (OID 23)`), "failed to encode args[0]: unable to encode a value"},
+		"it leaves an ordinary error unchanged": {errors.New("no route to host"), "no route to host"},
+		"it keeps text without values":          {dbError{"42501", "permission denied"}, "permission denied (SQLSTATE 42501)"},
+		"it hides the values of data exceptions": {
+			fmt.Errorf("read: %w; again", dbError{"22P02", `invalid: "Miller"`}), "read: SQLSTATE 22P02; again",
+		},
+		"it hides the values of violations": {dbError{"23505", "key (Miller)"}, "SQLSTATE 23505"},
+		"it hides those behind another error": {
+			errors.Join(dbError{"40001", "overtaken"}, dbError{"22P02", `invalid: "Miller"`}),
+			"overtaken (SQLSTATE 40001)\nSQLSTATE 22P02",
+		},
+		"it hides repeated values": {
+			fmt.Errorf("%w; that is: %w", dbError{"23505", "key (Miller)"}, dbError{"23505", "key (Miller)"}),
+			"SQLSTATE 23505; that is: SQLSTATE 23505",
+		},
+		"it hides changed texts": {inOtherWords{dbError{"22P02", "invalid: Miller"}}, "SQLSTATE 22P02"},
+		"it hides values that cannot be encoded": {
+			errors.New(`failed to encode args[0]: unable to encode "Miller" into text format for int4 (OID 23)`),
+			"failed to encode args[0]: unable to encode a value",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ func TestRepeatedRefusalsAreLoggedOncePerSecondWithACount(t *testing.T) {
 			l.WithFields(logrus.Fields{"event": "request_failed", "code": "database-unavailable", "status": 503}).
 				Error("the database does not answer")
 			if len(out.lines(t)) == 0 {
-				t.Fatal("the first one comes at once")
+				t.Fatal("the first line is written at once")
 			}
 			time.Sleep(time.Second / each)
 		}
@@ -71,7 +71,7 @@ func TestRepeatedRefusalsAreLoggedOncePerSecondWithACount(t *testing.T) {
 		require.Equal(t, each*seconds, total, "none is lost")
 
 		l.WithFields(logrus.Fields{"event": "request_failed", "code": "database-unavailable"}).Error("again, much later")
-		require.Len(t, out.lines(t), len(lines)+1, "after a pause it comes at once")
+		require.Len(t, out.lines(t), len(lines)+1, "after a pause a line is written at once")
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 	})
@@ -84,7 +84,7 @@ func TestOnlyRepetitionsAreCounted(t *testing.T) {
 	for range 2 {
 		l.WithField("event", "request").Info("requests are all logged")
 		l.WithFields(logrus.Fields{"event": "request_failed", "code": "internal", "stack": "main.go:1"}).Error("so are panics")
-		l.Error("and what has no event")
+		l.Error("and lines without an event")
 	}
 	for _, fields := range []logrus.Fields{
 		{"event": "request_failed", "code": "a"},
@@ -93,7 +93,7 @@ func TestOnlyRepetitionsAreCounted(t *testing.T) {
 		{"event": "request_failed", "code": "a", "address": "192.0.2.1"},
 		{"event": "request_failed", "code": "a", "address": "192.0.2.2"},
 	} {
-		l.WithFields(fields).Error("each is another kind")
+		l.WithFields(fields).Error("each is of another kind")
 	}
 	require.Len(t, out.lines(t), 11)
 }

@@ -12,12 +12,12 @@ import (
 type Subject struct {
 	Type      string // as "authorization"
 	ID        uuid.UUID
-	PatientID uuid.UUID // whose data it is
+	PatientID uuid.UUID // patient to whom the data belongs
 }
 
-// Shown is what a request is about to be shown: services note it where they read
-// it, whoever answers the request has it recorded first. The zero value is empty;
-// safe for concurrent use.
+// Shown collects the patient records that a request is about to show. Services add
+// records when they read them, and the handler records them in the audit trail before
+// it answers. The zero value is empty. Safe for concurrent use.
 type Shown struct {
 	mutex    sync.Mutex
 	subjects []Subject
@@ -26,15 +26,14 @@ type Shown struct {
 
 type shownKey struct{}
 
-// Watching returns a context in which [Show] notes what is read.
+// Watching returns a context in which [Show] collects records.
 func Watching(ctx context.Context, s *Shown) context.Context {
 	return context.WithValue(ctx, shownKey{}, s)
 }
 
-// Show notes that records of patients were read in order to be shown to the caller
-// of the context. Work that answers nobody, such as that of the program itself,
-// need not be watched: then it does nothing. Noted twice, as when a transaction is
-// retried, they count once.
+// Show notes that the caller of the context is about to see records of patients. It
+// does nothing in a context without [Watching], as for work of the program itself.
+// Repeated records, as after a transaction retry, count once.
 func Show(ctx context.Context, subjects ...Subject) {
 	s, ok := ctx.Value(shownKey{}).(*Shown)
 	if !ok {
@@ -53,7 +52,7 @@ func Show(ctx context.Context, subjects ...Subject) {
 	}
 }
 
-// Subjects returns what was noted, in its order.
+// Subjects returns the collected records, in order.
 func (s *Shown) Subjects() []Subject {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -1,7 +1,6 @@
-// Package trail has the words in which modules say who did and who read what. A
-// module hands events on in the transaction of the change, and they are kept for
-// as long as the law asks for them: only if that transaction commits, and never
-// changed afterwards.
+// Package trail defines audit events: who changed and who read what. A module hands
+// events over in the transaction of the change. They are stored only if it commits, are
+// never changed, and are kept for the legal retention period.
 package trail
 
 import (
@@ -15,65 +14,66 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrNotRecorded says that something could not be put on record: then it does not happen.
-var ErrNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.").
-	Advising("Wait as `Retry-After` says and send the same request again.")
+// ErrNotRecorded is returned if an action could not be recorded. The action is then not
+// carried out.
+var ErrNotRecorded = fault.Define(fault.Unavailable, "not-recorded", "The access could not be recorded in the audit "+
+	"trail, so the request was refused. Nothing has been changed; try again soon.").
+	Advising("Wait for the time in `Retry-After`, and retry the same request.")
 
-// Outcome says what came of an attempt.
+// Outcome is the outcome of an attempt.
 type Outcome string
 
 // The outcomes.
 const (
 	Done   Outcome = "done"
-	Denied Outcome = "denied" // for want of a permission, or of the right password
+	Denied Outcome = "denied" // for lack of a permission or a correct password
 )
 
-// Event is one thing that somebody did, read, or was not allowed to.
+// Event is an action of a user: a change, an access, or a denied attempt.
 //
-// It outlives what it tells of, and auditors read it. So it holds ids, times,
-// states, numbers, and the names of fields, and of people's data nothing else:
-// no names, no notes, no numbers of members.
+// Auditors read it after the record itself is gone. It holds ids, times, states,
+// numbers and the names of fields. It holds no other personal data: no names, no notes,
+// no member numbers.
 type Event struct {
 	// OrganizationID is [uuid.Nil] if the event concerns no organization, such as a sign-in with an unknown address. Such
 	// denials are only counted.
 	OrganizationID uuid.UUID
-	ActorID        uuid.UUID // who; [uuid.Nil]: somebody who is not signed in
+	ActorID        uuid.UUID // the actor; [uuid.Nil] if not signed in
 	RequestID      string
 	Action         string     // noun.verb, as "appointment.book"
-	SubjectType    string     // of what it was done to, as "appointment"; may be empty, as after a list was denied
-	SubjectID      uuid.UUID  // [uuid.Nil]: of no single one
-	PatientID      *uuid.UUID // whose data it concerns
-	Address        string     // of the connection, where it came by one
+	SubjectType    string     // type of the record, such as "appointment"; may be empty, as for a denied list
+	SubjectID      uuid.UUID  // [uuid.Nil] if no single record is concerned
+	PatientID      *uuid.UUID // patient whose data is concerned
+	Address        string     // client address, if there is a connection
 	Outcome        Outcome    // empty: [Done]
-	Before, After  any        // what changed, or what else is to be known; become JSON objects; nil: nothing
+	Before, After  any        // the changes or further data, encoded as JSON objects; may be nil
 	OccurredAt     time.Time
-	GrantID        *uuid.UUID // under which the glass was broken
+	GrantID        *uuid.UUID // emergency access grant in use, if any
 }
 
-// By begins an event of the caller's: what remains to be said is what was done,
-// to what, and when.
+// By returns an event with the caller's data. The caller of By sets action, subject and
+// time.
 func By(c identity.Caller) Event {
 	return Event{
 		OrganizationID: c.OrganizationID, ActorID: c.UserID, RequestID: c.RequestID, Address: c.Address, GrantID: c.GrantID,
 	}
 }
 
-// Fields are the After of a change to a person's data: which fields were
-// changed, by their names in the API, without their values.
+// Fields are the After of a change to personal data: the API names of the changed
+// fields, without values.
 type Fields struct {
 	Changed []string `json:"changed"`
 }
 
 type addressKey struct{}
 
-// WithAddress returns a context that knows the address of the connection by which
-// a request came: for those who are not signed in. Of callers the identity knows it.
+// WithAddress returns a context with the client address of the connection, for requests
+// that are not signed in. For signed-in callers the identity has it.
 func WithAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
-// Address returns the address of the connection by which the request came, "" where
-// the context knows none.
+// Address returns the client address of the connection, or "" if the context has none.
 func Address(ctx context.Context) string {
 	address, _ := ctx.Value(addressKey{}).(string)
 	return address

@@ -1,9 +1,8 @@
 // Package dbtest gives each test a PostgreSQL database of its own.
 //
-// A test process starts one private server on first use, in memory where there
-// is room, and migrates one template; databases are clones of it, which take
-// some ten milliseconds each. So tests can run in parallel and need nothing
-// that is set up by hand.
+// A test process starts one private server on first use, in memory if there is room,
+// and migrates one template. Test databases are clones of it and take about ten
+// milliseconds each. Tests can therefore run in parallel and need no manual setup.
 package dbtest
 
 import (
@@ -23,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connections
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connections
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/datadir"
@@ -32,9 +31,9 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// Main runs a package's tests, checks what is to be checked once all of them have
-// passed, and stops the server. What they have printed, and the server's own log,
-// must hold no secrets and no health data, see logtest. Call it from TestMain.
+// Main runs a package's tests, then the final checks if all tests passed, and stops the
+// server. The output of the tests and the server's log must hold no secrets and no
+// health data; see logtest. Call it from TestMain.
 func Main(m *testing.M, checks ...func() error) {
 	code := m.Run()
 	if code != 0 {
@@ -56,9 +55,9 @@ func Main(m *testing.M, checks ...func() error) {
 // Database is a fresh, migrated database.
 type Database struct {
 	AppURL   string // as the program's role
-	OwnerURL string // as the tables' owner, seeing every organization: row level security binds the owner too
+	OwnerURL string // as the tables' owner, with access to every organization: row level security applies to the owner too
 
-	template *Template // that it is a clone of, or nil
+	template *Template // template of the clone, or nil
 }
 
 var cluster = sync.OnceValues(start)
@@ -66,7 +65,7 @@ var cluster = sync.OnceValues(start)
 type shared struct {
 	server *postgres.Server
 	dir    string
-	owner  *sql.DB // connected to another database than the template
+	owner  *sql.DB // connected to a database other than the template
 }
 
 const template = "template_migrated"
@@ -112,7 +111,7 @@ func onThisMachine(o postgres.Options) postgres.Options {
 	o.NoFetch = os.Getenv("OMNI_POSTGRES_FETCH") == "false"
 	data := os.Getenv("OMNI_DATA_DIR")
 	if data == "" {
-		data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv) // if unknown, "": the server's own folder
+		data, _ = datadir.Default(runtime.GOOS, os.Geteuid() == 0, os.Getenv) // empty if unknown: then the server's own folder
 	}
 	if data != "" {
 		o.Binaries = datadir.Binaries(data)
@@ -120,8 +119,8 @@ func onThisMachine(o postgres.Options) postgres.Options {
 	return o
 }
 
-// scratch makes a folder for the server: in memory where a gigabyte is free.
-// Folders of test processes that were killed are removed.
+// scratch creates a folder for the server: in memory if a gigabyte is free. It removes
+// folders of killed test processes.
 func scratch() (string, error) {
 	base := os.TempDir()
 	const memory = "/dev/shm"
@@ -141,7 +140,7 @@ func scratch() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The server runs as another user where the tests run as root.
+	// If the tests run as root, the server runs as another user.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -152,11 +151,11 @@ func scratch() (string, error) {
 func removeAbandoned(dir string) {
 	f, err := os.Open(filepath.Join(dir, "pg", "lock"))
 	if err != nil {
-		return // not yet, or no longer, there
+		return // does not exist yet, or was removed
 	}
 	defer f.Close()
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-		_ = os.RemoveAll(dir) // what stays is swept next time
+		_ = os.RemoveAll(dir) // a failed removal is retried next time
 	}
 }
 
@@ -168,20 +167,20 @@ func stop() error {
 	}
 	s, err := cluster()
 	if err != nil {
-		return nil // the tests have told
+		return nil // the tests have already failed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return errors.Join(s.owner.Close(), s.server.Stop(ctx), os.RemoveAll(filepath.Dir(s.dir)))
 }
 
-// readServerLog has what PostgreSQL has written looked at.
+// readServerLog checks PostgreSQL's log for forbidden content.
 func readServerLog() error {
 	if !used.Load() {
 		return nil
 	}
 	s, err := cluster()
-	if err == nil { // else the tests have told
+	if err == nil { // otherwise the tests have already failed
 		text, err := os.ReadFile(filepath.Join(s.dir, "postgres.log"))
 		logtest.Look("PostgreSQL", text)
 		return err
@@ -189,13 +188,13 @@ func readServerLog() error {
 	return nil
 }
 
-// cloning lets one clone at a time be made: PostgreSQL refuses to copy a
-// template that somebody is connected to, and copies are quick.
+// cloning serializes clones: PostgreSQL refuses to copy a template that has
+// connections, and copies are quick.
 var cloning sync.Mutex
 
 var count atomic.Int64
 
-// New clones a database; it is dropped when the test ends.
+// New clones a database. It is dropped when the test ends.
 func New(t testing.TB) Database {
 	t.Helper()
 	return clone(t, template)
@@ -231,8 +230,8 @@ func of(s *postgres.Server, name string) Database {
 	return d
 }
 
-// Server starts a server of the test's own, for tests that stop or kill it, with
-// a migrated database. Its settings are durable; it is on disk unless volatile.
+// Server starts a separate server with a migrated database, for tests that stop or kill
+// it. Unless volatile, it is on disk and durable.
 func Server(t testing.TB, volatile bool) *postgres.Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
@@ -251,12 +250,12 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 	return server
 }
 
-// Of returns a server's own database.
+// Of returns the default database of a server.
 func Of(s *postgres.Server) Database {
 	return of(s, s.Database())
 }
 
-// As returns how somebody else connects to the server's own database.
+// As returns the URL of the server's default database for another role.
 func As(t testing.TB, s *postgres.Server, role, password string) string {
 	t.Helper()
 	u, err := url.Parse(s.AppURL(s.Database()))
@@ -265,7 +264,7 @@ func As(t testing.TB, s *postgres.Server, role, password string) string {
 	return u.String()
 }
 
-// Superuser returns how the superuser connects to the server's own database.
+// Superuser returns the superuser's URL of the server's default database.
 func Superuser(t testing.TB, s *postgres.Server) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.Dir(), "passwords.json"))
@@ -276,24 +275,24 @@ func Superuser(t testing.TB, s *postgres.Server) string {
 	return As(t, s, role, passwords[role])
 }
 
-// SeeingAll has sessions begin with a view of every organization, for SQL of a
-// test's own: row level security binds the owner too.
+// SeeingAll gives sessions access to every organization, for SQL of a test: row level
+// security applies to the owner too.
 func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
 // Option changes how a database is opened.
 type Option func(*db.Config)
 
-// WithMaxConns sets the size of the pool, whatever the environment says.
+// WithMaxConns sets the size of the pool, regardless of the environment.
 func WithMaxConns(n int) Option { return func(c *db.Config) { c.MaxConns = n } }
 
-// WithPolicy sets how often operations are tried.
+// WithPolicy sets the retry policy.
 func WithPolicy(p db.Policy) Option { return func(c *db.Config) { c.Retry = p } }
 
-// Through has the connections go to another place, such as a proxy.
+// Through redirects connections to another address, such as a proxy.
 func Through(url func(string) string) Option { return func(c *db.Config) { c.URL = url(c.URL) } }
 
-// Open opens the database as the program does; it is closed when the test ends.
-// The pool has OMNI_TEST_MAX_CONNS connections, or 10.
+// Open opens the database as the program does. It is closed when the test ends. The
+// pool has OMNI_TEST_MAX_CONNS connections, or 10.
 func (d Database) Open(t testing.TB, options ...Option) *db.DB {
 	t.Helper()
 	logger := logtest.Logger()

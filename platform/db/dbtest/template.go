@@ -9,21 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Template is a migrated database with content that many tests begin with: it is
-// made once, for the first of them. Safe for concurrent use.
+// Template is a migrated database with content shared by many tests. It is created for
+// the first test that uses it. Safe for concurrent use.
 type Template struct {
 	fill func(t testing.TB, d Database)
 	once sync.Once
-	name string // "" where it could not be filled
+	name string // empty if fill failed
 }
 
-// NewTemplate returns a template that fill makes. What fill opens is closed before the
-// first clone is made: the cleanups that it asks for run when it returns.
+// NewTemplate returns a template that fill populates. The cleanups that fill registers
+// run when it returns, before the first clone.
 func NewTemplate(fill func(t testing.TB, d Database)) *Template {
 	return &Template{fill: fill}
 }
 
-// New clones the template; the database is dropped when the test ends.
+// New clones the template. The clone is dropped when the test ends.
 func (p *Template) New(t testing.TB) Database {
 	t.Helper()
 	p.once.Do(func() { p.name = p.filled(t) })
@@ -41,12 +41,12 @@ func (p *Template) filled(t testing.TB) string {
 	name := fmt.Sprintf("template_%d", count.Add(1))
 	s := create(t, name, template)
 	during := &filling{TB: t}
-	defer during.end() // a test that fails leaves nothing open either
+	defer during.end() // also if the test fails
 	p.fill(during, of(s.server, name))
 	return name
 }
 
-// filling is a test for as long as it fills a template.
+// filling is the test during which a template is filled.
 type filling struct {
 	testing.TB
 	cleanups []func()

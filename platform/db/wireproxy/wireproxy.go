@@ -1,6 +1,6 @@
-// Package wireproxy stands between a program and PostgreSQL in tests, and breaks
-// the connection at a chosen statement. It knows just enough of the wire protocol
-// (version 3, without TLS) to tell messages apart.
+// Package wireproxy is a proxy between a program and PostgreSQL for tests. It breaks
+// the connection at a chosen statement. It understands just enough of the wire protocol
+// (version 3, without TLS) to distinguish messages.
 package wireproxy
 
 import (
@@ -21,55 +21,55 @@ import (
 	"omnirapeutic/platform/db/pgurl"
 )
 
-// Place is where a connection breaks.
+// Place is the point at which a connection breaks.
 type Place int
 
-// Where a connection can break.
+// The points at which a connection can break.
 const (
 	// BeforeServer breaks both sides; the server never sees the statement.
 	BeforeServer Place = iota
-	// BeforeAnswer breaks both sides once the server has carried the statement out.
+	// BeforeAnswer breaks both sides after the server has executed the statement.
 	BeforeAnswer
-	// InAnswer breaks both sides once the server has carried the statement out, and its
-	// answer, or the first row of it, has reached the client, but not the end of all.
+	// InAnswer breaks both sides after the server has executed the statement and part
+	// of its answer, such as the first row, has reached the client.
 	InAnswer
-	// InFlight breaks the client's side, and gives the statement, one without
+	// InFlight breaks the client's side, and forwards the statement, which must have no
 	// arguments, to the server when the fault is released.
 	InFlight
-	// Held breaks nothing: the statement waits, and with it its transaction, until
-	// the fault is released or dropped. Its client can be killed meanwhile.
+	// Held breaks nothing: the statement and its transaction wait until the fault is
+	// released or dropped. The client can be killed in the meantime.
 	Held
 )
 
-// Fault breaks connections at one statement. Make it with [Proxy.Break].
+// Fault breaks connections at one statement. It is created by [Proxy.Break].
 type Fault struct {
 	place     Place
-	after     string // what the connection's statement before begins with
+	after     string // prefix of the connection's previous statement
 	statement string
 	proxy     *Proxy
-	left      int // connections still to break; guarded by the proxy's mutex
+	left      int // remaining connections to break; guarded by the proxy's mutex
 	release   chan struct{}
 	dropped   bool // set before release is closed
 	done      chan struct{}
 }
 
-// Release lets a statement that is [InFlight] or [Held] reach the server, and
-// returns once the server has answered the one, or the other is on its way. It
-// waits until there is one; call it once, on a fault that breaks one connection.
+// Release forwards a statement that is [InFlight] or [Held] to the server. For a
+// statement in flight it returns after the server's answer, for a held one after
+// forwarding. It waits for the statement. Call it once, on a fault that breaks one
+// connection.
 func (f *Fault) Release() {
 	close(f.release)
 	<-f.done
 }
 
 // Drop closes the server's side of a connection whose statement is [Held], as the
-// system does for a client that was killed before it sent it. It is called
-// instead of Release.
+// system does for a client killed before sending. Call it instead of Release.
 func (f *Fault) Drop() {
 	f.dropped = true
 	f.Release()
 }
 
-// Spent reports whether the fault has met all its statements.
+// Spent reports whether the fault has reached all its statements.
 func (f *Fault) Spent() bool {
 	f.proxy.mu.Lock()
 	defer f.proxy.mu.Unlock()
@@ -91,13 +91,13 @@ type Proxy struct {
 	wg     sync.WaitGroup
 }
 
-// Start forwards connections to the server of the URL until the test ends. It
-// fails the test where it cannot listen.
+// Start forwards connections to the server of the URL until the test ends. It fails the
+// test if it cannot listen.
 func Start(t testing.TB, to string) *Proxy {
 	t.Helper()
 	c, err := pgurl.Parse(to)
 	require.NoError(t, err)
-	require.Nil(t, c.TLSConfig, "the proxy cannot look into TLS")
+	require.Nil(t, c.TLSConfig, "the proxy does not support TLS")
 	p := &Proxy{open: map[net.Conn]struct{}{}}
 	p.network, p.address = pgconn.NetworkAddress(c.Host, c.Port)
 	p.listener, err = net.Listen("tcp", "127.0.0.1:0")
@@ -107,11 +107,11 @@ func Start(t testing.TB, to string) *Proxy {
 	return p
 }
 
-// URL returns the URL with the proxy in the server's place.
+// URL returns the URL with the proxy's address.
 func (p *Proxy) URL(of string) string {
 	u, err := url.Parse(of)
 	if err != nil {
-		panic(err) // Start has parsed one
+		panic(err) // Start has parsed it
 	}
 	query := u.Query()
 	query.Del("host")
@@ -121,14 +121,14 @@ func (p *Proxy) URL(of string) string {
 	return u.String()
 }
 
-// Break arms a fault for the next statements, as many as times says, that begin
-// with the text, whatever its case. Each breaks one connection.
+// Break arms a fault for the next statements, up to times, that begin with the text,
+// ignoring case. Each breaks one connection.
 func (p *Proxy) Break(place Place, statement string, times int) *Fault {
 	return p.BreakAfter(place, "", statement, times)
 }
 
 // BreakAfter is [Proxy.Break] for statements that follow another one on their
-// connection, which tells one COMMIT from the next.
+// connection. It distinguishes one COMMIT from the next.
 func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fault {
 	f := &Fault{
 		proxy: p, place: place, after: strings.ToLower(after), statement: strings.ToLower(statement), left: times,
@@ -140,11 +140,11 @@ func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fau
 	return f
 }
 
-// Turns returns how often a server has told its client that it is the client's turn
-// again: the round trips so far, one more for each connection.
+// Turns returns the number of ReadyForQuery messages: the round trips so far, plus one
+// per connection.
 func (p *Proxy) Turns() int { return int(p.turns.Load()) }
 
-// faultAt returns what is to happen at a statement, given the one before it.
+// faultAt returns the fault at a statement, given the previous one.
 func (p *Proxy) faultAt(before, sql string) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,7 +207,7 @@ func (p *Proxy) close() {
 		select {
 		case <-f.release:
 		default:
-			close(f.release) // the test failed before it came to that
+			close(f.release) // the test failed earlier
 		}
 	}
 	p.mu.Unlock()
@@ -219,14 +219,14 @@ type link struct {
 	proxy          *Proxy
 	client, server net.Conn
 	statements     map[string]string // prepared: name → SQL
-	last           string            // the statement before
+	last           string            // the previous statement
 
 	mu      sync.Mutex
-	broken  *Fault // nothing reaches the client any more
-	pending int    // statements before, whose answers have not come yet
+	broken  *Fault // set when nothing more may reach the client
+	pending int    // earlier statements whose answers have not arrived
 }
 
-// forwardQuestions carries what the client sends.
+// forwardQuestions forwards the client's messages.
 func (l *link) forwardQuestions() {
 	defer l.proxy.forget(l.client)
 	startup, err := read(l.client, 0)
@@ -259,7 +259,7 @@ func (l *link) forwardQuestions() {
 				if f.place != BeforeAnswer && f.place != InAnswer {
 					return
 				}
-				continue // what belongs to the statement follows, up to Sync
+				continue // the rest of the statement follows, up to Sync
 			}
 		}
 		if write(l.server, m) != nil {
@@ -268,7 +268,7 @@ func (l *link) forwardQuestions() {
 	}
 }
 
-// hold keeps the message back, and reports whether the link goes on.
+// hold delays the message, and reports whether the link continues.
 func (l *link) hold(f *Fault, m []byte) bool {
 	defer close(f.done)
 	<-f.release
@@ -279,7 +279,7 @@ func (l *link) hold(f *Fault, m []byte) bool {
 	return write(l.server, m) == nil
 }
 
-// breakAt does what the fault asks for, at the message that matched.
+// breakAt executes the fault at the message that matched.
 func (l *link) breakAt(f *Fault, m []byte) {
 	l.mu.Lock()
 	l.broken = f
@@ -302,8 +302,7 @@ func (l *link) brokenBy() *Fault {
 	return l.broken
 }
 
-// await counts statements that are on their way to the server, or with -1 those that
-// it has answered, and returns how many there are.
+// await adds n to the number of statements without an answer, and returns the sum.
 func (l *link) await(more int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -311,8 +310,8 @@ func (l *link) await(more int) int {
 	return l.pending
 }
 
-// forwardAnswers carries what the server sends. Of a broken link it waits for the
-// end of the statement, and ends it.
+// forwardAnswers forwards the server's messages. It ends a broken link after the end of
+// the statement.
 func (l *link) forwardAnswers() {
 	defer l.proxy.forget(l.server)
 	defer l.proxy.forget(l.client)
@@ -328,7 +327,7 @@ func (l *link) forwardAnswers() {
 		if err != nil {
 			return
 		}
-		its := l.await(0) == 0 // the answer is that of the statement at which the link is to break
+		its := l.await(0) == 0 // the answer belongs to the statement at which the link breaks
 		switch m[0] {
 		case 'C': // CommandComplete
 			l.await(-1)
@@ -344,8 +343,8 @@ func (l *link) forwardAnswers() {
 	}
 }
 
-// executed returns the SQL that the message has the server carry out, in small
-// letters, and nothing for other messages. Names of prepared statements are noted.
+// executed returns the SQL that the message executes, in lower case, or "" for other
+// messages. It records names of prepared statements.
 func (l *link) executed(m []byte) string {
 	kind, body := m[0], m[5:]
 	switch kind {
@@ -363,15 +362,15 @@ func (l *link) executed(m []byte) string {
 
 func plain(sql string) string { return strings.ToLower(strings.TrimSpace(sql)) }
 
-// text cuts a string off a message.
+// text reads a zero-terminated string from a message.
 func text(body *[]byte) string {
 	s, rest, _ := bytes.Cut(*body, []byte{0})
 	*body = rest
 	return string(s)
 }
 
-// read reads one message: its type, which the first one of a connection lacks,
-// its length, and its body.
+// read reads one message: type (absent from the first of a connection), length and
+// body.
 func read(from io.Reader, typed int) ([]byte, error) {
 	head := make([]byte, typed+4)
 	if _, err := io.ReadFull(from, head); err != nil {

@@ -1,7 +1,7 @@
-// Package logtest holds what programs print while their tests run against what must
-// never be printed: names and stories of patients, passwords, tokens and keys. What
-// tests enter and what they are handed as a secret is told to it, and every line is
-// looked at. dbtest.Main fails the tests of a package where something was found.
+// Package logtest checks test output for forbidden content: names and stories of
+// patients, passwords, tokens and keys. Tests register the health data they enter and
+// the secrets they receive, and every line of output is searched for them. dbtest.Main
+// fails a package's tests if anything is found.
 package logtest
 
 import (
@@ -23,9 +23,8 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-// forbidden are the forms of what never belongs in a log, whoever's it is. A form is
-// looked for only in lines with the sign that all of its kind have, in small letters:
-// most lines have none, and expressions take far longer to say so.
+// forbidden are patterns that must never appear in a log. For speed, a pattern is tried
+// only on lines that contain its marker, a lower-case text common to all its matches.
 var forbidden = []struct {
 	what  string
 	signs []string
@@ -39,24 +38,24 @@ var forbidden = []struct {
 	{"a private key", []string{"-----begin "}, regexp.MustCompile(`-----BEGIN `)},
 	{"a URL with a password", []string{"://"}, regexp.MustCompile(`://[^/@:\s"]*:[^/@\s"]+@`)},
 	{"a password", []string{"password"}, regexp.MustCompile(`(?i)password["']?\s*[=:]\s*["']?[^\s"']`)},
-	{"a URL with what was asked for", []string{"/api/v1/"}, regexp.MustCompile(`/api/v1/[^\s"]*\?`)},
+	{"a URL with a query", []string{"/api/v1/"}, regexp.MustCompile(`/api/v1/[^\s"]*\?`)},
 	{"a URL with an id", []string{"/api/v1/"}, regexp.MustCompile(`/api/v1/[^\s"]*[0-9a-f]{8}-[0-9a-f]{4}-`)},
 }
 
-// Watch looks at lines. The zero value knows the forms alone. Safe for concurrent use.
+// Watch checks lines. The zero value knows only the patterns. Safe for concurrent use.
 type Watch struct {
 	mu       sync.RWMutex
-	secrets  map[string]map[string]string // by their first word, what they are
+	secrets  map[string]map[string]string // secrets and their descriptions, by first word
 	findings []string
-	looked   int // lines
+	looked   int // number of lines
 }
 
-// leastSecret is how many letters and digits a secret must have. Shorter ones stand
-// in any log by accident.
+// leastSecret is the minimum number of letters and digits of a secret. Shorter ones
+// occur in logs by chance.
 const leastSecret = 6
 
-// Secret has the value found from now on. What is too short to be told from
-// accident is passed over.
+// Secret registers a value to be found from now on. It ignores values that are too
+// short.
 func (w *Watch) Secret(what, value string) {
 	value = strings.TrimSpace(value)
 	letters := 0
@@ -68,14 +67,14 @@ func (w *Watch) Secret(what, value string) {
 	}
 	quoted, err := json.Marshal(value)
 	if err != nil {
-		return // never of a text
+		return // unreachable for a text
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.secrets == nil {
 		w.secrets = map[string]map[string]string{}
 	}
-	for _, form := range []string{value, string(quoted[1 : len(quoted)-1])} { // as it is, and as JSON writes it
+	for _, form := range []string{value, string(quoted[1 : len(quoted)-1])} { // verbatim and as encoded in JSON
 		for first := range words([]byte(form)) {
 			of := w.secrets[string(first)]
 			if of == nil {
@@ -88,7 +87,7 @@ func (w *Watch) Secret(what, value string) {
 	}
 }
 
-// words are what stands between signs.
+// words are runs of letters and digits.
 func words(text []byte) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for len(text) > 0 {
@@ -111,7 +110,7 @@ func words(text []byte) func(yield func([]byte) bool) {
 
 func isLetter(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// Look looks at text that came from a source, line by line.
+// Look checks text from a source, line by line.
 func (w *Watch) Look(source string, text []byte) {
 	w.mu.RLock()
 	var found []string
@@ -129,7 +128,7 @@ func (w *Watch) Look(source string, text []byte) {
 	w.findings = append(w.findings, found...)
 }
 
-// foundIn says what a line holds that it must not; "" for nothing.
+// foundIn returns a description of forbidden content in a line, or "".
 func (w *Watch) foundIn(line []byte) string {
 	small := bytes.ToLower(line)
 	for _, f := range forbidden {
@@ -148,7 +147,7 @@ func (w *Watch) foundIn(line []byte) string {
 	return ""
 }
 
-// Writer returns a writer that looks at what is written and passes it on.
+// Writer returns a writer that checks what is written and passes it on.
 func (w *Watch) Writer(source string, to io.Writer) io.Writer { return &writer{w, source, to} }
 
 type writer struct {
@@ -157,20 +156,20 @@ type writer struct {
 	to     io.Writer
 }
 
-// Write takes whole lines, as loggers write them.
+// Write expects whole lines, as loggers write them.
 func (w *writer) Write(text []byte) (int, error) {
 	w.watch.Look(w.source, text)
 	return w.to.Write(text)
 }
 
-// Looked returns how many lines were looked at.
+// Looked returns the number of checked lines.
 func (w *Watch) Looked() int {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.looked
 }
 
-// Err tells what was found, the first twenty of it; nil for nothing.
+// Err returns an error with the first twenty findings, or nil.
 func (w *Watch) Err() error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -178,16 +177,16 @@ func (w *Watch) Err() error {
 		return nil
 	}
 	const most = 20
-	return fmt.Errorf("%d lines hold what must never be printed:\n%s", len(w.findings), strings.Join(w.findings[:min(most, len(w.findings))], "\n"))
+	return fmt.Errorf("%d lines contain forbidden content:\n%s", len(w.findings), strings.Join(w.findings[:min(most, len(w.findings))], "\n"))
 }
 
-// whole is the watch of a test process.
+// whole is the watch of the test process.
 var whole Watch
 
-// Secret has the value found in whatever this test process prints from now on.
+// Secret registers a value to be found in all further output of the test process.
 func Secret(what, value string) { whole.Secret(what, value) }
 
-// SecretIn has the password of a database's URL found.
+// SecretIn registers the password in a database URL.
 func SecretIn(databaseURL string) {
 	if u, err := url.Parse(databaseURL); err == nil && u.User != nil {
 		password, _ := u.User.Password()
@@ -195,26 +194,26 @@ func SecretIn(databaseURL string) {
 	}
 }
 
-// Look looks at what something else than a logger has printed.
+// Look checks output that was not written by a logger.
 func Look(source string, text []byte) { whole.Look(source, text) }
 
-// Writer returns a writer that looks at lines and passes them on.
+// Writer returns a writer that checks lines and passes them on.
 func Writer(source string, to io.Writer) io.Writer { return whole.Writer(source, to) }
 
-// Logger returns a logger like the program's at its most talkative, whose lines are
-// looked at and not kept.
+// Logger returns a logger like the program's at the lowest level. Its lines are checked
+// and discarded.
 func Logger() *logrus.Logger {
 	return telemetry.NewLogger(whole.Writer("log", io.Discard), "debug", "json")
 }
 
-// Recorder returns such a logger, and what keeps its lines for the test.
+// Recorder returns a logger like [Logger], and a recorder of its lines.
 func Recorder() (*logrus.Logger, *test.Hook) {
 	l := Logger()
 	return l, test.NewLocal(l)
 }
 
-// Looked returns how many lines this test process has printed.
+// Looked returns the number of lines that this test process has printed.
 func Looked() int { return whole.Looked() }
 
-// Err tells what was found in this test process.
+// Err returns an error with the findings in this test process, or nil.
 func Err() error { return whole.Err() }

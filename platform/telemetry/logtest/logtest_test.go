@@ -10,30 +10,30 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestTheWatchFindsWhatMustNotBePrinted is what the silence of every other test is
-// worth.
-func TestTheWatchFindsWhatMustNotBePrinted(t *testing.T) {
+// TestWatchFindsForbiddenContent checks the watch itself, on which all other
+// tests rely.
+func TestWatchFindsForbiddenContent(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{
-		"a token":                     `{"error":"bad token eyJhbGciOiJIUzI1NiJ9.e30.x"}`,
-		"a header":                    `Authorization: Bearer 0198f0de00007000`,
-		"a webhook's secret":          `secret=whsec_c2VjcmV0`,
-		"an API key":                  `key omni_key_0123456789abcdef is not valid`,
-		"a hash":                      `hash=$argon2id$v=19$m=65536`,
-		"a key":                       `-----BEGIN PRIVATE KEY-----`,
-		"a database's URL":            `dial postgres://omni_app:hunter2@db:5432/omnirapeutic`,
-		"a database's settings":       `cannot connect: host=db password=hunter2`,
-		"what was searched for":       `GET /api/v1/patients?search=x`,
-		"whose record it was":         `GET /api/v1/patients/0198f0de-0000-7000-8000-000000000001`,
-		"a name":                      `{"error":"no such patient: Marigold Fenwick"}`,
-		"a name as JSON writes it":    `{"error":"\u003cZoë \"Zo\" Öhm\u003e is here"}`,
-		"a story":                     `msg="hit another child; see notes"`,
-		"a password":                  `wrong password for tr0ub4dor-and-three`,
-		"a date of birth":             `born 2019-05-04`,
-		"a refresh token":             `reuse of r1.f00dfeed_cafe`,
-		"what an answer gave":         `token opaque-0198f0de is old`,
-		"one of a list":               `code 4711-0815 was used`,
-		"what stands in a list's own": `member W-1234567`,
+		"a token":                   `{"error":"bad token eyJhbGciOiJIUzI1NiJ9.e30.x"}`,
+		"a header":                  `Authorization: Bearer 0198f0de00007000`,
+		"a webhook's secret":        `secret=whsec_c2VjcmV0`,
+		"an API key":                `key omni_key_0123456789abcdef is not valid`,
+		"a hash":                    `hash=$argon2id$v=19$m=65536`,
+		"a key":                     `-----BEGIN PRIVATE KEY-----`,
+		"a database's URL":          `dial postgres://omni_app:hunter2@db:5432/omnirapeutic`,
+		"a database's settings":     `cannot connect: host=db password=hunter2`,
+		"a search text":             `GET /api/v1/patients?search=x`,
+		"the person of a record":    `GET /api/v1/patients/0198f0de-0000-7000-8000-000000000001`,
+		"a name":                    `{"error":"no such patient: Marigold Fenwick"}`,
+		"a name as JSON writes it":  `{"error":"\u003cZoë \"Zo\" Öhm\u003e is here"}`,
+		"a story":                   `msg="hit another child; see notes"`,
+		"a password":                `wrong password for tr0ub4dor-and-three`,
+		"a date of birth":           `born 2019-05-04`,
+		"a refresh token":           `reuse of r1.f00dfeed_cafe`,
+		"a value of an answer":      `token opaque-0198f0de is old`,
+		"one of a list":             `code 4711-0815 was used`,
+		"a member of a nested list": `member W-1234567`,
 	} {
 		t.Run("it finds "+name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func TestTheWatchFindsWhatMustNotBePrinted(t *testing.T) {
 			require.NoError(t, w.Err())
 		})
 	}
-	t.Run("it finds what a logger writes, and passes it on", func(t *testing.T) {
+	t.Run("it checks the lines of a logger, and passes them on", func(t *testing.T) {
 		t.Parallel()
 		w := told()
 		var out bytes.Buffer
@@ -75,7 +75,7 @@ func TestTheWatchFindsWhatMustNotBePrinted(t *testing.T) {
 	})
 }
 
-// told has been told what a test enters.
+// told has registered the values of a test.
 func told() *logtest.Watch {
 	w := &logtest.Watch{}
 	w.Asked([]byte(`{

@@ -8,34 +8,35 @@ import (
 	"time"
 )
 
-// Members of requests and answers whose values are kept: those that let somebody
-// in, and those that are health data or say who somebody is.
+// Members of requests and answers whose values must not be logged: credentials, health
+// data and data that identifies people.
 var (
 	keys = []string{
 		"accessToken", "refreshToken", "token", "secret", "apiKey", "path", "link", "recoveryCodes", "otpauth",
 		"password", "newPassword", "currentPassword",
 	}
 	stories = []string{
-		"email", "firstName", "lastName", "name", "dateOfBirth", "medicalRecordNumber", "memberId", "groupNumber", "authNumber", "npi", "licenseNumber",
+		"email", "firstName", "lastName", "name", "dateOfBirth", "medicalRecordNumber", "memberId",
+		"groupNumber", "authNumber", "npi", "licenseNumber",
 		"notes", "narrative", "text", "reason", "note", "comment", "location", "phone", "reference",
 	}
 )
 
-// Asked tells a watch what in the JSON of a request is to be kept, at any depth.
-// What is no JSON tells nothing.
-func (w *Watch) Asked(text []byte) { w.told(text, true) }
+// Asked registers the sensitive values in the JSON of a request, at any depth. It
+// ignores text that is not JSON.
+func (w *Watch) Asked(text []byte) { w.register(text, true) }
 
-// Answered tells a watch what in the JSON of an answer lets somebody in. What else
-// there is was asked, or is a word of the program's own.
-func (w *Watch) Answered(text []byte) { w.told(text, false) }
+// Answered registers the credentials in the JSON of an answer. Other values were in a
+// request or are the program's own texts.
+func (w *Watch) Answered(text []byte) { w.register(text, false) }
 
-// Asked tells the watch of this test process.
+// Asked registers values with the watch of the test process.
 func Asked(text []byte) { whole.Asked(text) }
 
-// Answered tells the watch of this test process.
+// Answered registers values with the watch of the test process.
 func Answered(text []byte) { whole.Answered(text) }
 
-func (w *Watch) told(text []byte, asked bool) {
+func (w *Watch) register(text []byte, asked bool) {
 	var value any
 	if json.Unmarshal(text, &value) == nil {
 		w.member("", value, asked)
@@ -59,9 +60,9 @@ func (w *Watch) member(name string, value any, asked bool) {
 	}
 }
 
-// isCommon recognizes what may stand in a log for another reason: a single word of
-// one case, such as a role or what became of something, a short number, an address,
-// and a day that is not long ago.
+// isCommon reports whether a value may occur in a log for another reason: a single word
+// in one case, such as a role or a status, a short number, an address, or a recent
+// date.
 func isCommon(value string) bool {
 	value = strings.TrimSpace(value)
 	if day, err := time.Parse(time.DateOnly, value); err == nil {

@@ -10,14 +10,14 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Book is an audit trail that does not care for transactions. The zero value is
-// empty; safe for concurrent use.
+// Book is an audit trail without transactions. The zero value is empty. Safe for
+// concurrent use.
 type Book struct {
 	mutex  sync.Mutex
 	events []trail.Event
 }
 
-// Record keeps the events.
+// Record stores the events.
 func (b *Book) Record(_ context.Context, events []trail.Event) error {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -25,7 +25,7 @@ func (b *Book) Record(_ context.Context, events []trail.Event) error {
 	return nil
 }
 
-// Note keeps the events.
+// Note stores the events.
 func (b *Book) Note(ctx context.Context, events []trail.Event) error { return b.Record(ctx, events) }
 
 // Count stores a denial of no organization.
@@ -35,7 +35,7 @@ func (b *Book) Count(action, reason, address string) {
 	}})
 }
 
-// Events returns what was kept, in its order.
+// Events returns the stored events, in order.
 func (b *Book) Events() []trail.Event {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
