@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/datadir"
 )
 
-// productionRate is far above what a person with a busy page asks for in a
-// second, and far below what one instance can answer.
+// productionRate is far above the requests per second of a person with a busy page, and
+// far below the capacity of one instance.
 const productionRate = 50
 
 // The minimum numbers of slots for webhooks. An organization needs one slot for webhooks
@@ -23,7 +23,7 @@ const (
 	leastSlots    = 2 * leastOwnSlots
 )
 
-// complete fills in what depends on other keys.
+// complete sets defaults that depend on other keys.
 func (l *loader) complete(c *Config, sources map[string]string) {
 	unset := func(name string) bool { return sources[name] == "default" }
 	if c.DataDir == "" {
@@ -83,10 +83,11 @@ func (l *loader) complete(c *Config, sources map[string]string) {
 	}
 }
 
-// refuse tells of values that do not go together, and of what production must not have.
+// refuse reports conflicting values, and values not allowed in production.
 func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Retry.MaxDelay < c.Retry.BaseDelay {
-		l.problems.add("retry.max_delay", c.Retry.MaxDelay.String(), sources["retry.max_delay"], "must not be less than retry.base_delay, "+c.Retry.BaseDelay.String())
+		l.problems.add("retry.max_delay", c.Retry.MaxDelay.String(), sources["retry.max_delay"],
+			"must not be less than retry.base_delay, "+c.Retry.BaseDelay.String())
 	}
 	const own = "webhooks.slots_per_organization"
 	if half := c.Webhooks.Slots / 2; half > 0 && c.Webhooks.SlotsPerOrganization > half {
@@ -94,14 +95,14 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 			fmt.Sprintf("must be at most %d, half of webhooks.slots", half))
 	}
 	if c.Database.MigrateURL != "" && c.Database.URL == "" {
-		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "needs database.url beside it")
+		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "requires database.url as well")
 	}
 	if name, other := "http.tls_certificate", "http.tls_key"; c.HTTP.TLS.Certificate == "" || c.HTTP.TLS.Key == "" {
 		if c.HTTP.TLS.Given() {
 			name, other = other, name
 		}
 		if c.HTTP.TLS != (TLS{}) {
-			l.problems.add(name, "", sources[name], "must be set beside "+other)
+			l.problems.add(name, "", sources[name], "must be set together with "+other)
 		}
 	}
 	if c.Profile != Production {
@@ -125,11 +126,11 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 		}
 	}
 	if slices.Contains(c.HTTP.CORSOrigins, "*") {
-		l.problems.add("http.cors_origins", "*", sources["http.cors_origins"], "must name the origins in production, not every one")
+		l.problems.add("http.cors_origins", "*", sources["http.cors_origins"], "must list the origins in production, not *")
 	}
 	// The private PostgreSQL is durable and good enough for one machine. But a
 	// forgotten URL must not start production on a new, empty database.
 	if c.Database.URL == "" && sources["data_dir"] == "default" {
-		l.problems.add("database.url", "", "default", "must be set in production, or data_dir must, if the private PostgreSQL there is meant")
+		l.problems.add("database.url", "", "default", "must be set in production; to use the private PostgreSQL, set data_dir instead")
 	}
 }

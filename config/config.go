@@ -1,8 +1,8 @@
-// Package config reads the program's configuration: defaults, then a YAML file,
-// then environment variables, each overriding the one before. Every problem is
-// told at once, with the place where the wrong value came from.
+// Package config reads the program's configuration: defaults, then a YAML file, then
+// environment variables, each overriding the previous. It reports all problems at once,
+// with the source of each value.
 //
-// Only main and app know this package; everyone else is handed values.
+// Only main and app use this package; other packages receive values.
 package config
 
 import (
@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// The profiles. Production refuses what is only good for trying the program out.
+// The profiles. Production rejects settings that are only for trials.
 const (
 	Development = "development"
 	Production  = "production"
 )
 
-// DevelopmentSecret signs tokens while nobody has configured a secret. It is
-// public; production refuses it.
+// DevelopmentSecret signs tokens if no secret is configured. It is public, and
+// production rejects it.
 const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody" //nolint:gosec // published, and refused in production
 
-// Config is the whole configuration, complete and valid once [Load] returned it.
+// Config is the complete and valid configuration returned by [Load].
 type Config struct {
 	Addr          string // host:port to listen on
 	MetricsAddr   string // host:port of the listener for metrics and profiles; "" for none
 	Profile       string // Development or Production
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
-	PostgresBin   string // folder of PostgreSQL's programs; "" to look for them
+	PostgresBin   string // folder of PostgreSQL's programs; "" to search for them
 	PostgresFetch bool   // download PostgreSQL's programs if none are installed
 	Database      Database
 	Retry         Retry
@@ -36,19 +36,19 @@ type Config struct {
 	Secrets       Secrets
 	Log           Log
 	HTTP          HTTP
-	Combine       bool          // operations on units that arrive together share a transaction
-	CombineLock   bool          // instances on one database wait for each other by a table's lock
-	CombineQueue  int           // how many may wait for their transaction
-	SweepInterval time.Duration // between releases of expired holds; 0 for never
-	// Reminders are how long before its start an appointment is reminded of, each in
-	// whole minutes; none for no reminders.
+	Combine       bool          // concurrent operations on units share a transaction
+	CombineLock   bool          // instances on one database wait for each other with a table lock
+	CombineQueue  int           // maximum number of requests waiting for their transaction
+	SweepInterval time.Duration // interval between releases of expired holds; 0 for never
+	// Reminders are the times before an appointment at which reminders are sent, in
+	// whole minutes each. It may be empty.
 	Reminders []time.Duration
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration
 	Webhooks             Webhooks
-	// EventRetention is how long events are kept for readers who come back.
+	// EventRetention is how long events are kept for reconnecting readers.
 	EventRetention time.Duration
-	// InvitationLifetime is how long somebody who was invited can accept.
+	// InvitationLifetime is how long an invitation can be accepted.
 	InvitationLifetime time.Duration
 	// PasswordResetLifetime is the lifetime of a link to set a new password.
 	PasswordResetLifetime time.Duration
@@ -57,30 +57,30 @@ type Config struct {
 	// APIKeyMaxLifetime is the maximum lifetime of an API key.
 	APIKeyMaxLifetime time.Duration
 	Demo              bool // load the demo practice into an empty database
-	// Ignored are variables that a platform has set for a service of the program's name, such as
+	// Ignored are variables that a platform sets for a service with the program's name, such as
 	// Kubernetes' OMNI_PORT.
 	Ignored []string
 
 	settings []Setting
 }
 
-// Database says which PostgreSQL serves, and how it is used.
+// Database configures the PostgreSQL connection.
 type Database struct {
-	URL         Secret // of the program's own role; "" for the private PostgreSQL
-	MigrateURL  Secret // of the role that owns the tables; "" for the same as URL
+	URL         Secret // of the program's role; "" for the private PostgreSQL
+	MigrateURL  Secret // of the role that owns the tables; "" for URL
 	MaxConns    int
 	ExecMode    string        // pgx's default_query_exec_mode
 	AutoMigrate bool          // migrate at start; unless set, not in production
 	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
 }
 
-// Token says how access tokens are signed, and how long people stay signed in.
+// Token configures access tokens and sign-ins.
 type Token struct {
 	Secret         Secret   // at least 32 bytes; for every purpose without its own secret, see [Secrets]
-	Former         []Secret // those before it, likewise: what they have signed still holds
+	Former         []Secret // former secrets, whose signatures are still accepted
 	Lifetime       time.Duration
-	SignInIdle     time.Duration // how long a sign-in lasts that nobody refreshes
-	SignInLifetime time.Duration // how long any lasts
+	SignInIdle     time.Duration // lifetime of a sign-in without a refresh
+	SignInLifetime time.Duration // maximum lifetime of a sign-in
 }
 
 // Webhooks limits the webhooks of an organization and the concurrent deliveries.
@@ -93,32 +93,32 @@ type Webhooks struct {
 	SlotsPerOrganization int
 }
 
-// Log says how much is logged and how it looks.
+// Log configures logging.
 type Log struct {
 	Level  string
 	Format string // text or json
 }
 
-// HTTP bounds requests, and says whose they may be.
+// HTTP configures limits and addresses of the HTTP server.
 type HTTP struct {
 	RequestTimeout time.Duration
 	BodyLimit      int64         // in bytes
-	ShutdownGrace  time.Duration // for requests that are being served when the program is told to stop
-	CORSOrigins    []string      // of web pages that may call; none by default, or "*" alone for every one
-	PublicURL      string        // the origin under which browsers reach this program; "" where it is not told
-	FrontendURL    string        // the page to which people return from an identity provider; "" where there is none
-	Docs           bool          // serve the page for reading and trying out the API
-	TLS            TLS           // how connections are encrypted; the zero value is not at all
-	// TrustedProxies are the networks whose X-Forwarded-For is believed; none by
-	// default, as anybody can write a header.
+	ShutdownGrace  time.Duration // for requests that are running when the program is stopped
+	CORSOrigins    []string      // of web pages that may call the API; none by default, or "*" alone for all
+	PublicURL      string        // the origin under which browsers reach this program; may be ""
+	FrontendURL    string        // the page to which users return from an identity provider; may be ""
+	Docs           bool          // serve the page for reading and trying the API
+	TLS            TLS           // the zero value means no encryption
+	// TrustedProxies are the networks whose X-Forwarded-For is trusted; none by
+	// default, because any client can send the header.
 	TrustedProxies []netip.Prefix
-	UserRate       Rate // of one user, over all sign-ins; and of one address where nobody is signed in
+	UserRate       Rate // of one user, over all sign-ins; and of one address without a sign-in
 	TokenRate      Rate // of one access token
 	FailureRate    Rate // of failed sign-ins, tokens and keys from one network, each kind separately
 }
 
-// TLS names the PEM files of the certificate, with what is between it and the root
-// behind it, and of its private key. Both or neither.
+// TLS names the PEM files of the certificate chain (without the root) and of its
+// private key. Both or neither are set.
 type TLS struct {
 	Certificate string
 	Key         string
@@ -127,10 +127,10 @@ type TLS struct {
 // Given reports whether there is a certificate.
 func (t TLS) Given() bool { return t.Certificate != "" }
 
-// Rate is how often something may happen. The zero value is as often as one likes.
+// Rate is a rate limit. The zero value means no limit.
 type Rate struct {
-	PerSecond float64 // in the long run; 0 for no limit
-	Burst     int     // at once, after a while of nothing
+	PerSecond float64 // long-term rate; 0 for no limit
+	Burst     int     // maximum at once, after an idle time
 }
 
 // Setting is one key of the effective configuration.

@@ -19,7 +19,7 @@ import (
 
 const someSecret = "3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU"
 
-// load reads a file with the text, and variables beside HOME.
+// load loads a file with the text, and variables in addition to HOME.
 func load(t *testing.T, text string, variables ...string) (Config, error) {
 	t.Helper()
 	path := ""
@@ -30,7 +30,7 @@ func load(t *testing.T, text string, variables ...string) (Config, error) {
 	return Load(path, append([]string{"HOME=/home/ann", "PATH=/bin"}, variables...))
 }
 
-// problems loads what must fail and returns each problem as "key: message".
+// problems loads an invalid configuration and returns each problem as "key: message".
 func problems(t *testing.T, text string, variables ...string) []Problem {
 	t.Helper()
 	_, err := load(t, text, variables...)
@@ -49,7 +49,7 @@ func keysOf(list []Problem) []string {
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	t.Run("it needs nothing to be set", func(t *testing.T) {
+	t.Run("it needs no settings", func(t *testing.T) {
 		t.Parallel()
 		c, err := load(t, "")
 		require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, HTTP{
 			RequestTimeout: 15 * time.Second, BodyLimit: 1 << 20, ShutdownGrace: 10 * time.Second, Docs: true,
 			UserRate: Rate{Burst: 200}, TokenRate: Rate{Burst: 100}, FailureRate: Rate{PerSecond: 0.2, Burst: 20},
-		}, c.HTTP, "without limits, so that load is measured and not refused")
+		}, c.HTTP, "without rate limits, so that load tests are not refused")
 		require.True(t, c.Demo)
 	})
 	t.Run("it lets the file override defaults, and the environment the file", func(t *testing.T) {
@@ -88,9 +88,10 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "default", sources["log.level"])
 		require.Equal(t, "preset default", sources["retry.jitter"])
 	})
-	t.Run("it lets the environment take back what the file says", func(t *testing.T) {
+	t.Run("it lets the environment override the file with none", func(t *testing.T) {
 		t.Parallel()
-		c, err := load(t, "metrics_addr: :9090\nhttp: {tls_certificate: /t/c.pem, tls_key: /t/k.pem}\n", "OMNI_METRICS_ADDR=none", "OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none")
+		c, err := load(t, "metrics_addr: :9090\nhttp: {tls_certificate: /t/c.pem, tls_key: /t/k.pem}\n",
+			"OMNI_METRICS_ADDR=none", "OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none")
 		require.NoError(t, err)
 		require.Empty(t, c.MetricsAddr)
 		require.False(t, c.HTTP.TLS.Given())
@@ -110,14 +111,14 @@ func TestLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, c.AuditSpool)
 	})
-	t.Run("it takes an empty key in the file for not set", func(t *testing.T) {
+	t.Run("it treats an empty key in the file as not set", func(t *testing.T) {
 		t.Parallel()
 		c, err := load(t, "addr:\nlog:\n  level: ''\n")
 		require.NoError(t, err)
 		require.Equal(t, "127.0.0.1:8080", c.Addr)
 		require.Equal(t, "info", c.Log.Level)
 	})
-	t.Run("it has a variable for every key, and takes each", func(t *testing.T) {
+	t.Run("it has a variable for every key, and accepts each", func(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
 			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
@@ -158,8 +159,11 @@ func TestLoad(t *testing.T) {
 		c.settings = nil
 		require.Equal(t, Config{
 			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", AuditSpool: "/spool", PostgresBin: "/b",
-			Database: Database{URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true, SlowQuery: time.Second},
-			Retry:    Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
+			Database: Database{
+				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
+				SlowQuery: time.Second,
+			},
+			Retry: Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
 			Token: Token{
 				Secret: someSecret, Former: []Secret{"another" + someSecret, "a-third" + someSecret}, Lifetime: time.Hour,
 				SignInIdle: 8 * time.Hour, SignInLifetime: 168 * time.Hour,
@@ -171,7 +175,9 @@ func TestLoad(t *testing.T) {
 			},
 			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
-				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{"https://a.test", "http://localhost:5173"},
+				RequestTimeout: time.Second, BodyLimit: 64 << 10, ShutdownGrace: time.Second, CORSOrigins: []string{
+					"https://a.test", "http://localhost:5173",
+				},
 				PublicURL: "https://api.a.test", FrontendURL: "https://a.test/signed-in", Docs: true,
 				UserRate: Rate{PerSecond: 10, Burst: 20}, TokenRate: Rate{PerSecond: 0.5, Burst: 3},
 				FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
@@ -192,7 +198,7 @@ func TestRetry(t *testing.T) {
 		"conservative": {MaxAttempts: 3, BaseDelay: 20 * time.Millisecond, MaxDelay: 500 * time.Millisecond, Jitter: 0.1},
 		"aggressive":   {MaxAttempts: 7, BaseDelay: 5 * time.Millisecond, MaxDelay: 2 * time.Second, Jitter: 0.1},
 	} {
-		t.Run("it knows the preset "+name, func(t *testing.T) {
+		t.Run("it has the preset "+name, func(t *testing.T) {
 			t.Parallel()
 			c, err := load(t, "retry: {preset: "+name+"}")
 			require.NoError(t, err)
@@ -200,10 +206,10 @@ func TestRetry(t *testing.T) {
 			c, err = load(t, "retry: {max_attempts: 2, jitter: 0}", "OMNI_RETRY_PRESET="+name)
 			require.NoError(t, err)
 			want.MaxAttempts, want.Jitter = 2, 0
-			require.Equal(t, want, c.Retry.Policy(), "a field overrides the preset, wherever each comes from")
+			require.Equal(t, want, c.Retry.Policy(), "a field overrides the preset, regardless of their sources")
 		})
 	}
-	t.Run("it refuses a longest delay below the first", func(t *testing.T) {
+	t.Run("it refuses a maximum delay below the base delay", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []string{"retry.max_delay"}, keysOf(problems(t, "retry: {base_delay: 2s}")))
 	})
@@ -216,11 +222,13 @@ func TestRates(t *testing.T) {
 		variables   []string
 		user, token Rate
 	}{
-		"it limits in production":             {production, Rate{50, 200}, Rate{25, 100}},
-		"it limits in development when told":  {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5}, Rate{1.5, 3}},
-		"it does not in production when told": {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200}, Rate{0, 100}},
-		"it can limit tokens alone":           {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
-		"it can leave tokens to their users'": {append([]string{"OMNI_TOKEN_RATE_LIMIT=0"}, production...), Rate{50, 200}, Rate{0, 100}},
+		"it sets rate limits in production":                {production, Rate{50, 200}, Rate{25, 100}},
+		"it sets rate limits in development if configured": {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5}, Rate{1.5, 3}},
+		"it sets none in production if configured":         {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200}, Rate{0, 100}},
+		"it can limit tokens alone":                        {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
+		"it can leave out the limit of tokens": {
+			append([]string{"OMNI_TOKEN_RATE_LIMIT=0"}, production...), Rate{50, 200}, Rate{0, 100},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +238,7 @@ func TestRates(t *testing.T) {
 			require.Equal(t, c.token, loaded.HTTP.TokenRate)
 		})
 	}
-	t.Run("it takes every origin in development", func(t *testing.T) {
+	t.Run("it accepts every origin in development", func(t *testing.T) {
 		t.Parallel()
 		loaded, err := load(t, "", "OMNI_CORS_ORIGINS=*")
 		require.NoError(t, err)
@@ -257,105 +265,132 @@ func TestSlotsOfAnOrganizationAreAQuarterUnlessSet(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	t.Parallel()
-	t.Run("it tells all of them at once, with their sources", func(t *testing.T) {
+	t.Run("it reports all of them at once, with their sources", func(t *testing.T) {
 		t.Parallel()
-		found := problems(t, "adr: :1\ndatabase: {max_conns: 0, maxConns: 3}\nlog: {level: loud}\n", "OMNI_ADR=:1", "OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2", "OMNI_TEST_MAX_CONNS=1")
+		found := problems(t, "adr: :1\ndatabase: {max_conns: 0, maxConns: 3}\nlog: {level: loud}\n", "OMNI_ADR=:1",
+			"OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2", "OMNI_TEST_MAX_CONNS=1")
 		require.ElementsMatch(t, []string{"adr", "database.maxConns", "OMNI_ADR", "addr", "database.max_conns", "log.level", "token.secret"}, keysOf(found))
 		_, err := load(t, "", "OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2")
-		require.EqualError(t, err, "the configuration is not valid:\n"+
+		require.EqualError(t, err, "the configuration is invalid:\n"+
 			"  addr = \"8080\" (environment OMNI_ADDR): must be host:port, such as 127.0.0.1:8080 or :8080\n"+
-			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: make one with `openssl rand -base64 48`")
+			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: create one with `openssl rand -base64 48`")
 	})
-	t.Run("it names the variable of what is missing", func(t *testing.T) {
+	t.Run("it names the variable of a missing key", func(t *testing.T) {
 		t.Parallel()
 		_, err := load(t, "", "OMNI_PROFILE=production", "OMNI_TLS_KEY=/t/k.pem")
-		require.EqualError(t, err, "the configuration is not valid:\n"+
-			"  http.tls_certificate (default; OMNI_TLS_CERTIFICATE): must be set beside http.tls_key\n"+
-			"  token.secret (default; OMNI_TOKEN_SECRET): must be set in production: make one with `openssl rand -base64 48`\n"+
-			"  database.url (default; OMNI_DATABASE_URL): must be set in production, or data_dir must, if the private PostgreSQL there is meant")
+		require.EqualError(t, err, "the configuration is invalid:\n"+
+			"  http.tls_certificate (default; OMNI_TLS_CERTIFICATE): must be set together with http.tls_key\n"+
+			"  token.secret (default; OMNI_TOKEN_SECRET): must be set in production: create one with `openssl rand -base64 48`\n"+
+			"  database.url (default; OMNI_DATABASE_URL): must be set in production; to use the private PostgreSQL, set data_dir instead")
 	})
 	for name, c := range map[string]struct {
 		text      string
 		variables []string
 		want      []string
 	}{
-		"it refuses a fraction of a connection":        {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
-		"it refuses too many connections":              {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
-		"it refuses the simple protocol":               {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
-		"it refuses what is neither true nor false":    {"demo: yep", nil, []string{"demo"}},
-		"it refuses a number without unit for a time":  {"sweep_interval: 30", nil, []string{"sweep_interval"}},
-		"it refuses a reminder at no whole minute":     {"reminders: 90s", nil, []string{"reminders"}},
-		"it refuses the same reminder twice":           {"reminders: 60m,1h", nil, []string{"reminders"}},
-		"it refuses to be without a limit of webhooks": {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
-		"it refuses too few slots for webhooks":        {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
+		"it refuses a fraction of a connection":             {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
+		"it refuses too many connections":                   {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
+		"it refuses the simple protocol":                    {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
+		"it refuses a value other than true and false":      {"demo: yep", nil, []string{"demo"}},
+		"it refuses a duration without a unit":              {"sweep_interval: 30", nil, []string{"sweep_interval"}},
+		"it refuses a reminder with a fraction of a minute": {"reminders: 90s", nil, []string{"reminders"}},
+		"it refuses a duplicate reminder":                   {"reminders: 60m,1h", nil, []string{"reminders"}},
+		"it refuses a missing limit of webhooks":            {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
+		"it refuses too few slots for webhooks":             {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
 		"it refuses one slot for an organization": {
 			"webhooks: {slots_per_organization: 1}", nil,
 			[]string{"webhooks.slots_per_organization"},
 		},
-		"it refuses a negative time":                    {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
-		"it refuses a timeout of nothing":               {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
-		"it refuses a jitter over one":                  {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
-		"it refuses a jitter that is no number":         {"retry: {jitter: .nan}", nil, []string{"retry.jitter"}},
-		"it refuses a preset that there is not":         {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
-		"it refuses a body limit that is too small":     {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
-		"it refuses a body limit that is too large":     {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
-		"it refuses a pattern of origins":               {"http: {cors_origins: 'https://*.a.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses every origin beside another":        {"http: {cors_origins: '*, https://a.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with a slash":             {"http: {cors_origins: 'https://a.test/'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with capitals":            {"http: {cors_origins: 'https://A.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with the usual port":      {"http: {cors_origins: 'https://a.test:443'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin without scheme":           {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin of another kind":          {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
-		"it refuses an address with a path":             {"http: {public_url: 'https://api.a.test/omni'}", nil, []string{"http.public_url"}},
-		"it refuses a page that is none":                {"http: {frontend_url: 'https://a.test/#/signed-in'}", nil, []string{"http.frontend_url"}},
-		"it refuses addresses in the open":              {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_PUBLIC_URL=http://a.test", "OMNI_FRONTEND_URL=http://a.test/x"}, []string{"http.public_url", "http.frontend_url"}},
-		"it refuses a rate below nothing":               {"http: {rate_limit: -1}", nil, []string{"http.rate_limit"}},
-		"it refuses a rate that is no number":           {"", []string{"OMNI_RATE_LIMIT=NaN"}, []string{"http.rate_limit"}},
-		"it refuses a rate of next to nothing":          {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},
-		"it refuses a burst of nothing":                 {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
-		"it refuses every origin in production":         {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"}, []string{"http.cors_origins"}},
+		"it refuses a negative time":                 {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
+		"it refuses a zero timeout":                  {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
+		"it refuses a jitter above one":              {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
+		"it refuses a jitter that is not a number":   {"retry: {jitter: .nan}", nil, []string{"retry.jitter"}},
+		"it refuses an unknown preset":               {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
+		"it refuses a body limit that is too small":  {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
+		"it refuses a body limit that is too large":  {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
+		"it refuses a pattern of origins":            {"http: {cors_origins: 'https://*.a.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses * together with another origin":  {"http: {cors_origins: '*, https://a.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with a slash":          {"http: {cors_origins: 'https://a.test/'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with capitals":         {"http: {cors_origins: 'https://A.test'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin with the default port": {"http: {cors_origins: 'https://a.test:443'}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin without scheme":        {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin of another scheme":     {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
+		"it refuses an address with a path":          {"http: {public_url: 'https://api.a.test/omni'}", nil, []string{"http.public_url"}},
+		"it refuses a page without a URL": {
+			"http: {frontend_url: 'https://a.test/#/signed-in'}", nil, []string{"http.frontend_url"},
+		},
+		"it refuses unencrypted addresses": {
+			"",
+			[]string{
+				"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_PUBLIC_URL=http://a.test",
+				"OMNI_FRONTEND_URL=http://a.test/x",
+			},
+			[]string{"http.public_url", "http.frontend_url"},
+		},
+		"it refuses a negative rate":             {"http: {rate_limit: -1}", nil, []string{"http.rate_limit"}},
+		"it refuses a rate that is not a number": {"", []string{"OMNI_RATE_LIMIT=NaN"}, []string{"http.rate_limit"}},
+		"it refuses a rate close to zero":        {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},
+		"it refuses a burst of zero":             {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
+		"it refuses every origin in production": {
+			"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"},
+			[]string{"http.cors_origins"},
+		},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses an address of metrics without port": {"metrics_addr: localhost", nil, []string{"metrics_addr"}},
 		"it refuses a certificate without its key":      {"http: {tls_certificate: /t/c.pem}", nil, []string{"http.tls_key"}},
 		"it refuses a key without its certificate":      {"", []string{"OMNI_TLS_KEY=/t/k.pem"}, []string{"http.tls_certificate"}},
-		"it refuses a proxy that is no network":         {"http: {trusted_proxies: proxy.test}", nil, []string{"http.trusted_proxies"}},
-		"it refuses a network with bits beyond it":      {"http: {trusted_proxies: '10.0.0.0/16, 10.1.0.7/16'}", nil, []string{"http.trusted_proxies"}},
-		"it refuses to believe everybody":               {"http: {trusted_proxies: 0.0.0.0/0}", nil, []string{"http.trusted_proxies"}},
-		"it refuses another kind of database":           {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
-		"it refuses what only looks like a database":    {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
-		"it refuses a setting that PostgreSQL has not":  {"database: {url: 'postgres://h/d?sslmode=bogus', migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
-		"it refuses a URL for migrations alone":         {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
-		"it refuses a value where a group is":           {"database: postgres", nil, []string{"database"}},
-		"it refuses a group where a value is":           {"addr: {host: a}", nil, []string{"addr.host"}},
-		"it refuses a list where a value is":            {"addr: [a, b]", nil, []string{"addr"}},
-		"it refuses a file that is no YAML":             {"addr: [", nil, []string{"--config"}},
-		"it refuses a key that stands twice":            {"addr: :1\naddr: :2", nil, []string{"--config"}},
-		"it refuses a former secret that is short":      {"", []string{"OMNI_TOKEN_SECRETS_FORMER=" + someSecret + " short"}, []string{"token.former_secrets"}},
-		"it refuses a sign-in of no time":               {"token: {sign_in_idle: 1s, sign_in_lifetime: 0s}", nil, []string{"token.sign_in_idle", "token.sign_in_lifetime"}},
-		"it refuses a file and a value of one secret":   {"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"}},
-		"it refuses a secret's file that is not there":  {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
-		"it refuses a file for what is not secret":      {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
-		"it refuses development's ways in production":   {"", []string{"OMNI_PROFILE=production", "OMNI_DEMO=true", "OMNI_TOKEN_SECRET=" + DevelopmentSecret.Reveal()}, []string{"token.secret", "demo", "database.url"}},
-		"it needs a secret in production":               {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d"}, []string{"token.secret"}},
-		"it tells of a short secret once in production": {"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=x"}, []string{"token.secret"}},
+		"it refuses a proxy that is not a network":      {"http: {trusted_proxies: proxy.test}", nil, []string{"http.trusted_proxies"}},
+		"it refuses a network with bits beyond its prefix": {"http: {trusted_proxies: '10.0.0.0/16, " +
+			"10.1.0.7/16'}", nil, []string{"http.trusted_proxies"}},
+		"it refuses to trust all addresses":   {"http: {trusted_proxies: 0.0.0.0/0}", nil, []string{"http.trusted_proxies"}},
+		"it refuses another kind of database": {"database: {url: 'mysql://h/d'}", nil, []string{"database.url"}},
+		"it refuses an invalid database URL":  {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
+		"it refuses an unknown PostgreSQL setting": {"database: {url: 'postgres://h/d?sslmode=bogus', " +
+			"migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
+		"it refuses a URL for migrations alone": {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
+		"it refuses a value for a group":        {"database: postgres", nil, []string{"database"}},
+		"it refuses a group for a value":        {"addr: {host: a}", nil, []string{"addr.host"}},
+		"it refuses a list for a value":         {"addr: [a, b]", nil, []string{"addr"}},
+		"it refuses a file that is not YAML":    {"addr: [", nil, []string{"--config"}},
+		"it refuses a duplicate key":            {"addr: :1\naddr: :2", nil, []string{"--config"}},
+		"it refuses a short former secret": {
+			"", []string{"OMNI_TOKEN_SECRETS_FORMER=" + someSecret + " short"}, []string{"token.former_secrets"},
+		},
+		"it refuses a sign-in lifetime of zero": {"token: {sign_in_idle: 1s, " +
+			"sign_in_lifetime: 0s}", nil, []string{"token.sign_in_idle", "token.sign_in_lifetime"}},
+		"it refuses a file and a value of one secret": {
+			"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"},
+		},
+		"it refuses a missing secret file":                   {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
+		"it refuses a file for a setting that is not secret": {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
+		"it refuses development settings in production": {
+			"", []string{"OMNI_PROFILE=production", "OMNI_DEMO=true", "OMNI_TOKEN_SECRET=" + DevelopmentSecret.Reveal()},
+			[]string{"token.secret", "demo", "database.url"},
+		},
+		"it requires a secret in production": {
+			"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d"}, []string{"token.secret"},
+		},
+		"it reports a short secret once in production": {
+			"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=x"}, []string{"token.secret"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			require.ElementsMatch(t, c.want, keysOf(problems(t, c.text, c.variables...)))
 		})
 	}
-	t.Run("it repeats nothing of a URL that it cannot understand", func(t *testing.T) {
+	t.Run("it does not repeat an invalid URL", func(t *testing.T) {
 		t.Parallel()
 		_, err := load(t, "", "OMNI_DATABASE_URL=postgres://hunter2:hunter2@hunter2:x/hunter2?sslmode=hunter2")
-		require.ErrorContains(t, err, "cannot be understood")
+		require.ErrorContains(t, err, "is invalid")
 		require.NotContains(t, err.Error(), "hunter2")
 	})
-	t.Run("it refuses a file that is not there", func(t *testing.T) {
+	t.Run("it refuses a missing file", func(t *testing.T) {
 		t.Parallel()
 		_, err := Load("/nowhere/config.yaml", []string{"HOME=/h"})
 		require.ErrorContains(t, err, "no such file")
 	})
-	t.Run("it repeats no line of a broken file", func(t *testing.T) {
+	t.Run("it does not repeat lines of an invalid file", func(t *testing.T) {
 		t.Parallel()
 		_, err := load(t, "hunter2hunter2")
 		require.ErrorContains(t, err, "line 1")
@@ -366,7 +401,7 @@ func TestProblems(t *testing.T) {
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	const s Secret = "hunter2"
-	t.Run("it does not show itself", func(t *testing.T) {
+	t.Run("it hides itself", func(t *testing.T) {
 		t.Parallel()
 		holder := struct{ Own, None Secret }{Own: s}
 		inJSON, err := json.Marshal(holder)
@@ -383,7 +418,7 @@ func TestSecret(t *testing.T) {
 			require.Contains(t, text, "***")
 		}
 		require.Equal(t, "hunter2", s.Reveal())
-		require.Empty(t, fmt.Sprint(holder.None), "that there is none may be seen")
+		require.Empty(t, fmt.Sprint(holder.None), "an empty secret is shown as empty")
 	})
 	t.Run("it can come from a file", func(t *testing.T) {
 		t.Parallel()
@@ -402,7 +437,7 @@ func TestShow(t *testing.T) {
 		"OMNI_TOKEN_SECRET=hunter2"+someSecret)
 	require.NoError(t, err)
 	shown := c.Show()
-	t.Run("it hides secrets and says where values come from", func(t *testing.T) {
+	t.Run("it hides secrets and shows the sources of values", func(t *testing.T) {
 		t.Parallel()
 		require.NotContains(t, shown, "hunter2")
 		require.Contains(t, shown, "postgres://ann:hidden@db:5432/omni # environment OMNI_DATABASE_URL\n")
@@ -410,7 +445,7 @@ func TestShow(t *testing.T) {
 		require.Contains(t, shown, "  max_conns: 20 # default\n")
 		require.Contains(t, shown, "  auto_migrate: true # default\n")
 	})
-	t.Run("it is YAML that names every key", func(t *testing.T) {
+	t.Run("it is YAML with every key", func(t *testing.T) {
 		t.Parallel()
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
@@ -430,7 +465,7 @@ func TestJSON(t *testing.T) {
 		require.NotContains(t, string(b), "hunter2")
 		require.Contains(t, string(b), `{"key":"token.secret","value":"***","source":"environment OMNI_TOKEN_SECRET"}`)
 	})
-	t.Run("it has defaults that are valid", func(t *testing.T) {
+	t.Run("it has valid defaults", func(t *testing.T) {
 		t.Parallel()
 		require.Len(t, Default().Settings(), len(keys))
 	})
@@ -483,7 +518,7 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 		name, _, _ := strings.Cut(variable, "=")
 		require.Contains(t, c.Ignored, name)
 	}
-	// The user means something else by these values, so they are errors.
+	// These values have another meaning, so they are errors.
 	for _, variable := range []string{
 		"OMNI_PORT=8080", "OMNI_PORT=:8080", "OMNI_PORT=http://localhost", "OMNI_HOST=localhost",
 		"OMNI_SERVICE=x",

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// key is one thing that can be configured. Texts are what a file and the
-// environment have in common; "" stands for a default that depends on others.
+// key is one configuration key. Values are texts, which the file and the environment
+// have in common. "" stands for a default that depends on other keys.
 type key struct {
-	name   string // in YAML, groups and keys joined by dots
+	name   string // in YAML, joined by dots
 	env    string
 	preset string // the default
 	list   string // an example, if the value is a comma-separated list
@@ -19,12 +19,12 @@ type key struct {
 	show   func(c Config) string // the effective value
 }
 
-// keys are all of them, in the order of config.example.yaml. A value is set only
-// where it is not empty.
+// keys lists all keys, in the order of config.example.yaml. Empty values are not set.
 var keys = []key{
 	{
 		name: "addr", env: "OMNI_ADDR", preset: "127.0.0.1:8080",
-		set: func(c *Config, s string) error { c.Addr = s; return checkAddr(s) }, show: func(c Config) string { return c.Addr },
+		set:  func(c *Config, s string) error { c.Addr = s; return checkAddr(s) },
+		show: func(c Config) string { return c.Addr },
 	},
 	{
 		name: "metrics_addr", env: "OMNI_METRICS_ADDR",
@@ -32,23 +32,28 @@ var keys = []key{
 	},
 	{
 		name: "profile", env: "OMNI_PROFILE", preset: Development,
-		set: oneOf(func(c *Config) *string { return &c.Profile }, Development, Production), show: func(c Config) string { return c.Profile },
+		set:  oneOf(func(c *Config) *string { return &c.Profile }, Development, Production),
+		show: func(c Config) string { return c.Profile },
 	},
 	{
 		name: "data_dir", env: "OMNI_DATA_DIR",
-		set: func(c *Config, s string) error { c.DataDir = s; return nil }, show: func(c Config) string { return c.DataDir },
+		set:  func(c *Config, s string) error { c.DataDir = s; return nil },
+		show: func(c Config) string { return c.DataDir },
 	},
 	{
 		name: "audit_spool", env: "OMNI_AUDIT_SPOOL",
-		set: func(c *Config, s string) error { c.AuditSpool = s; return nil }, show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
+		set:  func(c *Config, s string) error { c.AuditSpool = s; return nil },
+		show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
-		set: func(c *Config, s string) error { c.PostgresBin = s; return nil }, show: func(c Config) string { return c.PostgresBin },
+		set:  func(c *Config, s string) error { c.PostgresBin = s; return nil },
+		show: func(c Config) string { return c.PostgresBin },
 	},
 	{
 		name: "postgres_fetch", env: "OMNI_POSTGRES_FETCH", preset: "true",
-		set: yesNo(func(c *Config) *bool { return &c.PostgresFetch }), show: func(c Config) string { return strconv.FormatBool(c.PostgresFetch) },
+		set:  yesNo(func(c *Config) *bool { return &c.PostgresFetch }),
+		show: func(c Config) string { return strconv.FormatBool(c.PostgresFetch) },
 	},
 	{
 		name: "database.url", env: "OMNI_DATABASE_URL", secret: true,
@@ -62,7 +67,8 @@ var keys = []key{
 	},
 	{
 		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",
-		set: whole(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000), show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },
+		set:  whole(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000),
+		show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },
 	},
 	{
 		name: "database.exec_mode", env: "OMNI_DB_EXEC_MODE", preset: "cache_statement",
@@ -71,11 +77,13 @@ var keys = []key{
 	},
 	{
 		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE",
-		set: yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }), show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
+		set:  yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }),
+		show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
 	},
 	{
 		name: "database.slow_query", env: "OMNI_DB_SLOW_QUERY", preset: "200ms",
-		set: span(func(c *Config) *time.Duration { return &c.Database.SlowQuery }, 0, time.Hour), show: func(c Config) string { return c.Database.SlowQuery.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Database.SlowQuery }, 0, time.Hour),
+		show: func(c Config) string { return c.Database.SlowQuery.String() },
 	},
 	{
 		name: "retry.preset", env: "OMNI_RETRY_PRESET", preset: "default",
@@ -83,39 +91,48 @@ var keys = []key{
 	},
 	{
 		name: "retry.max_attempts", env: "OMNI_RETRY_MAX_ATTEMPTS",
-		set: whole(func(c *Config) *int { return &c.Retry.MaxAttempts }, 1, 100), show: func(c Config) string { return strconv.Itoa(c.Retry.MaxAttempts) },
+		set:  whole(func(c *Config) *int { return &c.Retry.MaxAttempts }, 1, 100),
+		show: func(c Config) string { return strconv.Itoa(c.Retry.MaxAttempts) },
 	},
 	{
 		name: "retry.base_delay", env: "OMNI_RETRY_BASE_DELAY",
-		set: span(func(c *Config) *time.Duration { return &c.Retry.BaseDelay }, time.Microsecond, time.Minute), show: func(c Config) string { return c.Retry.BaseDelay.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Retry.BaseDelay }, time.Microsecond, time.Minute),
+		show: func(c Config) string { return c.Retry.BaseDelay.String() },
 	},
 	{
 		name: "retry.max_delay", env: "OMNI_RETRY_MAX_DELAY",
-		set: span(func(c *Config) *time.Duration { return &c.Retry.MaxDelay }, time.Microsecond, time.Minute), show: func(c Config) string { return c.Retry.MaxDelay.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Retry.MaxDelay }, time.Microsecond, time.Minute),
+		show: func(c Config) string { return c.Retry.MaxDelay.String() },
 	},
 	{
 		name: "retry.jitter", env: "OMNI_RETRY_JITTER",
-		set: fraction(func(c *Config) *float64 { return &c.Retry.Jitter }), show: func(c Config) string { return numberText(c.Retry.Jitter) },
+		set:  fraction(func(c *Config) *float64 { return &c.Retry.Jitter }),
+		show: func(c Config) string { return numberText(c.Retry.Jitter) },
 	},
 	{
 		name: "token.secret", env: "OMNI_TOKEN_SECRET", secret: true,
-		set: func(c *Config, s string) error { c.Token.Secret = Secret(s); return checkSecret(s) }, show: func(c Config) string { return c.Token.Secret.String() },
+		set:  func(c *Config, s string) error { c.Token.Secret = Secret(s); return checkSecret(s) },
+		show: func(c Config) string { return c.Token.Secret.String() },
 	},
 	{
 		name: "token.lifetime", env: "OMNI_TOKEN_LIFETIME", preset: "15m",
-		set: span(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour), show: func(c Config) string { return c.Token.Lifetime.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour),
+		show: func(c Config) string { return c.Token.Lifetime.String() },
 	},
 	{
 		name: "token.former_secrets", env: "OMNI_TOKEN_SECRETS_FORMER", secret: true,
-		set: setFormer(func(c *Config) *[]Secret { return &c.Token.Former }), show: func(c Config) string { return showFormer(c.Token.Former) },
+		set:  setFormer(func(c *Config) *[]Secret { return &c.Token.Former }),
+		show: func(c Config) string { return showFormer(c.Token.Former) },
 	},
 	{
 		name: "token.sign_in_idle", env: "OMNI_SIGN_IN_IDLE", preset: "1h",
-		set: span(func(c *Config) *time.Duration { return &c.Token.SignInIdle }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInIdle.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Token.SignInIdle }, time.Minute, 90*24*time.Hour),
+		show: func(c Config) string { return c.Token.SignInIdle.String() },
 	},
 	{
 		name: "token.sign_in_lifetime", env: "OMNI_SIGN_IN_LIFETIME", preset: "24h",
-		set: span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour), show: func(c Config) string { return c.Token.SignInLifetime.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour),
+		show: func(c Config) string { return c.Token.SignInLifetime.String() },
 	},
 	purposeSecret("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
 	purposeFormer("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
@@ -129,15 +146,18 @@ var keys = []key{
 	purposeFormer("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
 	{
 		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
-		set: oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"), show: func(c Config) string { return c.Log.Level },
+		set:  oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
+		show: func(c Config) string { return c.Log.Level },
 	},
 	{
 		name: "log.format", env: "OMNI_LOG_FORMAT",
-		set: oneOf(func(c *Config) *string { return &c.Log.Format }, "text", "json"), show: func(c Config) string { return c.Log.Format },
+		set:  oneOf(func(c *Config) *string { return &c.Log.Format }, "text", "json"),
+		show: func(c Config) string { return c.Log.Format },
 	},
 	{
 		name: "http.request_timeout", env: "OMNI_REQUEST_TIMEOUT", preset: "15s",
-		set: span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute), show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute),
+		show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
 	},
 	{
 		name: "http.body_limit", env: "OMNI_BODY_LIMIT", preset: "1MiB",
@@ -145,7 +165,8 @@ var keys = []key{
 	},
 	{
 		name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
-		set: span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute), show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute),
+		show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
 	},
 	{
 		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS", list: "https://a.example.org, https://b.example.org",
@@ -161,23 +182,28 @@ var keys = []key{
 	},
 	{
 		name: "http.docs", env: "OMNI_DOCS",
-		set: yesNo(func(c *Config) *bool { return &c.HTTP.Docs }), show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
+		set:  yesNo(func(c *Config) *bool { return &c.HTTP.Docs }),
+		show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
 	},
 	{
 		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
-		set: perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
+		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }),
+		show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
 	},
 	{
 		name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
-		set: whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
+		set:  whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate),
+		show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
 	},
 	{
 		name: "http.token_rate_limit", env: "OMNI_TOKEN_RATE_LIMIT",
-		set: perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }), show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
+		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }),
+		show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
 	},
 	{
 		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
-		set: whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate), show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+		set:  whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate),
+		show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
 	},
 	{
 		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
@@ -191,11 +217,13 @@ var keys = []key{
 	},
 	{
 		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
-		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Certificate }), show: func(c Config) string { return c.HTTP.TLS.Certificate },
+		set:  orNone(func(c *Config) *string { return &c.HTTP.TLS.Certificate }),
+		show: func(c Config) string { return c.HTTP.TLS.Certificate },
 	},
 	{
 		name: "http.tls_key", env: "OMNI_TLS_KEY",
-		set: orNone(func(c *Config) *string { return &c.HTTP.TLS.Key }), show: func(c Config) string { return c.HTTP.TLS.Key },
+		set:  orNone(func(c *Config) *string { return &c.HTTP.TLS.Key }),
+		show: func(c Config) string { return c.HTTP.TLS.Key },
 	},
 	{
 		name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES", list: "10.0.3.0/24, 192.0.2.7",
@@ -203,19 +231,23 @@ var keys = []key{
 	},
 	{
 		name: "combine", env: "OMNI_COMBINE", preset: "true",
-		set: yesNo(func(c *Config) *bool { return &c.Combine }), show: func(c Config) string { return strconv.FormatBool(c.Combine) },
+		set:  yesNo(func(c *Config) *bool { return &c.Combine }),
+		show: func(c Config) string { return strconv.FormatBool(c.Combine) },
 	},
 	{
 		name: "combine_lock", env: "OMNI_COMBINE_LOCK", preset: "true",
-		set: yesNo(func(c *Config) *bool { return &c.CombineLock }), show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
+		set:  yesNo(func(c *Config) *bool { return &c.CombineLock }),
+		show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
 	},
 	{
 		name: "combine_queue", env: "OMNI_COMBINE_QUEUE", preset: "10000",
-		set: whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000), show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
+		set:  whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000),
+		show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
 	},
 	{
 		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
-		set: span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour), show: func(c Config) string { return c.SweepInterval.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour),
+		show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
 		name: "reminders", env: "OMNI_REMINDERS", preset: "24h", list: "24h, 2h",
@@ -223,7 +255,8 @@ var keys = []key{
 	},
 	{
 		name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
-		set: span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.IdempotencyRetention.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour),
+		show: func(c Config) string { return c.IdempotencyRetention.String() },
 	},
 	{
 		name: "webhooks.per_organization", env: "OMNI_WEBHOOKS_PER_ORGANIZATION", preset: "20",
@@ -242,12 +275,14 @@ var keys = []key{
 	},
 	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
-		// At least as long as a delivery to a webhook is tried.
-		set: span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour), show: func(c Config) string { return c.EventRetention.String() },
+		// The minimum is the time for which deliveries to a webhook are retried.
+		set:  span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour),
+		show: func(c Config) string { return c.EventRetention.String() },
 	},
 	{
 		name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
-		set: span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour), show: func(c Config) string { return c.InvitationLifetime.String() },
+		set:  span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour),
+		show: func(c Config) string { return c.InvitationLifetime.String() },
 	},
 	{
 		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
@@ -266,6 +301,7 @@ var keys = []key{
 	},
 	{
 		name: "demo", env: "OMNI_DEMO",
-		set: yesNo(func(c *Config) *bool { return &c.Demo }), show: func(c Config) string { return strconv.FormatBool(c.Demo) },
+		set:  yesNo(func(c *Config) *bool { return &c.Demo }),
+		show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},
 }

@@ -27,12 +27,16 @@ const (
 	fileSuffix    = "_FILE"
 )
 
-// Load reads the configuration: defaults, then the YAML file at path, if path is
-// not empty, then the variables in environ, written as os.Environ does. A
-// variable that is empty counts as not set. The error is *[Problems], all at once.
+// Load reads the configuration: defaults, then the YAML file at path, if path is not
+// empty, then the variables in environ, in the form of os.Environ. An empty variable
+// counts as not set. The error is a *[Problems] with all problems.
 func Load(path string, environ []string) (Config, error) {
 	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
-	layers := []layer{{name: "default", values: l.defaults()}, {name: "file " + path, values: l.file()}, {name: "environment", values: l.environment(environ)}}
+	layers := []layer{
+		{name: "default", values: l.defaults()},
+		{name: "file " + path, values: l.file()},
+		{name: "environment", values: l.environment(environ)},
+	}
 	c := Config{Ignored: l.ignored}
 	sources := map[string]string{}
 	for _, k := range keys {
@@ -69,12 +73,12 @@ func LogFormat(path string, environ []string) string {
 	return "text"
 }
 
-// Default returns the configuration that holds where nothing is configured, in
-// development. Its data folder lies in the folder for temporary files.
+// Default returns the default configuration, in development. Its data folder is below
+// the folder for temporary files.
 func Default() Config {
 	c, err := Load("", []string{"OMNI_DATA_DIR=" + filepath.Join(os.TempDir(), "omnirapeutic")})
 	if err != nil {
-		panic(err) // the defaults are valid: a test says so
+		panic(err) // the defaults are valid, as a test ensures
 	}
 	return c
 }
@@ -88,7 +92,7 @@ type loader struct {
 	ignored     []string // variables of the platform
 }
 
-// layer is one source of values; later ones override.
+// layer is one source of values. Later layers override earlier ones.
 type layer struct {
 	name   string
 	values *koanf.Koanf
@@ -115,8 +119,8 @@ func (l *loader) defaults() *koanf.Koanf {
 
 var yamlLine = regexp.MustCompile(`line \d+`)
 
-// file reads the YAML file. Neither a wrong key nor a wrong line is repeated
-// with its value: it may be a secret.
+// file reads the YAML file. Errors do not repeat values of unknown keys or invalid
+// lines, which may be secrets.
 func (l *loader) file() *koanf.Koanf {
 	k := koanf.New(".")
 	if l.path == "" {
@@ -144,7 +148,7 @@ func (l *loader) file() *koanf.Koanf {
 	return k
 }
 
-// oneDocument parses YAML and refuses a second document, which the parser would ignore.
+// oneDocument parses YAML and rejects a second document, which the parser would ignore.
 type oneDocument struct{ parser yaml.YAML }
 
 var errSecondDocument = errors.New(
@@ -179,12 +183,12 @@ func unknownKey(name string) string {
 		case k.name == name:
 			return ""
 		case strings.HasPrefix(k.name, name+"."):
-			return "is a group: write its keys below it, indented"
+			return "is a group: indent its keys below it"
 		case strings.HasPrefix(name, k.name+"."):
 			return singleValue(k)
 		}
 	}
-	return "is not a key of this program: see config.example.yaml"
+	return "is not a known key: see config.example.yaml"
 }
 
 // singleValue returns an error that shows how to write a value that was given as a list or a group.
@@ -208,7 +212,7 @@ func keyOf(variable string) (key, bool) {
 
 func (l *loader) environment(environ []string) *koanf.Koanf {
 	k := koanf.New(".")
-	_ = k.Load(env.Provider(".", env.Opt{ // the variables are here already: it cannot fail
+	_ = k.Load(env.Provider(".", env.Opt{ // the variables are in memory, so it cannot fail
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(variable, value string) (string, any) {
@@ -239,7 +243,7 @@ func isServiceVariable(name, value string) bool {
 	return found[1] != "PORT" || isURL && slices.Contains([]string{"tcp", "udp", "sctp"}, scheme)
 }
 
-// checkVariables tells of variables that mean nothing, and reads the files that others name.
+// checkVariables reports unknown variables, and reads the files that others name.
 func (l *loader) checkVariables(k *koanf.Koanf) {
 	names := make([]string, 0, len(l.variables))
 	for name := range l.variables {
@@ -255,7 +259,7 @@ func (l *loader) checkVariables(k *koanf.Koanf) {
 		case !ok && isServiceVariable(name, l.variables[name]):
 			l.ignored = append(l.ignored, name)
 		case !ok:
-			l.problems.add(name, "", "environment", "is not a variable of this program: see config.example.yaml")
+			l.problems.add(name, "", "environment", "is not a known variable: see config.example.yaml")
 		case name != found.env && l.variables[name] != "":
 			l.secretFile(k, found, name)
 		}
@@ -265,7 +269,7 @@ func (l *loader) checkVariables(k *koanf.Koanf) {
 func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
 	source := "environment " + variable
 	if l.variables[k.env] != "" {
-		l.problems.add(k.name, "", source, "is given twice: set "+k.env+" or "+variable+", not both")
+		l.problems.add(k.name, "", source, "is set twice: set "+k.env+" or "+variable+", not both")
 		return
 	}
 	text, err := os.ReadFile(l.variables[variable])
@@ -293,13 +297,13 @@ func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]stri
 		}
 		text, ok := plain(from.values.Get(k.name))
 		if !ok {
-			if len(from.values.MapKeys(k.name)) == 0 { // a group is told of already
+			if len(from.values.MapKeys(k.name)) == 0 { // a group is reported elsewhere
 				l.problems.add(k.name, "", source, singleValue(k))
 			}
 			return
 		}
 		if text == "" && from.name != "default" {
-			continue // not set: as the layer before says
+			continue // not set: keep the previous layer's value
 		}
 		sources[k.name] = source
 		if text == "" {

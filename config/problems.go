@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with the configuration.
+// Problem is one problem of the configuration.
 type Problem struct {
-	Key     string // in YAML, or the variable where there is no such key
-	Value   string // as given; *** for secrets, "" where there is none
+	Key     string // in YAML, or the variable if there is no such key
+	Value   string // as given; *** for secrets, may be ""
 	Source  string // default, file PATH, environment NAME
 	Message string
 }
@@ -24,7 +24,7 @@ func (p Problem) String() string {
 		}
 	}
 	source := p.Source
-	if source == "default" { // nobody has set it, so nothing said yet which variable does
+	if source == "default" { // a default has no source, so the text must name the variable
 		source += "; " + variableNamed(p.Key)
 	}
 	return fmt.Sprintf("%s%s (%s): %s", p.Key, value, source, p.Message)
@@ -35,7 +35,7 @@ func variableNamed(name string) string {
 	return keys[slices.IndexFunc(keys, func(k key) bool { return k.name == name })].env
 }
 
-// Problems is the error of [Load]: everything that is wrong at once.
+// Problems is the error of [Load]: all problems.
 type Problems struct {
 	List []Problem
 }
@@ -43,7 +43,7 @@ type Problems struct {
 // Error returns a line for each problem.
 func (p *Problems) Error() string {
 	var b strings.Builder
-	b.WriteString("the configuration is not valid:")
+	b.WriteString("the configuration is invalid:")
 	for _, problem := range p.List {
 		b.WriteString("\n  " + problem.String())
 	}

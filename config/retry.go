@@ -7,8 +7,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Retry says how often a transaction that was overtaken is tried again: a preset,
-// of which each field can be set on its own.
+// Retry configures transaction retries: a preset, of which each field can be
+// overridden.
 type Retry struct {
 	Preset      string
 	MaxAttempts int
@@ -17,12 +17,12 @@ type Retry struct {
 	Jitter      float64 // 0.1 is ±10 %
 }
 
-// Policy returns what the transaction runner works by.
+// Policy returns the policy for the transaction runner.
 func (r Retry) Policy() db.Policy {
 	return db.Policy{MaxAttempts: r.MaxAttempts, BaseDelay: r.BaseDelay, MaxDelay: r.MaxDelay, Jitter: r.Jitter}
 }
 
-// setPreset fills the other fields as well; their keys come later and override them.
+// setPreset also sets the other fields. Their keys come later and override them.
 func setPreset(c *Config, name string) error {
 	p, ok := db.Preset(name)
 	if !ok {

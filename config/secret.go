@@ -6,16 +6,16 @@ import (
 	"net/url"
 )
 
-// Secret is a text that does not show itself: every verb of fmt, JSON, YAML and
-// log lines print *** in its place. [Secret.Reveal] is the one way to read it.
+// Secret is a text that hides itself: all fmt verbs, JSON, YAML and log lines print ***
+// instead. Only [Secret.Reveal] returns it.
 type Secret string
 
 const hidden = "***"
 
-// Reveal returns the text itself.
+// Reveal returns the text.
 func (s Secret) Reveal() string { return string(s) }
 
-// String returns ***, and nothing where there is no secret.
+// String returns ***, or "" without a secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -23,16 +23,17 @@ func (s Secret) String() string {
 	return hidden
 }
 
-// Format makes every verb, %#v, %x and %q too, print what [Secret.String] returns.
+// Format makes every verb, including %#v, %x and %q, print the result of
+// [Secret.String].
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText hides the secret in JSON, YAML and whatever else asks.
+// MarshalText hides the secret in JSON, YAML and other text encodings.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalYAML hides the secret.
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
-// withoutPassword shows where a database is and as whom, if s is a URL.
+// withoutPassword returns s without the password if it is a URL.
 func (s Secret) withoutPassword() string {
 	u, err := url.Parse(string(s))
 	if s == "" || err != nil || u.Host == "" || u.User == nil {

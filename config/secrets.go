@@ -12,18 +12,18 @@ import (
 )
 
 // Secrets are separate secrets for single purposes. A purpose without its own secret uses a key
-// that is derived from Token.Secret.
+// derived from Token.Secret.
 type Secrets struct {
 	Tokens     KeySet // signs access tokens, and derives refresh tokens
 	Encryption KeySet // encrypts second factors and the secrets of webhooks and identity providers
-	Cursors    KeySet // seals the cursors of lists
+	Cursors    KeySet // encrypts the cursors of lists
 	Devices    KeySet // signs device tokens
 	Throttle   KeySet // hashes the keys by which failed attempts are counted
 }
 
 // KeySet is a secret and its former secrets.
 type KeySet struct {
-	Secret Secret // "" for Token.Secret
+	Secret Secret // "" to derive it from Token.Secret
 	Former []Secret
 }
 
@@ -79,7 +79,7 @@ func purposeFormer(purpose string, field func(*Config) *KeySet) key {
 
 const leastSecret = 32
 
-const makeSecret = "make one with `openssl rand -base64 48`"
+const makeSecret = "create one with `openssl rand -base64 48`"
 
 func checkSecret(s string) error {
 	if len(s) < leastSecret {
@@ -166,7 +166,7 @@ func readableByOthers(path string) bool {
 	return err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&fs.FileMode(0o004) != 0
 }
 
-// refuseWeak refuses secrets that are easy to guess or readable by others.
+// refuseWeak rejects secrets that are easy to guess or readable by others.
 func (l *loader) refuseWeak(c Config, sources map[string]string) {
 	for _, each := range []struct {
 		key    string
@@ -180,7 +180,7 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 		{"secrets.throttle", c.Secrets.Throttle.Secret},
 	} {
 		text := each.secret.Reveal()
-		if len(text) < leastSecret || each.secret == DevelopmentSecret { // already refused
+		if len(text) < leastSecret || each.secret == DevelopmentSecret { // already rejected
 			continue
 		}
 		if err := checkStrength(text); err != nil {

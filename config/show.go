@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Show renders the effective configuration as YAML, with where each value came
-// from as a comment. Secrets are hidden, passwords in URLs too.
+// Show returns the effective configuration as YAML, with the source of each value as a
+// comment. Secrets and passwords in URLs are hidden.
 func (c Config) Show() string {
 	var b strings.Builder
 	group := ""
@@ -27,7 +27,7 @@ func (c Config) Show() string {
 	return b.String()
 }
 
-// scalar quotes a text where YAML would read something else.
+// scalar quotes a text that YAML would read as another type.
 func scalar(text string) string {
 	b, err := yaml.Marshal(text)
 	if err != nil || strings.Count(string(b), "\n") > 1 {
@@ -35,7 +35,7 @@ func scalar(text string) string {
 	}
 	plain := strings.TrimSpace(string(b))
 	if unquoted := strings.Trim(plain, `"`); unquoted == text && text != "" && isPlain(text) {
-		return unquoted // numbers, true and false stay what they are
+		return unquoted // numbers, true and false stay unquoted
 	}
 	return plain
 }

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// How values are read, each kind with what it tells of those that it refuses.
+// Parsers of values, with an error text for each kind.
 
 const kib, mib = 1 << 10, 1 << 20
 
@@ -28,8 +28,8 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-// none takes back what a file says, or turns off what is on by default: an empty
-// value stands for not set.
+// none overrides a value of the file, or turns off a default, because an empty value
+// means not set.
 const none = "none"
 
 func setReminders(c *Config, s string) error {
@@ -103,7 +103,7 @@ func yesNo(field func(*Config) *bool) func(*Config, string) error {
 func fraction(field func(*Config) *float64) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || !(f >= 0 && f <= 1) { // not a number is neither
+		if err != nil || !(f >= 0 && f <= 1) { // also rejects NaN
 			return errors.New("must be a number from 0 to 1")
 		}
 		*field(c) = f
@@ -111,8 +111,8 @@ func fraction(field func(*Config) *float64) func(*Config, string) error {
 	}
 }
 
-// Bounds of rates. The least is one in some minutes, so that what is computed from
-// it stays a time that makes sense.
+// Bounds of rates. The minimum is one per few minutes, so that computed times remain
+// sensible.
 const (
 	leastRate = 0.001
 	mostRate  = 1_000_000
@@ -121,7 +121,7 @@ const (
 func perSecond(field func(*Config) *float64) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || f != 0 && !(f >= leastRate && f <= mostRate) { // not a number is neither
+		if err != nil || f != 0 && !(f >= leastRate && f <= mostRate) { // also rejects NaN
 			return fmt.Errorf("must be 0 for no limit, or a number from %g to %d", leastRate, mostRate)
 		}
 		*field(c) = f
@@ -131,8 +131,8 @@ func perSecond(field func(*Config) *float64) func(*Config, string) error {
 
 func numberText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
-// setOrigins takes origins as browsers send them, so that comparing is enough: a
-// pattern or a path in a list of origins is how strangers get in.
+// setOrigins accepts only origins in the form browsers send, so that comparing them is
+// exact. Patterns and paths are rejected, because they can admit unintended origins.
 func setOrigins(c *Config, s string) error {
 	list := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 	c.HTTP.CORSOrigins = list
@@ -141,8 +141,8 @@ func setOrigins(c *Config, s string) error {
 	}
 	for _, origin := range list {
 		if !isOrigin(origin) {
-			return errors.New("must be * alone, or origins as browsers send them, with commas in between: " +
-				"https://app.example.org, without path, slash, capitals or the usual port")
+			return errors.New("must be * alone, or origins as browsers send them, separated by commas: " +
+				"https://app.example.org, without path, slash, capitals or the default port")
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func isOrigin(text string) bool {
 func setPublicURL(c *Config, s string) error {
 	c.HTTP.PublicURL = s
 	if !isOrigin(s) {
-		return errors.New("must be an origin as browsers send it: https://api.example.org, without path, slash, capitals or the usual port")
+		return errors.New("must be an origin as browsers send it: https://api.example.org, without path, slash, capitals or the default port")
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func setMetricsAddr(c *Config, s string) error {
 	return checkAddr(s)
 }
 
-// setProxies takes networks, and single addresses as networks of one.
+// setProxies accepts networks, and single addresses as networks of one.
 func setProxies(c *Config, s string) error {
 	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
 		network, err := netip.ParsePrefix(text)
@@ -224,8 +224,8 @@ func setProxies(c *Config, s string) error {
 			network, err = address.Prefix(address.BitLen())
 		}
 		if err != nil || network != network.Masked() || network.Bits() == 0 || network.Addr().Is4In6() {
-			return errors.New("must be the networks of proxies with commas in between, such as 10.0.3.0/24, 192.0.2.7, 2001:db8:7::/48, " +
-				"with no bits beyond the network's, and not all there is")
+			return errors.New("must be the networks of proxies, separated by commas, such as 10.0.3.0/24, 192.0.2.7, 2001:db8:7::/48, " +
+				"with no bits beyond the network's, and not the whole address space")
 		}
 		c.HTTP.TrustedProxies = append(c.HTTP.TrustedProxies, network)
 	}
