@@ -16,20 +16,20 @@ import (
 //go:embed reserve.sql
 var reserveScript string
 
-// The organization and the rows that pgbench works on.
+// The organization and the rows of pgbench.
 const bareRows = 1000
 
-// bare measures PostgreSQL alone: the statements of a reserve from pgbench, which
-// retries serialization failures as the program does.
+// bare measures PostgreSQL alone: pgbench runs the statements of a reserve and retries
+// serialization failures like the program.
 func (b *bench) bare(ctx context.Context, t *table) error {
 	data := filepath.Join(b.dir, "bare")
-	clients := "OMNI_DB_MAX_CONNS=60" // pgbench has its clients beside the program
+	clients := "OMNI_DB_MAX_CONNS=60" // pgbench needs connections too
 	server, err := b.serve(ctx, data, clients)
 	if err != nil {
 		return err
 	}
 	server.stop()
-	if server, err = b.serve(ctx, data, clients); err != nil { // once more, to see how long a start takes where all is there
+	if server, err = b.serve(ctx, data, clients); err != nil { // again, to measure a start with existing data
 		return err
 	}
 	defer server.stop()
@@ -67,7 +67,7 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 	return nil
 }
 
-// prepare enters the authorizations that pgbench reserves from.
+// prepare inserts the authorizations from which pgbench reserves.
 func (s *server) prepare(ctx context.Context) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -100,7 +100,8 @@ func (b *bench) pgbench(ctx context.Context, s *server, rows int) (perSecond flo
 		return 0, 0, 0, err
 	}
 	b.say("measuring pgbench on %d rows", rows)
-	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, "--define", "rows="+strconv.Itoa(rows), //nolint:gosec // PostgreSQL's own
+	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, //nolint:gosec // PostgreSQL's own
+		"--define", "rows="+strconv.Itoa(rows),
 		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
 		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
 	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")
@@ -114,13 +115,13 @@ func (b *bench) pgbench(ctx context.Context, s *server, rows int) (perSecond flo
 		if found == nil {
 			return 0
 		}
-		n, _ := strconv.ParseFloat(found[1], 64) // digits and a point
+		n, _ := strconv.ParseFloat(found[1], 64) // digits and a decimal point
 		return n
 	}
 	return number(tpsLine), int64(number(failedLine)), number(meanLine), nil
 }
 
-// version is PostgreSQL's.
+// version is PostgreSQL's version.
 func (s *server) version(ctx context.Context) (version string, err error) {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -131,9 +132,9 @@ func (s *server) version(ctx context.Context) (version string, err error) {
 	return version, err
 }
 
-// pgbenchProgram is found where PostgreSQL's programs usually are.
+// pgbenchProgram returns the path of pgbench.
 func pgbenchProgram(ctx context.Context) string {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is well-formed
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is valid
 	if len(found) > 0 {
 		return found[len(found)-1]
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The hash chain of the ledger, written once more from its description in
-// docs/operations.md: verify holds it against the program's own.
+// An independent implementation of the ledger's hash chain, from its description in
+// docs/operations.md. The program's verify is checked against it.
 
 type hash = [sha256.Size]byte
 
@@ -23,17 +23,17 @@ func genesis(organization, authorization uuid.UUID, initialUnits int) hash {
 
 // entry is one line of the ledger.
 type entry struct {
-	authorization, reservation, operation uuid.UUID // no reservation: uuid.Nil
+	authorization, reservation, operation uuid.UUID // without a reservation: uuid.Nil
 	sequence                              int64
 	kind                                  string
 	units                                 int
-	date                                  time.Time // of service; zero: none
-	total, used, scheduled                int       // afterwards
+	date                                  time.Time // date of service; may be zero
+	total, used, scheduled                int       // after the entry
 	at                                    time.Time // in whole microseconds
 }
 
-// sum appends the entry's text to b, which may be empty, and returns its hash and
-// the buffer for the next one.
+// sum appends the entry's text to b, which may be empty, and returns its hash and the
+// buffer for the next one.
 func (e *entry) sum(previous hash, b []byte) (hash, []byte) {
 	b = append(hex.AppendEncode(b[:0], previous[:]), '\n')
 	b = append(appendID(b, e.authorization), '\n')
@@ -58,7 +58,7 @@ func (e *entry) sum(previous hash, b []byte) (hash, []byte) {
 	return sha256.Sum256(b), b
 }
 
-// appendID appends an id in its usual form.
+// appendID appends an id in canonical form.
 func appendID(b []byte, id uuid.UUID) []byte {
 	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
 		if i > 0 {
@@ -69,8 +69,8 @@ func appendID(b []byte, id uuid.UUID) []byte {
 	return b
 }
 
-// enterOne enters an authorization of ten million units, of the demo practice,
-// and returns its id.
+// enterOne creates an authorization of ten million units in the demo practice and
+// returns its id.
 func enterOne(ctx context.Context, c *pgx.Conn) (string, error) {
 	const units = 10_000_000
 	var organization uuid.UUID

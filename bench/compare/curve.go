@@ -12,18 +12,18 @@ import (
 	"omnirapeutic/bench/loadtest"
 )
 
-// crowds are the numbers of clients that both modes are measured with.
+// crowds are the numbers of clients with which both modes are measured.
 var crowds = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}
 
-// curveModes are the two ways to carry operations out.
+// curveModes are the two ways to execute operations.
 var curveModes = []struct {
 	name      string
 	arguments []string
 }{{"combined", nil}, {"one transaction per request", []string{"--no-combine"}}}
 
-// clients measures both modes with growing numbers of clients, notes a table for
-// each scenario, and writes plots. Requests that fail are told, and where they
-// did the plots have a mark.
+// clients measures both modes with growing numbers of clients, adds a table for each
+// scenario, and writes plots. Runs with failed requests are listed and marked in the
+// plots.
 func (b *bench) clients(ctx context.Context, t *table) error {
 	if err := os.MkdirAll(b.plots, 0o755); err != nil { //nolint:gosec // for everybody
 		return err
@@ -48,11 +48,11 @@ func (b *bench) clients(ctx context.Context, t *table) error {
 	return nil
 }
 
-// curveTable has a row for each number of clients, and below it says how requests
-// failed.
+// curveTable has a row for each number of clients, followed by the failures.
 func curveTable(scenario string, runs [][]loadtest.Result) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "| %s: clients | combined, accepted/s | p99 ms | failed | one transaction per request, accepted/s | p99 ms | failed |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", scenario)
+	fmt.Fprintf(&text, "| %s: clients | combined, accepted/s | p99 ms | failed | one transaction per request, accepted/s "+
+		"| p99 ms | failed |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", scenario)
 	var failed []string
 	for i, n := range crowds {
 		fmt.Fprintf(&text, "\n| %d |", n)
@@ -74,15 +74,17 @@ func curveTable(scenario string, runs [][]loadtest.Result) string {
 	return text.String() + "\n"
 }
 
-// plot writes accepted/s and p99.
+// plot writes plots of accepted/s and p99.
 func (b *bench) plot(scenario string, runs [][]loadtest.Result) error {
 	for _, p := range []struct {
 		file string
 		plot loadtest.CurvePlot
 		of   func(loadtest.Result) float64
 	}{
-		{"accepted", loadtest.CurvePlot{Title: scenario + ": accepted per second"}, func(r loadtest.Result) float64 { return r.AcceptedPerSecond }},
-		{"p99", loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true}, func(r loadtest.Result) float64 { return r.LatencyMs.P99 }},
+		{"accepted", loadtest.CurvePlot{Title: scenario + ": accepted per second"},
+			func(r loadtest.Result) float64 { return r.AcceptedPerSecond }},
+		{"p99", loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true},
+			func(r loadtest.Result) float64 { return r.LatencyMs.P99 }},
 	} {
 		for m, mode := range curveModes {
 			curve := loadtest.Curve{Name: mode.name}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// How much lies in the database beside what is measured.
+// Number of existing rows in the large database.
 const (
 	largeAuthorizations = 1_000_000
 	largePatients       = 20_000 // each has fifty authorizations
@@ -21,7 +21,7 @@ const (
 	reservationsEach    = 5
 )
 
-// What all rows have in common.
+// Values that all rows share.
 var (
 	organization = id('O', 0)
 	actor        = id('U', 0)
@@ -29,33 +29,33 @@ var (
 
 const requestID = "large"
 
-// id makes ids that are all alike at their beginning, as those of one time are,
-// and that sort by their numbers.
+// id returns ids with a common prefix, like ids of one time, that sort by their
+// numbers.
 func id(kind byte, n int) uuid.UUID {
 	made := uuid.UUID{0x01, 0x9c, 0xae, 0xd9, 0x43, kind, 0x70, 0, 0x80}
 	binary.BigEndian.PutUint32(made[12:], uint32(n)) //nolint:gosec // some ten millions at most
 	return made
 }
 
-// days is the time over which the authorizations begin, up to a month ago.
+// days is the number of days over which the authorizations begin, until a month ago.
 const days = 900
 
-// contract is one authorization of those that are made, with its ledger.
+// contract is one generated authorization with its ledger.
 type contract struct {
 	number  int
 	initial int
-	start   time.Time // a day; it lasts for 180 of them
+	start   time.Time // first day; it lasts 180 days
 	entries [entriesEach]entry
-	hashes  [entriesEach + 1]hash // from the one before the first entry
+	hashes  [entriesEach + 1]hash // including the hash before the first entry
 	text    []byte
 }
 
-// script is what happens to every authorization: the third reservation is given
-// back, the fifth is still open, the others are used.
+// script is the history of every authorization: the third reservation is released, the
+// fifth is open, the others are used.
 var script = [entriesEach]struct {
 	kind        string
 	units       int
-	reservation int // which; -1: none
+	reservation int // index; -1: none
 }{
 	{"reserve", 8, 0},
 	{"consume", 8, 0},
@@ -69,7 +69,7 @@ var script = [entriesEach]struct {
 	{"reserve", 8, 4},
 }
 
-// make computes the authorization with a number.
+// make generates the authorization with a number.
 func (c *contract) make(number int, today time.Time) {
 	c.number, c.initial = number, 100+number%7*40
 	c.start = today.AddDate(0, 0, -30-number*7%days)
@@ -187,7 +187,7 @@ func (c *contract) writeReservations(r *rows) {
 	}
 }
 
-// ledger reads the rows of all authorizations as COPY takes them.
+// ledger streams the rows of all authorizations in COPY format.
 type ledger struct {
 	count  int
 	today  time.Time
@@ -195,10 +195,10 @@ type ledger struct {
 	made   contract
 	next   int
 	buffer rows
-	rest   []byte // of the buffer, not read yet
+	rest   []byte // unread part of the buffer
 }
 
-// Read makes rows as they are asked for.
+// Read generates rows on demand.
 func (l *ledger) Read(p []byte) (int, error) {
 	if len(l.rest) == 0 {
 		if l.next > l.count {
@@ -223,8 +223,8 @@ func (l *ledger) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fillLedger copies authorizations, reservations and entries, each on a
-// connection of its own.
+// fillLedger copies authorizations, reservations and entries, each on a connection of
+// its own.
 func fillLedger(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int, today time.Time) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, table := range []struct {

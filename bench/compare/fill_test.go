@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-// TestFill has the program verify what is copied past it: the chain of hashes is
-// written twice, here and there, and both must agree.
+// TestFill lets the program verify copied rows: the hash chain is implemented twice,
+// and both implementations must agree.
 func TestFill(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -32,7 +32,7 @@ func TestFill(t *testing.T) {
 
 	const authorizations = 450 // three snapshots of verify, and more than one buffer
 	require.NoError(t, fill(t.Context(), owner, authorizations))
-	require.Equal(t, before, foreignKeys(), "all are there again, and checked")
+	require.Equal(t, before, foreignKeys(), "all walls are restored and checked")
 
 	settings, err := config.Load("", []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_DATA_DIR=" + t.TempDir()})
 	require.NoError(t, err)
@@ -55,5 +55,5 @@ func TestFill(t *testing.T) {
 	_, err = c.Exec(t.Context(), "UPDATE authorizations SET initial_units = initial_units + 1 WHERE auth_number = 'L-0000044'")
 	require.NoError(t, err)
 	_, problems = verify()
-	require.Positive(t, problems, "it has looked at the hashes")
+	require.Positive(t, problems, "the hashes are checked")
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The administrator of the large practice, made last: where there is one, all is there.
+// The administrator of the large practice, who is created last: if the user exists, the
+// data is complete.
 const largeEmail = "admin@large.test"
 
-// beside measures the scenarios on an empty database and on one with a million
-// authorizations and ten million entries of another organization, in turn. What
-// each run leaves behind is on both.
+// beside alternates the scenarios between an empty database and one with a million
+// authorizations and ten million entries of another organization. Both keep the rows of
+// earlier runs.
 func (b *bench) beside(ctx context.Context, t *table) error {
 	data := b.keep
 	if data == "" {
@@ -39,7 +40,7 @@ func (b *bench) beside(ctx context.Context, t *table) error {
 	}
 	defer empty.stop()
 	for _, c := range compared {
-		// Of what a machine does meanwhile, as much falls on one as on the other.
+		// Alternation spreads other load of the machine over both.
 		perSecond := map[*server]float64{}
 		for _, s := range []*server{empty, large, large, empty} {
 			r, err := b.load(ctx, c.scenario, "--url", s.url)
@@ -47,15 +48,16 @@ func (b *bench) beside(ctx context.Context, t *table) error {
 				return err
 			}
 			perSecond[s] += r.AcceptedPerSecond
-			t.load(c.scenario+map[*server]string{empty: ", empty database", large: ", beside 1,000,000 authorizations"}[s], r)
+			t.load(c.scenario+map[*server]string{empty: ", empty database", large: ", with 1,000,000 authorizations"}[s], r)
 		}
-		t.atLeast(c.scenario+": beside 1,000,000 authorizations with 10,000,000 entries against an empty database", perSecond[large]/perSecond[empty], 0.9)
+		t.atLeast(c.scenario+": with 1,000,000 authorizations and 10,000,000 entries against an "+
+			"empty database", perSecond[large]/perSecond[empty], 0.9)
 	}
 	return nil
 }
 
-// makeLarge fills the data folder, unless that was done before, and has the
-// program verify all of it: every hash, every sum.
+// makeLarge fills the data folder, unless it was filled before, and lets the program
+// verify every hash and every sum.
 func (b *bench) makeLarge(ctx context.Context, t *table, data string) error {
 	s, err := b.serve(ctx, data)
 	if err != nil {
@@ -67,10 +69,10 @@ func (b *bench) makeLarge(ctx context.Context, t *table, data string) error {
 		return err
 	}
 	if full {
-		t.note("The database was made before.")
+		t.note("The database existed already.")
 		return nil
 	}
-	b.say("making %d authorizations with %d entries each", largeAuthorizations, entriesEach)
+	b.say("creating %d authorizations with %d entries each", largeAuthorizations, entriesEach)
 	began := time.Now()
 	if err := fill(ctx, s.connect, largeAuthorizations); err != nil {
 		return err
@@ -84,7 +86,8 @@ func (b *bench) makeLarge(ctx context.Context, t *table, data string) error {
 	if err != nil {
 		return fmt.Errorf("verify the large database: %w\n%s", err, out)
 	}
-	t.note("Made with COPY in %.0f s, indexes and foreign keys checked and ANALYZE included; the command verify then took %.0f s for all of it and found nothing wrong: %s",
+	t.note("Filled with COPY in %.0f s, including indexes, foreign key checks and ANALYZE. The command verify then took "+
+		"%.0f s for all of it and found no problem: %s",
 		filled.Seconds(), time.Since(began).Seconds(), strings.TrimSpace(string(out)))
 	return b.makeUser(ctx, s)
 }
@@ -99,26 +102,25 @@ func (s *server) isFull(ctx context.Context) (full bool, err error) {
 	err = c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM users WHERE email = $1), EXISTS (SELECT FROM organizations WHERE id = $2)",
 		largeEmail, organization).Scan(&full, &begun)
 	if err == nil && begun && !full {
-		err = errors.New("an earlier run was interrupted while it filled " + s.data + ": remove it")
+		err = errors.New("an earlier run was interrupted while filling " + s.data + ": remove it")
 	}
 	return full, err
 }
 
-// makeUser makes somebody who can sign in to the large practice.
+// makeUser creates a user of the large practice.
 func (b *bench) makeUser(ctx context.Context, s *server) error {
 	create := exec.CommandContext(ctx, b.program, "user", "create", "--email", largeEmail, "--name", "Large", //nolint:gosec // our own program
 		"--organization", organization.String(), "--role", "ADMIN")
 	create.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false", "OMNI_LOG_LEVEL=error")
 	create.Stdin = strings.NewReader(adminPassword + "\n")
 	if out, err := create.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the large practice's administrator: %w\n%s", err, out)
+		return fmt.Errorf("create the large practice's administrator: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// fill makes the rows, in an organization of their own. The tables are without
-// their foreign keys meanwhile: to check all rows at once in the end is much
-// quicker than to look each up.
+// fill inserts the rows in a separate organization. It drops the foreign keys
+// meanwhile, because checking all rows at the end is much quicker.
 func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int) error {
 	c, err := connect(ctx)
 	if err != nil {
@@ -145,9 +147,9 @@ func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 	return nil
 }
 
-// fillDirectory enters the practice, its patients, payers and service codes.
+// fillDirectory inserts the practice, its patients, payers and service codes.
 func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
-	numbered := func(kind byte) string { // the SQL of id
+	numbered := func(kind byte) string { // the SQL equivalent of id
 		return fmt.Sprintf("('019caed9-43%02x-7000-8000-0000' || lpad(to_hex(n), 8, '0'))::uuid", kind)
 	}
 	for _, statement := range []string{
@@ -170,9 +172,9 @@ func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
 	return nil
 }
 
-// dropWalls drops the foreign keys of the tables that are filled, and has their
-// owner pass row level security, which COPY knows nothing of. It returns the
-// statements that put them up again and check all rows.
+// dropWalls drops the foreign keys of the filled tables and lets their owner bypass row
+// level security, which COPY does not support. It returns the statements that restore
+// both and check all rows.
 func dropWalls(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
 	rows, err := c.Query(ctx, `
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),

@@ -1,19 +1,19 @@
-// Command compare measures what docs/performance.md promises, in one run on one
-// machine, and prints it as tables: the program combining requests, the program
-// with a transaction for each, two programs on one database, and PostgreSQL with
-// the same statements and nothing around it (pgbench). Run it from the repository:
+// Command compare measures the figures in docs/performance.md, in one run on one machine, and
+// prints them as tables. It compares the program combining requests, the program with one
+// transaction per request, two programs on one database, and PostgreSQL alone with the same
+// statements (pgbench). Run it from the repository:
 //
 //	go run ./bench/compare                       # the comparisons
 //	go run ./bench/compare -clients -duration 3s # both modes with 1 to 5,000 clients, plots into docs/performance
-//	go run ./bench/compare -large                # beside 1,000,000 authorizations with 10,000,000 entries
-//	go run ./bench/compare -stall                # how long a killed instance holds up another
+//	go run ./bench/compare -large                # with 1,000,000 authorizations and 10,000,000 entries in the database
+//	go run ./bench/compare -stall                # how long a killed instance delays another
 //	go run ./bench/compare -pairs                # one server against two on one database
-//	go run ./bench/compare -apart                # the same, each with a share of a processor of its own (Linux, root)
+//	go run ./bench/compare -apart                # the same, each with its own share of a processor (Linux, root)
 //	go run ./bench/compare -pgbench              # combined, against PostgreSQL alone
 //
-// Several of the last six can be given at once; then the comparisons are left
-// out. It needs PostgreSQL's programs, pgbench among them, and writes to a folder
-// of its own below the system's temporary one, which it removes.
+// The last six can be combined and replace the comparisons. The command needs PostgreSQL's
+// programs, including pgbench. It writes to a folder below the system's temporary one, and removes
+// it.
 package main
 
 import (
@@ -34,14 +34,14 @@ import (
 
 func main() {
 	var b bench
-	flag.DurationVar(&b.duration, "duration", 10*time.Second, "how long each scenario is measured")
+	flag.DurationVar(&b.duration, "duration", 10*time.Second, "measured time of each scenario")
 	flag.BoolVar(&b.curve, "clients", false, "measure both modes with 1 to 5,000 clients")
 	flag.StringVar(&b.plots, "plots", filepath.Join("docs", "performance"), "the folder for the plots of -clients")
-	flag.BoolVar(&b.large, "large", false, "measure beside 1,000,000 authorizations with 10,000,000 entries")
-	flag.StringVar(&b.keep, "keep", "", "the data folder for -large: it is kept, and used as it is where it is full already")
-	flag.BoolVar(&b.stalls, "stall", false, "measure how long a killed instance holds up another")
+	flag.BoolVar(&b.large, "large", false, "measure with 1,000,000 authorizations and 10,000,000 entries in the database")
+	flag.StringVar(&b.keep, "keep", "", "the data folder for -large: it is kept, and reused if it is complete")
+	flag.BoolVar(&b.stalls, "stall", false, "measure how long a killed instance delays another")
 	flag.BoolVar(&b.paired, "pairs", false, "measure one server against two on one database")
-	flag.BoolVar(&b.separate, "apart", false, "measure one server against two, each with a share of a processor of its own")
+	flag.BoolVar(&b.separate, "apart", false, "measure one server against two, each with its own share of a processor")
 	flag.BoolVar(&b.alone, "pgbench", false, "measure PostgreSQL alone with the same statements")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -60,7 +60,7 @@ type bench struct {
 	alone                bool
 	plots, keep          string
 
-	dir     string // of everything that is written and not kept
+	dir     string // for temporary files
 	program string
 }
 
@@ -73,11 +73,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	b.program = filepath.Join(b.dir, "omnirapeutic")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.program, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.program, ".") //nolint:gosec // our own program
+	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	t := &table{}
-	// What was measured until something went wrong is worth reading, too.
+	// Partial results are useful too.
 	defer func() { t.print(os.Stdout) }()
 	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone {
 		for _, part := range []func(context.Context, *table) error{b.modes, b.pairs, b.apart, b.stall, b.noOp, b.bare} {
@@ -100,9 +101,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// load runs one scenario with the program's own loadtest: on a server and a
-// database of its own, unless --url says otherwise. Failed requests are in the
-// result; an error means that there is none, or that units are not right.
+// load runs one scenario with the program's own loadtest, on a private server and
+// database unless --url is given. Failed requests are part of the result. An error
+// means that there is no result, or that units are wrong.
 func (b *bench) load(ctx context.Context, scenario string, more ...string) (loadtest.Result, error) {
 	file := filepath.Join(b.dir, "figures.json")
 	arguments := append([]string{"loadtest", "--scenario", scenario, "--duration", b.duration.String(), "--json", file}, more...)
@@ -119,12 +120,12 @@ func (b *bench) load(ctx context.Context, scenario string, more ...string) (load
 		return r, fmt.Errorf("loadtest %s: %w\n%s", scenario, errors.Join(err, readErr), out)
 	}
 	if !r.Integrity.OK {
-		return r, fmt.Errorf("loadtest %s: the units are not right\n%s", scenario, out)
+		return r, fmt.Errorf("loadtest %s: the units are wrong\n%s", scenario, out)
 	}
 	return r, os.Remove(file)
 }
 
-// say tells on standard error what is done: the tables are standard output.
+// say prints progress to standard error; the tables go to standard output.
 func (*bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }

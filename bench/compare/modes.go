@@ -6,15 +6,15 @@ import (
 	"strconv"
 )
 
-// compared are the scenarios that are run both ways. One that is added here is
-// in all tables; the ratio is accepted/s combined against that of one transaction
-// per request, 0 where none is promised.
+// compared are the scenarios that are run in both modes and shown in all tables. The
+// ratio is the target for accepted/s combined against one transaction per request; 0
+// means no target.
 var compared = []struct {
 	scenario string
 	ratio    float64
 }{{"high-contention", 15}, {"high-throughput", 5}, {"mixed", 0}}
 
-// modes runs each scenario both ways, and then what there is in one mode only.
+// modes runs each scenario in both modes, and then those that exist in one mode only.
 func (b *bench) modes(ctx context.Context, t *table) error {
 	for _, c := range compared {
 		combined, err := b.load(ctx, c.scenario)
@@ -45,8 +45,8 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 	return nil
 }
 
-// noOp asks for nothing, behind the same middleware: what HTTP, the token and
-// JSON alone come to.
+// noOp is a request without work behind the same middleware. It measures the cost of
+// HTTP, token and JSON alone.
 func (b *bench) noOp(ctx context.Context, t *table) error {
 	for _, c := range []struct {
 		scenario string

@@ -13,13 +13,13 @@ import (
 	"omnirapeutic/bench/loadtest"
 )
 
-// rounds are how often one server and two are compared: two runs of the same
-// differ by up to a tenth, which is more than what is looked for.
+// rounds is the number of comparisons of one and two servers. Equal runs differ by up
+// to a tenth, which is more than the difference of interest.
 const rounds = 9
 
-// paired are the loads that are put on one server and on two: the scenarios as they
-// are, and the first of them with more clients. With few of them each of two servers
-// has fewer to gather.
+// paired are the loads for one and two servers: the scenarios, and the first of them
+// with more clients. With few clients, each of two servers has fewer requests to
+// combine.
 var paired = []struct {
 	what, scenario string
 	arguments      []string
@@ -31,8 +31,8 @@ var paired = []struct {
 	{"mixed", "mixed", nil},
 }
 
-// pairs compares one server with two on one database, all on the machine's processors:
-// the second brings none.
+// pairs compares one server with two on one database, sharing all processors of the
+// machine.
 func (b *bench) pairs(ctx context.Context, t *table) error {
 	for _, c := range paired {
 		err := inTurn(t, c.what, "two servers", func(servers int) (loadtest.Result, error) {
@@ -45,13 +45,12 @@ func (b *bench) pairs(ctx context.Context, t *table) error {
 	return nil
 }
 
-// share is what each server has of a processor where it brings its own, as a container
-// with a limit does: so little that the machine has enough for two, for the database
-// and for the clients.
+// share is each server's share of a processor in apart, like a container's limit. It is
+// small enough that the machine can run two servers, the database and the clients.
 const share = 0.4
 
-// apart compares one server with two on one database, each with a processor's share of
-// its own. The database has no limit, nor have the clients.
+// apart compares one server with two on one database, each with its own share of a
+// processor. The database and the clients are not limited.
 func (b *bench) apart(ctx context.Context, t *table) error {
 	for _, c := range compared {
 		err := inTurn(t, c.scenario, fmt.Sprintf("two servers of %g processors each", share), func(servers int) (loadtest.Result, error) {
@@ -68,12 +67,12 @@ func (b *bench) apart(ctx context.Context, t *table) error {
 	return nil
 }
 
-// loadApart runs a scenario on so many servers on a new database, once each is ready and
-// held to its share.
+// loadApart runs a scenario on a number of servers on a new database, once each is ready
+// and limited to its share.
 func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r loadtest.Result, err error) {
 	data := filepath.Join(b.dir, "apart")
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
-	const connections = "OMNI_DB_MAX_CONNS=7" // of two, with what listens, as many as the private PostgreSQL of one with 7 lets in
+	const connections = "OMNI_DB_MAX_CONNS=7" // two servers, with their LISTEN connections, fit the connection limit of one
 	first, err := b.serve(ctx, data, connections)
 	if err != nil {
 		return r, err
@@ -98,9 +97,9 @@ func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r 
 	return b.load(ctx, scenario, "--url", strings.Join(urls, ","))
 }
 
-// inTurn compares one server with two, now the one and now the other first, so that
-// whatever the machine does beside meets both. What counts is the median of the rounds'
-// ratios; all of them are told with it, so that the reader can see how much of it is chance.
+// inTurn alternates the order of one server and two, so that other load of the machine
+// affects both. The result is the median of the rounds' ratios. All ratios are reported, to
+// show the variance.
 func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result, error)) error {
 	var ratios []float64
 	var failed int64
@@ -126,11 +125,12 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 	t.atLeast(
 		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0], ratios[rounds-1]),
 		ratios[rounds/2], 1)
-	t.note("%s, %s against one, each round: %s. Failed requests, of all rounds: %d.", what, two, strings.Trim(fmt.Sprintf("%.2f", ratios), "[]"), failed)
+	t.note("%s, %s against one, each round: %s. Failed requests, of all rounds: %d.", what, two,
+		strings.Trim(fmt.Sprintf("%.2f", ratios), "[]"), failed)
 	return nil
 }
 
-// middle returns the run in the middle.
+// middle returns the median run.
 func middle(runs []loadtest.Result) loadtest.Result {
 	slices.SortFunc(runs, func(a, b loadtest.Result) int { return int(a.AcceptedPerSecond - b.AcceptedPerSecond) })
 	return runs[len(runs)/2]

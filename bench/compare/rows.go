@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// rows are rows in the binary form of COPY: ten million of them are made faster
-// by hand than through a general encoder.
+// rows are rows in COPY's binary form. Writing ten million by hand is faster than with
+// a general encoder.
 type rows []byte
 
 func (r *rows) begin() { *r = append(*r, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...) }
@@ -46,7 +46,7 @@ func (r *rows) int8(n int64) {
 	*r = binary.BigEndian.AppendUint64(*r, uint64(n)) //nolint:gosec // as above
 }
 
-// PostgreSQL counts from here.
+// PostgreSQL's epoch.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (r *rows) time(t time.Time) { r.int8(t.Sub(epoch).Microseconds()) }

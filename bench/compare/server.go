@@ -26,17 +26,17 @@ const (
 	programRole = "omni_app"
 )
 
-// server is the program, serving.
+// server is a running instance of the program.
 type server struct {
 	command *exec.Cmd
 	url     string
 	data    string
-	secrets map[string]string // the passwords of its PostgreSQL's roles
-	took    time.Duration     // from its start until it was ready
-	group   string            // the folder of its group, where it is held to a share
+	secrets map[string]string // passwords of its PostgreSQL roles
+	took    time.Duration     // time from start to ready
+	group   string            // its cgroup folder, if limited to a share
 }
 
-// serve starts the program on a data folder and a PostgreSQL of its own.
+// serve starts the program with a data folder and its private PostgreSQL.
 func (b *bench) serve(ctx context.Context, data string, settings ...string) (*server, error) {
 	s, err := b.start(ctx, append([]string{"OMNI_DATA_DIR=" + data}, settings...)...)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *server) ready(ctx context.Context) error {
 			return err
 		}
 		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // nothing is read from it
+			_ = response.Body.Close() // the body is not read
 			if response.StatusCode == http.StatusOK {
 				return nil
 			}
@@ -105,14 +105,14 @@ func (s *server) ready(ctx context.Context) error {
 }
 
 func (s *server) stop() {
-	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	_ = s.command.Process.Signal(syscall.SIGTERM) // the process may have ended already
 	_ = s.command.Wait()                          // as above
 	if s.group != "" {
-		_ = os.Remove(s.group) // nobody is in it any more
+		_ = os.Remove(s.group) // the group is empty
 	}
 }
 
-// databaseURL is how a role connects to its PostgreSQL.
+// databaseURL returns a role's URL of its PostgreSQL.
 func (s *server) databaseURL(role string) string {
 	query := url.Values{"host": {s.socket()}, "port": {"5432"}, "sslmode": {"disable"}}
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, s.secrets[role]), Path: "/omnirapeutic", RawQuery: query.Encode()}
@@ -121,7 +121,7 @@ func (s *server) databaseURL(role string) string {
 
 func (s *server) socket() string { return filepath.Join(s.data, "postgres", "socket") }
 
-// connect connects as the owner, seeing every organization.
+// connect connects as the owner, with access to every organization.
 func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
 	//nolint:forbidigo // the bench uses no package of the program; its URL has every setting
 	settings, err := pgx.ParseConfig(s.databaseURL(ownerRole))

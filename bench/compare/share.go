@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Where Linux has its groups of processes that get no more than their share of
-// processors: version 2 of them, and version 1.
+// Mount points of Linux control groups, which limit processes to a share of the
+// processors: version 2 and version 1.
 // https://docs.kernel.org/admin-guide/cgroup-v2.html, "cpu.max";
 // https://docs.kernel.org/scheduler/sched-bwc.html
 const (
@@ -18,15 +18,16 @@ const (
 	groups1 = groups + "/cpu"
 )
 
-// period is how often a share is counted anew: short, since who has used it up waits
-// until then. The kernel's own is 100 ms, longer than most requests take.
+// period is the accounting period of a share. It is short, because a process that has
+// used up its share waits for the next period. The kernel's default of 100 ms is longer
+// than most requests.
 const period = 10 * time.Millisecond
 
-// errNoGroups says that processes cannot be held to a share here.
-var errNoGroups = errors.New("it takes Linux and the right to make groups below " + groups)
+// errNoGroups is returned if processes cannot be limited to a share.
+var errNoGroups = errors.New("this requires Linux and permission to create groups below " + groups)
 
-// hold gives the server so much of the processors and no more. What it has started
-// before, as its PostgreSQL, is not held.
+// hold limits the server to a share of the processors. Processes it started before,
+// such as PostgreSQL, are not limited.
 func (s *server) hold(processors float64) error {
 	pid, of := strconv.Itoa(s.command.Process.Pid), groups
 	limits := map[string]string{"cpu.max": fmt.Sprintf("%d %d", quota(processors), period.Microseconds())}
@@ -50,11 +51,11 @@ func (s *server) hold(processors float64) error {
 	return write(dir, "cgroup.procs", pid)
 }
 
-// quota is the time in a period, in microseconds.
+// quota is the time per period, in microseconds.
 func quota(processors float64) int64 {
 	return int64(processors * float64(period.Microseconds()))
 }
 
 func write(dir, file, content string) error {
-	return os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600) // it is there: the mode is not used
+	return os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600) // the file exists: the mode is not used
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAServerIsHeldToItsShare holds a process that waits, and looks where the kernel has
-// it and how much it gives it.
+// TestAServerIsHeldToItsShare limits a waiting process, and checks its control group and
+// its quota.
 func TestAServerIsHeldToItsShare(t *testing.T) {
 	t.Parallel()
 	command := exec.CommandContext(t.Context(), "cat")
@@ -31,7 +31,7 @@ func TestAServerIsHeldToItsShare(t *testing.T) {
 
 	require.Equal(t, []string{strconv.Itoa(command.Process.Pid)}, strings.Fields(content(t, s.group, "cgroup.procs")))
 	limit := ""
-	for _, file := range []string{"cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"} { // of either version
+	for _, file := range []string{"cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"} { // of either cgroup version
 		if _, err := os.Stat(filepath.Join(s.group, file)); err == nil {
 			limit += content(t, s.group, file)
 		}

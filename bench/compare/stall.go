@@ -17,14 +17,14 @@ import (
 
 const (
 	stallRounds  = 10
-	stallClients = 25 // of each server
+	stallClients = 25 // per server
 )
 
-// stall has two servers reserve units of one authorization and kills one of them
-// (SIGKILL) while it holds the lane, in the middle of a transaction; and tells how
-// long the other waits for its next answer from then on. So that it is in the
-// middle for sure it is stopped first (SIGSTOP): where the other does not get on,
-// the stopped one has the lane.
+// stall lets two servers reserve units of one authorization and kills one of them
+// (SIGKILL) while it holds the lock, in the middle of a transaction. It reports how
+// long the other then waits for its next answer. To hit the middle, the server is
+// stopped first (SIGSTOP): if the other makes no progress, the stopped one holds the
+// lock.
 func (b *bench) stall(ctx context.Context, t *table) error {
 	survivor, err := b.serve(ctx, filepath.Join(b.dir, "stall"))
 	if err != nil {
@@ -63,7 +63,7 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 			victim.stop()
 			return err
 		}
-		dying.clients.Wait() // their connections are gone
+		dying.clients.Wait() // their connections are closed
 		promised += dying.answered.count()
 		waits = append(waits, wait)
 	}
@@ -76,14 +76,14 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 	slices.Sort(waits)
 	t.untargeted(fmt.Sprintf("two servers, one killed in mid-transaction: until the other answers, longest of %d (median)", stallRounds),
 		fmt.Sprintf("%.0f ms (%.0f)", ms(waits[len(waits)-1]), ms(waits[len(waits)/2])))
-	t.note("Killed in mid-transaction: the books are clean afterwards, and each of %d promised reservations is there.", promised)
+	t.note("Killed in mid-transaction: the ledger is correct afterwards, and all %d confirmed reservations exist.", promised)
 	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// reservers are clients that reserve one unit after the other until the server
-// does not answer any more or the context ends.
+// reservers are clients that reserve single units until the server no longer answers or
+// the context ends.
 type reservers struct {
 	url, authorization, token string
 
@@ -91,17 +91,17 @@ type reservers struct {
 	answered moments
 }
 
-// moments is when reservations were promised. Safe for concurrent use.
+// moments records the times of confirmed reservations. Safe for concurrent use.
 type moments struct {
 	mutex sync.Mutex
 	all   []time.Time
 }
 
-// add notes the present moment.
+// add records the current time.
 func (m *moments) add() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	m.all = append(m.all, time.Now()) // in the lock, so that they are in order
+	m.all = append(m.all, time.Now()) // under the lock, so that they are ordered
 }
 
 func (m *moments) count() int64 {
@@ -110,7 +110,7 @@ func (m *moments) count() int64 {
 	return int64(len(m.all))
 }
 
-// since returns the first moment after another, and whether there is one.
+// since returns the first moment after t, and whether there is one.
 func (m *moments) since(t time.Time) (time.Time, bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -134,7 +134,8 @@ func (r *reservers) start(ctx context.Context) {
 }
 
 func (r *reservers) reserve(ctx context.Context, transport http.RoundTripper) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/api/v1/authorizations/"+r.authorization+"/reserve", bytes.NewReader([]byte(`{"units":1}`)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/api/v1/authorizations/"+r.authorization+"/reserve",
+		bytes.NewReader([]byte(`{"units":1}`)))
 	if err != nil {
 		return err
 	}
@@ -155,11 +156,11 @@ func (r *reservers) reserve(ctx context.Context, transport http.RoundTripper) er
 	return nil
 }
 
-// killWith kills the server of these reservers while it holds the lane, and
-// returns how long the others then wait for an answer.
+// killWith kills the server of these reservers while it holds the lock, and returns how
+// long the others then wait for an answer.
 func (r *reservers) killWith(ctx context.Context, victim *server, others *reservers) (wait time.Duration, err error) {
 	const (
-		settle  = 300 * time.Millisecond // for both to be under load
+		settle  = 300 * time.Millisecond // until both are under load
 		batch   = 50 * time.Millisecond  // several batches long
 		silence = 150 * time.Millisecond // longer than any batch
 		tries   = 200
@@ -182,7 +183,7 @@ func (r *reservers) killWith(ctx context.Context, victim *server, others *reserv
 		if err := victim.command.Process.Kill(); err != nil {
 			return 0, err
 		}
-		_ = victim.command.Wait() // it was killed, and says so
+		_ = victim.command.Wait() // reports that it was killed
 		for until := killed.Add(time.Minute); time.Now().Before(until); pause(ctx, time.Millisecond) {
 			if first, ok := others.answered.since(killed); ok {
 				return first.Sub(killed), nil
@@ -191,7 +192,7 @@ func (r *reservers) killWith(ctx context.Context, victim *server, others *reserv
 				break
 			}
 		}
-		return 0, errors.New("the surviving server answers nothing any more")
+		return 0, errors.New("the surviving server no longer answers")
 	}
 	return 0, errors.New("the server was never in the middle of a transaction")
 }
@@ -203,8 +204,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// checkKept compares the authorization with what was promised: more may be there,
-// from requests that were cut off before their answer.
+// checkKept compares the authorization with the confirmed reservations. It may have
+// more, from requests that were cut off before their answer.
 func checkKept(ctx context.Context, s *server, token, authorization string, promised int64) error {
 	var found struct {
 		ScheduledUnits int64 `json:"scheduledUnits"`
@@ -214,7 +215,7 @@ func checkKept(ctx context.Context, s *server, token, authorization string, prom
 	}
 	const cutOff = (stallRounds + 1) * stallClients
 	if found.ScheduledUnits < promised || found.ScheduledUnits > promised+cutOff {
-		return fmt.Errorf("%d reservations were promised, and %d units are scheduled", promised, found.ScheduledUnits)
+		return fmt.Errorf("%d reservations were confirmed, but %d units are scheduled", promised, found.ScheduledUnits)
 	}
 	var verified struct {
 		ID     string `json:"id"`
@@ -233,7 +234,7 @@ func checkKept(ctx context.Context, s *server, token, authorization string, prom
 		}
 	}
 	if !verified.Result.OK {
-		return errors.New("verify finds the books wrong after an instance was killed")
+		return errors.New("verify found problems after an instance was killed")
 	}
 	return nil
 }

@@ -10,17 +10,17 @@ import (
 	"omnirapeutic/bench/loadtest"
 )
 
-// table collects what was measured.
+// table collects measurements.
 type table struct {
 	rows     []string
 	targets  []string
 	notes    []string
 	measured map[string]loadtest.Result // combined, by scenario
-	machine  loadtest.Machine           // of the first run
-	postgres string                     // its version, where it was asked
+	machine  loadtest.Machine           // machine of the first run
+	postgres string                     // version, if known
 }
 
-// combined notes a scenario in the default mode, and what it must hold.
+// combined records a scenario in the default mode and its targets.
 func (t *table) combined(scenario string, r loadtest.Result) {
 	if t.measured == nil {
 		t.measured = map[string]loadtest.Result{}
@@ -28,7 +28,7 @@ func (t *table) combined(scenario string, r loadtest.Result) {
 	t.measured[scenario] = r
 	t.load(scenario+", combined", r)
 	for _, target := range r.Targets {
-		// Of those that nothing may be wrong, the failures are in the other table.
+		// Failures are shown in the other table.
 		if target.Met && target.Unit == "" && target.Limit == 0 {
 			continue
 		}
@@ -48,7 +48,7 @@ func (t *table) load(name string, r loadtest.Result) {
 		name, r.Clients, r.AcceptedPerSecond, failures(r), r.LatencyMs.P50, r.LatencyMs.P95, r.LatencyMs.P99, memory))
 }
 
-// failures are those of the whole run.
+// failures of the whole run.
 func failures(r loadtest.Result) int64 {
 	n := r.Failed + r.WarmUp.Failed
 	if r.LastUnits != nil {
@@ -61,7 +61,7 @@ func (t *table) bare(name string, clients int, perSecond float64, failed int64, 
 	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | mean %.1f | | | |", name, clients, perSecond, failed, mean))
 }
 
-// atLeast notes a ratio that should be at least so much; 0: there is no such target.
+// atLeast records a ratio and its minimum; 0: no target.
 func (t *table) atLeast(what string, measured, least float64) {
 	if least == 0 {
 		t.untargeted(what, fmt.Sprintf("%.2f", measured))
@@ -82,12 +82,12 @@ func (t *table) target(what, limit, measured string, met bool) {
 	t.targets = append(t.targets, fmt.Sprintf("| %s | %s | %s | %s |", what, limit, measured, verdict))
 }
 
-// untargeted notes something that nothing is promised of.
+// untargeted records a figure without a target.
 func (t *table) untargeted(what, measured string) {
 	t.targets = append(t.targets, fmt.Sprintf("| %s | | %s | |", what, measured))
 }
 
-// note is printed below the tables.
+// note adds a line below the tables.
 func (t *table) note(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
@@ -101,8 +101,9 @@ func (t *table) print(out io.Writer) {
 			fmt.Fprintf(out, "\n%s\n%s\n", head, strings.Join(rows, "\n"))
 		}
 	}
-	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", t.rows)
-	section("| what must hold | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
+	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: "+
+		"| ---: | ---: | ---: | ---: |", t.rows)
+	section("| target | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
 	for _, note := range t.notes {
 		fmt.Fprintf(out, "\n%s\n", note)
 	}

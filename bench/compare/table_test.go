@@ -22,7 +22,10 @@ func TestTable(t *testing.T) {
 			{What: "failures", Limit: 0, Measured: 7},
 			{What: "mismatches", Limit: 0, Measured: 0, Met: true},
 		},
-		Machine: loadtest.Machine{CPU: "Some CPU", Cores: 2, MemoryBytes: 8 << 30, OS: "Linux", Go: "go1.26", Time: time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC)},
+		Machine: loadtest.Machine{
+			CPU: "Some CPU", Cores: 2, MemoryBytes: 8 << 30, OS: "Linux", Go: "go1.26",
+			Time: time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC),
+		},
 	}
 	b.combined("stampede", r)
 	b.atLeast("a ratio", 0.999, 1)
@@ -37,7 +40,7 @@ func TestTable(t *testing.T) {
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | stampede, combined | 5000 | 6348 | 7 | 1.2 | 2.0 | 3.0 | 251 |
 
-| what must hold | limit | measured | |
+| target | limit | measured | |
 | --- | --- | ---: | --- |
 | stampede: memory at most | 250 MB | 251 MB | **missed** |
 | stampede: failures | 0 | 7 | **missed** |
@@ -49,7 +52,7 @@ Said 1 times.
 `, text.String())
 }
 
-func TestCurveTableTellsFailures(t *testing.T) {
+func TestCurveTableListsFailures(t *testing.T) {
 	t.Parallel()
 	runs := make([][]loadtest.Result, len(curveModes))
 	for i := range runs {
@@ -60,7 +63,8 @@ func TestCurveTableTellsFailures(t *testing.T) {
 	last.Failures = []loadtest.Failure{{Code: "503 queue-full", Count: 22}, {Code: "timeout", Count: 1}}
 	text := curveTable("high-contention", runs)
 	require.Contains(t, text, "| 5000 | 0 | 0.0 | 0 | 0 | 0.0 | 23 |")
-	require.Contains(t, text, "Failed: one transaction per request, 5000 clients: 22 × 503 queue-full; one transaction per request, 5000 clients: 1 × timeout.")
+	require.Contains(t, text, "Failed: one transaction per request, 5000 clients: 22 × 503 queue-full; one transaction "+
+		"per request, 5000 clients: 1 × timeout.")
 }
 
 func TestMoments(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// kind is an operation on units, which takes one unit, always; or none.
+// kind is an operation on one unit, or none.
 type kind uint8
 
 const (
@@ -15,19 +15,18 @@ const (
 	release
 	consume
 	nothing
-	book // an appointment of one unit
+	book // books an appointment of one unit
 	cancel
 	complete
-	kinds // how many there are
+	kinds // number of kinds
 )
 
-// operations say how the API is asked for each kind. What a scenario asks for
-// that has no kind yet, such as booking an appointment, is a row here and a case
-// in [step.body]; which units it moves, in [expect].
+// operations maps each kind to its API call. To add a kind, add a row here, a case in
+// [step.body], and the moved units in [expect].
 var operations = [kinds]struct {
 	name string
-	path string // below the authorization's, or from the API's base where it begins with a slash
-	done int    // the status that says it was done
+	path string // relative to the authorization, or to the API's base if it begins with a slash
+	done int    // the status of success
 }{
 	reserve: {"reserve", "reserve", http.StatusCreated},
 	release: {"release", "release", http.StatusOK},
@@ -35,22 +34,22 @@ var operations = [kinds]struct {
 	nothing: {"no-op", "/admin/no-op", http.StatusOK},
 
 	book:     {"book", "/appointments", http.StatusCreated},
-	cancel:   {"cancel", "/appointments/", http.StatusOK}, // below which stands the appointment
+	cancel:   {"cancel", "/appointments/", http.StatusOK}, // the appointment's id follows
 	complete: {"complete", "/appointments/", http.StatusOK},
 }
 
-// String is the operation's name in the result.
+// String returns the operation's name in the result.
 func (k kind) String() string { return operations[k].name }
 
-// account is one authorization and what is known of its units from answers.
-// Safe for concurrent use.
+// account is one authorization and its units as known from answers. Safe for concurrent
+// use.
 type account struct {
 	id      string
-	total   int64               // units; changed only while no request is under way
-	urls    [][kinds]*url.URL   // by the number of the server
-	done    [kinds]atomic.Int64 // units of operations that the server said it did
-	unknown [kinds]atomic.Int64 // units of those it may have done
-	visits  *visits             // where appointments are booked on it
+	total   int64               // units; changed only while no request is running
+	urls    [][kinds]*url.URL   // by server number
+	done    [kinds]atomic.Int64 // units of confirmed operations
+	unknown [kinds]atomic.Int64 // units of operations with unknown outcome
+	visits  *visits             // times of appointments to book on it
 }
 
 func (a *account) record(k kind, v verdict) {
@@ -62,7 +61,7 @@ func (a *account) record(k kind, v verdict) {
 	}
 }
 
-// expected returns what the server must report now, when nothing is under way.
+// expected returns the units that the server must report when no request is running.
 func (a *account) expected() expectation {
 	var done, unknown [kinds]int64
 	for k := range kinds {
@@ -71,14 +70,14 @@ func (a *account) expected() expectation {
 	return expect(done, unknown)
 }
 
-// Span is a range of whole numbers, both ends included. Where the outcome of
-// every request is known, both ends are the same.
+// Span is a range of integers, including both ends. If the outcome of every request is
+// known, both ends are equal.
 type Span struct {
 	Min int64 `json:"min"`
 	Max int64 `json:"max"`
 }
 
-// String is the number, or "from MIN to MAX".
+// String returns the number, or "from MIN to MAX".
 func (s Span) String() string {
 	if s.Min == s.Max {
 		return thousands(s.Min)
@@ -90,9 +89,9 @@ func (s Span) holds(n int64) bool { return s.Min <= n && n <= s.Max }
 
 func (s Span) plus(other Span) Span { return Span{s.Min + other.Min, s.Max + other.Max} }
 
-// expectation bounds the units of an authorization that started with none booked.
+// expectation bounds the units of an authorization that started without bookings.
 type expectation struct {
-	scheduled, used, booked Span // booked is both together: consuming does not change it
+	scheduled, used, booked Span // booked is scheduled plus used: consuming does not change it
 }
 
 func expect(done, unknown [kinds]int64) expectation {
@@ -106,7 +105,7 @@ func expect(done, unknown [kinds]int64) expectation {
 	}
 }
 
-// moved adds up the units that were reserved, that went back, and that were used.
+// moved adds up the units that were reserved, released and used.
 func moved(units [kinds]int64) (taken, given, used int64) {
 	return units[reserve] + units[book], units[release] + units[cancel], units[consume] + units[complete]
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// StatusError is an answer of the server that is no success.
+// StatusError is an unsuccessful answer of the server.
 type StatusError struct {
 	Method, Path string
 	Status       int
-	Code, Detail string // of the problem document; empty where there was none
+	Code, Detail string // from the problem document; empty without one
 }
 
-// Error tells the request, the status and the server's explanation.
+// Error returns the request, the status and the server's explanation.
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("%s %s: status %d", e.Method, e.Path, e.Status)
 	if e.Code != "" {
@@ -33,11 +33,11 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// api makes the calls before and after the load, where convenience counts for
-// more than speed.
+// api makes the calls before and after the load, where convenience matters more than
+// speed.
 type api struct {
-	number    int    // of the server, from 0
-	base      string // up to and with /api/v1
+	number    int    // number of the server, from 0
+	base      string // including /api/v1
 	transport http.RoundTripper
 	bearer    atomic.Pointer[string] // the value of the Authorization header
 	lifetime  time.Duration          // of an access token
@@ -49,19 +49,19 @@ func newAPI(number int, base string, transport http.RoundTripper) *api {
 	return a
 }
 
-// signIn fetches an access token for all further requests. One token serves
-// all clients: hashing passwords must not be what is measured.
+// signIn gets an access token for all further requests. All clients share it, so that
+// password hashing is not measured.
 func (a *api) signIn(ctx context.Context, email, password string) error {
 	var answer struct {
 		AccessToken string `json:"accessToken"`
-		ExpiresIn   int    `json:"expiresIn"` // seconds
+		ExpiresIn   int    `json:"expiresIn"` // in seconds
 	}
 	credentials := map[string]string{"email": email, "password": password}
 	if err := a.call(ctx, http.MethodPost, "/auth/login", credentials, &answer); err != nil {
 		return err
 	}
 	if answer.AccessToken == "" {
-		return errors.New("the server's answer holds no accessToken")
+		return errors.New("the server's answer has no accessToken")
 	}
 	bearer := "Bearer " + answer.AccessToken
 	a.bearer.Store(&bearer)
@@ -69,21 +69,21 @@ func (a *api) signIn(ctx context.Context, email, password string) error {
 	return nil
 }
 
-// stayOn signs in again whenever two thirds of the token's lifetime are over,
-// until the returned function is called.
+// stayOn signs in again after each two thirds of the token's lifetime, until the
+// returned function is called.
 func (a *api) stayOn(ctx context.Context, email, password string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		if a.lifetime <= 0 {
-			return // the server does not say; then the token has to last
+			return // unknown lifetime: the token has to last
 		}
 		pause := a.lifetime * 2 / 3
 		for sleep(ctx, pause) {
 			pause = a.lifetime * 2 / 3
 			if err := a.signIn(ctx, email, password); err != nil {
-				pause = a.lifetime / 20 // several more attempts before the old token ends
+				pause = a.lifetime / 20 // allows several attempts before the old token expires
 			}
 		}
 	}()
@@ -93,9 +93,8 @@ func (a *api) stayOn(ctx context.Context, email, password string) (stop func()) 
 	}
 }
 
-// call sends in, if there is any, and decodes the answer into out, if there is
-// any. Answers that may be different a moment later are asked for again, with
-// the same idempotency key, so that nothing is made twice.
+// call sends in and decodes the answer into out; both may be nil. It retries temporary
+// errors with the same idempotency key, so that no effect is duplicated.
 func (a *api) call(ctx context.Context, method, path string, in, out any) error {
 	key := uuid.NewString()
 	const attempts = 5
@@ -161,13 +160,13 @@ func (a *api) try(ctx context.Context, method, path, key string, in, out any) er
 	return nil
 }
 
-// problem is what is needed of a problem document.
+// problem has the needed members of a problem document.
 type problem struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
 
-// parseProblem returns the zero value for what is no problem document.
+// parseProblem returns the zero value for other documents.
 func parseProblem(content []byte) problem {
 	var p problem
 	if json.Unmarshal(content, &p) != nil {
@@ -176,7 +175,7 @@ func parseProblem(content []byte) problem {
 	return p
 }
 
-// sleep returns false when the context ended first.
+// sleep returns false if the context ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -15,26 +15,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// practitioners is how many there are, whom all clients share.
+// practitioners is the number of practitioners, whom all clients share.
 const practitioners = 5
 
-// Appointments are one unit long, and lie in the past, so that they can be
-// completed; there is room for more of them than a server is likely to book.
+// Appointments are one unit long and in the past, so that they can be completed. There
+// are more slots than a server is likely to book.
 const (
 	visitLength = 15 * time.Minute
 	visitDays   = 5 * 365
 )
 
-// visits are the times at which appointments are booked on an authorization: of the
-// practitioner's quarters of an hour each of those who share them has its own, in
-// turn, so that every booking is one that the server has to grant. Safe for
-// concurrent use.
+// visits are the slots for appointments on an authorization. The authorizations that
+// share a practitioner take the practitioner's quarter hours in turn, so that the
+// server must accept every booking. Safe for concurrent use.
 type visits struct {
 	patient, practitioner, code, authorization string
 
 	from  time.Time
-	place int64 // among those who share the practitioner
-	turns int64 // how many share the practitioner
+	place int64 // index among those that share the practitioner
+	turns int64 // number of those that share the practitioner
 	taken atomic.Int64
 }
 
@@ -46,8 +45,8 @@ func (v *visits) next() []byte {
 		v.patient, v.practitioner, v.code, v.authorization, start.Format(time.RFC3339), start.Add(visitLength).Format(time.RFC3339))
 }
 
-// prepareVisits makes the practitioners and, for each of the authorizations, a
-// patient: one who is booked at the same time as others cannot be the same.
+// prepareVisits creates the practitioners and a patient for each authorization, because
+// a patient cannot have two appointments at the same time.
 func prepareVisits(ctx context.Context, to servers, o Options, s Scenario, run, code string) ([]*account, error) {
 	staff := make([]string, practitioners)
 	for i := range staff {
@@ -89,13 +88,13 @@ func prepareVisits(ctx context.Context, to servers, o Options, s Scenario, run, 
 	return accounts, group.Wait()
 }
 
-// visiting books appointments, and completes or cancels those that it has booked,
-// as often as it books. It draws from a shuffled hand of ten, which makes the shares exact.
+// visiting books appointments, and completes or cancels them as often as it books. It draws
+// from a shuffled hand of ten, so that the shares are exact.
 type visiting struct {
 	account *account
 	random  *rand.Rand
 	hand    []kind
-	booked  []string // appointments that are open
+	booked  []string // open appointments
 }
 
 var tenVisits = []kind{book, book, book, book, book, complete, complete, complete, cancel, cancel}
@@ -108,7 +107,7 @@ func (v *visiting) next() step {
 	last := len(v.hand) - 1
 	k := v.hand[last]
 	if k != book && len(v.booked) == 0 {
-		return step{kind: book, account: v.account} // one more than its share: there is nothing to end
+		return step{kind: book, account: v.account} // an extra booking, because there is nothing to end
 	}
 	v.hand = v.hand[:last]
 	if k == book {
@@ -126,7 +125,7 @@ func (v *visiting) heard(s step, got verdict, appointment string) {
 	case s.kind == book && got.outcome == accepted:
 		v.booked = append(v.booked, appointment)
 	case s.kind != book && got.outcome != accepted && !got.unknown:
-		v.booked = append(v.booked, s.reservation) // nothing was done, so it is still open
+		v.booked = append(v.booked, s.reservation) // the request had no effect, so the appointment is still open
 	}
 }
 
@@ -134,7 +133,7 @@ func (*visiting) wantsReservations() bool { return true }
 
 var emptyBody = []byte(`{}`)
 
-// address is where the step is asked for, on the server with the number.
+// address returns the URL of the step on the server with the number.
 func (s step) address(server int) *url.URL {
 	base := s.account.urls[server][s.kind]
 	if s.kind != cancel && s.kind != complete {
@@ -143,7 +142,7 @@ func (s step) address(server int) *url.URL {
 	return base.JoinPath(s.reservation, s.kind.String())
 }
 
-// made reads what the step has made: a reservation or an appointment.
+// made reads the id of the created reservation or appointment.
 func (s step) made(answer []byte) (id string, err error) {
 	if s.kind == reserve {
 		return reservationOf(answer)
@@ -152,10 +151,10 @@ func (s step) made(answer []byte) (id string, err error) {
 		ID uuid.UUID `json:"id"`
 	}
 	if err := json.Unmarshal(answer, &booked); err != nil {
-		return "", fmt.Errorf("the answer to a booking is no JSON: %w", err)
+		return "", fmt.Errorf("the answer to a booking is not JSON: %w", err)
 	}
 	if booked.ID == uuid.Nil {
-		return "", errors.New("the answer to a booking names no appointment")
+		return "", errors.New("the answer to a booking has no appointment id")
 	}
 	return booked.ID.String(), nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestVisitsNeverMeet(t *testing.T) {
+func TestVisitsNeverOverlap(t *testing.T) {
 	t.Parallel()
 	from := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
 	taken := map[string]bool{}
@@ -46,7 +46,7 @@ func TestVisitingEndsWhatItHasBooked(t *testing.T) {
 			made = time.Duration(n).String()
 			open[made] = true
 		} else {
-			require.True(t, open[s.reservation], "it is one of its own, and open")
+			require.True(t, open[s.reservation], "it is an open appointment of its own")
 			delete(open, s.reservation)
 		}
 		v.heard(s, verdict{outcome: accepted}, made)
@@ -60,7 +60,7 @@ func TestVisitingEndsWhatItHasBooked(t *testing.T) {
 	}
 	before := len(v.booked)
 	v.heard(s, verdict{outcome: failed}, "")
-	require.Len(t, v.booked, before+1, "what was not done is still open")
+	require.Len(t, v.booked, before+1, "an appointment whose request failed is still open")
 }
 
 func TestUnitsOfAppointmentsAreExpected(t *testing.T) {
@@ -73,7 +73,7 @@ func TestUnitsOfAppointmentsAreExpected(t *testing.T) {
 	require.Equal(t, Span{8, 8}, e.booked)
 }
 
-// keepCalendar carries out calls on appointments by what they do to units.
+// keepCalendar applies calls on appointments to the units.
 func (f *fake) keepCalendar(w http.ResponseWriter, r *http.Request, path string, body map[string]any) {
 	one := map[string]any{"units": 1.0}
 	if parts := strings.Split(path, "/"); len(parts) == 4 {

@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// newTransport keeps a connection per client open, and does nothing that a
-// measured request would wait for.
+// newTransport keeps a connection per client open, and avoids work that would delay a
+// measured request.
 func newTransport(clients int) *http.Transport {
 	var plain http.Protocols
 	plain.SetHTTP1(true)
@@ -29,12 +29,12 @@ func newTransport(clients int) *http.Transport {
 	}
 }
 
-// caller sends the measured requests of one client. It runs on the machine
-// that is measured, so it reuses what it can. Not safe for concurrent use.
+// caller sends the measured requests of one client. It runs on the measured machine, so
+// it reuses buffers. Not safe for concurrent use.
 type caller struct {
 	api     *api
 	request *http.Request
-	key     []string // the values of the headers that change
+	key     []string // values of the headers that change
 	bearer  []string
 	answer  []byte
 }
@@ -45,13 +45,11 @@ func newCaller(ctx context.Context, a *api) *caller {
 	return c
 }
 
-// renew makes the parts that must not be touched again after a transport
-// error, because the transport may still be using them.
+// renew replaces the parts that the transport may still use after an error.
 func (c *caller) renew(ctx context.Context) {
 	c.key, c.bearer = make([]string, 1), make([]string, 1)
-	// No GetBody: the transport takes an Idempotency-Key as permission to send
-	// a request again by itself, and a repetition that nobody counts would
-	// hide a failure.
+	// No GetBody: with an Idempotency-Key the transport would retry by itself, and an
+	// uncounted retry would hide a failure.
 	c.request = (&http.Request{
 		Method: http.MethodPost,
 		Header: http.Header{
@@ -62,13 +60,13 @@ func (c *caller) renew(ctx context.Context) {
 	}).WithContext(ctx)
 }
 
-// post sends one request and returns the status and the body of the answer,
-// which is valid until the next call.
+// post sends one request and returns the status and the body of the answer, which is
+// valid until the next call.
 func (c *caller) post(address *url.URL, body []byte) (status int, answer []byte, err error) {
 	c.key[0], c.bearer[0] = uuid.NewString(), *c.api.bearer.Load()
 	c.request.URL, c.request.Host = address, address.Host
-	// Of this type net/http knows that it is in memory: it sends headers of others ahead
-	// in a packet of their own, for which the server would be woken twice.
+	// net/http recognizes this type as in memory. For others it sends the headers in a
+	// separate packet, which would wake the server twice.
 	c.request.Body, c.request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	response, err := c.api.transport.RoundTrip(c.request)
 	if err != nil {
@@ -83,7 +81,7 @@ func (c *caller) post(address *url.URL, body []byte) (status int, answer []byte,
 	return response.StatusCode, c.answer, nil
 }
 
-// read takes the whole answer, as the connection could not be used again otherwise.
+// read reads the whole answer, so that the connection can be reused.
 func (c *caller) read(from io.Reader) error {
 	c.answer = c.answer[:0]
 	for {
@@ -105,23 +103,22 @@ type outcome uint8
 
 const (
 	accepted outcome = iota
-	refused          // the server answered that there are not enough units
+	refused          // the server answered insufficient-units
 	failed           // anything else
 )
 
-// verdict is what an answer means.
+// verdict is the meaning of an answer.
 type verdict struct {
 	outcome outcome
-	unknown bool   // failed, and it may have been done nevertheless
-	code    string // of a failure: status and code, or the kind of transport error
-	detail  string // of a failure, in words
+	unknown bool   // failed, but the operation may have been executed
+	code    string // for a failure: status and code, or the kind of transport error
+	detail  string // for a failure: the text
 }
 
-// classify reads an answer to an operation on units. A refusal is an answer;
-// anything else that is not what was asked for is a failure. Only where
-// nothing was heard, or a part of the system said that it cannot tell, is the
-// outcome unknown: every other status promises that nothing was done, and the
-// check of the units holds the server to it.
+// classify interprets the answer to an operation on units. A refusal is a valid answer;
+// any other unexpected answer is a failure. The outcome is unknown only without an
+// answer, or if the server reports that it is. Every other status promises no effect,
+// which the check of the units verifies.
 func classify(k kind, status int, answer []byte, err error) verdict {
 	if err != nil {
 		return verdict{outcome: failed, unknown: true, code: transportCode(err), detail: err.Error()}
@@ -141,7 +138,7 @@ func classify(k kind, status int, answer []byte, err error) verdict {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		v.unknown = true
 	default:
-		v.unknown = status < 300 // a success, but not the one that was asked for
+		v.unknown = status < 300 // a success, but not the expected one
 	}
 	return v
 }
@@ -164,7 +161,7 @@ func transportCode(err error) string {
 
 var reserveOne = []byte(`{"units":1}`)
 
-// body is what the request sends.
+// body returns the body of the request.
 func (s step) body() []byte {
 	switch s.kind {
 	case release, consume:
@@ -180,7 +177,7 @@ func (s step) body() []byte {
 	}
 }
 
-// reservationOf reads the id of the reservation that was made.
+// reservationOf reads the id of the created reservation.
 func reservationOf(answer []byte) (string, error) {
 	var made struct {
 		Reservation struct {
@@ -188,10 +185,10 @@ func reservationOf(answer []byte) (string, error) {
 		} `json:"reservation"`
 	}
 	if err := json.Unmarshal(answer, &made); err != nil {
-		return "", fmt.Errorf("the answer to a reserve is no JSON: %w", err)
+		return "", fmt.Errorf("the answer to a reserve is not JSON: %w", err)
 	}
 	if made.Reservation.ID == uuid.Nil {
-		return "", errors.New("the answer to a reserve names no reservation")
+		return "", errors.New("the answer to a reserve has no reservation id")
 	}
 	return made.Reservation.ID.String(), nil
 }

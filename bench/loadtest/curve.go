@@ -13,32 +13,32 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Curve is a line in a plot of what many runs came to.
+// Curve is a line in a plot of several runs.
 type Curve struct {
 	Name   string
-	Points []CurvePoint // in the order of their clients
+	Points []CurvePoint // ordered by clients
 }
 
 // CurvePoint is one run.
 type CurvePoint struct {
 	Clients int
-	Value   float64 // more than 0, or there is nothing to draw
-	Failed  bool    // requests failed in it: it is marked
+	Value   float64 // must be positive to be drawn
+	Failed  bool    // had failed requests: marked in the plot
 }
 
 // CurvePlot is a plot of curves by the number of clients, on a logarithmic axis.
 type CurvePlot struct {
 	Title  string
-	Unit   string // of the values, with a space before it where one belongs there
-	Log    bool   // the values' axis is logarithmic, too
+	Unit   string // unit of the values, with a leading space if needed
+	Log    bool   // logarithmic value axis
 	Curves []Curve
 }
 
-// curveColors are those of the first curve and the second.
+// curveColors are the colors of the first and the second curve.
 var curveColors = []color.Color{blueColor, amberColor}
 
-// WriteSVG writes the plot as an SVG file that needs nothing but itself, and has
-// the colors of the reader's light or dark scheme.
+// WriteSVG writes the plot as a self-contained SVG file that follows the reader's light
+// or dark color scheme.
 func (c CurvePlot) WriteSVG(w io.Writer) error {
 	p := newPlot()
 	p.Title.Text = c.Title
@@ -95,7 +95,7 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The last label of an axis reaches over the plot's edge.
+	// The last label of an axis extends beyond the plot.
 	_, err = fmt.Fprintf(w, curveHead+"%[4]s", plotWidth+48, plotHeight+32, template.HTMLEscapeString(c.Title), body)
 	return err
 }
@@ -104,7 +104,7 @@ func dots(points plotter.XYs, c color.Color, shape draw.GlyphDrawer, radius floa
 	return &plotter.Scatter{XYs: points, GlyphStyle: draw.GlyphStyle{Color: c, Radius: vg.Points(radius), Shape: shape}}
 }
 
-// curveHead begins the file: the schemes are those of the report's page.
+// curveHead begins the file. Its color schemes are those of the report's page.
 const curveHead = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="-18 -16 %[1]d %[2]d" role="img" aria-label="%[3]s">
 <style>
 svg { --card: #ffffff; --ink: #16202c; --quiet: #5b6878; --grid: #e8ecf1; --blue: #1f65c8; --amber: #b46a00; --red: #c22f2f;

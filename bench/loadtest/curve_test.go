@@ -18,7 +18,7 @@ func TestCurvePlot(t *testing.T) {
 	}}
 	text := write(t, "curve.svg", p.WriteSVG)
 
-	t.Run("it is a file of its own", func(t *testing.T) {
+	t.Run("it is a self-contained file", func(t *testing.T) {
 		t.Parallel()
 		decoder := xml.NewDecoder(strings.NewReader(text))
 		for {
@@ -49,7 +49,7 @@ func TestCurvePlot(t *testing.T) {
 		p.Curves = p.Curves[:1]
 		require.NotContains(t, write(t, "curve-well.svg", p.WriteSVG), "with failed requests")
 	})
-	t.Run("it refuses to draw nothing, or more than there are colors for", func(t *testing.T) {
+	t.Run("it refuses to draw nothing, or more curves than there are colors", func(t *testing.T) {
 		t.Parallel()
 		require.Error(t, CurvePlot{}.WriteSVG(io.Discard))
 		require.Error(t, CurvePlot{Curves: make([]Curve, 3)}.WriteSVG(io.Discard))

@@ -17,8 +17,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// The plots are drawn in these colors, which the page replaces by those of its
-// light or dark scheme: gonum/plot knows colors only, not what they are for.
+// Placeholder colors that the page replaces by those of its light or dark scheme,
+// because gonum/plot has no color roles.
 var (
 	inkColor    = color.RGBA{R: 1, G: 1, B: 1, A: 255}
 	gridColor   = color.RGBA{R: 2, G: 2, B: 2, A: 255}
@@ -40,7 +40,7 @@ const (
 	plotHeight = 270
 )
 
-// newPlot has labels on its axes, and no lines or background.
+// newPlot returns a plot with axis labels, without lines or background.
 func newPlot() *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -72,12 +72,12 @@ func dashed(points plotter.XYs, c color.Color) *plotter.Line {
 	return l
 }
 
-// area fills what is below the points.
+// area fills the area below the points.
 func area(points plotter.XYs) *plotter.Line {
 	return &plotter.Line{XYs: points, FillColor: fillColor}
 }
 
-// shade marks a time on the whole height of the plot.
+// shade marks a time span over the whole height of the plot.
 type shade struct{ from, to float64 }
 
 func (s shade) Plot(c draw.Canvas, p *plot.Plot) {
@@ -90,8 +90,8 @@ func (s shade) Plot(c draw.Canvas, p *plot.Plot) {
 	})
 }
 
-// marker is a vertical line with a text at its top; rows keep the texts of
-// neighbours apart.
+// marker is a vertical line with a label at its top. Rows separate the labels of
+// neighbours.
 type marker struct {
 	x      float64
 	text   string
@@ -114,8 +114,8 @@ func (m marker) Plot(c draw.Canvas, p *plot.Plot) {
 	c.FillText(text, vg.Point{X: x + vg.Points(5), Y: top}, m.text)
 }
 
-// logTicks are at 1, 2 and 5 of each power of ten, or at every digit where
-// those would be too few.
+// logTicks are at 1, 2 and 5 of each power of ten, or at every digit if those would be
+// too few.
 func logTicks(low, high float64) []plot.Tick { return logTicksIn(" ms", low, high) }
 
 func logTicksIn(unit string, low, high float64) []plot.Tick {
@@ -134,7 +134,7 @@ func logTicksIn(unit string, low, high float64) []plot.Tick {
 	return ticks
 }
 
-// plainTicks are round numbers with a unit behind them.
+// plainTicks are round numbers followed by a unit.
 func plainTicks(unit string) plot.Ticker {
 	return plot.TickerFunc(func(low, high float64) []plot.Tick {
 		step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
@@ -152,16 +152,15 @@ func plainTicks(unit string) plot.Ticker {
 	})
 }
 
-// tickText has no more digits than the number needs.
+// tickText formats the number with as few digits as possible.
 func tickText(v float64) string {
 	if math.Abs(v) >= 1000 {
 		return thousands(int64(math.Round(v)))
 	}
-	return fmt.Sprintf("%.4g", v+0) // adding 0 makes -0 a plain 0
+	return fmt.Sprintf("%.4g", v+0) // adding 0 turns -0 into 0
 }
 
-// render returns the plot as an SVG element that fills the width it is given,
-// in the colors of the page.
+// render returns the plot as an SVG element of full width, in the colors of the page.
 func render(p *plot.Plot, title string) (template.HTML, error) {
 	body, err := renderBody(p)
 	if err != nil {
@@ -172,7 +171,7 @@ func render(p *plot.Plot, title string) (template.HTML, error) {
 	return template.HTML(head + body), nil //nolint:gosec // see above
 }
 
-// renderBody returns what is inside of the SVG element, with its end.
+// renderBody returns the content of the SVG element, including its end tag.
 func renderBody(p *plot.Plot) (string, error) {
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(draw.New(canvas))
@@ -183,7 +182,7 @@ func renderBody(p *plot.Plot) (string, error) {
 	_, body, found := strings.Cut(drawn.String(), "<svg")
 	_, body, ended := strings.Cut(body, ">")
 	if !found || !ended {
-		return "", errors.New("the plot is no SVG")
+		return "", errors.New("the plot is not SVG")
 	}
 	body = schemeColors.Replace(body)
 	return strings.ReplaceAll(body, "font-family:Liberation Sans", "font-family:inherit"), nil

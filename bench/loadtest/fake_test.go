@@ -15,35 +15,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fake is a server that keeps its books in memory, honestly unless a test
-// tells it otherwise.
+// fake is a server with an in-memory ledger. It is correct unless a test configures
+// faults.
 type fake struct {
-	// How it behaves; the number counts operations on units from 1.
-	takes    func(n int64) time.Duration             // how long an operation takes
-	says     func(n int64) (status int, code string) // another answer than the honest one, nothing done; 0: honest
-	loses    func(n int64) bool                      // an operation is promised and not done
-	doubles  func(n int64) bool                      // an operation is done twice
-	serial   chan struct{}                           // if there is one: one operation after the other
-	lifetime time.Duration                           // of a token
+	// Faults; n is the number of the operation on units, from 1.
+	takes    func(n int64) time.Duration             // duration of an operation
+	says     func(n int64) (status int, code string) // an answer without effect; status 0: none
+	loses    func(n int64) bool                      // an operation is confirmed but not executed
+	doubles  func(n int64) bool                      // an operation is executed twice
+	serial   chan struct{}                           // if set: one operation after the other
+	lifetime time.Duration                           // lifetime of a token
 	verifies string                                  // the result of a verification
 	slow     bool                                    // verifications continue after the answer
-	noCodes  bool                                    // there are no service codes to begin with
+	noCodes  bool                                    // there are no service codes initially
 
 	operations atomic.Int64
 	mutex      sync.Mutex
-	tokens     map[string]time.Time // when each ends
+	tokens     map[string]time.Time // expiry of each token
 	logins     int
 	codesMade  int
 	accounts   map[string]*fakeAccount
 	keys       map[string]bool
-	booked     map[string]map[string]int64 // units done, by kind and account
-	calendar   map[string]string           // open appointments, with their accounts
-	slots      map[string]bool             // that are taken, of practitioners
+	booked     map[string]map[string]int64 // executed units, by kind and account
+	calendar   map[string]string           // open appointments and their accounts
+	slots      map[string]bool             // occupied slots of practitioners
 }
 
 type fakeAccount struct {
 	total, scheduled, used int64
-	reservations           map[string]bool // open ones
+	reservations           map[string]bool // open reservations
 }
 
 func newFake() *fake {
@@ -144,7 +144,10 @@ func (f *fake) administer(w http.ResponseWriter, r *http.Request, path string, b
 	case call == "GET /admin/retry-metrics":
 		n := f.operations.Load()
 		reply(w, http.StatusOK, map[string]any{"retries": n, "failures": 0, "operations": []any{
-			map[string]any{"operation": "authorization.reserve", "retries": n, "failures": 0, "attempts": map[string]int64{"1": n, "2": n / 2}, "later": "more"},
+			map[string]any{
+				"operation": "authorization.reserve", "retries": n, "failures": 0, "attempts": map[string]int64{"1": n, "2": n / 2},
+				"later": "more",
+			},
 		}})
 	case call == "POST /admin/verify":
 		if f.slow {
@@ -166,7 +169,10 @@ func (f *fake) replyVerified(w http.ResponseWriter) {
 }
 
 func (a *fakeAccount) balance() map[string]any {
-	return map[string]any{"totalUnits": a.total, "scheduledUnits": a.scheduled, "usedUnits": a.used, "availableUnits": a.total - a.scheduled - a.used}
+	return map[string]any{
+		"totalUnits": a.total, "scheduledUnits": a.scheduled, "usedUnits": a.used,
+		"availableUnits": a.total - a.scheduled - a.used,
+	}
 }
 
 func (f *fake) operate(w http.ResponseWriter, r *http.Request, path string, body map[string]any) {
@@ -221,7 +227,7 @@ func (f *fake) operate(w http.ResponseWriter, r *http.Request, path string, body
 	}
 }
 
-// units sums what was done of one kind.
+// units returns the executed units of one kind.
 func (f *fake) units(kind string) (sum int64) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -243,11 +249,11 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": code, "detail": "It says " + code + "."})
 }
 
-// inMemory carries requests to the fake without a network, so that a test can
-// have a time of its own.
+// inMemory sends requests to the fake without a network, so that a test can use virtual
+// time.
 type inMemory struct {
 	to http.Handler
-	// cut may break a connection: before the request arrives, or after.
+	// cut returns errors that break a connection before or after the request arrives.
 	cut func(r *http.Request) (before, after error)
 }
 
@@ -274,13 +280,12 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer.Result(), nil
 }
 
-// isOperation tells requests of the load from those around it.
+// isOperation reports whether a request belongs to the load.
 func isOperation(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.Count(r.URL.Path, "/") == 5
 }
 
-// runOn runs a scenario against a fake. It must be called in a bubble of
-// virtual time, where seconds cost nothing.
+// runOn runs a scenario against a fake. Call it in a bubble of virtual time.
 func runOn(t *testing.T, f *fake, o Options) Result {
 	t.Helper()
 	result, err := tryOn(t, inMemory{to: f}, o)

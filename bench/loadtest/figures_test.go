@@ -140,14 +140,14 @@ func TestIntegrityCompare(t *testing.T) {
 	}{
 		{"agrees with what was promised", Balance{100, 9, 0, 91}, nil, ""},
 		{"agrees with the other outcome of an unknown consume", Balance{100, 8, 1, 91}, nil, ""},
-		{"sees a unit that is on neither side", Balance{100, 8, 0, 92}, nil, "8 booked (scheduled and used), should have 9"},
-		{"sees a unit that is on both sides", Balance{100, 9, 1, 90}, nil, "10 booked (scheduled and used), should have 9"},
-		{"sees too many scheduled", Balance{100, 10, 0, 90}, nil, "10 scheduled, should have from 8 to 9"},
-		{"sees too many used", Balance{100, 8, 2, 90}, nil, "2 used, should have from 0 to 1"},
-		{"sees a total that changed", Balance{99, 9, 0, 90}, nil, "a total of 99, should be 100"},
-		{"sees more booked than there is", Balance{100, 101, 0, 0}, nil, "has booked 101 of 100"},
-		{"sees an available that does not fit", Balance{100, 9, 0, 90}, nil, "90 are available, its total and what is booked say 91"},
-		{"does not take an authorization for right that it could not read", Balance{}, errors.New("gone"), "could not be read: gone"},
+		{"reports a missing unit", Balance{100, 8, 0, 92}, nil, "8 booked (scheduled and used), should have 9"},
+		{"reports a unit that is on both sides", Balance{100, 9, 1, 90}, nil, "10 booked (scheduled and used), should have 9"},
+		{"reports too many scheduled", Balance{100, 10, 0, 90}, nil, "10 scheduled, should have from 8 to 9"},
+		{"reports too many used", Balance{100, 8, 2, 90}, nil, "2 used, should have from 0 to 1"},
+		{"reports a changed total", Balance{99, 9, 0, 90}, nil, "a total of 99, should be 100"},
+		{"reports more booked units than the total", Balance{100, 101, 0, 0}, nil, "has booked 101 of 100"},
+		{"reports an inconsistent available", Balance{100, 9, 0, 90}, nil, "reports 90 available units, but total minus booked is 91"},
+		{"reports an authorization that could not be read", Balance{}, errors.New("gone"), "could not be read: gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -180,16 +180,25 @@ func TestClassify(t *testing.T) {
 		{"accepts 201 for a reserve", reserve, 201, nil, nil, verdict{outcome: accepted}},
 		{"accepts 200 for a release", release, 200, nil, nil, verdict{outcome: accepted}},
 		{"accepts 200 for a consume", consume, 200, nil, nil, verdict{outcome: accepted}},
-		{"does not know what 200 for a reserve means", reserve, 200, nil, nil, verdict{failed, true, "200", ""}},
-		{"does not know what 202 for a release means", release, 202, nil, nil, verdict{failed, true, "202", ""}},
-		{"takes insufficient units for a refusal", reserve, 409, because("insufficient-units"), nil, verdict{outcome: refused}},
-		{"takes another conflict for a failure", release, 409, because("reservation-closed"), nil, verdict{failed, false, "409 reservation-closed", "Why."}},
-		{"takes insufficient units under another status for a failure", reserve, 400, because("insufficient-units"), nil, verdict{failed, false, "400 insufficient-units", "Why."}},
-		{"takes 429 for a failure", reserve, 429, nil, nil, verdict{failed, false, "429", ""}},
-		{"takes contention for not done", reserve, 500, because("contention"), nil, verdict{failed, false, "500 contention", "Why."}},
-		{"does not know whether 503 was done", reserve, 503, because("outcome-unknown"), nil, verdict{failed, true, "503 outcome-unknown", "Why."}},
-		{"does not know whether 504 was done", reserve, 504, []byte("<html>"), nil, verdict{failed, true, "504", ""}},
-		{"does not know whether a request was done whose connection broke", reserve, 0, nil, io.ErrUnexpectedEOF, verdict{failed, true, "connection lost", "unexpected EOF"}},
+		{"does not know the effect of 200 for a reserve", reserve, 200, nil, nil, verdict{failed, true, "200", ""}},
+		{"does not know the effect of 202 for a release", release, 202, nil, nil, verdict{failed, true, "202", ""}},
+		{"classifies insufficient units as a refusal", reserve, 409, because("insufficient-units"), nil, verdict{outcome: refused}},
+		{
+			"classifies another conflict as a failure", release, 409, because("reservation-closed"), nil,
+			verdict{failed, false, "409 reservation-closed", "Why."},
+		},
+		{
+			"classifies insufficient units with another status as a failure", reserve, 400, because("insufficient-units"), nil,
+			verdict{failed, false, "400 insufficient-units", "Why."},
+		},
+		{"classifies 429 as a failure", reserve, 429, nil, nil, verdict{failed, false, "429", ""}},
+		{"classifies contention as not executed", reserve, 500, because("contention"), nil, verdict{failed, false, "500 contention", "Why."}},
+		{"classifies 503 as unknown", reserve, 503, because("outcome-unknown"), nil, verdict{failed, true, "503 outcome-unknown", "Why."}},
+		{"classifies 504 as unknown", reserve, 504, []byte("<html>"), nil, verdict{failed, true, "504", ""}},
+		{
+			"classifies a broken connection as unknown", reserve, 0, nil, io.ErrUnexpectedEOF,
+			verdict{failed, true, "connection lost", "unexpected EOF"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -219,7 +228,7 @@ func TestMixing(t *testing.T) {
 	t.Parallel()
 	accounts := []*account{{id: "one"}, {id: "two"}, {id: "three"}}
 
-	t.Run("settles only what it holds, each once, and in exact shares", func(t *testing.T) {
+	t.Run("settles only its open reservations, each once, and in exact shares", func(t *testing.T) {
 		t.Parallel()
 		plan := newPlanner(Scenario{mixed: true}, accounts, 3)
 		held, did := map[string]*account{}, [kinds]int{}
@@ -247,7 +256,7 @@ func TestMixing(t *testing.T) {
 			}
 		}
 	})
-	t.Run("goes on reserving when nothing is granted", func(t *testing.T) {
+	t.Run("continues to reserve when nothing is granted", func(t *testing.T) {
 		t.Parallel()
 		plan := newPlanner(Scenario{mixed: true}, accounts, 1)
 		for range 100 {
@@ -256,7 +265,7 @@ func TestMixing(t *testing.T) {
 			plan.heard(s, verdict{outcome: refused}, "")
 		}
 	})
-	t.Run("still holds what a failed request did not settle, and lets go of what it may have", func(t *testing.T) {
+	t.Run("still holds a reservation that a failed request did not settle, and drops one that it may have settled", func(t *testing.T) {
 		t.Parallel()
 		settle := step{kind: release, account: accounts[1], reservation: "r"}
 		plan := &mixing{}
@@ -276,7 +285,7 @@ func TestRetriesSince(t *testing.T) {
 	before := Retries{Retries: 10, Failures: 1, Operations: []OperationRetries{
 		operation("reserve", 10, map[string]int64{"1": 100, "2": 8}), operation("idle", 0, map[string]int64{"1": 5}),
 	}}
-	t.Run("tells what was added, and leaves out what did not run", func(t *testing.T) {
+	t.Run("reports the increase, and omits operations that did not run", func(t *testing.T) {
 		t.Parallel()
 		after := Retries{Retries: 25, Failures: 1, Operations: []OperationRetries{
 			operation("release", 1, map[string]int64{"2": 1}), operation("idle", 0, map[string]int64{"1": 5}),
@@ -291,7 +300,7 @@ func TestRetriesSince(t *testing.T) {
 			},
 		}, after.since(before))
 	})
-	t.Run("starts anew where the server did", func(t *testing.T) {
+	t.Run("restarts at zero where the server did", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, int64(4), Retries{Retries: 4}.since(before).Retries)
 	})
@@ -299,7 +308,7 @@ func TestRetriesSince(t *testing.T) {
 
 func TestDistribution(t *testing.T) {
 	t.Parallel()
-	t.Run("counts every latency in the bin that holds it", func(t *testing.T) {
+	t.Run("counts every latency in its bin", func(t *testing.T) {
 		t.Parallel()
 		latencies := []time.Duration{0, 900 * time.Microsecond, time.Millisecond, 1050 * time.Microsecond, 10 * time.Millisecond, 3 * time.Second}
 		bins := distribution(latencies)
@@ -320,7 +329,7 @@ func TestDistribution(t *testing.T) {
 		}
 		require.Equal(t, int64(len(latencies)), sum)
 	})
-	t.Run("is empty without latencies, and no null in JSON", func(t *testing.T) {
+	t.Run("is empty without latencies, and not null in JSON", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []Bin{}, distribution(nil))
 	})
@@ -328,7 +337,7 @@ func TestDistribution(t *testing.T) {
 
 func TestNewTransport(t *testing.T) {
 	t.Parallel()
-	t.Run("asks no proxy, which would be measured as well", func(t *testing.T) {
+	t.Run("uses no proxy, which would be measured as well", func(t *testing.T) {
 		t.Parallel()
 		require.Nil(t, newTransport(10).Proxy)
 	})
@@ -337,7 +346,7 @@ func TestNewTransport(t *testing.T) {
 		require.GreaterOrEqual(t, newTransport(300).MaxIdleConnsPerHost, 300)
 		require.Zero(t, newTransport(300).MaxIdleConns, "no limit over all hosts")
 	})
-	t.Run("gives the transport no way to send a request again by itself", func(t *testing.T) {
+	t.Run("gives the transport no way to repeat a request", func(t *testing.T) {
 		t.Parallel()
 		c := newCaller(t.Context(), newAPI(0, "http://server.test", nil))
 		require.Nil(t, c.request.GetBody)
@@ -347,7 +356,7 @@ func TestNewTransport(t *testing.T) {
 
 func TestProgressBar(t *testing.T) {
 	t.Parallel()
-	t.Run("shows the share that is done beside the live figures, and ends full", func(t *testing.T) {
+	t.Run("shows the progress next to the live figures, and ends at 100 %", func(t *testing.T) {
 		t.Parallel()
 		l := newLoad(Options{Clients: 5}, Scenario{RequestsPerClient: 40}, nil, nil)
 		l.schedule(time.Now())

@@ -19,7 +19,7 @@ var report = template.Must(template.New("report").Funcs(template.FuncMap{
 	"title":   func(s string) string { return strings.ToUpper(s[:1]) + strings.ReplaceAll(s[1:], "-", " ") },
 }).Parse(reportText))
 
-// page is what the template sees.
+// page is the data of the template.
 type page struct {
 	Result
 	Load     string
@@ -31,11 +31,11 @@ type page struct {
 	Charts   []chart
 }
 
-// Show writes a value of a target with its unit.
+// Show formats a value of a target with its unit.
 func (p page) Show(t Target, value float64) string { return t.show(value) }
 
-// WriteHTML writes the result as one HTML page that needs nothing but itself:
-// styles and plots are inside, there is no script.
+// WriteHTML writes the result as a self-contained HTML page with embedded styles and
+// plots, without scripts.
 func (r Result) WriteHTML(w io.Writer) error {
 	charts, err := r.charts()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// byHost counts the operations that each server is asked for.
+// byHost counts the operations sent to each server.
 type byHost struct {
 	http.Handler
 	mutex sync.Mutex
@@ -32,7 +32,7 @@ func TestSeveralServers(t *testing.T) {
 	two := []string{"http://one.test", "http://two.test"}
 	for _, scenario := range []string{"high-contention", "high-throughput", "mixed"} {
 		virtual(t, "share the clients of "+scenario, func(t *testing.T) {
-			f := newFake() // the database that they share
+			f := newFake() // the shared database
 			hosts := &byHost{Handler: f, asked: map[string]int64{}}
 			r, err := tryOn(t, inMemory{to: hosts}, Options{Scenario: scenario, URLs: two, Clients: 20, Duration: time.Second})
 			require.NoError(t, err)
@@ -44,8 +44,8 @@ func TestSeveralServers(t *testing.T) {
 		})
 	}
 
-	virtual(t, "are counted together in the retries", func(t *testing.T) {
-		f := newFake() // one retry per operation, told by both
+	virtual(t, "are added up in the retries", func(t *testing.T) {
+		f := newFake() // one retry per operation, reported by both
 		r, err := tryOn(t, inMemory{to: f}, Options{Scenario: "nearly-full", URLs: two, Clients: 4})
 		require.NoError(t, err)
 		require.Equal(t, 2*f.operations.Load(), r.Retries.Retries)
@@ -53,10 +53,10 @@ func TestSeveralServers(t *testing.T) {
 		require.Equal(t, 2*f.operations.Load(), r.Retries.Operations[0].Attempts["1"])
 	})
 
-	virtual(t, "are signed in to one by one", func(t *testing.T) {
+	virtual(t, "are signed in to separately", func(t *testing.T) {
 		f := newFake()
 		f.verifies = `{"ok":true}`
-		elsewhere := newFake() // knows neither the token nor the authorization: another database
+		elsewhere := newFake() // accepts neither the token nor the authorization: another database
 		transport := inMemory{to: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Host == "two.test" {
 				elsewhere.ServeHTTP(w, r)
@@ -68,17 +68,17 @@ func TestSeveralServers(t *testing.T) {
 		r, err := tryOn(t, transport, Options{Scenario: "nearly-full", URLs: two, Clients: 4})
 		require.NoError(t, err)
 		require.Equal(t, 1, elsewhere.logins)
-		require.Equal(t, "404 not-found", r.Failures[0].Code, "two databases do not pass for one")
+		require.Equal(t, "404 not-found", r.Failures[0].Code, "two databases are not accepted as one")
 		require.False(t, r.Passed())
 	})
 }
 
-// TestServerMemory takes this process for the server.
+// TestServerMemory uses this process as the server.
 func TestServerMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells it")
+		t.Skip("only Linux reports it")
 	}
-	t.Run("the peak is of the time since the watch began", func(t *testing.T) {
+	t.Run("the peak covers the time since the watch began", func(t *testing.T) {
 		before := watchMemory([]int{os.Getpid()})
 		big := make([]byte, 96<<20)
 		for i := 0; i < len(big); i += 1 << 10 {
@@ -89,7 +89,7 @@ func TestServerMemory(t *testing.T) {
 		require.Less(t, peak, int64(16<<30))
 		runtime.KeepAlive(big)
 	})
-	t.Run("it is told, and held against the target of a stampede", func(t *testing.T) {
+	t.Run("it is reported, and compared with the target of a stampede", func(t *testing.T) {
 		virtual(t, "in virtual time", func(t *testing.T) {
 			r := runOn(t, newFake(), Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{os.Getpid()}})
 			require.Greater(t, r.ServerPeakMemoryBytes, int64(1<<20))
@@ -97,13 +97,13 @@ func TestServerMemory(t *testing.T) {
 			require.Equal(t, r.ServerPeakMemoryBytes <= 250_000_000, r.Targets[0].Met)
 			require.Equal(t, float64(r.ServerPeakMemoryBytes)/1e6, r.Targets[0].Measured)
 			r.Targets[0].Met = false
-			require.Empty(t, r.Wrong(), "to need much is not to be wrong")
-			require.Contains(t, write(t, "memory.txt", r.WriteTable), " MB resident in the server at most")
-			require.Contains(t, write(t, "memory.html", r.WriteHTML), " MB resident at most")
+			require.Empty(t, r.Wrong(), "a high memory use is not a failure")
+			require.Contains(t, write(t, "memory.txt", r.WriteTable), " MB peak resident memory of the server")
+			require.Contains(t, write(t, "memory.html", r.WriteHTML), " MB peak resident memory")
 			require.Contains(t, write(t, "memory.json", r.WriteJSON), `"serverPeakMemoryBytes": `)
 		})
 	})
-	t.Run("nothing is told of a process that there is not, and no target is judged by it", func(t *testing.T) {
+	t.Run("a process that does not exist has no figures, and no target is judged", func(t *testing.T) {
 		virtual(t, "in virtual time", func(t *testing.T) {
 			r := runOn(t, newFake(), Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{1 << 30}})
 			require.Zero(t, r.ServerPeakMemoryBytes)

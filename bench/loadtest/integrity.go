@@ -12,27 +12,26 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Integrity compares the units that the server reports with those that its
-// answers promised, authorization by authorization, and holds the server's own
-// verdict on its books.
+// Integrity compares the units that the server reports with those confirmed in its
+// answers, per authorization, and includes the server's own verification.
 type Integrity struct {
 	OK             bool     `json:"ok"`
-	Authorizations int      `json:"authorizations"` // read and compared
-	Expected       Expected `json:"expected"`       // sums over all of them
+	Authorizations int      `json:"authorizations"` // number compared
+	Expected       Expected `json:"expected"`       // sums over all authorizations
 	Found          Balance  `json:"found"`
-	UnknownUnits   int64    `json:"unknownUnits"` // of requests whose outcome nobody knows; these make the ranges
-	Mismatches     []string `json:"mismatches"`   // in words, at most 20
+	UnknownUnits   int64    `json:"unknownUnits"` // units of requests with unknown outcome, which cause the ranges
+	Mismatches     []string `json:"mismatches"`   // descriptions, at most 20
 	MismatchCount  int      `json:"mismatchCount"`
 	Verify         Verify   `json:"verify"`
 }
 
-// Expected is what must be found after the run, in units.
+// Expected is the expected state after the run, in units.
 type Expected struct {
 	Scheduled Span `json:"scheduled"`
 	Used      Span `json:"used"`
 }
 
-// Balance are the units of an authorization, or of several.
+// Balance is the units of one or several authorizations.
 type Balance struct {
 	Total     int64 `json:"totalUnits"`
 	Scheduled int64 `json:"scheduledUnits"`
@@ -44,15 +43,15 @@ type Balance struct {
 // organization, not only the units of this run.
 type Verify struct {
 	OK             bool              `json:"ok"`
-	Authorizations int64             `json:"authorizations"` // checked
+	Authorizations int64             `json:"authorizations"` // number checked
 	Reservations   int64             `json:"reservations"`
 	Entries        int64             `json:"entries"`
 	ProblemCount   int64             `json:"problemCount"`
-	Problems       []json.RawMessage `json:"problems"`        // the first ones
-	Error          string            `json:"error,omitempty"` // why there is no answer
+	Problems       []json.RawMessage `json:"problems"`        // the first problems
+	Error          string            `json:"error,omitempty"` // why there is no result
 }
 
-// checkIntegrity must be called when no request is under way.
+// checkIntegrity must be called when no request is running.
 func checkIntegrity(ctx context.Context, server *api, accounts []*account) Integrity {
 	balances := make([]Balance, len(accounts))
 	failures := make([]error, len(accounts))
@@ -103,7 +102,7 @@ func (r *Integrity) compare(a *account, found Balance, err error) {
 	case booked > found.Total:
 		r.mismatch("%s has booked %d of %d", a.id, booked, found.Total)
 	case found.Available != found.Total-booked:
-		r.mismatch("%s says that %d are available, its total and what is booked say %d", a.id, found.Available, found.Total-booked)
+		r.mismatch("%s reports %d available units, but total minus booked is %d", a.id, found.Available, found.Total-booked)
 	case !e.scheduled.holds(found.Scheduled):
 		r.mismatch("%s has %d scheduled, should have %s", a.id, found.Scheduled, e.scheduled)
 	case !e.used.holds(found.Used):
@@ -114,9 +113,9 @@ func (r *Integrity) compare(a *account, found Balance, err error) {
 }
 
 func (r *Integrity) mismatch(format string, args ...any) {
-	const told = 20
+	const shown = 20
 	r.MismatchCount++
-	if len(r.Mismatches) < told {
+	if len(r.Mismatches) < shown {
 		r.Mismatches = append(r.Mismatches, fmt.Sprintf(format, args...))
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// LastUnits tells how an authorization ended: it is cut to what is booked and
-// a few units more, and then all clients ask for twice as many as there are.
+// LastUnits describes the end of an authorization: its total is reduced to the booked
+// units plus a few, and then all clients together request twice as many as are left.
 type LastUnits struct {
 	Room     int64  `json:"room"` // units that were left
 	Sent     int64  `json:"sent"` // requests of one unit each
 	Accepted int64  `json:"accepted"`
 	Refused  int64  `json:"refused"`
 	Failed   int64  `json:"failed"`
-	Problem  string `json:"problem,omitempty"` // why it could not be tried, or the first failure
+	Problem  string `json:"problem,omitempty"` // why the test could not run, or the first failure
 }
 
-// Exact says that exactly the last units were given away, and everything else
-// was cleanly refused.
+// Exact reports whether exactly the last units were granted and all other requests were
+// refused properly.
 func (l LastUnits) Exact() bool {
 	return l.Problem == "" && l.Failed == 0 && l.Accepted == l.Room && l.Accepted+l.Refused == l.Sent
 }
@@ -59,9 +59,8 @@ func lastUnits(ctx context.Context, o Options, s Scenario, to servers, a *accoun
 	return ended
 }
 
-// leaveRoom sets the authorization's total to what is booked and room more.
-// It asks the server what is booked, once requests that nobody waits for any
-// more have had the time to end.
+// leaveRoom sets the authorization's total to the booked units plus room. It asks the
+// server for the booked units after abandoned requests have had time to end.
 func leaveRoom(ctx context.Context, server *api, a *account, room int64) error {
 	if a.unknown[reserve].Load() > 0 {
 		sleep(ctx, 5*time.Second)
@@ -73,7 +72,7 @@ func leaveRoom(ctx context.Context, server *api, a *account, room int64) error {
 	total := found.Scheduled + found.Used + room
 	err = server.call(ctx, http.MethodPatch, "/authorizations/"+a.id, map[string]any{"totalUnits": total}, nil)
 	if err != nil {
-		return fmt.Errorf("cutting the authorization to its last units: %w", err)
+		return fmt.Errorf("reducing the authorization to its last units: %w", err)
 	}
 	a.total = total
 	return nil

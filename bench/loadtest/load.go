@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// load is the part of a run in which requests are sent.
+// load is the phase of a run in which requests are sent.
 type load struct {
 	options  Options
 	scenario Scenario
 	accounts []*account
 	servers  servers
 
-	begin  time.Time     // the first request is due
-	from   time.Time     // the measured time begins
-	window time.Duration // the measured time; 0 for a fixed number of requests
-	end    time.Time     // the last answer came
+	begin  time.Time     // when the first request is due
+	from   time.Time     // begin of the measured time
+	window time.Duration // length of the measured time; 0 for a fixed number of requests
+	end    time.Time     // when the last answer arrived
 	pace   pace
 
 	samples  []sample
 	failures map[string]*Failure
-	unsent   int64 // requests that were planned and not sent in time
+	unsent   int64 // planned requests that were not sent in time
 	live     live
 
 	unitsLeft bool // no account was full when the load ended
@@ -38,7 +38,7 @@ type sample struct {
 
 func (s sample) latency() time.Duration { return s.done - s.due }
 
-// live are the figures that progress is shown from. Safe for concurrent use.
+// live has the figures for the progress display. Safe for concurrent use.
 type live struct {
 	sent     atomic.Int64
 	outcomes [failed + 1]atomic.Int64
@@ -49,8 +49,8 @@ func newLoad(o Options, s Scenario, to servers, accounts []*account) *load {
 	return &load{options: o, scenario: s, servers: to, accounts: accounts, failures: map[string]*Failure{}}
 }
 
-// run sends all requests and returns when the last was answered or given up.
-// It must be called once.
+// run sends all requests and returns when the last was answered or abandoned. Call it
+// once.
 func (l *load) run(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, l.schedule(time.Now()))
 	defer cancel()
@@ -73,7 +73,7 @@ func (l *load) run(ctx context.Context) {
 	l.gather(clients)
 }
 
-// schedule fixes when what happens, and returns when to give up.
+// schedule sets the times of the run, and returns when to give up.
 func (l *load) schedule(now time.Time) time.Time {
 	o := l.options
 	l.begin, l.from = now, now
@@ -118,7 +118,7 @@ func (l *load) gather(clients []*client) {
 		l.unsent = planned - int64(sent)
 	}
 	if l.unsent > 0 {
-		addFailure(l.failures, "not sent", "The request was still waiting for its turn when the run was ended.", l.unsent)
+		addFailure(l.failures, "not sent", "The request was not sent before the run ended.", l.unsent)
 	}
 }
 
@@ -170,8 +170,8 @@ func (c *client) request(due time.Time) {
 	live.latency.add(taken.latency())
 }
 
-// perform sends one operation, and records in its account what is known of it
-// afterwards. It returns the reservation that was made, if it is wanted.
+// perform sends one operation and records the outcome in its account. It returns the id
+// of the created reservation, if wanted.
 func (c *caller) perform(s step, wantReservation bool) (v verdict, reservation string) {
 	status, answer, err := c.post(s.address(c.api.number), s.body())
 	v = classify(s.kind, status, answer, err)

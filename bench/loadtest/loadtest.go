@@ -1,10 +1,10 @@
-// Package loadtest puts a running server under load through its HTTP API, and
-// says afterwards how fast it was and whether every unit is accounted for.
+// Package loadtest puts a running server under load through its HTTP API, and reports
+// how fast it was and whether every unit is accounted for.
 //
-// It knows nothing of the server but the API, so it measures what a frontend
-// sees. A run signs in once, makes a patient and authorizations of its own,
-// sends the requests of one scenario for a while, and then compares the units
-// that the server reports with those that it promised:
+// It uses only the API, so it measures what a frontend sees. A run signs in once,
+// creates a patient and authorizations of its own, sends the requests of one scenario
+// for a while, and then compares the units that the server reports with those it
+// confirmed:
 //
 //	result, err := loadtest.Run(ctx, loadtest.Options{
 //		Scenario: "high-contention",
@@ -14,8 +14,8 @@
 //		Progress: os.Stderr,
 //	})
 //
-// The user who signs in must be an administrator: setting up, verifying and
-// reading the retry metrics need it. What a run makes stays on the server.
+// The user must be an administrator, because setup, verification and the retry metrics
+// require it. The records of a run remain on the server.
 package loadtest
 
 import (
@@ -31,64 +31,61 @@ import (
 )
 
 const (
-	// DefaultDuration is how long the load lasts where Options says nothing.
+	// DefaultDuration is the duration of the load if Options does not set one.
 	DefaultDuration = 10 * time.Second
 
-	// WarmUp precedes the measured time: connections are opened and caches
-	// filled. Its requests are not measured, but their units are checked and
-	// their failures are told.
+	// WarmUp precedes the measured time: it opens connections and fills caches. Its
+	// requests are not measured, but their units are checked and their failures are
+	// reported.
 	WarmUp = time.Second
 
-	// requestTimeout is how long one request may wait for its answer. It is
-	// longer than any timeout of the server's own, so that the server's
-	// verdict is what is recorded.
+	// requestTimeout is how long one request waits for its answer. It is longer than
+	// the server's own timeouts, so that the server's answer is recorded.
 	requestTimeout = 60 * time.Second
 
-	// grace is how long requests may go on after the last one was due. What
-	// was not sent by then counts as failed.
+	// grace is how long requests may continue after the last one was due. Unsent
+	// requests then count as failed.
 	grace = requestTimeout + 5*time.Second
 
-	// patience bounds a run of a fixed number of requests.
+	// patience limits a run with a fixed number of requests.
 	patience = 10 * time.Minute
 )
 
-// Options say what to run, against which server. The zero value of a field
-// means the scenario's default.
+// Options configure a run. A zero field selects the scenario's default.
 type Options struct {
 	Scenario string   // the name of one of [Scenarios]
-	URLs     []string // of the server, with or without /api/v1; several are servers on one database, which share the clients
+	URLs     []string // of the server, with or without /api/v1; several must share one database, and share the clients
 	Email    string   // of an administrator
 	Password string
 
-	// Processes are those of the servers, where they run on this machine and the
-	// caller may read of them: their memory is told.
+	// Processes are the process ids of the servers, if they run on this machine and are
+	// readable. Their memory is reported.
 	Processes []int
 
-	Clients        int           // requests that are under way at once, at most
-	Duration       time.Duration // of the measured time; not used by scenarios of a fixed number of requests
-	Authorizations int           // how many to make; scenarios about one authorization take no other number
+	Clients        int           // maximum number of concurrent requests
+	Duration       time.Duration // the measured time; not used by scenarios with a fixed number of requests
+	Authorizations int           // number to create; fixed in scenarios with one authorization
 
-	// Rate is the number of requests due per second, over all clients. With 0
-	// the loop is closed: a client sends its next request when the last one
-	// was answered. Otherwise it is open: requests are due on a fixed
-	// schedule, whether or not earlier ones were answered, and latency counts
-	// from the time a request was due.
+	// Rate is the number of requests due per second, over all clients. With 0 the loop
+	// is closed: a client sends its next request when the last one was answered.
+	// Otherwise it is open: requests are due on a fixed schedule, regardless of earlier
+	// answers, and latency counts from the time a request was due.
 	Rate float64
 
-	Progress io.Writer // where to show progress; nil for nowhere
-	Mode     string    // free text that is noted in the result, such as "combined"
+	Progress io.Writer // receives progress; may be nil
+	Mode     string    // free text for the result, such as "combined"
 }
 
-// Check says what is wrong with the options, before anything is started for them.
+// Check returns an error for invalid options, before anything is started.
 func (o Options) Check() error {
 	_, _, err := o.resolve()
 	return err
 }
 
-// Run runs one scenario and returns what was measured. An error means that
-// nothing was: options that make no sense, no server, no sign-in, a set-up
-// that was refused, or a context that ended. Failed requests, missed targets
-// and lost units are no errors, but part of the result.
+// Run runs one scenario and returns the measurements. An error means that nothing was
+// measured: invalid options, no server, no sign-in, a failed setup, or a cancelled
+// context. Failed requests, missed targets and lost units are not errors, but part of
+// the result.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o, s, err := o.resolve()
 	if err != nil {
@@ -99,8 +96,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return run(ctx, o, s, transport)
 }
 
-// servers are what is measured: one, or several on one database. Clients are
-// dealt out to them in turn.
+// servers are the measured servers: one, or several on one database. Clients are
+// assigned to them in turn.
 type servers []*api
 
 func (s servers) of(client int) *api { return s[client%len(s)] }
@@ -144,7 +141,7 @@ func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper
 	return r, nil
 }
 
-// resolve fills in the defaults and refuses what makes no sense.
+// resolve sets the defaults and rejects invalid options.
 func (o Options) resolve() (Options, Scenario, error) {
 	s, err := scenarioNamed(o.Scenario)
 	if err != nil {
@@ -173,7 +170,7 @@ func (o Options) resolve() (Options, Scenario, error) {
 		wrong = append(wrong, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
 	}
 	if len(o.URLs) == 0 {
-		wrong = append(wrong, errors.New("no server is named"))
+		wrong = append(wrong, errors.New("no server is given"))
 	}
 	given := o.URLs
 	o.URLs = make([]string, len(given))
@@ -185,7 +182,7 @@ func (o Options) resolve() (Options, Scenario, error) {
 	return o, s, errors.Join(wrong...)
 }
 
-// baseURL returns the address of the API from that of the server.
+// baseURL returns the API's URL for a server's URL.
 func baseURL(server string) (string, error) {
 	u, err := url.Parse(strings.TrimRight(server, "/"))
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Machine is where the load tool ran; the server may have run elsewhere.
+// Machine is the machine of the load tool. The server may have run elsewhere.
 type Machine struct {
-	CPU         string    `json:"cpu"` // the model, or the architecture where that is not known
+	CPU         string    `json:"cpu"` // model, or architecture if unknown
 	Cores       int       `json:"cores"`
-	MemoryBytes int64     `json:"memoryBytes"` // 0 where not known
+	MemoryBytes int64     `json:"memoryBytes"` // 0 if unknown
 	OS          string    `json:"os"`
 	Go          string    `json:"go"`
 	Time        time.Time `json:"time"` // when the run began
@@ -40,8 +40,8 @@ func thisMachine(now time.Time) Machine {
 	return m
 }
 
-// valueIn returns the value of a name in a file of lines like "name: value",
-// or "" where there is no such line or file.
+// valueIn returns the value of a name in a file of lines like "name: value", or "" if
+// there is none.
 func valueIn(file, name, separator string) string {
 	f, err := os.Open(file)
 	if err != nil {

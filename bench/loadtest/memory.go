@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// memoryWatch reads the peak of the resident memory of processes, as Linux keeps
-// it. Elsewhere it finds nothing.
+// memoryWatch reads the peak resident memory of processes on Linux. It finds nothing on
+// other systems.
 type memoryWatch struct{ processes []int }
 
-// watchMemory has the peaks begin anew, so that what a server needed before does
-// not count. What it has not given back since counts.
+// watchMemory resets the peaks, so that earlier use does not count unless the memory is
+// still resident.
 func watchMemory(processes []int) memoryWatch {
 	for _, process := range processes {
-		const peak = "5"                                                               // see proc_pid_clear_refs(5)
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", process), []byte(peak), 0) // where it cannot be, the peak is from the start on
+		const peak = "5" // see proc_pid_clear_refs(5)
+		// If this fails, the peak counts from the start of the process.
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", process), []byte(peak), 0)
 	}
 	return memoryWatch{processes}
 }
 
-// peak is the largest of all processes in bytes, or 0 where it is not known.
+// peak returns the maximum over all processes in bytes, or 0 if unknown.
 func (w memoryWatch) peak() int64 {
 	var most int64
 	for _, process := range w.processes {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// These use a real server and real connections.
+// These tests use a real server and real connections.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 
@@ -45,7 +45,7 @@ func TestNetwork(t *testing.T) {
 		require.LessOrEqual(t, connections.Load(), int64(20+sideCalls+2))
 	})
 
-	t.Run("it sends a request at once, headers and body", func(t *testing.T) {
+	t.Run("it sends headers and body of a request in one write", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.NotFoundHandler())
 		defer server.Close()
@@ -63,14 +63,14 @@ func TestNetwork(t *testing.T) {
 		require.Contains(t, sent[0], "\r\n\r\n"+string(reserveOne))
 	})
 
-	t.Run("it does not send a request again when the connection breaks", func(t *testing.T) {
+	t.Run("it does not repeat a request when the connection breaks", func(t *testing.T) {
 		t.Parallel()
 		f := newFake()
 		f.takes = func(int64) time.Duration { return 0 }
 		var arrived atomic.Int64
 		options, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if isOperation(r) && arrived.Add(1)%50 == 0 {
-				f.ServeHTTP(httptest.NewRecorder(), r) // done, and never answered
+				f.ServeHTTP(httptest.NewRecorder(), r) // executed but not answered
 				panic(http.ErrAbortHandler)
 			}
 			f.ServeHTTP(w, r)
@@ -86,7 +86,7 @@ func TestNetwork(t *testing.T) {
 		require.False(t, r.Passed())
 	})
 
-	t.Run("it ends soon when it is told to", func(t *testing.T) {
+	t.Run("it ends soon after its context", func(t *testing.T) {
 		t.Parallel()
 		f := newFake()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +102,7 @@ func TestNetwork(t *testing.T) {
 		require.Less(t, arrived.Load(), int64(200))
 	})
 
-	t.Run("it says which server is not there", func(t *testing.T) {
+	t.Run("it names the server that does not answer", func(t *testing.T) {
 		t.Parallel()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestNetwork(t *testing.T) {
 	})
 }
 
-// writes are what was given to a connection, each call by itself.
+// writes records the separate writes to a connection.
 type writes []string
 
 type countedConn struct {

@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// pace says when requests are due. Safe for concurrent use.
+// pace determines when requests are due. Safe for concurrent use.
 type pace interface {
-	// next waits until the next request is due. It is not ok when there is
-	// none any more, or the context ended.
+	// next waits until the next request is due. It returns false if there is none left
+	// or the context ended.
 	next(ctx context.Context) (due time.Time, ok bool)
-	// dueBy is how many requests are due up to a moment, sent or not, or 0
-	// where that depends on the answers.
+	// dueBy returns the number of requests due until a time, sent or not, or 0 if it
+	// depends on the answers.
 	dueBy(now time.Time) int64
-	// planned is how many requests there will be, or 0 where that depends on
-	// the answers.
+	// planned returns the total number of requests, or 0 if it depends on the answers.
 	planned() int64
 }
 
-// closedLoop lets every client go on as soon as it is ready.
+// closedLoop lets every client continue as soon as it is ready.
 type closedLoop struct {
 	until time.Time
 }
@@ -45,9 +44,9 @@ func (p *fixedNumber) next(ctx context.Context) (time.Time, bool) {
 func (*fixedNumber) dueBy(time.Time) int64 { return 0 }
 func (p *fixedNumber) planned() int64      { return p.total }
 
-// openLoop keeps a schedule. A client that becomes free takes the oldest
-// request that nobody sent yet, so requests that the server is too slow for
-// wait in line, and their latency grows; none is left out.
+// openLoop keeps a fixed schedule. A free client takes the oldest unsent request.
+// Requests for which the server is too slow wait, and their latency grows; none is
+// skipped.
 type openLoop struct {
 	begin time.Time
 	rate  float64 // per second

@@ -6,19 +6,19 @@ import "math/rand/v2"
 type step struct {
 	kind        kind
 	account     *account
-	reservation string // to release or consume; the appointment to cancel or complete
+	reservation string // reservation to release or consume, or appointment to cancel or complete
 }
 
-// planner decides what one client does next, and hears how it went. The
-// reservation is the one that was made, if one was. Not safe for concurrent use.
+// planner decides the next step of one client, and receives its outcome with the
+// created reservation, if any. Not safe for concurrent use.
 type planner interface {
 	next() step
 	heard(s step, v verdict, reservation string)
-	wantsReservations() bool // whether it needs to be told reservations at all
+	wantsReservations() bool // whether it uses created reservations
 }
 
-// newPlanner returns the plan of the client with the given number. The same
-// number makes the same choices in every run.
+// newPlanner returns the planner of the client with the given number. The same number
+// makes the same choices in every run.
 func newPlanner(s Scenario, accounts []*account, client int) planner {
 	random := rand.New(rand.NewPCG(uint64(client), 97153)) //nolint:gosec // a small number
 	switch {
@@ -29,13 +29,13 @@ func newPlanner(s Scenario, accounts []*account, client int) planner {
 	case !s.mixed:
 		return &repeating{reserve, accounts, random}
 	case client%5 == 0:
-		return &mixing{accounts: accounts[:1], random: random} // every fifth client works on the one
+		return &mixing{accounts: accounts[:1], random: random} // every fifth client works on the same authorization
 	default:
 		return &mixing{accounts: accounts[1:], random: random}
 	}
 }
 
-// repeating does the same on any of its accounts.
+// repeating repeats one operation on its accounts.
 type repeating struct {
 	kind     kind
 	accounts []*account
@@ -50,14 +50,14 @@ func (*repeating) heard(step, verdict, string) {}
 
 func (*repeating) wantsReservations() bool { return false }
 
-// mixing reserves, and releases and consumes reservations of its own, so that
-// each request is one that the server has to grant. It draws from a shuffled
-// hand of ten, which makes the shares exact.
+// mixing reserves, releases and consumes its own reservations, so that the server must
+// accept each request. It draws from a shuffled hand of ten, so that the shares are
+// exact.
 type mixing struct {
 	accounts []*account
 	random   *rand.Rand
 	hand     []kind
-	held     []step // reservations that were made and not settled
+	held     []step // open reservations
 }
 
 var tenRequests = []kind{reserve, reserve, reserve, reserve, reserve, reserve, reserve, release, release, consume}
@@ -84,7 +84,8 @@ func (m *mixing) next() step {
 	return s
 }
 
-// bringReserve puts a reserve at the given place, as there is nothing to settle yet.
+// bringReserve moves a reserve to the given index, because there is nothing to settle
+// yet.
 func (m *mixing) bringReserve(place int) {
 	for i, k := range m.hand {
 		if k == reserve {
@@ -100,7 +101,7 @@ func (m *mixing) heard(s step, v verdict, reservation string) {
 	case s.kind == reserve && v.outcome == accepted:
 		m.held = append(m.held, step{account: s.account, reservation: reservation})
 	case s.kind != reserve && v.outcome != accepted && !v.unknown:
-		m.held = append(m.held, s) // nothing was done, so it is still held
+		m.held = append(m.held, s) // the request had no effect, so the reservation is still open
 	}
 }
 

@@ -13,15 +13,15 @@ import (
 // chart is one plot of the page.
 type chart struct {
 	Title  string
-	Text   string // what to see in it
+	Text   string // explanation
 	Legend []legendEntry
 	SVG    template.HTML
-	Empty  string // said in place of a plot
+	Empty  string // text instead of an empty plot
 }
 
 type legendEntry struct {
 	Name  string
-	Class string // the color
+	Class string // CSS class of the color
 }
 
 func (r Result) charts() ([]chart, error) {
@@ -46,7 +46,7 @@ func (r Result) charts() ([]chart, error) {
 func (r Result) latencyChart() (*plot.Plot, chart) {
 	c := chart{
 		Title: "Latency",
-		Text:  "Share of the answers by how long they took, from the time a request was due. The axis is logarithmic.",
+		Text:  "Share of the answers by latency, from the time a request was due. The axis is logarithmic.",
 	}
 	if len(r.Distribution) == 0 {
 		c.Empty = "No request was answered."
@@ -67,13 +67,13 @@ func (r Result) latencyChart() (*plot.Plot, chart) {
 	p.X.Min, p.X.Max = outline[0].X/1.1, outline[len(outline)-1].X*1.1
 	limit := r.latencyLimit()
 	switch {
-	case limit > 4*p.X.Max: // would press all there is to see into a corner
+	case limit > 4*p.X.Max: // would compress the curve into a corner
 		c.Text += " The target of the 95th percentile, " + decimal(limit) + " ms, is far to the right of it."
 		limit = 0
 	case limit > 0:
 		p.X.Max, p.X.Min = max(p.X.Max, limit), min(p.X.Min, limit/2)
 	}
-	p.X.Max *= math.Pow(p.X.Max/p.X.Min, 0.22) // room for the text of a mark at the right end
+	p.X.Max *= math.Pow(p.X.Max/p.X.Min, 0.22) // room for the label of a mark at the right end
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
 	p.Y.Min, p.Y.Max = 0, top
 	p.Y.Tick.Marker = plainTicks(" %")
@@ -90,7 +90,7 @@ func (r Result) latencyChart() (*plot.Plot, chart) {
 	return p, c
 }
 
-// latencyLimit is the target of the 95th percentile, or 0.
+// latencyLimit returns the target of the 95th percentile, or 0.
 func (r Result) latencyLimit() float64 {
 	for _, t := range r.Targets {
 		if t.Unit == "ms" {
@@ -134,7 +134,7 @@ func (r Result) throughputChart() (*plot.Plot, chart) {
 }
 
 func (r Result) tailChart() (*plot.Plot, chart) {
-	c := chart{Title: "95th percentile over time", Text: "In milliseconds, of the answers that arrived in each piece of time." + r.warmUpText()}
+	c := chart{Title: "95th percentile over time", Text: "In milliseconds, of the answers that arrived in each interval." + r.warmUpText()}
 	points := r.wholePoints()
 	curve, seen := r.curve(points, func(p Point) float64 { return p.P95Ms })
 	if !seen {
@@ -172,13 +172,13 @@ func (r Result) queueChart() (*plot.Plot, chart) {
 }
 
 func (r Result) retryChart() (*plot.Plot, chart) {
-	c := chart{Title: "Retries", Text: "Repetitions of transactions per second, by the server's own count." + r.warmUpText()}
+	c := chart{Title: "Retries", Text: "Transaction retries per second, as counted by the server." + r.warmUpText()}
 	switch {
 	case r.Retries.Note != "":
 		c.Empty = "Not known: " + r.Retries.Note
 		return nil, c
 	case r.Retries.Retries == 0 && r.Retries.Failures == 0:
-		c.Empty = "No transaction had to be repeated."
+		c.Empty = "No transaction was retried."
 		return nil, c
 	case len(r.RetrySeries) < 2:
 		c.Empty = "The run was too short for a curve: " + r.Retries.sentence() + "."
@@ -191,7 +191,7 @@ func (r Result) retryChart() (*plot.Plot, chart) {
 			width = at.T - r.RetrySeries[i-1].T
 		}
 		if width < 0.1 {
-			continue // the last reading may follow at once on the one before
+			continue // the last reading may follow immediately
 		}
 		retries = append(retries, plotter.XY{X: at.T, Y: float64(at.Retries) / width})
 		failures = append(failures, plotter.XY{X: at.T, Y: float64(at.Failures) / width})
@@ -216,7 +216,7 @@ func (r Result) warmUpText() string {
 	return ""
 }
 
-// wholePoints leaves out a last piece that is shorter than the others.
+// wholePoints omits a last interval that is shorter than the others.
 func (r Result) wholePoints() []Point {
 	points := r.Series
 	if n := len(points); n > 1 && points[n-1].T+r.SeriesSeconds > r.Seconds+1e-9 {
@@ -225,8 +225,8 @@ func (r Result) wholePoints() []Point {
 	return points
 }
 
-// curve has one value per piece of time, at its middle, and reaches from the
-// begin of the first piece to the end of the last.
+// curve has one value per interval, at its middle, and extends from the begin of the
+// first interval to the end of the last.
 func (r Result) curve(points []Point, of func(Point) float64) (curve plotter.XYs, seen bool) {
 	for i, p := range points {
 		y := of(p)
@@ -250,7 +250,7 @@ func highest(curve plotter.XYs) float64 {
 	return top
 }
 
-// timePlot has the seconds of the run below, and the warm-up shaded.
+// timePlot has a time axis in seconds, with the warm-up shaded.
 func (r Result) timePlot(points []Point) *plot.Plot {
 	p := newPlot()
 	p.X.Min, p.X.Max = -r.WarmUp.Seconds, max(r.Seconds, 0.01)

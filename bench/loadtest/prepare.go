@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// serviceCode is "adaptive behavior treatment by protocol", the code most
-// units of an ABA practice are booked on.
+// serviceCode is "adaptive behavior treatment by protocol", the most frequent code of
+// an ABA practice.
 const serviceCode = "97153"
 
-// sideCalls is how many calls are under way at once before and after the load.
+// sideCalls is the number of concurrent calls before and after the load.
 const sideCalls = 16
 
-// prepare makes a patient and the authorizations of the scenario.
+// prepare creates a patient and the authorizations of the scenario.
 func prepare(ctx context.Context, to servers, o Options, s Scenario) ([]*account, error) {
-	say(o.Progress, "Making %s …", count(int64(o.Authorizations), "authorization"))
+	say(o.Progress, "Creating %s …", count(int64(o.Authorizations), "authorization"))
 	run, a := uuid.NewString()[:8], to[0]
 	patient, err := makePatient(ctx, a, run)
 	if err != nil {
@@ -40,7 +40,7 @@ func prepare(ctx context.Context, to servers, o Options, s Scenario) ([]*account
 	for i := range accounts {
 		group.Go(func() error {
 			if ctx.Err() != nil {
-				return ctx.Err() // another one failed: say so once, not a thousand times
+				return ctx.Err() // another call failed and reports it
 			}
 			number := fmt.Sprintf("LT-%s-%06d", run, i+1)
 			id, err := makeAuthorization(ctx, a, patient, code, number, s.unitsEach(o), monthAgo)
@@ -92,13 +92,13 @@ func findServiceCode(ctx context.Context, a *api) (id string, err error) {
 const monthAgo = 30
 
 func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64, daysAgo int) (id string, err error) {
-	// Far enough from today on both sides to be valid in every time zone.
+	// Far enough from today to be valid in every time zone.
 	today := time.Now().UTC()
 	authorization := map[string]any{
 		"patientId": patient, "serviceCodeId": code, "authNumber": number, "totalUnits": units,
 		"startDate": today.AddDate(0, 0, -daysAgo).Format(time.DateOnly),
 		"endDate":   today.AddDate(0, 0, 335).Format(time.DateOnly),
-		"status":    "ACTIVE", "notes": "Made by the load test.",
+		"status":    "ACTIVE", "notes": "Created by the load test.",
 	}
 	var made struct {
 		ID string `json:"id"`

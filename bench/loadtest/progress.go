@@ -10,15 +10,15 @@ import (
 	"golang.org/x/term"
 )
 
-// say writes a line, if there is anywhere to write it.
+// say writes a line of progress, if enabled.
 func say(to io.Writer, format string, args ...any) {
 	if to != nil {
 		fmt.Fprintf(to, format+"\n", args...)
 	}
 }
 
-// showProgress shows the live figures of a load until the returned function is
-// called: as a bar on a terminal, and elsewhere as a line per second.
+// showProgress shows the live figures of a load until the returned function is called:
+// as a bar on a terminal, and otherwise as a line per second.
 func showProgress(l *load) (stop func()) {
 	to := l.options.Progress
 	if to == nil {
@@ -68,7 +68,7 @@ func progressBar(l *load, to io.Writer) (show, last func()) {
 	)
 	show = func() {
 		bar.Describe(l.status(time.Now()))
-		// An error means that the terminal is gone, which is no reason to stop.
+		// An error means that the terminal is gone, which need not stop the run.
 		_ = bar.Set64(min(done(), whole-1))
 	}
 	last = func() {
@@ -78,7 +78,7 @@ func progressBar(l *load, to io.Writer) (show, last func()) {
 	return show, last
 }
 
-// status is what there is to tell at a moment, the warm-up included.
+// status returns the current progress text, including the warm-up.
 func (l *load) status(now time.Time) string {
 	seconds := now.Sub(l.begin).Seconds()
 	taken := l.live.outcomes[accepted].Load()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Latency are quantiles in milliseconds, taken from all samples by the nearest
-// rank: each is a latency that occurred. All are 0 where there is no sample.
+// Latency holds quantiles in milliseconds, by the nearest rank over all samples, so
+// each is an observed latency. All are 0 without samples.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`
@@ -16,7 +16,7 @@ type Latency struct {
 	Max float64 `json:"max"`
 }
 
-// latencyOf needs sorted samples.
+// latencyOf requires sorted samples.
 func latencyOf(sorted []time.Duration) Latency {
 	return Latency{
 		P50: milliseconds(quantile(sorted, 0.50)),
@@ -26,25 +26,25 @@ func latencyOf(sorted []time.Duration) Latency {
 	}
 }
 
-// quantile returns the smallest sample that at least the share q of all samples
-// does not exceed, or 0 where there is none. Sorted must be, q is from 0 to 1.
+// quantile returns the smallest sample that at least the share q of all samples does
+// not exceed, or 0 without samples. The samples must be sorted; q is from 0 to 1.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
-	// The product may come out a hair above the whole number that it is.
+	// Rounding may put the product slightly above the exact integer.
 	rank := int(math.Ceil(q*float64(len(sorted)) - 1e-9))
 	return sorted[max(rank, 1)-1]
 }
 
-// milliseconds are exact to the microsecond.
+// milliseconds returns milliseconds with microsecond precision.
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }
 
-// roughHistogram counts latencies in buckets of at most 6 % width, for figures
-// that are shown while the load runs; sorting all samples then would disturb
-// what is measured. Safe for concurrent use.
+// roughHistogram counts latencies in buckets of at most 6 % width, for the progress
+// display. Sorting all samples during the load would disturb the measurement. Safe for
+// concurrent use.
 type roughHistogram struct {
 	buckets [64 * 16]atomic.Int64
 }

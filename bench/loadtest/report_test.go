@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keep is a folder to write the reports to, for looking at them:
+// keep is a folder in which the reports are kept for inspection:
 //
 //	go test -run TestReport -keep /tmp
-var keep = flag.String("keep", "", "write the reports that the tests make to this folder")
+var keep = flag.String("keep", "", "write the reports of the tests to this folder")
 
 // busy and calm are measured once, in virtual time, for all reports.
 var busyRun, calmRun measuredOnce
@@ -37,8 +37,8 @@ func (m *measuredOnce) run(t *testing.T, measure func(t *testing.T) Result) Resu
 	return m.result
 }
 
-// busy is a result with something in every place: an overloaded server that
-// fails, refuses, retries and loses.
+// busy is a result with all fields set: an overloaded server that fails, refuses,
+// retries and loses operations.
 func busy(t *testing.T) Result {
 	t.Helper()
 	return busyRun.run(t, func(t *testing.T) Result {
@@ -92,13 +92,13 @@ func TestReportHTML(t *testing.T) {
 	good, bad := calm(t), busy(t)
 	goodPage, badPage := write(t, "calm.html", good.WriteHTML), write(t, "busy.html", bad.WriteHTML)
 
-	t.Run("it needs nothing but itself", func(t *testing.T) {
+	t.Run("it is self-contained", func(t *testing.T) {
 		t.Parallel()
 		for _, page := range []string{goodPage, badPage} {
 			require.NotRegexp(t, `(?i)https?://|src=|href=|@import|url\(|<script|<link`, page)
 		}
 	})
-	t.Run("it says first whether the units are right", func(t *testing.T) {
+	t.Run("it begins with the integrity of the units", func(t *testing.T) {
 		t.Parallel()
 		require.Less(t, strings.Index(goodPage, "Every unit is accounted for"), strings.Index(goodPage, "<section"))
 		require.Less(t, strings.Index(badPage, "Units do not add up on "), strings.Index(badPage, "<section"))
@@ -116,7 +116,7 @@ func TestReportHTML(t *testing.T) {
 		require.Contains(t, goodPage, "All targets are met")
 		require.Contains(t, badPage, "targets are missed")
 	})
-	t.Run("it escapes what others wrote", func(t *testing.T) {
+	t.Run("it escapes external texts", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, badPage, "&lt;script&gt;alert(")
 	})
@@ -124,7 +124,7 @@ func TestReportHTML(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, 5, strings.Count(badPage, `<svg viewBox="0 0 960 270"`))
 		require.Equal(t, 3, strings.Count(goodPage, `<svg viewBox="0 0 960 270"`))
-		require.Contains(t, goodPage, "No transaction had to be repeated.")
+		require.Contains(t, goodPage, "No transaction was retried.")
 		for _, svg := range regexp.MustCompile(`(?s)<svg viewBox="0 0 960.*?</svg>`).FindAllString(badPage, -1) {
 			require.NotRegexp(t, `#[0-9A-Fa-f]{6}`, svg)
 			require.NotContains(t, svg, "NaN")
@@ -137,12 +137,12 @@ func TestReportHTML(t *testing.T) {
 			require.Contains(t, badPage, text)
 		}
 	})
-	t.Run("it only tells a target that is far off", func(t *testing.T) {
+	t.Run("it only mentions a target that is far off", func(t *testing.T) {
 		t.Parallel()
 		require.NotContains(t, goodPage, ">p95 target")
 		require.Contains(t, goodPage, "The target of the 95th percentile, 200 ms, is far to the right of it.")
 	})
-	t.Run("it can be written where nothing was answered, too", func(t *testing.T) {
+	t.Run("it can be written if no request was answered", func(t *testing.T) {
 		t.Parallel()
 		r := Result{Scenario: "mixed", Retries: Retries{Note: "status 403"}}
 		page := write(t, "nothing.html", r.WriteHTML)
@@ -150,7 +150,7 @@ func TestReportHTML(t *testing.T) {
 		require.NotContains(t, page, "All targets are met")
 		require.Contains(t, page, "Not known: status 403")
 	})
-	t.Run("it passes on that it could not be written", func(t *testing.T) {
+	t.Run("it returns a write error", func(t *testing.T) {
 		t.Parallel()
 		for _, by := range []func(io.Writer) error{good.WriteHTML, good.WriteJSON, good.WriteTable} {
 			require.ErrorIs(t, by(full{}), errFull)
@@ -186,7 +186,7 @@ func TestReportJSON(t *testing.T) {
 		require.Equal(t, 100.0, found["clients"])
 		require.Equal(t, 8.0, found["seconds"])
 	})
-	t.Run("it has no null, so that programs can go over every list", func(t *testing.T) {
+	t.Run("it has no null, so that programs can iterate over every list", func(t *testing.T) {
 		t.Parallel()
 		require.NotContains(t, text, "null")
 	})
@@ -202,7 +202,7 @@ func TestReportTable(t *testing.T) {
 	t.Parallel()
 	good, bad := write(t, "calm.txt", calm(t).WriteTable), write(t, "busy.txt", busy(t).WriteTable)
 
-	t.Run("it tells a good run at a glance", func(t *testing.T) {
+	t.Run("it summarizes a successful run", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, good, "high-contention (combined)\n50 clients · 1 authorization · closed loop · 5 s\n")
 		require.Regexp(t, `(?m)^integrity   ok: [\d,]+ scheduled \(expected [\d,]+\), 0 used \(expected 0\), on 1 authorization$`, good)
@@ -210,7 +210,7 @@ func TestReportTable(t *testing.T) {
 		require.Contains(t, good, "verify      ok, 12 authorizations, 3,400 reservations and 5,600 entries checked\n")
 		require.NotContains(t, good, "MISSED")
 	})
-	t.Run("it tells what is wrong", func(t *testing.T) {
+	t.Run("it reports failures", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, bad, "integrity   NOT OK: ")
 		require.Contains(t, bad, "MISSED")
@@ -228,7 +228,7 @@ func TestWords(t *testing.T) {
 			require.Equal(t, want, thousands(n))
 		}
 	})
-	t.Run("it writes as many digits as are worth reading", func(t *testing.T) {
+	t.Run("it writes a sensible number of digits", func(t *testing.T) {
 		t.Parallel()
 		for f, want := range map[float64]string{0: "0", 0.126: "0.13", 12.34: "12.3", 123.4: "123", 1234.6: "1,235", 200: "200"} {
 			require.Equal(t, want, decimal(f))

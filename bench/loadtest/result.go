@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Result is what one run measured. A request counts to the measured time when
-// it was due in it; those of the warm-up before it are told separately.
+// Result is the result of one run. A request belongs to the measured time if it was due
+// in it. Requests of the warm-up are reported separately.
 type Result struct {
 	Scenario       string  `json:"scenario"`
 	Summary        string  `json:"summary"`        // what the scenario does
 	Mode           string  `json:"mode,omitempty"` // as given in the options
 	Loop           string  `json:"loop"`           // "closed" or "open"
 	Rate           float64 `json:"rate,omitempty"` // requests due per second in an open loop
-	Instances      int     `json:"instances"`      // servers, on one database
+	Instances      int     `json:"instances"`      // number of servers on one database
 	Clients        int     `json:"clients"`
 	Authorizations int     `json:"authorizations"`
 	Seconds        float64 `json:"seconds"` // the measured time
@@ -24,28 +24,28 @@ type Result struct {
 	Accepted int64     `json:"accepted"`
 	Refused  int64     `json:"refused"`  // answered with insufficient-units
 	Failed   int64     `json:"failed"`   // everything else
-	Failures []Failure `json:"failures"` // by code, the most frequent first; those of the warm-up included
+	Failures []Failure `json:"failures"` // by code, the most frequent first; including the warm-up
 
-	AcceptedPerSecond float64     `json:"acceptedPerSecond"`   // acceptances that arrived within the measured time, by its length
-	LatencyMs         Latency     `json:"latencyMs"`           // of answers, refusals included, from the time a request was due
-	ServiceMs         *Latency    `json:"serviceMs,omitempty"` // likewise from the time it was sent; only of open loops
+	AcceptedPerSecond float64     `json:"acceptedPerSecond"`   // accepted answers per second of measured time
+	LatencyMs         Latency     `json:"latencyMs"`           // of answers including refusals, from the time a request was due
+	ServiceMs         *Latency    `json:"serviceMs,omitempty"` // from the time a request was sent; only in open loops
 	Operations        []Operation `json:"operations"`
 	WarmUp            WarmUpCount `json:"warmUp"`
 	LastUnits         *LastUnits  `json:"lastUnits,omitempty"` // only of scenarios that use up the last units
 
-	// ServerPeakMemoryBytes is the most resident memory that a server had during the
-	// load, of several the largest; 0 where it is not known.
+	// ServerPeakMemoryBytes is the peak resident memory of a server during the load,
+	// the maximum of several servers, or 0 if unknown.
 	ServerPeakMemoryBytes int64 `json:"serverPeakMemoryBytes,omitempty"`
 
 	Retries   Retries   `json:"retries"`
 	Integrity Integrity `json:"integrity"`
 	Targets   []Target  `json:"targets"`
 	Machine   Machine   `json:"machine"`
-	Notes     []string  `json:"notes"` // how the figures were taken
+	Notes     []string  `json:"notes"` // how the figures were measured
 
 	Distribution  []Bin        `json:"distribution"`  // of the latencies
 	SeriesSeconds float64      `json:"seriesSeconds"` // the width of one point of the series
-	Series        []Point      `json:"series"`        // over time, the warm-up included
+	Series        []Point      `json:"series"`        // over time, including the warm-up
 	RetrySeries   []RetryPoint `json:"retrySeries"`
 
 	unitsLeft bool // no authorization was full when the load ended
@@ -55,10 +55,10 @@ type Result struct {
 type Failure struct {
 	Code    string `json:"code"` // status and code of the problem, or the kind of transport error
 	Count   int64  `json:"count"`
-	Example string `json:"example,omitempty"` // the first one's explanation
+	Example string `json:"example,omitempty"` // text of the first one
 }
 
-// Operation are the figures of one kind of request.
+// Operation has the figures of one kind of request.
 type Operation struct {
 	Operation string  `json:"operation"`
 	Accepted  int64   `json:"accepted"`
@@ -67,7 +67,7 @@ type Operation struct {
 	LatencyMs Latency `json:"latencyMs"`
 }
 
-// WarmUpCount are the requests before the measured time.
+// WarmUpCount counts the requests before the measured time.
 type WarmUpCount struct {
 	Seconds  float64 `json:"seconds"`
 	Accepted int64   `json:"accepted"`
@@ -75,7 +75,7 @@ type WarmUpCount struct {
 	Failed   int64   `json:"failed"`
 }
 
-// Target is something that must hold.
+// Target is a target of a scenario.
 type Target struct {
 	What     string  `json:"what"`
 	Limit    float64 `json:"limit"`
@@ -83,18 +83,18 @@ type Target struct {
 	Unit     string  `json:"unit,omitempty"`
 	Met      bool    `json:"met"`
 
-	cost bool // is about time or memory, not about whether the answers were right
+	cost bool // concerns time or memory, not correctness
 }
 
-// Passed says that all targets are met, the integrity of the units among them.
-// Nothing is passed where nothing was judged.
+// Passed reports whether all targets are met, including the integrity of the units. It
+// is false if nothing was judged.
 func (r Result) Passed() bool {
 	return len(r.Targets) > 0 && !slices.ContainsFunc(r.Targets, func(t Target) bool { return !t.Met })
 }
 
-// Wrong names the missed targets that are about integrity or failures. A missed
-// latency is not among them, nor is missed memory: they say that a machine is slow, or
-// that much is asked of it, not that the program is wrong.
+// Wrong returns the missed targets that concern integrity or failures. It excludes
+// latency and memory, which indicate a slow machine or a high load rather than a faulty
+// program.
 func (r Result) Wrong() []string {
 	var wrong []string
 	for _, t := range r.Targets {
@@ -131,7 +131,7 @@ func newResult(o Options, s Scenario) Result {
 	return r
 }
 
-// measure fills in what the samples say.
+// measure computes the figures from the samples.
 func (r *Result) measure(l *load) {
 	window := l.window
 	if window == 0 {
@@ -199,13 +199,14 @@ func tally(o outcome, acceptedTo, refusedTo, failedTo *int64) {
 	*[...]*int64{accepted: acceptedTo, refused: refusedTo, failed: failedTo}[o]++
 }
 
-// judge compares with the scenario's targets.
+// judge compares the figures with the scenario's targets.
 func (r *Result) judge(s Scenario) {
 	r.Targets = nil
 	if s.TargetP95 > 0 {
 		limit := milliseconds(s.TargetP95)
-		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, and no merit
-		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms", answered && r.LatencyMs.P95 < limit, true})
+		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, which is no success
+		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms",
+			answered && r.LatencyMs.P95 < limit, true})
 	}
 	if s.TargetMemory > 0 && r.ServerPeakMemoryBytes > 0 {
 		limit, peak := megabytes(s.TargetMemory), megabytes(r.ServerPeakMemoryBytes)
@@ -217,7 +218,7 @@ func (r *Result) judge(s Scenario) {
 	}
 	r.exactly("failures, from warm-up to end", 0, failures)
 	if s.halfRoom {
-		r.exactly("accepted, as there is room for", s.unitsEach(Options{Clients: r.Clients}), r.Accepted)
+		r.exactly("accepted, up to the available units", s.unitsEach(Options{Clients: r.Clients}), r.Accepted)
 	} else if r.unitsLeft {
 		r.exactly("refusals while units were left", 0, r.Refused+r.WarmUp.Refused)
 	}
@@ -226,12 +227,12 @@ func (r *Result) judge(s Scenario) {
 		last := &r.Targets[len(r.Targets)-1]
 		last.Met = last.Met && r.LastUnits.Exact()
 	}
-	r.exactly("authorizations whose units are not as promised", 0, int64(r.Integrity.MismatchCount))
+	r.exactly("authorizations with wrong units", 0, int64(r.Integrity.MismatchCount))
 	problems := r.Integrity.Verify.ProblemCount
 	if !r.Integrity.Verify.OK {
-		problems = max(problems, 1) // it said so without naming one, or did not answer
+		problems = max(problems, 1) // the server reported a failure without a problem, or did not answer
 	}
-	r.exactly("problems that the server's own verify finds", 0, problems)
+	r.exactly("problems found by the server's verify", 0, problems)
 }
 
 func (r *Result) exactly(what string, limit, measured int64) {
@@ -241,16 +242,18 @@ func (r *Result) exactly(what string, limit, measured int64) {
 func notes(r *Result) []string {
 	var said []string
 	if r.WarmUp.Seconds > 0 {
-		said = append(said, "One second of warm-up before the measured time is not in the figures; its units are checked, and its failures count against the target.")
+		said = append(said, "One second of warm-up before the measured time is not included; its units are checked, and its "+
+			"failures count against the target.")
 	} else {
-		said = append(said, "A fixed number of requests: all of them count, there is no warm-up.")
+		said = append(said, "A fixed number of requests: all are measured, without warm-up.")
 	}
 	if r.Loop == "open" {
-		said = append(said, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was due, so waiting for a free client is part of it.")
+		said = append(said, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was "+
+			"due, so waiting for a free client is part of it.")
 	} else {
 		said = append(said, "Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
 	}
 	return append(said,
-		"Quantiles are exact, taken from all answered requests; refusals are answers, failures are not.",
-		"The load tool runs on the machine described here and takes its share of it.")
+		"Quantiles are exact, over all answered requests. Refusals are answers, failures are not.",
+		"The load tool runs on the machine described here and uses part of its capacity.")
 }

@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// Retries are the repetitions of transactions during the load, by the count of
-// the server, or of all servers.
+// Retries are the transaction retries during the load, as counted by the servers.
 type Retries struct {
 	Retries    int64              `json:"retries"`
-	Failures   int64              `json:"failures"`       // transactions that were given up
-	Attempts   map[string]int64   `json:"attempts"`       // as the server counts them, by the number of the attempt
-	Operations []OperationRetries `json:"operations"`     // those that ran, by name
-	Note       string             `json:"note,omitempty"` // why there are none
+	Failures   int64              `json:"failures"`       // transactions that used up all attempts
+	Attempts   map[string]int64   `json:"attempts"`       // number of transactions by number of attempts, as counted by the server
+	Operations []OperationRetries `json:"operations"`     // operations that ran, by name
+	Note       string             `json:"note,omitempty"` // why there are no figures
 }
 
 // OperationRetries are the retries of one kind of transaction.
@@ -32,8 +31,8 @@ type OperationRetries struct {
 // RetryPoint is one reading of the server's counters during the load.
 type RetryPoint struct {
 	T        float64 `json:"t"`        // seconds since the begin of the measured time; negative in the warm-up
-	Retries  int64   `json:"retries"`  // since the reading before
-	Failures int64   `json:"failures"` // likewise
+	Retries  int64   `json:"retries"`  // since the previous reading
+	Failures int64   `json:"failures"` // since the previous reading
 }
 
 // retryInterval is the time between two readings.
@@ -45,7 +44,7 @@ type retryWatch struct {
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	readings []reading
-	err      error // of the first reading
+	err      error // error of the first reading
 }
 
 type reading struct {
@@ -53,7 +52,7 @@ type reading struct {
 	metrics Retries
 }
 
-// watchRetries begins with a reading, so that what happened before does not count.
+// watchRetries takes a first reading, so that earlier retries do not count.
 func watchRetries(ctx context.Context, of servers) *retryWatch {
 	w := &retryWatch{servers: of, ended: make(chan struct{})}
 	w.err = w.read(ctx)
@@ -61,7 +60,7 @@ func watchRetries(ctx context.Context, of servers) *retryWatch {
 	go func() {
 		defer close(w.ended)
 		for w.err == nil && sleep(ctx, retryInterval) {
-			_ = w.read(ctx) // a reading that fails is left out
+			_ = w.read(ctx) // failed readings are skipped
 		}
 	}()
 	return w
@@ -80,7 +79,7 @@ func (w *retryWatch) read(ctx context.Context) error {
 	return nil
 }
 
-// stop takes a last reading. Times are told relative to from.
+// stop takes a last reading. Times are relative to from.
 func (w *retryWatch) stop(ctx context.Context, from time.Time) (Retries, []RetryPoint) {
 	w.cancel()
 	<-w.ended
@@ -102,7 +101,7 @@ func (w *retryWatch) stop(ctx context.Context, from time.Time) (Retries, []Retry
 	return w.readings[len(w.readings)-1].metrics.since(w.readings[0].metrics), points
 }
 
-// readRetries decodes leniently: only numbers that are there count.
+// readRetries decodes leniently: it uses the numbers that exist.
 func readRetries(ctx context.Context, server *api) (Retries, error) {
 	var found struct {
 		Retries    int64
@@ -121,14 +120,14 @@ func readRetries(ctx context.Context, server *api) (Retries, error) {
 	for _, o := range found.Operations {
 		attempts := map[string]int64{}
 		if json.Unmarshal(o.Attempts, &attempts) != nil {
-			clear(attempts) // told in another form than ours: do without
+			clear(attempts) // unknown format: ignore it
 		}
 		metrics.Operations = append(metrics.Operations, OperationRetries{o.Operation, o.Retries, o.Failures, attempts})
 	}
 	return metrics, nil
 }
 
-// plus returns the counts of two servers together.
+// plus returns the sum of the counts of two servers.
 func (r Retries) plus(other Retries) Retries {
 	sum := Retries{Retries: r.Retries + other.Retries, Failures: r.Failures + other.Failures}
 	byName := map[string]OperationRetries{}
@@ -140,12 +139,12 @@ func (r Retries) plus(other Retries) Retries {
 		}
 		byName[o.Operation] = OperationRetries{o.Operation, s.Retries + o.Retries, s.Failures + o.Failures, attempts}
 	}
-	sum.Operations = slices.Collect(maps.Values(byName)) // in order once they are told: see since
+	sum.Operations = slices.Collect(maps.Values(byName)) // sorted later: see since
 	return sum
 }
 
-// since returns what was added after the earlier reading. Operations that did
-// not run in between are left out.
+// since returns the difference to the earlier reading. Operations that did not run in
+// between are omitted.
 func (r Retries) since(earlier Retries) Retries {
 	before := map[string]OperationRetries{}
 	for _, o := range earlier.Operations {
@@ -179,7 +178,8 @@ func (r Retries) since(earlier Retries) Retries {
 	return added
 }
 
-// growth is how much a counter grew. One that shrank was started anew.
+// growth returns the increase of a counter. A smaller value means that the counter was
+// reset.
 func growth(before, after int64) int64 {
 	if after < before {
 		return after
@@ -187,7 +187,7 @@ func growth(before, after int64) int64 {
 	return after - before
 }
 
-// attemptsInOrder returns the attempts by number, those that are none at the end.
+// attemptsInOrder returns the attempts ordered by number, with invalid ones last.
 func attemptsInOrder(attempts map[string]int64) []string {
 	return slices.SortedFunc(maps.Keys(attempts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(attemptNumber(a), attemptNumber(b)), cmp.Compare(a, b))

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// virtual runs a test in a time of its own.
+// virtual runs a test in virtual time.
 func virtual(t *testing.T, name string, test func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
@@ -26,12 +26,12 @@ func virtual(t *testing.T, name string, test func(t *testing.T)) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	most := 200 // clients: of a stampede, enough
+	most := 200 // maximum number of clients, sufficient for a stampede
 	if testing.Short() {
 		most = 50
 	}
 	for _, s := range Scenarios() {
-		virtual(t, "finds an honest server right in "+s.Name, func(t *testing.T) {
+		virtual(t, "confirms a correct server in "+s.Name, func(t *testing.T) {
 			f := newFake()
 			s.Clients = min(s.Clients, most)
 			r := runOn(t, f, Options{Scenario: s.Name, Clients: s.Clients, Duration: 2 * time.Second, Authorizations: min(s.Authorizations, 40)})
@@ -62,7 +62,7 @@ func TestRun(t *testing.T) {
 		require.Equal(t, &LastUnits{Room: 7, Sent: 14, Accepted: 7, Refused: 7}, r.LastUnits)
 	})
 
-	virtual(t, "accepts exactly the half that there is room for in nearly-full", func(t *testing.T) {
+	virtual(t, "accepts exactly the available half in nearly-full", func(t *testing.T) {
 		r := runOn(t, newFake(), Options{Scenario: "nearly-full", Clients: 9})
 		require.Equal(t, int64(180), r.Accepted)
 		require.Equal(t, int64(180), r.Refused)
@@ -72,7 +72,7 @@ func TestRun(t *testing.T) {
 		require.InDelta(t, 450, r.AcceptedPerSecond, 1)
 	})
 
-	virtual(t, "keeps to a rate in nearly-full, too", func(t *testing.T) {
+	virtual(t, "keeps a fixed rate in nearly-full, too", func(t *testing.T) {
 		r := runOn(t, newFake(), Options{Scenario: "nearly-full", Clients: 10, Rate: 100})
 		require.Equal(t, int64(200), r.Accepted)
 		require.Equal(t, int64(200), r.Refused)
@@ -94,7 +94,7 @@ func TestRun(t *testing.T) {
 		require.InDelta(t, 0.2, float64(most)/float64(f.units("reserve")), 0.005, "a fifth of the clients work on one authorization")
 	})
 
-	virtual(t, "finds the units that a server loses", func(t *testing.T) {
+	virtual(t, "finds units that a server loses", func(t *testing.T) {
 		f := newFake()
 		f.loses = func(n int64) bool { return n%100 == 0 && n <= 5000 }
 		r := runOn(t, f, Options{Scenario: "high-contention", Duration: time.Second})
@@ -105,7 +105,7 @@ func TestRun(t *testing.T) {
 		require.Zero(t, r.Failed)
 	})
 
-	virtual(t, "finds a single unit that is taken twice among many authorizations", func(t *testing.T) {
+	virtual(t, "finds a single unit that is booked twice among many authorizations", func(t *testing.T) {
 		f := newFake()
 		f.doubles = func(n int64) bool { return n == 77 }
 		r := runOn(t, f, Options{Scenario: "high-throughput", Duration: time.Second, Authorizations: 50})
@@ -114,7 +114,7 @@ func TestRun(t *testing.T) {
 		require.Equal(t, r.Integrity.Expected.Scheduled.Max+1, r.Integrity.Found.Scheduled)
 	})
 
-	virtual(t, "does not let a loss on one authorization be made up on another", func(t *testing.T) {
+	virtual(t, "does not balance a loss on one authorization with another", func(t *testing.T) {
 		f := newFake()
 		f.loses = func(n int64) bool { return n == 50 }
 		f.doubles = func(n int64) bool { return n == 51 }
@@ -124,7 +124,7 @@ func TestRun(t *testing.T) {
 		require.False(t, r.Integrity.OK)
 	})
 
-	virtual(t, "finds a consume that does not use what it takes", func(t *testing.T) {
+	virtual(t, "finds a consume without effect", func(t *testing.T) {
 		f := newFake()
 		f.loses = every(37)
 		r := runOn(t, f, Options{Scenario: "mixed", Duration: time.Second})
@@ -139,7 +139,7 @@ func TestRun(t *testing.T) {
 		`{}`,
 		`nonsense`,
 	} {
-		virtual(t, "takes the server's word that its books are wrong: "+answer, func(t *testing.T) {
+		virtual(t, "adopts the server's own verification failure: "+answer, func(t *testing.T) {
 			f := newFake()
 			f.verifies = answer
 			r := runOn(t, f, Options{Scenario: "nearly-full"})
@@ -182,20 +182,20 @@ func TestRun(t *testing.T) {
 		}, r.Failures)
 		require.Equal(t, int64(500), r.WarmUp.Failed)
 		require.Equal(t, []string{"failures, from warm-up to end: 1500, limit 0"}, missed(r))
-		require.True(t, r.Integrity.OK, "none of these did anything")
+		require.True(t, r.Integrity.OK, "none of these had an effect")
 		require.Zero(t, r.Integrity.UnknownUnits)
 	})
 
-	virtual(t, "does not praise the latency of a server that refuses everybody", func(t *testing.T) {
+	virtual(t, "does not count the latency of a server that refuses everything", func(t *testing.T) {
 		f := newFake()
 		f.says = func(int64) (int, string) { return http.StatusTooManyRequests, "too-many-requests" }
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 10, Authorizations: 5, Duration: time.Second})
 		require.Zero(t, r.LatencyMs)
 		require.False(t, r.Targets[0].Met, r.Targets[0])
-		require.Equal(t, []string{"failures, from warm-up to end"}, r.Wrong(), "that it is slow is not among them")
+		require.Equal(t, []string{"failures, from warm-up to end"}, r.Wrong(), "slowness is not among them")
 	})
 
-	virtual(t, "holds a refusal against the server while there are units left", func(t *testing.T) {
+	virtual(t, "counts a refusal as a failure while units are left", func(t *testing.T) {
 		f := newFake()
 		f.says = func(n int64) (int, string) {
 			if n == 100 {
@@ -207,7 +207,7 @@ func TestRun(t *testing.T) {
 		require.Equal(t, []string{"refusals while units were left: 1, limit 0"}, missed(r))
 	})
 
-	virtual(t, "sees a server that gives away more than the last units", func(t *testing.T) {
+	virtual(t, "finds a server that grants more than the last units", func(t *testing.T) {
 		f := newFake()
 		f.loses = func(n int64) bool { return n > 1000 && n%3 == 0 }
 		r := runOn(t, f, Options{Scenario: "high-contention", Clients: 5, Duration: time.Second})
@@ -217,7 +217,7 @@ func TestRun(t *testing.T) {
 		require.False(t, r.Passed())
 	})
 
-	virtual(t, "says why the last units could not be tried, and does not pass", func(t *testing.T) {
+	virtual(t, "reports why the last units could not be tried, and does not pass", func(t *testing.T) {
 		f := newFake()
 		transport := inMemory{to: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPatch {
@@ -233,7 +233,7 @@ func TestRun(t *testing.T) {
 		require.True(t, r.Integrity.OK)
 	})
 
-	virtual(t, "allows for both outcomes of requests that were never answered, and repeats none", func(t *testing.T) {
+	virtual(t, "allows both outcomes of unanswered requests, and repeats none", func(t *testing.T) {
 		f := newFake()
 		var cuts, arrived atomic.Int64
 		transport := inMemory{to: f, cut: func(r *http.Request) (before, after error) {
@@ -272,7 +272,7 @@ func TestRun(t *testing.T) {
 		require.Equal(t, 8, f.logins, "once, and then every 40 s")
 	})
 
-	virtual(t, "makes the service code where there is none", func(t *testing.T) {
+	virtual(t, "creates the service code if it is missing", func(t *testing.T) {
 		f := newFake()
 		f.noCodes = true
 		r := runOn(t, f, Options{Scenario: "nearly-full", Clients: 2})
@@ -280,7 +280,7 @@ func TestRun(t *testing.T) {
 		require.Equal(t, 1, f.codesMade)
 	})
 
-	virtual(t, "counts only the retries of its own time", func(t *testing.T) {
+	virtual(t, "counts only retries during the run", func(t *testing.T) {
 		f := newFake() // one retry per operation
 		f.operations.Store(5000)
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 10, Authorizations: 5, Duration: 2 * time.Second})
@@ -296,7 +296,7 @@ func TestRun(t *testing.T) {
 		require.InDelta(t, -0.5, r.RetrySeries[0].T, 0.01)
 	})
 
-	virtual(t, "gives up on a server that does not answer, and says how much was not sent", func(t *testing.T) {
+	virtual(t, "gives up on a server that does not answer, and reports the unsent requests", func(t *testing.T) {
 		f := newFake()
 		f.takes = func(int64) time.Duration { return time.Hour }
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 3, Authorizations: 2, Duration: 2 * time.Second, Rate: 10})
@@ -334,8 +334,8 @@ func (l *lines) Write(p []byte) (int, error) {
 func TestOpenLoop(t *testing.T) {
 	t.Parallel()
 
-	// One client and 100 requests per second; nothing takes any time, except
-	// that the server stands still once, for one second.
+	// One client and 100 requests per second. Requests take no time, except that the
+	// server stalls once for one second.
 	stall := func(n int64) time.Duration {
 		if n == 150 {
 			return time.Second
@@ -348,12 +348,12 @@ func TestOpenLoop(t *testing.T) {
 		f.takes = stall
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 1, Authorizations: 1, Duration: 4 * time.Second, Rate: 100})
 		require.Equal(t, int64(400), r.Accepted)
-		// Those that came due in the second waited 1 s, 0.99 s, … 0.01 s.
+		// Requests due in that second waited 1 s, 0.99 s, … 0.01 s.
 		require.InDelta(t, 1000, r.LatencyMs.Max, 0.01)
 		require.InDelta(t, 960, r.LatencyMs.P99, 0.01)
 		require.InDelta(t, 800, r.LatencyMs.P95, 0.01)
 		require.Zero(t, r.LatencyMs.P50)
-		// The server knows nothing of that: it took long once.
+		// From the server's view, only one request was slow.
 		require.InDelta(t, 1000, r.ServiceMs.Max, 0.01)
 		require.Zero(t, r.ServiceMs.P99)
 
@@ -361,10 +361,10 @@ func TestOpenLoop(t *testing.T) {
 		for _, p := range r.Series {
 			waiting = max(waiting, p.Waiting)
 		}
-		require.InDelta(t, 75, waiting, 26, "the queue can be seen to grow") // 100 at the top, seen every 250 ms
+		require.InDelta(t, 75, waiting, 26, "the queue grows visibly") // 100 at the peak, sampled every 250 ms
 	})
 
-	virtual(t, "is not the closed loop, which sees one slow request", func(t *testing.T) {
+	virtual(t, "differs from the closed loop, which has one slow request", func(t *testing.T) {
 		f := newFake()
 		f.takes = func(n int64) time.Duration { return max(stall(n), 10*time.Millisecond) }
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 1, Authorizations: 1, Duration: 4 * time.Second})
@@ -373,7 +373,7 @@ func TestOpenLoop(t *testing.T) {
 		require.Nil(t, r.ServiceMs)
 	})
 
-	virtual(t, "lets the queue of a server that is too slow grow, and drops nothing", func(t *testing.T) {
+	virtual(t, "lets the queue of a slow server grow, and drops nothing", func(t *testing.T) {
 		f := newFake()
 		f.serial = make(chan struct{}, 1) // 100 per second at most
 		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 5, Authorizations: 3, Duration: 9 * time.Second, Rate: 200})
@@ -382,7 +382,7 @@ func TestOpenLoop(t *testing.T) {
 		require.InDelta(t, 100, r.AcceptedPerSecond, 1)
 		// The last of 2,000 was due after 10 s, and answered after 20 s.
 		require.InDelta(t, 10_000, r.LatencyMs.Max, 20)
-		require.InDelta(t, 50, r.ServiceMs.P50, 1, "five are with the server at once")
+		require.InDelta(t, 50, r.ServiceMs.P50, 1, "five requests are on the server at once")
 		require.InDelta(t, 995, r.Series[len(r.Series)-1].Waiting, 2)
 		require.False(t, r.Passed())
 	})
@@ -412,7 +412,7 @@ func TestOptions(t *testing.T) {
 		"have no clients":                  func(o *Options) { o.Clients = -1 },
 		"run backwards":                    func(o *Options) { o.Duration = -time.Second },
 		"have a negative rate":             func(o *Options) { o.Rate = -1 },
-		"have a rate that is no number":    func(o *Options) { o.Rate = math.NaN() },
+		"have a rate that is not a number": func(o *Options) { o.Rate = math.NaN() },
 		"mix on a single authorization":    func(o *Options) { o.Authorizations = 1 },
 		"contend for two authorizations":   func(o *Options) { o.Scenario, o.Authorizations = "high-contention", 2 },
 		"have a server without an address": func(o *Options) { o.URLs = []string{"127.0.0.1:8080"} },
@@ -424,11 +424,11 @@ func TestOptions(t *testing.T) {
 			_, err := Run(t.Context(), o)
 			require.Error(t, err)
 			_, _, resolved := o.resolve()
-			require.Equal(t, resolved, err, "without asking any server")
+			require.Equal(t, resolved, err, "without a request to any server")
 		})
 	}
 
-	virtual(t, "end in an error where the sign-in is wrong", func(t *testing.T) {
+	virtual(t, "end in an error if the sign-in is wrong", func(t *testing.T) {
 		_, err := tryOn(t, inMemory{to: newFake()}, Options{Scenario: "mixed", Email: "admin@demo.test", Password: "guess"})
 		status, ok := errors.AsType[*StatusError](err)
 		require.True(t, ok, err)

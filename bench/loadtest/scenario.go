@@ -10,34 +10,33 @@ import (
 type Scenario struct {
 	Name           string
 	Summary        string        // what it does, in one sentence
-	Clients        int           // concurrent clients by default
-	Authorizations int           // made by default
-	TargetP95      time.Duration // the 95th percentile of latency must be below; 0: no target
-	TargetMemory   int64         // the most resident memory of the server, in bytes; 0: no target
+	Clients        int           // default number of concurrent clients
+	Authorizations int           // default number
+	TargetP95      time.Duration // upper limit of the 95th percentile of latency; 0: no target
+	TargetMemory   int64         // maximum resident memory of the server, in bytes; 0: no target
 
-	// RequestsPerClient is the mean number of requests per client where the
-	// scenario sends a fixed number of them, however long it takes; 0 where
-	// it lasts for Options.Duration.
+	// RequestsPerClient is the mean number of requests per client if the scenario sends
+	// a fixed number of them. It is 0 if the scenario lasts for Options.Duration.
 	RequestsPerClient int
 
-	single   bool // is about one authorization
+	single   bool // uses one authorization
 	mixed    bool // reserves, releases and consumes; otherwise it only reserves
 	halfRoom bool // the authorization has room for half of the requests
-	exhausts bool // ends by using up the last units
-	idle     bool // asks for nothing
+	exhausts bool // ends with a test of the last units
+	idle     bool // requests without work
 	books    bool // books, cancels and completes appointments
 }
 
 var scenarios = []Scenario{
 	{
 		Name:    "high-contention",
-		Summary: "All clients reserve units of one authorization; at the end they use up its last units.",
+		Summary: "All clients reserve units of one authorization. At the end they use up its last units.",
 		Clients: 50, Authorizations: 1, TargetP95: 200 * time.Millisecond,
 		single: true, exhausts: true,
 	},
 	{
 		Name:    "high-throughput",
-		Summary: "Clients reserve units of many authorizations, each request on one taken at random.",
+		Summary: "Clients reserve units of many authorizations, chosen at random for each request.",
 		Clients: 200, Authorizations: 1000, TargetP95: 150 * time.Millisecond,
 	},
 	{
@@ -60,19 +59,19 @@ var scenarios = []Scenario{
 	},
 	{
 		Name:    "stampede",
-		Summary: "Very many clients at once reserve units of one authorization.",
+		Summary: "A very large number of clients reserve units of one authorization.",
 		Clients: 5000, Authorizations: 1, TargetMemory: 250_000_000,
 		single: true,
 	},
 	{
 		Name:    "no-op",
-		Summary: "Clients ask for nothing, by requests that are read and checked like a reserve: what the server can do at most.",
+		Summary: "Clients send requests that are validated like a reserve but do no work: the upper limit of the server.",
 		Clients: 50, Authorizations: 1,
 		single: true, idle: true,
 	},
 }
 
-// Scenarios returns what [Run] can run, in the order of the documentation.
+// Scenarios returns the scenarios of [Run], in the order of the documentation.
 func Scenarios() []Scenario {
 	return append([]Scenario(nil), scenarios...)
 }
@@ -85,7 +84,7 @@ func scenarioNamed(name string) (Scenario, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return Scenario{}, fmt.Errorf("there is no scenario %q; there are %s", name, strings.Join(names, ", "))
+	return Scenario{}, fmt.Errorf("unknown scenario %q; the scenarios are %s", name, strings.Join(names, ", "))
 }
 
 func (s Scenario) authorizationRange() (least, most int) {
@@ -104,14 +103,14 @@ func (s Scenario) requests(o Options) int64 {
 	return int64(s.RequestsPerClient) * int64(o.Clients)
 }
 
-// unitsEach is the total of each authorization that is made.
+// unitsEach returns the total of each authorization.
 func (s Scenario) unitsEach(o Options) int64 {
 	if s.halfRoom {
 		return s.requests(o) / 2
 	}
-	// More than a server is likely to give away in the time, so that nothing
-	// is refused for want of units, and not more than the API takes. Should a
-	// run of many minutes use them up all the same, the rest is refused.
+	// More than a server is likely to grant in the time, so that nothing is refused,
+	// but within the API's limit. If a run of many minutes uses them up, the remaining
+	// requests are refused.
 	const (
 		perSecond = 50_000
 		most      = 10_000_000

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Point is what happened in one short piece of the run.
+// Point has the figures of a short interval of the run.
 type Point struct {
-	T        float64 `json:"t"` // its begin, in seconds since the begin of the measured time; negative in the warm-up
+	T        float64 `json:"t"` // begin, in seconds since the begin of the measured time; negative in the warm-up
 	Accepted int64   `json:"accepted"`
 	Refused  int64   `json:"refused"`
 	Failed   int64   `json:"failed"`
-	P95Ms    float64 `json:"p95Ms"`   // of the answers that arrived in it
-	Waiting  int64   `json:"waiting"` // open loop: requests that were due and not yet sent, at its end
+	P95Ms    float64 `json:"p95Ms"`   // of answers that arrived in the interval
+	Waiting  int64   `json:"waiting"` // open loop: requests due but not sent, at the end of the interval
 }
 
 // Bin counts the answers with a latency in one range.
@@ -24,8 +24,7 @@ type Bin struct {
 	Count  int64   `json:"count"`
 }
 
-// seriesStep is the width of a point: 250 ms, or less where the run is too
-// short for a curve of such points.
+// seriesStep returns the length of an interval: 250 ms, or less for short runs.
 func seriesStep(window time.Duration) time.Duration {
 	for _, ms := range []int{250, 100, 50, 25} {
 		if step := time.Duration(ms) * time.Millisecond; window/step >= 20 {
@@ -35,8 +34,8 @@ func seriesStep(window time.Duration) time.Duration {
 	return 10 * time.Millisecond
 }
 
-// series returns the points of the warm-up and the measured time. A request
-// belongs to the point in which its answer came.
+// series returns the intervals of the warm-up and the measured time. A request belongs
+// to the interval in which its answer arrived.
 func series(l *load, window time.Duration) (points []Point, stepSeconds float64) {
 	step := seriesStep(window)
 	before := int(l.from.Sub(l.begin) / step)
@@ -72,11 +71,11 @@ func series(l *load, window time.Duration) (points []Point, stepSeconds float64)
 	return points, step.Seconds()
 }
 
-// binsPerDecade is fine enough to see two humps, and coarse enough to count.
+// binsPerDecade shows several peaks without making bins too sparse.
 const binsPerDecade = 24
 
-// distribution needs sorted latencies. Bins are of the same width on a
-// logarithmic axis, and there are no gaps.
+// distribution requires sorted latencies. Bins have equal width on a logarithmic axis,
+// without gaps.
 func distribution(sorted []time.Duration) []Bin {
 	bins := []Bin{}
 	if len(sorted) == 0 {

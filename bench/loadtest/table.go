@@ -39,7 +39,7 @@ func (r Result) WriteTable(w io.Writer) error {
 
 	fmt.Fprintf(&text, "\nretries     %s\n", r.Retries.sentence())
 	if r.ServerPeakMemoryBytes > 0 {
-		fmt.Fprintf(&text, "memory      %s MB resident in the server at most\n", decimal(megabytes(r.ServerPeakMemoryBytes)))
+		fmt.Fprintf(&text, "memory      %s MB peak resident memory of the server\n", decimal(megabytes(r.ServerPeakMemoryBytes)))
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&text, "failure     %s × %s", thousands(f.Count), f.Code)
@@ -74,7 +74,8 @@ func (r Result) WriteTable(w io.Writer) error {
 		return err
 	}
 	m := r.Machine
-	fmt.Fprintf(&text, "\n%s, %s, %s, %s, %s, %s\n", m.CPU, count(int64(m.Cores), "core"), gibibytes(m.MemoryBytes), m.OS, m.Go, m.Time.Format(time.RFC3339))
+	fmt.Fprintf(&text, "\n%s, %s, %s, %s, %s, %s\n", m.CPU, count(int64(m.Cores), "core"), gibibytes(m.MemoryBytes),
+		m.OS, m.Go, m.Time.Format(time.RFC3339))
 	_, err := io.WriteString(w, text.String())
 	return err
 }
@@ -119,7 +120,7 @@ func (r Integrity) figures() string {
 		thousands(r.Found.Scheduled), r.Expected.Scheduled, thousands(r.Found.Used), r.Expected.Used,
 		count(int64(r.Authorizations), "authorization"))
 	if r.UnknownUnits > 0 {
-		text += fmt.Sprintf("; nobody knows the outcome of %s", count(r.UnknownUnits, "request"))
+		text += fmt.Sprintf("; unknown outcome: %s", count(r.UnknownUnits, "request"))
 	}
 	return text
 }

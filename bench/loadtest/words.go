@@ -19,7 +19,7 @@ func thousands(n int64) string {
 	return sign + digits
 }
 
-// decimal writes a number with as many digits as are worth reading.
+// decimal formats a number with a sensible number of digits.
 func decimal(f float64) string {
 	switch {
 	case f != f || f > 1e15 || f < -1e15:
@@ -35,7 +35,7 @@ func decimal(f float64) string {
 	}
 }
 
-// count writes a number with its noun, in the plural where needed.
+// count formats a number with its noun, in the plural if needed.
 func count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -58,21 +58,21 @@ func (r Result) load() string {
 	return strings.Join(append(parts, decimal(r.Seconds)+" s"), " · ")
 }
 
-// sentence says whether the units are right, in words.
+// sentence says whether the units are correct.
 func (r Integrity) sentence() string {
 	if r.OK {
 		return "Every unit is accounted for"
 	}
 	if r.MismatchCount == 0 && r.Verify.Error != "" {
-		return "The server's own verify gave no answer"
+		return "The server's verify gave no result"
 	}
 	if r.MismatchCount == 0 {
-		return "The server's own verify finds its books wrong"
+		return "The server's verify found problems"
 	}
 	return fmt.Sprintf("Units do not add up on %s", count(int64(r.MismatchCount), "authorization"))
 }
 
-// sentence says what the server's verify answered.
+// sentence describes the result of the server's verification.
 func (v Verify) sentence() string {
 	switch {
 	case v.Error != "":
@@ -87,10 +87,10 @@ func (v Verify) sentence() string {
 	}
 }
 
-// gibibytes writes an amount of memory.
+// gibibytes formats an amount of memory.
 func gibibytes(bytes int64) string {
 	return decimal(float64(bytes)/(1<<30)) + " GiB"
 }
 
-// megabytes are a million bytes each.
+// megabytes formats an amount in units of a million bytes.
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
