@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// playAccounts has a person with accounts in two practices choose one of them.
+// playAccounts signs in a user with accounts in two practices, who chooses one.
 func (s *story) playAccounts() {
 	c, t := s.c, s.t
 	second, err := c.app.Directory.CreateOrganization(t.Context(),
@@ -26,10 +26,10 @@ func (s *story) playAccounts() {
 	admin := c.admin()
 	user := c.userWith(t, admin, rbac.Biller)
 	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset", body{})
-	reset := s.tell(admin, "createPasswordReset", "The password is forgotten", user+"/password-reset", body{})
+	reset := s.tell(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", body{})
 	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset",
 		body{"token": reset.text("token"), "password": anotherPassword})
-	s.tell(c.as(""), "resetPassword", "The link was used", "/auth/password-reset",
+	s.tell(c.as(""), "resetPassword", "A used link", "/auth/password-reset",
 		body{"token": reset.text("token"), "password": anotherPassword})
 	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()
 	c.loginTo(t, "on.two.devices@example.test", password, c.own.id).ok(t)

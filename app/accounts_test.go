@@ -66,7 +66,7 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	t.Run("a single account that matches the password is signed in to immediately", func(t *testing.T) {
 		requireIn(t, third, c.loginTo(t, email, anotherPassword, uuid.Nil))
 	})
-	t.Run("of several matching accounts the person chooses, and others are not mentioned", func(t *testing.T) {
+	t.Run("with several matching accounts the user chooses, and others are not mentioned", func(t *testing.T) {
 		asked := c.loginTo(t, "Rosa@Example.test", password, uuid.Nil)
 		require.Equal(t, []string{choice(c.other, "other"), choice(c.own, "own")}, choices(t, asked))
 		require.NotContains(t, string(asked.raw), third.id.String())
@@ -111,9 +111,9 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	})
 }
 
-// TestInvitationsRevealNoAccountElsewhere has another practice's administrator invite three
-// addresses, and accept all of the invitations: one of a practice's user, one of its next hire, and
-// one without a user.
+// TestInvitationsRevealNoAccountElsewhere lets another practice's administrator invite three
+// addresses, and accepts all invitations: one of a practice's user, one of its next hire, and one
+// without a user.
 func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -160,7 +160,7 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 	}
 	events := c.count(t, "SELECT count(*) FROM audit_events")
 	choices(t, c.loginTo(t, email, password, uuid.Nil))
-	require.Equal(t, events, c.count(t, "SELECT count(*) FROM audit_events"), "the choice shows in no trail")
+	require.Equal(t, events, c.count(t, "SELECT count(*) FROM audit_events"), "no trail records the choice")
 
 	c.loginTo(t, email, password, c.own.id).ok(t)
 	c.loginTo(t, email, "not the password", c.own.id).refused(t, http.StatusUnauthorized, "wrong-credentials")
@@ -168,14 +168,14 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 	require.Empty(t, signIns(other))
 
 	c.loginTo(t, email, "not the password", uuid.Nil).refused(t, http.StatusUnauthorized, "wrong-credentials")
-	require.Equal(t, []string{"denied password"}, signIns(other), "it may have meant this account")
+	require.Equal(t, []string{"denied password"}, signIns(other), "the attempt may have concerned this account")
 	require.Zero(t, c.count(t, "SELECT count(*) FROM audit_events WHERE subject_id = $1 AND organization_id <> $2", other, c.other.id))
 }
 
-// TestASignInIsTheSameWorkForAnyNumberOfAccounts compares the statements of failed sign-ins with an
-// address of no account, one, two and three, and with text that is no address.
+// TestSignInCostsTheSameForAnyNumberOfAccounts compares the statements of failed sign-ins with an
+// address of no account, one, two and three, and with an invalid address.
 // TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts hash computations.
-func TestASignInIsTheSameWorkForAnyNumberOfAccounts(t *testing.T) {
+func TestSignInCostsTheSameForAnyNumberOfAccounts(t *testing.T) {
 	t.Parallel()
 	first := open(t)
 	third := first.found(t, "third")

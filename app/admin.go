@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// What a caller may be allowed to see of the program itself.
+// Permissions for the operations on the program itself.
 const (
 	permissionMetrics identity.Permission = "admin:metrics"
 	permissionConfig  identity.Permission = "admin:config"
@@ -22,21 +22,24 @@ func (a *App) adminRoutes() []httpx.Route {
 	return append(a.verificationRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permissionMetrics,
-			Name: "getRetryMetrics", Summary: "Read how often transactions were retried",
-			Description: "Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and operations that were given up.",
-			Endpoint:    httpx.Handle(http.StatusOK, a.handleRetryMetrics),
+			Name: "getRetryMetrics", Summary: "Get transaction retry counts",
+			Description: "Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and " +
+				"operations that used up all attempts.",
+			Endpoint: httpx.Handle(http.StatusOK, a.handleRetryMetrics),
 		},
 		{
 			Method: http.MethodPost, Path: "/admin/no-op", Permission: permissionMetrics, ReadOnly: true,
-			Name: "doNothing", Summary: "Do nothing",
-			Description: "Takes what a reserve takes, reads and checks it, and does nothing: it tells what a request costs before it reaches the database.",
-			Endpoint:    httpx.Handle(http.StatusOK, a.handleNoOp),
+			Name: "doNothing", Summary: "Measure request overhead",
+			Description: "Accepts and validates the request of a reserve, without further work. Use it to measure the cost of " +
+				"a request before it reaches the database.",
+			Endpoint: httpx.Handle(http.StatusOK, a.handleNoOp),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
-			Name: "getConfig", Summary: "Read the configuration, secrets hidden",
-			Description: "Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.",
-			Endpoint:    httpx.Handle(http.StatusOK, a.handleConfig),
+			Name: "getConfig", Summary: "Get the configuration with secrets hidden",
+			Description: "All effective settings with the source of each value: a default, the file or the environment. Also " +
+				"reports whether row level security applies to the program's database role.",
+			Endpoint: httpx.Handle(http.StatusOK, a.handleConfig),
 		},
 	}...)
 }
@@ -49,7 +52,7 @@ type noOpRequest struct {
 }
 
 type noOpAnswer struct {
-	Units int `json:"units"` // as asked for
+	Units int `json:"units"` // as requested
 }
 
 func (a *App) handleNoOp(_ context.Context, in noOpRequest) (noOpAnswer, error) {
@@ -60,11 +63,11 @@ func (a *App) handleRetryMetrics(context.Context, httpx.None) (db.MetricsSnapsho
 	return a.database.Metrics().Snapshot(), nil
 }
 
-// configBody is the effective configuration, secrets hidden.
+// configBody is the effective configuration with secrets hidden.
 type configBody struct {
 	Settings []config.Setting `json:"settings"`
-	// RowSecurityGap says how the program's database role could pass row level
-	// security; null where it cannot.
+	// RowSecurityGap says how the program's database role could bypass row level
+	// security; null if it cannot.
 	RowSecurityGap *string `json:"rowSecurityGap"`
 }
 

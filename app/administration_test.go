@@ -15,10 +15,10 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// administrationCalls are all calls by which an organization is administered, with
-// the roles that may make them in their own.
+// administrationCalls are all administrative calls, with the roles that may make them
+// in their own organization.
 var administrationCalls = []struct {
-	method, path string // /users/:id is a technician and guardian, :role BILLER; each other :id or :patientId is one of its kind
+	method, path string // /users/:id is a technician and guardian, :role BILLER; each other :id or :patientId is a record of its kind
 	body         body   // without patientId, and without the e-mail address
 	allowed      []rbac.Role
 }{
@@ -60,7 +60,7 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 	require.Equal(t, routes, called, "administrationCalls has an entry for every route")
 }
 
-// hire makes a user of an organization and returns the path.
+// hire creates a user of an organization and returns its path.
 func (c *clinic) hire(t testing.TB, p practice, email string, roles ...rbac.Role) string {
 	t.Helper()
 	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
@@ -70,7 +70,7 @@ func (c *clinic) hire(t testing.TB, p practice, email string, roles ...rbac.Role
 	return "/users/" + u.ID.String()
 }
 
-// enter signs somebody in by their address.
+// enter signs a user in by email address.
 func (c *clinic) enter(t testing.TB, email string) caller {
 	t.Helper()
 	return c.as(c.as("").post(t, "/auth/login", body{"email": email, "password": password}).ok(t).text("accessToken"))
@@ -96,12 +96,15 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					"INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
 				require.NoError(t, err)
 				email := fmt.Sprintf("invited-%s-%d@example.test", strings.ToLower(string(role)), i)
-				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations", body{"email": "x" + email, "name": "Sam Example", "roles": []string{"BILLER"}}).created(t).String()
+				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations",
+					body{"email": "x" + email, "name": "Sam Example", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
-					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
+					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t,
+						user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
 						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
 				}
-				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER", "/practitioners/:id", who, ":patientId", patient).Replace(call.path)
+				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER",
+					"/practitioners/:id", who, ":patientId", patient).Replace(call.path)
 				b := call.body
 				switch {
 				case call.path == "/users/invitations" && b != nil:
@@ -126,7 +129,7 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").
 						Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
-				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "whether it exists elsewhere does not show")
+				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "the answer does not reveal whether it exists elsewhere")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {
 					require.NotContains(t, string(foreign.ok(t).raw), idOf(user))
 					require.NotContains(t, string(foreign.ok(t).raw), patient)

@@ -16,8 +16,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// terms are those of an authorization that was written past the program, so that
-// every edge of every rule is there.
+// terms are the terms of an authorization that is written directly to the database, so
+// that every boundary of every rule occurs.
 type terms struct {
 	id, patient            uuid.UUID
 	status                 string
@@ -25,7 +25,8 @@ type terms struct {
 	total, used, scheduled int
 }
 
-// kinds are the alerts on it among the others, as the rules are written in the contract.
+// kinds returns the expected alerts among other authorizations, by the rules in the
+// contract.
 func (a terms) kinds(all []terms, today time.Time) []string {
 	days := func(from, to time.Time) int { return int(to.Sub(from) / (24 * time.Hour)) }
 	left := days(today, a.end)
@@ -65,9 +66,9 @@ func (a terms) kinds(all []terms, today time.Time) []string {
 	return kinds
 }
 
-// TestAlertsAreWhatTheRulesSay holds the query of the worklist, the decision on a
-// single alert and the reports against the rules, on authorizations at their edges.
-func TestAlertsAreWhatTheRulesSay(t *testing.T) {
+// TestAlertsFollowTheRules compares the worklist query, the single-alert decision
+// and the reports with the rules, on authorizations at their boundaries.
+func TestAlertsFollowTheRules(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
 	database := dbtest.New(t)
@@ -100,7 +101,7 @@ func TestAlertsAreWhatTheRulesSay(t *testing.T) {
 			atRisk = append(atRisk, a.id.String())
 		}
 	}
-	require.Len(t, seen, 8, "every kind is there: %v", seen)
+	require.Len(t, seen, 8, "every kind occurs: %v", seen)
 	for _, limit := range []string{"1", "7", "200"} {
 		require.Equal(t, want, column(c.admin().all(t, "/alerts?limit="+limit, nil), "id"))
 		require.Equal(t, expiring, column(c.admin().all(t, "/reports/expiring?limit="+limit, nil), "authorizationId"))
@@ -118,7 +119,8 @@ func TestAlertsAreWhatTheRulesSay(t *testing.T) {
 	}
 }
 
-// write writes authorizations of the own practice at the edges of the rules, past the program.
+// write writes authorizations of the own practice at the boundaries of the rules directly to
+// the database.
 func (c *clinic) write(t *testing.T, n int, patients []uuid.UUID, today time.Time) []terms {
 	t.Helper()
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
@@ -128,10 +130,13 @@ func (c *clinic) write(t *testing.T, n int, patients []uuid.UUID, today time.Tim
 	pick := func(from ...int) int { return from[random.IntN(len(from))] }
 	all := make([]terms, n)
 	for i := range all {
-		a := terms{id: uuid.New(), patient: patients[random.IntN(len(patients))], status: []string{"ACTIVE", "ACTIVE", "ACTIVE", "ACTIVE", "PENDING", "CANCELLED"}[random.IntN(6)]}
+		a := terms{
+			id: uuid.New(), patient: patients[random.IntN(len(patients))],
+			status: []string{"ACTIVE", "ACTIVE", "ACTIVE", "ACTIVE", "PENDING", "CANCELLED"}[random.IntN(6)],
+		}
 		a.end = today.AddDate(0, 0, pick(-31, -30, -29, -1, 0, 1, 13, 14, 15, 29, 30, 31, 59, 60, 61, 90))
 		a.start = today.AddDate(0, 0, pick(1, 0, -1, -13, -14, -15, -29, -30, -60, -61, -180))
-		if others := all[:i]; len(others) > 0 && random.IntN(4) == 0 { // around the end of another one
+		if others := all[:i]; len(others) > 0 && random.IntN(4) == 0 { // near the end of another one
 			before := others[random.IntN(i)]
 			a.start, a.patient = before.end.AddDate(0, 0, pick(0, 1, 2)), before.patient
 			a.end = a.start.AddDate(0, 0, pick(0, 20, 90))

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// offered are the alternatives that an answer tells: times as clocks on walls in
-// New York show them, and authorizations by their paths.
+// offered are the alternatives in an answer: times as local times in New York, and
+// authorizations by their paths.
 func (a answer) offered(t testing.TB) (times, authorizations []string) {
 	t.Helper()
 	alternatives, ok := a.body["alternatives"].(map[string]any)
@@ -26,26 +26,26 @@ func (a answer) offered(t testing.TB) (times, authorizations []string) {
 	return times, authorizations
 }
 
-// TestAlternativesToATimeThatIsTaken has a practitioner and a patient who are both
-// busy around the time that was asked for.
-func TestAlternativesToATimeThatIsTaken(t *testing.T) {
+// TestAlternativesToAConflictingTime books a practitioner and a patient around the
+// requested time.
+func TestAlternativesToAConflictingTime(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
 	who := c.employ(t)
 	c.book(t, c.booking(path, who, c.hour(t, 3, "10:00"), hour))
-	c.book(t, c.booking(path, c.employ(t), c.hour(t, 3, "11:00"), hour)) // the patient, with somebody else
+	c.book(t, c.booking(path, c.employ(t), c.hour(t, 3, "11:00"), hour)) // the patient, with another practitioner
 	c.book(t, c.booking(path, who, c.hour(t, 3, "12:30"), hour))
 	day := c.hour(t, 3, "10:00").Format("02 ")
 	asked := c.booking(path, who, c.hour(t, 3, "10:30"), hour)
 	refused := c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "practitioner-overlap")
 	times, authorizations := refused.offered(t)
-	// 12:00 would meet 12:30; 09:00 is an hour and a half away, 13:30 three hours.
+	// 12:00 would overlap 12:30; 09:00 is an hour and a half away, 13:30 three hours.
 	require.Equal(t, []string{day + "09:00", day + "08:45", day + "08:30"}, times)
-	require.Empty(t, authorizations, "another authorization gives nobody time")
+	require.Empty(t, authorizations, "another authorization does not add free time")
 	preview := c.admin().post(t, "/appointments/preview", asked).ok(t)
 	offered, _ := preview.offered(t)
-	require.Equal(t, times, offered, "a preview tells the same")
+	require.Equal(t, times, offered, "a preview has the same alternatives")
 
 	c.admin().send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", body{
 		"weekly": everyDay("10:00", "15:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
@@ -53,13 +53,13 @@ func TestAlternativesToATimeThatIsTaken(t *testing.T) {
 	times, _ = c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "practitioner-overlap").offered(t)
 	require.Equal(t, []string{day + "13:30", day + "13:45", day + "14:00"}, times, "within the practitioner's hours")
 	for _, at := range []string{"13:30", "09:00"} {
-		c.book(t, c.booking(path, who, c.hour(t, 3, at), hour)) // what was offered can be booked
+		c.book(t, c.booking(path, who, c.hour(t, 3, at), hour)) // offered times can be booked
 	}
 	c.requireClean(t)
 }
 
-// TestAlternativesToANewTime has an appointment moved to where another one is: it is
-// itself no hindrance.
+// TestAlternativesToANewTime moves an appointment onto another one. The moved
+// appointment itself must not block alternatives.
 func TestAlternativesToANewTime(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -73,30 +73,33 @@ func TestAlternativesToANewTime(t *testing.T) {
 	require.Equal(t, []string{day + "12:00", day + "12:15", day + "12:30"}, times)
 }
 
-// TestAlternativesToAnAuthorizationThatIsUsedUp has others of the patient beside it.
-func TestAlternativesToAnAuthorizationThatIsUsedUp(t *testing.T) {
+// TestAlternativesToAnExhaustedAuthorization has other authorizations of the
+// patient.
+func TestAlternativesToAnExhaustedAuthorization(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	full := c.authorize(t, 3)
 	enough := c.authorize(t, 4)
 	c.authorize(t, 2)                                                       // too few units
-	c.authorize(t, 50, body{"status": "PENDING"})                           // not granted
-	c.authorize(t, 50, body{"caps": []body{{"period": "DAY", "units": 1}}}) // not so many on one day
+	c.authorize(t, 50, body{"status": "PENDING"})                           // not approved
+	c.authorize(t, 50, body{"caps": []body{{"period": "DAY", "units": 1}}}) // fewer units per day
 	asked := c.booking(full, c.employ(t), c.hour(t, 3, "10:00"), hour)
 	refused := c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "insufficient-units")
 	times, authorizations := refused.offered(t)
-	require.Empty(t, times, "no time gives it more units")
+	require.Empty(t, times, "no other time adds units")
 	require.Equal(t, []string{enough}, authorizations)
 	asked["authorizationId"] = strings.TrimPrefix(authorizations[0], "/authorizations/")
 	c.book(t, asked)
 	c.requireClean(t)
 }
 
-// TestAlternativesWhereNothingHelps: whoever lacks a credential lacks it at any time.
-func TestAlternativesWhereNothingHelps(t *testing.T) {
+// TestNoAlternativesForAMissingCredential checks that no alternatives are offered for a
+// missing credential, which no other time can fix.
+func TestNoAlternativesForAMissingCredential(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	code := c.admin().post(t, "/service-codes", body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).created(t)
+	code := c.admin().post(t, "/service-codes",
+		body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).created(t)
 	path := c.authorize(t, 40, body{"serviceCodeId": code})
 	b := c.booking(path, c.employ(t, "RBT"), c.hour(t, 3, "10:00"), hour, body{"serviceCodeId": code})
 	times, authorizations := c.admin().post(t, "/appointments", b).refused(t, http.StatusConflict, "credential-missing").offered(t)

@@ -10,9 +10,8 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// TestCommitOfAReserveIsCut breaks the connection at the COMMIT of a real
-// reserve. Whether or not the server got it, the client is told the truth, and
-// the units are held once.
+// TestCommitOfAReserveIsCut breaks the connection at the COMMIT of a real reserve. The
+// client learns the actual outcome, and the units are held exactly once.
 func TestCommitOfAReserveIsCut(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -21,7 +20,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 		times int
 	}{
 		{"holds the units once when COMMIT never reached the server", wireproxy.BeforeServer, 1},
-		{"holds the units once when COMMIT was carried out and its answer lost", wireproxy.BeforeAnswer, 1},
+		{"holds the units once when COMMIT was executed and its reply lost", wireproxy.BeforeAnswer, 1},
 		{"holds the units once when COMMIT is lost twice in a row", wireproxy.BeforeServer, 2},
 	} {
 		for _, key := range []string{"", "one-booking"} {
@@ -54,7 +53,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 		}
 	}
 	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {
-		t.Run("it carries out a bulk once whose COMMIT "+it, func(t *testing.T) {
+		t.Run("it executes a bulk once whose COMMIT "+it, func(t *testing.T) {
 			t.Parallel()
 			database := twoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
@@ -70,7 +69,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			c.requireClean(t)
 		})
 	}
-	t.Run("it says that the outcome is unknown when it cannot be found out, and the key finds it later", func(t *testing.T) {
+	t.Run("it reports an unknown outcome if the proof fails, and a repetition with the key finds it later", func(t *testing.T) {
 		t.Parallel()
 		database := twoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
@@ -79,7 +78,7 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 		keyed := c.admin().with("Idempotency-Key", "one-booking")
 
 		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
-		const asked = 12 // times that the runner asks for the proof before it gives up
+		const asked = 12 // number of proofs that the runner reads before it gives up
 		proxy.Break(wireproxy.BeforeServer, "begin isolation level repeatable read", asked)
 		answer := keyed.post(t, path+"/reserve", body{"units": 4})
 		answer.refused(t, http.StatusServiceUnavailable, "outcome-unknown")

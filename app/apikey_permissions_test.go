@@ -10,43 +10,42 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// keysHold has every permission that there is, and whether an API key can hold it. A
-// new permission fails the test until somebody has decided: can whoever steals a key
-// make more of it by this, or keep something once it is revoked? Does it stand for
-// what a person has decided?
+// keysHold lists every permission, and whether an API key can hold it. A new permission
+// fails the test until that is decided: could a stolen key extend its permissions, or
+// keep access after it is revoked? Does the operation represent a personal decision?
 var keysHold = map[identity.Permission]bool{
 	"organization:read": true, "organization:read-all": false, "organization:create": false, "organization:disable": false,
-	"organization:change": false, // rules by which everybody is judged, such as how long a session can be changed
+	"organization:change": false, // rules for all users, such as how long a session can be changed
 	"patient:read":        true, "patient:create": true, "patient:change": true,
 	"practitioner:read": true, "practitioner:create": true, "practitioner:change": true,
 	"payer:read": true, "payer:create": true, "payer:change": true,
 	"insurance:read": true, "insurance:create": true, "insurance:change": true,
 	"service-code:read": true, "service-code:create": true, "service-code:change": true,
 	"authorization:read": true, "authorization:create": true, "authorization:change": true, "authorization:delete": true,
-	"authorization:adjust":  true, // what a payer's system says has changed
+	"authorization:adjust":  true, // changes reported by a payer's system
 	"authorization:reserve": true, "authorization:release": true, "authorization:consume": true, "authorization:preview": true,
 	"authorization:verify": true, "authorization:read-notes": true,
 	"appointment:read": true, "appointment:book": true, "appointment:preview": true, "appointment:reschedule": true, "appointment:cancel": true,
 	"appointment:start": true, "appointment:complete": true, "appointment:no-show": true, "appointment:read-notes": true,
 	"availability:read": true, "availability:change": true,
-	"calendar:manage": false, // links that need no key
+	"calendar:manage": false, // calendar links work without a key
 	"session:read":    true, "session:change": true, "session:read-narrative": true,
 	"report:read": true, "alert:acknowledge": true,
 	"emergency:take": false, "emergency:review": false, "emergency:read": true,
-	"emergency:revoke": true,  // what watches over access may end it
-	"webhook:manage":   false, // events that go on to wherever it says
+	"emergency:revoke": true,  // monitoring systems may end access
+	"webhook:manage":   false, // a webhook sends events to any address
 	"user:read":        true, "user:change": false, "user:grant": false, "user:invite": false,
 	"permission-set:read": true, "permission-set:change": false,
 	"api-key:manage": false, "identity-provider:manage": false, "sign-in-policy:manage": false,
 	"caseload:read": true, "caseload:change": false, "guardian:read": true, "guardian:change": false,
-	"audit:read": true, "audit:export": true, // what keeps the trail elsewhere
-	"anonymous-attempt:read": false, // a person of the operator's
+	"audit:read": true, "audit:export": true, // for external archives of the trail
+	"anonymous-attempt:read": false, // for operators
 	"admin:metrics":          true, "admin:config": true,
 }
 
-// TestWhatAnAPIKeyCanHold asks for a key with each permission, as somebody who holds
-// all of them.
-func TestWhatAnAPIKeyCanHold(t *testing.T) {
+// TestPermissionsOfAPIKeys creates a key with each permission, as a user who holds all
+// of them.
+func TestPermissionsOfAPIKeys(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.hire(t, c.own, "all@own.test", rbac.Admin, rbac.SuperAdmin)
@@ -68,9 +67,9 @@ func TestWhatAnAPIKeyCanHold(t *testing.T) {
 	}
 }
 
-// TestAKeyOfBeforeHoldsNoMoreWhatIsForPeople has a key that was made when more could
-// be held.
-func TestAKeyOfBeforeHoldsNoMoreWhatIsForPeople(t *testing.T) {
+// TestOlderAPIKeyLosesPermissionsForUsersOnly has a key created when keys could hold
+// more permissions.
+func TestOlderAPIKeyLosesPermissionsForUsersOnly(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, text := c.key(t, "authorization:read")

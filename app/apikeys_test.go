@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// key makes an API key of the own practice and returns its path and its text.
+// key creates an API key of the own practice and returns its path and its text.
 func (c *clinic) key(t testing.TB, permissions ...string) (path, text string) {
 	t.Helper()
 	a := c.admin().post(t, "/api-keys", body{"name": "Billing system", "permissions": permissions})
@@ -28,15 +28,16 @@ func TestAPIKeys(t *testing.T) {
 	second := secondInstance(t, c, c.database.Open(t))
 	authorization := c.authorize(t, 100)
 
-	t.Run("another system acts as itself", func(t *testing.T) {
+	t.Run("an API key is its own actor", func(t *testing.T) {
 		path, text := c.key(t, "authorization:read", "authorization:reserve", "audit:read", "patient:read")
 		machine := c.as(text)
 		id := strings.TrimPrefix(path, "/api-keys/")
 		first := machine.with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5})
 		first.reservationID(t)
-		require.Equal(t, "true", second.as(text).with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5}).header.Get("Idempotency-Replayed"))
+		require.Equal(t, "true", second.as(text).with("Idempotency-Key", "k").post(t, authorization+"/reserve",
+			body{"units": 5}).header.Get("Idempotency-Replayed"))
 		mine := c.admin().with("Idempotency-Key", "k").post(t, authorization+"/reserve", body{"units": 5})
-		require.Empty(t, mine.header.Get("Idempotency-Replayed"), "somebody else's key is another")
+		require.Empty(t, mine.header.Get("Idempotency-Replayed"), "another key is another actor")
 		require.NotEqual(t, first.reservationID(t), mine.reservationID(t))
 		for _, raw := range [][]byte{
 			machine.get(t, "/admin/audit-events?actorId="+id+"&action=authorization.reserve").ok(t).raw,
@@ -68,7 +69,7 @@ func TestAPIKeys(t *testing.T) {
 		require.NotNil(t, found.body["revokedAt"])
 		require.NotNil(t, found.body["revokedBy"])
 	})
-	t.Run("its text is told once, and kept nowhere", func(t *testing.T) {
+	t.Run("its text is shown once and not stored", func(t *testing.T) {
 		keyed, wanted := c.admin().with("Idempotency-Key", "one-key"), body{"name": "x", "permissions": []string{"authorization:read"}}
 		first, again := keyed.post(t, "/api-keys", wanted), keyed.post(t, "/api-keys", wanted)
 		require.Equal(t, first.created(t), again.created(t))
@@ -89,7 +90,8 @@ func TestAPIKeys(t *testing.T) {
 			for _, from := range []practice{c.own, c.other} {
 				who := c.as(from.tokens[role])
 				for _, a := range []answer{
-					who.get(t, "/api-keys"), who.get(t, path), who.delete(t, path), who.post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}),
+					who.get(t, "/api-keys"), who.get(t, path), who.delete(t, path), who.post(t, "/api-keys",
+						body{"name": "x", "permissions": []string{"patient:read"}}),
 				} {
 					a.refused(t, http.StatusForbidden, "forbidden")
 				}
@@ -102,9 +104,10 @@ func TestAPIKeys(t *testing.T) {
 		other.delete(t, path).refused(t, http.StatusNotFound, "api-key-not-found")
 		require.Nil(t, c.admin().get(t, path).ok(t).body["revokedAt"])
 	})
-	t.Run("nobody gives more than they hold", func(t *testing.T) {
+	t.Run("callers cannot grant more than they hold", func(t *testing.T) {
 		c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "payer:change")).ok(t)
-		denied := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:change"}}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		denied := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:change"}}).refused(t,
+			http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "payer:change", denied.body["exceeds"])
 		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
 		for _, wrong := range []body{
@@ -118,7 +121,7 @@ func TestAPIKeys(t *testing.T) {
 			c.admin().post(t, "/api-keys", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 	})
-	t.Run("pages go on where the one before ended", func(t *testing.T) {
+	t.Run("pages continue after the previous one", func(t *testing.T) {
 		first := c.admin().get(t, "/api-keys?limit=1").ok(t)
 		require.Len(t, first.body["data"], 1)
 		rest := c.admin().get(t, "/api-keys?limit=200&cursor="+first.text("nextCursor")).ok(t)
@@ -214,7 +217,7 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestEachKeyHasARateOfItsOwn has one key ask too often.
+// TestEachKeyHasARateOfItsOwn exceeds the rate of one key.
 func TestEachKeyHasARateOfItsOwn(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)

@@ -1,6 +1,6 @@
-// Package app is the only place that knows every module: it builds them, hands
-// each the interfaces that it needs, mounts their routes, turns errors into
-// problem documents, and starts and stops the program.
+// Package app wires all modules: it builds them, passes each the interfaces it needs,
+// mounts their routes, turns errors into problem documents, and starts and stops the
+// program.
 package app
 
 import (
@@ -31,36 +31,36 @@ import (
 	"omnirapeutic/platform/jobs"
 )
 
-// Dependencies are what the program is built on.
+// Dependencies are the dependencies of an [App].
 type Dependencies struct {
 	Config   config.Config
 	Database *db.DB
 	Logger   logrus.FieldLogger
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
-	// Ready says whether the program can serve, beyond the database being there:
-	// for readiness probes. Nil: it can.
+	// Ready returns an error if the program cannot serve for a reason other than the
+	// database. It is for readiness probes and may be nil.
 	Ready func(ctx context.Context) error
-	// Events are the times of live events; the zero value is for everything but tests.
+	// Events are the timings of live events. The zero value has the defaults; tests
+	// change them.
 	Events events.Tuning
-	// VerifyWait is how long a request waits for its verification before the answer is 202; 0: two
-	// seconds.
+	// VerifyWait is how long a request waits for its verification before the answer is 202. Zero
+	// means two seconds.
 	VerifyWait time.Duration
-	// QuickPasswords hashes passwords with as little work as possible. For tests only.
+	// QuickPasswords hashes passwords with minimal work. For tests only.
 	QuickPasswords bool
-	// FailureHold is how long a refusal is delayed once its source has failed too often; 0: three
-	// seconds. Tests shorten it.
+	// FailureHold is the delay of refusals after too many failures from one source. Zero means
+	// three seconds. Tests shorten it.
 	FailureHold time.Duration
 }
 
-// App is the program, built and not yet listening.
+// App is the assembled program, before it listens.
 type App struct {
 	Directory      *directory.Service
 	Access         *rbac.Service
 	Authorizations *authorization.Service
 	Appointments   *appointments.Service
-	// AppointmentsAt returns the service as it would have been at another moment, for
-	// histories that are made up.
+	// AppointmentsAt returns the service with another current time, for demo histories.
 	AppointmentsAt func(at time.Time) *appointments.Service
 	Audit          *audit.Service
 	Events         *events.Service
@@ -82,8 +82,8 @@ type App struct {
 	verifyWait time.Duration
 }
 
-// New builds the modules and mounts their routes. The error names a route that
-// cannot be mounted.
+// New builds the modules and mounts their routes. Its error names a route that cannot
+// be mounted.
 func New(d Dependencies) (*App, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -123,7 +123,7 @@ func New(d Dependencies) (*App, error) {
 		},
 	})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_event_streams", Help: "Streams of events that somebody listens to.",
+		Name: "omnirapeutic_event_streams", Help: "Open event streams.",
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
 	a.Verifications = verification.New(verification.Dependencies{
@@ -148,13 +148,14 @@ func New(d Dependencies) (*App, error) {
 		return appointments.New(then)
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_combine_waiting", Help: "Requests that wait for their transaction.",
+		Name: "omnirapeutic_combine_waiting", Help: "Requests waiting for their transaction.",
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
 	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
+		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
@@ -168,9 +169,9 @@ func New(d Dependencies) (*App, error) {
 	return a, err
 }
 
-// scopesOf says for which records permissions can be held, beside the organization's:
-// for those of the scopes to which some operation keeps that asks for them, or whose
-// fields do. What only services ask for is held for the organization.
+// scopesOf returns the scopes, other than the organization's, in which permissions can
+// be granted: those to which an operation with the permission limits its records, or
+// whose fields require it. Permissions that only services check cover the organization.
 func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 	possible := map[identity.Permission]identity.Scope{}
 	for _, r := range routes {
@@ -187,6 +188,6 @@ func (a *App) Routes() []httpx.Route { return a.routes }
 // Handler returns the whole API as a handler, for tests and for Serve.
 func (a *App) Handler() http.Handler { return a.server.Handler() }
 
-// Instruments returns metrics and profiles as a handler: for those who run the
-// program, and not for the API's address.
+// Instruments returns the handler of metrics and profiles. It is for operators and not
+// served on the API's address.
 func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }

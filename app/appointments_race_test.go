@@ -19,8 +19,8 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// Many at once, through HTTP, from behind a barrier. The numbers are those of the
-// list of what the system that this one replaces got wrong.
+// Concurrent requests through HTTP, started at a barrier. The numbers refer to the list
+// of defects of the system that this program replaces.
 
 // outcomes counts answers by their status and code.
 type outcomes struct {
@@ -46,7 +46,8 @@ func TestAppointmentTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	one, other := c.employ(t), c.employ(t)
 	var got outcomes
 	together(2, func(i int) {
-		got.add(c.admin().post(t, "/appointments", c.booking(path, []uuid.UUID{one, other}[i], c.hour(t, 1, "09:00").Add(time.Duration(i)*2*hour), hour)))
+		got.add(c.admin().post(t, "/appointments",
+			c.booking(path, []uuid.UUID{one, other}[i], c.hour(t, 1, "09:00").Add(time.Duration(i)*2*hour), hour)))
 	})
 	require.Equal(t, map[string]int{"201": 1, "409 insufficient-units": 1}, got.counts)
 	c.requireBalance(t, path, 4, 0, 4)
@@ -72,9 +73,9 @@ func TestAppointmentFiftyClientsWantOneSlot(t *testing.T) { // 1, 4
 	}
 	for _, a := range got.answers {
 		if a.status == http.StatusConflict {
-			require.Equal(t, made, a.text("appointmentId"), "it names the appointment that was faster")
+			require.Equal(t, made, a.text("appointmentId"), "it names the conflicting appointment")
 			require.Equal(t, []string{"practitioner-overlap", "patient-overlap"}, a.reasons(t))
-			require.NotContains(t, string(a.raw), "Example", "and nobody's name")
+			require.NotContains(t, string(a.raw), "Example", "and no names")
 		}
 	}
 	c.requireBalance(t, path, 1000, 0, 4)
@@ -98,7 +99,7 @@ func TestAppointmentTenCompletionsAtOnce(t *testing.T) { // 2
 	for _, sibling := range []string{all[0], all[2], all[3]} {
 		require.Equal(t, "SCHEDULED", c.admin().get(t, sibling).text("status"))
 	}
-	t.Run("with one key everybody gets the same answer", func(t *testing.T) {
+	t.Run("with one key all get the same answer", func(t *testing.T) {
 		var same outcomes
 		keyed := c.admin().with("Idempotency-Key", "done")
 		together(10, func(int) { same.add(keyed.post(t, all[2]+"/complete", body{"narrative": "Well done."})) })
@@ -207,7 +208,7 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 	keyed.post(t, "/appointments", c.booking(path, who, c.hour(t, 1, "16:00"), hour)).
 		refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 
-	t.Run("a refusal is remembered with all of its reasons", func(t *testing.T) {
+	t.Run("a refusal is stored with all its reasons", func(t *testing.T) {
 		greedy := c.admin().with("Idempotency-Key", "visit-2")
 		long := c.booking(path, who, c.hour(t, 1, "15:30"), 2*hour)
 		refused := greedy.post(t, "/appointments", long).refused(t, http.StatusConflict, "practitioner-overlap")
@@ -224,8 +225,8 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 }
 
 // TestAppointmentCommitIsCut breaks the connection at the COMMIT of each step.
-// TestAppointmentStartIsRepeatedAfterItWasCancelled has the first answer given again, in
-// which nobody has cancelled yet.
+// TestAppointmentStartIsRepeatedAfterItWasCancelled checks that a repetition gets the
+// first answer, which predates the cancellation.
 func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -275,8 +276,8 @@ func TestAppointmentCommitIsCut(t *testing.T) {
 	}
 }
 
-// TestAppointmentStatementsOfABatch has bookings and what follows share transactions, and
-// counts what those ask of the database.
+// TestAppointmentStatementsOfABatch combines bookings and other steps in shared
+// transactions, and counts their statements.
 func TestAppointmentStatementsOfABatch(t *testing.T) {
 	t.Parallel()
 	c, statements := counting(t)
@@ -334,8 +335,8 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAppointmentsOfABatchSeeEachOther has one transaction clear a slot and fill it,
-// and move an appointment several times.
+// TestAppointmentsOfABatchSeeEachOther clears a slot and fills it, and moves an
+// appointment several times, in one transaction.
 func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -362,8 +363,9 @@ func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAppointmentsAndUnitsDoNotMeet changes units directly and through appointments at once.
-func TestAppointmentsAndUnitsDoNotMeet(t *testing.T) {
+// TestConcurrentUnitsAndAppointments changes units directly and through appointments
+// concurrently.
+func TestConcurrentUnitsAndAppointments(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 100)
@@ -381,8 +383,8 @@ func TestAppointmentsAndUnitsDoNotMeet(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAppointmentDoubleBookingIsRefusedByTheDatabase writes past the rules: the
-// last line holds.
+// TestAppointmentDoubleBookingIsRefusedByTheDatabase bypasses the rules: the database
+// constraint refuses the booking.
 func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -392,12 +394,13 @@ func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	c.book(t, c.booking(path, who, at, hour))
 	second := c.book(t, c.booking(path, who, at.Add(hour), hour))
 	for _, table := range []string{"appointment_practitioners", "appointment_patients"} {
-		err := c.tryAsOwner(t, "UPDATE "+table+" SET starts_at = starts_at - interval '1 minute' WHERE appointment_id = $1", strings.TrimPrefix(second, "/appointments/"))
+		err := c.tryAsOwner(t, "UPDATE "+table+" SET starts_at = starts_at - interval '1 minute' WHERE "+
+			"appointment_id = $1", strings.TrimPrefix(second, "/appointments/"))
 		require.ErrorContains(t, err, "exclusion constraint", table)
 	}
 }
 
-// tryAsOwner changes the database past the program, and returns what it says to that.
+// tryAsOwner changes the database directly, and returns the error.
 func (c *clinic) tryAsOwner(t *testing.T, statement string, arguments ...any) error {
 	t.Helper()
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
@@ -407,8 +410,8 @@ func (c *clinic) tryAsOwner(t *testing.T, statement string, arguments ...any) er
 	return err
 }
 
-// counting starts a clinic that combines, and returns a function that tells which
-// statements the last transaction on units made while something ran.
+// counting starts a clinic that combines, and returns a function that returns the
+// statements of the last unit transaction during a call.
 func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()

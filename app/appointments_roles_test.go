@@ -13,10 +13,10 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// appointmentCalls are all calls on appointments and sessions, with the roles that
-// may make them in their own organization.
+// appointmentCalls are all calls on appointments and sessions, with the roles that may
+// make them in their own organization.
 var appointmentCalls = []struct {
-	method, path string // :id is an appointment that is open, or its session
+	method, path string // :id is an open appointment, or its session
 	body         body
 	allowed      []rbac.Role
 }{

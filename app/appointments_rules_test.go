@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// service enters another service and returns its id.
+// service creates another service and returns its id.
 func (c *clinic) service(t testing.TB, code string, credentials ...string) uuid.UUID {
 	t.Helper()
 	if credentials == nil {
@@ -24,7 +24,8 @@ func (c *clinic) service(t testing.TB, code string, credentials ...string) uuid.
 	return c.admin().post(t, "/service-codes", body{"code": code, "description": code, "requiredCredentials": credentials}).created(t)
 }
 
-// insuredBy returns an insurance of the clinic's patient by a payer that rounds so.
+// insuredBy returns an insurance of the clinic's patient by a payer with the rounding
+// rule.
 func (c *clinic) insuredBy(t testing.TB, rounding string) uuid.UUID {
 	t.Helper()
 	payer := c.admin().post(t, "/payers", body{"name": "Plan " + rounding, "rounding": rounding}).created(t)
@@ -69,18 +70,22 @@ func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 		c.requireBalance(t, path, 12, 0, step.units)
 		c.requireClean(t)
 	}
-	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).refused(t, http.StatusConflict, "cap-exceeded")
+	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).refused(t,
+		http.StatusConflict, "cap-exceeded")
 	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).refused(t, http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, path, 12, 0, 4)
 	c.admin().patch(t, booked, body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
 		refused(t, http.StatusConflict, "outside-authorization-dates")
-	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).refused(t, http.StatusConflict, "cap-exceeded")
+	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).refused(t,
+		http.StatusConflict, "cap-exceeded")
 	require.Equal(t, 1, refused.number(t, "missing"))
 	require.Len(t, c.admin().get(t, path+"/reservations").body["data"], 1, "one reservation for life")
 
 	reservation := c.admin().get(t, booked).body["patients"].([]any)[0].(map[string]any)["reservationId"]
-	c.admin().post(t, path+"/release", body{"reservationId": reservation}).refused(t, http.StatusConflict, "reservation-belongs-to-appointment")
-	c.admin().post(t, path+"/consume", body{"reservationId": reservation}).refused(t, http.StatusConflict, "reservation-belongs-to-appointment")
+	c.admin().post(t, path+"/release", body{"reservationId": reservation}).refused(t, http.StatusConflict,
+		"reservation-belongs-to-appointment")
+	c.admin().post(t, path+"/consume", body{"reservationId": reservation}).refused(t, http.StatusConflict,
+		"reservation-belongs-to-appointment")
 	c.admin().post(t, booked+"/cancel", body{}).ok(t)
 	c.requireBalance(t, path, 12, 0, 0)
 	c.requireClean(t)
@@ -94,7 +99,8 @@ func TestAppointmentMovesToAnotherAuthorization(t *testing.T) {
 	who := c.employ(t)
 	at := c.hour(t, 1, "09:00")
 	booked := c.book(t, c.booking(from, who, at, hour))
-	c.admin().patch(t, booked, body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).refused(t, http.StatusConflict, "insufficient-units")
+	c.admin().patch(t, booked, body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).refused(t,
+		http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, from, 12, 0, 4)
 	require.Equal(t, id(to), c.admin().patch(t, booked, body{"authorizationId": id(to)}).ok(t).text("authorizationId"))
 	c.requireBalance(t, from, 12, 0, 0)
@@ -116,10 +122,11 @@ func TestAppointmentFirstAndLastDay(t *testing.T) { // 7
 		return time.Date(2026, month, day, hour, minute, 0, 0, zone)
 	}
 	late := c.book(t, c.booking(path, who, at(time.March, 31, 23, 45), 15*time.Minute))
-	require.Equal(t, "2026-03-31", c.admin().get(t, late).text("serviceDate"), "though in UTC it is the first of April")
+	require.Equal(t, "2026-03-31", c.admin().get(t, late).text("serviceDate"), "although it is the first of April in UTC")
 	c.book(t, c.booking(path, who, at(time.March, 1, 0, 0), 15*time.Minute))
 	for _, outside := range []time.Time{at(time.April, 1, 0, 0), at(time.February, 28, 23, 45)} {
-		refused := c.admin().post(t, "/appointments", c.booking(path, who, outside, 15*time.Minute)).refused(t, http.StatusConflict, "outside-authorization-dates")
+		refused := c.admin().post(t, "/appointments", c.booking(path, who, outside, 15*time.Minute)).refused(t,
+			http.StatusConflict, "outside-authorization-dates")
 		require.Equal(t, "2026-03-31", refused.text("endDate"))
 	}
 	c.requireClean(t)
@@ -138,7 +145,7 @@ func TestAppointmentIsDocumentedAfterTheAuthorizationEnded(t *testing.T) {
 	require.Equal(t, 0, done.number(t, "session", "unauthorizedUnits"))
 	c.requireBalance(t, path, 10, 6, 0)
 
-	t.Run("what was worked on a day outside is not authorized at all", func(t *testing.T) {
+	t.Run("work on a day outside the dates is not authorized", func(t *testing.T) {
 		booked := c.book(t, c.booking(path, who, c.hour(t, -31, "09:00"), hour))
 		done := c.admin().post(t, booked+"/complete",
 			body{"startTime": c.hour(t, -29, "09:00"), "endTime": c.hour(t, -29, "10:00"), "confirm": true}).ok(t)
@@ -148,7 +155,7 @@ func TestAppointmentIsDocumentedAfterTheAuthorizationEnded(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentLongerThanWhatIsLeft(t *testing.T) {
+func TestAppointmentLongerThanTheAvailableUnits(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 6)
@@ -205,14 +212,15 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 		}
 		c.requireBalance(t, path, 100, 0, sum)
 	}
-	t.Run("of a visit as a whole", func(t *testing.T) {
+	t.Run("of the whole visit", func(t *testing.T) {
 		insurance := c.insuredBy(t, "CMS_TOTAL")
 		advice := c.service(t, "97155")
 		one := c.authorize(t, 100, body{"insuranceId": insurance})
 		other := c.authorize(t, 100, body{"insuranceId": insurance, "serviceCodeId": advice})
 		at := c.hour(t, 3, "09:00")
 		require.Equal(t, 0, c.admin().post(t, "/appointments", c.booking(one, who, at, 7*time.Minute)).number(t, "units"))
-		require.Equal(t, 1, c.admin().post(t, "/appointments", c.booking(other, who, at.Add(hour), 7*time.Minute, body{"serviceCodeId": advice})).number(t, "units"))
+		require.Equal(t, 1, c.admin().post(t, "/appointments",
+			c.booking(other, who, at.Add(hour), 7*time.Minute, body{"serviceCodeId": advice})).number(t, "units"))
 		again := c.book(t, c.booking(one, who, at.Add(2*hour), 7*time.Minute))
 		require.Equal(t, 0, c.admin().get(t, again).number(t, "units"))
 		require.Equal(t, 1, c.admin().patch(t, again, body{"endTime": at.Add(2*hour + 9*time.Minute)}).ok(t).number(t, "units"))
@@ -220,16 +228,15 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 	c.requireClean(t)
 }
 
-// TestAppointmentUnitsOfEveryMinute has every length from a minute to eight hours
-// previewed by every rule. The units are counted up minute by minute: nothing is
-// divided.
+// TestAppointmentUnitsOfEveryMinute previews every length from a minute to eight hours
+// by every rule. It counts the units minute by minute, without division.
 func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
 	c := open(t)
 	who := c.employ(t)
 	start := c.hour(t, 1, "09:00")
-	// The minutes of the first unit's, by the rule.
+	// The minutes of the first unit, by rule.
 	for method, first := range map[string]int{"CEIL": 1, "FLOOR": 15, "MIDPOINT": 8, "CMS_TOTAL": 8} {
 		path := c.authorize(t, 100, body{"insuranceId": c.insuredBy(t, method)})
 		units, next := 0, first
@@ -273,7 +280,8 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	}
 	one, other := c.employ(t), c.employ(t)
 	at := c.hour(t, -1, "15:00")
-	b := c.booking(authorizations[0], one, at, hour, body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
+	b := c.booking(authorizations[0], one, at, hour,
+		body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
 	booked := c.book(t, b)
 	for _, path := range authorizations {
 		c.requireBalance(t, path, 8, 0, 4)
@@ -282,13 +290,14 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	require.Len(t, c.admin().get(t, "/appointments").body["data"], 1, "it is one appointment")
 
 	t.Run("one without units refuses all", func(t *testing.T) {
-		short := c.booking(authorizations[0], other, at.Add(2*hour), 75*time.Minute, body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
+		short := c.booking(authorizations[0], other, at.Add(2*hour), 75*time.Minute,
+			body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
 		c.admin().post(t, "/appointments", short).refused(t, http.StatusConflict, "insufficient-units")
 		for _, path := range authorizations {
 			c.requireBalance(t, path, 8, 0, 4)
 		}
 	})
-	t.Run("two technicians are both taken", func(t *testing.T) {
+	t.Run("both technicians are unavailable", func(t *testing.T) {
 		path := c.authorize(t, 20)
 		two := c.booking(path, one, at.Add(3*hour), hour, body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
 		pair := c.book(t, two)
@@ -337,7 +346,8 @@ func TestAppointmentNeedsACredential(t *testing.T) {
 		refused(t, http.StatusConflict, "credential-missing")
 	require.Equal(t, []any{"BCBA"}, refused.body["required"])
 	booked := c.book(t, c.booking(path, who, at, hour, body{"serviceCodeId": advice}))
-	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).refused(t, http.StatusConflict, "credential-missing")
+	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).refused(t,
+		http.StatusConflict, "credential-missing")
 	c.admin().patch(t, "/practitioners/"+who.String(), body{"status": "INACTIVE"}).ok(t)
 	refused = c.admin().post(t, "/appointments", c.booking(path, who, at.Add(24*hour), hour, body{"serviceCodeId": advice})).
 		refused(t, http.StatusConflict, "practitioner-inactive")
@@ -362,7 +372,7 @@ func TestAppointmentOnAnAuthorizationThatIsNotActive(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentRefusesWhatCannotBe(t *testing.T) {
+func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -378,7 +388,10 @@ func TestAppointmentRefusesWhatCannotBe(t *testing.T) {
 		{"serviceCodeId", body{"serviceCodeId": c.other.serviceCode}},
 		{"practitionerId", body{"practitionerId": stranger}},
 		{"authorizationId", body{"authorizationId": uuid.NewString()}},
-		{"authorizationId", body{"authorizationId": strings.TrimPrefix(c.authorize(t, 4, body{"serviceCodeId": c.service(t, "97151")}), "/authorizations/")}},
+		{
+			"authorizationId",
+			body{"authorizationId": strings.TrimPrefix(c.authorize(t, 4, body{"serviceCodeId": c.service(t, "97151")}), "/authorizations/")},
+		},
 		{"endTime", body{"endTime": at}},
 		{"endTime", body{"endTime": at.Add(25 * hour)}},
 		{"startTime", body{"startTime": at.Add(time.Second)}},
@@ -389,13 +402,15 @@ func TestAppointmentRefusesWhatCannotBe(t *testing.T) {
 		{"practitionerIds", body{"practitionerIds": []uuid.UUID{who}}},
 	} {
 		t.Run(fmt.Sprint(test.change), func(t *testing.T) {
-			a := c.admin().post(t, "/appointments", c.booking(path, who, at, hour, test.change)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			a := c.admin().post(t, "/appointments", c.booking(path, who, at, hour, test.change)).refused(t,
+				http.StatusUnprocessableEntity, "validation-failed")
 			require.Equal(t, test.field, a.body["errors"].([]any)[0].(map[string]any)["field"], "%s", a.raw)
 		})
 	}
 	booked := c.book(t, c.booking(path, who, at, hour))
 	c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t,
+		http.StatusPreconditionFailed, "stale-version")
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
 		c.admin().post(t, "/appointments/"+uuid.NewString()+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 		foreign.post(t, booked+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
@@ -437,7 +452,7 @@ func TestAppointmentNoShow(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAppointmentNoShowBeforeTheStart is on a clock that stands still.
+// TestAppointmentNoShowBeforeTheStart uses a frozen clock.
 func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -480,7 +495,7 @@ func TestAppointmentSessionIsLocked(t *testing.T) {
 	read := c.admin().get(t, session).ok(t)
 	require.Equal(t, added.body["addenda"], read.body["addenda"])
 	require.Equal(t, "They worked.", read.text("narrative"))
-	require.Error(t, c.tryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "nobody changes what was signed")
+	require.Error(t, c.tryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "a signed session cannot be changed")
 	for _, b := range []func(string) answer{
 		func(path string) answer { return c.admin().get(t, path) },
 		func(path string) answer { return c.admin().patch(t, path, body{"narrative": "x"}) },
@@ -533,23 +548,23 @@ func TestAppointmentLists(t *testing.T) {
 	require.Equal(t, all, ids("patientId="+c.own.patient.String()))
 	require.Equal(t, []string{all[0]}, ids("status=COMPLETED"))
 	require.Equal(t, []string{all[1], all[2], all[3]}, ids("status=SCHEDULED"))
-	require.Equal(t, all[2:], ids("from="+today), "a day is one on the clinic's wall")
+	require.Equal(t, all[2:], ids("from="+today), "days are those of the clinic's time zone")
 	require.Equal(t, all[:3], ids("to="+today))
 	require.Equal(t, []string{all[2]}, ids("from="+today+"&to="+today+"&practitionerId="+who.String()))
 	c.admin().get(t, "/appointments?day=1").refused(t, http.StatusBadRequest, "malformed-request")
 }
 
-// TestAppointmentVerifyFindsWhatWasChangedByHand takes appointments and their
-// reservations apart.
-func TestAppointmentVerifyFindsWhatWasChangedByHand(t *testing.T) {
+// TestAppointmentVerifyFindsManualChanges makes appointments and their
+// reservations inconsistent.
+func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 	t.Parallel()
 	for it, tamper := range map[string]string{
-		"an appointment that is closed past the program": `UPDATE appointments SET status = 'CANCELLED' WHERE id = $1`,
-		"one that says it holds more":                    `UPDATE appointment_patients SET units = units + 1 WHERE appointment_id = $1`,
-		"one that says it holds nothing":                 `UPDATE appointment_patients SET units = 0 WHERE appointment_id = $1`,
-		"one that has lost its reservation":              `UPDATE appointment_patients SET reservation_id = NULL WHERE appointment_id = $1`,
-		"one on another day":                             `UPDATE appointments SET service_date = service_date + 1 WHERE id = $1`,
-		"a reservation of somebody else":                 `UPDATE unit_reservations SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
+		"an appointment that was closed directly in the database": `UPDATE appointments SET status = 'CANCELLED' WHERE id = $1`,
+		"an appointment with too many units":                      `UPDATE appointment_patients SET units = units + 1 WHERE appointment_id = $1`,
+		"an appointment without units":                            `UPDATE appointment_patients SET units = 0 WHERE appointment_id = $1`,
+		"an appointment without its reservation":                  `UPDATE appointment_patients SET reservation_id = NULL WHERE appointment_id = $1`,
+		"an appointment on another day":                           `UPDATE appointments SET service_date = service_date + 1 WHERE id = $1`,
+		"a reservation of another organization":                   `UPDATE unit_reservations SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
 			t.Parallel()
@@ -570,9 +585,9 @@ func TestAppointmentVerifyFindsWhatWasChangedByHand(t *testing.T) {
 	}
 }
 
-// TestAuthorizationWithAnAppointmentThatHoldsNothingStays: it is too short for a unit, so
-// that there is neither a reservation nor an entry.
-func TestAuthorizationWithAnAppointmentThatHoldsNothingStays(t *testing.T) {
+// TestAuthorizationWithAppointmentWithoutUnitsIsNotDeleted has an appointment that is too
+// short for a unit, without a reservation and an entry.
+func TestAuthorizationWithAppointmentWithoutUnitsIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10, body{"insuranceId": c.insuredBy(t, "FLOOR")})
@@ -583,17 +598,17 @@ func TestAuthorizationWithAnAppointmentThatHoldsNothingStays(t *testing.T) {
 	c.requireBalance(t, path, 10, 0, 0)
 }
 
-// TestAppointmentVerifyFindsASessionThatWasChangedByHand: what a session has used is what
-// is gone from the authorization.
-func TestAppointmentVerifyFindsASessionThatWasChangedByHand(t *testing.T) {
+// TestAppointmentVerifyFindsManuallyChangedSession changes a session, whose units
+// must equal the used ones.
+func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 	t.Parallel()
 	for it, tamper := range map[string]string{
-		"more units":                   `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
-		"units that nobody pays for":   `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
-		"that the patient was there":   `DELETE FROM session_patients WHERE session_id = $1`,
-		"another authorization's":      `UPDATE session_patients SET authorization_id = gen_random_uuid() WHERE session_id = $1`,
-		"that it is of no appointment": `UPDATE appointments SET session_id = gen_random_uuid() WHERE session_id = $1`,
-		"that nothing was used": `UPDATE appointment_patients SET reservation_id = NULL
+		"more units":                       `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
+		"units without an authorization":   `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
+		"a patient marked as present":      `DELETE FROM session_patients WHERE session_id = $1`,
+		"another authorization's":          `UPDATE session_patients SET authorization_id = gen_random_uuid() WHERE session_id = $1`,
+		"a session without an appointment": `UPDATE appointments SET session_id = gen_random_uuid() WHERE session_id = $1`,
+		"a session without used units": `UPDATE appointment_patients SET reservation_id = NULL
 			WHERE appointment_id = (SELECT appointment_id FROM sessions WHERE id = $1)`,
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
@@ -619,8 +634,8 @@ func TestAppointmentVerifyFindsASessionThatWasChangedByHand(t *testing.T) {
 	}
 }
 
-// TestAppointmentIsTold checks what leaves the program, and what is recorded.
-func TestAppointmentIsTold(t *testing.T) {
+// TestAppointmentIsPublishedAndRecorded checks the published events and the audit trail.
+func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -636,7 +651,7 @@ func TestAppointmentIsTold(t *testing.T) {
 	read := func(query string) []string {
 		rows, err := opened.QueryContext(t.Context(), query)
 		require.NoError(t, err)
-		defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+		defer func() { _ = rows.Close() }() // rows.Err returns the error
 		var all []string
 		for rows.Next() {
 			var text string
@@ -650,12 +665,14 @@ func TestAppointmentIsTold(t *testing.T) {
 		read(`SELECT type FROM outbox WHERE type LIKE 'appointment.%' ORDER BY sequence`))
 	require.Equal(t, []string{"appointment.book", "appointment.reschedule", "appointment.start", "appointment.complete"},
 		read(`SELECT action FROM audit_events WHERE subject_type = 'appointment' ORDER BY sequence`))
-	require.Equal(t, []string{c.own.patient.String()}, read(`SELECT DISTINCT patient_id::text FROM audit_events WHERE subject_type = 'appointment'`))
-	for _, text := range append(read(`SELECT payload::text FROM outbox`), read(`SELECT concat(before::text, after::text) FROM audit_events`)...) {
+	require.Equal(t, []string{c.own.patient.String()},
+		read(`SELECT DISTINCT patient_id::text FROM audit_events WHERE subject_type = 'appointment'`))
+	for _, text := range append(read(`SELECT payload::text FROM outbox`),
+		read(`SELECT concat(before::text, after::text) FROM audit_events`)...) {
 		require.NotContains(t, text, "secret words")
 	}
 	for _, text := range read(`SELECT payload::text FROM outbox`) {
-		require.NotContains(t, text, c.own.patient.String(), "what leaves the system names no patient")
+		require.NotContains(t, text, c.own.patient.String(), "published events do not name the patient")
 	}
 	require.Empty(t, read(`SELECT id::text FROM appointment_operations WHERE outcome::text LIKE '%secret words%'`))
 }

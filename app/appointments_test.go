@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Helpers for appointments: a clinic's days are those of New York.
+// Helpers for appointments. A clinic's days are those of New York.
 
 func newYork(t testing.TB) *time.Location {
 	t.Helper()
@@ -19,8 +19,8 @@ func newYork(t testing.TB) *time.Location {
 	return zone
 }
 
-// hour returns an instant of the day that is so many days from today, at a time
-// on the clinic's wall.
+// hour returns an instant at a local time on the day that is the given number of days
+// from today.
 func (c *clinic) hour(t testing.TB, days int, wall string) time.Time {
 	t.Helper()
 	at, err := time.Parse("15:04", wall)
@@ -41,7 +41,7 @@ func (c *clinic) freeze() time.Time {
 	return c.clock.fixed
 }
 
-// employ enters a practitioner.
+// employ creates a practitioner.
 func (c *clinic) employ(t testing.TB, credentials ...any) uuid.UUID {
 	t.Helper()
 	if credentials == nil {
@@ -70,13 +70,13 @@ func (c *clinic) booking(authorization string, practitioner uuid.UUID, start tim
 	return b
 }
 
-// book books and returns the appointment's path.
+// book books an appointment and returns its path.
 func (c *clinic) book(t testing.TB, b body) string {
 	t.Helper()
 	return "/appointments/" + c.admin().post(t, "/appointments", b).created(t).String()
 }
 
-// codes returns the codes of the reasons of a refusal.
+// reasons returns the codes of the reasons of a refusal.
 func (a answer) reasons(t testing.TB) []string {
 	t.Helper()
 	var codes []string

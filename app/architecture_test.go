@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A rule says which imports are not for which files. Paths are relative to the
-// module's root; imports of the module's own are relative to it too.
+// A rule lists forbidden imports for files. Paths and the module's own imports are
+// relative to the module's root.
 type rule struct {
 	it      string
 	applies func(file string) bool
@@ -46,34 +46,34 @@ func named(file, prefix string) bool { return strings.HasPrefix(path.Base(file),
 
 var rules = []rule{
 	{
-		"lets main know app only",
+		"lets only main import app",
 		func(f string) bool { return !strings.Contains(f, "/") },
 		func(_, i string) bool {
 			return under("modules")(i) || under("platform")(i) || under("config")(i) || under("bench")(i)
 		},
 	},
 	{
-		"lets platform know neither modules nor app nor config",
+		"lets platform import neither modules nor app nor config",
 		under("platform"),
 		func(_, i string) bool { return under("modules")(i) || under("app")(i) || under("config")(i) },
 	},
 	{
-		"lets modules know neither app nor config",
+		"lets modules import neither app nor config",
 		under("modules"),
 		func(_, i string) bool { return under("app")(i) || under("config")(i) },
 	},
 	{
-		"lets no module know another",
+		"lets no module import another",
 		under("modules"),
 		func(f, i string) bool { return under("modules")(i) && module(i) != module(f) },
 	},
 	{
-		"lets config know platform only",
+		"lets config import platform only",
 		under("config"),
 		func(_, i string) bool { return under("modules")(i) || under("app")(i) },
 	},
 	{
-		"lets the load tool speak HTTP only",
+		"lets the load tool use HTTP only",
 		under("bench"),
 		func(_, i string) bool {
 			return under("modules")(i) || under("app")(i) || under("config")(i) || under("platform")(i)
@@ -92,7 +92,7 @@ var rules = []rule{
 		func(_, i string) bool { return isEcho(i) },
 	},
 	{
-		"keeps pgx in platform/db, platform/postgres and what is measured beside the program",
+		"keeps pgx in platform/db, platform/postgres and the benchmarks",
 		func(f string) bool {
 			return !under("platform/db")(f) && !under("platform/postgres")(f) && !under("bench/compare")(f)
 		},
@@ -105,7 +105,7 @@ var rules = []rule{
 	},
 }
 
-// vague names say nothing of what a package or a file holds.
+// vague names do not describe the content of a package or a file.
 var vague = []string{"util", "utils", "helper", "helpers", "common", "manager", "misc", "base"}
 
 // violations checks files, given as their paths with their sources.
@@ -115,7 +115,7 @@ func violations(files map[string]string) ([]string, error) {
 		for part := range strings.SplitSeq(strings.TrimSuffix(file, ".go"), "/") {
 			for _, name := range vague {
 				if part == name || strings.HasPrefix(part, name+"_") || strings.HasSuffix(part, "_"+name) {
-					found = append(found, file+": the name "+part+" says nothing of what it holds")
+					found = append(found, file+": the name "+part+" does not describe its content")
 				}
 			}
 		}
@@ -153,7 +153,7 @@ func sources(t *testing.T) map[string]string {
 		return err
 	})
 	require.NoError(t, err)
-	require.Greater(t, len(files), 50, "the whole module is looked at")
+	require.Greater(t, len(files), 50, "the whole module is checked")
 	return files
 }
 

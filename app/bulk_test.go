@@ -37,7 +37,7 @@ func (a answer) result(t testing.TB, i int) answer {
 	return one
 }
 
-// verdicts returns the code of each result's refusal, "" where it was accepted.
+// verdicts returns the code of each result's refusal, "" if it was accepted.
 func (a answer) verdicts(t testing.TB) []string {
 	t.Helper()
 	var all []string
@@ -84,7 +84,7 @@ func TestBulkGivesEachOperationItsVerdict(t *testing.T) {
 		"", "insufficient-units", "insufficient-units", "", "", "", "cap-exceeded", "", "", "reservation-not-found", "",
 	}, answer.verdicts(t))
 
-	t.Run("an accepted one has what the single call answers", func(t *testing.T) {
+	t.Run("an accepted item has the answer of the single call", func(t *testing.T) {
 		reserved := answer.result(t, 0)
 		require.Equal(t, 6, reserved.number(t, "reservation", "units"))
 		require.Equal(t, "a visit", reserved.body["reservation"].(map[string]any)["reference"])
@@ -97,7 +97,7 @@ func TestBulkGivesEachOperationItsVerdict(t *testing.T) {
 		require.Equal(t, 6, consumed.number(t, "authorization", "scheduledUnits"), "as of then")
 		require.Equal(t, 2, answer.result(t, 10).number(t, "missingUnits"))
 	})
-	t.Run("a refused one says why", func(t *testing.T) {
+	t.Run("a refused item has its reason", func(t *testing.T) {
 		refused := answer.result(t, 6)
 		require.Equal(t, 1, refused.number(t, "refusal", "details", "missing"))
 		require.NotContains(t, refused.body, "authorization")
@@ -123,17 +123,17 @@ func TestAtomicBulk(t *testing.T) {
 		on(one, "reserve", body{"units": 10}),
 	)
 
-	t.Run("it changes nothing when one of them is refused", func(t *testing.T) {
+	t.Run("it changes nothing if one of them is refused", func(t *testing.T) {
 		for range 2 {
 			answer := c.admin().post(t, "/units/bulk", request).refused(t, http.StatusConflict, "bulk-refused")
 			require.Equal(t, "1 of 3 operations were refused, so nothing was changed.", answer.text("detail"))
 			require.Equal(t, []string{"", "insufficient-units", ""}, answer.verdicts(t))
-			require.NotContains(t, answer.result(t, 0).body, "reservations", "it has not happened")
+			require.NotContains(t, answer.result(t, 0).body, "reservations", "nothing was executed")
 		}
 		require.Equal(t, before, state())
 		require.Len(t, c.admin().get(t, one+"/entries").body["data"], 1)
 	})
-	t.Run("it remembers the refusal of a key", func(t *testing.T) {
+	t.Run("it stores the refusal of a key", func(t *testing.T) {
 		first := keyed.post(t, "/units/bulk", request).refused(t, http.StatusConflict, "bulk-refused")
 		require.Empty(t, first.header.Get("Idempotency-Replayed"))
 		c.admin().patch(t, other, body{"totalUnits": 50})
@@ -145,7 +145,7 @@ func TestAtomicBulk(t *testing.T) {
 		keyed.post(t, "/units/bulk", request).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		request["atomic"] = true
 	})
-	t.Run("it does all of it when none is refused", func(t *testing.T) {
+	t.Run("it executes all if none is refused", func(t *testing.T) {
 		answer := c.admin().post(t, "/units/bulk", request)
 		require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
 		require.Equal(t, []string{"", "", ""}, answer.verdicts(t))
@@ -168,7 +168,7 @@ func TestBulkIsRepeated(t *testing.T) {
 	require.Equal(t, []string{"", "insufficient-units", "", "authorization-not-found"}, first.verdicts(t))
 	require.Empty(t, first.header.Get("Idempotency-Replayed"))
 
-	t.Run("it gets the same answer, at once too", func(t *testing.T) {
+	t.Run("it gets the same answer, also concurrently", func(t *testing.T) {
 		answers := make([]answer, 6)
 		together(len(answers), func(i int) { answers[i] = keyed.post(t, "/units/bulk", bulk(items...)) })
 		for _, again := range answers {
@@ -188,7 +188,7 @@ func TestBulkIsRepeated(t *testing.T) {
 			keyed.post(t, "/units/bulk", bulk(another...)).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		})
 	}
-	t.Run("it refuses the key for a single operation, and that one's for a bulk", func(t *testing.T) {
+	t.Run("it refuses the key of a bulk for a single operation, and the reverse", func(t *testing.T) {
 		keyed.post(t, one+"/reserve", body{"units": 3}).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		single := c.admin().with("Idempotency-Key", "one")
 		single.post(t, one+"/reserve", body{"units": 1}).reservationID(t)
@@ -222,7 +222,8 @@ func TestBulkNeedsThePermissionOfEachOperation(t *testing.T) {
 		refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, "authorization:consume", denied.text("permission"))
 	require.Contains(t, denied.text("detail"), "operations[1]")
-	c.as(c.own.tokens["PATIENT"]).post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t, http.StatusForbidden, "forbidden")
+	c.as(c.own.tokens["PATIENT"]).post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t,
+		http.StatusForbidden, "forbidden")
 	c.as("").post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.requireBalance(t, path, 10, 0, 1)
 }
@@ -236,22 +237,22 @@ func TestBulkIsValidated(t *testing.T) {
 		item  body
 		field string
 	}{
-		"no units":                       {on(path, "reserve", nil), "units"},
-		"units that are zero":            {on(path, "release", body{"units": 0}), "units"},
-		"half a unit":                    {on(path, "reserve", body{"units": 1.5}), "units"},
-		"neither units nor reservation":  {on(path, "consume", nil), "units"},
-		"no authorization":               {body{"operation": "reserve", "units": 1}, "authorizationId"},
-		"no operation":                   {body{"authorizationId": id, "units": 1}, "operation"},
-		"an operation of another kind":   {on(path, "adjust", body{"units": 1}), "operation"},
-		"a reserve on a reservation":     {on(path, "reserve", body{"units": 1, "reservationId": id}), "reservationId"},
-		"a reserve with a reason":        {on(path, "reserve", body{"units": 1, "reason": "why"}), "reason"},
-		"a release with a date":          {on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}), "serviceDate"},
-		"a release with a reference":     {on(path, "release", body{"units": 1, "reference": "x"}), "reference"},
-		"a release with a remainder":     {on(path, "release", body{"units": 1, "remainder": "keep"}), "remainder"},
-		"a consume that expires":         {on(path, "consume", body{"units": 1, "expiresInSeconds": 5}), "expiresInSeconds"},
-		"a remainder that there isn't":   {on(path, "consume", body{"units": 1, "remainder": "lose"}), "remainder"},
-		"a hold without length":          {on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}), "expiresInSeconds"},
-		"a field that is not known here": {on(path, "reserve", body{"units": 1, "force": true}), "force"},
+		"no units":                           {on(path, "reserve", nil), "units"},
+		"units that are zero":                {on(path, "release", body{"units": 0}), "units"},
+		"half a unit":                        {on(path, "reserve", body{"units": 1.5}), "units"},
+		"neither units nor reservation":      {on(path, "consume", nil), "units"},
+		"no authorization":                   {body{"operation": "reserve", "units": 1}, "authorizationId"},
+		"no operation":                       {body{"authorizationId": id, "units": 1}, "operation"},
+		"an operation of another kind":       {on(path, "adjust", body{"units": 1}), "operation"},
+		"a reserve on a reservation":         {on(path, "reserve", body{"units": 1, "reservationId": id}), "reservationId"},
+		"a reserve with a reason":            {on(path, "reserve", body{"units": 1, "reason": "why"}), "reason"},
+		"a release with a date":              {on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}), "serviceDate"},
+		"a release with a reference":         {on(path, "release", body{"units": 1, "reference": "x"}), "reference"},
+		"a release with a remainder":         {on(path, "release", body{"units": 1, "remainder": "keep"}), "remainder"},
+		"a consume that expires":             {on(path, "consume", body{"units": 1, "expiresInSeconds": 5}), "expiresInSeconds"},
+		"a remainder without consumed units": {on(path, "consume", body{"units": 1, "remainder": "lose"}), "remainder"},
+		"a hold without length":              {on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}), "expiresInSeconds"},
+		"an unknown field":                   {on(path, "reserve", body{"units": 1, "force": true}), "force"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
 			answer := c.admin().post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}), test.item)).
@@ -277,8 +278,8 @@ func TestBulkIsValidated(t *testing.T) {
 	})
 }
 
-// TestBulksAndSingleOperationsAtOnce has bulks that name the same authorizations
-// in different orders, and single operations between them.
+// TestBulksAndSingleOperationsAtOnce runs bulks that name the same authorizations in
+// different orders, with single operations in between.
 func TestBulksAndSingleOperationsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -302,7 +303,7 @@ func TestBulksAndSingleOperationsAtOnce(t *testing.T) {
 			return
 		}
 		if answer.status != http.StatusOK {
-			t.Errorf("neither done nor refused: %s", answer.raw)
+			t.Errorf("neither executed nor refused: %s", answer.raw)
 			return
 		}
 		for k, code := range answer.verdicts(t) {

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// bookedOn has the appointments that a change of an authorization may strand.
+// bookedOn provides the appointments that depend on an authorization when it changes.
 type bookedOn struct{ app *App }
 
 // Scheduled implements authorization.Calendar.

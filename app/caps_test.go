@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// caps is the list of caps of a request: a period and its units, by turns.
+// caps returns the caps of a request from alternating periods and units.
 func caps(pairs ...any) []body {
 	list := []body{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -18,11 +18,11 @@ func caps(pairs ...any) []body {
 	return list
 }
 
-// march is an authorization's dates that hold all of March 2026.
+// march is the dates of an authorization that include all of March 2026.
 var march = body{"startDate": "2026-03-01", "endDate": "2026-03-31"}
 
-// insured enters an insurance of the clinic's patient by a payer whose weeks begin
-// on that day.
+// insured creates an insurance of the clinic's patient by a payer whose weeks begin on
+// the day.
 func (c *clinic) insured(t testing.TB, weekStartsOn string) string {
 	t.Helper()
 	payer := c.admin().post(t, "/payers", body{"name": "Example Health Plan", "weekStartsOn": weekStartsOn}).created(t)
@@ -45,7 +45,7 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 	}
 	require.Equal(t, is("DAY", 0, "TOTAL", 9), shown())
 
-	t.Run("it leaves them alone where they are not given", func(t *testing.T) {
+	t.Run("it leaves absent caps unchanged", func(t *testing.T) {
 		c.admin().patch(t, path, body{"notes": "changed"})
 		require.Equal(t, is("DAY", 0, "TOTAL", 9), shown())
 	})
@@ -67,15 +67,15 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 		caps  any
 		field string
 	}{
-		"two caps of one period":    {caps("DAY", 1, "WEEK", 1, "DAY", 2), "caps[2].period"},
-		"a period that there isn't": {caps("YEAR", 1), "caps[0].period"},
-		"units below zero":          {caps("DAY", -1), "caps[0].units"},
-		"too many units":            {caps("DAY", 10_000_001), "caps[0].units"},
-		"half a unit":               {caps("DAY", 1.5), "caps[0].units"},
-		"no units":                  {[]body{{"period": "DAY"}}, "caps[0].units"},
-		"no period":                 {[]body{{"units": 1}}, "caps[0].period"},
-		"an unknown field":          {[]body{{"units": 1, "period": "DAY", "from": 1}}, "caps[0].from"},
-		"no list":                   {7, "caps"},
+		"two caps of one period": {caps("DAY", 1, "WEEK", 1, "DAY", 2), "caps[2].period"},
+		"an unknown period":      {caps("YEAR", 1), "caps[0].period"},
+		"units below zero":       {caps("DAY", -1), "caps[0].units"},
+		"too many units":         {caps("DAY", 10_000_001), "caps[0].units"},
+		"half a unit":            {caps("DAY", 1.5), "caps[0].units"},
+		"no units":               {[]body{{"period": "DAY"}}, "caps[0].units"},
+		"no period":              {[]body{{"units": 1}}, "caps[0].period"},
+		"an unknown field":       {[]body{{"units": 1, "period": "DAY", "from": 1}}, "caps[0].from"},
+		"no list":                {7, "caps"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
 			answer := c.admin().patch(t, path, body{"caps": test.caps}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -84,7 +84,7 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 	}
 }
 
-func TestCapRefusalSaysWhatIsMissing(t *testing.T) {
+func TestCapRefusalReportsMissingUnits(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	insurance := c.insured(t, "MONDAY")
@@ -108,7 +108,7 @@ func TestCapRefusalSaysWhatIsMissing(t *testing.T) {
 	reserve(10, "2026-03-16").reservationID(t)
 	reserve(10, "2026-03-08").reservationID(t)
 
-	t.Run("a preview tells the same", func(t *testing.T) {
+	t.Run("a preview has the same refusal", func(t *testing.T) {
 		preview := c.admin().post(t, path+"/preview", body{"units": 3, "serviceDate": "2026-03-11"})
 		require.Equal(t, false, preview.body["allowed"])
 		refusal := preview.body["refusal"].(map[string]any)
@@ -117,21 +117,21 @@ func TestCapRefusalSaysWhatIsMissing(t *testing.T) {
 		require.EqualValues(t, 2, refusal["details"].(map[string]any)["missing"])
 		require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 1, "serviceDate": "2026-03-11"}).body["allowed"])
 	})
-	t.Run("it remembers the refusal of a key", func(t *testing.T) {
+	t.Run("it stores the refusal of a key", func(t *testing.T) {
 		keyed := c.admin().with("Idempotency-Key", "too-many")
 		for range 2 {
 			again := keyed.post(t, path+"/reserve", body{"units": 3, "serviceDate": "2026-03-11"})
 			require.Equal(t, 2, again.refused(t, http.StatusConflict, "cap-exceeded").number(t, "missing"))
 		}
 	})
-	t.Run("consuming more than the cap is not refused, and counts", func(t *testing.T) {
+	t.Run("consuming above the cap is not refused, and counts", func(t *testing.T) {
 		consumed := c.admin().post(t, path+"/consume", body{"reservationId": sunday, "units": 8})
 		require.Equal(t, http.StatusOK, consumed.status, "%s", consumed.raw)
 		require.Equal(t, 8, consumed.number(t, "consumedUnits"))
 		require.Zero(t, consumed.number(t, "missingUnits"))
 		require.Equal(t, 12, reserve(1, "2026-03-11").refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	})
-	t.Run("a payer's other week is asked from then on", func(t *testing.T) {
+	t.Run("a changed week of the payer applies from then on", func(t *testing.T) {
 		// From Sunday to Saturday: 10 units on the 8th, 4 on the 9th.
 		c.admin().patch(t, "/payers/"+payer, body{"weekStartsOn": "SUNDAY"})
 		again := reserve(1, "2026-03-11").refused(t, http.StatusConflict, "cap-exceeded")
@@ -167,7 +167,7 @@ func TestCapsThatComeLater(t *testing.T) {
 	path := c.authorize(t, 100, march)
 	on := func(day string, units int) body { return body{"units": units, "serviceDate": "2026-03-" + day} }
 	used := c.admin().post(t, path+"/reserve", on("10", 4)).reservationID(t)
-	c.admin().post(t, path+"/consume", body{"reservationId": used, "units": 3}) // 1 goes back
+	c.admin().post(t, path+"/consume", body{"reservationId": used, "units": 3}) // 1 is released
 	gone := c.admin().post(t, path+"/reserve", on("10", 7)).reservationID(t)
 	c.admin().post(t, path+"/release", body{"reservationId": gone})
 	c.admin().post(t, path+"/reserve", on("10", 2)).reservationID(t)

@@ -34,16 +34,18 @@ func TestCaseloads(t *testing.T) {
 	require.Equal(t, idOf(c.userWith(t, c.admin(), rbac.Admin)), first.text("assignedBy"))
 	c.admin().post(t, caseload, body{"patientId": bo}).ok(t)
 	again := c.admin().post(t, caseload, body{"patientId": ada}).ok(t)
-	require.Equal(t, string(first.raw), string(again.raw), "who is on it stays as they are")
+	require.Equal(t, string(first.raw), string(again.raw), "the patients on it remain")
 	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, caseload).ok(t)))
 	require.Empty(t, patients(c.admin().get(t, "/practitioners/"+c.employ(t).String()+"/caseload").ok(t)), "another's is another")
 
 	c.admin().get(t, "/practitioners/"+uuid.NewString()+"/caseload").refused(t, http.StatusNotFound, "caseload-owner-not-found")
-	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t, http.StatusNotFound, "caseload-owner-not-found")
+	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t, http.StatusNotFound,
+		"caseload-owner-not-found")
 	for _, id := range []any{c.other.patient, uuid.New(), who} {
 		c.admin().post(t, caseload, body{"patientId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	c.admin().post(t, caseload, body{"patientId": bo, "organizationId": c.other.id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().post(t, caseload, body{"patientId": bo, "organizationId": c.other.id}).refused(t,
+		http.StatusUnprocessableEntity, "validation-failed")
 
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, caseload+"/"+ada).status)
 	c.admin().delete(t, caseload+"/"+ada).refused(t, http.StatusNotFound, "assignment-not-found")
@@ -81,7 +83,8 @@ func TestGuardians(t *testing.T) {
 	c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).refused(t, http.StatusConflict, "user-is-patient")
 	require.Equal(t, "GUARDIAN", c.admin().post(t, family, body{"patientId": bo, "relation": "GUARDIAN"}).ok(t).text("relation"))
 	require.Equal(t, "SELF", c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).ok(t).text("relation"))
-	c.admin().post(t, c.userWith(t, c.admin(), rbac.Biller)+"/patients", body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusConflict, "user-not-family")
+	c.admin().post(t, c.userWith(t, c.admin(), rbac.Biller)+"/patients",
+		body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusConflict, "user-not-family")
 	for _, b := range []body{
 		{"patientId": c.other.patient, "relation": "GUARDIAN"},
 		{"patientId": uuid.New(), "relation": "GUARDIAN"},
@@ -107,10 +110,10 @@ func TestGuardians(t *testing.T) {
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action = 'guardian.revoke'`, bo))
 }
 
-// TestNobodyLinksAUserToACaseloadThatTheyDoNotSee has a technician change users, as an
-// organization may allow: not who they are in the directory, which would open them
-// another caseload.
-func TestNobodyLinksAUserToACaseloadThatTheyDoNotSee(t *testing.T) {
+// TestUsersCannotBeLinkedToAnInaccessibleCaseload lets a technician change users, as an
+// organization may allow. Changing a user's practitioner would open another caseload
+// and must be refused.
+func TestUsersCannotBeLinkedToAnInaccessibleCaseload(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who := c.employ(t)

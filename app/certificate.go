@@ -15,25 +15,24 @@ import (
 	"omnirapeutic/platform/ciphers"
 )
 
-// certificateInterval is between looks at the files. A certificate is renewed weeks
-// before it ends: nobody waits for this.
+// certificateInterval is the interval between checks of the files. A certificate is
+// renewed weeks before it expires, so delays do not matter.
 const certificateInterval = 10 * time.Second
 
-// certificate is what the server shows to those who connect. It is read from two
-// files, and again when they change, so that a renewed one needs no restart:
-// connections that are there stay as they are, new ones get the new one. Showing it
-// is safe for concurrent use, reading it again is not.
+// certificate is the server's TLS certificate. It is loaded from two files, and again
+// when they change, so that a renewal needs no restart: existing connections keep
+// theirs. Reading it during handshakes is safe for concurrent use; reloading is not.
 type certificate struct {
 	files  config.TLS
 	shown  atomic.Pointer[tls.Certificate]
-	held   digest // of what the files held when what is shown was read
-	misfit digest // of what they held when it was last of no use
-	told   bool   // that it is of no use
+	held   digest // of the files' content when the current certificate was loaded
+	misfit digest // of the last content that was invalid
+	logged bool   // the invalid content has been logged
 }
 
 type digest [sha256.Size]byte
 
-// readCertificate reads both files. The error says what is wrong with them.
+// readCertificate loads both files. Its error says what is wrong with them.
 func readCertificate(files config.TLS) (*certificate, error) {
 	c := &certificate{files: files}
 	pair, held, err := c.read()
@@ -45,7 +44,7 @@ func readCertificate(files config.TLS) (*certificate, error) {
 	return c, nil
 }
 
-// read returns what the files hold, and its digest, or that of what is wrong.
+// read loads the files and returns their digest, or the digest of the error.
 func (c *certificate) read() (*tls.Certificate, digest, error) {
 	chain, err := os.ReadFile(c.files.Certificate)
 	if err != nil {
@@ -76,11 +75,11 @@ func (c *certificate) config() *tls.Config {
 	}
 }
 
-// expires is when what is shown ends, in seconds since 1970.
+// expires returns the expiry of the certificate, in seconds since 1970.
 func (c *certificate) expires() float64 { return float64(c.shown.Load().Leaf.NotAfter.Unix()) }
 
-// watch looks at the files at each tick and each hang-up until ctx ends. Where they
-// do not hold a certificate and its key, the one that is shown stays.
+// watch checks the files at each tick and each SIGHUP until ctx ends. If they hold no
+// valid pair, it keeps the current certificate.
 func (c *certificate) watch(ctx context.Context, ticks <-chan time.Time, hangUps <-chan os.Signal, logger logrus.FieldLogger) {
 	for {
 		select {
@@ -94,29 +93,29 @@ func (c *certificate) watch(ctx context.Context, ticks <-chan time.Time, hangUps
 	}
 }
 
-// look shows what the files hold. Between the writing of one file and that of the
-// other they do not fit together, so that is told when it is still so at the next
-// look, and once; and at once where somebody has asked.
+// look loads changed files. While only one file has been replaced, the pair does not
+// match, so an invalid pair is logged once, at the second check. After SIGHUP it is
+// logged at once.
 func (c *certificate) look(asked bool, logger logrus.FieldLogger) {
 	pair, held, err := c.read()
 	switch {
 	case err == nil && held == c.held:
-		c.misfit, c.told = digest{}, false
+		c.misfit, c.logged = digest{}, false
 		if asked {
-			logger.WithField("event", "certificate_unchanged").Info("the files hold the certificate that is shown already")
+			logger.WithField("event", "certificate_unchanged").Info("the certificate files have not changed")
 		}
 	case err == nil:
 		c.shown.Store(pair)
-		c.held, c.misfit, c.told = held, digest{}, false
+		c.held, c.misfit, c.logged = held, digest{}, false
 		logger.WithFields(logrus.Fields{"event": "certificate_read", "expires": pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}).
-			Info("new connections get a new certificate")
+			Info("the certificate was reloaded for new connections")
 	default:
 		again := held == c.misfit
-		c.misfit, c.told = held, again && c.told
-		if asked || again && !c.told {
-			c.told = true
+		c.misfit, c.logged = held, again && c.logged
+		if asked || again && !c.logged {
+			c.logged = true
 			logger.WithFields(logrus.Fields{"event": "certificate_refused", "error": err}).
-				Error("the files hold no certificate with its key: the old one stays")
+				Error("the certificate files hold no valid certificate and key; the current certificate remains in use")
 		}
 	}
 }

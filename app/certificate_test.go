@@ -39,7 +39,9 @@ func pair(t testing.TB, serial int64) (chain, key []byte) {
 	require.NoError(t, err)
 	now := time.Now()
 	made, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(serial), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{
+			net.IPv4(127, 0, 0, 1),
+		},
 	}, &x509.Certificate{SerialNumber: big.NewInt(serial)}, private.Public(), private)
 	require.NoError(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
@@ -53,7 +55,7 @@ func newFiles(t testing.TB) config.TLS {
 	return config.TLS{Certificate: filepath.Join(dir, "chain.pem"), Key: filepath.Join(dir, "key.pem")}
 }
 
-// encrypted is a server with a certificate whose files are looked at when told.
+// encrypted is a server with a certificate whose files are checked on demand.
 type encrypted struct {
 	*testServer
 	listeners *Listeners
@@ -79,10 +81,10 @@ func startEncrypted(t *testing.T) *encrypted {
 	return e
 }
 
-// look has the files looked at, as a tick does, or somebody who asks.
+// look triggers a check of the files, by a tick or by SIGHUP.
 func (e *encrypted) look(asked bool) { e.listeners.certificate.look(asked, e.logger) }
 
-// events returns which events the watching has logged.
+// events returns the events that the watch has logged.
 func (e *encrypted) events() (names []string) {
 	for _, line := range e.said.AllEntries() {
 		names = append(names, fmt.Sprint(line.Data["event"]))
@@ -90,22 +92,22 @@ func (e *encrypted) events() (names []string) {
 	return names
 }
 
-// client keeps its connection.
+// client keeps its connection open.
 func (e *encrypted) client(t testing.TB, settings *tls.Config) *http.Client {
 	t.Helper()
-	settings.InsecureSkipVerify = true // the certificate is compared by its number
+	settings.InsecureSkipVerify = true // certificates are compared by serial number
 	transport := &http.Transport{TLSClientConfig: settings, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-// serial asks and returns the number of the certificate that the connection has.
+// serial sends a request and returns the serial number of the connection's certificate.
 func (e *encrypted) serial(t testing.TB, client *http.Client) int64 {
 	t.Helper()
 	response, err := client.Get(e.listeners.url() + "/healthz")
 	require.NoError(t, err)
 	defer response.Body.Close()
-	_, err = new(bytes.Buffer).ReadFrom(response.Body) // to the end, so that the connection is kept
+	_, err = new(bytes.Buffer).ReadFrom(response.Body) // reads to the end, so that the connection is kept
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, transportSecurity, response.Header.Get("Strict-Transport-Security"))
@@ -122,13 +124,13 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		e.look(false)
 		require.Empty(t, e.events(), "nothing has changed")
 		writePair(t, e.files, 2)
-		require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})), "nobody has looked yet")
+		require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})), "the files have not been checked yet")
 		e.look(false)
 		require.Equal(t, []string{"certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 		require.EqualValues(t, 1, e.serial(t, old), "the connection is still the first one")
 	})
-	t.Run("it is read when asked for by a signal", func(t *testing.T) {
+	t.Run("it is reloaded on a signal", func(t *testing.T) {
 		t.Parallel()
 		e := startEncrypted(t)
 		e.look(true)
@@ -138,12 +140,12 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		require.Equal(t, []string{"certificate_unchanged", "certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 	})
-	t.Run("it stays where the files hold none with its key, which is told once", func(t *testing.T) {
+	t.Run("it stays if the files hold no valid pair, which is logged once", func(t *testing.T) {
 		t.Parallel()
 		for name, spoil := range map[string]func(files config.TLS) error{
-			"the key of another":      func(files config.TLS) error { _, key := pair(t, 3); return os.WriteFile(files.Key, key, 0o600) },
-			"no certificate":          func(files config.TLS) error { return os.WriteFile(files.Certificate, []byte("half"), 0o600) },
-			"a key that is not there": func(files config.TLS) error { return os.Remove(files.Key) },
+			"the key of another certificate": func(files config.TLS) error { _, key := pair(t, 3); return os.WriteFile(files.Key, key, 0o600) },
+			"no certificate":                 func(files config.TLS) error { return os.WriteFile(files.Certificate, []byte("half"), 0o600) },
+			"a missing key":                  func(files config.TLS) error { return os.Remove(files.Key) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -157,12 +159,13 @@ func TestCertificateIsReadAgain(t *testing.T) {
 				e.look(true)
 				writePair(t, e.files, 2)
 				e.look(false)
-				require.Equal(t, []string{"certificate_refused", "certificate_refused", "certificate_read"}, e.events(), "who asks is answered; then it goes on")
+				require.Equal(t, []string{"certificate_refused", "certificate_refused", "certificate_read"}, e.events(),
+					"SIGHUP is logged; then the watch continues")
 				require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 			})
 		}
 	})
-	t.Run("it is no news that one file is written before the other", func(t *testing.T) {
+	t.Run("one file that is written before the other is not an error", func(t *testing.T) {
 		t.Parallel()
 		files := newFiles(t)
 		writePair(t, files, 1)
@@ -195,7 +198,7 @@ func TestCertificateIsWatched(t *testing.T) {
 	go func() { defer close(ended); c.watch(ctx, ticks, hangUps, logger) }()
 	writePair(t, files, 2)
 	ticks <- time.Now()
-	hangUps <- os.Interrupt // taken when the tick is done
+	hangUps <- os.Interrupt // received after the tick was handled
 	stop()
 	<-ended
 	require.Equal(t, "certificate_read", said.AllEntries()[0].Data["event"])
@@ -210,13 +213,13 @@ func TestEncryptionIsModern(t *testing.T) {
 		settings *tls.Config
 		accepted bool
 	}{
-		"it speaks TLS 1.3":         {&tls.Config{MinVersion: tls.VersionTLS13}, true},
-		"it speaks TLS 1.2":         {&tls.Config{MaxVersion: tls.VersionTLS12}, true},
-		"it does not speak TLS 1.1": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
-		"it takes no suite without a key of its own for each session": {
+		"it speaks TLS 1.3":  {&tls.Config{MinVersion: tls.VersionTLS13}, true},
+		"it speaks TLS 1.2":  {&tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		"it refuses TLS 1.1": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"it refuses suites without forward secrecy": {
 			&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, false,
 		},
-		"it takes no suite in CBC mode": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{
+		"it refuses suites in CBC mode": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
 			tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
 		}}, false},
@@ -232,10 +235,10 @@ func TestEncryptionIsModern(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, "remote error", "it is the server that refuses")
+			require.ErrorContains(t, err, "remote error", "the server is the one that refuses")
 		})
 	}
-	t.Run("it does not answer who does not encrypt", func(t *testing.T) {
+	t.Run("it does not answer unencrypted requests", func(t *testing.T) {
 		t.Parallel()
 		response, err := http.Get("http://" + e.listeners.api.Addr().String() + "/healthz")
 		require.NoError(t, err)
@@ -249,14 +252,14 @@ func TestListenersAreTakenTogether(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, taken.Close()) })
-	t.Run("it tells which address is taken", func(t *testing.T) {
+	t.Run("it names the address that is used", func(t *testing.T) {
 		t.Parallel()
 		_, err := Listen(t.Context(), config.Config{Addr: taken.Addr().String()})
 		require.ErrorContains(t, err, "OMNI_ADDR")
 		_, err = Listen(t.Context(), config.Config{Addr: "127.0.0.1:0", MetricsAddr: taken.Addr().String()})
 		require.ErrorContains(t, err, "OMNI_METRICS_ADDR")
 	})
-	t.Run("it refuses a certificate that cannot be read", func(t *testing.T) {
+	t.Run("it refuses an unreadable certificate", func(t *testing.T) {
 		t.Parallel()
 		_, err := Listen(t.Context(), config.Config{Addr: "127.0.0.1:0", HTTP: config.HTTP{TLS: newFiles(t)}})
 		require.ErrorContains(t, err, "OMNI_TLS_CERTIFICATE")

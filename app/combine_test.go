@@ -17,7 +17,7 @@ import (
 
 const combining = "OMNI_COMBINE=true"
 
-// heldLane is a clinic in which nothing that combines gets on, until it is let go.
+// heldLane is a clinic in which combined work is blocked until it is released.
 type heldLane struct {
 	clinic  *clinic
 	clients sync.WaitGroup
@@ -25,15 +25,15 @@ type heldLane struct {
 	holder  pgx.Tx
 }
 
-// holdLane holds the lane, and has one reserve of its own wait for it.
+// holdLane blocks the lane, and starts a reserve that waits for it.
 func (c *clinic) holdLane(t *testing.T) *heldLane {
 	t.Helper()
 	ahead := c.authorize(t, 1)
 	return c.holdLaneBehind(t, func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
 }
 
-// holdLaneBehind holds the lane, and has the call wait for it, behind which others
-// of its kind queue.
+// holdLaneBehind blocks the lane, and starts the call, behind which others of its kind
+// queue.
 func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
 	t.Helper()
 	other, err := pgx.Connect(t.Context(), c.database.OwnerURL)
@@ -47,14 +47,14 @@ func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
 	l.clients.Go(ahead)
 	require.Eventually(t, func() bool {
 		var waits bool
-		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted)").Scan(&waits)
+		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND "+
+			"NOT granted)").Scan(&waits)
 		return err == nil && waits
 	}, soon, time.Millisecond)
 	return l
 }
 
-// queue makes a call that will share a transaction with the others that queue,
-// behind them.
+// queue starts a call that will share a transaction with the queued ones, in order.
 func (l *heldLane) queue(t *testing.T, call func()) {
 	t.Helper()
 	l.queued++
@@ -64,14 +64,14 @@ func (l *heldLane) queue(t *testing.T, call func()) {
 	}, soon, 50*time.Microsecond)
 }
 
-// letGo lets the calls through and waits for their answers.
+// letGo releases the lane and waits for the answers.
 func (l *heldLane) letGo(t *testing.T) {
 	t.Helper()
 	require.NoError(t, l.holder.Rollback(t.Context()))
 	l.clients.Wait()
 }
 
-// gathered has the calls share one transaction, in their order.
+// gathered executes the calls in one shared transaction, in order.
 func (c *clinic) gathered(t *testing.T, calls ...func()) {
 	t.Helper()
 	lane := c.holdLane(t)
@@ -81,7 +81,7 @@ func (c *clinic) gathered(t *testing.T, calls ...func()) {
 	lane.letGo(t)
 }
 
-// gatheredAppointments is gathered for calls on appointments.
+// gatheredAppointments is like gathered for calls on appointments.
 func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 	t.Helper()
 	lane := c.holdLaneBehind(t, calls[0])
@@ -91,10 +91,10 @@ func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 	lane.letGo(t)
 }
 
-// TestStatementsOfABatch has 50 calls of two organizations on 20 authorizations
-// share one transaction: it takes no more statements than a single one, but for those
-// that read for whoever came while another instance had the lane. Where those are about
-// authorizations that were read already, there is nothing more to read.
+// TestStatementsOfABatch executes 50 calls of two organizations on 20 authorizations in
+// one transaction. It needs no more statements than a single call, except those that
+// read for calls that arrived while another instance held the lane. If these use
+// authorizations that were already read, nothing more is read.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
 	c, of := counting(t)
@@ -117,12 +117,16 @@ func TestStatementsOfABatch(t *testing.T) {
 			}
 		})
 	}
-	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
+	writes := []string{
+		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events",
+		"INSERT unit_operations",
+	}
 	require.Equal(t, append([]string{
-		"LOCK unit_lane", "SELECT authorizations", // of the one that was ahead
+		"LOCK unit_lane", "SELECT authorizations", // of the first reserve
 		"SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
 	}, writes...), of(func() { c.gathered(t, calls...) }))
-	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`, "20 of each, 50 and one that was ahead of them")
+	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`,
+		"20 of each, 50 in total, and one ahead of them")
 
 	reserve := func() { c.admin().post(t, paths[0]+"/reserve", body{"units": 1}) }
 	require.Equal(t, append([]string{"LOCK unit_lane", "SELECT authorizations"}, writes...), of(func() {
@@ -185,11 +189,11 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 	}
 	c.gathered(t,
 		reserve(0, "one", path, 3),
-		reserve(1, "one", path, 3),       // the same again
-		reserve(2, "one", path, 4),       // something else
-		reserve(3, "too many", path, 98), // refused, and so the second time
+		reserve(1, "one", path, 3),       // the same request again
+		reserve(2, "one", path, 4),       // a different request
+		reserve(3, "too many", path, 98), // refused both times
 		reserve(4, "too many", path, 98),
-		reserve(5, "earlier", before, 2), // done in an earlier transaction
+		reserve(5, "earlier", before, 2), // executed in an earlier transaction
 	)
 	require.Equal(t, http.StatusCreated, answers[0].status, "%s", answers[0].raw)
 	require.Empty(t, answers[0].header.Get("Idempotency-Replayed"))
@@ -226,8 +230,8 @@ func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestTheQueueIsFull has more clients ask than may wait. Those who are turned away
-// ask again later, with the same key.
+// TestTheQueueIsFull sends more requests than may wait. Rejected clients retry later
+// with the same key.
 func TestTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -246,7 +250,7 @@ func TestTheQueueIsFull(t *testing.T) {
 		turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
 		require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
 	})
-	require.Equal(t, room, c.app.Authorizations.Waiting(), "no more than may")
+	require.Equal(t, room, c.app.Authorizations.Waiting(), "no more than the limit")
 	lane.letGo(t)
 	c.requireBalance(t, path, 100, 0, room)
 	for i := range more {
@@ -271,9 +275,9 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAdjustingTogether has changes of the total share a transaction with reserves:
-// each is decided on what those before it left, and one that is refused hurts nobody.
-// With other terms beside the total it waits its turn and has the lane alone.
+// TestAdjustingTogether combines changes of the total with reserves. Each is decided on
+// the result of the previous ones, and a refusal does not affect others. A change that
+// includes other terms queues and then runs exclusively.
 func TestAdjustingTogether(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -289,7 +293,7 @@ func TestAdjustingTogether(t *testing.T) {
 	c.gathered(t,
 		reserving(0, 8),
 		patching(1, "*", body{"totalUnits": 20, "reason": "granted"}),
-		patching(2, `"2"`, body{"totalUnits": 30}), // as it was before the last one
+		patching(2, `"2"`, body{"totalUnits": 30}), // the version before the last change
 		reserving(3, 10),
 		patching(4, `"4"`, body{"totalUnits": 17}),
 		patching(5, "*", body{"totalUnits": 19, "notes": "as by letter"}),
@@ -306,13 +310,12 @@ func TestAdjustingTogether(t *testing.T) {
 
 	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
 	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM unit_operations`),
-		"those who share a transaction, the first in the lane among them, and the change of terms")
+		"those that share a transaction, including the first, and the change of terms")
 	c.requireClean(t)
 }
 
-// TestPoolersInTransactionMode has the program speak as it must behind them: the
-// arrays of its statements are then sent without the server having been asked what
-// they are.
+// TestPoolersInTransactionMode runs the program in the mode for poolers, where arrays
+// are sent without asking the server for their types.
 func TestPoolersInTransactionMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"exec", "cache_describe", "describe_exec"} {
@@ -320,7 +323,8 @@ func TestPoolersInTransactionMode(t *testing.T) {
 			t.Parallel()
 			c := open(t, func(config *db.Config) { config.ExecMode = mode })
 			path := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
-			id := c.admin().post(t, path+"/reserve", body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
+			id := c.admin().post(t, path+"/reserve",
+				body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
 			require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 5}).status)
 			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
 			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 2}).status)

@@ -62,7 +62,7 @@ func TestOneReservationSettledByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 100)
-	c.admin().post(t, path+"/reserve", body{"units": 5}) // a sibling that nobody may touch
+	c.admin().post(t, path+"/reserve", body{"units": 5}) // another authorization that must not change
 	id := c.admin().post(t, path+"/reserve", body{"units": 7}).reservationID(t)
 	var settled atomic.Int64
 	together(12, func(i int) {

@@ -19,8 +19,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// contract is the OpenAPI document. TestContract writes it from the code and
-// from requests that it makes, and fails when it is out of date.
+// contract is the OpenAPI document. TestContract generates it from the code and from
+// recorded requests, and fails if it is out of date.
 //
 //go:embed openapi.json
 var contract []byte
@@ -30,13 +30,13 @@ const (
 	pathDocs     = "/api/docs"
 )
 
-// docsPolicy lets the page of the API run its own scripts, and ask this server.
+// docsPolicy allows the API documentation page to run its own scripts and call this
+// server.
 const docsPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 
-// docsHead makes the page fit telephones, and its words readable: as Swagger UI
-// comes, white and green stand on each other with half of the contrast that WCAG 2.2
-// asks for (1.4.3).
+// docsHead adapts the page to phones and raises its contrast. In Swagger UI's default
+// colors, white on green has half of the contrast required by WCAG 2.2 (1.4.3).
 const docsHead = `
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <style>
@@ -50,8 +50,8 @@ const docsHead = `
         .swagger-ui .response-col_links { display: none; }
     </style>`
 
-// mountContract serves the document and, where the configuration says so, a page to read
-// it and to try it out.
+// mountContract serves the document and, if configured, a page for reading and trying
+// it.
 func (s *Server) mountContract() {
 	document := func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age="+strconv.Itoa(int(contractAge.Seconds())))
@@ -65,8 +65,8 @@ func (s *Server) mountContract() {
 	}
 }
 
-// mountDocs serves the page of the API, all of whose parts are in the program. The
-// program's own address leads there. The page forgets tokens when it is closed.
+// mountDocs serves the API documentation page, which is embedded in the program, and
+// redirects the root path to it. The page forgets tokens when it is closed.
 func (s *Server) mountDocs() {
 	page := v5emb.NewHandlerWithConfig(swgui.Config{
 		Title: "Omnirapeutic API", SwaggerJSON: pathContract, BasePath: pathDocs, AppendHead: docsHead,
@@ -94,11 +94,12 @@ func (s *Server) mountDocs() {
 	}
 }
 
-// faultsOf lists what can go wrong with an operation, for the contract: its own
-// refusals, and what can happen to any request like it.
+// faultsOf returns the errors of an operation for the contract: its own, and those that
+// any such request can cause.
 func faultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
-	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal, errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)
+	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal,
+		errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
 		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
 		if readsOnly(r) {
@@ -116,7 +117,7 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	if r.Endpoint.Takes("json") {
 		all = append(all, httpx.ErrUnsupported)
 	}
-	if r.Endpoint.Takes("") || r.Method == http.MethodPost { // which may have an Idempotency-Key
+	if r.Endpoint.Takes("") || r.Method == http.MethodPost { // may have an Idempotency-Key
 		all = append(all, fault.ErrInvalid)
 	}
 	if r.Method != http.MethodGet && !r.ReadOnly {
@@ -125,7 +126,8 @@ func faultsOf(r httpx.Route) []*fault.Error {
 	if r.Endpoint.Takes("If-Match") {
 		all = append(all, patch.ErrStale)
 	}
-	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public { // for nobody in particular, keys mean nothing
+	// Keys belong to a caller, which public operations do not have.
+	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public {
 		all = append(all, idempotency.ErrReused)
 	}
 	return all

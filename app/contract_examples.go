@@ -13,26 +13,26 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// recordedAt is the time at which TestContract records the requests of the document.
+// recordedAt is the time at which TestContract records the examples of the document.
 var recordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 
-// contractAge is for how long the document is used, here and by browsers, before it is
-// made again: its examples name records that change.
+// contractAge is how long the document is cached, here and by browsers. It expires
+// because its examples name records that change.
 const contractAge = time.Minute
 
-// exampleTimeout is how long readers of the document wait for its examples.
+// exampleTimeout is how long a request for the document waits for its examples.
 const exampleTimeout = 2 * time.Second
 
-// contractCache keeps the document that is served. It is safe for concurrent use.
+// contractCache caches the served document. Safe for concurrent use.
 type contractCache struct {
 	mu   sync.Mutex
 	text []byte
 	made time.Time
 }
 
-// document returns the API's document. With the demo practice loaded, its examples of
-// requests are those of [demo.Examples]. Otherwise, and while the database does not answer,
-// it is the recorded document. Production never has the demo practice.
+// document returns the API's document. If the demo practice is loaded, its example requests
+// use [demo.Examples]. Otherwise, or if the database does not answer, it is the recorded
+// document. Production never has the demo practice.
 func (a *App) document(ctx context.Context) []byte {
 	if a.config.Profile == config.Production {
 		return contract
@@ -43,7 +43,7 @@ func (a *App) document(ctx context.Context) []byte {
 	if age := now.Sub(a.served.made); a.served.text != nil && age >= 0 && age < contractAge {
 		return a.served.text
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout) // the result is for other readers too
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout) // the cached result also serves other requests
 	defer cancel()
 	text, err := a.demoDocument(ctx, now)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *App) document(ctx context.Context) []byte {
 	return text
 }
 
-// demoPractice returns what the demo practice is loaded into and read from.
+// demoPractice returns the access that loading and reading the demo practice needs.
 func (a *App) demoPractice(now time.Time) demo.Practice {
 	return demo.Practice{
 		Database: a.database, Directory: a.Directory, Access: a.Access, Events: a.Events, Audit: a.Audit, Appointments: a.AppointmentsAt,
@@ -63,8 +63,8 @@ func (a *App) demoPractice(now time.Time) demo.Practice {
 	}
 }
 
-// demoDocument returns the document with examples of the demo practice, or as it was
-// recorded where that is not loaded.
+// demoDocument returns the document with examples of the demo practice, or the recorded
+// document if that is not loaded.
 func (a *App) demoDocument(ctx context.Context, now time.Time) ([]byte, error) {
 	values, err := a.demoPractice(now).Examples(ctx)
 	if err != nil || values == nil {
@@ -86,8 +86,8 @@ func (a *App) demoDocument(ctx context.Context, now time.Time) ([]byte, error) {
 	return document.Indented()
 }
 
-// objectIn returns an object inside an object by its path of members, an empty one where
-// there is none.
+// objectIn returns a nested object by its path of members, or an empty one if it does
+// not exist.
 func objectIn(o *openapi.Object, path ...string) *openapi.Object {
 	for _, name := range path {
 		member, ok := o.Get(name).(*openapi.Object)
@@ -99,7 +99,7 @@ func objectIn(o *openapi.Object, path ...string) *openapi.Object {
 	return o
 }
 
-// exampleWriter puts values into the examples of requests.
+// exampleWriter replaces values in the examples of requests.
 type exampleWriter struct {
 	*demo.Examples
 	days int // since the examples were recorded
@@ -128,8 +128,9 @@ func (e exampleWriter) operation(path string, operation *openapi.Object) {
 	}
 }
 
-// parameter gives a parameter a value of its own operation, of its collection or of its
-// name, in this order. Only the first gives examples to parameters without one.
+// parameter sets the example of a parameter to the value for its operation, its
+// collection or its name, in this order. Only the first adds examples to parameters
+// without one.
 func (e exampleWriter) parameter(path string, p *openapi.Object, own map[string]any) {
 	name, _ := p.Get("name").(string)
 	before, _, _ := strings.Cut(path, "/{"+name+"}")
@@ -148,8 +149,8 @@ func (e exampleWriter) parameter(path string, p *openapi.Object, own map[string]
 	}
 }
 
-// value returns a value of a body: ids are replaced by the name of their member, and dates
-// are as far from today as they were from the day on which they were recorded.
+// value returns a value for a body. Ids are replaced by the value for their member's name.
+// Dates keep their distance from today.
 func (e exampleWriter) value(name string, value any) any {
 	switch v := value.(type) {
 	case *openapi.Object:

@@ -17,8 +17,7 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// shownRequest is the request that Swagger UI sends when a reader presses Execute and has
-// changed nothing.
+// shownRequest is the request that Swagger UI sends if the reader changes nothing.
 type shownRequest struct {
 	operation, method, path string
 	public                  bool
@@ -57,7 +56,7 @@ var refusedInTheDemo = map[string]string{
 // startable is an operation whose success depends on the time of day.
 const startable = "startAppointment"
 
-// shownRequests reads the requests from the document that the program serves, in its order.
+// shownRequests reads the requests from the served document, in order.
 func shownRequests(t *testing.T, c *clinic) []shownRequest {
 	t.Helper()
 	response, err := http.Get(c.url + "/api/openapi.json")
@@ -117,7 +116,7 @@ func shownAs(t *testing.T, path, method string, operation *openapi.Object) shown
 	return r
 }
 
-// execute sends the request as it is shown.
+// execute sends the request as shown.
 func (c caller) execute(t *testing.T, r shownRequest) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), r.method, c.url+r.path, strings.NewReader(r.body))
@@ -128,7 +127,7 @@ func (c caller) execute(t *testing.T, r shownRequest) answer {
 	if !r.public {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	if r.operation == "listenToEvents" { // its answer does not end
+	if r.operation == "listenToEvents" { // the answer does not end
 		response, err := browser.Do(request)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
@@ -210,7 +209,7 @@ func TestExamplesOfTheDemoFollowTheDate(t *testing.T) {
 	t.Parallel()
 	c := demoClinic(t)
 	before := requestsByName(shownRequests(t, c))
-	require.Equal(t, before, requestsByName(shownRequests(t, c)), "the choice is the same each time")
+	require.Equal(t, before, requestsByName(shownRequests(t, c)), "the choice is stable")
 	c.clock.advance(5 * 24 * time.Hour)
 	requests := shownRequests(t, c)
 	after := requestsByName(requests)

@@ -31,9 +31,9 @@ import (
 
 const contractFile = "openapi.json"
 
-// TestContract writes the OpenAPI document anew, from the code and from requests
-// that are really made, and compares it with the one that the program serves. So
-// a route, a field, a status or an error code cannot be in one and not in the other.
+// TestContract generates the OpenAPI document from the code and from recorded requests,
+// and compares it with the served one. Routes, fields, statuses and error codes can
+// therefore not differ between the two.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	examples, routes := play(t)
@@ -43,9 +43,11 @@ func TestContract(t *testing.T) {
 	document := openapi.Document{
 		Title:   "Omnirapeutic",
 		Version: "1",
-		Description: "Insurers authorize a number of 15-minute units of a service for a patient. This API keeps those units exactly right at the instant of booking, " +
+		Description: "Insurers authorize a number of 15-minute units of a service for a patient. This API keeps those units " +
+			"exactly right at the instant of booking, " +
 			"explains every refusal, and can replay every unit for an auditor.\n\n" +
-			"To try it out on the page of this document, execute `POST /auth/login`, copy the `accessToken` of the answer, press **Authorize** and paste it there. " +
+			"To try it out on the page of this document, execute `POST /auth/login`, copy the `accessToken` of the answer, " +
+			"press **Authorize** and paste it there. " +
 			"The page forgets the token when it is closed. Programs send it as `Authorization: Bearer …`.\n\n" +
 			"Errors are problem documents (RFC 9457) with a stable `code`. " +
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
@@ -57,30 +59,30 @@ func TestContract(t *testing.T) {
 		},
 		TestEvents: map[string]reflect.Type{events.EventTest: reflect.TypeFor[events.TestEvent]()},
 		Tags: map[string]string{
-			"auth":              "Signing in, and who one is.",
-			"authorizations":    "What payers authorized, and its units: the account book.",
-			"units":             "Many operations on units at once.",
-			"appointments":      "Bookings, and what becomes of them.",
-			"sessions":          "What really took place.",
+			"auth":              "Signing in and out, and the signed-in user.",
+			"authorizations":    "Authorizations of payers and their units: the unit ledger.",
+			"units":             "Many unit operations in one request.",
+			"appointments":      "Bookings and their outcomes.",
+			"sessions":          "Sessions: records of completed appointments.",
 			"calendar-feeds":    "Links for calendar programs.",
-			"calendars":         "What calendar programs read.",
-			"reports":           "How units are used, and what may be expected of them.",
+			"calendars":         "Calendars in iCalendar format.",
+			"reports":           "Usage of units, and forecasts.",
 			"alerts":            "What needs attention.",
-			"events":            "What changes, as it changes.",
-			"organizations":     "Practices: the owners of everything else.",
-			"patients":          "Those who are cared for.",
-			"practitioners":     "Those who render services.",
-			"payers":            "Those who authorize and pay.",
-			"insurances":        "Coverages of patients by payers.",
-			"service-codes":     "Services as payers name them.",
-			"service-pairs":     "Services that may run at the same time for one patient.",
-			"sign-in-policy":    "Whether people need a second factor.",
+			"events":            "Live events.",
+			"organizations":     "Organizations: practices, which own all other records.",
+			"patients":          "Patients.",
+			"practitioners":     "Practitioners, who render services.",
+			"payers":            "Payers, who authorize and pay for services.",
+			"insurances":        "Insurance coverages of patients.",
+			"service-codes":     "Service codes of payers.",
+			"service-pairs":     "Services that may overlap for one patient.",
+			"sign-in-policy":    "Whether users need a second factor.",
 			"identity-provider": "Signing in with an identity provider of the organization.",
-			"emergency-grants":  "Breaking the glass: reading what is out of reach, on record.",
-			"api-keys":          "Access for other systems.",
-			"permission-sets":   "What each role may do.",
-			"users":             "Those who can sign in, and what they may do.",
-			"admin":             "For those who run the program.",
+			"emergency-grants":  "Emergency access to records outside a user's scope, with review.",
+			"api-keys":          "API keys for other systems.",
+			"permission-sets":   "Permission sets of roles.",
+			"users":             "Users and their roles.",
+			"admin":             "For operators of the program.",
 		},
 	}
 	for _, kind := range appointments.EventTypes() {
@@ -97,9 +99,9 @@ func TestContract(t *testing.T) {
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)
-		require.Contains(t, document.Tags, strings.Split(r.Path, "/")[1], "%s %s is in a group that is not described", r.Method, r.Path)
+		require.Contains(t, document.Tags, strings.Split(r.Path, "/")[1], "%s %s has an undescribed tag", r.Method, r.Path)
 		require.True(t, slices.ContainsFunc(examples[r.Name], func(e openapi.Example) bool { return e.Status == r.Endpoint.Status }),
-			"%s has no example of its success", r.Name)
+			"%s has no example of a success", r.Name)
 		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
 	var published []string
@@ -140,14 +142,14 @@ func requireValid(t *testing.T, document []byte) {
 	require.True(t, ok)
 }
 
-// contract is what the answers of all tests are held against.
+// contract is the published contract, with which all tests compare answers.
 type contract struct {
 	paths  []contractPath
-	events map[string]*jsonschema.Schema // by their types
+	events map[string]*jsonschema.Schema // by type
 
 	mu       sync.Mutex
 	seen     map[string]bool // "operation code"
-	refusals map[string]bool // likewise
+	refusals map[string]bool // also "operation code"
 }
 
 type contractPath struct {
@@ -160,7 +162,7 @@ type contractOperation struct {
 	answers map[int]contractAnswer
 }
 
-// contractAnswer are the schemas of an answer by media type; none for no body.
+// contractAnswer is the schemas of an answer by media type; empty without a body.
 type contractAnswer map[string]*jsonschema.Schema
 
 // contractResponse is a response, or a reference to one.
@@ -237,7 +239,7 @@ func pointer(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "{", "%7B"), "}", "%7D")
 }
 
-// operation finds what a request asks for; false for what is in no contract.
+// operation returns the operation of a request, or false if the contract has none.
 func (c *contract) operation(method, path string) (contractOperation, bool) {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(path, "/")
@@ -251,7 +253,7 @@ func (c *contract) operation(method, path string) (contractOperation, bool) {
 	return best, found
 }
 
-// matches reports whether the path is of this pattern, and how many parts are the same to the letter.
+// matches reports whether the path matches the pattern, and the number of literal matches.
 func (p contractPath) matches(parts []string) (literals int, ok bool) {
 	if len(parts) != len(p.parts) {
 		return 0, false
@@ -279,7 +281,7 @@ func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 	c.seen[o.name+" "+code] = true
 	c.mu.Unlock()
 	documented, ok := o.answers[a.status]
-	require.True(t, ok, "%s %s answered %d, which the contract does not know: %s", method, path, a.status, a.raw)
+	require.True(t, ok, "%s %s answered %d, which is not in the contract: %s", method, path, a.status, a.raw)
 	if len(documented) == 0 {
 		require.Empty(t, a.raw)
 		return
@@ -304,8 +306,8 @@ func (c *contract) keepsEvent(t testing.TB, kind string, event any) {
 	}
 }
 
-// promised lists the refusals that the contract names and that no test has met.
-// Whatever can happen to any request is tested once, elsewhere.
+// promised lists the refusals in the contract that no test has produced. Refusals that
+// any request can receive are tested once, elsewhere.
 func (c *contract) promised() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -319,7 +321,7 @@ func (c *contract) promised() []string {
 	return missing
 }
 
-// declares notes what the routes of an app promise.
+// declares records the refusals in the routes of an app.
 func (c *contract) declares(routes []httpx.Route) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -332,11 +334,11 @@ func (c *contract) declares(routes []httpx.Route) {
 	}
 }
 
-// unreachable cannot be met here: too many sign-ins at once are tested with real
-// hashing, in rbac.
+// unreachable refusals cannot occur here: too many concurrent sign-ins are tested with
+// real hashing, in rbac.
 var unreachable = []*fault.Error{rbac.ErrSignInBusy}
 
-// isWholeRun reports whether all tests run, in their full length.
+// isWholeRun reports whether all tests run at full length.
 func isWholeRun() bool {
 	for _, name := range []string{"test.run", "test.skip", "test.bench", "test.fuzz", "test.list"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {

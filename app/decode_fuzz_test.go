@@ -26,8 +26,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// routesWithoutDatabase are the operations of all modules, to read requests with
-// and not to carry them out. Those of the app itself read nothing.
+// routesWithoutDatabase are the operations of all modules, for decoding requests
+// without executing them. The app's own operations decode nothing.
 func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
 		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
@@ -37,9 +37,9 @@ func routesWithoutDatabase() []httpx.Route {
 	)
 }
 
-// FuzzRequests reads requests as every operation reads them. Whatever they are
-// made of, they are read or refused as the client's mistake; and one that is read
-// means the same with its members in another order and other spaces.
+// FuzzRequests decodes requests as every operation does. Each is decoded, or refused as
+// a client error. A decoded request has the same meaning with its members in another
+// order and with other white space.
 func FuzzRequests(f *testing.F) {
 	routes := routesWithoutDatabase()
 	const id = "0198f0de-0000-7000-8000-00000000000a"
@@ -65,12 +65,12 @@ func FuzzRequests(f *testing.F) {
 		}
 		var members map[string]json.RawMessage
 		if json.Unmarshal(body, &members) != nil {
-			return // there is none
+			return // no such route
 		}
 		again, err := json.MarshalIndent(members, "\n\t", " ")
 		require.NoError(t, err)
 		second, err := readAs(r, param, query, header, again)
-		require.NoError(t, err, "%s reads it in one order and not in another:\n%s\n%s", r.Name, body, again)
+		require.NoError(t, err, "%s accepts one order and not another:\n%s\n%s", r.Name, body, again)
 		require.Equal(t, asJSON(t, first), asJSON(t, second), r.Name)
 	})
 }
@@ -78,12 +78,12 @@ func FuzzRequests(f *testing.F) {
 func asJSON(t *testing.T, request any) string {
 	t.Helper()
 	text, err := json.Marshal(request)
-	require.NoError(t, err, "a fingerprint is made of it")
+	require.NoError(t, err, "it has a fingerprint")
 	return string(text)
 }
 
-// readAs reads a request as the route does. A stream is asked for by nobody, who
-// gets nothing of it.
+// readAs decodes a request as the route does. A stream is requested without a caller
+// and sends nothing.
 func readAs(r httpx.Route, param, query, header string, body []byte) (any, error) {
 	request := &http.Request{
 		Method: r.Method, URL: &url.URL{Path: r.Path, RawQuery: query}, Body: io.NopCloser(bytes.NewReader(body)),
@@ -119,7 +119,7 @@ func requireClientsMistake(t *testing.T, err error) {
 		for _, wrong := range details.Errors {
 			require.NotEmpty(t, wrong.Code)
 			require.NotEmpty(t, wrong.Message)
-			require.LessOrEqual(t, len(wrong.Field), 400, "a client's own words are not repeated at length")
+			require.LessOrEqual(t, len(wrong.Field), 400, "client texts are truncated in errors")
 		}
 	}
 }

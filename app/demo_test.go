@@ -26,13 +26,13 @@ var loadedDemo = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database)
 	require.True(t, loaded)
 })
 
-// empty starts a clinic on a database without any rows.
+// empty starts a clinic on an empty database.
 func empty(t *testing.T) (*clinic, demo.Practice) {
 	t.Helper()
 	return practiceOn(t, dbtest.New(t))
 }
 
-// practiceOn starts a clinic on a database, and returns what the demo practice is loaded with.
+// practiceOn starts a clinic on a database, and returns the practice for the demo.
 func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice) {
 	t.Helper()
 	opened := database.Open(t)
@@ -145,7 +145,7 @@ func TestDemoPractice(t *testing.T) {
 	t.Run("it lets analysts work while a technician treats", func(t *testing.T) {
 		require.Len(t, admin.get(t, "/service-pairs").body["pairs"], 2)
 	})
-	t.Run("it is as README.md shows it", func(t *testing.T) {
+	t.Run("it matches README.md", func(t *testing.T) {
 		text, err := os.ReadFile("../README.md")
 		require.NoError(t, err)
 		first := admin.get(t, "/authorizations?status=ACTIVE&limit=1").body["data"].([]any)[0].(map[string]any)
@@ -196,7 +196,7 @@ func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
 	defer cancel()
 	made, interrupted := 0, practice
 	interrupted.NewID = func() uuid.UUID {
-		if made++; made == 20 { // amid the history
+		if made++; made == 20 { // in the middle of the history
 			cancel()
 		}
 		return newID()

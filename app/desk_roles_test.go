@@ -16,44 +16,46 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// deskCall is a call on hours, free times, calendar links, or a series.
+// deskCall is a call on working hours, openings, calendar links, or a series.
 type deskCall struct {
 	method, path, query string
 	allowed             []rbac.Role
 	body                func(c *clinic, s desk) body
-	foreign             string      // the code of what another practice is told; "": an empty list
-	beyond              []rbac.Role // hold the permission, for other records only: they are told the same
+	foreign             string      // refusal code for another practice; "": an empty list
+	beyond              []rbac.Role // hold the permission for other records only, with the same refusal
 }
 
-// desk is what the calls are about.
+// desk has the records for the calls.
 type desk struct {
 	authorization string
 	practitioner  uuid.UUID
 	appointment   string // the first of a series of three
 	feed          uuid.UUID
-	next          time.Time // a time that is free
+	next          time.Time // an open time
 }
 
-// deliverers may do what concerns their own appointments.
+// deliverers may act on their own appointments.
 var deliverers = append(slices.Clone(bookers), "TECHNICIAN")
 
 var anyParameter = regexp.MustCompile(`:[A-Za-z]+`)
 
 func nothing(*clinic, desk) body { return body{} }
 
-// series is a booking of one.
+// series is a booking of a series.
 func series(c *clinic, s desk) body {
 	return c.booking(s.authorization, s.practitioner, s.next, 15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=3"})
 }
 
-// deskCalls are all of them, with the roles that may make them in their own
-// organization.
+// deskCalls are all calls, with the roles that may make them in their own organization.
 var deskCalls = []deskCall{
 	{http.MethodGet, "/practitioners/:id/availability", "", deliverers, nil, "availability-practitioner-not-found", nil},
 	{http.MethodPut, "/practitioners/:id/availability", "", bookers, func(*clinic, desk) body {
 		return body{"weekly": everyDay("09:00", "13:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15}
 	}, "availability-practitioner-not-found", nil},
-	{http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", deliverers, nil, "availability-practitioner-not-found", nil},
+	{
+		http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", deliverers, nil,
+		"availability-practitioner-not-found", nil,
+	},
 	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, nothing, "calendar-owner-not-found", nil},
 	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found", []rbac.Role{"TECHNICIAN"}},
 	{http.MethodGet, "/calendar-feeds", "", deliverers, nil, "", nil},
@@ -84,11 +86,14 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 	skipUnlessLong(t)
 	c := open(t)
 	path := c.authorize(t, 10_000)
-	slot := 0 // of three quarters of an hour, 32 a day; a series takes three days
+	slot := 0 // of three quarters of an hour, 32 a day; a series occupies three days
 	for _, call := range deskCalls {
 		for _, role := range rbac.Roles() {
 			t.Run(fmt.Sprintf("%s, %s %s%s", role, call.method, call.path, call.query), func(t *testing.T) {
-				s := desk{authorization: path, practitioner: c.employ(t), next: c.hour(t, 1+slot/32*4, "00:00").Add(time.Duration(slot%32) * 45 * time.Minute)}
+				s := desk{
+					authorization: path, practitioner: c.employ(t),
+					next: c.hour(t, 1+slot/32*4, "00:00").Add(time.Duration(slot%32) * 45 * time.Minute),
+				}
 				slot++
 				c.link(t, c.own, s.practitioner)
 				s.appointment = c.book(t, series(c, s))
@@ -110,7 +115,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				before, target := stored(), call.target(c, s)
 				foreign := c.as(c.other.tokens[role]).send(t, call.method, target, b)
 				c.as("").send(t, call.method, target, b).refused(t, http.StatusUnauthorized, "unauthenticated")
-				require.Equal(t, before, stored(), "neither another practice's call nor a stranger's changes anything")
+				require.Equal(t, before, stored(), "no call of another practice or of an unrelated user changes anything")
 				own := func() answer { return c.as(c.own.tokens[role]).send(t, call.method, target, b) }
 				if slices.Contains(call.beyond, role) {
 					require.Equal(t, call.foreign, foreign.text("code"), "%s", foreign.raw)
@@ -132,7 +137,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				answer := own()
 				require.Less(t, answer.status, 300, "%s", answer.raw)
 				if call.method != http.MethodGet && !strings.HasSuffix(call.path, "/preview") {
-					require.NotEqual(t, before, stored(), "it has done something")
+					require.NotEqual(t, before, stored(), "it has had an effect")
 				}
 			})
 		}
@@ -140,13 +145,13 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestEveryRouteIsInATable: no operation of authorizations and appointments can be
-// forgotten in the tests that try every role on it.
-func TestEveryRouteIsInATable(t *testing.T) {
+// TestEveryRouteHasRoleTests checks that the role tests include every operation of
+// authorizations and appointments.
+func TestEveryRouteHasRoleTests(t *testing.T) {
 	t.Parallel()
 	tried := map[string]bool{
-		"POST /units/bulk":     true, // TestBulkOfAnotherPractice and those beside it
-		"GET /calendars/:file": true, // TestCalendarFeeds: it needs no role
+		"POST /units/bulk":     true, // TestBulkOfAnotherPractice and related tests
+		"GET /calendars/:file": true, // TestCalendarFeeds: requires no role
 	}
 	for _, call := range slices.Concat(unitCalls, reportCalls) {
 		tried[call.method+" "+call.path] = true
@@ -163,8 +168,8 @@ func TestEveryRouteIsInATable(t *testing.T) {
 	}
 }
 
-// TestEveryRoleOnEveryRoute asks for every operation there is as every role: those
-// who do not hold its permission are told so, whatever they send, and nobody else is.
+// TestEveryRoleOnEveryRoute calls every operation as every role. Exactly the roles
+// without the permission are refused, regardless of the request.
 func TestEveryRoleOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -177,7 +182,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), r.Method, target, strings.NewReader("{"))
 			require.NoError(t, err)
 			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Last-Event-ID", "none") // or the stream would begin
+			request.Header.Set("Last-Event-ID", "none") // otherwise the stream would begin
 			if token != "" {
 				request.Header.Set("Authorization", "Bearer "+token)
 			}

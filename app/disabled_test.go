@@ -14,13 +14,13 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// switchPath is where the own practice is disabled.
+// switchPath is the path that disables the own practice.
 func (c *clinic) switchPath() string { return "/organizations/" + c.own.id.String() + "/disabled" }
 
 // root administers all practices, and belongs to the other one.
 func (c *clinic) root() caller { return c.as(c.other.tokens[rbac.SuperAdmin]) }
 
-// entered is what somebody has who has signed in.
+// entered holds the credentials of a signed-in user.
 type entered struct{ token, refresh string }
 
 func (c *clinic) enters(t testing.TB, email string) entered {
@@ -34,13 +34,13 @@ func (c *clinic) refresh(t testing.TB, token string) answer {
 	return c.as("").post(t, "/auth/refresh", body{"refreshToken": token})
 }
 
-// TestADisabledOrganizationIsClosed disables a practice at one instance, while its
-// people sign in at both, and tries every way into it at both.
+// TestADisabledOrganizationIsClosed disables a practice on one instance while its users
+// sign in on both, and tries every way in on both.
 func TestADisabledOrganizationIsClosed(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
-	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the switch ends a stream
+	first.tuning = events.Tuning{Heartbeat: time.Hour} // only disabling ends a stream
 	second := secondInstance(t, first, database.Open(t)).following(t)
 	instances := []*clinic{first, second}
 	authorization := first.authorize(t, 8)
@@ -71,7 +71,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 		}
 	})
 	first.as(scheduler).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	ours.ended(t) // the other instance has heard of it
+	ours.ended(t) // the other instance has received the change
 
 	for _, each := range instances {
 		for _, token := range []string{scheduler, kept.token, key, unused, each.own.tokens[rbac.Admin], each.own.tokens[rbac.SuperAdmin]} {
@@ -83,18 +83,21 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 				each.refresh(t, m.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
 			}
 		}
-		wrong := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": "not the password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
-		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
-		require.Equal(t, wrong.text("detail"), right.text("detail"), "nobody learns that the practice is there")
+		wrong := each.as("").post(t, "/auth/login",
+			body{"email": "scheduler@own.test", "password": "not the password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t,
+			http.StatusUnauthorized, "wrong-credentials")
+		require.Equal(t, wrong.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
 		each.accept(t, invitation).refused(t, http.StatusNotFound, "invitation-not-found")
 		each.as("").get(t, strings.TrimPrefix(link, "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 		each.as(other).get(t, "/auth/me").ok(t)
 	}
 
-	require.Equal(t, true, second.root().get(t, "/organizations/"+first.own.id.String()).ok(t).body["disabled"], "who administers all of them sees it")
+	require.Equal(t, true, second.root().get(t, "/organizations/"+first.own.id.String()).ok(t).body["disabled"],
+		"an administrator of all organizations sees it")
 	report, err := second.app.Authorizations.Verify(t.Context(), uuid.Nil, nil)
 	require.NoError(t, err)
-	require.True(t, report.OK, "its books are there, and agree, as the command verify finds")
+	require.True(t, report.OK, "its ledger exists and is consistent, as the command verify finds")
 	require.Equal(t, 1, report.Authorizations)
 
 	back := second.as(scheduler)
@@ -121,9 +124,9 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	first.requireClean(t)
 }
 
-// TestAnInstanceThatStartsLaterKnowsWhatIsDisabled has tokens of before tried at one
-// that was not there when it happened.
-func TestAnInstanceThatStartsLaterKnowsWhatIsDisabled(t *testing.T) {
+// TestLaterInstanceLoadsDisabledOrganizations uses earlier tokens on an instance
+// that starts after the change.
+func TestLaterInstanceLoadsDisabledOrganizations(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t))
@@ -135,7 +138,7 @@ func TestAnInstanceThatStartsLaterKnowsWhatIsDisabled(t *testing.T) {
 	third.admin().get(t, "/auth/me").ok(t)
 }
 
-func TestWhoDisablesOrganizations(t *testing.T) {
+func TestPermissionToDisableOrganizations(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for _, role := range rbac.Roles() {
@@ -148,16 +151,19 @@ func TestWhoDisablesOrganizations(t *testing.T) {
 	}
 	c.as("").put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.as(c.own.tokens[rbac.SuperAdmin]).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusConflict, "own-organization")
-	c.root().put(t, "/organizations/"+uuid.NewString()+"/disabled", body{"disabled": true}).refused(t, http.StatusNotFound, "organization-not-found")
+	c.root().put(t, "/organizations/"+uuid.NewString()+"/disabled", body{"disabled": true}).refused(t, http.StatusNotFound,
+		"organization-not-found")
 	c.root().put(t, c.switchPath(), body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().patch(t, strings.TrimSuffix(c.switchPath(), "/disabled"), body{"disabled": true}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().patch(t, strings.TrimSuffix(c.switchPath(), "/disabled"), body{"disabled": true}).refused(t,
+		http.StatusUnprocessableEntity, "validation-failed")
 	c.admin().get(t, "/auth/me").ok(t)
 
 	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
 	off := c.root().with("If-Match", `"1"`).put(t, c.switchPath(), body{"disabled": true}).ok(t)
 	require.Equal(t, 2, off.number(t, "version"))
-	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"), "what is so already changes nothing")
-	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"), "an unchanged value has no effect")
+	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t,
+		http.StatusUnauthorized, "wrong-credentials")
 	require.Equal(t, false, c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t).body["disabled"])
 
 	trail := c.admin().get(t, "/admin/audit-events?action=organization.change").ok(t)
@@ -169,9 +175,9 @@ func TestWhoDisablesOrganizations(t *testing.T) {
 	require.Contains(t, string(refused.raw), `"reason":"organization-disabled"`)
 }
 
-// TestWhatTheProgramDoesForADisabledOrganization: it tells nobody anything, and goes on
-// keeping the books.
-func TestWhatTheProgramDoesForADisabledOrganization(t *testing.T) {
+// TestBackgroundWorkOfADisabledOrganization checks that it sends nothing, and
+// continues to maintain the ledger.
+func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
 	r := receive(t)
@@ -196,7 +202,7 @@ func TestWhatTheProgramDoesForADisabledOrganization(t *testing.T) {
 	c.clock.advance(2 * time.Minute)
 	n, err := c.app.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 1, n, "holds expire at their time")
+	require.EqualValues(t, 1, n, "holds expire on time")
 	_, err = c.app.Events.Relay(t.Context())
 	require.NoError(t, err)
 	require.Positive(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))
@@ -206,7 +212,7 @@ func TestWhatTheProgramDoesForADisabledOrganization(t *testing.T) {
 		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "totalUnits": 4, "startDate": "2026-01-01", "endDate": "2026-12-31",
 	}).created(t).String()
 	c.as(c.other.tokens[rbac.Admin]).post(t, "/authorizations/"+theirs+"/reserve", body{"units": 1}).reservationID(t)
-	other.await(t, 1) // a round of deliveries has come by
+	other.await(t, 1) // a round of deliveries has run
 	require.Empty(t, r.messages(), "they wait")
 
 	c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t)

@@ -16,8 +16,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestDiskIsFullForAWhile fills the disk that holds the tables while clients book,
-// and makes room again.
+// TestDiskIsFullForAWhile fills the disk of the tables while clients book, and then
+// frees space.
 func TestDiskIsFullForAWhile(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t)
@@ -45,7 +45,7 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
 	h.progress(t, 20)
 	filler := fill(t, disk)
-	h.turnedAway(t, 50) // insist accepts database-full, and no error of the program's own
+	h.turnedAway(t, 50) // insist accepts database-full, but no internal error
 	require.NoError(t, os.Remove(filler))
 	h.progress(t, 50, "it goes on")
 	stop()
@@ -67,7 +67,7 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// fill takes all room that there is on a disk.
+// fill uses all space of a disk.
 func fill(t *testing.T, disk string) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(disk, "filler"))
@@ -82,7 +82,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// asSuperuser connects to another database of a private server than the program's.
+// asSuperuser connects to another database of the private server.
 func asSuperuser(t *testing.T, dir string, database dbtest.Database) *sql.DB {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, "passwords.json"))

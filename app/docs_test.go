@@ -26,7 +26,7 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 		require.NoError(t, err)
 		defer response.Body.Close()
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
-		raw, err := io.ReadAll(response.Body) // unpacked by the client, as by a browser
+		raw, err := io.ReadAll(response.Body) // decompressed by the client, as by a browser
 		require.NoError(t, err)
 		return string(raw), response.Header
 	}
@@ -50,7 +50,7 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, header.Get("Content-Type"), "application/json")
 	require.Contains(t, page, "/api/openapi.json")
 	require.Regexp(t, `persistAuthorization["']?\s*:\s*false`, page, "the page does not store tokens")
-	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "a telephone shows it in its own width")
+	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "it fits the width of a phone")
 	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
 		response, err := http.Head(c.url + path)
 		require.NoError(t, err)
@@ -59,7 +59,8 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTheAPIsPageCanBeSwitchedOff: the OpenAPI document is still served.
+// TestTheAPIsPageCanBeSwitchedOff checks that the OpenAPI document is still served
+// without the page.
 func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -75,9 +76,8 @@ func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
-// TestTheAddressThatIsPrintedLeadsSomewhere opens in a browser what the program
-// says it listens on.
-func TestTheAddressThatIsPrintedLeadsSomewhere(t *testing.T) {
+// TestPrintedAddressOpensTheDocumentation opens the printed address like a browser.
+func TestPrintedAddressOpensTheDocumentation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for _, path := range []string{"", "/", "/api", "/api/"} {
@@ -89,7 +89,8 @@ func TestTheAddressThatIsPrintedLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// TestEveryEventIsInTheDocs holds the table of live events to what is published.
+// TestEveryEventIsInTheDocs compares the documented live events with the published
+// ones.
 func TestEveryEventIsInTheDocs(t *testing.T) {
 	t.Parallel()
 	conventions, err := os.ReadFile("../docs/api.md")

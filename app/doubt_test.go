@@ -16,11 +16,11 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// patientRetries leave others the time to come in between.
+// patientRetries are slow enough for others to run in between.
 var patientRetries = db.Policy{MaxAttempts: 5, BaseDelay: time.Second, MaxDelay: time.Second}
 
-// whileInDoubt makes one request whose COMMIT is cut off, and the other one before
-// the first has looked what became of it.
+// whileInDoubt sends a request whose COMMIT is cut off, and another one before the
+// first has determined its outcome.
 func whileInDoubt(t *testing.T, proxy *wireproxy.Proxy, one, other func() answer) (answer, answer) {
 	t.Helper()
 	cut := proxy.Break(wireproxy.BeforeServer, "commit", 1)
@@ -44,7 +44,7 @@ func TestTheSameKeyOnAnotherInstanceWhileACommitIsInDoubt(t *testing.T) {
 		}
 	}
 	a, b := whileInDoubt(t, proxy, reserve(first), reserve(second))
-	require.Equal(t, b.reservationID(t), a.reservationID(t), "both tell of the one reservation that there is")
+	require.Equal(t, b.reservationID(t), a.reservationID(t), "both report the only reservation")
 	first.requireBalance(t, path, 10, 0, 4)
 	require.Equal(t, http.StatusOK, first.admin().post(t, path+"/release", body{"reservationId": a.reservationID(t)}).status)
 	first.requireClean(t)
@@ -55,7 +55,7 @@ func TestTheSameKeyForSomethingElseWhileACommitIsInDoubt(t *testing.T) {
 	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	c := serve(t, database, database.Open(t, dbtest.WithPolicy(patientRetries), dbtest.Through(proxy.URL)))
-	other := secondInstance(t, c, database.Open(t)) // it does not wait for the first one
+	other := secondInstance(t, c, database.Open(t)) // does not wait for the first request
 	x, y := c.authorize(t, 10), c.authorize(t, 10)
 	reserve := func(c *clinic, path string, units int) func() answer {
 		return func() answer {
@@ -80,7 +80,7 @@ func TestARepeatedKeyIsAnsweredThoughNothingIsRetried(t *testing.T) {
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 }
 
-// asOwner changes the database past the program.
+// asOwner changes the database directly.
 func (c *clinic) asOwner(t *testing.T, statement string, arguments ...any) {
 	t.Helper()
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
@@ -90,7 +90,7 @@ func (c *clinic) asOwner(t *testing.T, statement string, arguments ...any) {
 	require.NoError(t, err)
 }
 
-func TestDamagedBooksAreToldAndHurtNobodyElse(t *testing.T) {
+func TestDamagedLedgerIsReportedAndIsolated(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	damaged, sound := c.authorize(t, 10), c.authorize(t, 10)
@@ -125,14 +125,14 @@ func TestThousandsOfHoldsRunOutAtOnce(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestRequestsThatHaveNothingToDoWithEachOtherDoNotMeet(t *testing.T) {
+func TestUnrelatedRequestsDoNotConflict(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	var paths []string
 	for range 12 {
 		paths = append(paths, c.authorize(t, 1000))
 	}
-	c.asOwner(t, "ANALYZE") // as autovacuum does: now the planner knows that the tables are small
+	c.asOwner(t, "ANALYZE") // as autovacuum does: the planner then knows that the tables are small
 	var accepted, failed atomic.Int64
 	together(48, func(i int) {
 		for range 5 {
@@ -142,12 +142,12 @@ func TestRequestsThatHaveNothingToDoWithEachOtherDoNotMeet(t *testing.T) {
 				accepted.Add(1)
 			case c.combines || a.body["code"] != "contention":
 				failed.Add(1)
-			default: // the index entries of their rows lie on the same pages, which SSI takes for a conflict: a few may give up
+			default: // the rows share index pages, which SSI treats as a conflict: a few may give up
 			}
 		}
 	})
 	require.Zero(t, failed.Load())
-	c.requireBalanceTogether(t, int(accepted.Load()), paths...) // who gave up has nothing
+	c.requireBalanceTogether(t, int(accepted.Load()), paths...) // a request that gave up has no units
 	together(50, func(int) {
 		for _, noun := range []string{"/patients", "/authorizations"} {
 			b := body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}

@@ -34,8 +34,8 @@ func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 		"a body that is too large":                    {"POST /api/v1/public", sized, http.StatusRequestEntityTooLarge},
 		"a body that is too large, of unknown length": {"POST /api/v1/public", chunked, http.StatusRequestEntityTooLarge},
 		"a request without a token":                   {"POST /api/v1/things", chunked, http.StatusUnauthorized},
-		"a request to nowhere":                        {"POST /nowhere", chunked, http.StatusNotFound},
-		"a method that the address does not take":     {"PUT /api/v1/public", chunked, http.StatusMethodNotAllowed},
+		"a request to an unknown path":                {"POST /nowhere", chunked, http.StatusNotFound},
+		"a method that is not allowed":                {"PUT /api/v1/public", chunked, http.StatusMethodNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ import (
 
 const emergencyReason = "The child is being taken to hospital, and the staff ask for the plan."
 
-// broken is a practice with a patient whom the technician does not reach.
+// broken is a practice with a patient outside the technician's caseload.
 type broken struct {
 	*clinic
 	technician    caller
@@ -33,7 +33,7 @@ func openEmergency(t *testing.T) broken {
 	return broken{c, c.as(c.own.tokens[rbac.Technician]), c.own.patient, c.authorize(t, 100)}
 }
 
-// take breaks the glass and returns the grant's path, and its taker under it.
+// take takes an emergency access grant and returns its path, and a caller under it.
 func (e broken) take(t *testing.T, minutes int) (path string, under caller) {
 	t.Helper()
 	id := e.technician.post(t, "/emergency-grants", body{
@@ -54,28 +54,28 @@ func TestBreakingTheGlass(t *testing.T) {
 	path, under := e.take(t, 60)
 	id := idOf(path)
 
-	t.Run("it is taken alone and at once, and administrators are told at once", func(t *testing.T) {
+	t.Run("it is taken by one user at once, and administrators are notified at once", func(t *testing.T) {
 		told := listening.next(t).payload(t)
 		require.Equal(t, id, told["grantId"])
-		require.NotContains(t, told, "patientId", "what leaves the system names no patient")
+		require.NotContains(t, told, "patientId", "published events do not name the patient")
 		worklist := e.admin().get(t, "/emergency-grants?reviewed=false&open=true").ok(t).body["data"].([]any)
 		require.Len(t, worklist, 1)
 		require.Equal(t, emergencyReason, worklist[0].(map[string]any)["reason"])
 	})
-	t.Run("it reaches the records of that patient, by a request that names it", func(t *testing.T) {
+	t.Run("it opens the patient's records to requests that name it", func(t *testing.T) {
 		require.Equal(t, "Ada", under.get(t, patient).ok(t).text("firstName"))
 		for _, list := range []string{"/patients", "/authorizations", "/appointments"} {
 			require.Len(t, under.get(t, list).ok(t).body["data"], 1, list)
 			require.Empty(t, e.technician.get(t, list).ok(t).body["data"], list)
 		}
 		under.get(t, appointment).ok(t)
-		require.Nil(t, under.get(t, e.authorization).ok(t).body["notes"], "and no more of them than of one's own")
+		require.Nil(t, under.get(t, e.authorization).ok(t).body["notes"], "and no other records")
 		e.technician.get(t, patient).refused(t, http.StatusNotFound, "patient-not-found")
 		another := e.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).created(t)
 		under.get(t, "/patients/"+another.String()).refused(t, http.StatusNotFound, "patient-not-found")
 		under.get(t, "/insurances").refused(t, http.StatusForbidden, "forbidden")
 	})
-	t.Run("everything that is read under it carries its id", func(t *testing.T) {
+	t.Run("every read under it carries its id", func(t *testing.T) {
 		found := e.admin().get(t, "/admin/audit-events?limit=200").ok(t).body["data"].([]any)
 		reads := 0
 		for _, each := range found {
@@ -85,15 +85,15 @@ func TestBreakingTheGlass(t *testing.T) {
 				reads++
 			}
 		}
-		require.Equal(t, 6, reads, "one for each record and answer")
+		require.Equal(t, 6, reads, "one per record and answer")
 	})
-	t.Run("it is for reading", func(t *testing.T) {
+	t.Run("it is read-only", func(t *testing.T) {
 		for _, write := range []string{appointment + "/start", appointment + "/complete", appointment + "/no-show", "/emergency-grants"} {
 			under.post(t, write, body{}).refused(t, http.StatusForbidden, "emergency-read-only")
 		}
 		e.technician.post(t, appointment+"/start", body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 	})
-	t.Run("nobody else reads under it", func(t *testing.T) {
+	t.Run("other users cannot read under it", func(t *testing.T) {
 		for _, from := range []caller{e.as(e.own.tokens[rbac.Practitioner]), e.as(e.own.tokens[rbac.Patient]), e.as(e.other.tokens[rbac.Technician])} {
 			from.with("Break-Glass", id).get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
@@ -103,7 +103,7 @@ func TestBreakingTheGlass(t *testing.T) {
 	})
 }
 
-func TestWhoBreaksTheGlassAndForWhom(t *testing.T) {
+func TestPermissionsForEmergencyAccess(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	whole := body{"patientId": e.patient, "reason": emergencyReason}
@@ -116,7 +116,7 @@ func TestWhoBreaksTheGlassAndForWhom(t *testing.T) {
 
 	for it, changes := range map[string]body{
 		"patientId of another organization": {"patientId": e.other.patient},
-		"patientId of nobody":               {"patientId": uuid.New()},
+		"unknown patientId":                 {"patientId": uuid.New()},
 		"reason of 24 characters":           {"reason": strings.Repeat("a", 24)},
 		"reason of spaces":                  {"reason": "short" + strings.Repeat(" ", 40)},
 		"reason of 501 characters":          {"reason": strings.Repeat("a", 501)},
@@ -130,7 +130,8 @@ func TestWhoBreaksTheGlassAndForWhom(t *testing.T) {
 		a := e.technician.post(t, "/emergency-grants", b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, strings.Fields(it)[0], a.body["errors"].([]any)[0].(map[string]any)["field"], it)
 	}
-	for _, limit := range []body{{"durationMinutes": 30, "reason": strings.Repeat("a", 25)}, {"durationMinutes": 480, "reason": strings.Repeat("a", 500)}} {
+	for _, limit := range []body{{"durationMinutes": 30, "reason": strings.Repeat("a",
+		25)}, {"durationMinutes": 480, "reason": strings.Repeat("a", 500)}} {
 		limit["patientId"] = e.patient
 		e.technician.post(t, "/emergency-grants", limit).created(t)
 	}
@@ -138,7 +139,7 @@ func TestWhoBreaksTheGlassAndForWhom(t *testing.T) {
 		e.as(e.own.tokens[role]).post(t, "/emergency-grants", whole).refused(t, http.StatusForbidden, "forbidden")
 	}
 	foreign := "/emergency-grants/" + taken.text("id")
-	for _, from := range []caller{e.as(e.other.tokens[rbac.Admin]), e.as(e.own.tokens[rbac.Practitioner])} { // they see their own
+	for _, from := range []caller{e.as(e.other.tokens[rbac.Admin]), e.as(e.own.tokens[rbac.Practitioner])} { // users see their own grants
 		from.get(t, foreign).refused(t, http.StatusNotFound, "emergency-grant-not-found")
 		from.post(t, foreign+"/revoke", body{}).refused(t, http.StatusNotFound, "emergency-grant-not-found")
 		require.Empty(t, from.get(t, "/emergency-grants").ok(t).body["data"])
@@ -151,9 +152,9 @@ func TestWhoBreaksTheGlassAndForWhom(t *testing.T) {
 func TestAnEmergencyEnds(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
-	t.Run("when its time is over", func(t *testing.T) {
+	t.Run("when it expires", func(t *testing.T) {
 		path, _ := e.take(t, 30)
-		later := func(by time.Duration) caller { // access tokens end before
+		later := func(by time.Duration) caller { // access tokens expire before
 			e.clock.set(by)
 			return e.as(e.signIn(t, "own", rbac.Technician)).with("Break-Glass", idOf(path))
 		}
@@ -169,7 +170,7 @@ func TestAnEmergencyEnds(t *testing.T) {
 		under.get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		e.admin().post(t, path+"/revoke", body{}).refused(t, http.StatusConflict, "emergency-grant-over")
 	})
-	t.Run("when whoever took it gives it back", func(t *testing.T) {
+	t.Run("when its holder returns it", func(t *testing.T) {
 		path, under := e.take(t, 60)
 		e.technician.post(t, path+"/revoke", body{}).ok(t)
 		under.get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
@@ -189,13 +190,14 @@ func TestAnEmergencyIsReviewedBySomebodyElse(t *testing.T) {
 	e.admin().post(t, "/emergency-grants/"+uuid.NewString()+"/review", verdict).refused(t, http.StatusNotFound, "emergency-grant-not-found")
 
 	e.admin().post(t, "/api-keys", body{"name": "Machine", "permissions": []string{"emergency:take", "emergency:review"}}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed") // emergencies are for people
+		refused(t, http.StatusUnprocessableEntity, "validation-failed") // emergency access is for users only
 
-	own := "/emergency-grants/" + e.admin().post(t, "/emergency-grants", body{"patientId": e.patient, "reason": emergencyReason}).created(t).String()
+	own := "/emergency-grants/" + e.admin().post(t, "/emergency-grants",
+		body{"patientId": e.patient, "reason": emergencyReason}).created(t).String()
 	e.admin().post(t, own+"/revoke", body{}).ok(t)
 	e.admin().post(t, own+"/review", verdict).refused(t, http.StatusForbidden, "emergency-own-review")
 	unreviewed := e.admin().get(t, "/emergency-grants?reviewed=false").ok(t).body["data"].([]any)
-	require.Len(t, unreviewed, 1, "it stays on the list until somebody else reviews it")
+	require.Len(t, unreviewed, 1, "it stays on the list until another user reviews it")
 	require.Equal(t, idOf(own), unreviewed[0].(map[string]any)["id"])
 
 	for _, change := range []string{
@@ -211,8 +213,8 @@ func TestAnEmergencyIsReviewedBySomebodyElse(t *testing.T) {
 	require.ErrorContains(t, e.tryAsProgram(t, "DELETE FROM emergency_grants"), "permission denied")
 }
 
-// TestADenialSaysWhichGrantWasTried names grants that do not hold.
-func TestADenialSaysWhichGrantWasTried(t *testing.T) {
+// TestDenialRecordsTheRequestedGrant names grants that are not valid.
+func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	path, under := e.take(t, 60)
@@ -223,7 +225,8 @@ func TestADenialSaysWhichGrantWasTried(t *testing.T) {
 		return texts(t, owner, `SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, a.request())
 	}
 	nobodys := uuid.NewString()
-	require.Equal(t, []string{"denied emergency-grant " + idOf(path)}, tried(e.as(e.own.tokens[rbac.Practitioner]).with("Break-Glass", idOf(path))), "somebody else's")
+	require.Equal(t, []string{"denied emergency-grant " + idOf(path)},
+		tried(e.as(e.own.tokens[rbac.Practitioner]).with("Break-Glass", idOf(path))), "of another user")
 	require.Equal(t, []string{"denied emergency-grant " + nobodys}, tried(e.technician.with("Break-Glass", nobodys)))
 	none := tried(e.technician.with("Break-Glass", "none"))
 	require.Len(t, none, 1)
@@ -232,8 +235,8 @@ func TestADenialSaysWhichGrantWasTried(t *testing.T) {
 	require.Equal(t, []string{"denied emergency-grant " + idOf(path)}, tried(under))
 }
 
-// TestNothingIsChangedUnderAGrant tries every operation that changes something, as an
-// administrator who may do nearly all of it.
+// TestNothingIsChangedUnderAGrant tries every operation with an effect, as an
+// administrator with nearly all permissions.
 func TestNothingIsChangedUnderAGrant(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
@@ -249,8 +252,10 @@ func TestNothingIsChangedUnderAGrant(t *testing.T) {
 		tried++
 	}
 	require.Greater(t, tried, 60)
-	require.Equal(t, tried, e.count(t, "SELECT count(*) FROM audit_events WHERE outcome = 'denied' AND subject_type = 'emergency-grant' AND subject_id::text = $1", id))
+	require.Equal(t, tried, e.count(t, "SELECT count(*) FROM audit_events WHERE outcome = 'denied' AND subject_type = "+
+		"'emergency-grant' AND subject_id::text = $1", id))
 }
 
-// beyondOrganizations are what administrators of an organization do not hold.
+// beyondOrganizations are permissions that an organization's administrators do not
+// hold.
 var beyondOrganizations = []identity.Permission{"organization:create", "organization:disable"}

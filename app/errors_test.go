@@ -15,19 +15,19 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-var update = flag.Bool("update", false, "write docs/errors.md anew")
+var update = flag.Bool("update", false, "update docs/errors.md")
 
-// advice is what a client should do about an error of a kind, where the error
-// itself does not say.
+// advice is what a client should do about errors of a kind, unless the error has its
+// own advice.
 var advice = map[fault.Kind]string{
-	fault.Malformed:       "A bug in the client: `detail` says what cannot be understood.",
+	fault.Malformed:       "This is a bug in the client. `detail` describes the problem.",
 	fault.Unauthenticated: "Sign in, and send the access token.",
-	fault.Forbidden:       "Do not offer it to this user; `permission` names what is missing.",
-	fault.NotFound:        "Show that it is not there; it may belong to another organization.",
-	fault.Conflict:        "Show the text, and the state anew; the same request is refused again until the state changes.",
+	fault.Forbidden:       "Do not offer this to the user. `permission` names the missing permission.",
+	fault.NotFound:        "Show that the record was not found. It may belong to another organization.",
+	fault.Conflict:        "Show the text and the current state. The request is refused until the state changes.",
 	fault.TooLarge:        "Send less.",
 	fault.Unsupported:     "Send JSON with `Content-Type: application/json`.",
-	fault.Unavailable:     "Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.",
+	fault.Unavailable:     "Wait for the time in `Retry-After`, and retry the same request with the same `Idempotency-Key`.",
 }
 
 func errorsPage() string {
@@ -59,7 +59,7 @@ func TestErrorsPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, string(got), "it is out of date: go test ./app -run TestErrorsPage -update")
 	for _, f := range fault.All() {
-		require.NotEmpty(t, cmp.Or(f.Advice(), advice[f.Kind()]), "%s says what to do", f.Code())
+		require.NotEmpty(t, cmp.Or(f.Advice(), advice[f.Kind()]), "%s has advice", f.Code())
 		require.NotEmpty(t, http.StatusText(statusOf(f)))
 	}
 }

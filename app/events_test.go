@@ -24,10 +24,10 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// soon is longer than anything takes that does happen.
+// soon is a timeout for events that do happen.
 const soon = 20 * time.Second
 
-// openLive starts a clinic that does not yet relay what it publishes.
+// openLive starts a clinic that does not relay events yet.
 func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
@@ -37,7 +37,7 @@ func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *cli
 	return c
 }
 
-// live has the instance do the work of events until the test ends.
+// live runs the instance's event work until the test ends.
 func (c *clinic) live(t testing.TB) *clinic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -47,7 +47,7 @@ func (c *clinic) live(t testing.TB) *clinic {
 	return c
 }
 
-// heard is one event of a stream; one without a name is a sign of life.
+// heard is one event of a stream; without a name it is a heartbeat.
 type heard struct {
 	id   int64
 	name string
@@ -67,7 +67,7 @@ type stream struct {
 	close  func()
 }
 
-// stream listens until the test ends, or the stream is closed.
+// stream listens until the test ends or the stream is closed.
 func (c caller) stream(t testing.TB, query string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,7 +119,7 @@ func readEvents(from io.Reader, tell func(heard)) {
 	}
 }
 
-// next returns the next event, past signs of life.
+// next returns the next event, skipping heartbeats.
 func (s *stream) next(t testing.TB) heard {
 	t.Helper()
 	for deadline := time.After(soon); ; {
@@ -135,7 +135,7 @@ func (s *stream) next(t testing.TB) heard {
 	}
 }
 
-// quiet waits for a sign of life that tells the position, past which no event was shown.
+// quiet waits for a heartbeat at the position, before which no event was shown.
 func (s *stream) quiet(t testing.TB, position int64) {
 	t.Helper()
 	for deadline := time.After(soon); ; {
@@ -147,7 +147,7 @@ func (s *stream) quiet(t testing.TB, position int64) {
 				return
 			}
 		case <-deadline:
-			require.FailNow(t, "no sign of life told the position")
+			require.FailNow(t, "no heartbeat had the position")
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (s *stream) ended(t testing.TB) {
 				return
 			}
 		case <-deadline:
-			require.FailNow(t, "the stream goes on")
+			require.FailNow(t, "the stream continues")
 		}
 	}
 }
@@ -199,7 +199,8 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 
 	require.Equal(t, http.StatusCreated, keyed.post(t, path+"/reserve", body{"units": 6}).status)
 	c.admin().post(t, path+"/reserve", body{"units": 100}).refused(t, http.StatusConflict, "insufficient-units")
-	c.admin().with("Idempotency-Key", "refused").post(t, path+"/reserve", body{"units": 100}).refused(t, http.StatusConflict, "insufficient-units")
+	c.admin().with("Idempotency-Key", "refused").post(t, path+"/reserve", body{"units": 100}).refused(t, http.StatusConflict,
+		"insufficient-units")
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/preview", body{"units": 1}).status)
 	require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"notes": "seen"}).status)
 
@@ -220,7 +221,7 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 	require.Equal(t, "expire", s.next(t).payload(t)["operation"])
 }
 
-func TestWhoSeesWhichEvents(t *testing.T) {
+func TestEventsNeedTheirPermission(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{Heartbeat: 30 * time.Millisecond}).live(t)
 	path := c.authorize(t, 20)
@@ -241,8 +242,8 @@ func TestWhoSeesWhichEvents(t *testing.T) {
 	c.as("").get(t, "/events").refused(t, http.StatusUnauthorized, "unauthenticated")
 }
 
-// TestEventsUnderLoad has 20 clients book at two instances, while readers come and
-// go: each of them gets every event once and in order, and the events are the
+// TestEventsUnderLoad lets 20 clients book on two instances while readers connect and
+// disconnect. Each reader gets every event once and in order, and the events match the
 // ledger's entries.
 func TestEventsUnderLoad(t *testing.T) {
 	t.Parallel()
@@ -255,13 +256,13 @@ func TestEventsUnderLoad(t *testing.T) {
 
 	readers := []rbac.Role{rbac.Admin, rbac.Scheduler, rbac.Practitioner, rbac.Biller}
 	collected := make([][]heard, len(readers))
-	ended := first.authorize(t, 1) // booked when everything else is
+	ended := first.authorize(t, 1) // booked after everything else
 	var booked atomic.Int64
 	var reading sync.WaitGroup
 	for r, role := range readers {
 		reading.Go(func() {
 			last, over := int64(0), false
-			for n := r; !over; n++ { // the reader goes after some events, and comes back to the other instance
+			for n := r; !over; n++ { // the reader disconnects after some events, and reconnects to the other instance
 				c := instances[n%2].as(first.own.tokens[role]).with("Last-Event-ID", strconv.FormatInt(last, 10))
 				s := c.stream(t, "?lastEventId=0")
 				s.next(t)
@@ -320,7 +321,7 @@ func TestEventsUnderLoad(t *testing.T) {
 	require.Zero(t, first.count(t, "SELECT count(*) FROM outbox"))
 }
 
-// count asks the database behind the program's back.
+// count queries the database directly.
 func (c *clinic) count(t testing.TB, query string, args ...any) int {
 	t.Helper()
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
@@ -333,7 +334,7 @@ func (c *clinic) count(t testing.TB, query string, args ...any) int {
 
 func (c *clinic) run(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	role, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL)) // it may end the program's connections
+	role, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL)) // may end the program's connections
 	require.NoError(t, err)
 	defer role.Close()
 	_, err = role.ExecContext(t.Context(), statement, args...)
@@ -342,7 +343,7 @@ func (c *clinic) run(t testing.TB, statement string, args ...any) {
 
 func TestEventsOfAnInstanceThatWasKilled(t *testing.T) {
 	t.Parallel()
-	killed := openLive(t, events.Tuning{}) // it commits, and never comes to relay
+	killed := openLive(t, events.Tuning{}) // commits, and never relays
 	alive := secondInstance(t, killed, killed.database.Open(t)).live(t)
 	path := killed.authorize(t, 20)
 	s := alive.admin().stream(t, "")
@@ -365,8 +366,8 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	}
 }
 
-// TestEventsOfAmbiguousCommits breaks the connection at the COMMIT of a reserve:
-// the event is there once, like the units.
+// TestEventsOfAmbiguousCommits breaks the connection at the COMMIT of a reserve: like
+// the units, the event exists once.
 func TestEventsOfAmbiguousCommits(t *testing.T) {
 	t.Parallel()
 	for _, place := range []wireproxy.Place{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
@@ -390,7 +391,7 @@ func TestEventsOfAmbiguousCommits(t *testing.T) {
 func TestSlowReaderIsDropped(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{Patience: 200 * time.Millisecond})
-	const many = 20_000 // with a kilobyte each, more than sockets buffer
+	const many = 20_000 // of a kilobyte each, more than the socket buffers
 	c.run(t, `INSERT INTO event_streams (organization_id, last_position) VALUES ($1, $2)`, c.own.id, many)
 	c.run(t, `INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
 		SELECT $1, n, 'authorization.balance', gen_random_uuid(), 'authorization:read', json_build_object('filler', repeat('x', 1000)), now()
@@ -405,15 +406,16 @@ func TestSlowReaderIsDropped(t *testing.T) {
 			}
 			require.Equal(t, last+1, h.id)
 			if last = h.id; last == many {
-				_ = from.Body.Close() // the stream would go on
+				_ = from.Body.Close() // the stream would continue
 			}
 		})
 	}
 	asleep := c.admin().open(t.Context(), t, http.DefaultClient, "?lastEventId=0")
-	require.Eventually(t, func() bool { return c.app.Events.Streams() == 0 }, soon, 10*time.Millisecond, "it is dropped while it does not read")
+	require.Eventually(t, func() bool { return c.app.Events.Streams() == 0 }, soon, 10*time.Millisecond,
+		"it is disconnected while it does not read")
 	read(asleep)
 	require.Less(t, last, int64(many))
-	for last < many { // it may be too slow again, on a busy machine
+	for last < many { // may be too slow again on a busy machine
 		read(c.admin().open(t.Context(), t, http.DefaultClient, "?lastEventId="+strconv.FormatInt(last, 10)))
 	}
 }
@@ -439,7 +441,7 @@ func TestTooManyStreams(t *testing.T) {
 	}
 	answer := c.admin().get(t, "/events").refused(t, http.StatusTooManyRequests, "too-many-streams")
 	require.NotEmpty(t, answer.header.Get("Retry-After"))
-	require.Equal(t, "ready", c.as(c.own.tokens[rbac.Biller]).stream(t, "").next(t).name, "others are not in the way")
+	require.Equal(t, "ready", c.as(c.own.tokens[rbac.Biller]).stream(t, "").next(t).name, "it does not block others")
 	last.close()
 	require.Eventually(t, func() bool { return c.app.Events.Streams() == 10 }, soon, time.Millisecond)
 	require.Equal(t, "ready", c.admin().stream(t, "").next(t).name)
@@ -468,9 +470,9 @@ func TestOldEventsAreSwept(t *testing.T) {
 	reset := heard{3, "reset", body{"id": 3.0, "type": "reset"}}
 	require.Equal(t, reset, opening("1"), "the second is gone")
 	require.Equal(t, reset, opening("0"))
-	require.Equal(t, heard{2, "ready", body{"id": 2.0, "type": "ready"}}, opening("2"), "the third is there")
+	require.Equal(t, heard{2, "ready", body{"id": 2.0, "type": "ready"}}, opening("2"), "the third exists")
 	require.Equal(t, "ready", opening("3").name)
-	require.Equal(t, reset, opening("4"), "there never was one")
+	require.Equal(t, reset, opening("4"), "it never existed")
 
 	c.run(t, "UPDATE events SET occurred_at = occurred_at - interval '8 days'")
 	removed, err = c.app.Events.Sweep(t.Context())

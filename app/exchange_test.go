@@ -23,7 +23,8 @@ func TestCORS(t *testing.T) {
 	server := func(t *testing.T, origins ...string) *testServer {
 		t.Helper()
 		s := &testServer{log: &safeBuffer{}}
-		options := testOptions(s, route(http.MethodPost, "/things", "thing:read", nothing), route(http.MethodGet, "/things", "thing:read", nothing))
+		options := testOptions(s, route(http.MethodPost, "/things", "thing:read", nothing),
+			route(http.MethodGet, "/things", "thing:read", nothing))
 		options.HTTP.CORSOrigins = origins
 		made, err := NewServer(options)
 		require.NoError(t, err)
@@ -83,7 +84,7 @@ func TestCORS(t *testing.T) {
 		require.Equal(t, 503, w.Code)
 		require.Equal(t, page, w.Header().Get("Access-Control-Allow-Origin"))
 	})
-	t.Run("it allows nothing to other pages", func(t *testing.T) {
+	t.Run("it allows nothing to other origins", func(t *testing.T) {
 		t.Parallel()
 		for _, origin := range []string{
 			"https://evil.test", page + ".evil.test", "https://evil.test/" + page, "http://app.example.test", page + ":8443", "https://APP.example.test",
@@ -101,13 +102,13 @@ func TestCORS(t *testing.T) {
 		t.Parallel()
 		require.Empty(t, allowed(preflight(t, server(t), page).Header()))
 	})
-	t.Run("it allows every page where told", func(t *testing.T) {
+	t.Run("it allows every origin if configured", func(t *testing.T) {
 		t.Parallel()
 		h := preflight(t, server(t, "*"), page).Header()
 		require.Equal(t, "*", h.Get("Access-Control-Allow-Origin"))
 		require.Empty(t, h.Get("Access-Control-Allow-Credentials"))
 	})
-	t.Run("it keeps pages from probes", func(t *testing.T) {
+	t.Run("it adds no CORS headers to probes", func(t *testing.T) {
 		t.Parallel()
 		for _, path := range []string{"/healthz", "/readyz"} {
 			require.Empty(t, allowed(s.do(t, http.MethodGet, path, "", "Origin", page).Header()))
@@ -131,7 +132,7 @@ func TestCompress(t *testing.T) {
 		public("/auth/long", func(context.Context, httpx.None) (tagged, error) { return long, nil }),
 		public("/failing", func(context.Context, httpx.None) (tagged, error) { return long, errNotReady }),
 		public("/panicking", func(context.Context, httpx.None) (tagged, error) { panic("x") }))
-	t.Run("it compresses long answers for those who take it, and keeps the ETag", func(t *testing.T) {
+	t.Run("it compresses long answers for clients that accept it, and keeps the ETag", func(t *testing.T) {
 		t.Parallel()
 		for _, accepted := range []string{"gzip", "deflate, gzip;q=0.5", "br, gzip; q=1.0"} {
 			w := s.do(t, http.MethodGet, "/api/v1/long", "", "Accept-Encoding", accepted)
@@ -146,7 +147,7 @@ func TestCompress(t *testing.T) {
 			require.Equal(t, long, got)
 		}
 	})
-	t.Run("it leaves the others as they are", func(t *testing.T) {
+	t.Run("it leaves other answers unchanged", func(t *testing.T) {
 		t.Parallel()
 		for _, c := range [][2]string{
 			{"/long", ""},
@@ -163,7 +164,7 @@ func TestCompress(t *testing.T) {
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got), c)
 		}
 	})
-	t.Run("it leaves problem documents whole", func(t *testing.T) {
+	t.Run("it does not compress problem documents", func(t *testing.T) {
 		t.Parallel()
 		for path, code := range map[string]string{"/failing": "not-ready", "/panicking": "internal", "/nowhere": "route-not-found"} {
 			w := s.do(t, http.MethodGet, "/api/v1"+path, "", "Accept-Encoding", "gzip")
@@ -211,7 +212,7 @@ func TestCaching(t *testing.T) {
 		c.Response().Header().Set("Cache-Control", "public, max-age=3600")
 		return c.String(http.StatusOK, "p {}")
 	})
-	t.Run("it keeps every answer out of caches", func(t *testing.T) {
+	t.Run("it forbids caching of every answer", func(t *testing.T) {
 		t.Parallel()
 		for _, request := range [][3]string{
 			{http.MethodPost, "/api/v1/things", tokenReader},
@@ -227,7 +228,7 @@ func TestCaching(t *testing.T) {
 			require.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"), request)
 		}
 	})
-	t.Run("it lets a handler say otherwise", func(t *testing.T) {
+	t.Run("it lets a handler override its headers", func(t *testing.T) {
 		t.Parallel()
 		w := s.do(t, http.MethodGet, "/api/docs/style.css", "")
 		require.Equal(t, []string{"public, max-age=3600"}, w.Header().Values("Cache-Control"))

@@ -2,7 +2,7 @@ package app
 
 import "reflect"
 
-// For the tests of the contract, which are black-box in everything else.
+// For the contract tests, which are otherwise black-box tests.
 var (
 	Update      = update
 	FaultsOf    = faultsOf

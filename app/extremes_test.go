@@ -82,7 +82,7 @@ func TestExtremeValuesInEveryField(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(presetSeed, 0)), schemas, w.known}
 	tried := 0
 	for _, op := range operations {
-		if op.name == "listenToEvents" { // its answer does not end; Last-Event-ID has tests of its own
+		if op.name == "listenToEvents" { // the answer does not end; Last-Event-ID has its own tests
 			continue
 		}
 		for _, f := range m.fields(op) {
@@ -99,12 +99,12 @@ func TestExtremeValuesInEveryField(t *testing.T) {
 func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f requestField, x extreme) {
 	t.Helper()
 	request := m.valid(op)
-	for _, name := range []string{"Break-Glass", "If-Match"} { // which would be refused before the field
+	for _, name := range []string{"Break-Glass", "If-Match"} { // refused before the field is checked
 		request.header.Del(name)
 	}
 	f.set(m, &request, x.value)
 	a := w.send(t, request, w.own.tokens[rbac.Admin])
-	if a.text("code") == "forbidden" { // it is for operators of the program
+	if a.text("code") == "forbidden" { // for operators only
 		a = w.send(t, request, w.own.tokens[rbac.SuperAdmin])
 	}
 	about := fmt.Sprintf("%s of %s = %v\n%s\n%s", f.name, op.name, x.value, a.raw, request)

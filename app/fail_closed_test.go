@@ -11,42 +11,42 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// needNoCaller are the services' methods that do something, or nothing, without a
-// caller in their context, with the reason.
+// needNoCaller are the services' methods that work without a caller in their context,
+// with the reason.
 var needNoCaller = map[string]string{
 	"directory.OrganizationsNamed":   "for operators, at the command line",
-	"authorization.SweepHolds":       "the program's own: holds expire in all organizations",
-	"authorization.ForgetOperations": "the program's own, in all organizations",
-	"authorization.Verify":           "of the organization that it is given; the caller decides",
-	"authorization.OpenLedger":       "of the authorizations that it is given, here none",
-	"appointments.ForgetOperations":  "the program's own, in all organizations",
-	"appointments.Remind":            "the program's own, in all organizations",
-	"appointments.ForgetReminders":   "the program's own, in all organizations",
-	"audit.Attempts":                 "of no organization; the route asks for the permission",
+	"authorization.SweepHolds":       "internal: holds expire in all organizations",
+	"authorization.ForgetOperations": "internal, for all organizations",
+	"authorization.Verify":           "for the given organization; the caller decides",
+	"authorization.OpenLedger":       "for the given authorizations, here none",
+	"appointments.ForgetOperations":  "internal, for all organizations",
+	"appointments.Remind":            "internal, for all organizations",
+	"appointments.ForgetReminders":   "internal, for all organizations",
+	"audit.Attempts":                 "not organization-specific; the route requires the permission",
 	"audit.KeepAttempts":             "of no organization",
 	"audit.ForgetAttempts":           "of no organization",
-	"events.SealSecrets":             "the program's own, in all organizations",
+	"events.SealSecrets":             "internal, for all organizations",
 	"audit.LogHeads":                 "positions and hashes, for the log",
-	"events.Publish":                 "what it is given, here nothing",
-	"events.Relay":                   "the program's own, in all organizations",
-	"events.Sweep":                   "the program's own, in all organizations",
-	"audit.Record":                   "what it is given, here nothing",
-	"audit.Note":                     "what it is given, here nothing",
-	"audit.Replay":                   "the program's own, in all organizations",
-	"audit.Seal":                     "the program's own, in all organizations",
+	"events.Publish":                 "the given values, here none",
+	"events.Relay":                   "internal, for all organizations",
+	"events.Sweep":                   "internal, for all organizations",
+	"audit.Record":                   "the given values, here none",
+	"audit.Note":                     "the given values, here none",
+	"audit.Replay":                   "internal, for all organizations",
+	"audit.Seal":                     "internal, for all organizations",
 	"audit.Backlog":                  "a count, for metrics",
-	"audit.Verify":                   "of the organization that it is given; the caller decides",
-	"verification.Forget":            "the program's own, in all organizations",
-	"rbac.HasUsers":                  "at the start, when nobody can be signed in yet",
-	"rbac.Learn":                     "the program's own, of all organizations",
-	"rbac.Sweep":                     "the program's own, in all organizations",
-	"rbac.KeepKeyUses":               "the program's own, in all organizations",
-	"rbac.SignIns":                   "for operators: which accounts the demo's published password opens",
+	"audit.Verify":                   "for the given organization; the caller decides",
+	"verification.Forget":            "internal, for all organizations",
+	"rbac.HasUsers":                  "at startup, before any sign-in",
+	"rbac.Learn":                     "internal, for all organizations",
+	"rbac.Sweep":                     "internal, for all organizations",
+	"rbac.KeepKeyUses":               "internal, for all organizations",
+	"rbac.SignIns":                   "for operators: lists accounts with the demo's public password",
 }
 
-// TestServicesFailClosed calls every method of every service that takes a context,
-// without a caller in it and with nothing asked for: it fails, or is listed with a
-// reason. A method that somebody adds is in it.
+// TestServicesFailClosed calls every service method that takes a context, without a
+// caller and with zero arguments. It must fail, or be listed with a reason. New methods
+// are included automatically.
 func TestServicesFailClosed(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -92,8 +92,8 @@ func TestServicesFailClosed(t *testing.T) {
 			unauthenticated++
 		}
 	}
-	require.Greater(t, unauthenticated, 50, "most of them ask for the caller before anything else")
+	require.Greater(t, unauthenticated, 50, "most of them require the caller first")
 	for method := range needNoCaller {
-		require.True(t, asked[method], "%s is listed and not there", method)
+		require.True(t, asked[method], "%s is listed but does not exist", method)
 	}
 }

@@ -17,9 +17,9 @@ const (
 	maxHeld  = 1000 // at once; a held request costs a goroutine and its connection
 )
 
-// failureLimit limits how often one source may fail to sign in or to prove something else, in the
-// memory of this instance; see rbac.FailureLimit. Beyond the limit, attempts are refused before any
-// work is done, and the refusals are delayed. Otherwise a client that retries immediately would
+// failureLimit limits how often one source may fail to authenticate or to prove something else, in
+// the memory of this instance; see rbac.FailureLimit. Beyond the limit, attempts are refused before
+// any work is done, and the refusals are delayed. Otherwise a client that retries immediately would
 // keep the processors busy with refusals. Safe for concurrent use.
 type failureLimit struct {
 	clock func() time.Time
@@ -47,7 +47,7 @@ func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
 	return errTooManyFailures(wait)
 }
 
-// claim returns how long the source must wait, 0 if it has not failed too often.
+// claim returns how long the source must wait, or 0 if it is below the limit.
 func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +59,8 @@ func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) 
 	return l.failures.after(1 - b.TokensAt(now)), false
 }
 
-// holdBack waits, unless too many refusals wait already or the client has disconnected.
+// holdBack delays the refusal, unless too many are delayed already or the client has
+// disconnected.
 func (l *failureLimit) holdBack(ctx context.Context) {
 	select {
 	case l.held <- struct{}{}:
@@ -75,7 +76,7 @@ func (l *failureLimit) holdBack(ctx context.Context) {
 	}
 }
 
-// GiveBack returns a failure that Take claimed.
+// GiveBack returns a failure claimed by Take.
 func (l *failureLimit) GiveBack(kind, source string) {
 	if l.failures.rate == 0 {
 		return

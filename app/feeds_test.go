@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// subscribe fetches a feed as a calendar program does: without a token of access.
+// subscribe fetches a feed like a calendar program, without an access token.
 func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
@@ -28,11 +28,12 @@ func (c *clinic) subscribe(t testing.TB, path string, header ...string) (*http.R
 	var text strings.Builder
 	_, err = io.Copy(&text, response.Body)
 	require.NoError(t, err)
-	c.as("").requireContract(t, http.MethodGet, strings.TrimPrefix(path, "/api/v1"), answer{status: response.StatusCode, header: response.Header, raw: shownAsJSON(t, text.String())})
+	c.as("").requireContract(t, http.MethodGet, strings.TrimPrefix(path, "/api/v1"),
+		answer{status: response.StatusCode, header: response.Header, raw: shownAsJSON(t, text.String())})
 	return response, text.String()
 }
 
-// head requests an address without its content.
+// head sends a HEAD request.
 func (c *clinic) head(t testing.TB, path string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, c.url+path, nil)
@@ -43,7 +44,7 @@ func (c *clinic) head(t testing.TB, path string) *http.Response {
 	return response
 }
 
-// shownAsJSON is a text as the contract's schema of it looks at it.
+// shownAsJSON is a text in the form that the contract's schema describes.
 func shownAsJSON(t testing.TB, text string) []byte {
 	t.Helper()
 	if text == "" {
@@ -118,7 +119,8 @@ func TestCalendarFeeds(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, revoke).status)
 	c.admin().delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
-	for _, file := range []string{strings.TrimPrefix(link, "/api/v1"), "/calendars/nothing.ics", "/calendars/" + strings.Repeat("A", 43) + ".ics"} {
+	for _, file := range []string{strings.TrimPrefix(link,
+		"/api/v1"), "/calendars/nothing.ics", "/calendars/" + strings.Repeat("A", 43) + ".ics"} {
 		c.as("").get(t, file).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	}
 	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")
@@ -127,8 +129,8 @@ func TestCalendarFeeds(t *testing.T) {
 		refused(t, http.StatusNotFound, "calendar-owner-not-found")
 }
 
-// TestWhoHasLeftHasNoCalendarLinks has somebody make a link and be disabled.
-func TestWhoHasLeftHasNoCalendarLinks(t *testing.T) {
+// TestCalendarLinksEndWithTheirUser disables a user who has created a link.
+func TestCalendarLinksEndWithTheirUser(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
@@ -146,9 +148,9 @@ func TestWhoHasLeftHasNoCalendarLinks(t *testing.T) {
 	reads()
 }
 
-// TestACalendarLinkReachesNoFurtherThanItsMaker takes from the makers of links what it
-// takes to make them.
-func TestACalendarLinkReachesNoFurtherThanItsMaker(t *testing.T) {
+// TestCalendarLinkEndsWithItsCreatorsPermissions removes the permissions of link
+// creators.
+func TestCalendarLinkEndsWithItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	link := func(email, of string) (open, closed func()) {
@@ -179,7 +181,7 @@ func TestACalendarLinkReachesNoFurtherThanItsMaker(t *testing.T) {
 	closed()
 }
 
-// TestReadsOfCalendarLinksAreOnRecord follows a patient's link as anybody could.
+// TestReadsOfCalendarLinksAreOnRecord follows a patient's link without signing in.
 func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -198,7 +200,7 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	first, _ := c.subscribe(t, ada.text("path"))
 	require.Equal(t, []string{about("done")}, kept())
 	c.subscribe(t, ada.text("path"), "If-None-Match", first.Header.Get("ETag"))
-	require.Equal(t, []string{about("done"), about("done")}, kept(), "that nothing has changed is an answer too")
+	require.Equal(t, []string{about("done"), about("done")}, kept(), "an empty change is answered too")
 	link := strings.TrimPrefix(ada.text("path"), "/api/v1")
 	c.admin().patch(t, user, body{"disabled": true}).ok(t)
 	c.as("").get(t, link).refused(t, http.StatusNotFound, "calendar-feed-not-found")
@@ -212,9 +214,9 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	c.as("").get(t, link).refused(t, http.StatusServiceUnavailable, "not-recorded")
 }
 
-// TestACalendarLinkShowsWhatItsMakerMayRead has a scheduler who may create links for all
+// TestCalendarLinkIsLimitedToItsCreatorsPermissions has a scheduler who may create links for all
 // appointments.
-func TestACalendarLinkShowsWhatItsMakerMayRead(t *testing.T) {
+func TestCalendarLinkIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who := "/practitioners/" + c.employ(t).String() + "/calendar-feed"

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSerializationFailuresAreForcedAtEveryWrite has each table in turn refuse the first
-// statement that writes to it with 40001 and 40P01, and then the first COMMIT: each step
-// is made again as a whole, and takes effect once.
+// TestSerializationFailuresAreForcedAtEveryWrite makes each table in turn fail the first
+// write with 40001 and 40P01, and then the first COMMIT. Each step is retried as a whole
+// and takes effect once.
 func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	tables := []string{
@@ -24,7 +24,7 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 			path := c.authorize(t, 10_000)
 			who := c.employ(t)
 			c.asOwner(t, `CREATE SEQUENCE forced`)
-			// What a sequence has counted is not rolled back.
+			// Sequence values are not rolled back.
 			c.asOwner(t, fmt.Sprintf(`CREATE FUNCTION force() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 				BEGIN
 					IF nextval('public.forced') = 1 THEN RAISE EXCEPTION 'forced' USING ERRCODE = '%s'; END IF;

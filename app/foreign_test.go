@@ -21,12 +21,11 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// TestForeignIdsAreLikeIdsThatDoNotExist asks every operation of the document, at
-// every place where it takes an id (path, query, body), for one of another
-// practice and for one that nobody has. The answers are the same, once the id that was asked for and the numbers of the stranger's own trail are taken out, and
-// so are the statements that they took: that stands for the time, which a test
-// cannot hold still. A new operation is in it by being in the document.
-func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
+// TestForeignIDsLookLikeMissingIDs calls every operation of the document with an id of
+// another practice and with an unused id, in every position (path, query, body). After removal of
+// the id and of the caller's own trail numbers, the answers must be equal, and so must the executed
+// statements, which stand in for timing. New operations are included automatically.
+func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	t.Parallel()
 	victim := playStory(t)
 	logger, log := logtest.NewNullLogger()
@@ -39,9 +38,9 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 	for _, o := range operations(t) {
 		switch o.name {
 		case "switchOrganization":
-			continue // for who administers all organizations, others are there; for nobody else: see TestWhoDisablesOrganizations
+			continue // an administrator of all organizations can see others: see TestPermissionToDisableOrganizations
 		case "signIn":
-			continue // the caller is not signed in yet: see TestASignInIsTheSameWorkForAnyNumberOfAccounts
+			continue // the caller is not signed in yet: see TestSignInCostsTheSameForAnyNumberOfAccounts
 		}
 		for _, place := range o.places {
 			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {
@@ -51,12 +50,12 @@ func TestForeignIdsAreLikeIdsThatDoNotExist(t *testing.T) {
 			asked++
 		}
 	}
-	require.Greater(t, asked, 100, "the document is looked at")
+	require.Greater(t, asked, 100, "the document was read")
 	require.Equal(t, trail, victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
-		"nobody has done anything in the other practice")
+		"nothing has happened in the other practice")
 }
 
-// place is where an operation takes an id.
+// place is a position at which an operation takes an id.
 type place struct {
 	in    string   // path, query or body
 	steps []string // members; "[]" for the entries of a list
@@ -78,11 +77,11 @@ type documented struct {
 	places             []place
 }
 
-// numbered are parameters of paths that are no ids of their own: they count within
-// what the path names before them, or say what is meant of it.
+// numbered are path parameters that are not ids: they are numbers within their parent,
+// or select a part of it.
 var numbered = []string{"deliveryId", "file", "role"}
 
-// contractDocument is the document of the API as it is published.
+// contractDocument is the published document of the API.
 type contractDocument map[string]any
 
 func readDocument(t *testing.T) contractDocument {
@@ -94,7 +93,7 @@ func readDocument(t *testing.T) contractDocument {
 	return document
 }
 
-// resolve returns the object that stands there, or that is referred to.
+// resolve returns the object or the referenced one.
 func (d contractDocument) resolve(at any) map[string]any {
 	object, _ := at.(map[string]any)
 	if ref, ok := object["$ref"].(string); ok {
@@ -107,7 +106,7 @@ func (d contractDocument) resolve(at any) map[string]any {
 	return object
 }
 
-// operations reads the document.
+// operations reads the operations of the document.
 func operations(t *testing.T) []documented {
 	t.Helper()
 	document := readDocument(t)
@@ -162,12 +161,12 @@ func operations(t *testing.T) []documented {
 			all = append(all, d)
 		}
 	}
-	// Whoever exports the trail leaves in it what was asked for: that comes after the search.
+	// An export of the trail records its parameters, so it must follow the searches.
 	slices.SortFunc(all, func(x, y documented) int { return strings.Compare(x.path+" "+x.method, y.path+" "+y.method) })
 	return all
 }
 
-// kinds say what the members and parameters that take an id name.
+// kinds are the kinds of records by the names of id members and parameters.
 var kinds = map[string]string{
 	"patientId": "patients", "practitionerId": "practitioners", "practitionerIds": "practitioners", "authorizationId": "authorizations",
 	"toAuthorizationId": "authorizations", "moveToAuthorizationId": "authorizations", "reservationId": "reservations",
@@ -217,29 +216,29 @@ func recordsOf(t *testing.T, s *story) map[string]string {
 
 var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// anySequence are numbers of events in the stranger's own trail, which grows with each request.
+// anySequence matches event numbers in the caller's own trail, which grows with each request.
 var anySequence = regexp.MustCompile(`"sequence":\d+`)
 
 var anyRequest = regexp.MustCompile(`"requestId":"[^"]*"`)
 
-// prober asks as the stranger.
+// prober calls operations as the stranger.
 type prober struct {
 	t       *testing.T
 	c       *clinic
 	log     *logtest.Hook
 	own     map[string]string // by kind
-	victims map[string]string // likewise
+	victims map[string]string // by kind
 }
 
-// needed is what an operation cannot be asked without, beside what its example says
-// and the id: a query.
+// needed are query parameters that an operation requires in addition to its example and
+// the id.
 var needed = map[string]string{
 	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
 	"startProviderSignIn": "?challenge=" + challengeOf(verifier),
 }
 
-// probe asks an operation with somebody else's id and with nobody's, at one place.
-// Everywhere else stands what is the stranger's own.
+// probe calls an operation with a foreign id and an unused id in one position. All
+// other ids are the stranger's own.
 func (p prober) probe(o documented, at place, examples []openapi.Example) {
 	t := p.t
 	e := examples[slices.IndexFunc(examples, func(e openapi.Example) bool { return e.Status < http.StatusBadRequest })]
@@ -275,7 +274,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 			}
 			path = strings.Replace(path, "{"+at.steps[0]+"}", value, 1)
 		default:
-			require.Contains(t, kinds, at.name(), "what does it name?")
+			require.Contains(t, kinds, at.name(), "add the kind of record that it names")
 			id = p.victims[kinds[at.name()]]
 			if kind == "nobody's" {
 				id = uuid.NewString()
@@ -290,7 +289,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		said := anySequence.ReplaceAllString(strings.ReplaceAll(string(a.raw), id, "ID"), `"sequence":0`)
 		return a, statements, anyRequest.ReplaceAllString(said, `"requestId":""`)
 	}
-	ask("nobody's") // what is remembered is remembered
+	ask("nobody's") // fills caches
 	theirs, asked, said := ask("somebody else's")
 	nobodys, askedOfNobodys, saidOfNobodys := ask("nobody's")
 	require.Equal(t, nobodys.status, theirs.status, "%s", theirs.raw)
@@ -299,14 +298,14 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 	switch {
 	case at.in == "path":
 		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)
-	case at.in == "query": // a list of what is the stranger's own: none of it
+	case at.in == "query": // a list of the stranger's own records: empty
 		require.NotContains(t, string(theirs.raw), `"id":`, "%s", theirs.raw)
-	case theirs.status < http.StatusBadRequest: // a preview, or a verdict for each
+	case theirs.status < http.StatusBadRequest: // a preview, or a verdict per item
 		require.Contains(t, said, `-not-found"`)
 	}
 }
 
-// send asks in the first role that may.
+// send sends the request in the first role that may.
 func (p prober) send(method, path string, b any) (answer, []string) {
 	var content body
 	if b != nil {
@@ -330,13 +329,13 @@ func (p prober) send(method, path string, b any) (answer, []string) {
 	return answer{}, nil
 }
 
-// shapeOf is a statement without its values.
+// shapeOf returns a statement without its values.
 func shapeOf(sql string) string {
 	words := strings.FieldsFunc(anyID.ReplaceAllString(sql, " "), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	return strings.Join(words, " ")
 }
 
-// mine puts the stranger's own ids in the place of the example's.
+// mine replaces the example's ids by the stranger's own.
 func (p prober) mine(at any, name string) any {
 	switch value := at.(type) {
 	case map[string]any:
@@ -355,10 +354,10 @@ func (p prober) mine(at any, name string) any {
 	return at
 }
 
-// instead says what must not stand beside a member.
+// instead lists members that exclude another member.
 var instead = map[string][]string{"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"}}
 
-// settling has a body that names an operation name one that takes a reservation.
+// settling changes the operation in a body to one that takes a reservation.
 func settling(at any) any {
 	switch value := at.(type) {
 	case map[string]any:
@@ -378,7 +377,7 @@ func settling(at any) any {
 	return at
 }
 
-// put returns the body with the id at a place, which is made where the example has none.
+// put returns the body with the id in the position, which it creates if necessary.
 func (p prober) put(at any, steps []string, id string) any {
 	if len(steps) == 0 {
 		return id
@@ -389,7 +388,7 @@ func (p prober) put(at any, steps []string, id string) any {
 		if len(list) == 0 {
 			list = []any{nil}
 		}
-		list = list[:1] // what else it asks for would be done
+		list = list[:1] // other entries would be executed
 		list[0] = p.put(list[0], steps[1:], id)
 		return list
 	}

@@ -21,7 +21,7 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	paths, totals := c.contested(t)
 	frozen, healthy := c.launch(t, database.AppURL, combining), c.launch(t, database.AppURL, combining)
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(client, _ int) caller { // half of the clients at each
+	stop := h.clients(t, 12, paths, func(client, _ int) caller { // half of the clients on each instance
 		return []*instance{frozen, healthy}[client%2].clinic.admin()
 	})
 	path := c.authorize(t, 10)
@@ -39,15 +39,16 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 		require.NoError(t, frozen.process.Process.Signal(syscall.SIGCONT))
 		h.progress(t, 50)
 		require.Equal(t, http.StatusCreated, frozen.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status,
-			"it has recovered by itself")
+			"it has recovered")
 	}
 	stop()
 	c.requireBalance(t, path, 10, 0, 4)
 	h.requireTrue(t, c, totals)
 }
 
-// TestALockThatIsNeverReleasedIsReported holds the lock that instances share, without our timeouts.
-// Requests are refused well within their time, and readiness and metrics report the cause.
+// TestALockThatIsNeverReleasedIsReported holds the lock that instances share, without the program's
+// timeouts. Requests are refused well within their time, and readiness and metrics report the
+// cause.
 func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -21,14 +21,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// schema is a JSON Schema, as it stands in the contract.
+// schema is a JSON Schema of the contract.
 type schema map[string]any
 
-// operation is what the contract says of one kind of request.
+// operation is the contract of one kind of request.
 type operation struct {
 	name, method, path string
 	parameters         []parameter
-	body               schema // nil: it has none
+	body               schema // nil: no body
 	needsBody          bool
 	media              []string
 	accepts            *jsonschema.Schema // of the body
@@ -89,18 +89,17 @@ func readOperations(t testing.TB) ([]operation, map[string]schema) {
 	return all, contract.Components.Schemas
 }
 
-// maker makes requests from the contract: everything that it chooses comes from
-// one seed.
+// maker generates requests from the contract. All choices come from one seed.
 type maker struct {
 	*rand.Rand
 	schemas map[string]schema
 	known   known
 }
 
-// known is what there really is, to ask for: ids by their kind, and cursors by operation.
+// known has existing values: ids by kind, and cursors by operation.
 type known struct {
 	ids     map[string][]string
-	made    map[string][]string // those of them that the test made on its way
+	made    map[string][]string // ids that the test has created
 	cursors map[string][]string
 	emails  []string
 }
@@ -116,9 +115,9 @@ type trial struct {
 	query  []string // name=value, encoded
 	header http.Header
 	body   []byte // nil: none
-	value  any    // what the body was written from
-	wrong  string // what is wrong with it; "" where the contract has nothing against it
-	unsent bool   // its length is not told beforehand
+	value  any    // source of the body
+	wrong  string // the expected error; "" if the request is valid
+	unsent bool   // its length is not sent in advance
 }
 
 func (t trial) target() string {
@@ -140,7 +139,7 @@ func (t trial) String() string {
 	return fmt.Sprintf("%s %s %v\n%s\nwrong: %s", t.op.method, t.target(), t.header, body, cmp.Or(t.wrong, "nothing"))
 }
 
-// valid makes a request that the contract has nothing against.
+// valid generates a request that is valid by the contract.
 func (m maker) valid(op operation) trial {
 	t := trial{op: op, params: map[string]string{}, header: http.Header{}}
 	for _, p := range op.parameters {
@@ -167,7 +166,7 @@ func (m maker) valid(op operation) trial {
 
 func (t *trial) write(value any) {
 	t.value = value
-	t.body, _ = json.Marshal(value) // of what JSON has
+	t.body, _ = json.Marshal(value) // JSON types only
 }
 
 func (m maker) words(op operation, p parameter) []string {
@@ -182,7 +181,7 @@ func (m maker) words(op operation, p parameter) []string {
 	return all
 }
 
-// word makes a parameter.
+// word generates a parameter.
 func (m maker) word(op operation, p parameter) string {
 	switch p.name {
 	case "id":
@@ -190,7 +189,7 @@ func (m maker) word(op operation, p parameter) string {
 		if made := m.known.made[kind]; op.method == http.MethodDelete && len(made) > 0 && m.chance(60) {
 			return pick(m, made...)
 		} else if op.method == http.MethodDelete {
-			kind = "" // what was there at the start stays, so that there is something
+			kind = "" // initial records are kept, so that there are always some
 		}
 		return m.id(kind)
 	case "deliveryId":
@@ -207,7 +206,7 @@ func (m maker) word(op operation, p parameter) string {
 	return fmt.Sprint(m.value(p.schema, p.name))
 }
 
-// id returns an id: mostly one of the kind, in one's own organization or in the other.
+// id returns an id: usually of the kind, in the own or the other organization.
 func (m maker) id(kind string) string {
 	var there []string
 	switch found := m.known.ids[kind]; {
@@ -224,7 +223,7 @@ func (m maker) id(kind string) string {
 	return pick(m, there...)
 }
 
-// kindsOfIDs are the kinds of ids by the names of members, and by the beginnings of paths.
+// kindsOfIDs are the kinds of ids, by member names and by prefixes of paths.
 var kindsOfIDs = map[string]string{
 	"patientId": "patients", "patients/{id}": "patients",
 	"serviceCodeId": "service-codes", "service-codes/{id}": "service-codes",
@@ -238,7 +237,7 @@ var kindsOfIDs = map[string]string{
 	"users/{id}": "users", "emergency-grants/{id}": "emergency-grants",
 }
 
-// value makes a value that a schema accepts. name is that of the member that it is for.
+// value generates a value that the schema accepts, for the member of the name.
 func (m maker) value(s schema, name string) any {
 	if ref, ok := s["$ref"].(string); ok {
 		return m.value(m.schemas[strings.TrimPrefix(ref, "#/components/schemas/")], name)
@@ -279,7 +278,7 @@ func (m maker) object(s schema) map[string]any {
 	properties, _ := s["properties"].(map[string]any)
 	required, _ := s["required"].([]any)
 	made := map[string]any{}
-	often := pick(m, 10, 30, 60) // seldom much, as many members exclude each other
+	often := pick(m, 10, 30, 60) // rarely many, because many members exclude each other
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if slices.Contains(required, any(name)) || m.chance(often) || name == "units" && m.chance(50) {
 			made[name] = m.value(properties[name].(map[string]any), name)
@@ -329,7 +328,7 @@ func (m maker) text(s schema, name string) string {
 	case "date":
 		return m.date(name)
 	case "date-time":
-		if m.chance(90) { // a quarter of an hour of the days around; what ends is later
+		if m.chance(90) { // a quarter of an hour within a few days; ends are later
 			quarters := m.IntN(4 * 24 * 20)
 			if name == "endTime" {
 				quarters += 1 + m.IntN(40)
@@ -376,7 +375,7 @@ func (m maker) text(s schema, name string) string {
 	return string(made[:n])
 }
 
-// hints are texts that make sense for what no schema can say.
+// hints are sensible texts for members without a precise schema.
 var hints = map[string][]string{
 	"timeZone":    {"UTC", "America/New_York", "Pacific/Kiritimati", "Pacific/Apia", "Antarctica/Troll"},
 	"npi":         {"1234567893", "1245319599", "1003000126"},
@@ -388,7 +387,7 @@ var hints = map[string][]string{
 	"credentials": {"RBT", "BCBA"},
 }
 
-// letters are what is treated differently somewhere.
+// letters are characters that need special treatment somewhere.
 var letters = []string{
 	"%", "_", `\`, "'", `"`, "<", "&", "\t", "\n", " ", "\u00a0", "\u200b", "\u2028", "\u202e", "\ufeff", "\ufffd", "\U0010ffff",
 	"e\u0301", "ß", "İ", "日", "👩\u200d👧", "\u007f", "\u0001", ";", "$1", "--", "${x}", "{{x}}", "\u0130",
@@ -413,7 +412,7 @@ func (m maker) date(name string) string {
 	return now.AddDate(0, 0, m.IntN(40)-20).Format(time.DateOnly)
 }
 
-// spoil changes a valid request, so that something is wrong with it, mostly.
+// spoil changes a valid request, usually so that it becomes invalid.
 func (m maker) spoil(t *trial) {
 	for range 20 {
 		var spoiled bool
@@ -450,7 +449,7 @@ func (m maker) one(t *trial, in string) (parameter, bool) {
 	return pick(m, all...), true
 }
 
-// spoiled are texts that a parameter must not be, by the type or format of its schema.
+// spoiled are invalid texts for a parameter, by the type or format of its schema.
 var spoiled = map[string][]string{
 	"uuid": {
 		"x", "0", "%00", "%ff", "..%2f..", "%20", "null", strings.Repeat("a", 3000), "0198f0de00007000800000000000000a",
@@ -485,10 +484,11 @@ func (m maker) spoilPath(t *trial) bool {
 
 func (m maker) spoilQuery(t *trial) bool {
 	p, ok := m.one(t, "query")
-	ignores := t.op.name == "finishProviderSignIn" // who sends people there may add what they like
+	ignores := t.op.name == "finishProviderSignIn" // identity providers may add parameters
 	if !ok || m.chance(25) && !ignores {
-		t.query = append(t.query, pick(m, "nothing=1", "x", "%00=1", "Limit=5", "limit[]=5", "=", strings.Repeat("y", 300)+"=1", "a=%zz", "limit%00=1", "%", "a;b=1", "%ff"))
-		t.wrong = "a query parameter that is not known, or not encoded"
+		t.query = append(t.query, pick(m, "nothing=1", "x", "%00=1", "Limit=5", "limit[]=5", "=", strings.Repeat("y", 300)+"=1",
+			"a=%zz", "limit%00=1", "%", "a;b=1", "%ff"))
+		t.wrong = "an unknown or badly encoded query parameter"
 		return true
 	}
 	t.query = slices.DeleteFunc(t.query, func(text string) bool { return strings.HasPrefix(text, p.name+"=") })
@@ -501,7 +501,8 @@ func (m maker) spoilQuery(t *trial) bool {
 		text := url.QueryEscape(fmt.Sprint(m.value(p.schema, p.name)))
 		t.query = append(t.query, p.name+"="+text, p.name+"="+text)
 	case p.name == "cursor" && m.chance(60):
-		text := pick(m, "x", "e30", "bnVsbA", "MQ==", "IiI", "W10", "W1tbW1tbW1tb", "eyJYIjoxfQ", "-_-_", "%F0%9F%98%80", strings.Repeat("A", 1999), strings.Repeat("A", 2001), strings.Repeat("A", 60000))
+		text := pick(m, "x", "e30", "bnVsbA", "MQ==", "IiI", "W10", "W1tbW1tbW1tb", "eyJYIjoxfQ", "-_-_", "%F0%9F%98%80",
+			strings.Repeat("A", 1999), strings.Repeat("A", 2001), strings.Repeat("A", 60000))
 		t.query = append(t.query, p.name+"="+text)
 	case kind == "integer" && m.chance(40):
 		t.query = append(t.query, fmt.Sprintf("%s=%d", p.name, limit(p.schema, "minimum", 0)-1))
@@ -530,7 +531,7 @@ func (m maker) spoilHeader(t *trial) bool {
 		t.header[p.name] = pick(m, []string{"x"}, []string{"00000000"}, []string{"é"}, []string{"a", "b"}, []string{strings.Repeat("0", 5000)})
 	default:
 		text, err := url.PathUnescape(pick(m, spoiled[kindOf(p.schema)]...))
-		if err != nil || strings.ContainsAny(text, "\x00 ") { // which no header has, at its ends at least
+		if err != nil || strings.ContainsAny(text, "\x00 ") { // a header cannot have these, at least not at its ends
 			return false
 		}
 		t.header["Last-Event-ID"] = pick(m, []string{text}, []string{"1", "2"}, []string{"-1"})
@@ -552,11 +553,11 @@ func (m maker) spoilMedia(t *trial) bool {
 	return true
 }
 
-// spoilText breaks the body as a text.
+// spoilText damages the body as text.
 func (m maker) spoilText(t *trial) bool {
 	if t.op.body == nil {
 		t.header.Set("Content-Type", pick(m, "application/json", "text/plain"))
-		t.body, t.wrong = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`, strings.Repeat("[", 100_000))), "a body where none is taken"
+		t.body, t.wrong = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`, strings.Repeat("[", 100_000))), "an unexpected body"
 		return true
 	}
 	t.header.Set("Content-Type", "application/json")
@@ -569,7 +570,7 @@ func (m maker) spoilText(t *trial) bool {
 	if inside != "{" {
 		comma = ","
 	}
-	t.wrong = "the text of the body"
+	t.wrong = "the syntax of the body"
 	broken := []string{
 		written[:len(written)-1], written + "}", written + written, "[" + written + "]", "\ufeff" + written, "// \n" + written,
 		"null", "1", `"x"`, "[]", "tru", "'x'", `{"a":}`, "\xff" + written, written + "\x00", `{"a" "b"}`, inside + ",}",
@@ -582,7 +583,8 @@ func (m maker) spoilText(t *trial) bool {
 	if object, ok := t.value.(map[string]any); ok {
 		for _, name := range slices.Sorted(maps.Keys(object)) {
 			again, _ := json.Marshal(object[name])
-			broken = append(broken, inside+`,"`+name+`":`+string(again)+"}", inside+`,"\u00`+strconv.FormatInt(int64(name[0]), 16)+name[1:]+`":`+string(again)+"}")
+			broken = append(broken, inside+`,"`+name+`":`+string(again)+"}",
+				inside+`,"\u00`+strconv.FormatInt(int64(name[0]), 16)+name[1:]+`":`+string(again)+"}")
 			if _, isText := object[name].(string); isText {
 				for _, text := range []string{`"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\x00\"", "\"\t\n\"", `"\x41"`, `"\u12"`} {
 					broken = append(broken, strings.Replace(written, `"`+name+`":`+string(again), `"`+name+`":`+text, 1))
@@ -595,8 +597,8 @@ func (m maker) spoilText(t *trial) bool {
 	return true
 }
 
-// spoilValue changes some member of the body, at any depth. The schema says
-// whether it is wrong now.
+// spoilValue changes a member of the body, at any depth. The schema decides whether it
+// is then invalid.
 func (m maker) spoilValue(t *trial) bool {
 	object, ok := t.value.(map[string]any)
 	if !ok {
@@ -611,7 +613,8 @@ func (m maker) spoilValue(t *trial) bool {
 			s.remove()
 		} else {
 			s.set(pick[any](m, nil, true, false, 0, -1, 1.5, json.Number("1e400"), json.Number("99999999999999999999"), json.Number("-0"), json.Number("10000001"), 2147483648,
-				"", " ", "x", "\u200b", strings.Repeat("x", 5000), strings.Repeat("😀", 501), "2026-02-30", "10000-01-01", "2026-1-1", "2026-03-01T00:00:00Z",
+				"", " ", "x", "\u200b", strings.Repeat("x", 5000), strings.Repeat("😀",
+					501), "2026-02-30", "10000-01-01", "2026-1-1", "2026-03-01T00:00:00Z",
 				"{0198f0de-0000-7000-8000-00000000000a}", "ACTIVE ", "active", "1", []any{}, []any{nil}, []any{"x", "x"}, map[string]any{}, map[string]any{"code": "RBT", "x": 1}))
 		}
 	}
@@ -619,7 +622,7 @@ func (m maker) spoilValue(t *trial) bool {
 	return true
 }
 
-// slot is a place in a JSON value.
+// slot is a position in a JSON value.
 type slot struct {
 	set    func(any)
 	remove func()
@@ -642,7 +645,7 @@ func slotsOf(value any) []slot {
 	return all
 }
 
-// settle notes what the schema says of the body, where nothing else is wrong.
+// settle sets the expected error from the body's schema, if nothing else is invalid.
 func (t *trial) settle() error {
 	if t.wrong != "" || t.op.accepts == nil || t.body == nil {
 		return nil

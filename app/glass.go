@@ -12,23 +12,23 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Glass knows emergency grants.
+// Glass looks up emergency access grants.
 type Glass interface {
 	// Open returns the patient whose records the caller of the context may read under
-	// the grant. The error is [emergency.ErrNotOpen] where it does not hold.
+	// the grant. It returns [emergency.ErrNotOpen] if the grant is not valid.
 	Open(ctx context.Context, grant uuid.UUID) (patient uuid.UUID, err error)
 }
 
-// headerGlass names the emergency grant under which a request reads: each by itself,
-// so that nobody reads under it without meaning to.
+// headerGlass names the emergency access grant of a request. Each request must send it,
+// so that no access under a grant is accidental.
 const headerGlass = "Break-Glass"
 
-// keyTried is where a request keeps which grant it names, for the trail: whether or not
-// there is such a grant.
+// keyTried is the context key of the requested grant, for the audit trail. The grant
+// need not exist.
 const keyTried = "emergency-grant"
 
-// breakGlass has a request that names an emergency grant read under it. It is asked
-// anew for each request, so that a grant ends at once.
+// breakGlass makes a request that names an emergency access grant read under it. The
+// grant is checked for each request, so that its end takes effect at once.
 func (s *Server) breakGlass(r httpx.Route) echo.MiddlewareFunc {
 	reads := readsOnly(r)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {

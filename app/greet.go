@@ -45,7 +45,7 @@ func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error 
 func (g greeting) print(out io.Writer) {
 	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", g.Address)
 	if g.Docs != "" {
-		fmt.Fprintf(out, "API documentation to try out: %s\n", g.Docs)
+		fmt.Fprintf(out, "API documentation: %s\n", g.Docs)
 	}
 	if g.Metrics != "" {
 		fmt.Fprintf(out, "Metrics and profiles: %s\n", g.Metrics)

@@ -31,16 +31,16 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestMain holds the contract against what all tests together have seen. It runs
-// the program itself where a test has asked for it, see [instance].
+// TestMain compares the contract with the requests of all tests. It runs the program
+// itself if a test has requested it; see [instance].
 func TestMain(m *testing.M) {
 	if os.Getenv(runMain) != "" {
 		os.Exit(command.Main())
 	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		// Many tests wait, for a timeout or for another process; others use the processors
-		// meanwhile.
+		// Many tests wait for a timeout or another process, so more tests than processors
+		// run in parallel.
 		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
 	}
 	dbtest.Main(m, func() error {
@@ -52,18 +52,17 @@ func TestMain(m *testing.M) {
 			return err
 		}
 		if missing := c.promised(); len(missing) > 0 {
-			return fmt.Errorf("no test has met these refusals, which the contract names:\n%s", strings.Join(missing, "\n"))
+			return fmt.Errorf("no test has produced these refusals of the contract:\n%s", strings.Join(missing, "\n"))
 		}
 		return nil
 	})
 }
 
-// skipUnlessLong skips a test that takes many seconds, unless all tests run in their full
-// length.
+// skipUnlessLong skips a test that takes many seconds, unless tests run at full length.
 func skipUnlessLong(t *testing.T) {
 	t.Helper()
 	if !long {
-		t.Skip("takes long: go test -tags long ./app")
+		t.Skip("slow: run go test -tags long ./app")
 	}
 }
 
@@ -72,7 +71,7 @@ const password = "correct-horse-battery"
 // longVerifyWait is longer than the verification of any test's practice.
 const longVerifyWait = time.Minute
 
-// clinic is the whole program on a database of its own, spoken to over HTTP.
+// clinic is the whole program on its own database, tested over HTTP.
 type clinic struct {
 	database dbtest.Database
 	app      *app.App
@@ -80,18 +79,18 @@ type clinic struct {
 	clock    *clock
 	newID    func() uuid.UUID
 	settings []string      // environment variables of the program
-	wait     time.Duration // of requests for the verifications that they start; 0: long enough
-	combines bool          // operations on units share transactions: OMNI_TEST_COMBINE says, or the settings
+	wait     time.Duration // wait of requests for the verifications that they start; 0: long enough
+	combines bool          // combine operations on units; default from OMNI_TEST_COMBINE or the settings
 	tuning   events.Tuning
-	hashes   bool // passwords, with all of the work, and holds refusals back as in production
+	hashes   bool // hash passwords at full cost, and delay refusals as in production
 	own      practice
 	other    practice
 }
 
-// clock is the program's time, which tests may set.
+// clock is the program's clock, which tests may set.
 type clock struct {
 	offset atomic.Int64
-	fixed  time.Time // where time stands still
+	fixed  time.Time // if set, the time is frozen
 }
 
 func (c *clock) now() time.Time {
@@ -102,21 +101,21 @@ func (c *clock) now() time.Time {
 	return time.Now().Add(ahead)
 }
 
-// set puts the clock that far ahead of the real one.
+// set moves the clock to an offset from the real time.
 func (c *clock) set(ahead time.Duration) { c.offset.Store(int64(ahead)) }
 
-// advance puts the clock further ahead.
+// advance moves the clock forward.
 func (c *clock) advance(by time.Duration) { c.offset.Add(int64(by)) }
 
-// open starts a clinic. Options go to the database, for example to put a proxy in between.
+// open starts a clinic. Options are passed to the database, for example to insert a proxy.
 func open(t testing.TB, options ...dbtest.Option) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
 	return serve(t, database, database.Open(t, options...))
 }
 
-// serve starts the program on an open database, with environment variables, and
-// fills in two practices.
+// serve starts the program on an open database, with environment variables, and creates
+// two practices.
 func serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...string) *clinic {
 	t.Helper()
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: settings}
@@ -160,7 +159,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	c.url = server.URL
 }
 
-// metrics returns what the program's metrics show.
+// metrics returns the program's metrics.
 func (c *clinic) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -174,7 +173,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // body is a JSON object.
 type body map[string]any
 
-// caller speaks to the API as somebody.
+// caller calls the API with an access token.
 type caller struct {
 	url, token string
 	headers    map[string]string
@@ -184,7 +183,7 @@ func (c *clinic) as(token string) caller { return caller{url: c.url + "/api/v1",
 
 func (c *clinic) admin() caller { return c.as(c.own.tokens[rbac.Admin]) }
 
-// with returns a caller that sends one more header.
+// with returns a caller that sends an additional header.
 func (c caller) with(name, value string) caller {
 	headers := map[string]string{name: value}
 	for k, v := range c.headers {
@@ -208,13 +207,13 @@ func (c caller) delete(t testing.TB, path string) answer {
 	return c.send(t, http.MethodDelete, path, nil)
 }
 
-// text returns an answer that is no JSON.
+// text returns an answer that is not JSON.
 func (c caller) text(t testing.TB, path string) []byte {
 	t.Helper()
 	return c.fetch(t, path).raw
 }
 
-// fetch gets what is no JSON.
+// fetch requests an answer that is not JSON.
 func (c caller) fetch(t testing.TB, path string) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
@@ -261,10 +260,10 @@ func (c caller) sendRaw(t testing.TB, method, path string, content io.Reader) an
 	return c.exchange(t, request, path)
 }
 
-// browser follows no redirects: they are answers of the API like others.
+// browser does not follow redirects, which are answers of the API too.
 var browser = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// exchange sends a request as it is, and holds the answer against the contract.
+// exchange sends a request unchanged, and checks the answer against the contract.
 func (c caller) exchange(t testing.TB, request *http.Request, path string) answer {
 	t.Helper()
 	keepOutOfLogs(t, request)
@@ -274,11 +273,11 @@ func (c caller) exchange(t testing.TB, request *http.Request, path string) answe
 	return c.answered(t, request.Method, path, response)
 }
 
-// keepOutOfLogs has what a request says of people and their secrets found in
-// whatever is printed from now on.
+// keepOutOfLogs registers personal data and secrets of a request, which must not be
+// printed from now on.
 func keepOutOfLogs(t testing.TB, request *http.Request) {
 	t.Helper()
-	logtest.Secret("what was searched for", request.URL.Query().Get("search"))
+	logtest.Secret("a search text", request.URL.Query().Get("search"))
 	if request.GetBody == nil {
 		return
 	}
@@ -289,7 +288,7 @@ func keepOutOfLogs(t testing.TB, request *http.Request) {
 	logtest.Asked(raw)
 }
 
-// answered reads an answer, and holds it against the contract.
+// answered reads an answer, and checks it against the contract.
 func (c caller) answered(t testing.TB, method, path string, response *http.Response) answer {
 	t.Helper()
 	raw, err := io.ReadAll(response.Body)
@@ -307,7 +306,7 @@ func (c caller) answered(t testing.TB, method, path string, response *http.Respo
 	return a
 }
 
-// requireContract holds an answer against the published contract.
+// requireContract checks an answer against the published contract.
 func (c caller) requireContract(t testing.TB, method, path string, a answer) {
 	t.Helper()
 	if !strings.HasSuffix(c.url, "/api/v1") {
@@ -318,7 +317,7 @@ func (c caller) requireContract(t testing.TB, method, path string, a answer) {
 	published.keeps(t, method, path, a)
 }
 
-// answer is what the API said.
+// answer is an answer of the API.
 type answer struct {
 	status int
 	header http.Header
@@ -326,7 +325,7 @@ type answer struct {
 	body   body
 }
 
-// isJSON tells it from a table.
+// isJSON distinguishes JSON from a table.
 func (a answer) isJSON() bool {
 	media := a.header.Get("Content-Type")
 	return !strings.HasPrefix(media, "text/csv") && !strings.HasPrefix(media, "application/jsonl")
@@ -343,12 +342,12 @@ func (a answer) requireProblem(t testing.TB) {
 	require.Empty(t, innards.FindString(string(a.raw)), "%s", a.raw)
 }
 
-// innards are what no answer tells: statements, tables, files and lines of the
-// program, and the words of what it is made of.
+// innards are internals that no answer may contain: statements, tables, files and lines
+// of the program, and names of its libraries.
 var innards = regexp.MustCompile(`SQLSTATE|pgx|gorm|pq:|echo|duplicate key|violates|goroutine|panic|runtime error|nil pointer|` +
 	`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
 
-// request is the id under which the request is on record.
+// request is the id of the request in the records.
 func (a answer) request() string { return a.header.Get("X-Request-Id") }
 
 func (a answer) text(member string) string { s, _ := a.body[member].(string); return s }
@@ -367,7 +366,7 @@ func (a answer) number(t testing.TB, path ...string) int {
 	return int(n)
 }
 
-// created returns the id of what was made.
+// created returns the id of the created record.
 func (a answer) created(t testing.TB) uuid.UUID {
 	t.Helper()
 	require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
@@ -384,7 +383,7 @@ func (a answer) refused(t testing.TB, status int, code string) answer {
 	return a
 }
 
-// reservationID returns the id of the reservation that a reserve made.
+// reservationID returns the id of the reservation of a reserve.
 func (a answer) reservationID(t testing.TB) string {
 	t.Helper()
 	require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
@@ -393,7 +392,7 @@ func (a answer) reservationID(t testing.TB) string {
 	return reservation["id"].(string)
 }
 
-// authorize enters an authorization that is valid this year and returns its path.
+// authorize creates an authorization that is valid this year and returns its path.
 func (c *clinic) authorize(t testing.TB, total int, changes ...body) string {
 	t.Helper()
 	today := c.clock.now()
@@ -436,7 +435,7 @@ func (c caller) verify(t testing.TB) answer {
 	return a
 }
 
-// requireClean checks that the books of the clinic agree.
+// requireClean checks that the clinic's ledger is consistent.
 func (c *clinic) requireClean(t testing.TB) {
 	t.Helper()
 	a := c.admin().verify(t)
@@ -444,7 +443,7 @@ func (c *clinic) requireClean(t testing.TB) {
 	logtest.Look("metrics", []byte(c.metrics(t)))
 }
 
-// together runs fn n times at once: all of them wait at a barrier first.
+// together runs fn n times concurrently, started at a barrier.
 func together(n int, fn func(i int)) {
 	ready := make(chan struct{})
 	done := make(chan struct{})

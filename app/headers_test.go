@@ -31,14 +31,14 @@ func TestSecurityHeaders(t *testing.T) {
 		method, path, token string
 		status              int
 	}{
-		"what is answered":             {http.MethodPost, "/api/v1/things", tokenReader, 200},
-		"what is denied":               {http.MethodPost, "/api/v1/things", tokenNobody, 403},
-		"what nobody may ask":          {http.MethodPost, "/api/v1/things", "x", 401},
-		"what is not there":            {http.MethodGet, "/nowhere", "", 404},
-		"a method that is not there":   {http.MethodPut, "/api/v1/things", "", 405},
-		"what goes wrong on our side":  {http.MethodGet, "/api/v1/panicking", "", 500},
-		"a probe":                      {http.MethodGet, "/healthz", "", 200},
-		"a preflight that is not ours": {http.MethodOptions, "/api/v1/things", "", 204},
+		"what is answered":              {http.MethodPost, "/api/v1/things", tokenReader, 200},
+		"what is denied":                {http.MethodPost, "/api/v1/things", tokenNobody, 403},
+		"a forbidden request":           {http.MethodPost, "/api/v1/things", "x", 401},
+		"an unknown path":               {http.MethodGet, "/nowhere", "", 404},
+		"an unsupported method":         {http.MethodPut, "/api/v1/things", "", 405},
+		"an internal error":             {http.MethodGet, "/api/v1/panicking", "", 500},
+		"a probe":                       {http.MethodGet, "/healthz", "", 200},
+		"a preflight of another origin": {http.MethodOptions, "/api/v1/things", "", 204},
 	} {
 		t.Run(name+" has security headers", func(t *testing.T) {
 			t.Parallel()

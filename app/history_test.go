@@ -18,22 +18,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// history records what clients asked for and were told, so that porcupine can say
-// whether there is an order of it, within the times at which each was asked and
-// answered, in which every answer is right. A request without an answer stays
-// open until a repetition with the same key gets one.
+// history records the requests and answers of clients. porcupine then checks whether
+// there is an order of operations, consistent with their times, in which every answer
+// is correct. A request without an answer stays open until a repetition with the same
+// key gets one.
 type history struct {
-	contended atomic.Int64 // answers that said to ask again because of others
-	turned    atomic.Int64 // answers that said to ask again, or none at all
+	contended atomic.Int64 // answers that ask for a retry because of contention
+	turned    atomic.Int64 // answers that ask for a retry, or no answer
 
 	mu     sync.Mutex
 	events []porcupine.Operation
 }
 
-// asked is a call: reserve, release or consume, or a look at the balance.
+// asked is a call: reserve, release, consume, or a read of the balance.
 type asked struct {
 	path, verb  string
-	units       int    // 0: all that is left of the reservation
+	units       int    // 0: the rest of the reservation
 	reservation string // "": the oldest ones
 }
 
@@ -48,27 +48,27 @@ func (q asked) body() body {
 	return b
 }
 
-// told is what came of it: a refusal's code, or the balance after.
+// told is the outcome: a refusal's code, or the balance afterwards.
 type told struct {
 	code            string
 	used, scheduled int
-	available       int    // or what a refusal said there was
-	missing         int    // of a consumption
+	available       int    // or the available units in a refusal
+	missing         int    // of a consume
 	reservation     string // of a reserve
 }
 
-// insist asks until there is a yes or a no, with one key. The instance to ask is
-// chosen anew each time, given how often was asked before.
+// insist repeats a request with one key until it is accepted or refused. pick returns
+// the instance for each attempt.
 func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 	key, began, unknown := uuid.NewString(), time.Now(), false
 	for n := 0; ; n++ {
 		a, err := at(n).with("Idempotency-Key", key).try(t, q.path+"/"+q.verb, q.body())
 		switch code := a.text("code"); {
 		case err != nil:
-			unknown = true // it may have been carried out
+			unknown = true // it may have been executed
 		case a.status < http.StatusInternalServerError:
 			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
-				t.Errorf("it was carried out, and the client was told that nothing had been changed: %s", a.raw)
+				t.Errorf("it was executed, although the client was told that nothing had changed: %s", a.raw)
 			}
 			h.record(q, toldBy(t, q, a), began)
 			return a
@@ -78,13 +78,13 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 		}, code):
 			unknown = unknown || code == "outcome-unknown"
 			if a.header.Get("Retry-After") == "" {
-				t.Errorf("it does not say when to ask again: %s", a.raw)
+				t.Errorf("it has no Retry-After: %s", a.raw)
 			}
 			if code == "contention" {
 				h.contended.Add(1)
 			}
 		default:
-			t.Errorf("neither an answer nor a reason to ask again: %s", a.raw)
+			t.Errorf("neither an answer nor a request to retry: %s", a.raw)
 			return a
 		}
 		if time.Since(began) > 2*time.Minute {
@@ -92,7 +92,7 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 			return a
 		}
 		h.turned.Add(1)
-		time.Sleep(20 * time.Millisecond) // a client's patience, no synchronization
+		time.Sleep(20 * time.Millisecond) // a client's delay, not synchronization
 	}
 }
 
@@ -131,7 +131,7 @@ func (h *history) record(q asked, r told, began time.Time) {
 	})
 }
 
-// answered returns how many calls have their answer.
+// answered returns the number of answered calls.
 func (h *history) answered() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,13 +145,12 @@ func (h *history) progress(t testing.TB, more int, why ...any) {
 	require.Eventually(t, func() bool { return h.answered() >= before+more }, 2*time.Minute, time.Millisecond, why...)
 }
 
-// clients ask for things at random until they are told to stop, and have the
-// answer to the last of them then.
+// clients send random requests until they are stopped, and then complete the last one.
 func (h *history) clients(t testing.TB, many int, paths []string, at func(client, n int) caller) (stop func()) {
 	var all sync.WaitGroup
 	stopped := make(chan struct{})
 	seed := rand.Uint64()
-	t.Logf("clients draw with seed %d", seed)
+	t.Logf("clients use seed %d", seed)
 	for client := range many {
 		random := rand.New(rand.NewPCG(seed, uint64(client)))
 		all.Go(func() {
@@ -174,7 +173,7 @@ func (h *history) clients(t testing.TB, many int, paths []string, at func(client
 	return func() { close(stopped); all.Wait() }
 }
 
-// draw draws what to ask for next. Named reservations may be closed by now.
+// draw chooses the next request at random. Named reservations may be closed by now.
 func draw(random *rand.Rand, path string, mine []string) asked {
 	q := asked{path: path, verb: []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)], units: 1 + random.IntN(3)}
 	if q.verb == "reserve" || random.IntN(4) == 0 {
@@ -188,9 +187,9 @@ func draw(random *rand.Rand, path string, mine []string) asked {
 	return q
 }
 
-// requireTrue checks the books, that every operation that was accepted is stored
-// once and no other, and that all that clients were told can be true. The totals
-// are those of all the authorizations that clients asked for.
+// requireTrue checks the ledger, that every accepted operation and no other is stored
+// once, and that the answers are linearizable. The totals are those of all used
+// authorizations.
 func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 	t.Helper()
 	c.requireClean(t)
@@ -208,17 +207,17 @@ func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 		}, time.Now())
 	}
 	h.requireLinearizable(t, totals)
-	t.Logf("%d calls answered, %d times asked again", len(h.events), h.turned.Load())
+	t.Logf("%d calls answered, %d retries requested", len(h.events), h.turned.Load())
 }
 
-// operations counts those that are in the ledger of an authorization.
+// operations counts the operations in the ledger of an authorization.
 func (c *clinic) operations(t testing.TB, path string) int {
 	t.Helper()
 	return c.count(t, "SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
 }
 
-// try is post for servers that may be gone: the error says that there was no
-// answer. It sends the request once, and no transport repeats it.
+// try is like post for servers that may be down: it returns an error if there was no
+// answer. It sends the request once, and the transport does not repeat it.
 func (c caller) try(t testing.TB, path string, b body) (answer, error) {
 	written, err := json.Marshal(b)
 	if err != nil {

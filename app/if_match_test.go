@@ -14,29 +14,29 @@ import (
 
 // withoutVersion lists the changes without If-Match, and the reasons.
 var withoutVersion = map[string]string{
-	"changeMyPassword":      "the password has no version: the present one is proof that it is still the same",
-	"beginMySecondFactor":   "the second factor has no version: password and code are proof",
+	"changeMyPassword":      "the password has no version: the current password is required instead",
+	"beginMySecondFactor":   "the second factor has no version: password and code are required instead",
 	"confirmMySecondFactor": "as above",
 	"renewMyRecoveryCodes":  "as above",
 	"turnMySecondFactorOff": "as above",
 	"endMySession":          "a sign-in has no version: it can only end",
 	"endUserSession":        "as above",
 	"declineLinkRequest":    "a request has no version: it can only be decided",
-	"unlinkUser":            "a link has no version: it is there or not",
+	"unlinkUser":            "a link has no version: it exists or not",
 	"revokeInvitation":      "an invitation has no version: it can only end",
 	"revokeApiKey":          "a key has no version: it can only end",
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
-	"unassignPatient":       "an assignment has no version: it is there or not",
+	"unassignPatient":       "an assignment has no version: it exists or not",
 	"removeUserPatient":     "as above",
 }
 
-// versioned is one change of a record with a version.
+// versioned is a change of a record with a version.
 type versioned struct {
 	by     caller
 	record string // where the record and its ETag are read
-	path   string // what is changed, where that is another address
+	path   string // path of the change, if it differs
 	body   body
-	tag    string // the ETag, where it is not that of the record: a list has none
+	tag    string // the ETag, if it differs from the record's; lists have none
 }
 
 // TestIfMatchHoldsForEveryChangeOfAVersionedRecord tries every PUT, PATCH and DELETE operation of
@@ -53,10 +53,10 @@ func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 		}
 		takes := slices.ContainsFunc(op.parameters, func(p parameter) bool { return p.name == "If-Match" })
 		if reason, excepted := withoutVersion[op.name]; excepted {
-			require.False(t, takes, "%s takes If-Match, so that it is no exception: %s", op.name, reason)
+			require.False(t, takes, "%s accepts If-Match, so it is not an exception: %s", op.name, reason)
 			continue
 		}
-		require.True(t, takes, "%s must take If-Match, or be an exception with a reason", op.name)
+		require.True(t, takes, "%s must accept If-Match, or be an exception with a reason", op.name)
 		t.Run(op.name, func(t *testing.T) {
 			make, ok := changes[op.name]
 			require.True(t, ok, "a new change needs a record here")

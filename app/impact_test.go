@@ -44,9 +44,9 @@ func TestImpact(t *testing.T) {
 	require.EqualValues(t, 4, first["units"])
 
 	fewer := ask(body{"totalUnits": 14})
-	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " UNITS"}, fewer.stranded(t), "the latest, until the others fit")
+	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " UNITS"}, fewer.stranded(t), "the latest ones, until the rest fits")
 	require.Equal(t, 0, fewer.number(t, "missingUnits"))
-	require.Equal(t, 1, ask(body{"totalUnits": 4}).number(t, "missingUnits"), "held by somebody else")
+	require.Equal(t, 1, ask(body{"totalUnits": 4}).number(t, "missingUnits"), "held by another user")
 	both := ask(body{"totalUnits": 14, "endDate": c.day(t, 3)})
 	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " OUTSIDE_DATES"}, both.stranded(t))
 	require.Len(t, ask(body{"status": "CANCELLED"}).stranded(t), 3, "those of today and later")
@@ -57,9 +57,9 @@ func TestImpact(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestImpactOnWhatHoldsNothing shortens an authorization past an appointment that is too
-// short for a unit: no reservation tells of it, and yet nobody would pay for it any more.
-func TestImpactOnWhatHoldsNothing(t *testing.T) {
+// TestImpactOnAppointmentsWithoutUnits shortens an authorization past an appointment that is too
+// short for a unit. It has no reservation, but would no longer be covered.
+func TestImpactOnAppointmentsWithoutUnits(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40, body{"insuranceId": c.insuredBy(t, "FLOOR")})
@@ -81,7 +81,8 @@ func TestImpactIsCancelled(t *testing.T) {
 	c.admin().patch(t, path, body{"endDate": c.day(t, 1)}).refused(t, http.StatusConflict, "reservations-outside-dates")
 	c.admin().patch(t, path, body{"totalUnits": 4}).refused(t, http.StatusConflict, "total-below-booked")
 
-	cut := c.admin().patch(t, path, body{"totalUnits": 9, "endDate": c.day(t, 2), "strandedBookings": "CANCEL", "reason": "cut by the payer"}).ok(t)
+	cut := c.admin().patch(t, path, body{"totalUnits": 9, "endDate": c.day(t,
+		2), "strandedBookings": "CANCEL", "reason": "cut by the payer"}).ok(t)
 	require.Equal(t, 9, cut.number(t, "totalUnits"))
 	c.requireBalance(t, path, 9, 0, 8)
 	gone := c.admin().get(t, all[2])
@@ -95,8 +96,8 @@ func TestImpactIsCancelled(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestImpactOfACancellation: an authorization on which something is booked is not
-// cancelled before it is said what becomes of that.
+// TestImpactOfACancellation requires a decision on the bookings before an authorization
+// is cancelled.
 func TestImpactOfACancellation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -117,34 +118,37 @@ func TestImpactOfACancellation(t *testing.T) {
 	require.Equal(t, 8, refused.number(t, "units"))
 	require.Equal(t, string(before), string(c.admin().get(t, path).raw))
 
-	// A biller may not cancel appointments, and may say that the payer has cancelled.
+	// A biller may not cancel appointments, but may record the payer's cancellation.
 	biller := c.as(c.own.tokens["BILLER"])
 	require.Equal(t, "CANCELLED", biller.patch(t, path, cancel(body{"strandedBookings": "KEEP"})).ok(t).text("status"))
 	c.requireBalance(t, path, 40, 0, 12)
-	require.Equal(t, "CANCELLED", biller.patch(t, path, cancel(body{"notes": "see the letter"})).ok(t).text("status"), "nothing new is stranded")
+	require.Equal(t, "CANCELLED", biller.patch(t, path, cancel(body{"notes": "see the letter"})).ok(t).text("status"),
+		"nothing new is stranded")
 	c.requireClean(t)
 
-	// What was kept is worked off, moved or cancelled; it does not come back.
+	// Kept appointments are completed, moved or cancelled; the cancellation stays.
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
 	c.admin().post(t, path+"/move-bookings", move(c.authorize(t, 4), body{"from": c.day(t, 2)})).ok(t)
 	c.admin().patch(t, all[1], body{"endTime": c.hour(t, 1, "17:00").UTC()}).refused(t, http.StatusConflict, "authorization-not-active")
-	c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 5, "09:00"), hour)).refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 5, "09:00"), hour)).refused(t, http.StatusConflict,
+		"authorization-not-active")
 	c.admin().post(t, all[1]+"/cancel", body{}).ok(t)
 	c.requireBalance(t, path, 40, 4, 0)
 	c.admin().patch(t, path, body{"status": "ACTIVE"}).ok(t)
 	c.admin().patch(t, path, cancel(nil)).ok(t)
 	c.requireClean(t)
 
-	// KEEP is no way around dates and totals.
+	// KEEP does not apply to dates and totals.
 	short := c.authorize(t, 8)
 	c.daily(t, short, who, 5, 6)
-	c.admin().patch(t, short, body{"endDate": c.day(t, 5), "strandedBookings": "KEEP"}).refused(t, http.StatusConflict, "reservations-outside-dates")
+	c.admin().patch(t, short, body{"endDate": c.day(t, 5), "strandedBookings": "KEEP"}).refused(t, http.StatusConflict,
+		"reservations-outside-dates")
 	c.admin().patch(t, short, body{"totalUnits": 4, "strandedBookings": "KEEP"}).refused(t, http.StatusConflict, "total-below-booked")
 	c.requireClean(t)
 }
 
-// TestImpactOfACancellationWhileOthersBook: nothing is booked unseen while an
-// authorization is cancelled.
+// TestImpactOfACancellationWhileOthersBook checks that no concurrent booking is missed
+// during a cancellation.
 func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
@@ -198,7 +202,8 @@ func TestImpactIsMoved(t *testing.T) {
 	c.requireBalance(t, b, 8, 0, 8)
 	require.Equal(t, idOf(b), c.admin().get(t, all[3]).text("authorizationId"))
 
-	// What else is outside the dates is nobody's to move, so nothing moves.
+	// Other appointments outside the dates cannot be moved by this caller, so nothing
+	// moves.
 	d := c.authorize(t, 40)
 	c.admin().post(t, b+"/release", body{"units": 1})
 	c.admin().post(t, d+"/reserve", body{"units": 1, "serviceDate": c.day(t, 9)}).reservationID(t)
@@ -215,7 +220,7 @@ func TestImpactIsMoved(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestImpactNeedsWhatTheBookingsNeed(t *testing.T) {
+func TestImpactRequiresThePermissionsOfBookings(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -232,14 +237,15 @@ func TestImpactNeedsWhatTheBookingsNeed(t *testing.T) {
 			{"patientId": other, "authorizationId": idOf(theirs)}, {"patientId": c.own.patient, "authorizationId": idOf(path)},
 		},
 	}))
-	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).refused(t, http.StatusConflict, "group-appointment")
+	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).refused(t,
+		http.StatusConflict, "group-appointment")
 	require.Equal(t, idOf(group), refused.text("appointmentId"))
 	c.requireBalance(t, path, 40, 0, 8)
 	c.requireBalance(t, theirs, 20, 0, 4)
 	c.requireClean(t)
 }
 
-// TestImpactWhileOthersBook shortens an authorization while others book on it.
+// TestImpactWhileOthersBook shortens an authorization during concurrent bookings.
 func TestImpactWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	c := open(t)

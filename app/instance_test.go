@@ -18,21 +18,21 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// runMain makes the test binary the program itself.
+// runMain makes the test binary the program.
 const runMain = "OMNI_TEST_RUN_MAIN"
 
-// instance is the program in a process of its own, which tests stop and kill. Its
-// practices and their tokens are those of a clinic on the same database.
+// instance is the program in a separate process, which tests stop and kill. Its
+// practices and tokens are those of a clinic on the same database.
 type instance struct {
 	clinic      clinic
-	instruments string // the URL of its metrics
-	name        string // of its sessions in the database
+	instruments string // URL of its metrics
+	name        string // of its database sessions
 	process     *exec.Cmd
 	out         *printed
 }
 
-// launch starts the program on a database, which may lie behind a proxy, with
-// environment variables, and returns once it listens.
+// launch starts the program on a database, with environment variables, and returns once
+// it listens. The database may be behind a proxy.
 func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *instance {
 	t.Helper()
 	self, err := os.Executable()
@@ -63,7 +63,7 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	return p
 }
 
-// kill ends the process at once, as nothing that it could notice.
+// kill kills the process without a chance to react.
 func (p *instance) kill(t testing.TB) {
 	t.Helper()
 	require.NoError(t, p.process.Process.Kill())
@@ -71,7 +71,7 @@ func (p *instance) kill(t testing.TB) {
 	require.Equal(t, syscall.SIGKILL, p.process.ProcessState.Sys().(syscall.WaitStatus).Signal())
 }
 
-// printed is what a process has printed. Safe for concurrent use.
+// printed is the output of a process. Safe for concurrent use.
 type printed struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -92,6 +92,6 @@ func (p *printed) all() string {
 func (p *printed) await(t testing.TB, text string) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !strings.Contains(p.all(), text); time.Sleep(time.Millisecond) {
-		require.True(t, time.Now().Before(end), "it does not say %q: %s", text, p.all())
+		require.True(t, time.Now().Before(end), "it does not print %q: %s", text, p.all())
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestTwoInstancesOnOneDatabase has two programs fight over one authorization.
-// Where they combine they wait for each other; otherwise nothing keeps them apart,
-// and their transactions meet and retry.
+// TestTwoInstancesOnOneDatabase lets two programs compete for one authorization. If
+// they combine, they wait for each other; otherwise their transactions conflict and
+// retry.
 func TestTwoInstancesOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]struct {
@@ -67,13 +67,13 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 				retries += answer.number(t, "retries")
 				failures += answer.number(t, "failures")
 			}
-			require.LessOrEqual(t, failures, int(history.contended.Load()), "each is told to somebody")
+			require.LessOrEqual(t, failures, int(history.contended.Load()), "each is reported in one answer")
 			switch {
 			case mode.operation == "units.reserve":
 				require.EqualValues(t, 50+history.contended.Load(), ended)
 				require.EqualValues(t, history.contended.Load(), failures, "each 500 is an operation that used up its attempts")
 			case !mode.noLocks:
-				require.Zero(t, retries+failures, "they have waited, and did not meet")
+				require.Zero(t, retries+failures, "they waited and did not conflict")
 				fallthrough
 			default:
 				require.Positive(t, ended)

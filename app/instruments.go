@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/pprof" // what it adds to the default mux is served nowhere
+	"net/http/pprof" // its handlers on the default mux are not served
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,12 +18,12 @@ const (
 	pathProfiles = "/debug/pprof/"
 )
 
-// profileTimeout is how long a profile may take to be made and sent.
+// profileTimeout is the maximum time to create and send a profile.
 const profileTimeout = 5 * time.Minute
 
-// instruments are metrics and profiles: for those who run the program, on a
-// listener of their own. They ask for no token, and a profile can be made to cost
-// a processor for minutes, so they are never on the API's address.
+// instruments serves metrics and profiles to operators, on a separate listener. It
+// requires no token, and a profile can occupy a processor for minutes, so it must never
+// be on the API's address.
 func instruments(registry *prometheus.Registry, logger logrus.FieldLogger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errorLog(logger)}))
@@ -38,8 +38,8 @@ func instruments(registry *prometheus.Registry, logger logrus.FieldLogger) http.
 	})
 }
 
-// serveInstruments answers on the listener until stop is called, which is when all
-// else has been finished: how a program ends is worth watching.
+// serveInstruments serves on the listener until stop is called, after everything else
+// has stopped, so that the shutdown can be observed.
 func (a *App) serveInstruments(l net.Listener) (stop func()) {
 	if l == nil {
 		return func() {}
@@ -47,7 +47,7 @@ func (a *App) serveInstruments(l net.Listener) (stop func()) {
 	base, cut := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler: a.Instruments(), ReadHeaderTimeout: headerTimeout, WriteTimeout: profileTimeout, IdleTimeout: idleTimeout,
-		ReadTimeout:    profileTimeout, // past it a server takes whoever waits for a profile for gone
+		ReadTimeout:    profileTimeout, // an expired read deadline would look like a closed connection to a long profile
 		MaxHeaderBytes: maxHeader, ErrorLog: errorLog(a.logger), BaseContext: func(net.Listener) context.Context { return base },
 	}
 	ended := make(chan struct{})
@@ -59,7 +59,7 @@ func (a *App) serveInstruments(l net.Listener) (stop func()) {
 	}()
 	return func() {
 		cut()
-		_ = server.Close() // there is nothing to be lost
+		_ = server.Close() // nothing needs to finish
 		<-ended
 	}
 }

@@ -35,7 +35,7 @@ func TestInstruments(t *testing.T) {
 		"/debug/pprof/trace?seconds=0.001": "",
 		"/debug/pprof/symbol":              "num_symbols",
 	}
-	t.Run("they are shown on their own", func(t *testing.T) {
+	t.Run("they are served on a separate listener", func(t *testing.T) {
 		t.Parallel()
 		for path, want := range paths {
 			w := ask(http.MethodGet, path)
@@ -46,7 +46,7 @@ func TestInstruments(t *testing.T) {
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), path)
 		}
 	})
-	t.Run("they are not at the API's address, whoever asks", func(t *testing.T) {
+	t.Run("they are not on the API's address, for any caller", func(t *testing.T) {
 		t.Parallel()
 		for path := range paths {
 			w := s.do(t, http.MethodGet, path, "", "Authorization", "Bearer "+tokenReader)
@@ -54,7 +54,7 @@ func TestInstruments(t *testing.T) {
 			require.Equal(t, "route-not-found", codeOf(t, w), path)
 		}
 	})
-	t.Run("they show nothing else", func(t *testing.T) {
+	t.Run("nothing else is served", func(t *testing.T) {
 		t.Parallel()
 		for _, path := range []string{"/", "/healthz", "/api/v1/auth/me", "/debug/vars", "/debug/pprof/nothing"} {
 			require.Equal(t, http.StatusNotFound, ask(http.MethodGet, path).Code, path)

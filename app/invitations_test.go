@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// invite makes an invitation and returns its path and its token.
+// invite creates an invitation and returns its path and its token.
 func (c caller) invite(t testing.TB, email string, roles ...string) (path, token string) {
 	t.Helper()
 	a := c.post(t, "/users/invitations", body{"email": email, "name": "Somebody New", "roles": roles})
@@ -30,7 +30,7 @@ func (c *clinic) accept(t testing.TB, token string, changes ...body) answer {
 	return c.as("").post(t, "/auth/invitations/accept", b)
 }
 
-// states returns the state of each invitation by its address.
+// states returns the states of invitations by address.
 func (c *clinic) states(t testing.TB, query string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -51,7 +51,7 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{"rosa@example.test": "OPEN"}, c.states(t, ""))
 
-	t.Run("who accepts chooses the password and nothing else", func(t *testing.T) {
+	t.Run("accepting sets the password and nothing else", func(t *testing.T) {
 		for field, value := range map[string]any{
 			"roles": []string{"ADMIN"}, "email": "other@example.test", "organizationId": c.other.id, "name": "Other", "practitionerId": uuid.New(), "status": "ACTIVE",
 		} {
@@ -65,7 +65,8 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 		made := c.accept(t, token)
 		made.created(t)
 		require.Equal(t, []any{"PRACTITIONER", "TECHNICIAN"}, made.body["roles"])
-		require.Equal(t, []string{"rosa@example.test", "Somebody New", c.own.id.String()}, []string{made.text("email"), made.text("name"), made.text("organizationId")})
+		require.Equal(t, []string{"rosa@example.test", "Somebody New", c.own.id.String()},
+			[]string{made.text("email"), made.text("name"), made.text("organizationId")})
 		c.enter(t, "rosa@example.test").get(t, "/appointments").ok(t)
 	})
 	t.Run("once", func(t *testing.T) {
@@ -73,13 +74,13 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 		c.admin().delete(t, path).refused(t, http.StatusConflict, "invitation-accepted")
 		require.Equal(t, map[string]string{"rosa@example.test": "ACCEPTED"}, c.states(t, "&state=ACCEPTED"))
 	})
-	t.Run("and what nobody was given makes none", func(t *testing.T) {
+	t.Run("and a token that was never issued creates no user", func(t *testing.T) {
 		for _, made := range []string{"x", strings.Repeat("A", 43), token + "x", token[1:]} {
 			c.accept(t, made).refused(t, http.StatusNotFound, "invitation-not-found")
 		}
 		c.accept(t, "").refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
-	t.Run("on record, by whom it became", func(t *testing.T) {
+	t.Run("it is recorded with the new user", func(t *testing.T) {
 		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept SOMEBODY NEW", "user.create SOMEBODY NEW"}, texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', upper(u.name)) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test') AND e.action = 'user.create' ORDER BY e.sequence`, idOf(path)))
@@ -101,13 +102,13 @@ func TestAnInvitationEnds(t *testing.T) {
 		refused(t, token)
 		require.Equal(t, map[string]string{"revoked@example.test": "REVOKED"}, c.states(t, "&state=REVOKED"))
 	})
-	t.Run("when another takes its place", func(t *testing.T) {
+	t.Run("when another replaces it", func(t *testing.T) {
 		_, first := c.admin().invite(t, "again@example.test", "BILLER")
 		_, second := c.admin().invite(t, "again@example.test", "AUDITOR")
 		refused(t, first)
 		require.Equal(t, []any{"AUDITOR"}, c.accept(t, second).body["roles"])
 	})
-	t.Run("when whoever made it may not any more", func(t *testing.T) {
+	t.Run("when its creator loses the permission", func(t *testing.T) {
 		for change, b := range map[string]body{"": {"disabled": true}, "/roles": {"roles": []string{"SCHEDULER"}}} {
 			email := "gone" + strings.TrimPrefix(change, "/") + "@own.test"
 			user := c.hire(t, c.own, email, rbac.Admin)
@@ -134,10 +135,11 @@ func TestAnInvitationEnds(t *testing.T) {
 	})
 }
 
-func TestNobodyInvitesToMoreThanTheyHold(t *testing.T) {
+func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	a := c.admin().post(t, "/users/invitations", body{"email": "root@example.test", "name": "Root", "roles": []string{"BILLER", "SUPER_ADMIN"}})
+	a := c.admin().post(t, "/users/invitations",
+		body{"email": "root@example.test", "name": "Root", "roles": []string{"BILLER", "SUPER_ADMIN"}})
 	a.refused(t, http.StatusForbidden, "beyond-own-permissions")
 	c.admin().post(t, "/users/invitations", body{"email": "BILLER@own.test", "name": "Bo", "roles": []string{"BILLER"}}).refused(t, http.StatusConflict, "email-taken")
 	for _, wrong := range []body{
@@ -160,7 +162,8 @@ func TestNobodyInvitesToMoreThanTheyHold(t *testing.T) {
 	})
 }
 
-// TestATokenAcceptedAtOnce has several people accept with one token, on two instances.
+// TestATokenAcceptedAtOnce accepts with one token several times concurrently, on two
+// instances.
 func TestATokenAcceptedAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)

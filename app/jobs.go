@@ -8,8 +8,8 @@ import (
 	"omnirapeutic/platform/jobs"
 )
 
-// PeriodicJobs returns all periodic work of the program. Work that follows a signal, such as the
-// relay of events, is not here.
+// PeriodicJobs returns all periodic jobs of the program. Work triggered by signals, such as the
+// relay of events, is not included.
 func (a *App) PeriodicJobs() []jobs.Job {
 	return []jobs.Job{
 		{Name: "release-expired-holds", Every: a.config.SweepInterval, Run: a.Authorizations.SweepHolds},

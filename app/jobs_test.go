@@ -39,7 +39,7 @@ func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 		return n
 	}
 	for _, job := range first.app.PeriodicJobs() {
-		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond, "%s runs at once", job.Name)
+		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond, "%s runs immediately", job.Name)
 	}
 	stop()
 	running.Wait()
@@ -95,7 +95,7 @@ var fillForRemoval = []string{
 	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, held_until, result)
 		SELECT organization_id, id, 'FINISHED', id, at, at, at, '{}' FROM rows`,
 	`ANALYZE`,
-	`SELECT pg_stat_force_next_flush()`, // or what this session has read is counted later
+	`SELECT pg_stat_force_next_flush()`, // otherwise the reads of this session are counted later
 }
 
 // rowsRead returns the number of rows and index entries that ended sessions have read in all
@@ -158,7 +158,7 @@ func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
 		}
 		require.LessOrEqual(t, read, 10*removed+few, "%s removes %d rows, and reads many more", job.Name, removed)
 		again, read := runCounted(t, c, owner, job.Name)
-		require.LessOrEqual(t, again, int64(2), "%s has done everything", job.Name)
+		require.LessOrEqual(t, again, int64(2), "%s has finished", job.Name)
 		// PostgreSQL may still read the index entries of the rows that were just removed.
 		require.LessOrEqual(t, read, few+2*removed, "%s has nothing to do, and reads many rows", job.Name)
 	}

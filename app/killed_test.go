@@ -16,9 +16,8 @@ import (
 
 const byThemselves = "OMNI_COMBINE=false"
 
-// inBothModes runs a test of what goes wrong with operations that share
-// transactions, and a reduced one with each in a transaction of its own. Faults
-// says how often it goes wrong.
+// inBothModes runs a fault test on combined operations, and a shorter one with one
+// transaction each. Faults is the number of faults.
 func inBothModes(t *testing.T, test func(t *testing.T, mode string, faults int)) {
 	faults, fewer := 2, 1
 	if long {
@@ -28,17 +27,17 @@ func inBothModes(t *testing.T, test func(t *testing.T, mode string, faults int))
 	t.Run("each by itself", func(t *testing.T) { t.Parallel(); test(t, byThemselves, fewer) })
 }
 
-// contested enters two authorizations for clients to meet on: one with room
-// enough, and one with hardly any.
+// contested creates two authorizations for concurrent clients: one with enough units,
+// and one with few.
 func (c *clinic) contested(t testing.TB) (paths []string, totals map[string]int) {
 	t.Helper()
 	roomy, tight := c.authorize(t, 100_000), c.authorize(t, 12)
 	return []string{roomy, roomy, tight}, map[string]int{roomy: 100_000, tight: 12}
 }
 
-// TestServerIsKilledUnderLoad kills the process that serves with SIGKILL, in the
-// middle of a transaction on units, and starts it again: before a statement, before
-// COMMIT, and while COMMIT is on its way.
+// TestServerIsKilledUnderLoad kills the serving process with SIGKILL in the middle of a
+// unit transaction, and restarts it: before a statement, before COMMIT, and during
+// COMMIT.
 func TestServerIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
@@ -65,7 +64,7 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 			case 2:
 				fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
 			}
-			require.Eventually(t, fault.Spent, time.Minute, time.Millisecond, "a transaction is under way")
+			require.Eventually(t, fault.Spent, time.Minute, time.Millisecond, "a transaction is running")
 			serving.Load().kill(t)
 			end(fault)
 			start()
@@ -77,9 +76,9 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 	})
 }
 
-// TestAnInstanceIsKilledInTheMiddleOfABatch freezes a process that holds the
-// lane's lock, and has another one wait for it. Once the first is killed the
-// database notices that its connection is gone, and the other goes on.
+// TestAnInstanceIsKilledInTheMiddleOfABatch freezes a process that holds the shared
+// lock while another one waits for it. After the first is killed, the database notices
+// the closed connection, and the other continues.
 func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -97,11 +96,12 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	h.progress(t, 20)
 	holder := victim.freeze(t)
 
-	const lane = "SELECT count(*) FROM pg_locks WHERE relation = 'unit_lane'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	const lane = "SELECT count(*) FROM pg_locks WHERE relation = 'unit_lane'::regclass AND database = (SELECT oid FROM " +
+		"pg_database WHERE datname = current_database())"
 	path := c.authorize(t, 1)
 	waited := make(chan answer)
 	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // what fails in it fails here: nothing is received
-	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond, "it waits for the lane")
+	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond, "it waits for the lock")
 	require.Equal(t, 1, c.count(t, lane+" AND granted AND pid = $1", holder))
 
 	dead.Store(true)
@@ -118,8 +118,8 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	h.requireTrue(t, c, totals)
 }
 
-// freeze stops the process, whose transaction then holds the lane's lock until it
-// dies, and returns the server's process of that transaction.
+// freeze stops the process while its transaction holds the lock, and returns the server
+// process of that transaction.
 func (p *instance) freeze(t testing.TB) (holder int) {
 	t.Helper()
 	// A session of this process that is idle in its transaction waits for the process: no message
@@ -140,6 +140,6 @@ func (p *instance) freeze(t testing.TB) (holder int) {
 			return holder
 		}
 		require.NoError(t, p.process.Process.Signal(syscall.SIGCONT))
-		require.True(t, time.Now().Before(end), "it holds the lane now and then")
+		require.True(t, time.Now().Before(end), "it holds the lock now and then")
 	}
 }

@@ -16,12 +16,12 @@ func TestRateLimits(t *testing.T) {
 	database := twoPractices.New(t)
 	opened := database.Open(t)
 	c := serve(t, database, opened)
-	// Buckets that fill up in hours: the time that the test takes adds nothing.
+	// Buckets that fill up in hours, so that the duration of the test does not matter.
 	limited := secondInstance(t, c, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=4", "OMNI_TOKEN_RATE_LIMIT=0")
 	admin := limited.admin()
 	me := func(t *testing.T, as caller) answer { t.Helper(); return as.get(t, "/auth/me") }
 
-	t.Run("it answers 429 when a user asks too often, and serves again as told", func(t *testing.T) {
+	t.Run("it answers 429 above a user's rate, and serves again after Retry-After", func(t *testing.T) {
 		patients := "/patients"
 		for range 4 {
 			a := me(t, admin)
@@ -40,11 +40,11 @@ func TestRateLimits(t *testing.T) {
 		require.Equal(t, http.StatusOK, me(t, again).status)
 		me(t, again).refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
-	t.Run("it holds others to their own rate", func(t *testing.T) {
+	t.Run("it applies the limits of others separately", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, me(t, limited.as(c.own.tokens[rbac.Scheduler])).status)
 		require.Equal(t, http.StatusOK, me(t, limited.as(c.other.tokens[rbac.Admin])).status)
 	})
-	t.Run("it holds sign-ins to the rate of their address", func(t *testing.T) {
+	t.Run("it limits sign-ins by address", func(t *testing.T) {
 		wrong := body{"email": "nobody@own.test", "password": password}
 		for range 4 {
 			a := limited.as("").post(t, "/auth/login", wrong)
@@ -53,7 +53,7 @@ func TestRateLimits(t *testing.T) {
 		a := limited.as("").post(t, "/auth/login", wrong).refused(t, http.StatusTooManyRequests, "rate-limited")
 		require.Equal(t, "address", a.text("policy"))
 	})
-	t.Run("it counts for each instance by itself, and not at all in development", func(t *testing.T) {
+	t.Run("it counts per instance, and not at all in development", func(t *testing.T) {
 		for range 10 {
 			a := me(t, c.admin())
 			require.Equal(t, http.StatusOK, a.status)

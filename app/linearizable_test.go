@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is an authorization as a client imagines it.
+// ledger is the model of an authorization.
 type ledger struct {
 	available, used int
 	open            []claim // oldest first
@@ -28,7 +28,7 @@ func (l ledger) scheduled() int {
 	return sum
 }
 
-// after returns the ledger after a call, and what is to be told of it.
+// after returns the ledger after a call, and the correct answer.
 func (l ledger) after(q asked, made string) (ledger, told) {
 	next := ledger{l.available, l.used, slices.Clone(l.open)}
 	code, missing := "", 0
@@ -55,8 +55,8 @@ func (l ledger) after(q asked, made string) (ledger, told) {
 	return next, told{used: next.used, scheduled: next.scheduled(), available: next.available, missing: missing, reservation: made}
 }
 
-// settle releases or consumes units of one reservation. What is consumed beyond
-// it comes from what is available, and what is not consumed goes back.
+// settle releases or consumes units of one reservation. Consumption beyond it uses
+// available units, and unconsumed units are returned.
 func (l *ledger) settle(q asked) (code string, missing int) {
 	i := slices.IndexFunc(l.open, func(o claim) bool { return o.reservation == q.reservation })
 	if i < 0 {
@@ -109,8 +109,8 @@ func (l *ledger) settleOldest(q asked) (code string, missing int) {
 	return "", left
 }
 
-// requireLinearizable checks the answers on each of the authorizations, whose
-// totals are given.
+// requireLinearizable checks the answers on each of the authorizations with the given
+// totals.
 func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 	t.Helper()
 	for path, total := range totals {
@@ -127,11 +127,11 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 			},
 		}
 		events := slices.DeleteFunc(slices.Clone(h.events), func(e porcupine.Operation) bool { return e.Input.(asked).path != path })
-		require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, events, time.Minute), "what clients were told about %s", path)
+		require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, events, time.Minute), "the answers on %s", path)
 	}
 }
 
-// TestTheModelOfHistories has it find what is not right.
+// TestTheModelOfHistories checks that the model finds wrong answers.
 func TestTheModelOfHistories(t *testing.T) {
 	t.Parallel()
 	const path = "/a"
@@ -150,14 +150,14 @@ func TestTheModelOfHistories(t *testing.T) {
 	require.True(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 2})))
 	require.True(t, check(first, call(0, 3, asked{path: path, verb: "look"}, told{available: 5})), "they overlap")
 	require.False(t, check(first, call(2, 3, asked{path: path, verb: "look"}, told{available: 5})), "it is out of date")
-	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})), "there is no room")
+	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})), "no units are left")
 	require.False(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 1})), "there are two")
 	require.True(t, check(first, call(2, 3, release, told{available: 5})))
 	require.True(t, check(first, call(2, 3, release, told{available: 5}), call(4, 5, release, told{code: "reservation-closed"})))
-	require.False(t, check(first, call(2, 3, release, told{code: "reservation-closed"})), "nobody closed it")
+	require.False(t, check(first, call(2, 3, release, told{code: "reservation-closed"})), "it was not closed")
 }
 
-// recorder notes a failure, and does not fail.
+// recorder records a failure without failing the test.
 type recorder struct {
 	testing.TB
 	failed bool

@@ -17,15 +17,15 @@ import (
 	"omnirapeutic/config"
 )
 
-// Listeners are where the program can be reached.
+// Listeners are the program's open ports.
 type Listeners struct {
-	api         net.Listener // encrypts by itself where there is a certificate
-	metrics     net.Listener // nil for none
+	api         net.Listener // encrypts if there is a certificate
+	metrics     net.Listener // nil if not configured
 	certificate *certificate // nil for plain HTTP
 }
 
-// Listen takes the configured addresses and reads the certificate, so that what is
-// taken or missing is told before a database is started for it.
+// Listen opens the configured addresses and loads the certificate, so that a used port
+// or missing file is reported before a database is started.
 func Listen(ctx context.Context, c config.Config) (*Listeners, error) {
 	l := &Listeners{}
 	if c.HTTP.TLS.Given() {
@@ -53,7 +53,7 @@ func Listen(ctx context.Context, c config.Config) (*Listeners, error) {
 	return l, nil
 }
 
-// Close gives the addresses back. Those that have been served are closed already.
+// Close closes the listeners. Those that were served are closed already.
 func (l *Listeners) Close() {
 	_ = l.api.Close()
 	if l.metrics != nil {
@@ -61,7 +61,7 @@ func (l *Listeners) Close() {
 	}
 }
 
-// url returns where a browser on this machine finds the API.
+// url returns the API's URL for a browser on this machine.
 func (l *Listeners) url() string {
 	scheme := "http://"
 	if l.certificate != nil {
@@ -70,8 +70,8 @@ func (l *Listeners) url() string {
 	return scheme + reachable(l.api.Addr())
 }
 
-// reachable returns an address that a browser on this machine can open: 0.0.0.0
-// and [::] are all of the machine's.
+// reachable returns an address that a browser on this machine can open: 0.0.0.0 and
+// [::] become localhost.
 func reachable(a net.Addr) string {
 	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
@@ -84,25 +84,26 @@ func isLoopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// warn tells of what others on the network could read or reach.
+// warn logs what others on the network could read or reach.
 func (l *Listeners) warn(c config.Config, logger logrus.FieldLogger) {
 	at := func(listener net.Listener, event string) logrus.FieldLogger {
 		return logger.WithFields(logrus.Fields{"event": event, "address": listener.Addr().String()})
 	}
 	if c.Token.Secret == config.DevelopmentSecret && !isLoopback(l.api.Addr()) {
-		at(l.api, "development_secret").Warn("tokens are signed with a secret that everybody knows, and other machines can reach this address: set OMNI_TOKEN_SECRET")
+		at(l.api, "development_secret").Warn("tokens are signed with a public secret, and other machines can reach this " +
+			"address: set OMNI_TOKEN_SECRET")
 	}
 	if c.Profile == config.Production && l.certificate == nil && len(c.HTTP.TrustedProxies) == 0 && !isLoopback(l.api.Addr()) {
-		at(l.api, "plain_http").Warn("other machines can reach this address, and nothing is encrypted: set OMNI_TLS_CERTIFICATE and OMNI_TLS_KEY, or OMNI_TRUSTED_PROXIES where a proxy does it")
+		at(l.api, "plain_http").Warn("other machines can reach this address without encryption: set OMNI_TLS_CERTIFICATE " +
+			"and OMNI_TLS_KEY, or OMNI_TRUSTED_PROXIES if a proxy encrypts")
 	}
 	if l.metrics != nil && !isLoopback(l.metrics.Addr()) {
-		at(l.metrics, "metrics_exposed").Warn("other machines can reach metrics and profiles: keep everybody but those who collect them from this address")
+		at(l.metrics, "metrics_exposed").Warn("other machines can reach metrics and profiles: restrict this address to the metrics collector")
 	}
 }
 
-// watchCertificate reads the certificate again when its files change, and on
-// SIGHUP, until stop is called. Without a certificate SIGHUP ends the program as
-// it ends any.
+// watchCertificate reloads the certificate when its files change, and on SIGHUP, until
+// stop is called. Without a certificate, SIGHUP has its default effect.
 func (l *Listeners) watchCertificate(ctx context.Context, logger logrus.FieldLogger) (stop func()) {
 	if l.certificate == nil {
 		return func() {}

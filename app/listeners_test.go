@@ -29,19 +29,22 @@ func writeCertificate(t *testing.T, path string, serial int64) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{
+			net.IPv4(127, 0, 0, 1),
+		},
 	}
 	made, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	require.NoError(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 	require.NoError(t, os.WriteFile(path+".new", both, 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// TestServeEncrypts has the program itself serve HTTPS, change its certificate on
-// SIGHUP, and tell when it ends.
+// TestServeEncrypts serves HTTPS with the real program, changes its certificate on
+// SIGHUP, and checks the exported expiry.
 func TestServeEncrypts(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -52,7 +55,7 @@ func TestServeEncrypts(t *testing.T) {
 	require.True(t, strings.HasPrefix(serving.clinic.url, "https://"), serving.clinic.url)
 	serial := func() int64 {
 		client := http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true, // told apart by its number
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true, // distinguished by its serial number
 		}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serving.clinic.url+"/api/v1/auth/me", nil)
 		require.NoError(t, err)
@@ -75,8 +78,8 @@ func TestServeEncrypts(t *testing.T) {
 	require.NoError(t, serving.process.Wait(), "exit code 0: %s", serving.out.all())
 }
 
-// TestMetricsHaveAListenerOfTheirOwn looks for metrics and profiles where anybody
-// could.
+// TestMetricsHaveAListenerOfTheirOwn requests metrics and profiles on the public
+// address.
 func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -99,7 +102,7 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	require.NotContains(t, none.out.all(), "profiles")
 }
 
-// metrics returns what the process shows on the listener for them.
+// metrics returns the metrics on the separate listener.
 func (p *instance) metrics(t testing.TB) string {
 	t.Helper()
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.instruments + "/metrics")
@@ -110,9 +113,9 @@ func (p *instance) metrics(t testing.TB) string {
 	return string(text)
 }
 
-// TestAHeadersAddressIsBelievedOfTrustedProxiesOnly signs in with made-up
-// addresses, at a server that trusts nobody and at one behind a proxy.
-func TestAHeadersAddressIsBelievedOfTrustedProxiesOnly(t *testing.T) {
+// TestForwardedAddressesAreTrustedFromTrustedProxiesOnly signs in with forged addresses, on
+// a server without trusted proxies and on one behind a proxy.
+func TestForwardedAddressesAreTrustedFromTrustedProxiesOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	opened := database.Open(t)
@@ -120,23 +123,24 @@ func TestAHeadersAddressIsBelievedOfTrustedProxiesOnly(t *testing.T) {
 	behind := secondInstance(t, direct, opened, "OMNI_RATE_LIMIT=0.001", "OMNI_RATE_BURST=2", "OMNI_TOKEN_RATE_LIMIT=0",
 		"OMNI_TRUSTED_PROXIES=127.0.0.0/8, ::1")
 	signIn := func(c *clinic, forwarded string) answer {
-		return c.as("").with("X-Forwarded-For", forwarded).with("X-Real-Ip", "203.0.113.9").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password})
+		return c.as("").with("X-Forwarded-For", forwarded).with("X-Real-Ip", "203.0.113.9").post(t, "/auth/login",
+			body{"email": "ADMIN@own.test", "password": password})
 	}
 	newest := func() string {
 		a := direct.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=1")
 		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 		return answer{body: a.body["data"].([]any)[0].(map[string]any)}.text("address")
 	}
-	t.Run("it is that of the connection where nobody is trusted, for the audit trail and for the rate", func(t *testing.T) {
+	t.Run("it is the connection's without trusted proxies, for the audit trail and for rate limits", func(t *testing.T) {
 		left := signIn(direct, "192.0.2.1").header.Get("RateLimit")
 		require.Equal(t, "127.0.0.1", newest())
-		require.NotEqual(t, left, signIn(direct, "192.0.2.2").header.Get("RateLimit"), "another header is the same bucket")
+		require.NotEqual(t, left, signIn(direct, "192.0.2.2").header.Get("RateLimit"), "another header uses the same bucket")
 	})
-	t.Run("it is that which the proxy saw where it is trusted", func(t *testing.T) {
+	t.Run("it is the address seen by a trusted proxy", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, signIn(behind, "198.51.100.66, 192.0.2.1").status)
-		require.Equal(t, "192.0.2.1", newest(), "what stands before it was made up by whoever asked")
+		require.Equal(t, "192.0.2.1", newest(), "earlier entries are forged")
 		require.Equal(t, http.StatusOK, signIn(behind, "198.51.100.67, 192.0.2.1").status)
 		signIn(behind, "198.51.100.68, 192.0.2.1").refused(t, http.StatusTooManyRequests, "rate-limited")
-		require.Equal(t, http.StatusOK, signIn(behind, "192.0.2.2").status, "another one who asks")
+		require.Equal(t, http.StatusOK, signIn(behind, "192.0.2.2").status, "another client")
 	})
 }

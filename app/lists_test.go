@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// all reads every page of a list, and calls between before each but the first.
+// all reads every page of a list, and calls between before each page but the first.
 func (c caller) all(t testing.TB, path string, between func(page int)) []map[string]any {
 	t.Helper()
 	var found []map[string]any
@@ -54,18 +54,19 @@ func TestListsAreSortedAndStable(t *testing.T) {
 	for _, name := range []string{"Rivera", "chen", "Ångström", "Chen", "o'Neil", "Zhou", "Abbott", "chen", "Li"} {
 		c.patientNamed(t, name)
 	}
-	t.Run("by name, small and capital letters alike", func(t *testing.T) {
+	t.Run("by name, ignoring case", func(t *testing.T) {
 		names := column(c.admin().all(t, "/patients?sort=lastName&limit=2", nil), "lastName")
-		require.True(t, slices.IsSortedFunc(names, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }), "%v", names)
+		require.True(t, slices.IsSortedFunc(names,
+			func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }), "%v", names)
 		require.Len(t, names, 10)
 		backwards := column(c.admin().all(t, "/patients?sort=-lastName&limit=3", nil), "id")
 		slices.Reverse(backwards)
 		require.Equal(t, column(c.admin().all(t, "/patients?sort=lastName&limit=4", nil), "id"), backwards)
 	})
-	t.Run("what is entered meanwhile moves nothing", func(t *testing.T) {
+	t.Run("records entered meanwhile move nothing", func(t *testing.T) {
 		before := column(c.admin().all(t, "/patients?sort=lastName&limit=200", nil), "id")
 		seen := column(c.admin().all(t, "/patients?sort=lastName&limit=2", func(page int) {
-			c.patientNamed(t, fmt.Sprintf("Aa%d", page)) // before everything that was shown
+			c.patientNamed(t, fmt.Sprintf("Aa%d", page)) // sorts before everything shown
 			c.patientNamed(t, fmt.Sprintf("Zz%d", page))
 		}), "id")
 		require.Len(t, slices.Compact(slices.Sorted(slices.Values(seen))), len(seen), "nothing twice")
@@ -73,7 +74,7 @@ func TestListsAreSortedAndStable(t *testing.T) {
 			require.Contains(t, seen, id)
 		}
 	})
-	t.Run("a cursor is good for its list, its filters, its order and its reader", func(t *testing.T) {
+	t.Run("a cursor is valid for its list, filters, order and reader only", func(t *testing.T) {
 		first := c.admin().get(t, "/patients?sort=lastName&limit=1")
 		cursor := url.QueryEscape(first.text("nextCursor"))
 		require.NotContains(t, cursor, "Abbott")
@@ -87,13 +88,13 @@ func TestListsAreSortedAndStable(t *testing.T) {
 		c.as(c.own.tokens[rbac.Scheduler]).get(t, same).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		c.as(c.other.tokens[rbac.Admin]).get(t, same).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
-	t.Run("another instance goes on", func(t *testing.T) {
+	t.Run("another instance continues it", func(t *testing.T) {
 		second := secondInstance(t, c, c.database.Open(t))
 		first := c.admin().get(t, "/patients?sort=lastName&limit=1")
 		a := second.admin().get(t, "/patients?sort=lastName&limit=1&cursor="+url.QueryEscape(first.text("nextCursor")))
 		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 	})
-	t.Run("it refuses what it cannot sort by, and what it does not know", func(t *testing.T) {
+	t.Run("it refuses unknown sort orders and filters", func(t *testing.T) {
 		c.admin().get(t, "/patients?sort=firstName").refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		c.admin().get(t, "/patients?order=lastName").refused(t, http.StatusBadRequest, "malformed-request")
 	})
@@ -117,9 +118,9 @@ func TestAuthorizationsAreSortedByTheirDates(t *testing.T) {
 	}
 }
 
-// TestTheEndsOfAListStandInOrder: a mistake in a filter is told, and does not look
-// like a practice in which nothing happens.
-func TestTheEndsOfAListStandInOrder(t *testing.T) {
+// TestInvalidRangesOfListsAreRefused checks that an invalid filter is an error and not an
+// empty list.
+func TestInvalidRangesOfListsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for path, ends := range map[string][2]string{

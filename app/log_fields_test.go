@@ -20,7 +20,7 @@ import (
 // drops fields that are not on telemetry's list.
 func TestEveryFieldOfEveryLogEventIsWritten(t *testing.T) {
 	t.Parallel()
-	fields := map[string][]string{} // where, by field
+	fields := map[string][]string{} // positions by field
 	events := map[string]bool{}
 	for _, file := range sourceFiles(t) {
 		positions := token.NewFileSet()

@@ -2,7 +2,7 @@
 
 package app_test
 
-// long says that tests run in their full length. Without the build tag "long", which
+// long reports that tests run at full length. Without the build tag "long", which
 // .ci/run sets, tests that compare hundreds of requests with a table are skipped, and
-// faults are fewer.
+// there are fewer faults.
 const long = true

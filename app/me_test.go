@@ -8,9 +8,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestWhoIAmSaysForWhichRecords asks as every role, with what is shipped and after a
-// change: what a frontend is told is what the role holds.
-func TestWhoIAmSaysForWhichRecords(t *testing.T) {
+// TestMeListsRecordScopes checks for every role, by default and after a change,
+// that /me returns the permissions that the role holds.
+func TestMeListsRecordScopes(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for _, role := range rbac.Roles() {
@@ -34,8 +34,9 @@ func TestWhoIAmSaysForWhichRecords(t *testing.T) {
 	want := map[string]any{"patient:read": []any{"CASELOAD", "CHILD"}}
 	require.Equal(t, want, c.as(c.own.tokens[rbac.Technician]).get(t, "/auth/me").ok(t).body["scopes"], "from the next request on")
 	signed := c.as("").post(t, "/auth/login", body{"email": "technician@own.test", "password": password}).ok(t)
-	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in says the same")
+	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in has the same")
 	both := c.hire(t, c.own, "both@own.test", rbac.Scheduler, rbac.Technician)
 	require.NotEmpty(t, both)
-	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").get(t, "/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
+	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").get(t,
+		"/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
 }

@@ -13,8 +13,9 @@ import (
 	"omnirapeutic/modules/verification"
 )
 
-// bookMetrics tell what the last verification of each organization's unit ledger
-// found. Before there was one they tell nothing: 0 would say that all is well.
+// bookMetrics export the findings of the last verification of each organization's unit
+// ledger. They are absent before the first one, because 0 would mean that no problem
+// was found.
 type bookMetrics struct {
 	problems  *prometheus.GaugeVec
 	checkedAt *prometheus.GaugeVec
@@ -27,15 +28,15 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 	m := &bookMetrics{
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_verify_problems",
-			Help: "Disagreements in an organization's unit ledger that the last verification by this process found.",
+			Help: "Problems in an organization's unit ledger found by the last verification of this process.",
 		}, labels),
 		checkedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_verify_timestamp_seconds",
-			Help: "When an organization's unit ledger was last verified by this process, in seconds since 1970.",
+			Help: "Time of the last verification of an organization's unit ledger by this process, in seconds since 1970.",
 		}, labels),
 		trail: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_verify_audit_problems",
-			Help: "What was wrong with an organization's audit trail when this process verified it last.",
+			Help: "Problems in an organization's audit trail found by the last verification of this process.",
 		}, labels),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "omnirapeutic_verification_seconds",
@@ -49,7 +50,7 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 
 func (m *bookMetrics) verified(organization uuid.UUID, r authorization.Report) {
 	if organization == uuid.Nil {
-		return // of all at once: a command, which ends before anybody could read its metrics
+		return // a verification of all organizations is a command, which ends before a scrape
 	}
 	m.problems.WithLabelValues(organization.String()).Set(float64(r.ProblemCount))
 	m.checkedAt.WithLabelValues(organization.String()).Set(float64(r.CheckedAt.Unix()))
@@ -69,15 +70,15 @@ func (m *bookMetrics) ended(outcome string, took time.Duration) {
 // watchRuns exports the number of verifications that this instance is running.
 func (m *bookMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_verifications_running", Help: "Verifications that this instance is running.",
+		Name: "omnirapeutic_verifications_running", Help: "Running verifications on this instance.",
 	}, func() float64 { return float64(runs.Running()) }))
 }
 
-// backlogTimeout is how long a scrape waits to know what is not sealed yet.
+// backlogTimeout is how long a scrape waits for the number of unsealed events.
 const backlogTimeout = 2 * time.Second
 
-// watchTrail has the metrics tell what of the audit trail has no seal yet. It is
-// asked when they are read; not a number says that the database gave no answer.
+// watchTrail exports the number of audit events without a seal. It is read at each
+// scrape; NaN means that the database did not answer.
 func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 	ask := func(of func(audit.Backlog) float64) func() float64 {
 		return func() float64 {
@@ -92,24 +93,25 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 	}
 	registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_unsealed", Help: "Events of the audit trail that wait for their seal.",
+			Name: "omnirapeutic_audit_unsealed", Help: "Audit events without a seal.",
 		}, ask(func(b audit.Backlog) float64 { return float64(b.Waiting) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "omnirapeutic_audit_queued",
 			Help: "Audit events that this process has queued on disk, because the database does not accept them.",
 		}, func() float64 { return float64(kept.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "How long the oldest of them has waited.",
+			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "Age of the oldest audit event without a seal, in seconds.",
 		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
 	)
 }
 
-// watchExpiry has the metrics tell when the certificate ends, where there is one.
+// watchExpiry exports the expiry of the certificate, if there is one.
 func (a *App) watchExpiry(l *Listeners) error {
 	if l.certificate == nil {
 		return nil
 	}
 	return a.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate that new connections get ends, in seconds since 1970.",
+		Name: "omnirapeutic_tls_certificate_expiry_timestamp_seconds", Help: "Expiry of the certificate for new " +
+			"connections, in seconds since 1970.",
 	}, l.certificate.expires))
 }

@@ -21,34 +21,32 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// middleware is what every request goes through, from the outside in. Routes of
-// the API then go through authenticate, limitCaller and permit, before their own
-// reading of the request: see mount.
+// middleware is the chain of every request, from the outside in. API routes then pass
+// authenticate, limitCaller and permit before their own decoding; see mount.
 //
-// cors stands outside of everything that can fail: a page may read problem
-// documents too. compress stands inside of everything, so that it has done its work
-// when an error is answered.
+// cors is outside of everything that can fail, because pages may read problem documents
+// too. compress is innermost, so that it has finished when an error is answered.
 //
-// observe stands outside of rescue and calls answerProblem, so that it knows the
-// status of every answer, of a panic's too.
+// observe is outside of rescue and calls answerProblem, so that it knows the status of
+// every answer, including those after panics.
 func (s *Server) middleware() []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{
 		identify,                   // a request id
-		locate,                     // the address of who asks
+		locate,                     // the client's address
 		secureHeaders,              // on every answer
 		s.observe,                  // access log and metrics; errors become problem documents here
 		cors(s.limits.CORSOrigins), // preflights are answered here
 		rescue,                     // panics become errors
-		s.limitBody,                // 413 beyond
-		s.turnAway,                 // new requests while the server stops
+		s.limitBody,                // 413 above the limit
+		s.turnAway,                 // rejects new requests during shutdown
 		s.limitDuration,            // a deadline for everything below
 		compress(),
 	}
 }
 
-// identify gives the request an id, in the answer, the log, the trail and the books. One
-// that a client sends is passed over: it could stand for several requests, or be that of
-// somebody else's, and could say of whom it was, where nothing is ever removed.
+// identify assigns the request an id, which appears in the answer, the log, the audit
+// trail and the ledger. It ignores ids sent by clients: they may be ambiguous, belong to
+// others or contain personal data, and these records are never deleted.
 func identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := uuid.Must(uuid.NewV7()).String()
@@ -58,7 +56,7 @@ func identify(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// observe logs and counts every request once, by the pattern of its route.
+// observe logs and counts every request once, by route pattern.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
@@ -71,12 +69,12 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		elapsed := time.Since(start)
 		status := c.Response().Status
 		s.metrics.requests.WithLabelValues(methodOf(c.Request()), s.routeOf(c), strconv.Itoa(status)).Inc()
-		if !s.isStream(c) { // how long somebody listens says nothing of how quick we are
+		if !s.isStream(c) { // the duration of a stream is not a response time
 			s.metrics.duration.WithLabelValues(methodOf(c.Request()), s.routeOf(c)).Observe(elapsed.Seconds())
 		}
 		level := logrus.InfoLevel
 		if isProbe(c.Path()) {
-			level = logrus.DebugLevel // asked every few seconds by machines
+			level = logrus.DebugLevel // probed every few seconds
 		}
 		s.event(c, "request").WithFields(logrus.Fields{
 			"status": status, "duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
@@ -85,8 +83,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// routeOf returns the route's pattern, never the URL itself: ids do not belong in
-// metrics, and what a client makes up does not belong in a log.
+// routeOf returns the route's pattern, never the URL: metrics must not contain ids, and
+// logs must not contain arbitrary client input.
 func (s *Server) routeOf(c echo.Context) string {
 	if path := c.Path(); s.patterns[path] {
 		return path
@@ -94,7 +92,7 @@ func (s *Server) routeOf(c echo.Context) string {
 	return "unmatched"
 }
 
-// methodOf bounds the methods that are told apart.
+// methodOf limits metric labels to known methods.
 func methodOf(r *http.Request) string {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -103,7 +101,7 @@ func methodOf(r *http.Request) string {
 	return "other"
 }
 
-// panicError is a panic that was caught, with the stack of where it came from.
+// panicError is a recovered panic with its stack.
 type panicError struct {
 	value any
 	stack []byte
@@ -117,8 +115,8 @@ func (p *panicError) Unwrap() error {
 	return err
 }
 
-// rescue turns panics into errors that are logged with their stack. A panic with
-// a domain error is a bug like any other: its text is not for the client.
+// rescue converts panics to errors that are logged with their stack. A panic with a
+// domain error is a bug too, so its text is not sent to the client.
 func rescue(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
@@ -142,8 +140,8 @@ const (
 
 func isProbe(path string) bool { return path == pathAlive || path == pathReady }
 
-// turnAway answers 503 to what comes after the server was told to stop. That it
-// is alive is still told.
+// turnAway answers 503 to requests that arrive during shutdown. Liveness probes are
+// still answered.
 func (s *Server) turnAway(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.stopping.Load() && c.Path() != pathAlive {
@@ -191,8 +189,8 @@ func drain(r *http.Request, body io.Reader, most int64) {
 	_, _ = io.CopyN(io.Discard, body, most) // as far as possible
 }
 
-// limitDuration gives what is below a deadline. A stream has none, and ends when
-// the server begins to stop.
+// limitDuration sets a deadline for inner handlers. A stream has none and ends when
+// shutdown begins.
 func (s *Server) limitDuration(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		var ctx context.Context
@@ -213,15 +211,16 @@ func (s *Server) isStream(c echo.Context) bool {
 	return s.streams[c.Path()] && c.Request().Method == http.MethodGet
 }
 
-// Authenticate checks an access token and returns whom it stands for. The error
-// is identity.ErrUnauthenticated where the token is not valid, and another one where
-// that cannot be told.
+// Authenticate verifies an access token and returns its caller. The error is
+// identity.ErrUnauthenticated if the token is invalid, and another one if it cannot be
+// verified.
 type Authenticate func(ctx context.Context, token string) (identity.Caller, error)
 
-// errNoBearer is for a header that was meant to sign somebody in.
-var errNoBearer = identity.ErrUnauthenticated.With(nil, "The Authorization header must be given once, as the word Bearer, a space and the access token.")
+// errNoBearer is returned for an Authorization header of another scheme.
+var errNoBearer = identity.ErrUnauthenticated.With(nil, "The Authorization header must be given once, as the word "+
+	"Bearer, a space and the access token.")
 
-// authenticate puts the caller into the context. No database is asked.
+// authenticate puts the caller into the context. It does not query the database.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		token, ok := bearerToken(c.Request().Header)
@@ -245,8 +244,8 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 // While returns a context that ends when the caller's access token is revoked.
 type While func(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc)
 
-// untilRevoked ends an answer that goes on when the access token is revoked by which
-// it was asked for.
+// untilRevoked ends a stream when the access token with which it was requested is
+// revoked.
 func (s *Server) untilRevoked(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		caller, err := identity.From(c.Request().Context())
@@ -260,7 +259,7 @@ func (s *Server) untilRevoked(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// bearerToken returns the token of the one Authorization header.
+// bearerToken returns the token of the only Authorization header.
 func bearerToken(h http.Header) (string, bool) {
 	given := h.Values(echo.HeaderAuthorization)
 	if len(given) != 1 {
@@ -271,10 +270,10 @@ func bearerToken(h http.Header) (string, bool) {
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// permit lets only callers through who hold the permission that the route needs: for
-// the whole organization, where the route does not keep to the reach of its caller.
-// From there on they act under it. A caller without an organization holds none. One
-// who must set up a second factor first is let through to where that is done.
+// permit admits only callers with the permission of the route, and makes them act under
+// it. The permission must cover the whole organization unless the route limits its
+// records to the caller's scope. A caller without an organization has no permissions. A
+// caller who must set up a second factor is admitted only to the routes for it.
 func permit(r httpx.Route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -300,25 +299,25 @@ func permit(r httpx.Route) echo.MiddlewareFunc {
 	}
 }
 
-// httpMetrics count requests. Labels are patterns of routes, never values.
+// httpMetrics count requests. Labels are route patterns, never values.
 type httpMetrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 }
 
-// newHTTPMetrics fails where the registry has them already.
+// newHTTPMetrics returns an error if the registry already has the metrics.
 func newHTTPMetrics(registry prometheus.Registerer) (*httpMetrics, error) {
 	m := &httpMetrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "omnirapeutic_http_requests_total", Help: "Requests answered.",
+			Name: "omnirapeutic_http_requests_total", Help: "Answered requests.",
 		}, []string{"method", "route", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "omnirapeutic_http_request_duration_seconds", Help: "Time from a request to its answer.",
+			Name: "omnirapeutic_http_request_duration_seconds", Help: "Time from the request to the answer, in seconds.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"method", "route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "omnirapeutic_http_requests_in_flight", Help: "Requests being served.",
+			Name: "omnirapeutic_http_requests_in_flight", Help: "Requests in progress.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {

@@ -21,19 +21,23 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-// TestRequestID: each request has an id of ours, whatever it brings along.
+// TestRequestID checks that each request has a server-generated id, regardless of its
+// headers.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing, error) { return thing{telemetry.RequestID(ctx)}, nil }))
+	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing,
+		error) {
+		return thing{telemetry.RequestID(ctx)}, nil
+	}))
 	seen := map[string]bool{}
 	for name, given := range map[string][]string{
-		"none":               nil,
-		"a plain one":        {"Ada-Example-2019-05-04"},
-		"an empty one":       {""},
-		"other bytes":        {"a\tb"},
-		"two":                {"a", "b"},
-		"one of ours":        {"019ac0de-0000-7000-8000-000000000001"},
-		"the same once more": {"019ac0de-0000-7000-8000-000000000001"},
+		"none":                   nil,
+		"a plain one":            {"Ada-Example-2019-05-04"},
+		"an empty one":           {""},
+		"other bytes":            {"a\tb"},
+		"two":                    {"a", "b"},
+		"one of ours":            {"019ac0de-0000-7000-8000-000000000001"},
+		"the same request again": {"019ac0de-0000-7000-8000-000000000001"},
 	} {
 		var headers []string
 		for _, id := range given {
@@ -62,28 +66,29 @@ func TestAccess(t *testing.T) {
 		called <- caller
 		return httpx.None{}, nil
 	}
-	s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", fn), route(http.MethodPost, "/signed-in", httpx.SignedIn, fn), route(http.MethodPost, "/public", httpx.Public, fn))
+	s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", fn),
+		route(http.MethodPost, "/signed-in", httpx.SignedIn, fn), route(http.MethodPost, "/public", httpx.Public, fn))
 	for name, c := range map[string]struct {
 		path   string
 		header []string
 		status int
 	}{
-		"it lets a permission through":          {"/read", []string{"Bearer " + tokenReader}, 200},
-		"it takes the scheme in any case":       {"/read", []string{"bearer  " + tokenReader}, 200},
-		"it refuses a caller without it":        {"/read", []string{"Bearer " + tokenNobody}, 403},
-		"it refuses nobody":                     {"/read", nil, 401},
-		"it refuses a token that is not valid":  {"/read", []string{"Bearer x"}, 401},
-		"it refuses another scheme":             {"/read", []string{"Basic " + tokenReader}, 401},
-		"it refuses a token without scheme":     {"/read", []string{tokenReader}, 401},
-		"it refuses an empty token":             {"/read", []string{"Bearer "}, 401},
-		"it refuses two tokens":                 {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader}, 401},
-		"it refuses a caller of nowhere":        {"/read", []string{"Bearer " + tokenNowhere}, 401},
-		"it fails where tokens cannot be asked": {"/read", []string{"Bearer " + tokenBroken}, 500},
-		"it waits where they may be revoked":    {"/read", []string{"Bearer " + tokenSilent}, 503},
-		"it lets anybody signed in through":     {"/signed-in", []string{"Bearer " + tokenNobody}, 200},
-		"it refuses who is not signed in":       {"/signed-in", nil, 401},
-		"it lets anybody through":               {"/public", nil, 200},
-		"it asks for no token where none is":    {"/public", []string{"Bearer x"}, 200},
+		"it admits a caller with the permission":      {"/read", []string{"Bearer " + tokenReader}, 200},
+		"it accepts the scheme in any case":           {"/read", []string{"bearer  " + tokenReader}, 200},
+		"it refuses a caller without the permission":  {"/read", []string{"Bearer " + tokenNobody}, 403},
+		"it refuses a caller without a token":         {"/read", nil, 401},
+		"it refuses an invalid token":                 {"/read", []string{"Bearer x"}, 401},
+		"it refuses another scheme":                   {"/read", []string{"Basic " + tokenReader}, 401},
+		"it refuses a token without scheme":           {"/read", []string{tokenReader}, 401},
+		"it refuses an empty token":                   {"/read", []string{"Bearer "}, 401},
+		"it refuses two tokens":                       {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader}, 401},
+		"it refuses a caller without an organization": {"/read", []string{"Bearer " + tokenNowhere}, 401},
+		"it fails if tokens cannot be checked":        {"/read", []string{"Bearer " + tokenBroken}, 500},
+		"it answers 503 if revocations are unknown":   {"/read", []string{"Bearer " + tokenSilent}, 503},
+		"it admits any signed-in caller":              {"/signed-in", []string{"Bearer " + tokenNobody}, 200},
+		"it refuses a caller who is not signed in":    {"/signed-in", nil, 401},
+		"it admits anyone":                            {"/public", nil, 200},
+		"it requires no token on a public route":      {"/public", []string{"Bearer x"}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var headers []string
@@ -100,12 +105,12 @@ func TestAccess(t *testing.T) {
 			}
 		})
 	}
-	t.Run("it says when to ask again where they may be revoked", func(t *testing.T) {
+	t.Run("it sends Retry-After if revocations are unknown", func(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenSilent)
 		require.Equal(t, "token-not-checked", codeOf(t, w))
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
 	})
-	t.Run("it tells a header that is written wrongly from one that is not there", func(t *testing.T) {
+	t.Run("it distinguishes an invalid header from a missing one", func(t *testing.T) {
 		detail := func(headers ...string) string {
 			w := s.do(t, http.MethodPost, "/api/v1/read", "", headers...)
 			require.Equal(t, "unauthenticated", codeOf(t, w))
@@ -113,17 +118,18 @@ func TestAccess(t *testing.T) {
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &problem))
 			return problem.Detail
 		}
-		require.Equal(t, "Sign in first: this needs a valid access token.", detail())
+		require.Equal(t, "Sign in first: this requires a valid access token.", detail())
 		for _, value := range []string{tokenReader, "Basic " + tokenReader, "Bearer ", "Bearer"} {
-			require.Equal(t, "The Authorization header must be given once, as the word Bearer, a space and the access token.", detail("Authorization", value), value)
+			require.Equal(t, "The Authorization header must be given once, as the word Bearer, a space and the "+
+				"access token.", detail("Authorization", value), value)
 		}
 	})
-	t.Run("it decides before the request is read", func(t *testing.T) {
+	t.Run("it decides before it reads the request", func(t *testing.T) {
 		w := s.do(t, http.MethodPost, "/api/v1/read?unknown=1", "{not json", "Authorization", "Bearer "+tokenNobody)
 		require.Equal(t, "forbidden", codeOf(t, w))
 		require.Contains(t, w.Body.String(), `"permission":"thing:read"`)
 	})
-	t.Run("it logs denials with who and what", func(t *testing.T) {
+	t.Run("it logs denials with caller and permission", func(t *testing.T) {
 		found := s.events(t, "denied")
 		require.NotEmpty(t, found)
 		require.Equal(t, "thing:read", found[0]["permission"])
@@ -156,7 +162,7 @@ func TestRescue(t *testing.T) {
 			require.InDelta(t, 500, s.events(t, "request")[0]["status"], 0)
 		})
 	}
-	t.Run("it lets a handler give up the connection", func(t *testing.T) {
+	t.Run("it lets a handler abort the connection", func(t *testing.T) {
 		t.Parallel()
 		s := newTestServer(t, boom(http.ErrAbortHandler))
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() { s.do(t, http.MethodGet, "/api/v1/boom", "") })
@@ -177,20 +183,21 @@ func TestLimits(t *testing.T) {
 		require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 		require.Equal(t, "body-too-large", codeOf(t, w))
 	})
-	t.Run("it refuses a long body that does not say its length", func(t *testing.T) {
+	t.Run("it refuses a long body of unknown length", func(t *testing.T) {
 		t.Parallel()
-		r := httptest.NewRequest(http.MethodPost, "/api/v1/body", io.MultiReader(strings.NewReader(`{"name": "`), strings.NewReader(strings.Repeat("x", 1<<10))))
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/body",
+			io.MultiReader(strings.NewReader(`{"name": "`), strings.NewReader(strings.Repeat("x", 1<<10))))
 		r.Header.Set("Content-Type", "application/json")
 		r.ContentLength = -1
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, r)
 		require.Equal(t, "body-too-large", codeOf(t, w))
 	})
-	t.Run("it takes a body below the limit", func(t *testing.T) {
+	t.Run("it accepts a body below the limit", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, http.StatusOK, s.do(t, http.MethodPost, "/api/v1/body", `{"name": "`+strings.Repeat("x", 900)+`"}`).Code)
 	})
-	t.Run("it gives up a request that takes too long", func(t *testing.T) {
+	t.Run("it ends a request that takes too long", func(t *testing.T) {
 		t.Parallel()
 		slow := newTestServer(t)
 		options := testOptions(slow, public("/slow", func(ctx context.Context, _ httpx.None) (httpx.None, error) {
@@ -224,7 +231,7 @@ func TestObserve(t *testing.T) {
 	s.do(t, http.MethodGet, "/healthz", "")
 	lines := s.events(t, "request")
 
-	t.Run("it logs each request once, by its route", func(t *testing.T) {
+	t.Run("it logs each request once, by route", func(t *testing.T) {
 		t.Parallel()
 		require.Len(t, lines, 5)
 		require.Equal(t, "/api/v1/things/:id", lines[0]["route"])
@@ -238,7 +245,7 @@ func TestObserve(t *testing.T) {
 		require.Equal(t, "other", lines[3]["method"])
 		require.Equal(t, "debug", lines[4]["level"])
 	})
-	t.Run("it logs nothing that a client sent or got", func(t *testing.T) {
+	t.Run("it logs no client input and no output", func(t *testing.T) {
 		t.Parallel()
 		for _, text := range []string{"Miller", "MILLER", "0198f0de?", tokenReader + "\"", "6.6.6.6"} {
 			require.NotContains(t, s.log.String(), text)
@@ -258,7 +265,7 @@ func TestObserve(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public, nothing))
-	t.Run("it answers 404 where nothing is", func(t *testing.T) {
+	t.Run("it answers 404 for an unknown path", func(t *testing.T) {
 		t.Parallel()
 		for _, path := range []string{"/else", "/api/v1", "/api/v1/thing", "/api/v1/things/", "/things"} {
 			w := s.do(t, http.MethodGet, path, "")
@@ -266,7 +273,7 @@ func TestAddresses(t *testing.T) {
 			require.Equal(t, "route-not-found", codeOf(t, w))
 		}
 	})
-	t.Run("it answers 405 with what is allowed", func(t *testing.T) {
+	t.Run("it answers 405 with the allowed methods", func(t *testing.T) {
 		t.Parallel()
 		w := s.do(t, http.MethodGet, "/api/v1/things", "")
 		require.Equal(t, http.StatusMethodNotAllowed, w.Code)

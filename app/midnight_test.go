@@ -19,8 +19,8 @@ func (a answer) ids(t testing.TB) []string {
 	return all
 }
 
-// TestDayListsIncludeAppointmentsAcrossMidnight books a night, and appointments that end and begin at
-// midnight.
+// TestDayListsIncludeAppointmentsAcrossMidnight books a night, and appointments that end and begin
+// at midnight.
 func TestDayListsIncludeAppointmentsAcrossMidnight(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -70,7 +70,7 @@ func TestPreviewsAndOpeningsConsiderAppointmentsAcrossMidnight(t *testing.T) {
 		path := fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, c.day(t, day), c.day(t, day))
 		return c.admin().get(t, path).openings(t)
 	}
-	require.Equal(t, []string{"00:00", "00:30", "01:00", "22:00"}, ask(3), "the buffer counts too")
+	require.Equal(t, []string{"00:00", "00:30", "01:00", "22:00"}, ask(3), "the buffer is included")
 	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4), "an opening that starts on the day may end on the next")
 
 	taken := c.admin().post(t, "/appointments/preview", c.booking(path, who, c.hour(t, 4, "00:15"), hour)).ok(t)

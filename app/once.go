@@ -20,7 +20,7 @@ const (
 	maxKey         = 255
 )
 
-// sealing lets a list seal its cursors.
+// sealing lets a list encrypt its cursors.
 func (s *Server) sealing(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.cursors)))
@@ -28,8 +28,8 @@ func (s *Server) sealing(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// serve returns how a route is served. A POST that may be repeated with an
-// Idempotency-Key is, unless its endpoint takes care of the key itself.
+// serve returns the handler of a route. It adds Idempotency-Key support to POST routes,
+// unless the endpoint handles the key itself.
 func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 	serve := func(c echo.Context) error {
 		shown := watching(c)
@@ -89,8 +89,8 @@ func isKey(key string) bool {
 	return true
 }
 
-// fingerprintOf is the same for requests that ask for the same, in whatever order
-// and with whatever spaces the body is written.
+// fingerprintOf returns a hash that is equal for equivalent requests, regardless of the
+// order and white space in the body.
 func fingerprintOf(r httpx.Route, request any) ([]byte, error) {
 	text, err := json.Marshal(request)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 var somebody = body{"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1"}
 
-// patients returns how many patients there are.
+// patients returns the number of patients.
 func (c *clinic) patients(t testing.TB) int {
 	t.Helper()
 	return len(c.admin().get(t, "/patients?limit=200").body["data"].([]any))
@@ -25,7 +25,7 @@ func (c *clinic) patients(t testing.TB) int {
 func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 	t.Parallel()
 
-	t.Run("twenty at once have one effect and one answer", func(t *testing.T) {
+	t.Run("twenty concurrent requests have one effect and one answer", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		before := c.patients(t)
@@ -45,7 +45,7 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		require.Equal(t, 19, replayed)
 		require.Equal(t, before+1, c.patients(t))
 	})
-	t.Run("the order of members and spaces make no difference", func(t *testing.T) {
+	t.Run("the order of members and white space make no difference", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
@@ -53,7 +53,7 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		again := keyed.sendRaw(t, http.MethodPost, "/payers", strings.NewReader(`{ "rounding": "CEIL", "name": "A" }`))
 		require.Equal(t, string(first.raw), string(again.raw))
 	})
-	t.Run("another body, another address and another operation are refused", func(t *testing.T) {
+	t.Run("another body, another path and another operation are refused", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
@@ -62,7 +62,7 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		keyed.post(t, "/patients", other).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		keyed.post(t, "/payers", body{"name": "A"}).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 	})
-	t.Run("keys are their users' own", func(t *testing.T) {
+	t.Run("keys belong to their user", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		one := c.admin().with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).created(t)
@@ -70,7 +70,7 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		theirs := c.as(c.other.tokens[rbac.Admin]).with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).created(t)
 		require.Len(t, map[uuid.UUID]bool{one: true, another: true, theirs: true}, 3)
 	})
-	t.Run("a refusal that depends on the state is told again, also when the state has changed", func(t *testing.T) {
+	t.Run("a refusal that depends on the state is repeated, also after the state has changed", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		first := c.admin().post(t, "/patients", somebody).created(t)
@@ -82,14 +82,14 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		require.Equal(t, "true", a.header.Get("Idempotency-Replayed"))
 		require.Equal(t, "medicalRecordNumber", a.body["field"])
 	})
-	t.Run("a request that does not validate may be corrected with the same key", func(t *testing.T) {
+	t.Run("an invalid request may be corrected with the same key", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
 		keyed.post(t, "/payers", body{"nam": "A"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		keyed.post(t, "/payers", body{"name": "A"}).created(t)
 	})
-	t.Run("a key must be one that can be kept", func(t *testing.T) {
+	t.Run("a key must be storable", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		for _, key := range []string{"", strings.Repeat("k", 256), "schl\u00fcssel"} {
@@ -99,10 +99,10 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 			}
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			c.admin().with("Idempotency-Key", key).post(t, "/patients/search", body{}).
-				refused(t, http.StatusUnprocessableEntity, "validation-failed") // also where it makes no difference
+				refused(t, http.StatusUnprocessableEntity, "validation-failed") // also where the header has no effect
 		}
 	})
-	t.Run("it is forgotten after its time, and then it is a new request", func(t *testing.T) {
+	t.Run("it is removed after its time, and then it is a new request", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		path := c.authorize(t, 10)
@@ -128,9 +128,9 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 func TestAPostWithAKeyWhoseCommitIsCut(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
-		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was carried out and its answer lost": wireproxy.BeforeAnswer,
+		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
-		t.Run("it is done once when "+it, func(t *testing.T) {
+		t.Run("it takes effect once when "+it, func(t *testing.T) {
 			t.Parallel()
 			database := twoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)

@@ -12,9 +12,9 @@ import (
 	"omnirapeutic/modules/rbac/openid/openidtest"
 )
 
-// TestAnInvitationIsAcceptedByAProvider has somebody who was invited come from the
-// organization's provider, by two browsers and instances at once: one user is made,
-// with the roles of the invitation, and both are signed in.
+// TestAnInvitationIsAcceptedByAProvider signs an invited person in through the
+// provider, by two browsers and instances concurrently. One user is created with the
+// roles of the invitation, and both browsers are signed in.
 func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	t.Parallel()
 	rosa := openidtest.Person{Subject: "r-1", Email: "Rosa@Example.test", Verified: true}
@@ -39,7 +39,8 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	require.Equal(t, before+1, c.count(t, "SELECT count(*) FROM users"))
 	require.Equal(t, map[string]string{"rosa@example.test": "ACCEPTED"}, c.states(t, ""))
 	c.accept(t, token).refused(t, http.StatusNotFound, "invitation-not-found")
-	c.as("").post(t, "/auth/login", body{"email": "rosa@example.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	c.as("").post(t, "/auth/login", body{"email": "rosa@example.test", "password": password}).refused(t,
+		http.StatusUnauthorized, "wrong-credentials")
 	for id := range ids {
 		for _, action := range []string{"invitation.accept", "user.create", "user.link-provider"} {
 			require.Len(t, c.admin().get(t, "/admin/audit-events?actorId="+id+"&action="+action).ok(t).body["data"], 1, action)
@@ -48,9 +49,10 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestWhichInvitationsAProviderDoesNotAccept: those to addresses that it has not
-// verified, of other organizations, that are over, and what reaches beyond.
-func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
+// TestInvitationsThatAProviderCannotAccept covers unverified addresses, other
+// organizations, expired invitations, and invitations beyond the provider's
+// permissions.
+func TestInvitationsThatAProviderCannotAccept(t *testing.T) {
 	t.Parallel()
 	person := func(email string, verified bool) openidtest.Person {
 		return openidtest.Person{Subject: email, Email: email, Verified: verified}
@@ -78,6 +80,6 @@ func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
 	}
 	c.clock.advance(7*24*time.Hour + time.Second)
 	c.signInAs(t, p, "late@x.test").landed(t, "not-recognized")
-	require.Equal(t, before, c.count(t, "SELECT count(*) FROM users"), "nobody is made a user")
+	require.Equal(t, before, c.count(t, "SELECT count(*) FROM users"), "no user is created")
 	require.Zero(t, c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NOT NULL"))
 }

@@ -26,7 +26,7 @@ const (
 	provider    = "/identity-provider"
 )
 
-// page is a page of the frontend that signs somebody in: it alone knows the verifier.
+// page is the sign-in page of the frontend, which alone holds the verifier.
 const verifier = "a-verifier-that-only-one-page-of-the-frontend-knows"
 
 func challengeOf(text string) string {
@@ -34,8 +34,8 @@ func challengeOf(text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// openWithProvider starts a clinic whose own practice has an identity provider, which
-// knows the people.
+// openWithProvider starts a clinic whose own practice has an identity provider with
+// these people.
 func openWithProvider(t testing.TB, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
 	t.Helper()
 	return openWithProviderOn(t, twoPractices.New(t), known...)
@@ -45,13 +45,14 @@ func openWithProviderOn(t testing.TB, database dbtest.Database, known ...openidt
 	t.Helper()
 	c := serve(t, database, database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	p := openidtest.Start(t, redirectURI, known...)
-	c.admin().send(t, http.MethodPut, provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
+	c.admin().send(t, http.MethodPut, provider,
+		body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
 	return c, p
 }
 
 // journey is a browser on its way to a provider and back.
 type journey struct {
-	sentTo string // the provider
+	sentTo string // URL of the provider
 	cookie *http.Cookie
 }
 
@@ -65,7 +66,7 @@ func (c *clinic) begin(t testing.TB) journey {
 	return journey{a.header.Get("Location"), cookies[0]}
 }
 
-// back brings a browser back, with what the provider has given it.
+// back returns a browser from the provider to the API.
 func (c *clinic) back(t testing.TB, j journey, with *url.URL) answer {
 	t.Helper()
 	require.True(t, strings.HasPrefix(with.String(), redirectURI), with)
@@ -80,19 +81,19 @@ func codeIn(t testing.TB, a answer) string {
 	require.True(t, ok, a.header.Get("Location"))
 	gone := (&http.Response{Header: a.header}).Cookies()
 	require.Len(t, gone, 1)
-	require.Negative(t, gone[0].MaxAge, "the browser need not carry it any more")
+	require.Negative(t, gone[0].MaxAge, "the browser no longer needs it")
 	return code
 }
 
-// landed checks that the browser is sent to the frontend's page with the code of what
-// went wrong, and nothing else.
+// landed checks that the browser is redirected to the frontend's page with the error
+// code only.
 func (a answer) landed(t testing.TB, code string) answer {
 	t.Helper()
 	require.Equal(t, http.StatusFound, a.status, "%s", a.raw)
 	require.Equal(t, frontendURL+"#error="+code, a.header.Get("Location"))
 	gone := (&http.Response{Header: a.header}).Cookies()
 	require.Len(t, gone, 1)
-	require.Negative(t, gone[0].MaxAge, "the browser need not carry it any more")
+	require.Negative(t, gone[0].MaxAge, "the browser no longer needs it")
 	return a
 }
 
@@ -138,7 +139,7 @@ func TestSignInWithAnIdentityProvider(t *testing.T) {
 	code := codeIn(t, c.back(t, j, p.SignIn(t, j.sentTo, scheduler.Subject)))
 	signed := c.confirm(t, code).ok(t)
 	require.Equal(t, "scheduler@own.test", signed.body["user"].(map[string]any)["email"])
-	require.Equal(t, []any{"SCHEDULER"}, signed.body["user"].(map[string]any)["roles"], "roles come from here, not from the provider")
+	require.Equal(t, []any{"SCHEDULER"}, signed.body["user"].(map[string]any)["roles"], "roles come from the program, not from the provider")
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
 	require.NotContains(t, j.sentTo+code, signed.text("accessToken"), "no token is in a URL")
 
@@ -151,18 +152,20 @@ func TestSignInWithAnIdentityProvider(t *testing.T) {
 	require.Contains(t, string(events.raw), `"after":{"method":"oidc"}`)
 	require.Len(t, c.admin().get(t, "/admin/audit-events?action=user.link-provider").ok(t).body["data"], 1)
 	require.Len(t, c.admin().get(t, "/admin/audit-events?action=identity-provider.set").ok(t).body["data"], 1)
-	require.Zero(t, c.count(t, "SELECT count(*) FROM identity_providers WHERE position($1::bytea IN client_secret) > 0", []byte(openidtest.ClientSecret)))
-	require.Zero(t, c.count(t, "SELECT count(*) FROM sign_in_codes"), "what was used is gone")
+	require.Zero(t, c.count(t, "SELECT count(*) FROM identity_providers WHERE position($1::bytea IN "+
+		"client_secret) > 0", []byte(openidtest.ClientSecret)))
+	require.Zero(t, c.count(t, "SELECT count(*) FROM sign_in_codes"), "used requests are removed")
 	c.requireClean(t)
 }
 
-func TestWhomAProviderDoesNotLetIn(t *testing.T) {
+func TestRefusedProviderSignIns(t *testing.T) {
 	t.Parallel()
 	email := func(of string, verified bool) openidtest.Person {
 		return openidtest.Person{Subject: of, Email: of, Verified: verified}
 	}
 	c, p := openWithProvider(t, scheduler, stranger,
-		email("BILLER@own.test", false), email("SCHEDULER@other.test", true), email("SUPER_ADMIN@own.test", true), email("AUDITOR@own.test", true),
+		email("BILLER@own.test", false), email("SCHEDULER@other.test", true), email("SUPER_ADMIN@own.test",
+			true), email("AUDITOR@own.test", true),
 		email("", true), openidtest.Person{Subject: "s-2", Email: scheduler.Email, Verified: true})
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'auditor@own.test'")
 	c.connect(t, p, scheduler.Subject)
@@ -174,24 +177,24 @@ func TestWhomAProviderDoesNotLetIn(t *testing.T) {
 		"SUPER_ADMIN@own.test": "super-admin",
 		"AUDITOR@own.test":     "disabled",
 		"":                     "unknown",
-		"s-2":                  "unknown", // somebody else with an address that was recognized before
+		"s-2":                  "unknown", // another subject with an address that was recognized before
 	} {
 		if subject == "" {
-			continue // the provider itself lets nobody in without a name
+			continue // the provider requires a name itself
 		}
 		refused := c.signInAs(t, p, subject).landed(t, "not-recognized")
 		told[refused.header.Get("Location")+string(refused.raw)] = true
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
 		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"`+reason+`"}`, subject)
 	}
-	require.Len(t, told, 1, "it does not tell who is there")
+	require.Len(t, told, 1, "it does not reveal which users exist")
 
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'scheduler@own.test'")
 	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 	c.signInAs(t, p, scheduler.Subject).landed(t, "not-recognized")
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))
-	require.Equal(t, 2*len(rbac.Roles()), c.count(t, "SELECT count(*) FROM users"), "nobody is made a user")
+	require.Equal(t, 2*len(rbac.Roles()), c.count(t, "SELECT count(*) FROM users"), "no user is created")
 }
 
 func TestAttacksOnASignIn(t *testing.T) {
@@ -202,14 +205,14 @@ func TestAttacksOnASignIn(t *testing.T) {
 	mine, theirs := c.begin(t), c.begin(t)
 	back := p.SignIn(t, theirs.sentTo, scheduler.Subject)
 
-	t.Run("somebody else's way back, and none", func(t *testing.T) {
+	t.Run("a callback with a foreign state, and with none", func(t *testing.T) {
 		c.back(t, mine, back).landed(t, "sign-in-lost")
 		for _, cookie := range []string{"", "x", theirs.cookie.Value + "A", strings.Repeat("A", len(theirs.cookie.Value))} {
 			c.back(t, journey{cookie: &http.Cookie{Name: theirs.cookie.Name, Value: cookie}}, back).landed(t, "sign-in-lost")
 		}
 		c.as("").get(t, "/auth/oidc/callback?"+back.RawQuery).landed(t, "sign-in-lost")
 	})
-	t.Run("the provider says no, and adds what it likes", func(t *testing.T) {
+	t.Run("the provider refuses, with extra parameters", func(t *testing.T) {
 		j := c.begin(t)
 		sent, err := url.Parse(j.sentTo)
 		require.NoError(t, err)
@@ -243,7 +246,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 		c.clock.advance(9 * time.Minute)
 		c.back(t, slow, p.SignIn(t, slow.sentTo, scheduler.Subject)).landed(t, "sign-in-lost")
 	})
-	t.Run("a code that is exchanged by many at once is exchanged once", func(t *testing.T) {
+	t.Run("a code that is exchanged concurrently is exchanged once", func(t *testing.T) {
 		code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 		answers := make([]answer, 8)
 		together(len(answers), func(i int) { answers[i] = []*clinic{c, second}[i%2].exchange(t, code, verifier) })
@@ -257,7 +260,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 		}
 		require.Equal(t, 1, signedIn)
 	})
-	t.Run("what the provider signs is changed on its way", func(t *testing.T) {
+	t.Run("the provider's token is modified on its way", func(t *testing.T) {
 		j := c.begin(t)
 		back := p.SignIn(t, j.sentTo, scheduler.Subject)
 		p.Rewrite(func(claims jwt.MapClaims) string {
@@ -271,7 +274,8 @@ func TestAttacksOnASignIn(t *testing.T) {
 		j := c.begin(t)
 		back := p.SignIn(t, j.sentTo, scheduler.Subject)
 		other := openidtest.Start(t, redirectURI, openidtest.Person{Subject: scheduler.Subject, Email: "x@x.test", Verified: true})
-		c.signedInAdmin(t).send(t, http.MethodPut, provider, body{"issuer": other.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
+		c.signedInAdmin(t).send(t, http.MethodPut, provider,
+			body{"issuer": other.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
 		c.back(t, j, back).landed(t, "not-recognized")
 		c.signInAs(t, other, scheduler.Subject).landed(t, "not-recognized")
 		require.Equal(t, http.StatusNoContent, c.signedInAdmin(t).delete(t, provider).status)
@@ -279,7 +283,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 	})
 }
 
-// signedInAdmin is the administrator after the clock was set ahead.
+// signedInAdmin signs the administrator in after the clock was moved.
 func (c *clinic) signedInAdmin(t testing.TB) caller {
 	t.Helper()
 	return c.as(c.signIn(t, "own", rbac.Admin))
@@ -300,9 +304,9 @@ func TestAProviderThatDoesNotAnswer(t *testing.T) {
 	require.Equal(t, openidtest.ClientID, c.admin().get(t, provider).ok(t).body["clientId"], "nothing was changed")
 }
 
-// TestAFailureOfOursEndsOnThePageToo: whoever comes back from a provider sees the
-// frontend's page, whatever went wrong, and never a problem document.
-func TestAFailureOfOursEndsOnThePageToo(t *testing.T) {
+// TestInternalErrorsRedirectToTheErrorPage checks that a browser from a provider ends on the
+// frontend's page after any error, and never on a problem document.
+func TestInternalErrorsRedirectToTheErrorPage(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	c, p := openWithProviderOn(t, dbtest.Of(server), scheduler)
@@ -338,12 +342,14 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 
 	for _, role := range rbac.Roles() {
 		if role != rbac.Admin {
-			for _, a := range []answer{c.as(c.own.tokens[role]).get(t, provider), c.as(c.own.tokens[role]).send(t, http.MethodPut, provider, settings), c.as(c.own.tokens[role]).delete(t, provider)} {
+			for _, a := range []answer{c.as(c.own.tokens[role]).get(t, provider), c.as(c.own.tokens[role]).send(t, http.MethodPut,
+				provider, settings), c.as(c.own.tokens[role]).delete(t, provider)} {
 				a.refused(t, http.StatusForbidden, "forbidden")
 			}
 		}
 	}
-	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).refused(t,
+		http.StatusUnprocessableEntity, "validation-failed")
 	for _, wrong := range []body{
 		{},
 		{"issuer": p.Issuer + "/", "clientId": "x", "clientSecret": "x"},
@@ -357,16 +363,19 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	other := c.as(c.other.tokens[rbac.Admin])
 	other.get(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
 	other.delete(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
-	nobody := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).refused(t, http.StatusNotFound, "no-identity-provider")
-	without := c.as("").get(t, "/auth/oidc/"+c.other.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t, http.StatusNotFound, "no-identity-provider")
-	require.Equal(t, nobody.text("detail"), without.text("detail"), "whether it exists does not show")
+	nobody := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).refused(t,
+		http.StatusNotFound, "no-identity-provider")
+	without := c.as("").get(t, "/auth/oidc/"+c.other.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t,
+		http.StatusNotFound, "no-identity-provider")
+	require.Equal(t, nobody.text("detail"), without.text("detail"), "the answer does not reveal whether it exists")
 	for _, wrong := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
 		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	bare := open(t)
 	bare.as("").get(t, "/auth/oidc/callback?state=x").refused(t, http.StatusUnauthorized, "sign-in-lost")
 	bare.admin().send(t, http.MethodPut, provider, settings).refused(t, http.StatusConflict, "addresses-not-configured")
-	bare.as("").get(t, "/auth/oidc/"+bare.own.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t, http.StatusNotFound, "no-identity-provider")
+	bare.as("").get(t, "/auth/oidc/"+bare.own.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t,
+		http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, provider).status)
 	c.admin().get(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
 }

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// everyDay are hours on all days of the week.
+// everyDay is the same working hours on all days of the week.
 func everyDay(from, to string) []body {
 	var weekly []body
 	for _, day := range []string{"MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"} {
@@ -46,7 +46,7 @@ func TestOpenings(t *testing.T) {
 	require.Equal(t, false, c.admin().get(t, ask).ok(t).body["availabilityKnown"])
 	plain := c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 3, "22:00"), hour))
 	plain.created(t)
-	require.Nil(t, plain.body["warnings"], "nothing is known, nothing is warned of")
+	require.Nil(t, plain.body["warnings"], "without hours there is no warning")
 
 	c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 3, "10:00"), hour)).created(t)
 	set := c.admin().send(t, http.MethodPut, hours, body{
@@ -68,7 +68,8 @@ func TestOpenings(t *testing.T) {
 	fine.created(t)
 	require.Nil(t, fine.body["warnings"])
 
-	c.admin().with("If-Match", `"7"`).send(t, http.MethodPut, hours, body{"weekly": []body{}, "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0}).
+	c.admin().with("If-Match", `"7"`).send(t, http.MethodPut, hours,
+		body{"weekly": []body{}, "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0}).
 		refused(t, http.StatusPreconditionFailed, "stale-version")
 	c.admin().with("If-Match", `"1"`).send(t, http.MethodPut, hours, body{
 		"weekly": everyDay("09:00", "13:00"), "exceptions": []body{{"startDate": date, "endDate": date, "hours": []body{}}},
@@ -85,7 +86,8 @@ func TestOpenings(t *testing.T) {
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	for _, at := range []string{"availability", "openings?minutes=60&from=" + date + "&to=" + date} {
-		c.admin().get(t, fmt.Sprintf("/practitioners/%s/%s", uuid.New(), at)).refused(t, http.StatusNotFound, "availability-practitioner-not-found")
+		c.admin().get(t, fmt.Sprintf("/practitioners/%s/%s", uuid.New(), at)).refused(t, http.StatusNotFound,
+			"availability-practitioner-not-found")
 		c.as(c.other.tokens[rbac.Admin]).get(t, fmt.Sprintf("/practitioners/%s/%s", who, at)).
 			refused(t, http.StatusNotFound, "availability-practitioner-not-found")
 	}

@@ -16,9 +16,9 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// What an operator does at the command line, beside the API.
+// Operator actions on the command line.
 
-// VerifyAll checks the books of all organizations, and all audit trails.
+// VerifyAll verifies the ledgers of all organizations and all audit trails.
 func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
 	return p.verify(ctx, uuid.Nil, nil, nil)
 }
@@ -37,28 +37,28 @@ func RemoveAudit(ctx context.Context, s *Storage, c config.Config, r audit.Remov
 	return audit.New(audit.Dependencies{Database: owner, Clock: time.Now, Logger: logger}).Remove(ctx, r)
 }
 
-// FirstUser is a user whom an operator makes, perhaps with the organization.
+// FirstUser is a user created by an operator, optionally with a new organization.
 type FirstUser struct {
 	rbac.NewUser
-	Organization string // an id, or a new organization's name
+	Organization string // an id, or the name of a new organization
 	TimeZone     string // of the new organization
 }
 
-// Check says whether the organization is named in one of the two ways.
+// Check returns an error unless the organization is given in one of the two ways.
 func (u FirstUser) Check() error {
 	_, err := uuid.Parse(u.Organization)
 	switch {
 	case err == nil && u.TimeZone != "":
-		return errors.New("--time-zone makes a new organization, which needs a name, not an id")
+		return errors.New("--time-zone creates a new organization, which needs a name, not an id")
 	case err != nil && u.TimeZone == "":
-		return fmt.Errorf("%q is not the id of an organization; to make one of that name, add --time-zone", u.Organization)
+		return fmt.Errorf("%q is not the id of an organization; to create one with this name, add --time-zone", u.Organization)
 	}
 	return nil
 }
 
-// CreateUser makes the user, and the organization first where a time zone is
-// given: both or neither. It refuses to make a second organization of a name:
-// whoever repeats a command means the one that is there.
+// CreateUser creates the user. If a time zone is given, it first creates the
+// organization, in the same transaction. It refuses a second organization of the same
+// name, because a repeated command means the existing one.
 func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error) {
 	if err := u.Check(); err != nil {
 		return rbac.User{}, err
@@ -72,7 +72,8 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 			return rbac.User{}, err
 		}
 		if len(there) > 0 {
-			return rbac.User{}, fmt.Errorf("there is an organization %q: for a user in it, give its id, --organization %s, and no --time-zone", u.Organization, there[0].ID)
+			return rbac.User{}, fmt.Errorf("the organization %q exists already: for a user in it, give its id, --organization "+
+				"%s, and omit --time-zone", u.Organization, there[0].ID)
 		}
 		made, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
 		if err != nil {

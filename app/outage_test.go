@@ -17,12 +17,12 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// killable is a PostgreSQL of the test's own, with durable settings, on disk.
+// killable is the test's own PostgreSQL, with durable settings, on disk.
 type killable struct {
 	*postgres.Server
 }
 
-// killAndStart kills the server, see killServer, and starts it again.
+// killAndStart kills the server (see killServer) and restarts it.
 func (k *killable) killAndStart(t testing.TB) {
 	t.Helper()
 	killServer(t, k.Server)
@@ -41,16 +41,16 @@ func killServer(t testing.TB, server *postgres.Server) {
 	require.NoError(t, err)
 	first, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
 	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(first, syscall.SIGSTOP), "it makes no more processes")
+	require.NoError(t, syscall.Kill(first, syscall.SIGSTOP), "it creates no more processes")
 	all := append(children(t, first), first)
 	require.Greater(t, len(all), 5)
 	for _, pid := range all {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	}
-	require.NoError(t, server.Stop(t.Context())) // it would start again by itself, three times
+	require.NoError(t, server.Stop(t.Context())) // it would restart itself three times
 }
 
-// children returns the processes whose parent the process is.
+// children returns the child processes of a process.
 func children(t testing.TB, parent int) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -73,8 +73,8 @@ func children(t testing.TB, parent int) []int {
 	return found
 }
 
-// TestDatabaseIsKilledUnderLoad kills the database while clients book, and starts
-// it again. The server stays up, and goes on by itself.
+// TestDatabaseIsKilledUnderLoad kills and restarts the database while clients book. The
+// server stays up and recovers.
 func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
@@ -91,7 +91,7 @@ func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 		}
 		h.progress(t, 20, "it goes on")
 		stop()
-		t.Logf("clients were told %d times to ask again; the server may hide all of it", h.turned.Load())
+		t.Logf("clients were asked to retry %d times; the server may hide all of it", h.turned.Load())
 		h.requireTrue(t, c, totals)
 	})
 }
@@ -107,12 +107,12 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 
 	require.NoError(t, server.Stop(t.Context()))
 	root.get(t, "/readyz").refused(t, http.StatusServiceUnavailable, "not-ready")
-	require.Equal(t, http.StatusOK, root.get(t, "/healthz").status, "it is alive all the same")
+	require.Equal(t, http.StatusOK, root.get(t, "/healthz").status, "it is alive nevertheless")
 	answer := c.admin().post(t, path+"/reserve", body{"units": 1})
 	answer.refused(t, http.StatusServiceUnavailable, "database-unavailable")
 	require.NotEmpty(t, answer.header.Get("Retry-After"))
 
-	t.Run("what needs no database is refused without one", func(t *testing.T) {
+	t.Run("invalid requests are refused without a database", func(t *testing.T) {
 		c.as("").post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
 		c.as(c.own.tokens["BILLER"]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 		c.admin().post(t, path+"/reserve", body{"units": 0}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -130,6 +130,7 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 		} {
 			c.admin().patch(t, wrong.path, wrong.change).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
-		c.admin().patch(t, "/patients/"+uuid.NewString(), body{"firstName": "Ada"}).refused(t, http.StatusServiceUnavailable, "database-unavailable")
+		c.admin().patch(t, "/patients/"+uuid.NewString(), body{"firstName": "Ada"}).refused(t, http.StatusServiceUnavailable,
+			"database-unavailable")
 	})
 }

@@ -46,7 +46,7 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 		c.as(signedIn.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 		c.refresh(t, signedIn.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
 	})
-	t.Run("a password that breaks a rule leaves the link as it was", func(t *testing.T) {
+	t.Run("a password that breaks a rule does not use up the link", func(t *testing.T) {
 		c.reset(t, token, "short").refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
 	t.Run("the user sets a new password, once", func(t *testing.T) {

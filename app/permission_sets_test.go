@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// set returns what a role may do, as the API tells it.
+// set returns the permission set of a role in the API.
 func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 	t.Helper()
 	for _, each := range c.get(t, "/permission-sets").ok(t).body["data"].([]any) {
@@ -20,18 +20,18 @@ func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 			return set
 		}
 	}
-	require.Fail(t, "there is no such role", "%s", role)
+	require.Fail(t, "an unknown role", "%s", role)
 	return nil
 }
 
-// without returns the grants of a set but those of a permission.
+// without returns a set's grants without those of a permission.
 func without(set map[string]any, permission string) body {
 	return body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(each any) bool {
 		return each.(map[string]any)["permission"] == permission
 	})}
 }
 
-// with returns the grants of a set and one more.
+// with returns a set's grants and another one.
 func with(set map[string]any, permission string, scopes ...string) body {
 	return body{"permissions": append(slices.Clone(set["permissions"].([]any)), body{"permission": permission, "scopes": scopes})}
 }
@@ -40,7 +40,7 @@ func TestPermissionSetsAreThoseShippedUntilChanged(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	data := c.admin().get(t, "/permission-sets").ok(t).body["data"].([]any)
-	require.Len(t, data, len(rbac.Roles())-1, "all but the role that reaches beyond the organization")
+	require.Len(t, data, len(rbac.Roles())-1, "all but the role with permissions beyond the organization")
 	for _, each := range data {
 		set := each.(map[string]any)
 		require.Equal(t, []any{true, 0.0, nil, nil}, []any{set["shipped"], set["version"], set["changedAt"], set["changedBy"]})
@@ -75,9 +75,11 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).get(t, "/permission-sets").ok(t)
 	require.Equal(t, true, c.as(c.other.tokens[rbac.Admin]).set(t, rbac.Scheduler)["shipped"], "another organization has its own")
 
-	c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "patient:read")).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "patient:read")).refused(t,
+		http.StatusPreconditionFailed, "stale-version")
 	c.admin().with("If-Match", `"0"`).delete(t, "/permission-sets/SCHEDULER").refused(t, http.StatusPreconditionFailed, "stale-version")
-	require.Equal(t, 1, c.admin().put(t, "/permission-sets/SCHEDULER", without(shipped, "authorization:reserve")).ok(t).number(t, "version"), "what is so already changes nothing")
+	require.Equal(t, 1, c.admin().put(t, "/permission-sets/SCHEDULER",
+		without(shipped, "authorization:reserve")).ok(t).number(t, "version"), "an unchanged value has no effect")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/SCHEDULER").status)
 	reserve().reservationID(t)
 	require.Equal(t, shipped["permissions"], c.admin().set(t, rbac.Scheduler)["permissions"])
@@ -89,7 +91,7 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 		WHERE organization_id = $1 AND action = 'permission-set.change' ORDER BY sequence`, c.own.id), "before and after, in full")
 }
 
-func TestNobodyPutsIntoASetWhatTheyDoNotHold(t *testing.T) {
+func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	biller := c.admin().set(t, rbac.Biller)
@@ -97,12 +99,12 @@ func TestNobodyPutsIntoASetWhatTheyDoNotHold(t *testing.T) {
 		t.Helper()
 		c.admin().put(t, "/permission-sets/"+role, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	t.Run("what reaches beyond the organization", func(t *testing.T) {
+	t.Run("permissions beyond the organization", func(t *testing.T) {
 		for _, p := range []string{"organization:create", "organization:read-all"} {
 			invalid("BILLER", with(biller, p, "ORGANIZATION"))
 		}
 	})
-	t.Run("what is no permission, no scope, or twice there", func(t *testing.T) {
+	t.Run("unknown permissions and scopes, and duplicates", func(t *testing.T) {
 		invalid("BILLER", with(biller, "patient:everything", "ORGANIZATION"))
 		invalid("BILLER", with(biller, "patient:change", "EVERYWHERE"))
 		invalid("BILLER", with(biller, "patient:change"))
@@ -110,38 +112,41 @@ func TestNobodyPutsIntoASetWhatTheyDoNotHold(t *testing.T) {
 		invalid("BILLER", body{"permissions": []any{}, "organizationId": c.other.id})
 		invalid("BILLER", body{})
 	})
-	t.Run("what administrators need stays with them", func(t *testing.T) {
+	t.Run("administrators keep what they need", func(t *testing.T) {
 		admin := c.admin().set(t, rbac.Admin)
 		for _, p := range []string{"user:read", "user:change", "user:grant", "user:invite", "permission-set:read", "permission-set:change"} {
 			invalid("ADMIN", without(admin, p))
-			invalid("ADMIN", body{"permissions": append(without(admin, p)["permissions"].([]any), body{"permission": p, "scopes": []string{"CASELOAD"}})})
+			invalid("ADMIN", body{"permissions": append(without(admin, p)["permissions"].([]any),
+				body{"permission": p, "scopes": []string{"CASELOAD"}})})
 		}
 	})
-	t.Run("and roles that there are not", func(t *testing.T) {
+	t.Run("and unknown roles", func(t *testing.T) {
 		for _, role := range []string{"SUPER_ADMIN", "OWNER", "admin"} {
 			c.admin().put(t, "/permission-sets/"+role, body{"permissions": []any{}}).refused(t, http.StatusNotFound, "role-not-found")
 			c.admin().delete(t, "/permission-sets/"+role).refused(t, http.StatusNotFound, "role-not-found")
 		}
 	})
-	t.Run("what one has given away", func(t *testing.T) {
+	t.Run("a permission that the caller has given up", func(t *testing.T) {
 		c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "patient:change")).ok(t)
-		beyond := c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		beyond := c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).refused(t,
+			http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "patient:change", beyond.text("exceeds"))
-		c.admin().put(t, "/permission-sets/ADMIN", with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		c.admin().put(t, "/permission-sets/ADMIN",
+			with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).refused(t, http.StatusForbidden, "beyond-own-permissions")
 		user := c.hire(t, c.own, "cy@own.test", rbac.Biller)
 		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).refused(t, http.StatusForbidden, "beyond-own-permissions")
 		fewer := without(c.admin().set(t, rbac.Scheduler), "calendar:manage")
 		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).refused(t, http.StatusForbidden, "beyond-own-permissions")
-		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status, "what is shipped can always be had again")
+		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status, "the defaults can always be restored")
 		c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).ok(t)
 		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).ok(t)
 		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
 	})
 }
 
-// TestWhoGivesBackWhatIsShipped has a biller change sets, as an organization may allow: what
-// was taken from a role that they have does not come back to them by their own hand.
-func TestWhoGivesBackWhatIsShipped(t *testing.T) {
+// TestRestoringDefaultsNeedsTheirPermissions lets a biller change sets, as an organization may allow.
+// Billers cannot restore a permission that was removed from their own role.
+func TestRestoringDefaultsNeedsTheirPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.admin().put(t, "/permission-sets/BILLER", with(c.admin().set(t, rbac.Biller), "permission-set:change", "ORGANIZATION")).ok(t)
@@ -151,49 +156,52 @@ func TestWhoGivesBackWhatIsShipped(t *testing.T) {
 	beyond := cy.delete(t, "/permission-sets/AUDITOR").refused(t, http.StatusForbidden, "beyond-own-permissions")
 	require.Equal(t, "audit:export", beyond.text("exceeds"))
 	cy.get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
-	require.Equal(t, http.StatusNoContent, cy.delete(t, "/permission-sets/BILLER").status, "to give away is not to give")
+	require.Equal(t, http.StatusNoContent, cy.delete(t, "/permission-sets/BILLER").status, "granting a permission away is not holding it")
 	for _, role := range rbac.Roles() {
 		if role != rbac.SuperAdmin && role != rbac.Admin {
 			c.admin().put(t, "/permission-sets/"+string(role), body{"permissions": []any{}}).ok(t)
-			require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/"+string(role)).status, "administrators hold what %s is shipped with", role)
+			require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/"+string(role)).status,
+				"administrators hold the defaults of %s", role)
 		}
 	}
 }
 
-// TestNobodyTakesFromThoseWhoMayDoMore has a scheduler change sets: those that hold no
-// more than a scheduler does, and no others, however little is taken from them.
-func TestNobodyTakesFromThoseWhoMayDoMore(t *testing.T) {
+// TestPermissionSetsOfHigherRolesCannotBeChanged lets a scheduler change sets. Schedulers can
+// change only sets without permissions beyond their own.
+func TestPermissionSetsOfHigherRolesCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	c.admin().put(t, "/permission-sets/SCHEDULER", with(with(c.admin().set(t, rbac.Scheduler), "permission-set:change", "ORGANIZATION"), "permission-set:read", "ORGANIZATION")).ok(t)
+	c.admin().put(t, "/permission-sets/SCHEDULER", with(with(c.admin().set(t, rbac.Scheduler), "permission-set:change",
+		"ORGANIZATION"), "permission-set:read", "ORGANIZATION")).ok(t)
 	scheduler := c.as(c.own.tokens[rbac.Scheduler])
 	admin := c.admin().set(t, rbac.Admin)
 	beyond := func(a answer) { t.Helper(); a.refused(t, http.StatusForbidden, "beyond-own-permissions") }
 
-	beyond(scheduler.put(t, "/permission-sets/ADMIN", without(admin, "appointment:book"))) // which schedulers hold as well
+	beyond(scheduler.put(t, "/permission-sets/ADMIN", without(admin, "appointment:book"))) // which schedulers hold too
 	beyond(scheduler.put(t, "/permission-sets/ADMIN", without(admin, "audit:read")))
 	beyond(scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}))
 	require.Equal(t, admin, c.admin().set(t, rbac.Admin))
 
 	c.admin().put(t, "/permission-sets/ADMIN", without(admin, "session:read-narrative")).ok(t)
 	beyond(scheduler.delete(t, "/permission-sets/ADMIN"))
-	require.Equal(t, false, c.admin().set(t, rbac.Admin)["shipped"], "what administrators have given away, nobody else gives them back")
+	require.Equal(t, false, c.admin().set(t, rbac.Admin)["shipped"], "other roles cannot restore what administrators have given up")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
 
-	c.admin().put(t, "/permission-sets/AUDITOR", body{"permissions": []body{{"permission": "patient:read", "scopes": []string{"ORGANIZATION"}}}}).ok(t)
+	c.admin().put(t, "/permission-sets/AUDITOR",
+		body{"permissions": []body{{"permission": "patient:read", "scopes": []string{"ORGANIZATION"}}}}).ok(t)
 	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).ok(t)
-	beyond(scheduler.delete(t, "/permission-sets/AUDITOR")) // which is shipped with more
+	beyond(scheduler.delete(t, "/permission-sets/AUDITOR")) // whose default includes more
 	scheduler.put(t, "/permission-sets/SCHEDULER", without(c.admin().set(t, rbac.Scheduler), "permission-set:change")).ok(t)
 	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).refused(t, http.StatusForbidden, "forbidden")
 }
 
-// TestAPermissionSetHoldsOnEveryInstance changes a set at one instance, and looks at
-// what another makes of tokens that were issued before.
+// TestAPermissionSetHoldsOnEveryInstance changes a set on one instance, and uses
+// earlier tokens on another.
 func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
-	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the change ends a stream
+	first.tuning = events.Tuning{Heartbeat: time.Hour} // only the change ends a stream
 	second := secondInstance(t, first, database.Open(t)).following(t)
 	path, token := first.authorize(t, 8), first.own.tokens[rbac.Scheduler]
 	second.as(token).post(t, path+"/reserve", body{"units": 1}).reservationID(t)
@@ -211,13 +219,16 @@ func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 
 	require.Equal(t, http.StatusNoContent, second.admin().delete(t, "/permission-sets/SCHEDULER").status)
 	second.as(token).post(t, path+"/release", body{"units": 1}).ok(t)
-	require.Eventually(t, func() bool { return first.as(token).post(t, path+"/preview", body{"units": 1}).status == http.StatusOK }, soon, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return first.as(token).post(t, path+"/preview",
+			body{"units": 1}).status == http.StatusOK
+	}, soon, time.Millisecond)
 	require.Eventually(t, func() bool {
 		return first.as(token).post(t, path+"/reserve", body{"units": 1}).status == http.StatusCreated
 	}, soon, time.Millisecond)
 }
 
-// TestSetsChangedAtOnce has several change sets at the same time: none is lost.
+// TestSetsChangedAtOnce changes sets concurrently, and no change is lost.
 func TestSetsChangedAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -27,18 +27,18 @@ func (p practice) clone() practice {
 	return p
 }
 
-// twoPractices is a database with the practices of a clinic, whose users have signed
-// in. It is made once, and cloned for each test.
+// twoPractices is a database with a clinic's practices and signed-in users. It is
+// created once and cloned for each test.
 var twoPractices = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database) {
-	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}} // longer than all tests take
+	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}} // longer than all tests together
 	c.listen(t, database.Open(t))
 	firstOwn, firstOther = c.found(t, "own"), c.found(t, "other")
 })
 
-// firstOwn and firstOther are what [twoPractices] has.
+// firstOwn and firstOther are the practices of [twoPractices].
 var firstOwn, firstOther practice
 
-// fill founds two practices, where the database does not have them yet.
+// fill creates two practices if the database does not have them.
 func (c *clinic) fill(t testing.TB) {
 	t.Helper()
 	if twoPractices.Made(c.database) {
@@ -48,7 +48,8 @@ func (c *clinic) fill(t testing.TB) {
 	}
 }
 
-// found makes an organization with a user of every role, a patient and a service code.
+// found creates an organization with a user of every role, a patient and a service
+// code.
 func (c *clinic) found(t testing.TB, name string) practice {
 	t.Helper()
 	ctx := t.Context()
@@ -72,11 +73,12 @@ func (c *clinic) found(t testing.TB, name string) practice {
 	return p
 }
 
-// link says who the practice's users are: its TECHNICIAN is the practitioner, and has
-// the patients on the caseload; its PATIENT is the guardian of the same.
+// link links the practice's users: its TECHNICIAN is the practitioner with the patients
+// on the caseload, and its PATIENT is their guardian.
 func (c *clinic) link(t testing.TB, p practice, practitioner uuid.UUID, patients ...uuid.UUID) {
 	t.Helper()
-	const user = "(SELECT u.id FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id WHERE u.organization_id = $1 AND r.role = "
+	const user = "(SELECT u.id FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = " +
+		"u.id WHERE u.organization_id = $1 AND r.role = "
 	c.run(t, "UPDATE users SET practitioner_id = $2 WHERE id = "+user+"'TECHNICIAN')", p.id, practitioner)
 	for _, patient := range patients {
 		c.run(t, "INSERT INTO caseloads VALUES ($1, $2, $3, now(), $2)", p.id, practitioner, patient)
@@ -84,7 +86,7 @@ func (c *clinic) link(t testing.TB, p practice, practitioner uuid.UUID, patients
 	}
 }
 
-// signIn returns an access token of the user who has the role in the practice.
+// signIn returns an access token of the practice's user with the role.
 func (c *clinic) signIn(t testing.TB, practice string, role rbac.Role) string {
 	t.Helper()
 	answer := c.as("").post(t, "/auth/login", body{"email": string(role) + "@" + practice + ".test", "password": password})

@@ -12,10 +12,10 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestNothingOfPeopleIsPrinted enters what must never be printed where it is likely
-// to come out again, has every statement logged, and looks at logs and metrics.
-// TestMain looks at whatever all other tests have printed.
-func TestNothingOfPeopleIsPrinted(t *testing.T) {
+// TestNoPersonalDataIsPrinted enters personal data where it is likely to be printed,
+// logs every statement, and checks logs and metrics. TestMain checks the output of all
+// other tests.
+func TestNoPersonalDataIsPrinted(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
@@ -38,7 +38,8 @@ func TestNothingOfPeopleIsPrinted(t *testing.T) {
 	visit := c.book(t, c.booking(authorization, c.employ(t), at, time.Hour, body{"notes": "meet at the blue door"}))
 	admin.post(t, visit+"/start", body{"startTime": at}).ok(t)
 	admin.post(t, visit+"/complete", body{"startTime": at, "endTime": at.Add(hour), "narrative": "sang along twice today"}).ok(t)
-	c.as("").post(t, "/auth/login", body{"email": "somebody.else@own.test", "password": "not-the-right-one"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	c.as("").post(t, "/auth/login", body{"email": "somebody.else@own.test", "password": "not-the-right-one"}).refused(t,
+		http.StatusUnauthorized, "wrong-credentials")
 	c.as("not-a-token-at-all").get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.as(c.own.tokens[rbac.Admin][:40]).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	admin.post(t, "/admin/webhooks", body{"url": "https://hooks.example.test/Marigold"})

@@ -22,39 +22,40 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-// What can go wrong outside of any module. What is wrong with a request itself is
-// defined in httpx.
+// Errors outside of any module. Errors of the request itself are defined in httpx.
 var (
-	errRouteNotFound    = fault.Define(fault.NotFound, "route-not-found", "There is nothing at this address.")
-	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This address does not take this method.").
-				Advising("The `Allow` header lists the methods.")
-	errContention = fault.Define(fault.Contention, "contention", "Too many requests wanted to change the same thing at once. Nothing has been changed; try again.").
-			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
+	errRouteNotFound    = fault.Define(fault.NotFound, "route-not-found", "Address not found.")
+	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This method is not allowed at this address.").
+				Advising("The `Allow` header lists the allowed methods.")
+	errContention = fault.Define(fault.Contention, "contention", "Too many people are changing the same record at once. "+
+		"Nothing has been changed; try again.").
+		Advising("Wait for the time in `Retry-After`, and retry the same request with the same `Idempotency-Key`.")
 	errDatabase = fault.Define(fault.Unavailable, "database-unavailable",
 		"The database does not answer right now. Nothing has been changed; try again soon.")
 	errReadOnly = fault.Define(fault.Unavailable, "database-read-only",
 		"The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.").
-		Advising("Let people read, and send the same request with the same `Idempotency-Key` later.")
+		Advising("Allow reading, and retry the same request with the same `Idempotency-Key` later.")
 	errDatabaseFull = fault.Define(fault.Unavailable, "database-full",
 		"The database is full. Nothing has been changed; try again soon, and inform your administrator.")
 	errDatabaseBusy = fault.Define(fault.Unavailable, "database-busy",
 		"The database is blocked by another change. Nothing has been changed; try again in a few seconds.")
 	errSchemaMismatch = fault.Define(fault.Unavailable, "schema-mismatch",
 		"The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.")
-	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.").
-				Advising("Send the same request with the same `Idempotency-Key`: the answer tells what happened.")
-	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long and was given up. Nothing has been changed; try again.")
+	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection to the database was lost "+
+		"while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.").
+		Advising("Retry the same request with the same `Idempotency-Key` to learn the outcome.")
+	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long. Nothing has been changed; try again.")
 	errCancelled    = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
 	errShuttingDown = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
 	errNotReady     = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
-	errQueueFull    = fault.Define(fault.Unavailable, "queue-full", "Too many requests wait for the database at the moment. Nothing has been changed; try again soon.").
-			Advising("Wait as `Retry-After` says and send the same request with the same `Idempotency-Key`.")
+	errQueueFull    = fault.Define(fault.Unavailable, "queue-full", "Too many requests are waiting for the database. "+
+		"Nothing has been changed; try again soon.").
+		Advising("Wait for the time in `Retry-After`, and retry the same request with the same `Idempotency-Key`.")
 	errInternal = fault.Define(fault.Unavailable, "internal", "Something went wrong on our side.").
-			Advising("Report the `requestId`; send the same request with the same `Idempotency-Key` if it must be known what happened.")
+			Advising("Report the `requestId`. To learn the outcome, retry the same request with the same `Idempotency-Key`.")
 )
 
-// statuses is the one table from kinds to HTTP. Codes that differ from their kind
-// stand in statusOf.
+// statuses maps kinds to HTTP statuses. Exceptions for single codes are in statusOf.
 var statuses = map[fault.Kind]int{
 	fault.Malformed:       http.StatusBadRequest,
 	fault.Invalid:         http.StatusUnprocessableEntity,
@@ -70,8 +71,8 @@ var statuses = map[fault.Kind]int{
 	fault.Unavailable:     http.StatusServiceUnavailable,
 }
 
-// statusOf returns the status of an error by its kind. There is no kind for a
-// wrong method nor for a bug, as no module may return either.
+// statusOf returns the status of an error. Wrong methods and bugs have no kind, because
+// no module may return them.
 func statusOf(f *fault.Error) int {
 	switch f.Code() {
 	case errMethodNotAllowed.Code():
@@ -85,10 +86,10 @@ func statusOf(f *fault.Error) int {
 	return http.StatusInternalServerError
 }
 
-// faultOf returns what the client is told of an error. Of an error that is none of
-// ours nothing is told: it wraps the error for the log.
+// faultOf returns the error for the client. Unknown errors become an internal error
+// without details, which wraps the original for the log.
 func faultOf(err error) *fault.Error {
-	// Errors of the database come first: one of them may wrap a deadline.
+	// Database errors come first, because they may wrap a deadline.
 	if _, ok := errors.AsType[*db.AmbiguousCommitError](err); ok {
 		return errOutcomeUnknown.Because(err)
 	}
@@ -150,8 +151,8 @@ func faultOfEcho(h *echo.HTTPError) *fault.Error {
 	return errInternal.Because(h)
 }
 
-// problem is a problem document, RFC 9457. The members of a fault's details
-// stand beside these.
+// problem is a problem document (RFC 9457). The members of a fault's details are added
+// to these.
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -171,23 +172,24 @@ var problemMembers = []string{"type", "title", "status", "detail", "instance", "
 
 const problemType = "urn:omnirapeutic:problem:"
 
-// answerProblem is the one place where errors become answers, and where those
-// that are our own doing are logged.
+// answerProblem is the only place that turns errors into answers. It logs server
+// errors.
 func (s *Server) answerProblem(err error, c echo.Context) {
 	f := faultOf(err)
 	status := statusOf(f)
 	s.logProblem(c, f, status, err)
 	if c.Response().Committed {
-		return // the answer had begun: nothing can be taken back
+		return // the answer has begun and cannot be changed
 	}
 	if page := s.operations[c.Request().Method+" "+c.Path()].ErrorPage; page != "" {
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-		_ = c.Redirect(http.StatusFound, page+"#error="+url.QueryEscape(f.Code())) // the browser may be gone
+		_ = c.Redirect(http.StatusFound, page+"#error="+url.QueryEscape(f.Code())) // the browser may have disconnected
 		return
 	}
 	document, encodeErr := documentOf(c.Request(), f, status)
 	if encodeErr != nil {
-		s.event(c, "details_not_encoded").WithField("error", encodeErr).WithField("code", f.Code()).Error("details of an error cannot be written")
+		s.event(c, "details_not_encoded").WithField("error", encodeErr).WithField("code", f.Code()).
+			Error("the details of an error cannot be encoded")
 	}
 	header := c.Response().Header()
 	header.Set(echo.HeaderCacheControl, "no-store")
@@ -201,13 +203,13 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 		header.Set(echo.HeaderConnection, "close")
 	}
 	if c.Request().Method == http.MethodHead {
-		_ = c.NoContent(status) // the client may be gone
+		_ = c.NoContent(status) // the client may have disconnected
 		return
 	}
 	_ = c.Blob(status, "application/problem+json", document) // as above
 }
 
-// documentOf returns the document; with an error, it is the one without details.
+// documentOf returns the document, or on an error the document without details.
 func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	var alternatives *appointments.Alternatives
 	if offered, ok := f.Alternatives().(appointments.Alternatives); ok {
@@ -230,9 +232,9 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 		return document, fmt.Errorf("details must be an object: %w", err)
 	}
 	for _, name := range problemMembers {
-		delete(members, name) // the document's own members win
+		delete(members, name) // the document's own members take precedence
 	}
-	delete(members, "reasons") // as above, though not every document has these
+	delete(members, "reasons") // as above, although not every document has these
 	delete(members, "alternatives")
 	if len(members) == 0 {
 		return document, nil
@@ -243,7 +245,7 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	return append(append(document[:len(document)-1], ','), details[1:]...), nil
 }
 
-// patient is implemented by details that know when to ask again.
+// patient is implemented by details with a retry delay.
 type patient interface{ RetryAfter() time.Duration }
 
 // retryAfter returns whole seconds, at least one.
@@ -255,14 +257,14 @@ func retryAfter(f *fault.Error) string {
 	return strconv.Itoa(wholeSeconds(wait))
 }
 
-// wholeSeconds rounds up: who waits so long has waited long enough.
+// wholeSeconds rounds up, so that waiting that long is sufficient.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// logProblem logs what is our own doing, with its cause, and denials.
+// logProblem logs server errors with their cause, and denials.
 func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err error) {
 	switch {
 	case f.Is(errCancelled):
-		s.event(c, "request_cancelled").Info("nobody waits for the answer any more")
+		s.event(c, "request_cancelled").Info("the client disconnected before the answer")
 	case f.Is(errShuttingDown), f.Is(errNotReady):
 		s.event(c, "request_turned_away").WithFields(logrus.Fields{"code": f.Code(), "error": cause(f, err)}).Warn(f.Title())
 	case status >= http.StatusInternalServerError:
@@ -289,7 +291,7 @@ func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err erro
 	}
 }
 
-// cause returns what is worth a line in the log: what a fault wraps, or the error itself.
+// cause returns the error to log: the wrapped cause of a fault, or the error itself.
 func cause(f *fault.Error, err error) error {
 	if inner := f.Unwrap(); inner != nil {
 		return inner
@@ -297,7 +299,7 @@ func cause(f *fault.Error, err error) error {
 	return err
 }
 
-// event begins a log line about the request: who and which route, never the URL.
+// event begins a log line about the request: caller and route, never the URL.
 func (s *Server) event(c echo.Context, name string) *logrus.Entry {
 	ctx := c.Request().Context()
 	fields := logrus.Fields{

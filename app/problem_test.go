@@ -23,7 +23,7 @@ import (
 
 type shortage struct {
 	Available int    `json:"available"`
-	Status    string `json:"status"` // a name that the document has for itself
+	Status    string `json:"status"` // a name of the document itself
 }
 
 type search struct {
@@ -86,17 +86,26 @@ func TestProblem(t *testing.T) {
 			&db.UnavailableError{State: db.SchemaMismatch}, 503, "schema-mismatch",
 			map[string]string{"Retry-After": "1"},
 		},
-		"it answers 503 where the outcome is not known":  {errors.Join(context.DeadlineExceeded, &db.AmbiguousCommitError{}), 503, "outcome-unknown", map[string]string{"Retry-After": "1"}},
-		"it answers 503 where time ran out":              {fmt.Errorf("%w: %w", context.DeadlineExceeded, hidden), 503, "timeout", map[string]string{"Retry-After": "1"}},
-		"it answers 503 where nobody waits":              {context.Canceled, 503, "request-cancelled", nil},
-		"it answers 500 to anything else and tells none": {hidden, 500, "internal", map[string]string{"Retry-After": ""}},
-		"it answers 413 where echo says so":              {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
-		"it answers 415 where echo says so":              {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
-		"it answers 400 where echo says so":              {echo.NewHTTPError(http.StatusBadRequest, secret), 400, "malformed-request", nil},
-		"it answers 500 to what echo says else":          {echo.NewHTTPError(http.StatusTeapot, secret), 500, "internal", nil},
-		"it leaves out details that cannot be told":      {authorization.ErrInsufficientUnits.With(struct{ F func() }{}, "no"), 409, "insufficient-units", nil},
-		"it leaves out details that are not members":     {authorization.ErrInsufficientUnits.With([]int{1}, "no"), 409, "insufficient-units", nil},
-		"it leaves out details that are nothing":         {authorization.ErrNotFound.With((*shortage)(nil), "no"), 404, "authorization-not-found", nil},
+		"it answers 503 if the outcome is unknown": {errors.Join(context.DeadlineExceeded,
+			&db.AmbiguousCommitError{}), 503, "outcome-unknown", map[string]string{"Retry-After": "1"}},
+		"it answers 503 after a timeout": {
+			fmt.Errorf("%w: %w", context.DeadlineExceeded, hidden), 503, "timeout", map[string]string{"Retry-After": "1"},
+		},
+		"it answers 503 if the client has disconnected":         {context.Canceled, 503, "request-cancelled", nil},
+		"it answers 500 to any other error and reveals nothing": {hidden, 500, "internal", map[string]string{"Retry-After": ""}},
+		"it answers 413 to echo's error for it":                 {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
+		"it answers 415 to echo's error for it":                 {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
+		"it answers 400 to echo's error for it": {echo.NewHTTPError(http.StatusBadRequest,
+			secret), 400, "malformed-request", nil},
+		"it answers 500 to other errors of echo": {echo.NewHTTPError(http.StatusTeapot, secret), 500, "internal", nil},
+		"it leaves out details that cannot be encoded": {authorization.ErrInsufficientUnits.With(struct{ F func() }{},
+			"no"), 409, "insufficient-units", nil},
+		"it leaves out details that are not an object": {
+			authorization.ErrInsufficientUnits.With([]int{1}, "no"), 409, "insufficient-units", nil,
+		},
+		"it leaves out nil details": {
+			authorization.ErrNotFound.With((*shortage)(nil), "no"), 404, "authorization-not-found", nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +130,7 @@ func TestProblem(t *testing.T) {
 			require.Equal(t, w.Header().Get("X-Request-Id"), p.RequestID)
 		})
 	}
-	t.Run("it adds the details, and lets none of them hide its own members", func(t *testing.T) {
+	t.Run("it adds the details, and none of them overrides its own members", func(t *testing.T) {
 		t.Parallel()
 		s := newTestServer(t, public("/fail", func(context.Context, httpx.None) (httpx.None, error) {
 			return httpx.None{}, authorization.ErrInsufficientUnits.With(shortage{5, "ACTIVE"}, "Available: %d", 5)
@@ -130,7 +139,7 @@ func TestProblem(t *testing.T) {
 		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units", "title": "The authorization has not enough units available.", "status": 409,
 			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())
 	})
-	t.Run("it lists wrong fields", func(t *testing.T) {
+	t.Run("it lists invalid fields", func(t *testing.T) {
 		t.Parallel()
 		s := newTestServer(t, public("/fail", func(context.Context, httpx.None) (httpx.None, error) {
 			return httpx.None{}, fault.InvalidFields(fault.Field{Field: "units", Code: "min", Message: "must be at least 1"})
@@ -138,7 +147,7 @@ func TestProblem(t *testing.T) {
 		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
 		require.Contains(t, w.Body.String(), `"errors":[{"field":"units","code":"min","message":"must be at least 1"}]`)
 	})
-	t.Run("it says when to come back, in whole seconds", func(t *testing.T) {
+	t.Run("it sends Retry-After in whole seconds", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, "91", retryAfter(errInternal.With(cooling{}, "wait")))
 		require.Equal(t, "1", retryAfter(errInternal))
@@ -162,7 +171,7 @@ func TestProblemLog(t *testing.T) {
 		s.do(t, http.MethodGet, "/api/v1/fail/Miller?q=Miller", `{"name": "Miller"}`)
 		return s
 	}
-	t.Run("it logs what is our own doing, once, with its cause", func(t *testing.T) {
+	t.Run("it logs server errors once, with their cause", func(t *testing.T) {
 		t.Parallel()
 		found := log(t, errors.New("disk full")).events(t, "request_failed")
 		require.Len(t, found, 1)
@@ -172,7 +181,7 @@ func TestProblemLog(t *testing.T) {
 		require.Equal(t, "/api/v1/fail/:id", found[0]["route"])
 		require.NotEmpty(t, found[0]["request_id"])
 	})
-	t.Run("it logs what contention there was", func(t *testing.T) {
+	t.Run("it logs contention", func(t *testing.T) {
 		t.Parallel()
 		found := log(t, fmt.Errorf("x: %w", &db.ContentionError{Operation: "reserve", Attempts: 5, Elapsed: 2 * time.Second, SQLState: "40001"})).events(t, "request_failed")
 		require.Len(t, found, 1)
@@ -181,13 +190,13 @@ func TestProblemLog(t *testing.T) {
 		require.InDelta(t, 2000, found[0]["elapsed_ms"], 0)
 		require.Equal(t, "40001", found[0]["sqlstate"])
 	})
-	t.Run("it logs no refusal as a failure, and nothing of the request", func(t *testing.T) {
+	t.Run("it logs no refusal as a failure, and no request data", func(t *testing.T) {
 		t.Parallel()
 		s := log(t, authorization.ErrInsufficientUnits)
 		require.Empty(t, s.events(t, "request_failed"))
 		require.NotContains(t, s.log.String(), "Miller")
 	})
-	t.Run("it logs a denial that a module decides", func(t *testing.T) {
+	t.Run("it logs a denial by a module", func(t *testing.T) {
 		t.Parallel()
 		found := log(t, identity.Caller{}.Require("thing:adjust")).events(t, "denied")
 		require.Len(t, found, 1)
@@ -195,7 +204,8 @@ func TestProblemLog(t *testing.T) {
 	})
 }
 
-// TestEveryKindOfDenialIsOnRecord: whichever rule says no, by any of the codes of 403.
+// TestEveryKindOfDenialIsOnRecord checks that refusals with any code of status 403 are
+// recorded.
 func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
 	t.Parallel()
 	met := 0
@@ -204,7 +214,8 @@ func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
 			continue
 		}
 		met++
-		s := newTestServer(t, route(http.MethodPost, "/read", "thing:read", func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, f }))
+		s := newTestServer(t, route(http.MethodPost, "/read", "thing:read",
+			func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, f }))
 		require.Equal(t, http.StatusForbidden, s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenReader).Code)
 		kept := s.trail.Events()
 		require.Len(t, kept, 1, f.Code())

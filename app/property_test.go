@@ -24,20 +24,19 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// How many requests each operation gets, and what they are made from. More, and
-// others, by OMNI_TEST_CASES and OMNI_TEST_SEED.
+// The number of requests per operation, and the seed. OMNI_TEST_CASES and
+// OMNI_TEST_SEED change them.
 const (
 	presetCases = 40
 	presetSeed  = 1
 )
 
-// bodyLimit is that of the program in TestEveryOperation, in bytes.
+// bodyLimit is the program's body limit in TestEveryOperation, in bytes.
 const bodyLimit = 64 << 10
 
-// TestEveryOperation sends requests that are made from the contract to every
-// operation: good ones and bad ones, by every role. No answer is a 5xx, each is as
-// documented, what the contract forbids is refused, and what it allows is
-// understood.
+// TestEveryOperation sends valid and invalid requests, generated from the contract, to
+// every operation as every role. No answer is a 5xx, each conforms to the contract,
+// invalid requests are refused, and valid ones are understood.
 func TestEveryOperation(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
@@ -53,14 +52,14 @@ func TestEveryOperation(t *testing.T) {
 				m := maker{rand.New(rand.NewPCG(uint64(seed), name.Sum64())), schemas, w.known}
 				tried := m.valid(op)
 				require.NoError(t, tried.settle())
-				require.Empty(t, tried.wrong, "what is made from the schema is valid\n%s", tried)
+				require.Empty(t, tried.wrong, "a value made from the schema is valid\n%s", tried)
 				if m.chance(50) {
 					m.spoil(&tried)
 					require.NoError(t, tried.settle())
 				}
 				role, token := w.anybody(m)
 				a := w.send(t, tried, token)
-				if op.name == "setSignInPolicy" { // or nobody could do anything but set up a second factor
+				if op.name == "setSignInPolicy" { // otherwise callers could only set up a second factor
 					w.run(t, "DELETE FROM sign_in_policies")
 				}
 				if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.status < 300 {
@@ -72,13 +71,13 @@ func TestEveryOperation(t *testing.T) {
 					require.Contains(t, []string{"listenToEvents", "signIn"}, op.name, about)
 				}
 				if tried.wrong != "" {
-					require.GreaterOrEqual(t, a.status, 400, "it takes what the contract forbids: %s", about)
+					require.GreaterOrEqual(t, a.status, 400, "it accepts a request that the contract forbids: %s", about)
 					return
 				}
 				if role != string(rbac.Admin) {
 					return
 				}
-				require.NotContains(t, []int{400, 413, 415}, a.status, "it does not understand what the contract allows: %s", about)
+				require.NotContains(t, []int{400, 413, 415}, a.status, "it refuses a request that the contract allows: %s", about)
 				require.True(t, a.status != http.StatusUnauthorized || slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
 				if a.status < 300 {
 					succeeded[op.name] = true
@@ -96,10 +95,11 @@ func TestEveryOperation(t *testing.T) {
 		}
 	}
 	for _, note := range slices.Sorted(maps.Keys(notes)) {
-		t.Logf("%4d × the schema allows it, and a rule does not: %s", notes[note], note)
+		t.Logf("%4d × allowed by the schema, refused by a rule: %s", notes[note], note)
 	}
-	if cases >= presetCases { // with fewer, chance decides
-		require.Greater(t, len(succeeded), len(operations)*2/3, "of most operations no request has succeeded: what is made for them is of no use")
+	if cases >= presetCases { // with fewer cases, the outcome is random
+		require.Greater(t, len(succeeded), len(operations)*2/3, "no request has succeeded for most operations: the "+
+			"generated requests are useless")
 	}
 	w.requireClean(t)
 }
@@ -115,7 +115,7 @@ func setting(t *testing.T, name string, preset int) int {
 	return n
 }
 
-// notesOf says which fields were refused.
+// notesOf returns the refused fields.
 func notesOf(op operation, a answer) []string {
 	if a.status != http.StatusUnprocessableEntity {
 		return nil
@@ -134,18 +134,18 @@ func withoutIndexes(field any) string {
 	return strings.Join(parts, "")
 }
 
-// propertyWorld is a clinic with something of every kind, in two organizations.
+// propertyWorld is a clinic with records of every kind, in two organizations.
 type propertyWorld struct {
 	*clinic
 	known     known
-	furnished []uuid.UUID // organizations that have appointments of the next half hour
+	furnished []uuid.UUID // organizations with appointments in the next half hour
 }
 
 func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
 	database := twoPractices.New(t)
 	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
-	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // every statement is printed, and looked at
+	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // logs every statement for inspection
 	c.fill(t)
 	w := &propertyWorld{clinic: c, known: known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
 	for _, role := range rbac.Roles() {
@@ -153,7 +153,7 @@ func newPropertyWorld(t *testing.T) *propertyWorld {
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	t.Cleanup(receiver.Close)
-	for _, p := range []practice{c.own, c.own, c.other} { // most of what is asked for is one's own
+	for _, p := range []practice{c.own, c.own, c.other} { // most requests concern the own organization
 		w.furnish(t, p, receiver.URL)
 	}
 	w.deliver(t)
@@ -173,7 +173,8 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	w.is("service-codes", p.serviceCode)
 	who := w.is("practitioners", admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
 	payer := w.is("payers", admin.post(t, "/payers", body{"name": "State Medicaid"}).created(t))
-	w.is("insurances", admin.post(t, "/insurances", body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
+	w.is("insurances", admin.post(t, "/insurances",
+		body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
 	w.is("users", uuid.MustParse(idOf(w.userWith(t, admin, rbac.Biller))))
 	w.is("emergency-grants", w.as(p.tokens[rbac.Technician]).
 		post(t, "/emergency-grants", body{"patientId": p.patient, "reason": emergencyReason}).created(t))
@@ -227,7 +228,8 @@ func (w *propertyWorld) soonToStart(t *testing.T, p practice, practitioner, auth
 	}
 }
 
-// deliver sends the events to the webhooks, and stops: what is made later points nowhere.
+// deliver sends the events to the webhooks, and stops, because later webhooks have no
+// receiver.
 func (w *propertyWorld) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -240,8 +242,8 @@ func (w *propertyWorld) deliver(t *testing.T) {
 	}, soon, 10*time.Millisecond)
 }
 
-// anybody returns who sends a request: mostly an administrator, as nobody else
-// gets past the permissions everywhere.
+// anybody returns the caller of a request: mostly an administrator, because others are
+// refused in most places.
 func (w *propertyWorld) anybody(m maker) (name, token string) {
 	switch {
 	case m.chance(65):
@@ -257,11 +259,11 @@ func (w *propertyWorld) anybody(m maker) (name, token string) {
 	return string(role), w.own.tokens[role]
 }
 
-// signInAgain replaces the tokens that do not hold any more, as those of a user who
-// has signed out or got other roles; who was disabled stays outside.
+// signInAgain replaces tokens that are no longer valid, as after a sign-out or a change
+// of roles. Disabled users stay signed out.
 func (w *propertyWorld) signInAgain(t *testing.T) {
 	t.Helper()
-	_, err := w.owner(t).ExecContext(t.Context(), "DELETE FROM sign_in_failures") // made-up passwords are wrong
+	_, err := w.owner(t).ExecContext(t.Context(), "DELETE FROM sign_in_failures") // generated passwords are wrong
 	require.NoError(t, err)
 	for name, p := range map[string]practice{"own": w.own, "other": w.other} {
 		for role, token := range p.tokens {
@@ -275,7 +277,7 @@ func (w *propertyWorld) signInAgain(t *testing.T) {
 	}
 }
 
-// send makes the request. Of a stream only the beginning is read.
+// send sends the request. It reads only the beginning of a stream.
 func (w *propertyWorld) send(t *testing.T, tried trial, token string) answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
@@ -308,7 +310,7 @@ func (w *propertyWorld) send(t *testing.T, tried trial, token string) answer {
 	return c.answered(t, request.Method, path, response)
 }
 
-// learn keeps what an answer tells of ids and cursors.
+// learn stores ids and cursors of an answer.
 func (w *propertyWorld) learn(op operation, a answer) {
 	if cursor := a.text("nextCursor"); cursor != "" {
 		w.known.cursors[op.name] = append(w.known.cursors[op.name], cursor)

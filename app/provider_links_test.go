@@ -56,11 +56,11 @@ func (c *clinic) permit(t testing.TB, role rbac.Role, changes map[string][]strin
 	c.admin().put(t, "/permission-sets/"+string(role), body{"permissions": set}).ok(t)
 }
 
-// onlyProviders is a permission set that holds nothing but identity-provider:manage.
+// onlyProviders is a permission set with identity-provider:manage alone.
 var onlyProviders = body{"permissions": []body{{"permission": "identity-provider:manage", "scopes": []string{"ORGANIZATION"}}}}
 
-// TestSettingAProviderNeedsThePermissionsOfItsUsers has a scheduler with identity-provider:manage
-// enter their own provider, which claims that they are the administrator.
+// TestSettingAProviderNeedsThePermissionsOfItsUsers lets a scheduler with
+// identity-provider:manage enter a provider that claims to authenticate the administrator.
 func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, openidtest.Person{Subject: "evil", Email: "admin@own.test", Verified: true})
@@ -90,7 +90,7 @@ func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	id := c.linkRequest(t, attacker(), "evil")
 	attacker().post(t, linkRequests+"/"+id+"/confirm", nil).refused(t, http.StatusForbidden, "link-needs-another")
 	c.permit(t, rbac.Scheduler, map[string][]string{"api-key:manage": nil})
-	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status, "stopping a provider needs only its permission")
+	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status, "disabling a provider needs only its permission")
 	c.requireClean(t)
 }
 
@@ -123,7 +123,7 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "link-confirmation-required")
 	c.confirm(t, code, body{"password": "not-the-password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.confirm(t, code, body{"verifier": strings.Repeat("x", 50)}).refused(t, http.StatusUnauthorized, "sign-in-code")
-	c.confirm(t, code).refused(t, http.StatusUnauthorized, "sign-in-code") // used up by the wrong verifier
+	c.confirm(t, code).refused(t, http.StatusUnauthorized, "sign-in-code") // consumed by the wrong verifier
 	first := stream.next(t)
 	require.Equal(t, "identity-provider.link-requested", first.name)
 	require.Equal(t, map[string]any{"userId": user, "changedBy": nil}, map[string]any(first.payload(t)))
@@ -133,9 +133,9 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
 	c.confirm(t, code).refused(t, http.StatusUnauthorized, "sign-in-code")
 	second := stream.next(t)
-	require.Equal(t, "identity-provider.linked", second.name, "the second attempt was the same request")
+	require.Equal(t, "identity-provider.linked", second.name, "the second attempt uses the same request")
 	require.Equal(t, map[string]any{"userId": user, "changedBy": user}, map[string]any(second.payload(t)))
-	c.exchange(t, codeIn(t, c.signInAs(t, p, scheduler.Subject)), verifier).ok(t) // once is enough
+	c.exchange(t, codeIn(t, c.signInAs(t, p, scheduler.Subject)), verifier).ok(t) // one confirmation is enough
 	for _, action := range []string{"user.request-provider-link", "user.link-provider"} {
 		require.Len(t, c.admin().get(t, "/admin/audit-events?action="+action+"&subjectId="+user).ok(t).body["data"], 1, action)
 	}
@@ -274,12 +274,12 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	}
 	c.admin().put(t, provider, providerSettings(p)).ok(t)
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
-	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "link-confirmation-required") // also when it comes back
+	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "link-confirmation-required") // also after it returns
 	c.requireClean(t)
 }
 
-// TestAProviderThatIsReplacedWhileItAnswers has an administrator enter another client between the
-// answer of the provider and its use.
+// TestAProviderThatIsReplacedWhileItAnswers lets an administrator enter another client between
+// the provider's answer and its use.
 func TestAProviderThatIsReplacedWhileItAnswers(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, scheduler)

@@ -7,10 +7,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// addressBehind tells the address of who asks: of the connection, unless that comes
-// from a proxy that is trusted. Then it is the last one in X-Forwarded-For that no
-// trusted proxy has: what stands before it was written by whoever asked. No other
-// header is believed, and none from anybody else, be it from this machine.
+// addressBehind returns the client's address: the connection's, unless that is a
+// trusted proxy. Then it is the last address in X-Forwarded-For that is not a trusted
+// proxy; earlier entries are client input. Other headers, and headers of other senders
+// (including this machine), are ignored.
 func addressBehind(proxies []netip.Prefix) echo.IPExtractor {
 	if len(proxies) == 0 {
 		return echo.ExtractIPDirect()

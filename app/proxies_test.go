@@ -18,17 +18,34 @@ func TestAddressBehindProxies(t *testing.T) {
 		header     http.Header
 		want       string
 	}{
-		"it believes no header where no proxy is trusted":   {nil, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "10.1.0.1"},
-		"it believes a trusted proxy":                       {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "192.0.2.7"},
-		"it believes one by IPv6":                           {trusted, "[2001:db8:7::1]:1", http.Header{"X-Forwarded-For": {"2001:db8::9"}}, "2001:db8::9"},
-		"it believes no other address":                      {trusted, "10.2.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "10.2.0.1"},
-		"it believes nobody for being near":                 {trusted, "127.0.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "127.0.0.1"},
-		"it takes what the proxy saw, not what it was told": {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7"}}, "192.0.2.7"},
-		"it takes several headers for one list":             {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1", "192.0.2.7"}}, "192.0.2.7"},
-		"it goes back through proxies behind each other":    {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7, 10.1.0.2"}}, "192.0.2.7"},
-		"it takes the connection where a list is broken":    {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7, <script>"}}, "10.1.0.1"},
-		"it takes the connection where there is no list":    {trusted, "10.1.0.1:1", http.Header{}, "10.1.0.1"},
-		"it believes no other header":                       {trusted, "10.1.0.1:1", http.Header{"X-Real-Ip": {"192.0.2.7"}, "Forwarded": {"for=192.0.2.7"}, "True-Client-Ip": {"192.0.2.7"}}, "10.1.0.1"},
+		"it trusts no header without trusted proxies": {
+			nil, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "10.1.0.1",
+		},
+		"it trusts a configured proxy": {
+			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "192.0.2.7",
+		},
+		"it trusts one by IPv6": {
+			trusted, "[2001:db8:7::1]:1", http.Header{"X-Forwarded-For": {"2001:db8::9"}}, "2001:db8::9",
+		},
+		"it trusts no other address": {
+			trusted, "10.2.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "10.2.0.1",
+		},
+		"it trusts no address for being local": {trusted, "127.0.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "127.0.0.1"},
+		"it uses the address the proxy saw, not the client's claim": {
+			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7"}}, "192.0.2.7",
+		},
+		"it combines several headers to one list": {
+			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1", "192.0.2.7"}}, "192.0.2.7",
+		},
+		"it skips proxies behind each other": {
+			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7, 10.1.0.2"}}, "192.0.2.7",
+		},
+		"it uses the connection if a list is invalid": {trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7, <script>"}}, "10.1.0.1"},
+		"it uses the connection if there is no list":  {trusted, "10.1.0.1:1", http.Header{}, "10.1.0.1"},
+		"it trusts no other header": {
+			trusted, "10.1.0.1:1",
+			http.Header{"X-Real-Ip": {"192.0.2.7"}, "Forwarded": {"for=192.0.2.7"}, "True-Client-Ip": {"192.0.2.7"}}, "10.1.0.1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,16 +11,17 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// TestNoPublicRouteMakesUsersOrRoles walks all routes that need no sign-in, with what
-// would make somebody an administrator: each refuses it by name, and nobody is made.
-// Only whoever accepts an invitation becomes a user, with exactly the roles that it says.
+// TestNoPublicRouteMakesUsersOrRoles calls all routes without sign-in with members that
+// would create an administrator. Each refuses them by name, and no user is created. Only
+// accepting an invitation creates a user, with exactly its roles.
 func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	_, token := c.admin().invite(t, "rosa@example.test", "TECHNICIAN", "BILLER")
 	people := func() []int {
 		return []int{
-			c.count(t, "SELECT count(*) FROM users"), c.count(t, "SELECT count(*) FROM user_roles"), c.count(t, "SELECT count(*) FROM organizations"),
+			c.count(t, "SELECT count(*) FROM users"), c.count(t, "SELECT count(*) FROM user_roles"), c.count(t,
+				"SELECT count(*) FROM organizations"),
 			c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NULL"), c.count(t, "SELECT count(*) FROM permission_sets"),
 		}
 	}
@@ -28,8 +29,8 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 		"role": "ADMIN", "roles": []string{"ADMIN", "SUPER_ADMIN"}, "organizationId": c.own.id, "status": "ACTIVE", "disabled": false,
 		"permissions": []string{"user:grant"}, "scopes": []string{"ORGANIZATION"}, "practitionerId": uuid.New(), "name": "Eve", "userId": uuid.New(),
 	}
-	// What each route takes, right as far as anybody can know it, so that nothing but the
-	// member in question is in the way.
+	// A valid body for each route, as far as possible without credentials, so that only
+	// the member in question is refused.
 	right := map[string]body{
 		"/auth/login":              {"email": "biller@own.test", "password": password},
 		"/auth/refresh":            {"refreshToken": c.enters(t, "biller@own.test").refresh},
@@ -49,21 +50,21 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 			require.GreaterOrEqual(t, c.as("").get(t, path+"?roles=ADMIN").status, http.StatusBadRequest, path)
 			continue
 		}
-		require.Contains(t, right, r.Path, "say what %s %s takes", r.Method, r.Path)
+		require.Contains(t, right, r.Path, "add the body of %s %s", r.Method, r.Path)
 		for member, value := range wanted {
 			b := body{member: value}
 			for k, v := range right[r.Path] {
 				b[k] = v
 			}
 			if r.Path == "/auth/login" && member == "organizationId" {
-				continue // chooses among one's own accounts
+				continue // chooses among the caller's own accounts
 			}
 			a := c.as("").send(t, r.Method, path, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Contains(t, string(a.raw), `"field":"`+member+`"`, "%s %s", r.Method, r.Path)
 		}
 	}
 	require.Greater(t, walked, len(right))
-	require.Equal(t, before, people(), "nobody was made, and nobody has another role")
+	require.Equal(t, before, people(), "no user was created, and no roles have changed")
 
 	require.Equal(t, http.StatusCreated, c.accept(t, token).status)
 	after := people()

@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestReadsContinueWhileTheDatabaseIsReadOnly reads all lists and a patient's data from a database that
-// accepts no writes. The reads are in the trail once it does.
+// TestReadsContinueWhileTheDatabaseIsReadOnly reads all lists and a patient's data from a read-only
+// database. The reads are added to the trail once it accepts writes.
 func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
@@ -43,7 +43,7 @@ func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 	require.Greater(t, len(before), 20)
 
 	c.setReadOnly(t, true)
-	require.Equal(t, before, statuses(), "each answers as before")
+	require.Equal(t, before, statuses(), "each answer is unchanged")
 	requests := map[string]bool{}
 	for _, role := range []rbac.Role{rbac.Admin, rbac.Scheduler, rbac.Biller} {
 		read := c.as(c.own.tokens[role]).get(t, patient)
@@ -126,7 +126,7 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	}
 	ended := time.Now().Add(time.Second)
 	reading.clinic.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-read-only")
-	require.Eventually(t, func() bool { // the probe has two seconds, which a busy machine may not do with
+	require.Eventually(t, func() bool { // the probe's two seconds may be too short on a busy machine
 		return caller{url: reading.clinic.url}.get(t, "/readyz").text("status") == "degraded"
 	}, time.Minute, 100*time.Millisecond, "reads are served")
 	reading.kill(t)

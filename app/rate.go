@@ -18,49 +18,50 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many requests came in a short time. This one has not been looked at; try again in a moment.").Carrying(tooFast{}).
-	Advising("Wait as `Retry-After` says and send the same request. The `RateLimit` header tells before what is left.")
+var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many requests in a short time. This request was "+
+	"not processed; try again in a moment.").Carrying(tooFast{}).
+	Advising("Wait for the time in `Retry-After`, and retry. The `RateLimit` header of earlier answers shows the remaining quota.")
 
 // tooFast are the details of errRateLimited.
 type tooFast struct {
-	Policy string `json:"policy"` // whose limit it was, as RateLimit-Policy calls it
+	Policy string `json:"policy"` // the exceeded limit, as named in RateLimit-Policy
 	wait   time.Duration
 }
 
-// RetryAfter says when one more request is taken.
+// RetryAfter returns the delay after which the next request is accepted.
 func (t tooFast) RetryAfter() time.Duration { return t.wait }
 
-// maxBuckets bounds the memory of one policy to some ten megabytes.
+// maxBuckets limits the memory of one policy to about ten megabytes.
 const maxBuckets = 1 << 16
 
-// bucketKey names whose bucket it is: a user's id, an address, a token's digest.
+// bucketKey identifies a bucket: a user's id, an address, a token's digest.
 type bucketKey [16]byte
 
-// rateLimits are the rates of this instance of the program, in its own memory: a
-// limit must cost nothing when the database is what is overloaded. Two instances
-// together allow twice as much. Safe for concurrent use.
+// rateLimits are the rate limits of this instance, in memory, so that they cost nothing
+// when the database is overloaded. Two instances together allow twice the rate. Safe
+// for concurrent use.
 type rateLimits struct {
 	clock                func() time.Time
 	user, token, address policy
 
-	mu sync.Mutex // of all buckets: a request takes from two at once or from none
+	mu sync.Mutex // guards all buckets: a request takes from two at once or from none
 }
 
-// newRateLimits takes the rate of users for addresses too. It is high for one
-// address, as a clinic sits behind one.
+// newRateLimits also applies the rate of users to addresses. It is high for one
+// address, because a whole clinic may share it.
 func newRateLimits(clock func() time.Time, user, token config.Rate) *rateLimits {
 	return &rateLimits{
 		clock: clock, user: newPolicy("user", user), token: newPolicy("token", token), address: newPolicy("address", user),
 	}
 }
 
-// policy is one limit with the bucket of everybody whom it has met of late.
+// policy is one limit and the buckets of its recent callers.
 type policy struct {
 	name    string
-	rate    rate.Limit // 0 for none
+	rate    rate.Limit // 0 for no limit
 	burst   int
 	buckets map[bucketKey]*list.Element // of *bucket
-	recent  *list.List                  // the one that was asked last stands in front
+	recent  *list.List                  // most recently used first
 }
 
 type bucket struct {
@@ -72,8 +73,8 @@ func newPolicy(name string, r config.Rate) policy {
 	return policy{name: name, rate: rate.Limit(r.PerSecond), burst: r.Burst, buckets: map[bucketKey]*list.Element{}, recent: list.New()}
 }
 
-// bucketOf returns the bucket of the key. A new one is full, and so is every one
-// that nobody asked for long enough: forgetting those changes nothing.
+// bucketOf returns the bucket of the key. A new bucket is full, like a bucket that has
+// been idle long enough, so dropping idle ones changes nothing.
 func (p *policy) bucketOf(key bucketKey, now time.Time) *rate.Limiter {
 	if found, ok := p.buckets[key]; ok {
 		p.recent.MoveToFront(found)
@@ -92,19 +93,19 @@ func (p *policy) bucketOf(key bucketKey, now time.Time) *rate.Limiter {
 	return b.limiter
 }
 
-// after returns how long it takes until there are so many tokens more.
+// after returns the time until so many more tokens are available.
 func (p *policy) after(tokens float64) time.Duration {
 	return time.Duration(max(tokens, 0) / float64(p.rate) * float64(time.Second))
 }
 
-// claim asks for one request under a policy.
+// claim requests one token of a policy.
 type claim struct {
 	policy *policy
 	key    bucketKey
 }
 
-// take takes one request from the bucket of every claim, or none from any where
-// one of them is empty. It returns the headers that tell what is left.
+// take takes one token from the bucket of every claim, or from none if one of them is
+// empty. It returns the rate limit headers.
 func (l *rateLimits) take(claims ...claim) (policies, left string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,14 +133,15 @@ func (l *rateLimits) take(claims ...claim) (policies, left string, err error) {
 		rest = append(rest, fmt.Sprintf("%q;r=%d;t=%d", p.name, remaining, wholeSeconds(reset)))
 	}
 	if wait.Policy != "" {
-		err = errRateLimited.With(wait, "Too many requests came in a short time. This one has not been looked at; try again in %d s.", wholeSeconds(wait.wait))
+		err = errRateLimited.With(wait, "Too many requests in a short time. This request was not processed; try "+
+			"again in %d s.", wholeSeconds(wait.wait))
 	}
 	return strings.Join(all, ", "), strings.Join(rest, ", "), err
 }
 
-// limitCaller holds whoever is signed in to the rate of the user and of the access
-// token. It stands behind authenticate, so that nobody can use up the rate of
-// somebody else, and in front of everything that costs something.
+// limitCaller applies the rate limits of the user and of the access token. It runs
+// after authenticate, so that callers cannot use up the rate of others, and before all
+// expensive work.
 func (s *Server) limitCaller(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		caller, err := identity.From(c.Request().Context())
@@ -152,15 +154,15 @@ func (s *Server) limitCaller(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if s.rates.token.rate > 0 {
 			token, _ := bearerToken(c.Request().Header)
-			digest := sha256.Sum256([]byte(token)) // a token is a secret: what is kept of it must not be one
+			digest := sha256.Sum256([]byte(token)) // a token is a secret, so only its digest is stored
 			claims = append(claims, claim{&s.rates.token, bucketKey(digest[:16])})
 		}
 		return s.limit(c, next, claims...)
 	}
 }
 
-// limitAddress holds those who need not be signed in to the rate of their network
-// address, see addressBehind.
+// limitAddress applies the rate limit of the network address to routes without sign-in;
+// see addressBehind.
 func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.rates.address.rate == 0 {
@@ -170,14 +172,14 @@ func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// ofOneHolder are the leading bits of an IPv6 address that one holder has alone:
-// what comes after them can be chosen anew for every request.
+// ofOneHolder is the prefix length of an IPv6 network of a single holder, who can
+// choose the remaining bits freely.
 const ofOneHolder = 64
 
 func addressKey(text string) bucketKey {
 	address, err := netip.ParseAddr(text)
 	if err != nil {
-		return bucketKey{} // none, as on a socket: all of them together
+		return bucketKey{} // no address, as on a unix socket: one shared bucket
 	}
 	address = address.Unmap().WithZone("")
 	if address.Is6() {
@@ -187,9 +189,9 @@ func addressKey(text string) bucketKey {
 	return address.As16()
 }
 
-// Headers of draft-ietf-httpapi-ratelimit-headers: the policies with quota and
-// window in seconds, and what is left with the seconds until all of it is there
-// again. A window is the time in which an empty bucket fills up.
+// Headers of draft-ietf-httpapi-ratelimit-headers: the policies with quota and window
+// in seconds, and the remaining quota with the seconds until it is full. A window is
+// the time in which an empty bucket fills up.
 const (
 	headerRateLimitPolicy = "RateLimit-Policy"
 	headerRateLimit       = "RateLimit"

@@ -14,15 +14,15 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// stillClock is a time that stands until a test moves it.
+// stillClock is a clock that tests move.
 type stillClock struct{ t time.Time }
 
 func (c *stillClock) now() time.Time { return c.t }
 
 func newStillClock() *stillClock { return &stillClock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
 
-// newLimitedServer has two users, ann and bob, who can sign in twice: a token is
-// a name with a digit behind it.
+// newLimitedServer has two users, ann and bob, who can sign in twice: a token is a name
+// followed by a digit.
 func newLimitedServer(t *testing.T, user, token config.Rate) (*testServer, *stillClock) {
 	t.Helper()
 	clock := newStillClock()
@@ -56,7 +56,7 @@ func TestRates(t *testing.T) {
 		}
 		return w.Code, w.Header()
 	}
-	t.Run("it refuses what is too fast, and says when to come again", func(t *testing.T) {
+	t.Run("it refuses requests above the rate, with Retry-After", func(t *testing.T) {
 		t.Parallel()
 		s, clock := newLimitedServer(t, config.Rate{PerSecond: 0.5, Burst: 3}, config.Rate{})
 		for _, left := range []string{`"user";r=2;t=2`, `"user";r=1;t=4`, `"user";r=0;t=2`} {
@@ -73,11 +73,11 @@ func TestRates(t *testing.T) {
 		require.Equal(t, `"user";r=0;t=2`, header.Get("RateLimit"))
 		clock.t = clock.t.Add(2 * time.Second)
 		status, _ = post(t, s, "ann1")
-		require.Equal(t, http.StatusOK, status, "who waits as told is served")
+		require.Equal(t, http.StatusOK, status, "after the wait, the request is served")
 		status, _ = post(t, s, "ann1")
 		require.Equal(t, http.StatusTooManyRequests, status)
 	})
-	t.Run("it holds each user to a rate of their own, over all tokens", func(t *testing.T) {
+	t.Run("it limits each user separately, over all tokens", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newLimitedServer(t, config.Rate{PerSecond: 1, Burst: 2}, config.Rate{})
 		for token, want := range map[string]int{"ann1": 200, "ann2": 200} {
@@ -87,9 +87,9 @@ func TestRates(t *testing.T) {
 		status, _ := post(t, s, "ann3")
 		require.Equal(t, 429, status)
 		status, _ = post(t, s, "bob1")
-		require.Equal(t, 200, status, "somebody else at the same address")
+		require.Equal(t, 200, status, "another user at the same address")
 	})
-	t.Run("it holds each token to its own, and takes nothing from the user for what is refused", func(t *testing.T) {
+	t.Run("it limits each token, and a refused request does not count against the user", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newLimitedServer(t, config.Rate{PerSecond: 1, Burst: 3}, config.Rate{PerSecond: 0.25, Burst: 2})
 		post(t, s, "ann1")
@@ -117,7 +117,7 @@ func TestRates(t *testing.T) {
 		w = s.do(t, http.MethodPost, "/api/v1/things", "{no JSON", "Authorization", "Bearer ann1")
 		require.Equal(t, 429, w.Code)
 	})
-	t.Run("it counts nothing for a token that is not valid", func(t *testing.T) {
+	t.Run("it does not count requests with an invalid token", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newLimitedServer(t, config.Rate{PerSecond: 1, Burst: 1}, config.Rate{PerSecond: 1, Burst: 1})
 		for range 3 {
@@ -128,7 +128,7 @@ func TestRates(t *testing.T) {
 		require.Empty(t, s.rates.user.buckets)
 		require.Empty(t, s.rates.token.buckets)
 	})
-	t.Run("it holds an address where nobody is signed in, whatever its headers say", func(t *testing.T) {
+	t.Run("it limits an address without sign-in, regardless of its headers", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newLimitedServer(t, config.Rate{PerSecond: 1, Burst: 1}, config.Rate{})
 		w := s.do(t, http.MethodPost, "/api/v1/public", "", "X-Forwarded-For", "192.0.2.7")
@@ -137,10 +137,10 @@ func TestRates(t *testing.T) {
 		w = s.do(t, http.MethodPost, "/api/v1/public", "", "X-Forwarded-For", "192.0.2.8", "X-Real-Ip", "192.0.2.9")
 		require.Equal(t, 429, w.Code)
 		status, _ := post(t, s, "ann1")
-		require.Equal(t, 200, status, "who is signed in is not held to the address")
+		require.Equal(t, 200, status, "signed-in callers are not limited by address")
 		require.Equal(t, 200, s.do(t, http.MethodGet, "/healthz", "").Code)
 	})
-	t.Run("it limits nothing unless told", func(t *testing.T) {
+	t.Run("it has no limits unless configured", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newLimitedServer(t, config.Rate{Burst: 1}, config.Rate{Burst: 1})
 		for range 5 {
@@ -150,7 +150,7 @@ func TestRates(t *testing.T) {
 			require.Empty(t, header.Get("RateLimit"))
 		}
 	})
-	t.Run("it gives no more than it has to many at once", func(t *testing.T) {
+	t.Run("it grants no more than the limit to concurrent requests", func(t *testing.T) {
 		t.Parallel()
 		l := newRateLimits(newStillClock().now, config.Rate{PerSecond: 1, Burst: 10}, config.Rate{PerSecond: 1, Burst: 10})
 		served := make(chan bool, 100)
@@ -173,7 +173,7 @@ func TestRates(t *testing.T) {
 func TestBuckets(t *testing.T) {
 	t.Parallel()
 	key := func(n int) (k bucketKey) { binary.BigEndian.PutUint64(k[:], uint64(n)); return k }
-	t.Run("it forgets those that are full again", func(t *testing.T) {
+	t.Run("it forgets full buckets", func(t *testing.T) {
 		t.Parallel()
 		clock := newStillClock()
 		l := newRateLimits(clock.now, config.Rate{PerSecond: 1, Burst: 5}, config.Rate{})
@@ -185,7 +185,7 @@ func TestBuckets(t *testing.T) {
 		require.LessOrEqual(t, len(l.user.buckets), 11, "those of the last second")
 		require.Equal(t, len(l.user.buckets), l.user.recent.Len())
 	})
-	t.Run("it keeps no more than so many, and those that were asked last", func(t *testing.T) {
+	t.Run("it keeps a bounded number of buckets, the most recently used", func(t *testing.T) {
 		t.Parallel()
 		l := newRateLimits(newStillClock().now, config.Rate{PerSecond: 1, Burst: 1}, config.Rate{})
 		for i := range maxBuckets + 10 {

@@ -23,19 +23,19 @@ type person struct {
 	caller
 }
 
-// shown are records as the API shows them: a list at an address, and each below it.
+// shown is a kind of record in the API: its list and its single reads.
 type shown struct {
 	path, permission, absent string
 	records                  map[uuid.UUID]owned
-	filtered                 bool // by patientId
+	filtered                 bool // filtered by patientId
 }
 
-// granted says for which records each role holds a permission, as somebody has set it.
+// granted is the configured record scope of each role's permissions.
 type granted map[rbac.Role]map[string]identity.Scope
 
-// TestAListIsWhatSingleReadsAllowOverHTTP is [TestAListIsWhatSingleReadsAllow] through
-// everything that a request goes through: people with several roles, whose permission
-// sets, caseloads and children change while their access tokens hold on.
+// TestAListIsWhatSingleReadsAllowOverHTTP is [TestListsMatchSingleReads] over
+// HTTP, with users of several roles, whose permission sets, caseloads and children
+// change while their access tokens remain valid.
 func TestAListIsWhatSingleReadsAllowOverHTTP(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
@@ -85,7 +85,7 @@ func (w *reached) people(t *testing.T) []person {
 	return hired
 }
 
-// granted returns what roles hold as it is shipped.
+// granted returns the default record scopes of the roles.
 func (w *reached) granted(t *testing.T) granted {
 	t.Helper()
 	g := granted{}
@@ -106,7 +106,7 @@ func (w *reached) granted(t *testing.T) granted {
 	return g
 }
 
-// of returns for which records somebody holds a permission by all of their roles.
+// of returns the record scope in which a user holds the permission by all roles.
 func (g granted) of(who person, permission string) identity.Scope {
 	var scope identity.Scope
 	for _, role := range who.roles {
@@ -115,10 +115,11 @@ func (g granted) of(who person, permission string) identity.Scope {
 	return scope
 }
 
-// regrant changes for which records a role holds a permission, of those that are possible.
+// regrant changes the record scope in which a role holds a permission, among the possible
+// ones.
 func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission string, scope identity.Scope) {
 	t.Helper()
-	if permission != "appointment:read" { // nobody delivers a patient, nor an authorization
+	if permission != "appointment:read" { // patients and authorizations have no delivering practitioner
 		scope &^= identity.Self
 	}
 	g[role][permission] = scope
@@ -131,8 +132,9 @@ func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission st
 	w.admin().put(t, "/permission-sets/"+string(role), body{"permissions": grants}).ok(t)
 }
 
-// requireShown checks the list, page by page, and each record of it, against the model.
-func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, each shown, l links, scope identity.Scope, asked uuid.UUID, limit int) {
+// requireShown compares the list, page by page, and each record with the model.
+func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, each shown, l links, scope identity.Scope,
+	asked uuid.UUID, limit int) {
 	t.Helper()
 	query := fmt.Sprintf("%s?limit=%d", each.path, limit)
 	if each.filtered && asked != uuid.Nil {

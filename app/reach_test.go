@@ -28,13 +28,13 @@ import (
 // who may be linked to any of them.
 type reached struct {
 	*clinic
-	linker                 *sql.DB // what writes the links
+	linker                 *sql.DB // the connection that writes the links
 	patients, staff, users []uuid.UUID
 
 	authorizations, insurances, feeds, appointments, sessions map[uuid.UUID]owned
 }
 
-// owned says whose a record is.
+// owned is a record and its owners.
 type owned struct{ patients, staff []uuid.UUID }
 
 func openReached(t *testing.T) *reached {
@@ -56,7 +56,8 @@ func openReached(t *testing.T) *reached {
 			p = admin.post(t, "/patients", body{"firstName": "A", "lastName": fmt.Sprintf("N%d", n), "dateOfBirth": "2019-01-01"}).created(t)
 		}
 		w.patients = append(w.patients, p)
-		insurance := admin.post(t, "/insurances", body{"patientId": p, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
+		insurance := admin.post(t, "/insurances",
+			body{"patientId": p, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
 		w.insurances[insurance] = owned{patients: []uuid.UUID{p}}
 		paths[p] = w.authorize(t, 1000, body{"patientId": p, "insuranceId": insurance})
 		admin.post(t, paths[p]+"/reserve", body{"units": 800}).reservationID(t) // so that it is at risk
@@ -101,21 +102,21 @@ func openReached(t *testing.T) *reached {
 	return w
 }
 
-// links are what the database says of a user.
+// links are a user's links in the database.
 type links struct {
 	user         uuid.UUID
-	practitioner uuid.UUID // none: uuid.Nil
+	practitioner uuid.UUID // uuid.Nil if there is none
 	caseload     []uuid.UUID
 	children     []uuid.UUID
-	glass        uuid.UUID // the patient of an emergency grant; none: uuid.Nil
+	glass        uuid.UUID // patient of an emergency access grant, or uuid.Nil
 }
 
-// put writes the links in the place of those that are there.
+// put replaces the links in the database.
 func (w *reached) put(t testing.TB, l links) {
 	t.Helper()
 	var caseloads, guardians []string
 	for n, p := range w.patients {
-		for m, who := range w.staff { // others have caseloads too
+		for m, who := range w.staff { // other users have caseloads too
 			if who == l.practitioner && slices.Contains(l.caseload, p) || who != l.practitioner && (n+m)%2 == 0 {
 				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.own.id, who, p))
 			}
@@ -144,7 +145,8 @@ func (w *reached) write(t testing.TB, statements string) {
 	require.NoError(t, err)
 }
 
-// reaches says, without any SQL, whether somebody so linked reaches the patient.
+// reaches is the model, without SQL: it reports whether a user with these links has
+// access to the patient.
 func (l links) reaches(s identity.Scope, patient uuid.UUID) bool {
 	return s.Has(identity.Organization) ||
 		s.Has(identity.Caseload) && l.practitioner != uuid.Nil && slices.Contains(l.caseload, patient) ||
@@ -152,7 +154,7 @@ func (l links) reaches(s identity.Scope, patient uuid.UUID) bool {
 		s != 0 && l.glass == patient
 }
 
-// broken is the patient for whom the glass is broken, where it is.
+// broken returns the patient of the emergency access grant, if any.
 func (l links) broken() *uuid.UUID {
 	if l.glass == uuid.Nil {
 		return nil
@@ -168,10 +170,10 @@ func (l links) sees(s identity.Scope, o owned) bool {
 	return l.delivers(s, o.staff) || slices.ContainsFunc(o.patients, func(p uuid.UUID) bool { return l.reaches(s, p) })
 }
 
-// TestAListIsWhatSingleReadsAllow: whoever asks, for whatever records they hold the
-// permission, and whatever they are linked to, a list has those records that can be
-// read one by one, and these are those that a model without SQL says.
-func TestAListIsWhatSingleReadsAllow(t *testing.T) {
+// TestListsMatchSingleReads checks for all users, record scopes and links that a
+// list has exactly the records that can be read singly, and that these match a model
+// without SQL.
+func TestListsMatchSingleReads(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
 	w := openReached(t)
@@ -208,7 +210,7 @@ func TestAListIsWhatSingleReadsAllow(t *testing.T) {
 				}
 			}
 			if each.get != nil {
-				require.ElementsMatch(r, modelled, alone, "%s one by one", each.name)
+				require.ElementsMatch(r, modelled, alone, "%s read singly", each.name)
 			}
 			listed, err := each.list(ctx)
 			require.NoError(r, err)
@@ -223,7 +225,7 @@ func TestAListIsWhatSingleReadsAllow(t *testing.T) {
 	})
 }
 
-// requireParts checks who is seen of those who take part in appointments and sessions.
+// requireParts checks which participants of appointments and sessions are visible.
 func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
 	caller := identity.Caller{
 		UserID: l.user, OrganizationID: w.own.id, Acting: appointments.PermissionRead, GrantPatientID: l.broken(),
@@ -256,15 +258,15 @@ func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity
 	}
 }
 
-// listed is a list, and the reading of one record of it.
+// listed is a list, and the single read of its records.
 type listed struct {
 	name       string
 	permission identity.Permission
 	records    map[uuid.UUID]owned
 	absent     error
-	get        func(ctx context.Context, id uuid.UUID) (bool, error) // nil: there is no reading of one
+	get        func(ctx context.Context, id uuid.UUID) (bool, error) // nil: no single read
 	list       func(ctx context.Context) ([]uuid.UUID, error)
-	filtered   bool // the list is asked for one patient
+	filtered   bool // the list has a patient filter
 }
 
 func found[T any](_ T, err error) (bool, error) { return err == nil, err }
@@ -338,7 +340,7 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return idsOf(all, err, func(u authorization.Utilization) uuid.UUID { return u.ID })
 			}, true,
 		}, {
-			"reservations, and what ends soon", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
+			"reservations, and expiring authorizations", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) {
 				all, _, err := units.Reservations(ctx, id, nil, uuid.Nil, 1)
 				return found(all, err)
@@ -348,7 +350,7 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return idsOf(all, err, func(e authorization.Expiring) uuid.UUID { return e.ID })
 			}, false,
 		}, {
-			"what is at risk", authorization.PermissionReport, w.authorizations, nil, nil,
+			"authorizations at risk", authorization.PermissionReport, w.authorizations, nil, nil,
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.AtRisk(ctx, []authorization.AlertKind{authorization.AlertUsed80}, nil, 100)
 				return idsOf(all, err, func(a authorization.AtRisk) uuid.UUID { return a.ID })
@@ -392,8 +394,8 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 	}
 }
 
-// TestWhoReachesWhat speaks to the API as the shipped roles with limited scopes do.
-func TestWhoReachesWhat(t *testing.T) {
+// TestRecordScopesOfRoles calls the API as the default roles with limited scopes.
+func TestRecordScopesOfRoles(t *testing.T) {
 	t.Parallel()
 	w := openReached(t)
 	technician, family := w.as(w.own.tokens[rbac.Technician]), w.as(w.own.tokens[rbac.Patient])
@@ -407,7 +409,7 @@ func TestWhoReachesWhat(t *testing.T) {
 		return uuid.Nil
 	}
 
-	t.Run("whom nothing links to anybody sees nobody", func(t *testing.T) {
+	t.Run("a user without links sees nothing", func(t *testing.T) {
 		for _, path := range []string{"/patients", "/authorizations", "/appointments"} {
 			require.Empty(t, technician.get(t, path).ok(t).body["data"], path)
 			require.Empty(t, family.get(t, path).ok(t).body["data"], path)
@@ -418,19 +420,19 @@ func TestWhoReachesWhat(t *testing.T) {
 
 	mine, others := w.patients[3], w.patients[2]
 	w.link(t, w.own, w.staff[0], mine)
-	t.Run("naming another patient widens nothing", func(t *testing.T) {
+	t.Run("naming another patient does not extend the scope", func(t *testing.T) {
 		for _, path := range []string{"/authorizations", "/appointments"} {
 			require.NotEmpty(t, family.get(t, path+"?patientId="+mine.String()).ok(t).body["data"], path)
 			for _, item := range family.get(t, path+"?patientId="+others.String()).ok(t).body["data"].([]any) {
-				require.Equal(t, "/appointments", path, "but for what both belong to")
-				require.Equal(t, mine.String(), item.(map[string]any)["patientId"], "and that shows one's own")
+				require.Equal(t, "/appointments", path, "except records of both")
+				require.Equal(t, mine.String(), item.(map[string]any)["patientId"], "and shows the user's own records")
 			}
 		}
 		search := family.post(t, "/patients/search", body{"lastName": "N"}).ok(t).body["data"].([]any)
 		require.Len(t, search, 1)
 		require.Equal(t, mine.String(), search[0].(map[string]any)["id"])
 	})
-	t.Run("what is out of reach is what does not exist", func(t *testing.T) {
+	t.Run("a record out of reach looks like a missing one", func(t *testing.T) {
 		foreign := someOf(w.authorizations, func(o owned) bool { return o.patients[0] == others })
 		for _, path := range []string{"", "/entries", "/reservations", "/available-units"} {
 			there := family.get(t, "/authorizations/"+foreign.String()+path).refused(t, http.StatusNotFound, "authorization-not-found")
@@ -439,7 +441,7 @@ func TestWhoReachesWhat(t *testing.T) {
 			require.Equal(t, slices.Sorted(maps.Keys(nowhere.body)), slices.Sorted(maps.Keys(there.body)))
 		}
 	})
-	t.Run("of a group a family sees its own, and who delivers it sees all", func(t *testing.T) {
+	t.Run("a family sees its own part of a group, and the practitioner sees all", func(t *testing.T) {
 		group := someOf(w.appointments, func(o owned) bool {
 			return len(o.patients) == 3 && slices.Contains(o.patients, mine) && slices.Contains(o.staff, w.staff[0])
 		})
@@ -453,7 +455,7 @@ func TestWhoReachesWhat(t *testing.T) {
 		}
 		require.Len(t, technician.get(t, "/appointments/"+group.String()).ok(t).body["patients"], 3)
 	})
-	t.Run("nobody writes what is out of reach", func(t *testing.T) {
+	t.Run("a record out of reach cannot be written", func(t *testing.T) {
 		open := func(is func(owned) bool) string {
 			return "/appointments/" + someOf(w.appointments, func(o owned) bool { return is(o) }).String()
 		}
@@ -467,7 +469,7 @@ func TestWhoReachesWhat(t *testing.T) {
 		technician.patch(t, session, body{"narrative": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
 		technician.post(t, session+"/addenda", body{"text": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
 	})
-	t.Run("a link that goes takes what it reached along", func(t *testing.T) {
+	t.Run("removing a link removes its access", func(t *testing.T) {
 		require.NotEmpty(t, family.get(t, "/patients").ok(t).body["data"])
 		w.run(t, "DELETE FROM guardians")
 		require.Empty(t, family.get(t, "/patients").ok(t).body["data"], "with the same access token")

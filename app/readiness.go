@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Readiness is what the program can do right now.
+// Readiness is the current ability of the program to serve.
 type Readiness struct {
 	Database db.State
 	Reads    bool // read-only requests are served, including patient data
@@ -37,8 +37,8 @@ const (
 )
 
 // handleReady answers 200 while reads are served. All instances share the database, so a load
-// balancer that removes an instance because of writes would end reads as well. A load balancer with
-// other databases can require writes.
+// balancer that removed an instance because of writes would end reads as well. A load balancer with
+// a choice of databases can require writes.
 func (s *Server) handleReady(c echo.Context) error {
 	need := c.QueryParam(parameterNeed)
 	if need != "" && need != needWrite {
@@ -61,8 +61,8 @@ func (s *Server) handleReady(c echo.Context) error {
 	return c.JSON(http.StatusOK, body)
 }
 
-// ready checks the database, then the program's other requirements. The error says why the program
-// cannot serve.
+// ready checks the database, then the program's other requirements. It returns an error if the
+// program cannot serve.
 func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Context) (Readiness, error) {
 	return func(ctx context.Context) (Readiness, error) {
 		state, err := a.database.State(ctx)
@@ -71,7 +71,7 @@ func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Conte
 			return r, err
 		}
 		switch state {
-		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // writing the audit trail does not need the lock of bookings
+		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // writing the audit trail does not need the booking lock
 			r.Reads = true
 		case db.ReadOnly, db.Full:
 			r.Reads = a.Audit.Queues()

@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDatabaseIsReadOnlyForAWhile has a database take no writes while clients book,
-// as one does that its operator, or a switch to another server, has set so. Nobody
-// ends the sessions when it takes them again.
+// TestDatabaseIsReadOnlyForAWhile makes a database read-only while clients book, like
+// an operator or a failover does. Sessions are not ended when it accepts writes again.
 func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
@@ -29,28 +28,28 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 			c.setReadOnly(t, true)
 			client := serving.clinic.admin()
 			h.turnedAway(t, 50)
-			began := time.Now() // sessions that are older cannot write
+			began := time.Now() // older sessions cannot write
 			h.turnedAway(t, 50)
 			refused := client.post(t, paths[0]+"/reserve", body{"units": 1})
 			refused.refused(t, http.StatusServiceUnavailable, "database-read-only")
 			require.NotEmpty(t, refused.header.Get("Retry-After"))
-			require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "what is not a patient's can be read all the same")
-			client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // who reads a patient's data is put on record
+			require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "records of no patient can still be read")
+			client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // reads of a patient's data are recorded
 
 			c.setReadOnly(t, false)
 			h.progress(t, 50, "it goes on")
-			require.Eventually(t, func() bool { return c.sessionsBefore(t, began) == 0 }, soon, time.Millisecond, "none is kept that cannot write")
+			require.Eventually(t, func() bool { return c.sessionsBefore(t, began) == 0 }, soon, time.Millisecond, "no read-only session is kept")
 			turned := h.turned.Load() - h.contended.Load()
 			h.progress(t, 50)
-			require.Equal(t, turned, h.turned.Load()-h.contended.Load(), "nobody is turned away any more")
+			require.Equal(t, turned, h.turned.Load()-h.contended.Load(), "no request is refused any longer")
 			stop()
 			h.requireTrue(t, c, totals)
 		})
 	}
 }
 
-// setReadOnly says whether sessions of the database may write by default. Those
-// that are open when it is forbidden are ended, as they would not be told.
+// setReadOnly sets whether new sessions may write by default. When writes are
+// forbidden, it ends open sessions, because the default does not affect them.
 func (c *clinic) setReadOnly(t *testing.T, forbidden bool) {
 	t.Helper()
 	owner, err := url.Parse(c.database.OwnerURL)
@@ -70,17 +69,16 @@ func (c *clinic) setReadOnly(t *testing.T, forbidden bool) {
 		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%'`)
 }
 
-// sessionsBefore counts the program's sessions that are older, but for those that
-// only listen.
+// sessionsBefore counts the program's older sessions, except LISTEN sessions.
 func (c *clinic) sessionsBefore(t testing.TB, when time.Time) int {
 	t.Helper()
 	role := *c
-	role.database.OwnerURL = c.database.AppURL // nobody else sees when they began
+	role.database.OwnerURL = c.database.AppURL // other roles cannot see when they began
 	return role.count(t, `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
 }
 
-// turnedAway waits until clients were told more often to ask again.
+// turnedAway waits until clients were asked to retry more often.
 func (h *history) turnedAway(t testing.TB, more int64) {
 	t.Helper()
 	before := h.turned.Load()

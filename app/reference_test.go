@@ -13,22 +13,26 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// What the reference system lets happen, one test each: none of it happens here.
+// Defects of the reference system, one test each. None of them exists here.
 
-// TestReferenceRegisteringOneselfAsAdmin tries every way to a role that nobody gave.
+// TestReferenceRegisteringOneselfAsAdmin tries every way to an unassigned role.
 func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	t.Run("nobody can register", func(t *testing.T) {
+	t.Run("registration is impossible", func(t *testing.T) {
 		t.Parallel()
-		wanted := body{"email": "eve@own.test", "password": password, "name": "Eve", "role": "ADMIN", "roles": []string{"ADMIN"}, "organizationId": c.own.id}
+		wanted := body{
+			"email": "eve@own.test", "password": password, "name": "Eve", "role": "ADMIN", "roles": []string{"ADMIN"},
+			"organizationId": c.own.id,
+		}
 		for _, path := range []string{"/auth/register", "/auth/signup", "/register", "/users"} {
 			a := c.as("").post(t, path, wanted)
 			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized}, a.status, "%s: %s", path, a.raw)
 		}
-		c.as("").post(t, "/auth/login", body{"email": "eve@own.test", "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		c.as("").post(t, "/auth/login", body{"email": "eve@own.test", "password": password}).refused(t, http.StatusUnauthorized,
+			"wrong-credentials")
 	})
-	t.Run("nothing that anybody may ask takes a role", func(t *testing.T) {
+	t.Run("no public operation accepts a role", func(t *testing.T) {
 		t.Parallel()
 		for _, r := range c.app.Routes() {
 			if r.Permission == httpx.Public {
@@ -42,12 +46,12 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a sign-in takes no role beside the password", func(t *testing.T) {
+	t.Run("a sign-in accepts no role", func(t *testing.T) {
 		t.Parallel()
 		a := c.as("").post(t, "/auth/login", body{"email": "TECHNICIAN@own.test", "password": password, "roles": []string{"ADMIN"}})
 		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s", a.raw)
 	})
-	t.Run("nobody gives themselves a role", func(t *testing.T) {
+	t.Run("users cannot give themselves a role", func(t *testing.T) {
 		t.Parallel()
 		for _, role := range rbac.Roles() {
 			self := c.as(c.own.tokens[role])
@@ -58,13 +62,14 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 	})
 }
 
-// TestReferenceReadingAnothersAppointmentsByPatientID asks for appointments of a
-// patient as one who is somebody else.
+// TestReferenceReadingAnothersAppointmentsByPatientID requests appointments of another
+// patient.
 func TestReferenceReadingAnothersAppointmentsByPatientID(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	_, booked := c.bookedTomorrow(t)
-	require.Contains(t, string(c.admin().get(t, "/appointments?patientId="+c.own.patient.String()).ok(t).raw), booked, "there is something to be seen")
+	require.Contains(t, string(c.admin().get(t, "/appointments?patientId="+c.own.patient.String()).ok(t).raw), booked,
+		"there are records to see")
 	patient := c.as(c.own.tokens[rbac.Patient])
 	for _, path := range []string{
 		"/appointments?patientId=" + c.own.patient.String(), "/appointments", "/appointments/" + booked, "/sessions?patientId=" + c.own.patient.String(),
@@ -74,15 +79,15 @@ func TestReferenceReadingAnothersAppointmentsByPatientID(t *testing.T) {
 	}
 }
 
-// bookedTomorrow books the clinic's patient, and returns the path of the
-// authorization and the appointment's id.
+// bookedTomorrow books the clinic's patient, and returns the path of the authorization
+// and the appointment's id.
 func (c *clinic) bookedTomorrow(t *testing.T) (authorization, appointment string) {
 	t.Helper()
 	authorization = c.authorize(t, 20)
 	return authorization, strings.TrimPrefix(c.book(t, c.booking(authorization, c.employ(t), c.hour(t, 1, "10:00"), hour)), "/appointments/")
 }
 
-// requireNothingOf checks that an answer shows nothing of records.
+// requireNothingOf checks that an answer contains nothing of the records.
 func requireNothingOf(t *testing.T, a answer, ids ...string) {
 	t.Helper()
 	switch a.status {
@@ -91,14 +96,14 @@ func requireNothingOf(t *testing.T, a answer, ids ...string) {
 		require.Empty(t, a.ok(t).body["data"], "%s", a.raw)
 	}
 	for _, id := range ids {
-		if data := string(a.raw); !strings.Contains(a.text("instance"), id) { // a problem document repeats the address
+		if data := string(a.raw); !strings.Contains(a.text("instance"), id) { // a problem document repeats the URL
 			require.NotContains(t, data, id)
 		}
 	}
 }
 
-// TestReferencePatientUserWithoutARecordSeesEveryone asks for every list as a user
-// with the role of a patient who stands for no patient.
+// TestReferencePatientUserWithoutARecordSeesEveryone requests every list as a patient
+// user who is linked to no patient.
 func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -106,23 +111,24 @@ func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 	patient := c.as(c.own.tokens[rbac.Patient])
 	asked := 0
 	for _, r := range c.app.Routes() {
-		if r.Method == http.MethodGet && !strings.Contains(r.Path, ":") && !r.Endpoint.Streams && r.Path != "/auth/me" && r.Permission != httpx.Public {
+		if r.Method == http.MethodGet && !strings.Contains(r.Path,
+			":") && !r.Endpoint.Streams && r.Path != "/auth/me" && r.Permission != httpx.Public {
 			asked++
 			a := patient.get(t, r.Path)
 			for _, id := range []string{c.own.patient.String(), booked, idOf(authorization)} {
 				require.NotContains(t, string(a.raw), id, r.Path)
 			}
-			require.NotContains(t, string(a.raw), "Example", "%s: nobody's name", r.Path)
+			require.NotContains(t, string(a.raw), "Example", "%s: no names", r.Path)
 		}
 	}
 	require.Greater(t, asked, 10)
 }
 
-// TestReferencePutTakesAnyColumn sends columns that a change has no business with.
+// TestReferencePutTakesAnyColumn sends columns that a change may not set.
 func TestReferencePutTakesAnyColumn(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	t.Run("no change takes an organization", func(t *testing.T) {
+	t.Run("no change accepts an organization", func(t *testing.T) {
 		t.Parallel()
 		changes := 0
 		for _, r := range c.app.Routes() {
@@ -134,18 +140,21 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 			understood := false
 			for _, role := range rbac.Roles() {
 				a := c.as(c.own.tokens[role]).send(t, r.Method, path, body{"organizationId": c.other.id, "organization_id": c.other.id})
-				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusForbidden}, a.status, "%s %s: %s", r.Method, r.Path, a.raw)
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusForbidden}, a.status,
+					"%s %s: %s", r.Method, r.Path, a.raw)
 				understood = understood || a.status != http.StatusForbidden
 			}
 			require.True(t, understood, "%s %s", r.Method, r.Path)
 		}
 		require.Greater(t, changes, 5)
 	})
-	t.Run("what a rule decides cannot be written", func(t *testing.T) {
+	t.Run("computed values cannot be written", func(t *testing.T) {
 		t.Parallel()
 		authorization := c.authorize(t, 10)
 		for path, columns := range map[string][]string{
-			authorization:                                  {"id", "usedUnits", "scheduledUnits", "availableUnits", "patientId", "revision", "createdAt", "chainHash"},
+			authorization: {
+				"id", "usedUnits", "scheduledUnits", "availableUnits", "patientId", "revision", "createdAt", "chainHash",
+			},
 			"/patients/" + c.own.patient.String():          {"id", "organizationId", "status", "createdAt", "deletedAt"},
 			"/service-codes/" + c.own.serviceCode.String(): {"id", "organizationId", "createdAt"},
 		} {
@@ -159,8 +168,8 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 	})
 }
 
-// TestReferenceTokenKeepsARoleThatWasTakenAway goes on with a token from before;
-// see TestARoleThatWasTakenAwayHoldsNowhere for other instances.
+// TestReferenceTokenKeepsARoleThatWasTakenAway uses an earlier token; see
+// TestRemovedRoleEndsOnEveryInstance for other instances.
 func TestReferenceTokenKeepsARoleThatWasTakenAway(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -179,8 +188,8 @@ func TestReferenceTokenKeepsARoleThatWasTakenAway(t *testing.T) {
 	c.as("").post(t, "/auth/login", body{"email": email, "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
 }
 
-// TestReferenceStackOrQueryTextInAnAnswer breaks the database under a request, and
-// sends what is made to break a statement.
+// TestReferenceStackOrQueryTextInAnAnswer breaks the database during a request, and
+// sends input designed to break a statement.
 func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -189,7 +198,7 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 		"/appointments?from=%00", "/authorizations/" + uuid.NewString() + "'", "/authorizations?status=%27",
 	} {
 		a := c.admin().get(t, path)
-		require.Less(t, a.status, http.StatusInternalServerError, "%s: %s", path, a.raw) // what it must not tell is asked of every answer
+		require.Less(t, a.status, http.StatusInternalServerError, "%s: %s", path, a.raw) // every answer is checked for internals
 	}
 	c.asOwner(t, "ALTER TABLE patients RENAME TO gone")
 	broken := c.admin().get(t, "/patients")
@@ -201,9 +210,8 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 	require.Equal(t, map[string]bool{"type": true, "title": true, "status": true, "detail": true, "instance": true, "code": true, "requestId": true}, members)
 }
 
-// TestReferenceSpoofedAddressIsBelieved asks with made-up addresses and reads what
-// the trail has kept; see TestAHeadersAddressIsBelievedOfTrustedProxiesOnly for
-// rates, and for proxies.
+// TestReferenceSpoofedAddressIsBelieved sends forged addresses and reads the trail; see
+// TestForwardedAddressesAreTrustedFromTrustedProxiesOnly for rates and proxies.
 func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -218,8 +226,8 @@ func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	require.NotContains(t, events, "203.0.113.66")
 }
 
-// TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations: there, an administrator
-// granted themselves whatever they liked, of any organization, and nobody looked.
+// TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations: in the reference system,
+// administrators granted themselves access to any organization, without review.
 func TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations(t *testing.T) {
 	t.Parallel()
 	c := open(t)

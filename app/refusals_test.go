@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatIsNotThere asks every operation on a record for one that does not exist.
-func TestWhatIsNotThere(t *testing.T) {
+// TestMissingRecordsAreNotFound calls every operation on a record that does not exist.
+func TestMissingRecordsAreNotFound(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	nobody := uuid.New().String()
@@ -29,8 +29,8 @@ func TestWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestWhatAnotherRecordHas gives two records what only one may have.
-func TestWhatAnotherRecordHas(t *testing.T) {
+// TestUniqueValuesAreRefused gives two records a value that must be unique.
+func TestUniqueValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for noun, test := range map[string]struct {
@@ -38,7 +38,10 @@ func TestWhatAnotherRecordHas(t *testing.T) {
 		unique body
 		rest   body
 	}{
-		"/patients":      {"medical-record-number-taken", body{"medicalRecordNumber": "MR-1"}, body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}},
+		"/patients": {
+			"medical-record-number-taken", body{"medicalRecordNumber": "MR-1"},
+			body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"},
+		},
 		"/practitioners": {"npi-taken", body{"npi": "1234567893"}, body{"firstName": "A", "lastName": "B"}},
 		"/service-codes": {"service-code-taken", body{"code": "97155"}, body{"description": "x"}},
 	} {

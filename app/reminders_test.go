@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestReminders tells of appointments once for each of the times before them, with
-// two instances that look at once, and by the program's time.
+// TestReminders checks that each reminder is sent once, by two instances that poll
+// concurrently, on the program's clock.
 func TestReminders(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -33,7 +33,7 @@ func TestReminders(t *testing.T) {
 
 	pass := func(by time.Duration) {
 		c.clock.advance(by)
-		c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin) // the token of before is over
+		c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin) // the earlier token has expired
 	}
 	start := c.clock.now().Add(48 * hour).Truncate(time.Minute)
 	first := c.book(t, c.booking(path, who, start, hour))
@@ -43,7 +43,7 @@ func TestReminders(t *testing.T) {
 
 	pass(25 * hour) // 23 hours before the first, 25 before the second
 	require.Equal(t, 1, remind())
-	require.Zero(t, remind(), "told once")
+	require.Zero(t, remind(), "sent once")
 	restarted := secondInstance(t, c, c.database.Open(t))
 	n, err := restarted.app.Appointments.Remind(t.Context(), times)
 	require.NoError(t, err)
@@ -54,14 +54,14 @@ func TestReminders(t *testing.T) {
 	require.Equal(t, 1, remind())
 	later := start.Add(30 * hour)
 	c.admin().patch(t, moved, body{"startTime": later.UTC(), "endTime": later.Add(hour).UTC()}).ok(t)
-	require.Zero(t, remind(), "it is far away again")
+	require.Zero(t, remind(), "it is far in the future again")
 	pass(20 * hour) // an hour before the first
-	require.Equal(t, 1, remind(), "the other time before the first")
-	pass(8 * hour) // 23 hours before the one that was moved; the first is over
-	require.Equal(t, 1, remind(), "armed anew by the move")
+	require.Equal(t, 1, remind(), "the second reminder for the first")
+	pass(8 * hour) // 23 hours before the moved one; the first has ended
+	require.Equal(t, 1, remind(), "scheduled again after the move")
 	require.Equal(t, 4, reminders())
 
 	c.book(t, c.booking(path, who, c.clock.now().Add(hour).Truncate(time.Minute), hour))
-	require.Equal(t, 2, remind(), "booked after both times before it: told of at once")
+	require.Equal(t, 2, remind(), "booked after both reminder times: reminded at once")
 	require.Equal(t, "SCHEDULED", c.admin().get(t, first).ok(t).text("status"))
 }

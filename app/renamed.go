@@ -7,17 +7,16 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// renamed are the addresses that the specification of the API names, and that became
-// others when what lies there turned out to be more: a role is a set of permissions,
-// and breaking the glass leaves a grant that is reviewed. Programs that were written
-// by the specification are sent on.
+// renamed are paths of the API specification that have since been renamed: a role is a
+// permission set, and breaking the glass creates an emergency access grant that is
+// reviewed. Clients written for the specification are redirected.
 var renamed = map[string]string{
 	"/roles":                 "/permission-sets",
 	"/admin/break-the-glass": "/emergency-grants",
 }
 
 // mountRenamed answers with 308, which keeps method and body (RFC 9110, section
-// 15.4.9); who may do what is asked where it leads.
+// 15.4.9). Authorization is checked at the target.
 func (s *Server) mountRenamed() {
 	for from, to := range renamed {
 		lead := func(c echo.Context) error {

@@ -11,9 +11,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestTheNamesOfTheSpecificationLeadOn calls what other programs call by the
-// specification, where the program has another name for it.
-func TestTheNamesOfTheSpecificationLeadOn(t *testing.T) {
+// TestRenamedPathsRedirect calls the paths of the specification that were
+// renamed.
+func TestRenamedPathsRedirect(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -47,7 +47,7 @@ func TestTheNamesOfTheSpecificationLeadOn(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Contains(t, sets, `"role":"SCHEDULER"`)
 	response, _ = send(http.DefaultClient, http.MethodGet, "/roles", "", "")
-	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "it is asked where it leads")
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "the target checks permissions")
 	response, grant := send(http.DefaultClient, http.MethodPost, "/admin/break-the-glass", admin,
 		`{"patientId": "`+c.own.patient.String()+`", "reason": "`+emergencyReason+`"}`)
 	require.Equal(t, http.StatusCreated, response.StatusCode, grant)

@@ -24,7 +24,7 @@ func move(to string, changes ...body) body {
 	return b
 }
 
-// daily books an hour on each of the days from today on, and returns the appointments.
+// daily books an hour on each day from today on, and returns the appointments.
 func (c *clinic) daily(t testing.TB, path string, who uuid.UUID, days ...int) []string {
 	t.Helper()
 	all := make([]string, len(days))
@@ -34,7 +34,7 @@ func (c *clinic) daily(t testing.TB, path string, who uuid.UUID, days ...int) []
 	return all
 }
 
-// day returns the date that is so many days from today on the clinic's calendar.
+// day returns the date in the clinic's calendar that is a number of days from today.
 func (c *clinic) day(t testing.TB, days int) string {
 	t.Helper()
 	return c.hour(t, days, "12:00").Format(time.DateOnly)
@@ -55,11 +55,11 @@ func TestRenewal(t *testing.T) {
 
 	keyed := c.admin().with("Idempotency-Key", "renewal")
 	moved := keyed.post(t, a+"/move-bookings", move(b, body{"reason": "renewed"})).ok(t)
-	require.Equal(t, preview.body["occurrences"], moved.body["occurrences"], "a preview tells what the move would")
+	require.Equal(t, preview.body["occurrences"], moved.body["occurrences"], "a preview has the same result as the move")
 	require.Equal(t, 3, moved.number(t, "moved"))
 	require.Equal(t, 12, moved.number(t, "units"))
 	for i, o := range moved.occurrences(t) {
-		require.Equal(t, idOf([]string{all[1], all[3], all[4]}[i]), o.text("appointmentId"), "in the order of their times")
+		require.Equal(t, idOf([]string{all[1], all[3], all[4]}[i]), o.text("appointmentId"), "in order of time")
 		require.Equal(t, 4, o.number(t, "units"))
 		now := c.admin().get(t, "/appointments/"+o.text("appointmentId")).ok(t)
 		require.Equal(t, idOf(b), now.text("authorizationId"))
@@ -73,7 +73,7 @@ func TestRenewal(t *testing.T) {
 	require.JSONEq(t, string(moved.raw), string(again.raw))
 	keyed.post(t, a+"/move-bookings", move(b, body{"from": c.day(t, 2)})).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 
-	// What has moved is consumed where it is now; what has not, where it was.
+	// A moved booking is consumed on the new authorization, others on the old one.
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
 	c.requireBalance(t, a, 40, 4, 0)
 	nothing := c.admin().post(t, a+"/move-bookings", move(b)).ok(t)
@@ -126,7 +126,7 @@ func TestRenewalIsWholeOrNothing(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestRenewalToWhatDoesNotFit(t *testing.T) {
+func TestRenewalToUnsuitableAuthorization(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	a := c.authorize(t, 40)
@@ -161,7 +161,7 @@ func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 		},
 	}))
 	moved := c.admin().post(t, a+"/move-bookings", move(b)).ok(t)
-	require.Equal(t, 4, moved.number(t, "units"), "those of the one patient")
+	require.Equal(t, 4, moved.number(t, "units"), "those of one patient")
 	c.requireBalance(t, a, 20, 0, 0)
 	c.requireBalance(t, b, 20, 0, 4)
 	c.requireBalance(t, theirs, 20, 0, 4)
@@ -171,8 +171,8 @@ func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestRenewalRoundsByTheOtherPayer moves 20 minutes from a payer who pays for each
-// unit begun to one who pays for whole ones, and back.
+// TestRenewalRoundsByTheOtherPayer moves 20 minutes from a payer who rounds up to one
+// who rounds down, and back.
 func TestRenewalRoundsByTheOtherPayer(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -196,15 +196,15 @@ func TestRenewalRoundsByTheOtherPayer(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestRenewalWhileOthersBook moves bookings while others book on both
-// authorizations, and start and cancel what moves.
+// TestRenewalWhileOthersBook moves bookings while clients book on both authorizations,
+// and start and cancel moved appointments.
 func TestRenewalWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	a, b := c.authorize(t, 400), c.authorize(t, 400)
 	who := c.employ(t)
 	days := c.daily(t, a, who, 1, 3, 4)
-	soon := c.book(t, c.booking(a, who, c.ago(-10*time.Minute), hour)) // it can be started
+	soon := c.book(t, c.booking(a, who, c.ago(-10*time.Minute), hour)) // can be started
 	all := []string{days[0], soon, days[1], days[2]}
 	var got outcomes
 	together(12, func(i int) {
@@ -234,7 +234,7 @@ func TestRenewalWhileOthersBook(t *testing.T) {
 	c.requireClean(t)
 }
 
-// requireBalanceTogether checks how many units are scheduled on authorizations.
+// requireBalanceTogether checks the sum of scheduled units on authorizations.
 func (c *clinic) requireBalanceTogether(t testing.TB, scheduled int, paths ...string) {
 	t.Helper()
 	sum := 0

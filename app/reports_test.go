@@ -17,13 +17,12 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// reporting is a practice on Monday, 2 March 2026, whose every figure is computed
-// by hand.
+// reporting is a practice on Monday, 2 March 2026, with all figures computed by hand.
 type reporting struct {
 	*clinic
 	t     *testing.T
-	paths map[string]string // of authorizations by their names
-	names *strings.Replacer // of ids, for tables
+	paths map[string]string // paths of authorizations by name
+	names *strings.Replacer // replaces ids in tables by names
 }
 
 func openReporting(t *testing.T) *reporting {
@@ -52,7 +51,8 @@ func openReporting(t *testing.T) *reporting {
 		b := body{"totalUnits": a.total, "startDate": a.start, "endDate": a.end, "serviceCodeId": c.own.serviceCode}
 		if a.more["patient"] == nil {
 			patient := c.admin().post(t, "/patients", body{"firstName": "P", "lastName": a.name, "dateOfBirth": "2019-05-04"}).created(t)
-			insurance := c.admin().post(t, "/insurances", body{"patientId": patient, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
+			insurance := c.admin().post(t, "/insurances",
+				body{"patientId": patient, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
 			ids = append(ids, patient.String(), "patient "+a.name, insurance.String(), "insurance "+a.name)
 			b["patientId"], b["insuranceId"] = patient, insurance
 		} else {
@@ -84,7 +84,7 @@ func openReporting(t *testing.T) *reporting {
 	r.booked("A", 16, "2026-03-05")
 	r.booked("A", 24, "2026-03-16")
 	c.admin().post(t, r.paths["A"]+"/reserve", body{"units": 10, "serviceDate": "2026-06-01", "expiresInSeconds": 1}).reservationID(t)
-	c.clock.advance(2 * time.Second) // the hold has run out, and nothing has swept it
+	c.clock.advance(2 * time.Second) // the hold has expired and was not swept
 	return r
 }
 
@@ -95,7 +95,8 @@ func (r *reporting) used(name string, units int, day string) {
 	require.Equal(r.t, units, a.number(r.t, "consumedUnits"))
 }
 
-// advance puts the clock ahead, and signs in anew: the token has run out by then.
+// advance moves the clock forward and signs in again, because the token has expired by
+// then.
 func (r *reporting) advance(by time.Duration) {
 	r.t.Helper()
 	r.clock.advance(by)
@@ -107,15 +108,15 @@ func (r *reporting) booked(name string, units int, day string) {
 	r.admin().post(r.t, r.paths[name]+"/reserve", body{"units": units, "serviceDate": day}).reservationID(r.t)
 }
 
-// figures are what a report says of an authorization.
+// figures are the reported figures of an authorization.
 type figures map[string]any
 
-// computed are the figures of 2 March 2026. Elapsed days have today among them.
+// computed are the figures of 2 March 2026. Elapsed days include today.
 var computed = map[string]figures{
 	"A": {
 		"status": "ACTIVE", "totalUnits": 480.0,
 		"usedUnits":               220.0,        // 40 + 40 + 50 + 30 + 40 + 20
-		"scheduledUnits":          40.0,         // 16 + 24; the hold of 10 has run out
+		"scheduledUnits":          40.0,         // 16 + 24; the hold of 10 has expired
 		"availableUnits":          220.0,        // 480 − 220 − 40
 		"usedPercent":             45.8,         // 220 ÷ 480 = 45.83…
 		"bookedPercent":           54.1,         // 260 ÷ 480 = 54.16…, cut
@@ -144,7 +145,7 @@ var computed = map[string]figures{
 		"elapsedPercent":          35.7,         // 13 + 2 = 15 of 42 days
 		"pacePercent":             93.3,         // (8 × 42) ÷ (24 × 15)
 		"averageUnitsPerWeek":     3.7,          // 8 × 7 ÷ 15 = 3.73…
-		"recentUnitsPerWeek":      3.7,          // the same: it is not 28 days old
+		"recentUnitsPerWeek":      3.7,          // the same: it is less than 28 days old
 		"projectedExhaustionDate": "2026-03-20", // by the schedule alone
 		"projectedUnusedUnits":    0.0,
 		"lastBookableDate":        nil,
@@ -189,8 +190,7 @@ var computed = map[string]figures{
 	},
 }
 
-// named returns the rows of a list by the names of their authorizations, and the
-// names in the order of the list.
+// named returns the rows of a list by authorization name, and the names in list order.
 func (r *reporting) named(t *testing.T, path string) (map[string]map[string]any, []string) {
 	t.Helper()
 	rows, order := map[string]map[string]any{}, []string{}
@@ -259,7 +259,8 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		rows, order := r.named(t, "/reports/expiring?limit=1")
 		require.Equal(t, []string{"B", "C", "I"}, order)
 		requireFigures(t, "B", rows["B"], figures{"daysLeft": 18.0, "band": 30.0, "renewalId": nil})
-		requireFigures(t, "C", rows["C"], figures{"daysLeft": 27.0, "band": 30.0, "renewalId": strings.TrimPrefix(r.paths["D"], "/authorizations/")})
+		requireFigures(t, "C", rows["C"], figures{"daysLeft": 27.0, "band": 30.0, "renewalId": strings.TrimPrefix(r.paths["D"],
+			"/authorizations/")})
 		requireFigures(t, "I", rows["I"], figures{"daysLeft": 59.0, "band": 60.0, "renewalId": nil})
 		for filter, want := range map[string]string{
 			"withinDays=17": "", "withinDays=18": "B", "withinDays=365": "BCIHA", "renewed=true": "C", "renewed=false": "BI",
@@ -292,7 +293,7 @@ func (r *reporting) table(t *testing.T, path string) string {
 	return r.names.Replace(string(a.raw))
 }
 
-// TestReportsAsTables compares tables with ones that were written by hand.
+// TestReportsAsTables compares tables with hand-written ones.
 func TestReportsAsTables(t *testing.T) {
 	t.Parallel()
 	r := openReporting(t)
@@ -306,13 +307,14 @@ func TestReportsAsTables(t *testing.T) {
 	first := r.admin().with("Accept", "text/csv").get(t, "/reports/utilization?sort=endDate&limit=2")
 	require.Equal(t, "attachment; filename=utilization.csv", first.header.Get("Content-Disposition"))
 	rest := r.table(t, "/reports/utilization?sort=endDate&limit=200&format=csv")
-	next := r.admin().with("Accept", "text/csv").get(t, "/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.header.Get("Next-Cursor")))
+	next := r.admin().with("Accept", "text/csv").get(t,
+		"/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.header.Get("Next-Cursor")))
 	lines := strings.Split(rest, "\r\n")
 	require.Equal(t, lines[:3], strings.Split(r.names.Replace(string(first.raw)), "\r\n")[:3])
 	require.Equal(t, lines[3:5], strings.Split(r.names.Replace(string(next.raw)), "\r\n")[1:3])
 }
 
-// open lists the worklist: names of authorizations and kinds.
+// open returns the worklist: names of authorizations and kinds.
 func (r *reporting) open(t *testing.T, query string) []string {
 	t.Helper()
 	open := []string{}
@@ -329,13 +331,13 @@ func (r *reporting) alert(name, kind string) string {
 func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 	t.Parallel()
 	r := openReporting(t)
-	// Of C, which ends within 30 days as well, only the units: D renews it.
+	// C, which also ends within 30 days, has only the units alert, because D renews it.
 	all := []string{"E expired", "B expiring-30", "B under-used", "C used-100", "I expiring-60", "H used-100"}
 	require.Equal(t, all, r.open(t, ""))
 	require.Equal(t, []string{"B expiring-30"}, r.open(t, "&kind=expiring-30&kind=expiring-14"))
 	require.Equal(t, []string{"B under-used", "C used-100", "H used-100"}, r.open(t, "&kind=under-used&kind=used-100"))
 
-	t.Run("somebody takes note", func(t *testing.T) {
+	t.Run("an alert is acknowledged", func(t *testing.T) {
 		biller, auditor := r.as(r.own.tokens[rbac.Biller]), r.as(r.own.tokens[rbac.Auditor])
 		noted := biller.post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
 		require.Equal(t, http.StatusOK, noted.status, "%s", noted.raw)
@@ -343,7 +345,7 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Equal(t, "2026-03-02T14:00:02Z", noted.body["acknowledgedAt"])
 		r.advance(time.Minute)
 		again := r.admin().post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
-		require.Equal(t, noted.body, again.body, "who was first stays")
+		require.Equal(t, noted.body, again.body, "the first one remains")
 		require.Equal(t, all, r.open(t, ""), "it stays open")
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 		require.Equal(t, slices.Delete(slices.Clone(all), 1, 2), r.open(t, "&acknowledged=false"))
@@ -354,7 +356,7 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		r.as(r.other.tokens[rbac.Admin]).post(t, r.alert("E", "expired")+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")
 		require.Empty(t, r.as(r.other.tokens[rbac.Admin]).get(t, "/alerts").body["data"])
 	})
-	t.Run("the next one comes without a note", func(t *testing.T) {
+	t.Run("the next alert has no note", func(t *testing.T) {
 		r.advance(4 * 24 * time.Hour) // 14 days before B's last
 		require.Contains(t, r.open(t, "&acknowledged=false"), "B expiring-14")
 		require.NotContains(t, r.open(t, ""), "B expiring-30")
@@ -367,9 +369,12 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Equal(t, http.StatusOK, r.admin().patch(t, r.paths["B"], body{"endDate": "2026-03-20"}).status)
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 	})
-	t.Run("a renewal closes it, once it is granted, right after the end, and lasts longer", func(t *testing.T) {
+	t.Run("an approved renewal closes it if it follows without a gap and lasts longer", func(t *testing.T) {
 		b := r.admin().get(t, r.paths["B"])
-		renewal := body{"patientId": b.body["patientId"], "serviceCodeId": b.body["serviceCodeId"], "totalUnits": 10, "startDate": "2026-03-22", "endDate": "2026-09-20", "status": "PENDING"}
+		renewal := body{
+			"patientId": b.body["patientId"], "serviceCodeId": b.body["serviceCodeId"], "totalUnits": 10, "startDate": "2026-03-22",
+			"endDate": "2026-09-20", "status": "PENDING",
+		}
 		path := "/authorizations/" + r.admin().post(t, "/authorizations", renewal).created(t).String()
 		for _, step := range []struct {
 			change body
@@ -385,10 +390,10 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 			a := r.admin().patch(t, path, step.change)
 			require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 			require.Equal(t, step.closed, !slices.Contains(r.open(t, ""), "B expiring-30"), "%v", step.change)
-			require.Contains(t, r.open(t, ""), "B under-used", "it is about the units")
+			require.Contains(t, r.open(t, ""), "B under-used", "it concerns the units")
 		}
 	})
-	t.Run("units that are released close it", func(t *testing.T) {
+	t.Run("released units close it", func(t *testing.T) {
 		release := func(units int) {
 			require.Equal(t, http.StatusOK, r.admin().post(t, r.paths["C"]+"/release", body{"units": units}).status)
 		}
@@ -401,7 +406,7 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		r.admin().post(t, r.paths["C"]+"/reserve", body{"units": 3, "expiresInSeconds": 60}).reservationID(t)
 		require.Contains(t, r.open(t, ""), "C used-90", "22 of 24: 91.6 %")
 		r.advance(time.Minute)
-		require.NotContains(t, r.open(t, ""), "C used-90", "the hold has run out, and nothing has swept it")
+		require.NotContains(t, r.open(t, ""), "C used-90", "the hold has expired and was not swept")
 	})
 	t.Run("with time", func(t *testing.T) {
 		r.advance(11 * 24 * time.Hour) // 13 March: E ended 31 days ago
@@ -449,7 +454,7 @@ func TestEveryRoleOnEveryReport(t *testing.T) {
 				continue
 			}
 			require.NotContains(t, string(other.raw), c.own.patient.String(), "%s %s", role, call)
-			require.NotContains(t, string(own.raw), `"data":[]`, "there is something to see")
+			require.NotContains(t, string(own.raw), `"data":[]`, "there are rows to see")
 		}
 		c.as("").send(t, call.method, target, nil).refused(t, http.StatusUnauthorized, "unauthenticated")
 	}
@@ -460,7 +465,7 @@ func TestEveryRoleOnEveryReport(t *testing.T) {
 	}
 }
 
-func TestReportsRefuseWhatTheyDoNotUnderstand(t *testing.T) {
+func TestReportsRefuseInvalidParameters(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for path, field := range map[string]string{

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// following has the instance learn what others revoke, as serve does, until the
+// following lets the instance receive revocations of others, as serve does, until the
 // test ends.
 func (c *clinic) following(t testing.TB) *clinic {
 	t.Helper()
@@ -25,13 +25,13 @@ func (c *clinic) following(t testing.TB) *clinic {
 	return c
 }
 
-// TestASignOutEverywhereIsOneOnEveryInstance asks one instance to end all sign-ins,
-// and looks at what another makes of their tokens and streams.
+// TestASignOutEverywhereIsOneOnEveryInstance ends all sign-ins on one instance, and
+// checks their tokens and streams on another.
 func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
-	first.tuning = events.Tuning{Heartbeat: time.Hour} // nothing but the revocation ends a stream
+	first.tuning = events.Tuning{Heartbeat: time.Hour} // only the revocation ends a stream
 	second := secondInstance(t, first, database.Open(t)).following(t)
 	token, other := first.own.tokens[rbac.Scheduler], first.own.tokens[rbac.Biller]
 	elsewhere := second.signIn(t, "own", rbac.Scheduler)
@@ -52,12 +52,12 @@ func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
 	first.live(t)
 	first.admin().post(t, path+"/reserve", body{"units": 1})
 	second.live(t)
-	require.Equal(t, "authorization.balance", theirs.next(t).name, "another's stream goes on")
+	require.Equal(t, "authorization.balance", theirs.next(t).name, "the other stream continues")
 }
 
-// TestARoleThatWasTakenAwayHoldsNowhere has an administrator change a user's roles,
-// and disable the user, at one instance, and looks at both.
-func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
+// TestRemovedRoleEndsOnEveryInstance lets an administrator change a user's roles,
+// and disable the user, on one instance, and checks both.
+func TestRemovedRoleEndsOnEveryInstance(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
@@ -84,11 +84,11 @@ func TestARoleThatWasTakenAwayHoldsNowhere(t *testing.T) {
 	first.requireBalance(t, path, 8, 0, 1)
 }
 
-// TestTooManyAttempts are met with a delay, whoever it is that they are made for.
+// TestTooManyAttempts checks the delay after repeated failures, for any account.
 func TestTooManyAttempts(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Now()}, newID: newID} // time stands still
+	c := &clinic{database: database, clock: &clock{fixed: time.Now()}, newID: newID} // the clock is frozen
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "own")
 	token := c.own.tokens[rbac.Biller]
@@ -99,8 +99,10 @@ func TestTooManyAttempts(t *testing.T) {
 		c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": "wrong", "newPassword": "a-meadow-of-red-clover"}).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
-	unknown := c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).refused(t,
+		http.StatusTooManyRequests, "sign-in-delayed")
+	unknown := c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}).refused(t,
+		http.StatusTooManyRequests, "sign-in-delayed")
 	require.Equal(t, "1", known.header.Get("Retry-After"))
 	require.Equal(t, known.header.Get("Retry-After"), unknown.header.Get("Retry-After"))
 	require.Equal(t, known.text("detail"), unknown.text("detail"))

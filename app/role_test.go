@@ -14,8 +14,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestARoleThatPassesRowSecurity starts the program as the owner of the tables, and
-// as a superuser.
+// TestARoleThatPassesRowSecurity starts the program as the owner of the tables, and as
+// a superuser.
 func TestARoleThatPassesRowSecurity(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
@@ -40,24 +40,24 @@ func TestARoleThatPassesRowSecurity(t *testing.T) {
 		}
 		return false
 	}
-	t.Run("it says nothing of the program's own", func(t *testing.T) {
+	t.Run("it does not warn about the program's role", func(t *testing.T) {
 		p, log := start(t, database.AppURL)
 		require.NoError(t, p.CheckServable(t.Context()))
 		require.False(t, warned(log))
 	})
-	t.Run("it warns of the owner, whom the policies bind", func(t *testing.T) {
+	t.Run("it warns about the owner, to whom policies apply", func(t *testing.T) {
 		p, log := start(t, database.OwnerURL)
 		require.NoError(t, p.CheckServable(t.Context()))
 		require.True(t, warned(log))
 	})
-	t.Run("production does not serve as a superuser", func(t *testing.T) {
+	t.Run("production refuses to serve as a superuser", func(t *testing.T) {
 		p, log := start(t, dbtest.Superuser(t, server))
 		var refused *db.RoleError
 		require.ErrorAs(t, p.CheckServable(t.Context()), &refused)
 		require.Equal(t, "it is a superuser", refused.Why)
 		require.True(t, warned(log))
 	})
-	t.Run("administrators are told", func(t *testing.T) {
+	t.Run("administrators see a warning", func(t *testing.T) {
 		c := open(t)
 		a := c.admin().get(t, "/admin/config")
 		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)

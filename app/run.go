@@ -17,15 +17,14 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Program is the [App] with everything that it runs on, opened.
+// Program is the [App] with its open storage.
 type Program struct {
 	*App
 	Storage *Storage
 }
 
-// Open opens the storage, brings the schema up to date where the configuration
-// says so, checks it otherwise, and builds the program. Errors: those of
-// [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
+// Open opens the storage, migrates or checks the schema as configured, and builds the
+// program. Errors: those of [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
 func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	storage, err := OpenStorage(ctx, c, logger)
 	if err != nil {
@@ -38,13 +37,13 @@ func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Pro
 	return p, nil
 }
 
-// OpenOn is [Open] on a storage that is open already. It is not closed on error.
+// OpenOn is like [Open] with an open storage. It does not close the storage on error.
 func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	migrator := storage.Migrator()
 	if c.Database.AutoMigrate {
-		logger.WithField("event", "schema_checking").Info("bringing the database's schema up to date")
+		logger.WithField("event", "schema_checking").Info("migrating the database schema")
 		if err := migrator.Up(ctx); err != nil {
-			return nil, fmt.Errorf("bring the schema up to date: %w", err)
+			return nil, fmt.Errorf("migrate the schema: %w", err)
 		}
 	}
 	database, err := db.Open(ctx, db.Config{
@@ -72,9 +71,8 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 	return &Program{App: a, Storage: storage}, nil
 }
 
-// warnOfRole tells whoever reads the log where the second wall between
-// organizations does not stand. Production does not serve without, see
-// [Program.CheckServable].
+// warnOfRole logs a warning if row level security does not apply to the program's role.
+// Production refuses to serve in that case; see [Program.CheckServable].
 func warnOfRole(ctx context.Context, database *db.DB, logger logrus.FieldLogger) error {
 	err := database.CheckRole(ctx)
 	if role, ok := errors.AsType[*db.RoleError](err); ok {
@@ -86,7 +84,7 @@ func warnOfRole(ctx context.Context, database *db.DB, logger logrus.FieldLogger)
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
-// Close gives back what [Open] took.
+// Close releases the resources of [Open].
 func (p *Program) Close() error {
 	p.Verifications.Close()
 	p.Appointments.Close()
@@ -101,18 +99,18 @@ func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
 	return demo.Load(ctx, p.demoPractice(time.Now()))
 }
 
-// DemoError says that production would serve a database in which people can sign
-// in whose password is published.
+// DemoError is returned if production would serve the demo practice, whose passwords
+// are public.
 type DemoError struct{ Emails []string }
 
 func (e *DemoError) Error() string {
-	return fmt.Sprintf("production does not serve a database with the demo practice, whose password is published (%s): "+
+	return fmt.Sprintf("production does not serve a database with the demo practice, whose passwords are public (%s): "+
 		"name another database with OMNI_DATABASE_URL, or another folder with OMNI_DATA_DIR", strings.Join(e.Emails, ", "))
 }
 
-// CheckServable refuses what production must not serve, beside what the
-// configuration says by itself: the demo practice, and a database role that row
-// level security does not bind. Errors: *[DemoError], *[db.RoleError].
+// CheckServable returns an error for a database that production must not serve: one
+// with the demo practice, or with a role that bypasses row level security. Errors:
+// *[DemoError], *[db.RoleError].
 func (p *Program) CheckServable(ctx context.Context) error {
 	if p.config.Profile != config.Production {
 		return nil
@@ -138,9 +136,9 @@ func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
 	return slices.Compact(emails), err
 }
 
-// Serve answers on the listeners, which it closes, until the context ends, then
-// stops gracefully: requests under way finish within the grace time, new ones get
-// 503. The error says why it stopped by itself.
+// Serve serves on the listeners, which it closes, until the context ends. Then it shuts
+// down gracefully: running requests finish within the grace time, and new ones get 503.
+// It returns an error if it stops for another reason.
 func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	defer l.Close()
 	l.warn(p.config, p.logger)
@@ -150,8 +148,8 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.Audit.Prepare(); err != nil {
 		return err
 	}
-	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // told to stop already, it stops as it does later
-		return fmt.Errorf("learn which access tokens were revoked: %w", err)
+	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // during shutdown, the regular path below stops it
+		return fmt.Errorf("load the revoked access tokens: %w", err)
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
 	defer p.work(ctx)()
@@ -169,7 +167,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	case <-p.Storage.Ended():
 		ended = fmt.Errorf("the private PostgreSQL has ended: %w", p.Storage.Err())
 	}
-	p.logger.WithField("event", "stopping").Info("finishing what is under way")
+	p.logger.WithField("event", "stopping").Info("finishing running requests")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.HTTP.ShutdownGrace)
 	defer cancel()
 	if err := p.server.Shutdown(grace); err != nil {
@@ -178,8 +176,8 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	return ended
 }
 
-// work starts what the program does without being asked, and returns how to stop
-// it: the end of ctx does not, since requests are still being finished then.
+// work starts the background work and returns the function that stops it. The end of
+// ctx does not stop it, because running requests may still need it.
 func (a *App) work(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup

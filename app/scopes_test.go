@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// possible returns for which records each permission can be held, as the API tells it.
+// possible returns the scopes of each permission in the API.
 func (c *clinic) possible(t testing.TB) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -27,9 +27,9 @@ func (c *clinic) possible(t testing.TB) map[string][]string {
 	return found
 }
 
-// TestAScopeThatNothingKeepsToIsRefused puts every permission into a set with every
-// scope: what is possible is taken, and everything else refused by its place.
-func TestAScopeThatNothingKeepsToIsRefused(t *testing.T) {
+// TestUnsupportedScopesAreRefused puts every permission into a set with every
+// scope. Possible ones are accepted, and all others refused with their position.
+func TestUnsupportedScopesAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	possible := c.possible(t)
@@ -40,13 +40,13 @@ func TestAScopeThatNothingKeepsToIsRefused(t *testing.T) {
 	for _, p := range rbac.Permissions() {
 		require.Contains(t, possible, string(p))
 		for _, role := range rbac.Roles() {
-			require.Subset(t, possible[string(p)], role.Scope(p).Names(), "what is shipped to %s is possible: %s", role, p)
+			require.Subset(t, possible[string(p)], role.Scope(p).Names(), "the default scope of %s is possible: %s", role, p)
 		}
 		if strings.HasPrefix(string(p), "organization:") || p == "anonymous-attempt:read" {
-			continue // some reach beyond the organization, and one is the first entry
+			continue // some exceed the organization, and one is the first entry
 		}
 		for _, scope := range identity.Scopes() {
-			// The first entry is right, so that the place is told of the second.
+			// The first entry is valid, so that the error names the second.
 			b := body{"permissions": []any{
 				body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}}, body{"permission": p, "scopes": []string{scope.String()}},
 			}}
@@ -65,7 +65,7 @@ func TestAScopeThatNothingKeepsToIsRefused(t *testing.T) {
 
 const scopesFile = "../docs/scopes.md"
 
-// TestScopesPage keeps the page of what is possible: it comes from the routes.
+// TestScopesPage compares the page of possible scopes with the routes.
 func TestScopesPage(t *testing.T) {
 	t.Parallel()
 	possible := open(t).possible(t)

@@ -9,9 +9,10 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestWhoeverHasThePasswordDoesNotGuessTheCode: wrong codes wait as wrong passwords do,
-// and after a hundred in a row, over however many days, only a recovery code helps.
-func TestWhoeverHasThePasswordDoesNotGuessTheCode(t *testing.T) {
+// TestCodesCannotBeGuessedWithThePassword checks that wrong codes cause delays
+// like wrong passwords. After a hundred in a row, over any number of days, only a
+// recovery code is accepted.
+func TestCodesCannotBeGuessedWithThePassword(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	phone, codes, _ := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
@@ -24,7 +25,7 @@ func TestWhoeverHasThePasswordDoesNotGuessTheCode(t *testing.T) {
 	require.Equal(t, 10, c.count(t, "SELECT wrong_codes FROM second_factors"))
 	c.next()
 	c.login(t, rbac.Biller, phone.code(0)).ok(t)
-	require.Zero(t, c.count(t, "SELECT wrong_codes FROM second_factors"), "a right one forgives")
+	require.Zero(t, c.count(t, "SELECT wrong_codes FROM second_factors"), "a correct code resets the count")
 
 	c.run(t, "UPDATE second_factors SET wrong_codes = 99")
 	c.login(t, rbac.Biller, phone.wrong()).refused(t, http.StatusUnauthorized, "second-factor-wrong")
@@ -33,26 +34,31 @@ func TestWhoeverHasThePasswordDoesNotGuessTheCode(t *testing.T) {
 	in := c.as(c.login(t, rbac.Biller, codes[0]).ok(t).text("accessToken"))
 	c.login(t, rbac.Biller, phone.code(0)).ok(t)
 
-	t.Run("nor with somebody's screen", func(t *testing.T) {
+	t.Run("nor with another user's screen", func(t *testing.T) {
 		c.run(t, "UPDATE second_factors SET wrong_codes = 99")
 		for range 2 {
-			in.put(t, factorPath+"/off", body{"password": password, "code": phone.wrong()}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			in.put(t, factorPath+"/off", body{"password": password, "code": phone.wrong()}).refused(t,
+				http.StatusUnprocessableEntity, "validation-failed")
 		}
 		c.next()
-		locked := in.put(t, factorPath+"/off", body{"password": password, "code": phone.code(0)}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		locked := in.put(t, factorPath+"/off", body{"password": password, "code": phone.code(0)}).refused(t,
+			http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "locked", locked.body["errors"].([]any)[0].(map[string]any)["code"])
 		for range 7 {
-			in.put(t, factorPath+"/off", body{"password": "not-the-right-one", "code": phone.code(0)}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			in.put(t, factorPath+"/off", body{"password": "not-the-right-one", "code": phone.code(0)}).refused(t,
+				http.StatusUnprocessableEntity, "validation-failed")
 		}
 		for path, b := range map[string]body{
-			factorPath + "/off": {"password": password, "code": codes[1]}, factorPath + "/recovery-codes": {"password": password, "code": codes[1]}, factorPath: {"password": password},
+			factorPath + "/off": {"password": password, "code": codes[1]}, factorPath + "/recovery-codes": {"password": password, "code": codes[1]}, factorPath: {
+				"password": password,
+			},
 		} {
 			in.put(t, path, b).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 		}
 		c.next()
 		require.Equal(t, http.StatusNoContent, in.put(t, factorPath+"/off", body{"password": password, "code": codes[1]}).status)
 	})
-	t.Run("nor while somebody sets one up", func(t *testing.T) {
+	t.Run("nor during a setup", func(t *testing.T) {
 		phone := c.scan(t, in.put(t, factorPath, body{"password": password}))
 		for range 10 {
 			in.put(t, factorPath+"/confirmation", body{"code": phone.wrong()}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -81,7 +87,8 @@ func TestASecondFactorIsTurnedOff(t *testing.T) {
 	require.NotContains(t, renewed, codes[0])
 	c.login(t, rbac.Biller, codes[0]).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	require.Equal(t, 9, c.login(t, rbac.Biller, renewed[0]).ok(t).number(t, "recoveryCodesLeft"))
-	require.NotEmpty(t, recoveryCodesIn(t, biller.put(t, factorPath+"/recovery-codes", both(renewed[1]))), "a recovery code will do as well")
+	require.NotEmpty(t, recoveryCodesIn(t, biller.put(t, factorPath+"/recovery-codes", both(renewed[1]))),
+		"a recovery code is accepted as well")
 
 	c.next()
 	require.Equal(t, http.StatusNoContent, biller.put(t, factorPath+"/off", both(phone.code(0))).status)

@@ -16,8 +16,8 @@ import (
 
 const policyPath = "/sign-in-policy"
 
-// TestAnOrganizationAsksForASecondFactor: who has none gets a sign-in with which nothing
-// else can be done than to set one up, from the next sign-in and the next refresh on.
+// TestAnOrganizationAsksForASecondFactor checks that a user without a second factor gets
+// a sign-in that only permits setting one up, from the next sign-in or refresh on.
 func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
@@ -26,15 +26,17 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	before := c.admin().get(t, policyPath).ok(t)
 	require.Equal(t, []any{false, 0.0, nil}, []any{before.body["secondFactorRequired"], before.body["version"], before.body["updatedAt"]})
-	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).refused(t,
+		http.StatusPreconditionFailed, "stale-version")
 	c.admin().put(t, policyPath, body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	set := c.admin().with("If-Match", `"0"`).put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
 	require.Equal(t, `"1"`, set.header.Get("ETag"))
-	require.Equal(t, 1, c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t).number(t, "version"), "what is so already changes nothing")
+	require.Equal(t, 1, c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t).number(t, "version"),
+		"an unchanged value has no effect")
 	require.Equal(t, false, c.as(c.other.tokens[rbac.Admin]).get(t, policyPath).ok(t).body["secondFactorRequired"])
 
 	biller := c.as(live.text("accessToken"))
-	biller.get(t, "/patients").ok(t) // what somebody is doing goes on until the token ends
+	biller.get(t, "/patients").ok(t) // current work continues until the token expires
 	require.Equal(t, true, biller.get(t, factorPath).ok(t).body["required"])
 	for name, signed := range map[string]answer{
 		"the next refresh": second.as("").post(t, "/auth/refresh", body{"refreshToken": live.text("refreshToken")}).ok(t),
@@ -47,7 +49,7 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 		})
 	}
 	changed := biller.put(t, "/auth/password", body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).ok(t)
-	c.requireEnrolOnly(t, changed.text("accessToken")) // another password is no way around it
+	c.requireEnrolOnly(t, changed.text("accessToken")) // another password does not bypass it
 	biller = c.as(changed.text("accessToken"))
 	back := biller.put(t, factorPath, body{"password": "a-meadow-of-red-clover"})
 	phone := c.scan(t, back)
@@ -57,32 +59,34 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 
 	key.get(t, "/patients").ok(t)
 	second.as("").post(t, "/auth/login", body{"email": "BILLER@other.test", "password": password}).ok(t)
-	require.Equal(t, false, second.as("").post(t, "/auth/login", body{"email": "BILLER@other.test", "password": password}).ok(t).body["user"].(map[string]any)["enrolOnly"])
+	require.Equal(t, false, second.as("").post(t, "/auth/login",
+		body{"email": "BILLER@other.test", "password": password}).ok(t).body["user"].(map[string]any)["enrolOnly"])
 
-	t.Run("whoever turns it on is not locked out", func(t *testing.T) {
+	t.Run("the user who turns it on is not locked out", func(t *testing.T) {
 		admin := c.login(t, rbac.Admin, "").ok(t)
 		c.requireEnrolOnly(t, admin.text("accessToken"))
 		_, _, again := c.enrol(t, c.as(admin.text("accessToken")))
 		again.put(t, policyPath, body{"secondFactorRequired": false}).ok(t)
 		c.own.tokens[rbac.Admin] = again.token
 	})
-	t.Run("and once it is not asked for any more", func(t *testing.T) {
+	t.Run("and once it is no longer required", func(t *testing.T) {
 		require.Equal(t, false, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"])
-		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required") // who has one goes on with it
+		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required") // a user with a second factor is not affected
 	})
 	c.requireTold(t, "sign-in-policy.set", 2)
 	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw), `"after":{"enrolOnly":true}`)
 	c.requireClean(t)
 }
 
-// requireTold checks how many events of the action the own practice's trail has.
+// requireTold checks the number of events of the action in the own practice's trail.
 func (c *clinic) requireTold(t testing.TB, action string, want int) {
 	t.Helper()
-	require.Equal(t, want, c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND outcome = 'done'", c.own.id, action))
+	require.Equal(t, want, c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+
+		"outcome = 'done'", c.own.id, action))
 }
 
-// requireEnrolOnly asks for every operation of the API with a token: those by which a
-// second factor is set up, and one signs out, are there, and nothing else is.
+// requireEnrolOnly calls every operation of the API with a token. Only those for
+// setting up a second factor and signing out are permitted.
 func (c *clinic) requireEnrolOnly(t testing.TB, token string) {
 	t.Helper()
 	as, allowed := c.as(token), 0
@@ -102,8 +106,9 @@ func (c *clinic) requireEnrolOnly(t testing.TB, token string) {
 	require.Equal(t, false, as.get(t, factorPath).ok(t).body["on"])
 }
 
-// TestWhoComesFromTheirProviderIsNotAsked: it has asked for whatever it wants.
-func TestWhoComesFromTheirProviderIsNotAsked(t *testing.T) {
+// TestProviderSignInNeedsNoSecondFactor checks sign-ins through a provider, which has
+// its own requirements.
+func TestProviderSignInNeedsNoSecondFactor(t *testing.T) {
 	t.Parallel()
 	c, p := openWithProvider(t, openidtest.Person{Subject: "s-1", Email: "scheduler@own.test", Verified: true})
 	c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
@@ -145,13 +150,16 @@ func TestASecondFactorIsTakenAway(t *testing.T) {
 	c.as(c.own.tokens[rbac.Scheduler]).delete(t, user+"/second-factor").refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, http.StatusNoContent, admin.delete(t, user+"/second-factor").status)
 	biller.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	require.Eventually(t, func() bool { return second.as(biller.token).get(t, "/auth/me").status == http.StatusUnauthorized }, soon, time.Millisecond, "on every instance")
+	require.Eventually(t, func() bool {
+		return second.as(biller.token).get(t,
+			"/auth/me").status == http.StatusUnauthorized
+	}, soon, time.Millisecond, "on every instance")
 	c.login(t, rbac.Biller, "").ok(t)
 	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])
 	require.Zero(t, c.count(t, "SELECT count(*) FROM recovery_codes WHERE user_id = $1", idOf(user)))
 	c.next()
-	c.login(t, rbac.Admin, phone.code(0)).ok(t) // another's is as it was
-	c.login(t, rbac.Biller, codes[0]).ok(t)     // is not looked at
+	c.login(t, rbac.Admin, phone.code(0)).ok(t) // another user's is unchanged
+	c.login(t, rbac.Biller, codes[0]).ok(t)     // the code is ignored
 	c.requireTold(t, "second-factor.take-away", 1)
 	c.requireClean(t)
 }

@@ -20,13 +20,13 @@ import (
 
 const factorPath = "/auth/second-factor"
 
-// authenticator is an app that shows codes: RFC 6238, written here once more.
+// authenticator is an authenticator app, an independent implementation of RFC 6238.
 type authenticator struct {
 	secret []byte
 	clock  *clock
 }
 
-// code is the one of now, or of so many steps later.
+// code returns the code of the current step, or of a later one.
 func (a authenticator) code(later int64) string {
 	mac := hmac.New(sha1.New, a.secret)
 	var counter [8]byte
@@ -37,7 +37,7 @@ func (a authenticator) code(later int64) string {
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[at:at+4])&0x7fffffff%1_000_000)
 }
 
-// wrong is a code of no step that is accepted now.
+// wrong returns a code that is not accepted now.
 func (a authenticator) wrong() string {
 	for n := 271_828; ; n++ {
 		if code := fmt.Sprintf("%06d", n); code != a.code(-1) && code != a.code(0) && code != a.code(1) {
@@ -46,7 +46,7 @@ func (a authenticator) wrong() string {
 	}
 }
 
-// openAt starts a clinic whose time stands still, in the middle of a step.
+// openAt starts a clinic with a frozen clock, in the middle of a step.
 func openAt(t testing.TB) *clinic {
 	t.Helper()
 	database := dbtest.New(t)
@@ -56,7 +56,7 @@ func openAt(t testing.TB) *clinic {
 	return c
 }
 
-// scan has an app read what a person is shown.
+// scan returns an app with the secret that a user was shown.
 func (c *clinic) scan(t testing.TB, begun answer) authenticator {
 	t.Helper()
 	u, err := url.Parse(begun.ok(t).text("otpauth"))
@@ -67,8 +67,8 @@ func (c *clinic) scan(t testing.TB, begun answer) authenticator {
 	return authenticator{secret, c.clock}
 }
 
-// enrol turns a second factor on for the person who is signed in, and returns their app,
-// their recovery codes and who they are from then on. The code of now is used up.
+// enrol sets up a second factor for the signed-in user, and returns the app, the
+// recovery codes and the new caller. The current code is used up.
 func (c *clinic) enrol(t testing.TB, as caller) (authenticator, []string, caller) {
 	t.Helper()
 	phone := c.scan(t, as.put(t, factorPath, body{"password": password}))
@@ -85,7 +85,7 @@ func recoveryCodesIn(t testing.TB, a answer) (codes []string) {
 	return codes
 }
 
-// login signs the own practice's user with the role in.
+// login signs in the own practice's user with the role.
 func (c *clinic) login(t testing.TB, role rbac.Role, code string) answer {
 	t.Helper()
 	b := body{"email": string(role) + "@own.test", "password": password}
@@ -95,7 +95,7 @@ func (c *clinic) login(t testing.TB, role rbac.Role, code string) answer {
 	return c.as("").post(t, "/auth/login", b)
 }
 
-// next sets the clock to the next step of codes.
+// next moves the clock to the next step of codes.
 func (c *clinic) next() { c.clock.advance(30 * time.Second) }
 
 func TestASecondFactor(t *testing.T) {
@@ -104,18 +104,20 @@ func TestASecondFactor(t *testing.T) {
 	biller := c.as(c.own.tokens[rbac.Biller])
 	elsewhere := c.login(t, rbac.Biller, "").ok(t)
 	require.Nil(t, elsewhere.body["recoveryCodesLeft"])
-	require.Equal(t, body{"on": false, "since": nil, "recoveryCodesLeft": 0.0, "confirmUntil": nil, "required": false}, biller.get(t, factorPath).ok(t).body)
+	require.Equal(t, body{"on": false, "since": nil, "recoveryCodesLeft": 0.0, "confirmUntil": nil, "required": false},
+		biller.get(t, factorPath).ok(t).body)
 
 	begun := biller.put(t, factorPath, body{"password": password})
 	phone := c.scan(t, begun)
 	require.NotNil(t, biller.get(t, factorPath).ok(t).body["confirmUntil"])
-	c.login(t, rbac.Biller, "").ok(t) // nothing is asked before it is confirmed
+	c.login(t, rbac.Biller, "").ok(t) // no code is required before confirmation
 	confirmed := biller.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).ok(t)
 	codes := recoveryCodesIn(t, confirmed)
 
 	biller.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.as(elsewhere.text("accessToken")).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as("").post(t, "/auth/refresh", body{"refreshToken": elsewhere.text("refreshToken")}).refused(t, http.StatusUnauthorized, "refresh-refused")
+	c.as("").post(t, "/auth/refresh", body{"refreshToken": elsewhere.text("refreshToken")}).refused(t,
+		http.StatusUnauthorized, "refresh-refused")
 	biller = c.as(confirmed.text("accessToken"))
 	state := biller.get(t, factorPath).ok(t).body
 	require.Equal(t, []any{true, 10.0, nil}, []any{state["on"], state["recoveryCodesLeft"], state["confirmUntil"]})
@@ -123,7 +125,7 @@ func TestASecondFactor(t *testing.T) {
 	biller.put(t, factorPath+"/confirmation", body{"code": phone.code(1)}).refused(t, http.StatusConflict, "second-factor-not-begun")
 
 	c.login(t, rbac.Biller, "").refused(t, http.StatusUnauthorized, "second-factor-required")
-	c.login(t, rbac.Biller, phone.code(0)).refused(t, http.StatusUnauthorized, "second-factor-wrong") // it was used to confirm
+	c.login(t, rbac.Biller, phone.code(0)).refused(t, http.StatusUnauthorized, "second-factor-wrong") // used up by the confirmation
 	c.login(t, rbac.Biller, phone.wrong()).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.next()
 	signed := c.login(t, rbac.Biller, phone.code(0)[:3]+" "+phone.code(0)[3:]).ok(t)
@@ -132,7 +134,7 @@ func TestASecondFactor(t *testing.T) {
 	c.login(t, rbac.Biller, phone.code(0)).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.login(t, rbac.Biller, phone.code(-1)).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.login(t, rbac.Biller, phone.code(2)).refused(t, http.StatusUnauthorized, "second-factor-wrong")
-	c.login(t, rbac.Biller, phone.code(1)).ok(t) // a telephone whose clock is ahead
+	c.login(t, rbac.Biller, phone.code(1)).ok(t) // a phone whose clock is ahead
 	refreshed := c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Nil(t, refreshed.body["recoveryCodesLeft"])
 
@@ -152,11 +154,12 @@ func TestASecondFactor(t *testing.T) {
 		require.Contains(t, trail, event)
 	}
 	asked := c.admin().get(t, "/admin/audit-events?action=second-factor.ask").ok(t).body["data"].([]any)
-	require.Len(t, asked, 1, "only once there was no code")
+	require.Len(t, asked, 1, "only if no code was sent")
 	first := asked[0].(map[string]any)
-	require.Equal(t, []any{"done", nil, "user", "127.0.0.1", nil}, []any{first["outcome"], first["actorId"], first["subjectType"], first["address"], first["after"]})
+	require.Equal(t, []any{"done", nil, "user", "127.0.0.1", nil},
+		[]any{first["outcome"], first["actorId"], first["subjectType"], first["address"], first["after"]})
 	for _, each := range c.admin().get(t, "/admin/audit-events?outcome=denied&limit=200").ok(t).body["data"].([]any) {
-		require.NotEqual(t, first["requestId"], each.(map[string]any)["requestId"], "nothing was denied by it")
+		require.NotEqual(t, first["requestId"], each.(map[string]any)["requestId"], "it recorded no denial")
 	}
 	for _, secret := range append(codes, begun.text("secret"), phone.wrong(), phone.code(0)) {
 		require.NotContains(t, trail, `"`+secret)
@@ -164,9 +167,9 @@ func TestASecondFactor(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestWhoLearnsOfASecondFactor: whoever has not the password is told the same of a user
-// with a second factor as of one without, and of nobody, whatever code they send.
-func TestWhoLearnsOfASecondFactor(t *testing.T) {
+// TestSecondFactorIsRevealedAfterThePasswordOnly checks that without the password, users with a second
+// factor, users without one, and unknown users get the same answer, for any code.
+func TestSecondFactorIsRevealedAfterThePasswordOnly(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	phone, codes, _ := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
@@ -180,11 +183,11 @@ func TestWhoLearnsOfASecondFactor(t *testing.T) {
 		}
 	}
 	require.Len(t, told, 1)
-	require.Equal(t, 10, c.login(t, rbac.Biller, phone.code(0)).ok(t).number(t, "recoveryCodesLeft"), "nothing was used up")
-	require.Nil(t, c.login(t, rbac.Scheduler, "000000").ok(t).body["recoveryCodesLeft"], "who has none is not asked")
+	require.Equal(t, 10, c.login(t, rbac.Biller, phone.code(0)).ok(t).number(t, "recoveryCodesLeft"), "no code was used up")
+	require.Nil(t, c.login(t, rbac.Scheduler, "000000").ok(t).body["recoveryCodesLeft"], "a user without one needs no code")
 }
 
-// TestACodeIsGoodOnce has it brought by many at once, to two instances.
+// TestACodeIsGoodOnce uses a code concurrently, on two instances.
 func TestACodeIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
@@ -193,7 +196,7 @@ func TestACodeIsGoodOnce(t *testing.T) {
 	c.next()
 	for name, code := range map[string]string{"of the app": phone.code(0), "for recovery": codes[0]} {
 		t.Run(name, func(t *testing.T) {
-			answers := make([]answer, 8) // fewer than are free
+			answers := make([]answer, 8) // fewer than the available slots
 			together(len(answers), func(i int) { answers[i] = []*clinic{c, second}[i%2].login(t, rbac.Biller, code) })
 			signedIn := 0
 			for _, a := range answers {
@@ -204,15 +207,15 @@ func TestACodeIsGoodOnce(t *testing.T) {
 				a.refused(t, http.StatusUnauthorized, "second-factor-wrong")
 			}
 			require.Equal(t, 1, signedIn)
-			c.run(t, "DELETE FROM sign_in_failures") // so that the next do not wait
+			c.run(t, "DELETE FROM sign_in_failures") // so that the next attempts are not delayed
 		})
 	}
 	require.Equal(t, 9, biller.get(t, factorPath).ok(t).number(t, "recoveryCodesLeft"))
 	c.requireClean(t)
 }
 
-// TestOneOfManyConfirmationsCounts: the recovery codes that somebody was told are those
-// that hold, however many asked at once.
+// TestOneOfManyConfirmationsCounts checks that after concurrent confirmations the
+// returned recovery codes are the valid ones.
 func TestOneOfManyConfirmationsCounts(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
@@ -229,7 +232,7 @@ func TestOneOfManyConfirmationsCounts(t *testing.T) {
 			told = append(told, a)
 			continue
 		}
-		// It was confirmed, or the token was revoked by that, before the others were looked at.
+		// Another request confirmed it first, or its token was revoked by the confirmation.
 		require.Contains(t, []string{"second-factor-not-begun", "unauthenticated"}, a.text("code"), "%s", a.raw)
 	}
 	require.Len(t, told, 1)
@@ -264,7 +267,8 @@ func TestAnEnrolmentIsOnesOwnAndEnds(t *testing.T) {
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	for _, a := range []answer{
 		key.get(t, factorPath), key.put(t, factorPath, body{"password": password}), key.put(t, factorPath+"/confirmation", body{"code": "1"}),
-		key.put(t, factorPath+"/off", body{"password": password, "code": "1"}), key.put(t, factorPath+"/recovery-codes", body{"password": password, "code": "1"}),
+		key.put(t, factorPath+"/off", body{"password": password, "code": "1"}), key.put(t, factorPath+"/recovery-codes",
+			body{"password": password, "code": "1"}),
 	} {
 		a.refused(t, http.StatusForbidden, "people-only")
 	}

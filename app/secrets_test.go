@@ -33,7 +33,8 @@ func TestASecretIsToldOnceAndKeptNowhere(t *testing.T) {
 			require.Less(t, first.status, 300, "%s", first.raw)
 			secret := first.text(call.member)
 			require.Greater(t, len(secret), 40)
-			require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys WHERE position($1 IN convert_from(body, 'UTF8')) > 0 OR headers::text LIKE '%' || $1 || '%'", secret))
+			require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys WHERE position($1 IN convert_from(body, 'UTF8')) "+
+				"> 0 OR headers::text LIKE '%' || $1 || '%'", secret))
 			require.Equal(t, 1, c.count(t, "SELECT count(*) FROM idempotency_keys WHERE key = $1 AND length(body) > 0", "k"+call.path))
 
 			again := keyed.post(t, call.path, call.body)
@@ -42,19 +43,19 @@ func TestASecretIsToldOnceAndKeptNowhere(t *testing.T) {
 			require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
 			want := first.body
 			want[call.member] = nil
-			require.Equal(t, want, again.body, "the same, and null where the secret was")
+			require.Equal(t, want, again.body, "the same answer, with null for the secret")
 		})
 	}
 	require.Len(t, c.admin().get(t, "/calendar-feeds").ok(t).body["data"], 2)
 	require.Len(t, c.admin().get(t, "/admin/webhooks").ok(t).body["data"], 2)
 }
 
-// Whoever asked first gets the secret, whatever became of the connection to the
-// database meanwhile: it is not what is read back that is answered.
-func TestASecretIsToldAlsoWhenItsCommitIsCut(t *testing.T) {
+// The first request returns the secret even if the database connection breaks, because
+// the answer is not read back from the stored one.
+func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
-		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was carried out and its answer lost": wireproxy.BeforeAnswer,
+		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()
@@ -74,17 +75,17 @@ func TestASecretIsToldAlsoWhenItsCommitIsCut(t *testing.T) {
 	}
 }
 
-// secretive are the names of members that sound like something that opens doors.
+// secretive are member names that suggest a secret.
 var secretive = regexp.MustCompile(`(?i)(secret|token|password|key|link|code)$`)
 
-// notSecret are members of answers that only sound like it.
+// notSecret are members of answers that are not secret despite their names.
 var notSecret = map[string]bool{"code": true, "serviceCode": true}
 
 func TestEverySecretOfAnAnswerIsDeclared(t *testing.T) {
 	t.Parallel()
 	found := 0
 	for _, r := range open(t).app.Routes() {
-		if r.Permission == httpx.Public { // no answer of it is kept
+		if r.Permission == httpx.Public { // its answers are not stored
 			continue
 		}
 		for _, f := range membersOf(r.Endpoint.Out) {
@@ -94,7 +95,7 @@ func TestEverySecretOfAnAnswerIsDeclared(t *testing.T) {
 			}
 			name := f.Tag.Get("json")
 			require.False(t, f.Type.Kind() == reflect.String && secretive.MatchString(name) && !notSecret[name],
-				"%s answers with %q: a secret is an httpx.Secret", r.Name, name)
+				"%s answers with %q: a secret must be an httpx.Secret", r.Name, name)
 		}
 	}
 	require.GreaterOrEqual(t, found, 4, "two calendar links, a webhook, and its new secret")

@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSeriesInABatchIsWhatTheOnesBeforeLeft has changes of single appointments share a
-// transaction with one of their whole series, which comes after them: it is what it would
-// be in a transaction of its own.
-func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
+// TestSeriesInABatchFollowsEarlierChanges combines changes of single appointments with
+// a following change of their whole series. The result must be the same as in separate
+// transactions.
+func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
@@ -20,7 +20,8 @@ func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
 		t.Helper()
 		patient := c.admin().post(t, "/patients", body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
 		path = c.authorize(t, 100, body{"patientId": patient})
-		made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start, hour, body{"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4"}))
+		made := c.admin().post(t, "/appointments",
+			c.booking(path, c.employ(t), start, hour, body{"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4"}))
 		made.created(t)
 		for _, o := range made.occurrences(t) {
 			all = append(all, "/appointments/"+o.text("appointmentId"))
@@ -44,7 +45,7 @@ func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
 		c.requireBalance(t, path, 100, 0, 0)
 	})
 
-	t.Run("one is moved, and then all by as many days", func(t *testing.T) {
+	t.Run("one is moved, and then all by the same number of days", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest answer
 		c.gatheredAppointments(t,
@@ -58,7 +59,7 @@ func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
 		c.requireBalance(t, path, 100, 0, 16)
 	})
 
-	t.Run("one is moved past another, and then what follows that is cancelled", func(t *testing.T) {
+	t.Run("one is moved past another, and then the following are cancelled", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest answer
 		c.gatheredAppointments(t,
@@ -66,7 +67,7 @@ func TestSeriesInABatchIsWhatTheOnesBeforeLeft(t *testing.T) {
 			func() { rest = c.admin().post(t, all[3]+"/cancel?scope=following", body{}) },
 		)
 		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.status, rest.status}, "%s", rest.raw)
-		require.Len(t, rest.occurrences(t), 2, "the one that was moved follows now")
+		require.Len(t, rest.occurrences(t), 2, "the moved one is now among the following")
 		c.requireBalance(t, path, 100, 0, 8)
 	})
 	c.requireClean(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestUnchangedTimesOfASeriesLeaveExceptionsAlone: a form sends the times of its appointment
-// together with the person's changes.
+// together with the user's changes.
 func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -27,7 +27,7 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c.requireBalance(t, path, 20, 0, 14)
 	times := c.starts(t, start, "SCHEDULED")
 	require.Equal(t, []string{"0s 15:00", "168h0m0s 15:00", "384h0m0s 17:00", "504h0m0s 15:00"}, times)
-	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 14), hour)) // where the third was
+	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 14), hour)) // at the former time of the third
 	times = c.starts(t, start, "SCHEDULED")
 
 	unchanged := body{"startTime": start.UTC(), "endTime": start.Add(hour).UTC(), "practitionerId": who, "authorizationId": idOf(path)}

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// bothModes runs a test with transactions that are shared, and with one for each operation.
+// bothModes runs a test with combined transactions, and with one per operation.
 func bothModes(t *testing.T, run func(t *testing.T, mode string)) {
 	t.Helper()
 	for _, mode := range []string{combining, "OMNI_COMBINE=false"} {
@@ -25,8 +25,8 @@ func bothModes(t *testing.T, run func(t *testing.T, mode string)) {
 	}
 }
 
-// seriesCall is one of many changes of a series at the same time. What it makes of an
-// appointment shows whose it was: each call has a time of day and a length of its own.
+// seriesCall is one of many concurrent changes of a series. The resulting appointment
+// identifies the call, because each call has its own time of day and length.
 type seriesCall struct {
 	occurrence int
 	scope      string // "": this appointment alone
@@ -46,9 +46,9 @@ func (s seriesCall) send(t *testing.T, c *clinic, start time.Time, occurrences [
 	return c.admin().patch(t, path+query, body{"startTime": at.UTC(), "endTime": at.Add(time.Duration(15+s.minutes) * time.Minute).UTC()})
 }
 
-// TestSeriesTenChangesAtOnce: changes of one, of it and those that follow, and of all
-// of one series, against each other and against cancellations of the same. Each is
-// done whole or refused, and what there is afterwards is what the answers say.
+// TestSeriesTenChangesAtOnce runs concurrent changes of one appointment, of it and the
+// following, and of the whole series, together with cancellations. Each takes effect
+// completely or is refused, and the final state matches the answers.
 func TestSeriesTenChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	calls := []seriesCall{
@@ -69,7 +69,8 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 		for round := range 4 {
 			start, dates := c.atChange(t)
 			path := c.authorize(t, 1000, dates)
-			made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start.Add(time.Duration(round)*5*hour), 15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
+			made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start.Add(time.Duration(round)*5*hour),
+				15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
 			made.created(t)
 			start = start.Add(time.Duration(round) * 5 * hour)
 			var all []string
@@ -77,14 +78,14 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 				all = append(all, "/appointments/"+o.text("appointmentId"))
 			}
 			round := slices.Clone(calls)
-			if mode == combining { // whoever comes first is another each time
+			if mode == combining { // varies which call comes first
 				slices.Reverse(round)
 			}
 			answers := make([]answer, len(round))
 			together(len(round), func(i int) { answers[i] = round[i].send(t, c, start, all) })
 
-			changes, cancels := map[string]int{}, map[string]int{} // by the appointment's id
-			shapes := map[string]bool{}                            // that some answer has given an appointment
+			changes, cancels := map[string]int{}, map[string]int{} // by appointment id
+			shapes := map[string]bool{}                            // shapes that an answer has given an appointment
 			for i, a := range answers {
 				if a.status != http.StatusOK {
 					require.Contains(t, []string{"series-refused", "appointment-transition"}, a.text("code"), "%s", a.raw)
@@ -112,10 +113,10 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 			for i, each := range all {
 				now := c.admin().get(t, each).ok(t)
 				id := idOf(each)
-				require.Equal(t, 1+changes[id], now.number(t, "version"), "every change that was answered with 200 is there, once, and no other")
-				require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")], "cancelled once, or not at all")
+				require.Equal(t, 1+changes[id], now.number(t, "version"), "every change answered with 200 is stored once, and no other")
+				require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")], "cancelled at most once")
 				if changes[id] > cancels[id] {
-					require.True(t, shapes[id+now.text("startTime")+now.text("endTime")], "occurrence %d is as one of the answers says: %s", i, now.raw)
+					require.True(t, shapes[id+now.text("startTime")+now.text("endTime")], "occurrence %d matches one of the answers: %s", i, now.raw)
 				}
 				from, err := time.Parse(time.RFC3339, now.text("startTime"))
 				require.NoError(t, err)
@@ -128,15 +129,15 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 			}
 			c.requireBalance(t, path, 1000, 0, held)
 			c.requireClean(t)
-			c.admin().post(t, all[0]+"/cancel?scope=all", body{}) // make room; refused where nothing is left
+			c.admin().post(t, all[0]+"/cancel?scope=all", body{}) // frees units; refused if nothing is left
 			c.requireBalance(t, path, 1000, 0, 0)
 		}
 	})
 }
 
-// TestSeriesOfAsManyAsThereMayBe books, moves and cancels a series of 366 through
-// HTTP, to the last unit, with no more statements than one of two takes.
-func TestSeriesOfAsManyAsThereMayBe(t *testing.T) {
+// TestSeriesOfMaximumLength books, moves and cancels a series of 366 over HTTP, to
+// the last unit, with no more statements than a series of two.
+func TestSeriesOfMaximumLength(t *testing.T) {
 	t.Parallel()
 	bothModes(t, func(t *testing.T, mode string) {
 		logger, log := logtest.NewNullLogger()
@@ -148,8 +149,8 @@ func TestSeriesOfAsManyAsThereMayBe(t *testing.T) {
 			return statementsOf(log)
 		}
 		year := body{"endDate": c.clock.now().AddDate(1, 3, 0).Format(time.DateOnly)}
-		// live has a series booked, moved and cancelled, and returns what each step asked
-		// of the database.
+		// live books, moves and cancels a series, and returns the statements of each
+		// step.
 		live := func(n, hours int) (steps [][]string) {
 			units := 4 * n
 			path, who, at := c.authorize(t, units, year), c.employ(t), c.hour(t, 1, "00:00").Add(time.Duration(hours)*hour)
@@ -179,11 +180,11 @@ func TestSeriesOfAsManyAsThereMayBe(t *testing.T) {
 			c.requireBalance(t, path, units, 0, 0)
 			return steps
 		}
-		live(2, 4) // from now on it is known that nothing is said of anybody's hours
+		live(2, 4) // caches that there are no working hours
 		few := live(2, 8)
 		many := live(366, 14)
 		for i, step := range []string{"booked", "moved", "cancelled"} {
-			require.Equal(t, few[i], many[i], "as many statements when it is %s", step)
+			require.Equal(t, few[i], many[i], "the same number of statements when it is %s", step)
 			require.Less(t, len(many[i]), 40)
 			t.Logf("%s: %d statements: %s", step, len(many[i]), strings.Join(many[i], ", "))
 		}

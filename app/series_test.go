@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// atChange returns 15:00 on the wall in New York, ten days before clocks change
-// there next, and what else an authorization needs for a series over that change.
+// atChange returns 15:00 in New York, ten days before the next clock change, and the
+// authorization's fields for a series across that change.
 func (c *clinic) atChange(t testing.TB) (start time.Time, dates body) {
 	t.Helper()
 	zone := newYork(t)
@@ -19,7 +19,7 @@ func (c *clinic) atChange(t testing.TB) (start time.Time, dates body) {
 	return time.Date(year, month, day, 15, 0, 0, 0, zone), body{"endDate": change.AddDate(0, 3, 0).Format(time.DateOnly)}
 }
 
-// occurrences returns what the answer tells of each appointment of a series.
+// occurrences returns each appointment of a series in the answer.
 func (a answer) occurrences(t testing.TB) []answer {
 	t.Helper()
 	list, ok := a.body["occurrences"].([]any)
@@ -31,7 +31,7 @@ func (a answer) occurrences(t testing.TB) []answer {
 	return all
 }
 
-// wall returns the time of an answer's member as clocks in New York show it.
+// wall returns a time of an answer as local time in New York.
 func (a answer) wall(t testing.TB, member string) string {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, a.text(member))
@@ -39,8 +39,8 @@ func (a answer) wall(t testing.TB, member string) string {
 	return at.In(newYork(t)).Format("15:04")
 }
 
-// starts returns the days, counted from the first, and times of the appointments
-// in a state.
+// starts returns the days, counted from the first, and times of the appointments in a
+// state.
 func (c *clinic) starts(t testing.TB, from time.Time, status string) []string {
 	t.Helper()
 	found := c.admin().get(t, "/appointments?limit=200&status="+status).ok(t)
@@ -82,7 +82,7 @@ func TestSeries(t *testing.T) {
 	}
 	require.Len(t, offsets, 2, "clocks did change in between")
 	c.requireBalance(t, path, 20, 0, 16)
-	c.book(t, c.booking(path, c.employ(t), start.AddDate(0, 0, 1), hour)) // of no series
+	c.book(t, c.booking(path, c.employ(t), start.AddDate(0, 0, 1), hour)) // not in a series
 	listed := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3").ok(t)
 	rest := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
 	for i, each := range append(listed.body["data"].([]any), rest.body["data"].([]any)...) {
@@ -104,12 +104,12 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	path := c.authorize(t, 11, dates)
 	who := c.employ(t)
 	other := c.authorize(t, 11, dates)
-	c.book(t, c.booking(other, who, start.AddDate(0, 0, 7).Add(hour/2), hour)) // in the way of the second
+	c.book(t, c.booking(other, who, start.AddDate(0, 0, 7).Add(hour/2), hour)) // overlaps the second
 	series := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=5"}
 	preview := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, hour, series)).ok(t)
 	require.Equal(t, false, preview.body["bookable"])
 	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
-	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"], "a preview tells what the booking would")
+	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"], "a preview has the same result as the booking")
 	all := refused.occurrences(t)
 	require.Len(t, all, 5)
 	require.Empty(t, all[0].body["reasons"])
@@ -130,7 +130,7 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	require.Nil(t, all[3].body["appointmentId"])
 	c.requireBalance(t, path, 11, 0, 8)
 	refused = c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
-	require.Len(t, refused.occurrences(t), 5, "nothing of it can be booked")
+	require.Len(t, refused.occurrences(t), 5, "nothing can be booked")
 	c.requireClean(t)
 }
 
@@ -179,31 +179,35 @@ func TestChangeOfASeries(t *testing.T) {
 	require.Nil(t, one.body["occurrences"])
 	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "48h0m0s 15:00", "72h0m0s 15:00", "96h0m0s 15:00"}, c.starts(t, start, "SCHEDULED"))
 
-	// One day later, to where the next one has been until then.
+	// One day later, to the former time of the next one.
 	following := c.admin().patch(t, at(2)+"?scope=following", move(2, 1, hour/2, 2*hour)).ok(t)
 	require.Len(t, following.occurrences(t), 3)
 	require.Equal(t, all[2].text("appointmentId"), following.text("id"))
-	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "72h0m0s 15:30", "96h0m0s 15:30", "120h0m0s 15:30"}, c.starts(t, start, "SCHEDULED"))
+	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "72h0m0s 15:30", "96h0m0s 15:30", "120h0m0s 15:30"},
+		c.starts(t, start, "SCHEDULED"))
 	c.requireBalance(t, path, 100, 0, 2*4+3*8)
 
 	c.admin().patch(t, at(0)+"?scope=all", move(0, 0, hour, hour)).ok(t)
-	require.Equal(t, []string{"0s 16:00", "24h0m0s 16:00", "72h0m0s 16:00", "96h0m0s 16:00", "120h0m0s 16:00"}, c.starts(t, start, "SCHEDULED"))
+	require.Equal(t, []string{"0s 16:00", "24h0m0s 16:00", "72h0m0s 16:00", "96h0m0s 16:00", "120h0m0s 16:00"},
+		c.starts(t, start, "SCHEDULED"))
 	c.requireBalance(t, path, 100, 0, 20)
 
-	// Something is in the way of the last one: all stay.
+	// The last one conflicts, so none moves.
 	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 5).Add(4*hour), hour))
 	refused := c.admin().patch(t, at(0)+"?scope=all", move(0, 0, 4*hour, hour)).refused(t, http.StatusConflict, "series-refused")
 	require.Equal(t, []string{"patient-overlap"}, refused.occurrences(t)[4].reasons(t))
 	require.Empty(t, refused.occurrences(t)[0].body["reasons"])
-	require.Equal(t, "19:00", refused.occurrences(t)[0].wall(t, "startTime"), "what it would have been")
+	require.Equal(t, "19:00", refused.occurrences(t)[0].wall(t, "startTime"), "the original time")
 	c.requireBalance(t, path, 100, 0, 20)
-	c.admin().with("If-Match", `"1"`).patch(t, at(0)+"?scope=all", move(0, 0, 2*hour, hour)).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).patch(t, at(0)+"?scope=all", move(0, 0, 2*hour, hour)).refused(t,
+		http.StatusPreconditionFailed, "stale-version")
 
 	c.admin().post(t, at(2)+"/cancel", body{"reason": "on holiday"}).ok(t)
 	cancelled := c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following", body{"reason": "moved away"}).ok(t)
 	require.Len(t, cancelled.occurrences(t), 2)
 	require.Equal(t, "moved away", c.admin().get(t, at(4)).text("cancelReason"))
-	require.Equal(t, "true", c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following", body{"reason": "moved away"}).ok(t).header.Get("Idempotency-Replayed"))
+	require.Equal(t, "true", c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following",
+		body{"reason": "moved away"}).ok(t).header.Get("Idempotency-Replayed"))
 	c.requireBalance(t, path, 100, 0, 8)
 	c.admin().post(t, at(0)+"/cancel?scope=all", body{}).ok(t)
 	c.requireBalance(t, path, 100, 0, 0)

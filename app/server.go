@@ -25,44 +25,44 @@ import (
 // basePath is where routes of the API are mounted.
 const basePath = "/api/v1"
 
-// Timeouts of connections. What a request may take beside its own timeout is for
-// reading it and writing the answer over a slow line.
+// Timeouts of connections. They extend a request's own timeout by the time to read it
+// and to write the answer over a slow connection.
 const (
 	headerTimeout = 5 * time.Second
 	lineTimeout   = 15 * time.Second
 	idleTimeout   = 2 * time.Minute
 	readyTimeout  = 2 * time.Second
-	cutTimeout    = time.Second // for requests to notice that they were cut off
+	cutTimeout    = time.Second // time for requests to notice their cancellation
 	maxHeader     = 32 << 10
 )
 
-// ServerOptions are what a [Server] is made of. All are needed.
+// ServerOptions configure a [Server]. All fields are required.
 type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
 	While        While
-	Glass        Glass                                        // says under which emergency grant a request reads
-	Ready        func(ctx context.Context) (Readiness, error) // the error says why nothing can be served
-	Registry     *prometheus.Registry                         // the server adds its own metrics
-	Trail        Trail                                        // keeps who read what and who was denied what
-	Keys         *idempotency.Keys                            // remembers requests with an Idempotency-Key
-	Cursors      *httpx.CursorKey                             // seals the cursors of lists
+	Glass        Glass                                        // looks up emergency access grants
+	Ready        func(ctx context.Context) (Readiness, error) // returns an error if the program cannot serve
+	Registry     *prometheus.Registry                         // the server registers its own metrics
+	Trail        Trail                                        // records reads and denials
+	Keys         *idempotency.Keys                            // stores the answers to requests with an Idempotency-Key
+	Cursors      *httpx.CursorKey                             // encrypts the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
-	Clock        func() time.Time                 // of the rates and of the trail
+	Clock        func() time.Time                 // for rate limits and the audit trail
 	Document     func(ctx context.Context) []byte // returns the API's document
 }
 
-// Server speaks HTTP: routes under /api/v1, and /healthz and /readyz.
-// Safe for concurrent use.
+// Server is the HTTP server: routes under /api/v1, and /healthz and /readyz. Safe for
+// concurrent use.
 type Server struct {
 	echo     *echo.Echo
 	http     *http.Server
-	cut      context.CancelFunc // ends the context of every request
+	cut      context.CancelFunc // cancels the context of every request
 	stopping atomic.Bool
-	patterns map[string]bool // of the paths that are served
-	streams  map[string]bool // patterns of those whose answers go on: see httpx.Stream
-	serving  context.Context // ends when the server begins to stop, and streams with it
+	patterns map[string]bool // of the served paths
+	streams  map[string]bool // patterns of streaming routes: see httpx.Stream
+	serving  context.Context // ends when shutdown begins, and ends streams
 	endServe context.CancelFunc
 	// operations are the routes of the API, by method and pattern.
 	operations map[string]httpx.Route
@@ -81,20 +81,35 @@ type Server struct {
 	rates      *rateLimits
 }
 
-// NewServer mounts the routes. The error names every route that cannot be
-// mounted: one without a permission, without an endpoint, that is there twice,
-// or whose path does not have the parameters that its endpoint reads.
+// NewServer mounts the routes. Its error names every invalid route: one without a
+// permission or endpoint, a duplicate, or one whose path parameters differ from those
+// of its endpoint.
 func NewServer(o ServerOptions) (*Server, error) {
 	metrics, err := newHTTPMetrics(o.Registry)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		check: o.Authenticate, while: o.While, glass: o.Glass, trail: o.Trail, clock: o.Clock, document: o.Document, operations: map[string]httpx.Route{}, keys: o.Keys, cursors: o.Cursors, ready: o.Ready, logger: o.Logger, metrics: metrics, limits: o.HTTP, echo: echo.New(), patterns: map[string]bool{}, streams: map[string]bool{},
+		check:      o.Authenticate,
+		while:      o.While,
+		glass:      o.Glass,
+		trail:      o.Trail,
+		clock:      o.Clock,
+		document:   o.Document,
+		operations: map[string]httpx.Route{},
+		keys:       o.Keys,
+		cursors:    o.Cursors,
+		ready:      o.Ready,
+		logger:     o.Logger,
+		metrics:    metrics,
+		limits:     o.HTTP,
+		echo:       echo.New(),
+		patterns:   map[string]bool{},
+		streams:    map[string]bool{},
 	}
 	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
 	s.serving, s.endServe = context.WithCancel(context.Background())
-	s.echo.Logger.SetOutput(io.Discard) // we log ourselves
+	s.echo.Logger.SetOutput(io.Discard) // the server logs requests itself
 	s.echo.IPExtractor = addressBehind(o.HTTP.TrustedProxies)
 	s.echo.HTTPErrorHandler = s.answerProblem
 	s.echo.Use(s.middleware()...)
@@ -136,7 +151,7 @@ func (s *Server) mount(routes []httpx.Route) error {
 		problem := problemOf(r)
 		key := r.Method + " " + withoutNames(r.Path)
 		if problem == "" && taken[key] {
-			problem = "is there twice"
+			problem = "is defined twice"
 		}
 		taken[key] = true
 		if problem != "" {
@@ -164,8 +179,8 @@ func (s *Server) mount(routes []httpx.Route) error {
 	return errors.Join(problems...)
 }
 
-// methodsOf returns the methods under which a route is served: a document also by HEAD,
-// by which calendar programs and link checkers ask for an address.
+// methodsOf returns the methods of a route. Documents also have HEAD, which calendar
+// programs and link checkers use.
 func methodsOf(r httpx.Route) []string {
 	if r.Method == http.MethodGet && r.Endpoint.Media != "" {
 		return []string{http.MethodGet, http.MethodHead}
@@ -173,29 +188,29 @@ func methodsOf(r httpx.Route) []string {
 	return []string{r.Method}
 }
 
-// problemOf says why a route cannot be mounted; "" where it can.
+// problemOf returns why a route cannot be mounted, or "".
 func problemOf(r httpx.Route) string {
 	switch {
 	case r.Permission == "":
 		return "declares no permission"
 	case strings.HasPrefix(string(r.Permission), "*") && r.Permission != httpx.Public && r.Permission != httpx.SignedIn:
-		return "declares a permission that nobody can hold: " + string(r.Permission)
+		return "declares an unknown permission: " + string(r.Permission)
 	case r.Endpoint.IsZero():
 		return "has no endpoint"
 	case !slices.Contains(methods, r.Method):
-		return "has a method that is not served"
+		return "has an unsupported method"
 	case (r.Method == http.MethodGet || r.ReadOnly) && r.Reads == "" && showsPatients(r.Endpoint.Out):
-		return "answers with a patientId and does not declare what data of patients it reads"
+		return "answers with a patientId and does not declare the patient data it reads"
 	case r.Reads != "" && r.Permission == httpx.Public:
-		return "shows data of patients to anybody"
+		return "shows patient data without authentication"
 	case r.ErrorPage != "" && r.Endpoint.Status != http.StatusFound:
-		return "answers programs, and sends browsers to a page where it fails"
+		return "is not a redirect but has an error page"
 	case r.Endpoint.Streams && r.Method != http.MethodGet:
-		return "is a stream and not a GET"
+		return "is a stream with a method other than GET"
 	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):
 		return "has a path that is not in echo's form, such as /authorizations/:id"
 	case !slices.Equal(paramsOf(r.Path), r.Endpoint.Params):
-		return fmt.Sprintf("has the parameters %v in its path, and its endpoint reads %v", paramsOf(r.Path), r.Endpoint.Params)
+		return fmt.Sprintf("has the path parameters %v, but its endpoint reads %v", paramsOf(r.Path), r.Endpoint.Params)
 	}
 	return ""
 }
@@ -211,7 +226,8 @@ func paramsOf(path string) []string {
 	return names
 }
 
-// withoutNames makes paths the same that differ only in the names of parameters.
+// withoutNames replaces parameter names in a path, so that paths that differ only in
+// them are equal.
 func withoutNames(path string) string {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
@@ -230,11 +246,11 @@ func (s *Server) handleAlive(c echo.Context) error {
 	return c.JSON(http.StatusOK, stateBody{"alive"})
 }
 
-// Handler returns everything that the server serves as a handler.
+// Handler returns the handler of everything that the server serves.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Serve answers on the listener, which it closes, until [Server.Shutdown], and
-// then returns nil at once, while Shutdown waits for what is under way.
+// Serve serves on the listener, which it closes, until [Server.Shutdown]. Then it
+// returns nil at once, while Shutdown waits for running requests.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -242,12 +258,12 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown stops gracefully: nothing new is taken, and what is under way may
-// finish until ctx ends. What is not finished then is cancelled, has a second to
-// answer, and is cut off; the error is that of ctx. Called again, it waits likewise.
+// Shutdown shuts down gracefully: it accepts nothing new, and running requests may
+// finish until ctx ends. Then they are cancelled, have a second to answer, and are cut
+// off, and Shutdown returns the error of ctx. A repeated call also waits.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.endServe() // whoever reads a stream goes on at another instance, or comes back
+	s.endServe() // readers of streams reconnect to another instance, or later
 	defer s.cut()
 	err := s.http.Shutdown(ctx)
 	if err == nil {
@@ -262,8 +278,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// errorLog takes what net/http and the metrics have to say. It is about broken
-// connections mostly and may repeat what a client sent: for debugging only.
+// errorLog receives messages of net/http and the metrics. They are mostly about broken
+// connections and may repeat client input, so they are logged at debug level only.
 func errorLog(l logrus.FieldLogger) *log.Logger {
 	return log.New(lines{l.WithField("event", "http_server")}, "", 0)
 }

@@ -32,7 +32,7 @@ const (
 	tokenReader  = "reader"  // holds thing:read
 	tokenNobody  = "nobody"  // holds nothing
 	tokenNowhere = "nowhere" // has no organization
-	tokenBroken  = "broken"  // fails to be checked
+	tokenBroken  = "broken"  // its check fails
 	tokenSilent  = "silent"  // cannot be checked at the moment
 )
 
@@ -49,7 +49,7 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 	case tokenNowhere:
 		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization}}, nil
 	case tokenBroken:
-		return identity.Caller{}, errors.New("keys cannot be read")
+		return identity.Caller{}, errors.New("the authentication is unavailable")
 	case tokenSilent:
 		return identity.Caller{}, rbac.ErrTokenNotChecked
 	}
@@ -108,7 +108,7 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	}
 }
 
-// metrics returns what the server's registry shows.
+// metrics returns the metrics in the server's registry.
 func (s *testServer) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -190,21 +190,40 @@ func TestMount(t *testing.T) {
 		routes []httpx.Route
 		want   []string
 	}{
-		"it refuses to show a patient without a record of it": {[]httpx.Route{route(http.MethodGet, "/a", "a:b", covered)}, []string{"patientId"}},
-		"it refuses to show a patient to anybody":             {[]httpx.Route{known}, []string{"anybody"}},
-		"it refuses a route without a permission":             {[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"}},
-		"it refuses a permission nobody can hold":             {[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"}},
-		"it refuses a route without an endpoint":              {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"}},
+		"it refuses a route with patient data and without Reads": {
+			[]httpx.Route{route(http.MethodGet, "/a", "a:b", covered)}, []string{"patientId"},
+		},
+		"it refuses a public route with patient data": {[]httpx.Route{known}, []string{"without authentication"}},
+		"it refuses a route without a permission": {
+			[]httpx.Route{route(http.MethodGet, "/a", "", nothing)}, []string{"GET /a declares no permission"},
+		},
+		"it refuses an unknown permission": {
+			[]httpx.Route{route(http.MethodGet, "/a", "*pubic", nothing)}, []string{"*pubic"},
+		},
+		"it refuses a route without an endpoint": {
+			[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b"}}, []string{"no endpoint"},
+		},
 		"it refuses a method and path twice": {[]httpx.Route{
-			route(http.MethodGet, "/a/:id", "a:b", one), route(http.MethodGet, "/a/:otherId", "a:b", other), route(http.MethodPut, "/a/:id", "a:b", one),
-		}, []string{"GET /a/:otherId is there twice"}},
-		"it refuses to send a program's errors to a page": {[]httpx.Route{{Method: http.MethodGet, Path: "/a", Permission: "a:b", Endpoint: httpx.Handle(http.StatusOK, nothing), ErrorPage: "https://a.test"}}, []string{"sends browsers"}},
-		"it refuses an unknown method":                    {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
-		"it refuses a path without a slash":               {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
-		"it refuses a path in another form":               {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)}, []string{"path"}},
-		"it refuses a parameter nobody reads":             {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)}, []string{"[id]"}},
-		"it refuses a parameter that is not":              {[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"}},
-		"it names every route that is refused":            {[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)}, []string{"/a", "/b"}},
+			route(http.MethodGet, "/a/:id", "a:b", one), route(http.MethodGet, "/a/:otherId", "a:b", other),
+			route(http.MethodPut, "/a/:id", "a:b", one),
+		}, []string{"GET /a/:otherId is defined twice"}},
+		"it refuses an error page for a program's route": {
+			[]httpx.Route{{
+				Method: http.MethodGet, Path: "/a", Permission: "a:b",
+				Endpoint: httpx.Handle(http.StatusOK, nothing), ErrorPage: "https://a.test",
+			}},
+			[]string{"error page"},
+		},
+		"it refuses an unknown method":        {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
+		"it refuses a path without a slash":   {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
+		"it refuses a path in another form":   {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)}, []string{"path"}},
+		"it refuses an unused path parameter": {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)}, []string{"[id]"}},
+		"it refuses a missing path parameter": {
+			[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"},
+		},
+		"it names every refused route": {
+			[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)}, []string{"/a", "/b"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +233,7 @@ func TestMount(t *testing.T) {
 			}
 		})
 	}
-	t.Run("it refuses a registry that has its metrics", func(t *testing.T) {
+	t.Run("it refuses a registry that already has its metrics", func(t *testing.T) {
 		t.Parallel()
 		options := testOptions(&testServer{log: &safeBuffer{}})
 		_, err := NewServer(options)
@@ -230,7 +249,7 @@ func TestProbes(t *testing.T) {
 	require.JSONEq(t, `{"status": "alive"}`, s.do(t, http.MethodGet, "/healthz", "").Body.String())
 	require.JSONEq(t, `{"status": "ready", "database": "read-write"}`, s.do(t, http.MethodGet, "/readyz?need=write", "").Body.String())
 	for _, path := range []string{"/healthz", "/readyz"} {
-		require.Equal(t, http.StatusOK, s.do(t, http.MethodHead, path, "").Code, "as some load balancers ask")
+		require.Equal(t, http.StatusOK, s.do(t, http.MethodHead, path, "").Code, "as some load balancers do")
 	}
 	s.ready = errors.New("no database")
 	require.Equal(t, http.StatusServiceUnavailable, s.do(t, http.MethodHead, "/readyz", "").Code)
@@ -255,13 +274,13 @@ func TestProbes(t *testing.T) {
 	require.Contains(t, w.Body.String(), `"database":"full"`)
 }
 
-// running is a server on a listener of its own.
+// running is a server on its own listener.
 type running struct {
 	*testServer
 	url     string
 	served  chan error
 	entered chan struct{} // a request to /wait has begun
-	release chan struct{} // closed: it may end
+	release chan struct{} // closed when it may end
 }
 
 func start(t *testing.T) *running {
@@ -283,7 +302,7 @@ func start(t *testing.T) *running {
 	return r
 }
 
-// get asks for /wait in the background; the answer is its status and body.
+// get requests /wait in the background; the answer is its status and body.
 func (r *running) get(t *testing.T) chan string {
 	t.Helper()
 	answers := make(chan string, 1)
@@ -304,7 +323,7 @@ func (r *running) get(t *testing.T) chan string {
 
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	t.Run("it lets what is under way finish, and takes nothing new", func(t *testing.T) {
+	t.Run("it finishes running requests, and accepts no new ones", func(t *testing.T) {
 		t.Parallel()
 		r := start(t)
 		answer := r.get(t)
@@ -325,7 +344,7 @@ func TestShutdown(t *testing.T) {
 		require.Contains(t, <-answer, `200 OK {"name":"done"}`)
 		require.NoError(t, <-stopped)
 	})
-	t.Run("it cancels what is not finished in time, and answers it", func(t *testing.T) {
+	t.Run("it cancels unfinished requests in time, and answers them", func(t *testing.T) {
 		t.Parallel()
 		r := start(t)
 		answer := r.get(t)
@@ -343,7 +362,7 @@ func TestShutdown(t *testing.T) {
 		require.NoError(t, l.Close())
 		require.Error(t, s.Serve(l))
 	})
-	t.Run("it has all its timeouts", func(t *testing.T) {
+	t.Run("all timeouts are set", func(t *testing.T) {
 		t.Parallel()
 		s := newTestServer(t)
 		require.Positive(t, s.http.ReadHeaderTimeout)

@@ -45,11 +45,11 @@ func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
 		require.Equal(t, 4, b.number(t, "units"))
 	}
 	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has changed nothing")
+	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has had no effect")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
-	// Each of the two moves onto the other's day, which allows no more than one of them.
+	// Each of the two moves to the other's day, which allows only one of them.
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).ok(t)
 	for of, day := range map[string]int{noon: 1, late: 3, again: 4, gone: 4} {
 		require.Equal(t, c.day(t, day), c.admin().get(t, of).text("serviceDate"), of)
@@ -95,7 +95,7 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "KEEP"}).ok(t)
 	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).refused(t, http.StatusConflict, "outside-authorization-dates")
 	moved := c.admin().patch(t, first, body{"practitionerId": c.employ(t)}).ok(t)
-	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "decided again, it has the date of its start")
+	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "rescheduled, it has the date of its start")
 	c.requireClean(t)
 }
 

@@ -17,10 +17,10 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// TestServerIsToldToStopUnderLoad sends SIGTERM while the COMMIT of some requests
-// waits and others queue behind it. All of them are answered with what they asked
-// for, whoever comes later is turned away, and the exit code is 0.
-func TestServerIsToldToStopUnderLoad(t *testing.T) {
+// TestServerStopsGracefullyUnderLoad sends SIGTERM while the COMMIT of some requests waits
+// and others queue behind it. All of them are executed and answered, later requests are
+// rejected, and the exit code is 0.
+func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
@@ -54,8 +54,8 @@ func TestServerIsToldToStopUnderLoad(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
-	}, soon, time.Millisecond, "nothing new is taken")
-	require.Empty(t, answers, "and nobody is answered yet")
+	}, soon, time.Millisecond, "no new requests are accepted")
+	require.Empty(t, answers, "and no answer was sent yet")
 
 	commit.Release()
 	clients.Wait()
@@ -63,13 +63,13 @@ func TestServerIsToldToStopUnderLoad(t *testing.T) {
 		a := <-answers
 		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
 	}
-	require.NoError(t, serving.process.Wait(), "exit code 0, which there is only within the grace time: %s", serving.out.all())
+	require.NoError(t, serving.process.Wait(), "exit code 0, which requires the grace time: %s", serving.out.all())
 	c.requireBalance(t, path, 100, 0, many)
 	c.requireClean(t)
 }
 
-// TestServersTakeTurnsUnderLoad stops one server with SIGTERM after the other
-// while clients ask, as an update does.
+// TestServersTakeTurnsUnderLoad stops one server after the other with SIGTERM during
+// load, like a rolling update.
 func TestServersTakeTurnsUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
@@ -93,8 +93,8 @@ func TestServersTakeTurnsUnderLoad(t *testing.T) {
 	})
 }
 
-// waiting returns how many requests wait for a transaction, asked on a connection
-// of its own.
+// waiting returns the number of requests that wait for a transaction, over a separate
+// connection.
 func (p *instance) waiting(t testing.TB) int {
 	t.Helper()
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.instruments + "/metrics")
@@ -107,6 +107,6 @@ func (p *instance) waiting(t testing.TB) int {
 			return n
 		}
 	}
-	t.Fatal("the metric is not there")
+	t.Fatal("the metric is missing")
 	return 0
 }

@@ -16,14 +16,15 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// TestSlowClientsAreCutOff opens connections and sends less than a request, as one
-// does who wants a server to run out of them.
+// TestSlowClientsAreCutOff opens connections and sends incomplete requests, like a
+// slow-request attack.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	const patience, enough = 100 * time.Millisecond, 30 * time.Second
 	begin := func(t *testing.T, files config.TLS) net.Conn {
 		t.Helper()
-		s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public, func(_ context.Context, in thing) (thing, error) { return in, nil }))
+		s := newTestServer(t, route(http.MethodPost, "/things", httpx.Public,
+			func(_ context.Context, in thing) (thing, error) { return in, nil }))
 		s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.IdleTimeout = patience, 2*patience, patience
 		listeners, err := Listen(t.Context(), config.Config{Addr: "127.0.0.1:0", HTTP: config.HTTP{TLS: files}})
 		require.NoError(t, err)
@@ -35,7 +36,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		})
 		connection, err := net.Dial("tcp", listeners.api.Addr().String())
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = connection.Close() }) // it may be cut already
+		t.Cleanup(func() { _ = connection.Close() }) // it may be closed already
 		require.NoError(t, connection.SetDeadline(time.Now().Add(enough)))
 		return connection
 	}
@@ -51,9 +52,10 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		return string(said)
 	}
 	for name, sent := range map[string]string{
-		"it waits for no header":      "",
-		"it waits for no end of one":  "POST /api/v1/things HTTP/1.1\r\nHost: x\r\nX-A: b\r\n",
-		"it waits for no end of body": "POST /api/v1/things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"name\": ",
+		"a client without headers":         "",
+		"a client with incomplete headers": "POST /api/v1/things HTTP/1.1\r\nHost: x\r\nX-A: b\r\n",
+		"a client with an incomplete body": "POST /api/v1/things HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 100\r\n\r\n{\"name\": ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,24 +65,24 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			require.NotContains(t, requireCut(t, connection), " 200 ")
 		})
 	}
-	t.Run("it waits for no next request", func(t *testing.T) {
+	t.Run("a client without a next request", func(t *testing.T) {
 		t.Parallel()
 		connection := begin(t, config.TLS{})
 		_, err := io.WriteString(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		require.NoError(t, err)
 		require.Contains(t, requireCut(t, connection), "HTTP/1.1 200 OK")
 	})
-	t.Run("it waits for nobody who does not begin to encrypt", func(t *testing.T) {
+	t.Run("a client that does not begin the TLS handshake", func(t *testing.T) {
 		t.Parallel()
 		files := newFiles(t)
 		writePair(t, files, 1)
 		require.Empty(t, requireCut(t, begin(t, files)))
 	})
-	t.Run("it takes no endless header", func(t *testing.T) {
+	t.Run("an endless header is refused", func(t *testing.T) {
 		t.Parallel()
 		connection := begin(t, config.TLS{})
 		go func() {
-			_, _ = io.WriteString(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "+strings.Repeat("a", 2*maxHeader)) // it is cut off on the way
+			_, _ = io.WriteString(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "+strings.Repeat("a", 2*maxHeader)) // it is cut off while sending
 		}()
 		line, err := bufio.NewReader(connection).ReadString('\n')
 		require.NoError(t, err)

@@ -28,7 +28,7 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
-	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s") // COMMITs keep theirs
+	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s") // COMMITs keep their connections
 	path := c.authorize(t, 100)
 	s := startStandby(t, primary)
 	superuser := openSQL(t, dbtest.Superuser(t, primary))
@@ -59,7 +59,7 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(c.metrics(t), "omnirapeutic_unanswered_commits 0") }, soon, time.Millisecond)
 	require.Equal(t, 1, ask[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
 	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
-	// The same with a caller who still waits: the server answers success with a warning.
+	// The same with a waiting caller: the server answers success with a warning.
 	s.cancelWaits(t, superuser)
 	warned := make(chan answer)
 	go func() { warned <- reserve("warned") }()
@@ -100,7 +100,7 @@ func startStandby(t *testing.T, primary *postgres.Server) *standby {
 	if _, err := os.Stat(bin + "pg_basebackup"); err != nil {
 		found, err := exec.LookPath("pg_basebackup")
 		if err != nil {
-			t.Skip("a standby is made with pg_basebackup, which is not on this machine: install PostgreSQL's client programs")
+			t.Skip("a standby needs pg_basebackup, which is not on this machine: install PostgreSQL's client programs")
 		}
 		bin = filepath.Dir(found) + "/"
 	}
@@ -132,7 +132,7 @@ func startStandby(t *testing.T, primary *postgres.Server) *standby {
 	require.NoError(t, s.process.Start())
 	t.Cleanup(func() {
 		require.NoError(t, s.process.Process.Signal(syscall.SIGQUIT))
-		_ = s.process.Wait() // an immediate shutdown is no success
+		_ = s.process.Wait() // an immediate shutdown exits with an error
 		require.NoError(t, os.RemoveAll(base))
 	})
 	query := superuser.Query()
@@ -195,7 +195,7 @@ func (s *standby) failOver(t *testing.T, primary *postgres.Server) {
 	t.Helper()
 	killServer(t, primary)
 	if pid := s.receiver(t); pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself; otherwise the standby starts again without it
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended already; otherwise the standby would restart without it
 	}
 	require.Eventually(t, func() bool {
 		server, err := sql.Open("pgx", s.url)

@@ -32,7 +32,7 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 
 	over := c.book(t, c.booking(path, who, now.Add(-2*hour), hour))
 	late := c.admin().post(t, over+"/start", body{}).refused(t, http.StatusConflict, "start-too-late")
-	require.Contains(t, late.text("detail"), "startTime", "it asks for the time")
+	require.Contains(t, late.text("detail"), "startTime", "it requires the time")
 	started := c.admin().post(t, over+"/start", body{"startTime": now.Add(-2*hour + 3*time.Minute)}).ok(t)
 	require.Equal(t, now.Add(-2*hour+3*time.Minute).Format(time.RFC3339), started.text("startedAt"))
 	done := c.admin().post(t, over+"/complete", body{}).ok(t)
@@ -108,7 +108,7 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	for it, test := range map[string]struct {
 		booked, start time.Duration // from midnight
 		length        time.Duration
-		differences   []any // nil: it needs no confirmation
+		differences   []any // nil: no confirmation is needed
 	}{
 		"on another date":              {10 * hour, 34 * hour, hour, []any{"other-date"}},
 		"twice as long":                {12 * hour, 12 * hour, 2 * hour, nil},
@@ -149,7 +149,7 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestStartAndCompleteInOneMinuteSaysWhatToSend(t *testing.T) {
+func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, who := c.authorize(t, 20), c.employ(t)

@@ -15,14 +15,14 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestStatementsOfAnOperation counts what an operation asks of the database while others
-// wait for the same authorization. The first two statements go with BEGIN, and what is
-// written with COMMIT (TestReadingFirst and TestWritingLast in platform/db).
+// TestStatementsOfAnOperation counts the statements of an operation while others wait
+// for the same authorization. The first two are sent with BEGIN, and the writes with
+// COMMIT (TestReadingFirst and TestWritingLast in platform/db).
 func TestStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()
 	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
-	// of returns the verbs and tables of the statements that a request makes.
+	// of returns the verbs and tables of a request's statements.
 	of := func(path string, b body, status int) []string {
 		t.Helper()
 		log.Reset()
@@ -34,7 +34,10 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	if c.combines {
 		before = []string{"LOCK unit_lane"}
 	}
-	writes := []string{"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events", "INSERT unit_operations"}
+	writes := []string{
+		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events",
+		"INSERT unit_operations",
+	}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
 	plain := c.authorize(t, 100)
@@ -43,7 +46,7 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, append(before, "SELECT authorizations"), of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
 
 	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
-	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are enough")
+	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are sufficient")
 
 	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
 	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "here too")
@@ -51,14 +54,14 @@ func TestStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
 		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
-		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consumption meets no cap")
+		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
 
 	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
 		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
-	), http.StatusOK), "a bulk on one authorization takes no more than a single operation")
+	), http.StatusOK), "a bulk on one authorization needs no more than a single operation")
 }
 
-// statementsOf returns the verbs and tables of the statements that were logged.
+// statementsOf returns the verbs and tables of the logged statements.
 func statementsOf(log *test.Hook) (all []string) {
 	for _, entry := range log.AllEntries() {
 		if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
@@ -68,7 +71,7 @@ func statementsOf(log *test.Hook) (all []string) {
 	return all
 }
 
-// shortened returns a statement's verb and the first table that it names.
+// shortened returns a statement's verb and first table.
 func shortened(entry *logrus.Entry) string {
 	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	tables := []string{

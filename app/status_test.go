@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFilteredByStatus holds the two computations of status together: the one in
-// SQL that filters lists, and the one in Go that answers single reads.
+// TestFilteredByStatus compares the two computations of status: the SQL that filters
+// lists, and the Go code for single reads.
 func TestFilteredByStatus(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	day := func(n int) string { return c.clock.now().AddDate(0, 0, n).Format(time.DateOnly) }
-	state := map[string]string{} // by id, as a single read tells it
+	state := map[string]string{} // status in single reads, by id
 
 	for _, terms := range []body{
 		{},
@@ -38,15 +38,15 @@ func TestFilteredByStatus(t *testing.T) {
 	require.Equal(t, http.StatusOK, c.admin().patch(t, cancelled, body{"status": "CANCELLED"}).status)
 	state[strings.TrimPrefix(cancelled, "/authorizations/")] = ""
 
-	c.clock.set(time.Minute) // the short holds have expired, and nothing has swept them
+	c.clock.set(time.Minute) // the short holds have expired and were not swept
 	seen := map[string]bool{}
 	for id := range state {
 		state[id] = c.admin().get(t, "/authorizations/"+id).text("status")
 		seen[state[id]] = true
 	}
-	require.Len(t, seen, 6, "every state is there: %v", seen)
+	require.Len(t, seen, 6, "every state occurs: %v", seen)
 	for status := range seen {
-		t.Run("it finds what is "+status, func(t *testing.T) {
+		t.Run("it finds the ones that are "+status, func(t *testing.T) {
 			want := map[string]string{}
 			for id, s := range state {
 				if s == status {

@@ -14,22 +14,22 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// Storage is where the data lives: the configured database, or a private
-// PostgreSQL that this program has started and stops again.
+// Storage is the configured database, or a private PostgreSQL started and stopped by
+// this program.
 type Storage struct {
-	// URL is for the program; OwnerURL is for whoever migrates. They are the same
-	// where only one is configured.
+	// URL is the program's; OwnerURL is for migrations. They are equal if only one is
+	// configured.
 	URL, OwnerURL string
-	// Role is whom the program connects as.
+	// Role is the database role of the program.
 	Role string
-	// Place says in a few words where that is, without secrets.
+	// Place describes the database in a few words, without secrets.
 	Place string
 
 	private *postgres.Server
 }
 
-// OpenStorage finds the configured database, or starts the private one. The
-// errors of starting it are those of [postgres.Start].
+// OpenStorage uses the configured database, or starts the private one, with the errors
+// of [postgres.Start].
 //
 // The role of the configured database comes from its URL, or else is the system's user.
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
@@ -47,9 +47,8 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
 }
 
-// OpenScratch starts a private PostgreSQL with durable settings in an empty
-// folder, for measurements that must not touch anybody's data. It has room for as
-// many connections as the configuration says, and a few.
+// OpenScratch starts a private PostgreSQL with durable settings in an empty folder, for
+// measurements on separate data. It accepts a few more connections than configured.
 func OpenScratch(ctx context.Context, dir string, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
 	return startPrivate(ctx, dir, c, logger)
 }
@@ -71,13 +70,13 @@ func startPrivate(ctx context.Context, dir string, c config.Config, logger logru
 	}, nil
 }
 
-// Migrator returns what brings the schema up to date.
+// Migrator returns the migrator of the storage's schema.
 func (s *Storage) Migrator() db.Migrator {
 	return db.Migrator{OwnerURL: s.OwnerURL, AppRole: s.Role}
 }
 
-// Ended is closed when a private server has ended for good; it is nil, and so
-// never ready, for a configured database.
+// Ended returns a channel that is closed when a private server has ended for good. For
+// a configured database it is nil and never ready.
 func (s *Storage) Ended() <-chan struct{} {
 	if s.private == nil {
 		return nil
@@ -85,7 +84,7 @@ func (s *Storage) Ended() <-chan struct{} {
 	return s.private.Done()
 }
 
-// Err says why a private server has ended.
+// Err returns why a private server has ended.
 func (s *Storage) Err() error {
 	if s.private == nil {
 		return nil

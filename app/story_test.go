@@ -26,14 +26,14 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// story makes the requests that the contract shows as examples, at a time that
-// stands still and with ids that are counted, so that each run tells the same.
+// story makes the example requests of the contract, with a frozen clock and sequential
+// ids, so that each run has the same result.
 type story struct {
 	t        *testing.T
 	c        *clinic
 	routes   map[string]httpx.Route
 	examples map[string][]openapi.Example
-	requests []string // their ids as they were, each followed by the one that is shown
+	requests []string // actual ids, each followed by the shown one
 	told     []telling
 }
 
@@ -45,7 +45,7 @@ type telling struct {
 	raw     []byte
 }
 
-// counted makes ids like those of UUIDv7.
+// counted returns sequential ids in the form of UUIDv7.
 func counted(start time.Time) func() uuid.UUID {
 	n := uint64(0)
 	return func() uuid.UUID {
@@ -67,7 +67,10 @@ func playStory(t *testing.T) *story {
 	t.Helper()
 	now := app.RecordedAt
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: now}, newID: counted(now), settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL}}
+	c := &clinic{
+		database: database, clock: &clock{fixed: now}, newID: counted(now),
+		settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL},
+	}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "example")
 	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
@@ -78,7 +81,7 @@ func playStory(t *testing.T) *story {
 	return s
 }
 
-// tell makes one request, and keeps it and its answer as an example.
+// tell makes a request and stores it with its answer as an example.
 func (s *story) tell(as caller, operation, summary, path string, b body) answer {
 	s.t.Helper()
 	r, ok := s.routes[operation]
@@ -107,13 +110,13 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 	return a
 }
 
-// keep takes note of a request.
+// keep stores a request.
 func (s *story) keep(r httpx.Route, a answer) {
 	s.told = append(s.told, telling{r, a.request(), a.status, a.raw})
 	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.told)))
 }
 
-// counted shows ids of requests, which are others each time, as counted ones.
+// counted replaces random request ids by sequential ones.
 func (s *story) counted(shown []byte) []byte {
 	return []byte(strings.NewReplacer(s.requests...).Replace(string(shown)))
 }
@@ -132,7 +135,7 @@ const sampleCode = "492039"
 
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
-// asSent leaves out of a request what is another each time.
+// asSent removes values of a request that differ in each run.
 func asSent(operation string, b body) body {
 	b = maps.Clone(b)
 	if b["refreshToken"] != nil {
@@ -153,10 +156,10 @@ func asSent(operation string, b body) body {
 	return b
 }
 
-// asShown leaves out of an answer what is secret, or long and not interesting.
+// asShown removes values of an answer that are secret, or long and uninteresting.
 func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	t.Helper()
-	a.body = maps.Clone(a.body) // it is used after this
+	a.body = maps.Clone(a.body) // the body is used afterwards
 	switch operation {
 	case "signIn", "refreshSignIn", "exchangeSignInCode":
 		if a.body["accessToken"] != nil {
@@ -219,10 +222,10 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		if all, ok := a.body["operations"].([]any); ok {
 			a.body["operations"] = all[:1]
 		}
-	// The hashes include ids of requests, which are new each time.
+	// The hashes include request ids, which are random.
 	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents":
 		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
-	case "listEntries": // likewise, and each has that of the one before
+	case "listEntries": // likewise, and each includes the previous one
 		for n, each := range a.body["data"].([]any) {
 			entry := each.(map[string]any)
 			entry["hash"] = sampleOf(n)
@@ -236,14 +239,14 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 		}
 	}
 	if a.body["nextCursor"] != nil {
-		a.body["nextCursor"] = "Twhw4k2xzwGLL3WVckW0N-tVFTgZwWz_JptLJAk" // each is another
+		a.body["nextCursor"] = "Twhw4k2xzwGLL3WVckW0N-tVFTgZwWz_JptLJAk" // each differs
 	}
 	text, err := json.Marshal(a.body)
 	require.NoError(t, err)
 	return text
 }
 
-// sampleOf is shown as the hash of the entry at a place.
+// sampleOf returns the hash shown for the entry with the number.
 func sampleOf(n int) string {
 	sum := sha256.Sum256([]byte{byte(n)})
 	return hex.EncodeToString(sum[:])
@@ -294,7 +297,7 @@ func (s *story) playVerifications(admin caller) {
 	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
 }
 
-// accessToken returns the one of an answer whose example does not show it.
+// accessToken returns the access token of an answer whose example does not show it.
 func accessToken(t *testing.T, a answer) string {
 	t.Helper()
 	var told struct{ AccessToken string }
@@ -302,21 +305,22 @@ func accessToken(t *testing.T, a answer) string {
 	return told.AccessToken
 }
 
-// playSignOut is the last of what the auditor does.
+// playSignOut is the auditor's last request.
 func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
 	login := body{"email": "AUDITOR@example.test", "password": password}
 	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
 	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh", body{"refreshToken": first.text("refreshToken")}).ok(s.t)
-	s.tell(s.c.as(""), "refreshSignIn", "It holds no more", "/auth/refresh", body{"refreshToken": "omr_nobody-has-issued-this"})
+	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh", body{"refreshToken": "omr_nobody-has-issued-this"})
 	here := s.c.as(accessToken(s.t, refreshed))
 	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
 	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
 	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
 	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	const another = "a-meadow-of-red-clover"
-	s.tell(here, "changeMyPassword", "It is not the current one", "/auth/password", body{"currentPassword": "wrong", "newPassword": another})
-	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password", body{"currentPassword": password, "newPassword": another}).ok(s.t)
+	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password", body{"currentPassword": "wrong", "newPassword": another})
+	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password",
+		body{"currentPassword": password, "newPassword": another}).ok(s.t)
 	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	here = s.c.as(accessToken(s.t, changed))
 	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
@@ -333,16 +337,18 @@ func (s *story) playProvider(admin caller) {
 		openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true},
 		openidtest.Person{Subject: "b-1", Email: "biller@example.test", Verified: true},
 		openidtest.Person{Subject: "a-1", Email: "auditor@example.test", Verified: true})
-	s.tell(admin, "setIdentityProvider", "The practice has one", provider, body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
+	s.tell(admin, "setIdentityProvider", "An organization with a provider", provider,
+		body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
 	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
 	start := "/auth/oidc/" + c.own.id.String() + "/start"
-	s.tell(c.as(""), "startProviderSignIn", "Sent to the provider", start+"?challenge="+challengeOf(verifier), nil)
+	s.tell(c.as(""), "startProviderSignIn", "Redirect to the provider", start+"?challenge="+challengeOf(verifier), nil)
 	j := c.begin(s.t)
 	back := p.SignIn(s.t, j.sentTo, "s-1")
-	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn", "Back from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
+	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn",
+		"Return from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
 	code := codeIn(s.t, returned)
 	exchange := body{"code": code, "verifier": verifier}
-	s.tell(c.as(""), "exchangeSignInCode", "The first time, the owner is asked to confirm", "/auth/oidc/token", exchange)
+	s.tell(c.as(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token", exchange)
 	exchange["password"] = password
 	s.tell(c.as(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
 	s.playProviderLinks(admin, p)
@@ -354,7 +360,7 @@ func (s *story) playProvider(admin caller) {
 func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
 	c := s.c
 	codeIn(s.t, c.signInAs(s.t, p, "b-1"))
-	s.tell(admin, "listLinkRequests", "Who waits to be confirmed", linkRequests, nil)
+	s.tell(admin, "listLinkRequests", "Open link requests", linkRequests, nil)
 	biller := linkRequests + "/" + c.linkRequest(s.t, admin, "b-1")
 	s.tell(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm", nil)
 	c.hire(s.t, c.own, "second@example.test", rbac.Admin)
@@ -369,42 +375,47 @@ func (s *story) playKeys(admin caller) {
 	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
 		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
 	})
-	s.tell(admin, "createApiKey", "What is for people only", "/api-keys", body{"name": "Invitations", "permissions": []string{"user:invite"}})
+	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
+		body{"name": "Invitations", "permissions": []string{"user:invite"}})
 	key := "/api-keys/" + made.created(s.t).String()
 	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
-	s.tell(s.c.as(made.text("key")), "whoAmI", "A key is nobody", "/auth/me", nil)
-	s.tell(admin, "revokeApiKey", "It was found in a repository", key, nil)
+	s.tell(s.c.as(made.text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
+	s.tell(admin, "revokeApiKey", "The key was leaked", key, nil)
 	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
 
-// playUsers has somebody change their work.
+// playUsers changes a user's work.
 func (s *story) playUsers(admin caller) {
 	s.tell(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
 	technician := s.c.userWith(s.t, admin, rbac.Technician)
 	s.tell(admin, "getUser", "A user", technician, nil)
 	s.tell(admin, "changeUser", "A new name", technician, body{"name": "Jordan Lee"})
 	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
-	s.tell(admin, "setUserRoles", "More than one holds oneself", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
 }
 
-// playInvitations has somebody become a user, and another not.
+// playInvitations has one invitation accepted and another one declined.
 func (s *story) playInvitations(admin caller) {
-	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations", body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
-	s.tell(admin, "inviteUser", "More than one holds oneself", "/users/invitations", body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
-	s.tell(admin, "inviteUser", "There is such a user", "/users/invitations", body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
+	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
+		body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
+	s.tell(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
+		body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "inviteUser", "The user exists already", "/users/invitations",
+		body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
 	accept := body{"token": made.text("token"), "password": "an allotment at dusk"}
-	s.tell(s.c.as(""), "acceptInvitation", "With a password of one's own", "/auth/invitations/accept", accept)
-	s.tell(s.c.as(""), "acceptInvitation", "The token is good once", "/auth/invitations/accept", accept)
-	other := admin.post(s.t, "/users/invitations", body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
-	s.tell(admin, "revokeInvitation", "It went to the wrong address", "/users/invitations/"+other.String(), nil)
+	s.tell(s.c.as(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
+	s.tell(s.c.as(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
+	other := admin.post(s.t, "/users/invitations",
+		body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
+	s.tell(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
 	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
 	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
 }
 
-// playSets narrows what a role may do, and widens it again.
+// playSets narrows the permissions of a role, and widens them again.
 func (s *story) playSets(admin caller) {
 	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT", body{"permissions": []any{
 		body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
@@ -412,21 +423,21 @@ func (s *story) playSets(admin caller) {
 	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN", body{"permissions": []any{
 		body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
 	}})
-	s.tell(admin, "listPermissionSets", "What each role may do", "/permission-sets", nil)
-	s.tell(admin, "restorePermissionSet", "As it was shipped", "/permission-sets/PATIENT", nil)
+	s.tell(admin, "listPermissionSets", "The permissions of each role", "/permission-sets", nil)
+	s.tell(admin, "restorePermissionSet", "Restore the defaults", "/permission-sets/PATIENT", nil)
 }
 
-// playReach says whose records somebody reaches.
+// playReach links users to records.
 func (s *story) playReach(admin caller) {
 	c := s.c
 	who := c.employ(s.t, "RBT")
 	caseload := "/practitioners/" + who.String() + "/caseload"
 	s.tell(admin, "assignPatient", "A patient", caseload, body{"patientId": c.own.patient})
 	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
-	s.tell(admin, "unassignPatient", "Somebody else takes over", caseload+"/"+c.own.patient.String(), nil)
+	s.tell(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.own.patient.String(), nil)
 	family := c.userWith(s.t, admin, rbac.Patient) + "/patients"
 	s.tell(admin, "addUserPatient", "A guardian", family, body{"patientId": c.own.patient, "relation": "GUARDIAN"})
-	s.tell(admin, "listUserPatients", "Whose records a guardian sees", family, nil)
+	s.tell(admin, "listUserPatients", "The patients of a guardian", family, nil)
 	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.own.patient.String(), nil)
 }
 
@@ -434,12 +445,14 @@ func (s *story) playDirectory(admin caller) {
 	id := func(a answer) string { return a.created(s.t).String() }
 	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
 	organization := "/organizations/" + s.c.own.id.String()
-	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations", body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
+	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations",
+		body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
 	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", body{"disabled": true})
 	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", body{"disabled": true})
 	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
 	s.tell(admin, "getOrganization", "One's own", organization, nil)
-	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization, body{"name": "Example ABA", "lateCancelHours": 48})
+	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization,
+		body{"name": "Example ABA", "lateCancelHours": 48})
 
 	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", body{
 		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
@@ -447,29 +460,31 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(admin, "createPatient", "The number is another patient's", "/patients", body{
 		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
 	})
-	s.tell(admin, "createPatient", "Several fields are wrong", "/patients", body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
+	s.tell(admin, "createPatient", "Several invalid fields", "/patients", body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
 	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
 	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", body{"lastName": "riv"})
 	s.tell(admin, "getPatient", "A patient", patient, nil)
-	s.tell(admin, "changePatient", "No number any more", patient, body{"medicalRecordNumber": nil})
+	s.tell(admin, "changePatient", "Clear the number", patient, body{"medicalRecordNumber": nil})
 
 	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners", body{
 		"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
 		"credentials": []any{body{"code": "RBT", "expiresOn": "2027-05-31"}},
 	}))
-	s.tell(admin, "listPractitioners", "Those who work here", "/practitioners?status=ACTIVE", nil)
+	s.tell(admin, "listPractitioners", "All practitioners", "/practitioners?status=ACTIVE", nil)
 	s.tell(admin, "getPractitioner", "A practitioner", practitioner, nil)
 	s.tell(admin, "changePractitioner", "A second credential", practitioner, body{"credentials": []any{"BCBA", "RBT"}})
 
-	payer := id(s.tell(admin, "createPayer", "A payer", "/payers", body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
+	payer := id(s.tell(admin, "createPayer", "A payer", "/payers",
+		body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
 	s.tell(admin, "listPayers", "All payers", "/payers", nil)
 	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
-	s.tell(admin, "changePayer", "Another way of rounding from a day on", "/payers/"+payer, body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
+	s.tell(admin, "changePayer", "Another rounding rule from a day on", "/payers/"+payer,
+		body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
 
 	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
 		"patientId": strings.TrimPrefix(patient, "/patients/"), "payerId": payer, "memberNumber": "M-55821", "startsOn": "2026-01-01",
 	}))
-	s.tell(admin, "listInsurances", "Those of a patient", "/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
+	s.tell(admin, "listInsurances", "Insurances of a patient", "/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
 	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
 	s.tell(admin, "changeInsurance", "It ends", insurance, body{"endsOn": "2026-12-31"})
 
@@ -479,8 +494,8 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
 	s.tell(admin, "getServiceCode", "A service code", code, nil)
 	s.tell(admin, "changeServiceCode", "No longer in use", code, body{"active": false})
-	s.tell(admin, "getServicePairs", "What a new practice has", "/service-pairs", nil)
-	s.tell(admin, "replaceServicePairs", "Guidance of the family beside treatment", "/service-pairs", body{"pairs": []any{
+	s.tell(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
+	s.tell(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs", body{"pairs": []any{
 		body{"code": "97153", "otherCode": "97155"}, body{"code": "97153", "otherCode": "97156"},
 	}})
 }
@@ -493,18 +508,19 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 		"caps": []any{body{"period": "WEEK", "units": 12}},
 	}).created(s.t)
 	path := "/authorizations/" + made.String()
-	s.tell(scheduler, "listAuthorizations", "Those that can be booked on", "/authorizations?status=ACTIVE&limit=5", nil)
+	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5", nil)
 	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
-	s.tell(scheduler, "getAuthorization", "It is not there", "/authorizations/"+uuid.Nil.String(), nil)
+	s.tell(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
 	s.tell(admin, "changeAuthorization", "The payer grants more", path, body{"totalUnits": 24, "reason": "Letter of 1 March"})
 
 	keyed := scheduler.with("Idempotency-Key", "9d1f5a4e-visit-12")
-	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve", body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).reservationID(s.t)
-	s.tell(scheduler, "reserveUnits", "More than there is", path+"/reserve", body{"units": 21})
+	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve",
+		body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).reservationID(s.t)
+	s.tell(scheduler, "reserveUnits", "More than available", path+"/reserve", body{"units": 21})
 	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", body{"units": 2, "expiresInSeconds": 600})
 	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", body{"operation": "reserve", "units": 30})
 	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
-	s.tell(admin, "consumeUnits", "Three of four units were worked", path+"/consume", body{"reservationId": reservation, "units": 3})
+	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume", body{"reservationId": reservation, "units": 3})
 	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", body{"reservationId": reservation})
 	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", body{"units": 2})
 	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
@@ -523,7 +539,7 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
 }
 
-// playAppointments books a week, and has it take place.
+// playAppointments books a week and completes it.
 func (s *story) playAppointments(admin, scheduler caller) {
 	c := s.c
 	authorization := admin.post(s.t, "/authorizations", body{
@@ -541,20 +557,23 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		return "/appointments/" + s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
 	}
 	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
-	past := book("Last Friday, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
-	s.tell(scheduler, "bookAppointment", "Three rules stand against it", "/appointments", booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
-	s.tell(scheduler, "listAppointments", "A practitioner's week", "/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
+	past := book("A past appointment, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
+	s.tell(scheduler, "bookAppointment", "It breaks three rules", "/appointments", booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
+	s.tell(scheduler, "listAppointments", "A practitioner's week",
+		"/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
 	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
-	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first, body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first,
+		body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
 	c.link(s.t, c.own, who, c.own.patient)
 	technician := c.as(c.own.tokens[rbac.Technician])
 	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
 	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
-	s.tell(technician, "reopenAppointment", "It was the wrong one", today+"/reopen", body{"reason": "The family is not here yet."})
+	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen", body{"reason": "The family is not here yet."})
 	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start", body{"startTime": "2026-03-02T13:45:00Z"})
 	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete", body{"endTime": "2026-03-02T13:46:00Z"})
 	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
-	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
+	done := s.tell(technician.with("Idempotency-Key",
+		"session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
 		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 	})
 	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
@@ -563,10 +582,10 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
 	}).created(s.t).String()
 	old := "/authorizations/" + authorization.String()
-	s.tell(admin, "previewAuthorizationChange", "What a shorter authorization would strand", old+"/impact", body{"endDate": "2026-03-04"})
+	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact", body{"endDate": "2026-03-04"})
 	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
-	s.tell(admin, "changeAuthorization", "Something is booked on what is cancelled", old, body{"status": "CANCELLED"})
-	s.tell(scheduler, "previewMoveBookings", "What a renewal would come to", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
+	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old, body{"status": "CANCELLED"})
+	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
 	short := admin.post(s.t, "/authorizations", body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 2, "startDate": "2026-03-05", "endDate": "2026-09-04",
 	}).created(s.t)
@@ -574,7 +593,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
-	s.tell(technician, "noShowAppointment", "Nobody came", missed+"/no-show", body{"reason": "Nobody opened the door."})
+	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "Nobody opened the door."})
 
 	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
 	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
@@ -583,8 +602,8 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
 }
 
-// playEmergency has a technician who reads what is out of reach, and somebody who looks
-// at that afterwards.
+// playEmergency has a technician read outside the caseload under an emergency access
+// grant, and a reviewer.
 func (s *story) playEmergency(admin caller) {
 	c := s.c
 	technician := c.as(c.own.tokens[rbac.Technician])
@@ -593,11 +612,11 @@ func (s *story) playEmergency(admin caller) {
 		"patientId": stranger, "reason": "The session is about to begin and the assigned technician is ill.", "durationMinutes": 120,
 	})
 	path := "/emergency-grants/" + grant.created(s.t).String()
-	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency grant", "/patients/"+stranger.String(), nil)
-	s.tell(technician, "revokeEmergencyGrant", "It is not needed any more", path+"/revoke", body{})
+	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency access grant", "/patients/"+stranger.String(), nil)
+	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", body{})
 	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
 	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review", body{"justified": true, "note": "The family confirms it."})
-	s.tell(admin, "getEmergencyGrant", "A grant that was reviewed", path, nil)
+	s.tell(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
 }
 
 // playCalendars has a series, hours and openings, and links for calendar programs.
@@ -612,9 +631,9 @@ func (s *story) playCalendars(admin, scheduler caller) {
 		"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
 		"startTime": "2026-03-03T20:00:00Z", "endTime": "2026-03-03T21:00:00Z", "recurrenceRule": "FREQ=WEEKLY;COUNT=3",
 	}
-	s.tell(scheduler, "previewAppointment", "What a series would come to", "/appointments/preview", booking)
+	s.tell(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
 	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
-	s.tell(scheduler, "bookAppointment", "A series of which nothing is booked", "/appointments", booking)
+	s.tell(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
 
 	hours := "/practitioners/" + who.String() + "/availability"
 	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
@@ -622,12 +641,14 @@ func (s *story) playCalendars(admin, scheduler caller) {
 		"exceptions": []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
 	})
 	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
-	s.tell(scheduler, "listOpenings", "An hour on Tuesday", "/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
+	s.tell(scheduler, "listOpenings", "An hour on Tuesday",
+		"/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
 
-	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner", "/practitioners/"+who.String()+"/calendar-feed", body{})
+	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
+		"/practitioners/"+who.String()+"/calendar-feed", body{})
 	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient", "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
-	var made struct{ Path string } // as it was answered, and not as it is shown
+	var made struct{ Path string } // from the raw answer, not the shown one
 	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
 	calendar := c.as("").fetch(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
 	s.keep(s.routes["readCalendar"], calendar)
@@ -636,42 +657,43 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.examples["readCalendar"] = []openapi.Example{{
 		Name: "a-calendar", Summary: "A calendar", Status: http.StatusOK, Path: map[string]string{"file": "kUvW….ics"}, Response: text,
 	}}
-	s.tell(scheduler, "revokeCalendarFeed", "It is not needed", "/calendar-feeds/"+feed.text("id"), nil)
+	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.text("id"), nil)
 }
 
-// playAudit looks for what was refused, and exports it.
+// playAudit searches the trail for refusals, and exports it.
 func (s *story) playAudit(admin caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
 	s.c.run(s.t, "INSERT INTO anonymous_attempts "+
 		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
 	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses", "/admin/anonymous-attempts", nil)
-	s.tell(admin, "listAuditEvents", "Sign-ins that were refused", "/admin/audit-events?"+wrong, nil)
+	s.tell(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
 	exported := admin.fetch(s.t, path+"?action=user.sign-in&outcome=denied")
 	s.keep(r, exported)
 	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.raw, []byte(`"hash":"`+sampleHash+`"`)))))
 	require.NoError(s.t, err)
-	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Sign-ins that were refused", Status: http.StatusOK, Response: text}}
+	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Refused sign-ins", Status: http.StatusOK, Response: text}}
 }
 
-// playReports looks at the authorizations, one more of which ends soon.
+// playReports reads the reports; one more authorization ends soon.
 func (s *story) playReports(scheduler caller) {
 	ending := s.c.admin().post(s.t, "/authorizations", body{
 		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40, "startDate": "2025-10-01", "endDate": "2026-03-28",
 	}).created(s.t).String()
 	s.c.admin().post(s.t, "/authorizations/"+ending+"/consume", body{"units": 16, "serviceDate": "2026-02-20"})
-	s.tell(scheduler, "reportUtilization", "Those in force, by their last days", "/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
-	s.tell(scheduler, "reportTotals", "All of them together", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
+	s.tell(scheduler, "reportUtilization", "Authorizations in force, by their last days",
+		"/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
+	s.tell(scheduler, "reportTotals", "Totals of all", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
 	s.tell(scheduler, "reportExpiring", "Within 30 days", "/reports/expiring?withinDays=30", nil)
-	s.tell(scheduler, "reportAtRisk", "What is under-used", "/reports/at-risk?risk=under-used", nil)
-	s.tell(scheduler, "listAlerts", "Nobody has taken note of them", "/alerts?acknowledged=false", nil)
-	s.tell(scheduler, "acknowledgeAlert", "Somebody is on it", "/alerts/"+ending+".under-used/acknowledge", nil)
+	s.tell(scheduler, "reportAtRisk", "Under-used authorizations", "/reports/at-risk?risk=under-used", nil)
+	s.tell(scheduler, "listAlerts", "Alerts that were not acknowledged", "/alerts?acknowledged=false", nil)
+	s.tell(scheduler, "acknowledgeAlert", "Acknowledge an alert", "/alerts/"+ending+".under-used/acknowledge", nil)
 	s.tell(scheduler, "acknowledgeAlert", "It is over", "/alerts/"+ending+".expired/acknowledge", nil)
 }
 
-// playEvents enters webhooks, has events sent to one, and reads the first events
-// as a frontend does that was away.
+// playEvents creates webhooks, sends events to one, and reads the first events like a
+// reconnecting frontend.
 func (s *story) playEvents(admin caller) {
 	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", body{
 		"url": "https://hooks.example.org/omnirapeutic", "types": []string{"authorization.balance"}, "active": false,
@@ -680,7 +702,7 @@ func (s *story) playEvents(admin caller) {
 	s.tell(admin, "getWebhook", "A webhook", webhook, nil)
 	s.tell(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
 	s.tell(admin, "changeWebhook", "Another address", webhook, body{"url": "https://hooks.example.org/units"})
-	s.tell(admin, "deleteWebhook", "It is not needed", webhook, nil)
+	s.tell(admin, "deleteWebhook", "No longer needed", webhook, nil)
 
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	defer receiver.Close()
@@ -698,7 +720,7 @@ func (s *story) playEvents(admin caller) {
 	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
 }
 
-// hear listens until there were two events.
+// hear listens until two events have arrived.
 func (s *story) hear(admin caller) {
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.url+"/events", nil)
 	require.NoError(s.t, err)

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// ticking is a stream that says what it is told to.
+// ticking is a stream controlled by the test.
 func ticking(say <-chan string) httpx.Route {
 	type request struct {
 		Refuse *bool `query:"refuse"`
@@ -60,7 +60,7 @@ func TestLiveStreams(t *testing.T) {
 		return response
 	}
 	refused := get("?refuse=true")
-	require.Equal(t, http.StatusUnprocessableEntity, refused.StatusCode, "what is wrong before the first event is a problem document")
+	require.Equal(t, http.StatusUnprocessableEntity, refused.StatusCode, "an error before the first event is a problem document")
 	require.Equal(t, "application/problem+json", refused.Header.Get("Content-Type"))
 
 	response := get("")
@@ -78,7 +78,7 @@ func TestLiveStreams(t *testing.T) {
 		}
 	}
 	expect("data: {\"n\":0}\n")
-	time.Sleep(250 * time.Millisecond) // past every timeout of a request: time is the subject
+	time.Sleep(250 * time.Millisecond) // longer than every request timeout, which is the subject of the test
 	say <- ""
 	expect("data: {\"n\":1}\n")
 
@@ -93,5 +93,5 @@ func TestStreamIsAGet(t *testing.T) {
 	route := ticking(nil)
 	route.Method = http.MethodPost
 	_, err := NewServer(testOptions(&testServer{log: &safeBuffer{}}, route))
-	require.ErrorContains(t, err, "is a stream and not a GET")
+	require.ErrorContains(t, err, "is a stream with a method other than GET")
 }

@@ -34,8 +34,8 @@ var reachesAll = map[string]struct {
 	"modules/rbac/users.go":             {2, "whether any user exists, and whether the demo's addresses can sign in"},
 }
 
-// TestWhatReachesAllOrganizations allows only these files, each with a reason.
-func TestWhatReachesAllOrganizations(t *testing.T) {
+// TestTransactionsOfAllOrganizations allows only these files, each with a reason.
+func TestTransactionsOfAllOrganizations(t *testing.T) {
 	t.Parallel()
 	found := map[string]int{}
 	for file, source := range sources(t) {
@@ -47,5 +47,6 @@ func TestWhatReachesAllOrganizations(t *testing.T) {
 	for file, place := range reachesAll {
 		listed[file] = place.count
 	}
-	require.Equal(t, listed, found, "a transaction that reaches all organizations is listed in reachesAll, with the reason; db.Admit names single ones")
+	require.Equal(t, listed, found, "a transaction that reaches all organizations is listed in reachesAll, with the "+
+		"reason; db.Admit names single ones")
 }

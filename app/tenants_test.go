@@ -23,14 +23,13 @@ var (
 
 // unitCall is a call on authorizations and their units.
 type unitCall struct {
-	method, path string // as the route has it
+	method, path string // in the route's form
 	body         body   // references to the own practice are filled in
 	allowed      []rbac.Role
-	foreign      func(t *testing.T, a answer) // what another practice is told; nil: that there is no such authorization
+	foreign      func(t *testing.T, a answer) // the answer to another practice; nil: not found
 }
 
-// unitCalls are all of them, with the roles that may make them in their own
-// organization.
+// unitCalls are all calls, with the roles that may make them in their own organization.
 var unitCalls = []unitCall{
 	{http.MethodGet, "/authorizations", nil, family, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
 	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"}, []rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
@@ -108,7 +107,8 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 		return from.send(t, call.method, called, b)
 	}
 	stored := func(t *testing.T, path string) string { // everything that a call could change
-		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().get(t, "/authorizations?limit=200").raw)
+		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().get(t,
+			"/authorizations?limit=200").raw)
 	}
 
 	for _, role := range rbac.Roles() {
@@ -117,7 +117,7 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %s", role, call), func(t *testing.T) {
 				path := used
 				if call.method == http.MethodDelete {
-					path = c.authorize(t, 10) // what was never used
+					path = c.authorize(t, 10) // an unused one
 				}
 				before := stored(t, path)
 				foreign := send(t, other, call, path)
@@ -138,11 +138,11 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 				}
 				foreign.refused(t, http.StatusNotFound, "authorization-not-found")
 				nowhere.refused(t, http.StatusNotFound, "authorization-not-found")
-				require.Equal(t, foreign.text("detail"), nowhere.text("detail"), "whether it exists elsewhere does not show")
+				require.Equal(t, foreign.text("detail"), nowhere.text("detail"), "the answer does not reveal whether it exists elsewhere")
 			})
 		}
 	}
-	t.Run("nobody who is not signed in", func(t *testing.T) {
+	t.Run("no caller who is not signed in", func(t *testing.T) {
 		for _, call := range unitCalls {
 			for _, token := range []string{"", "nonsense"} {
 				answer := send(t, c.as(token), call, used)
@@ -196,13 +196,13 @@ func TestPermissionsOfRoutesAreThoseOfRoles(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	known := rbac.Permissions()
-	declared := map[string]bool{ // asked for by services: what the body of a change holds, whose organizations are listed
+	declared := map[string]bool{ // checked by services: the content of a change's body, and lists across organizations
 		"authorization:adjust": true, "organization:read-all": true,
 	}
 	for _, route := range c.app.Routes() {
 		if !strings.HasPrefix(string(route.Permission), "*") { // public, or signed in
 			declared[string(route.Permission)] = true
-			for _, p := range route.Endpoint.Needs { // fields ask for them
+			for _, p := range route.Endpoint.Needs { // required by fields
 				declared[string(p)] = true
 				require.Contains(t, known, p, "%s %s", route.Method, route.Path)
 			}
@@ -210,6 +210,6 @@ func TestPermissionsOfRoutesAreThoseOfRoles(t *testing.T) {
 		}
 	}
 	for _, p := range known {
-		require.True(t, declared[string(p)], "%s is granted to roles and asked for by no route", p)
+		require.True(t, declared[string(p)], "%s is granted to roles and required by no route", p)
 	}
 }

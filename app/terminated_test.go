@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestSessionsAreTerminatedUnderLoad ends sessions of two instances at random,
-// twenty a second: for two seconds, or for ten in a long run.
+// TestSessionsAreTerminatedUnderLoad ends random sessions of two instances, twenty a
+// second: for two seconds, or for ten in a long run.
 func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
@@ -38,8 +38,8 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	}
 }
 
-// terminate ends as many sessions of the program, one every 50 ms, and returns how
-// many there were to end.
+// terminate ends a number of the program's sessions, one every 50 ms, and returns how
+// many existed.
 func terminate(t testing.TB, database dbtest.Database, many int) (ended int) {
 	t.Helper()
 	role, err := sql.Open("pgx", database.AppURL) // it may end the program's sessions

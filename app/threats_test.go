@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDocumentsNameTestsThatExist reads which tests the documents name.
+// TestDocumentsNameTestsThatExist checks the test names in the documents.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	t.Parallel()
 	defined := map[string]bool{}
@@ -38,7 +38,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(text), -1)
 		require.Greater(t, len(named), 15, document)
 		for _, name := range named {
-			require.True(t, defined[name[1]], "%s names %s, which there is not", document, name[1])
+			require.True(t, defined[name[1]], "%s names %s, which does not exist", document, name[1])
 		}
 	}
 	t.Run("every row of the threats names one", func(t *testing.T) {

@@ -16,18 +16,17 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Trail keeps who read what and who was denied what. The error is
-// [trail.ErrNotRecorded]: then nothing is shown.
+// Trail records reads and denials. If it returns [trail.ErrNotRecorded], the data must
+// not be shown.
 type Trail interface {
 	Note(ctx context.Context, events []trail.Event) error
 }
 
-// denialTimeout is how long a denial may take to be recorded: its request may be
-// over already.
+// denialTimeout limits the recording of a denial. The request may have ended already.
 const denialTimeout = 5 * time.Second
 
-// locate tells those below, and the audit trail, from which address the request
-// came: see addressBehind.
+// locate stores the client's address in the context, for inner handlers and the audit
+// trail; see addressBehind.
 func locate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.SetRequest(c.Request().WithContext(trail.WithAddress(c.Request().Context(), c.RealIP())))
@@ -35,7 +34,7 @@ func locate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// watching notes which records of patients a request reads.
+// watching collects the patient records that a request reads.
 func watching(c echo.Context) *trail.Shown {
 	shown := &trail.Shown{}
 	c.SetRequest(c.Request().WithContext(trail.Watching(c.Request().Context(), shown)))
@@ -44,12 +43,12 @@ func watching(c echo.Context) *trail.Shown {
 
 // shownBy are the After of a read.
 type shownBy struct {
-	Operation string `json:"operation"` // as in the contract: it says what of the record was shown
+	Operation string `json:"operation"` // the operation id in the contract, which implies the fields that were shown
 }
 
-// recordReads returns what must succeed before an answer leaves: that what it shows
-// of patients is recorded, an event for each record. An operation that reads data of
-// patients and came upon none leaves one as well: to have looked is a read.
+// recordReads returns the function that must succeed before an answer is sent: it
+// records an event for each patient record shown. An operation that reads patient data
+// but found none also records an event, because the search is an access.
 func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 	return func(ctx context.Context) error {
 		subjects := shown.Subjects()
@@ -78,13 +77,12 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 // denied are the After of a denial.
 type denied struct {
 	Operation  string              `json:"operation,omitempty"`
-	Permission identity.Permission `json:"permission,omitempty"` // that was missing
+	Permission identity.Permission `json:"permission,omitempty"` // the missing permission
 	Code       string              `json:"code"`
 }
 
-// recordDenial records that the caller was not allowed to do what the error says.
-// Where that fails the log tells, and the denial stands: it shows nothing and changes
-// nothing, and is decided without a database.
+// recordDenial records a denial. If that fails, the failure is logged and the denial
+// remains in force: it shows and changes nothing, and needs no database.
 func (s *Server) recordDenial(c echo.Context, err error) {
 	f := faultOf(err)
 	if f.Kind() != fault.Forbidden {
@@ -106,18 +104,19 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 			e.SubjectID = id
 		}
 	}
-	// Which grant was tried, of a request that was denied for it: an id and no more, as
-	// it may be of another organization or made up.
+	// The requested grant of a denied request, only as an id: it may belong to another
+	// organization or not exist.
 	if tried, ok := c.Get(keyTried).(uuid.UUID); ok && (f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
 		e.SubjectType, e.SubjectID = keyTried, tried
 	}
 	if noteErr := s.trail.Note(ctx, []trail.Event{e}); noteErr != nil {
-		s.event(c, "denial_not_recorded").WithField("error", cause(faultOf(noteErr), noteErr)).Error("a denial could not be entered in the audit trail")
+		s.event(c, "denial_not_recorded").WithField("error", cause(faultOf(noteErr), noteErr)).
+			Error("a denial could not be recorded in the audit trail")
 	}
 }
 
-// showsPatients reports whether answers of the type name a patient: then the
-// operation must declare what it reads.
+// showsPatients reports whether answers of the type name a patient. Such an operation
+// must declare what it reads.
 func showsPatients(t reflect.Type) bool { return names(t, "patientId", map[reflect.Type]bool{}) }
 
 func names(t reflect.Type, field string, seen map[reflect.Type]bool) bool {

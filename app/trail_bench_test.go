@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// BenchmarkReads reads a patient, which is recorded before it is answered, and a
-// payer, which is not, on a durable server: by one client, and by 64.
+// BenchmarkReads reads a patient, which is recorded before the answer, and a payer,
+// which is not, on a durable server: with one client, and with 64.
 func BenchmarkReads(b *testing.B) {
 	database := dbtest.Of(dbtest.Server(b, false))
 	opened, err := db.Open(b.Context(), db.Config{URL: database.AppURL, MaxConns: 20})
@@ -46,7 +46,7 @@ func BenchmarkReads(b *testing.B) {
 			}
 		})
 		b.Run(name+"/64", func(b *testing.B) {
-			b.SetParallelism(32) // of GOMAXPROCS
+			b.SetParallelism(32) // times GOMAXPROCS
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					read()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
@@ -25,7 +25,7 @@ func (c *clinic) owner(t testing.TB) *sql.DB {
 	return owner
 }
 
-// texts returns the one column that a query selects.
+// texts returns the only column of a query.
 func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string {
 	t.Helper()
 	rows, err := owner.QueryContext(t.Context(), query, arguments...)
@@ -41,9 +41,9 @@ func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string
 	return found
 }
 
-// TestEveryOperationIsOnRecord goes through all operations of the API, as the
-// contract's examples do: one that changes something and leaves no event of it, or
-// shows data of patients without an event of the read, fails here.
+// TestEveryOperationIsOnRecord runs all operations of the API with the contract's
+// examples. It fails if an operation changes something without an event, or shows
+// patient data without a read event.
 func TestEveryOperationIsOnRecord(t *testing.T) {
 	t.Parallel()
 	s := playStory(t)
@@ -58,28 +58,30 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		r := each.route
 		met[r.Name] = true
 		recorded := func(condition string) bool {
-			return len(texts(t, owner, `SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition, each.request)) > 0
+			return len(texts(t, owner, `SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
+				each.request)) > 0
 		}
 		if r.Method != http.MethodGet && !r.ReadOnly {
 			require.True(t, recorded(`action NOT LIKE '%.read'`), "%s changes something and records nothing", r.Name)
 			continue
 		}
 		if r.Reads != "" {
-			require.True(t, recorded(`action LIKE '%.read'`), "%s reads data of patients and does not record it", r.Name)
+			require.True(t, recorded(`action LIKE '%.read'`), "%s reads patient data and does not record it", r.Name)
 		}
 		if r.Name == "readCalendar" {
-			require.True(t, recorded(`action = 'calendar.read'`), "a calendar link was read, and the trail does not say so")
+			require.True(t, recorded(`action = 'calendar.read'`), "a calendar link was read without an event")
 		}
 		shows := strings.HasPrefix(r.Path, "/authorizations/:id")
 		for _, person := range people {
 			shows = shows || strings.Contains(string(each.raw), person)
 		}
 		if shows && !strings.HasPrefix(r.Path, "/admin/audit-events") {
-			require.True(t, recorded(`action LIKE '%.read' AND patient_id IS NOT NULL`), "%s shows data of a patient, and the trail does not say whose", r.Name)
+			require.True(t, recorded(`action LIKE '%.read' AND patient_id IS NOT NULL`), "%s shows patient data, and the trail "+
+				"does not name the patient", r.Name)
 		}
 	}
 	for name := range s.routes {
-		require.True(t, met[name], "nobody has called %s", name)
+		require.True(t, met[name], "%s was never called", name)
 	}
 	requireWhole(t, s, owner)
 	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
@@ -87,9 +89,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	s.c.requireClean(t)
 }
 
-// requireWhole checks that events of requests say who, from where and by which request,
-// and of what was changed, what it was before and is after, or, of what people wrote, which
-// fields were changed.
+// requireWhole checks that events have the actor, address and request. Changes must have
+// the values before and after or, for personal data, the names of the changed fields.
 func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	t.Helper()
 	for _, each := range s.told {
@@ -106,9 +107,9 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	}
 }
 
-// TestTheTrailHoldsNothingOfPeople looks for what people are called, were given as
-// numbers, and had written about them, after everything was done once.
-func TestTheTrailHoldsNothingOfPeople(t *testing.T) {
+// TestTrailHasNoPersonalData searches the trail for names, numbers and texts of
+// people after every operation has run.
+func TestTrailHasNoPersonalData(t *testing.T) {
 	t.Parallel()
 	s := playStory(t)
 	admin := s.c.admin()
@@ -131,12 +132,13 @@ func TestTheTrailHoldsNothingOfPeople(t *testing.T) {
 		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
 		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL
 		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users UNION SELECT url FROM webhooks`)
-	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative", "typed-a-password", "secret-typed")
+	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
+		"typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
 	kept := strings.Join(texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
-	require.Contains(t, kept, `medicalRecordNumber`, "that it was changed is told")
+	require.Contains(t, kept, `medicalRecordNumber`, "the change is recorded")
 	for _, secret := range secrets {
-		// As words of their own: a short name is a part of many others.
+		// As separate words, because a short name is part of many others.
 		require.NotRegexp(t, `(^|\W)`+regexp.QuoteMeta(secret)+`($|\W)`, kept)
 	}
 }
@@ -145,7 +147,8 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
-	first := c.as(c.own.tokens[rbac.Technician]).with("X-Request-Id", "Ada-Example").post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden").request()
+	first := c.as(c.own.tokens[rbac.Technician]).with("X-Request-Id", "Ada-Example").post(t, path+"/reserve",
+		body{"units": 1}).refused(t, http.StatusForbidden, "forbidden").request()
 	second := c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events").refused(t, http.StatusForbidden, "forbidden").request()
 	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"})
 	c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": "wrong"})
@@ -153,19 +156,21 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	found := c.admin().get(t, "/admin/audit-events?outcome=denied")
 	require.Equal(t, http.StatusOK, found.status, "%s", found.raw)
 	data := found.body["data"].([]any)
-	require.Len(t, data, 3, "who is in no organization is not in this one's trail")
+	require.Len(t, data, 3, "users of no organization are not in this one's trail")
 	signIn, audit, reserve := data[0].(map[string]any), data[1].(map[string]any), data[2].(map[string]any)
-	require.Equal(t, []any{"user.sign-in", nil, "127.0.0.1", map[string]any{"reason": "password"}}, []any{signIn["action"], signIn["actorId"], signIn["address"], signIn["after"]})
+	require.Equal(t, []any{"user.sign-in", nil, "127.0.0.1", map[string]any{"reason": "password"}},
+		[]any{signIn["action"], signIn["actorId"], signIn["address"], signIn["after"]})
 	require.Equal(t, []any{"audit.read", second}, []any{audit["action"], audit["requestId"]})
-	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]}, []any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
+	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]},
+		[]any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
 	require.Equal(t, map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
 	require.Empty(t, texts(t, c.owner(t),
 		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
-		"what concerns no organization is counted apart")
+		"attempts of no organization are counted separately")
 }
 
-// TestRefreshesAreOnRecord: each answer with an access token, that which is given a second
-// time too, and why there was none.
+// TestRefreshesAreOnRecord checks that every answer with an access token is recorded,
+// including repeated ones, and every refusal with its reason.
 func TestRefreshesAreOnRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -177,7 +182,7 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 	}
 	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).text("refreshToken")
 	second := refresh(first).ok(t).text("refreshToken")
-	require.Equal(t, second, refresh(first).ok(t).text("refreshToken"), "its answer was lost, perhaps")
+	require.Equal(t, second, refresh(first).ok(t).text("refreshToken"), "its reply may have been lost")
 	refresh(second).ok(t)
 	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
 	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
@@ -187,8 +192,8 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 	}, texts(t, c.owner(t), `SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
 }
 
-// TestWhatIsNotOnRecordDoesNotHappen has the database refuse to take events.
-func TestWhatIsNotOnRecordDoesNotHappen(t *testing.T) {
+// TestUnrecordedActionsAreRefused makes the database refuse events.
+func TestUnrecordedActionsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -202,11 +207,13 @@ func TestWhatIsNotOnRecordDoesNotHappen(t *testing.T) {
 		require.NotEmpty(t, a.header.Get("Retry-After"))
 	}
 	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
-	require.Equal(t, http.StatusInternalServerError, c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
-	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).refused(t, http.StatusServiceUnavailable, "not-recorded")
+	require.Equal(t, http.StatusInternalServerError,
+		c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
+	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).refused(t,
+		http.StatusServiceUnavailable, "not-recorded")
 	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
 	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
-	require.Equal(t, http.StatusOK, c.admin().get(t, "/payers").status, "what is about nobody is read all the same")
+	require.Equal(t, http.StatusOK, c.admin().get(t, "/payers").status, "data of no patient can still be read")
 
 	_, err = owner.ExecContext(t.Context(), `ALTER TABLE audit_events DROP CONSTRAINT full_up`)
 	require.NoError(t, err)
@@ -244,7 +251,7 @@ func TestAuditSearch(t *testing.T) {
 	require.Zero(t, count("action=authorization.reserve&outcome=denied"))
 	require.Zero(t, count("actorId="+id))
 	require.Zero(t, count("patientId="+c.other.patient.String()), "another organization's")
-	require.Equal(t, 8, count("action=audit.read"), "to search is on record: those before this one")
+	require.Equal(t, 8, count("action=audit.read"), "searches are recorded: the earlier ones")
 
 	var walked []float64
 	for next := ""; ; {
@@ -284,10 +291,11 @@ func TestAuditExport(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &first))
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
 	require.EqualValues(t, 1, first["position"], "the oldest first")
-	require.Equal(t, "audit.export", last["action"], "it is in itself")
+	require.Equal(t, "audit.export", last["action"], "the export records itself")
 	require.Greater(t, len(lines), 800)
 
-	rows, err := csv.NewReader(strings.NewReader(string(c.admin().text(t, "/admin/audit-events/export?format=csv&action=authorization.")))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(string(c.admin().text(t,
+		"/admin/audit-events/export?format=csv&action=authorization.")))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
 	require.Len(t, rows, 1+1+800+1, "names, created, reserved, read")
@@ -299,7 +307,7 @@ func TestAuditExport(t *testing.T) {
 	c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
 }
 
-// TestTheSearchUsesItsIndexes asks the database how it would search a large trail.
+// TestTheSearchUsesItsIndexes checks the query plans for a large trail.
 func TestTheSearchUsesItsIndexes(t *testing.T) {
 	t.Parallel()
 	c := open(t)

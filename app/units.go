@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// unitBooks is the account book of authorizations as appointments ask for it.
+// unitBooks adapts the ledger of authorizations for appointments.
 type unitBooks struct{ authorizations *authorization.Service }
 
 // Open implements appointments.Units.
@@ -84,7 +84,7 @@ func (s unitSheet) Settle(c appointments.Claim) (consumed, unauthorized int, err
 	return s.Sheet.Settle(authorization.Claim(c))
 }
 
-// appointmentHolds is what appointments hold, as the check of the books asks for it.
+// appointmentHolds adapts the holds of appointments for the verification of the ledger.
 func (a *App) appointmentHolds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]authorization.AppointmentHold, error) {
 	found, err := a.Appointments.Holds(ctx, organizations, authorizations)
 	holds := make([]authorization.AppointmentHold, len(found))

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the system that this one replaces got wrong about units; the numbers are
-// those of the list that was made when it was probed.
+// Unit defects of the system that this program replaces. The numbers refer to the list
+// from its analysis.
 
 func TestFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
 	t.Parallel()
@@ -23,7 +23,7 @@ func TestFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": first}).status)
 	c.requireBalance(t, path, 8, 4, 4)
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": second}).status)
-	require.Equal(t, "ACTIVE", c.admin().get(t, path).text("status"), "a release brings it back")
+	require.Equal(t, "ACTIVE", c.admin().get(t, path).text("status"), "a release makes units available again")
 
 	third := c.admin().post(t, path+"/reserve", body{"units": 4}).reservationID(t)
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": third}).status)
@@ -39,10 +39,10 @@ func TestFirstAndLastDay(t *testing.T) { // 7
 		it, day string
 		status  int
 	}{
-		{"is usable on its first day", "2026-03-01", http.StatusCreated},
-		{"is usable on its last day", "2026-03-31", http.StatusCreated},
-		{"is not usable the day before", "2026-02-28", http.StatusConflict},
-		{"is not usable the day after", "2026-04-01", http.StatusConflict},
+		{"can be used on its first day", "2026-03-01", http.StatusCreated},
+		{"can be used on its last day", "2026-03-31", http.StatusCreated},
+		{"cannot be used the day before", "2026-02-28", http.StatusConflict},
+		{"cannot be used the day after", "2026-04-01", http.StatusConflict},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			answer := c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": test.day})
@@ -63,8 +63,8 @@ func TestLastDayEndsAtMidnightOnTheOrganizationsWall(t *testing.T) { // 7
 	require.NoError(t, err)
 	path := c.authorize(t, 20, body{"startDate": "2026-03-01", "endDate": "2026-03-31"})
 
-	// 23:45 in New York is 03:45 of the next day in UTC. The token is checked by
-	// the same clock, so whoever asks signs in anew.
+	// 23:45 in New York is 03:45 of the next day in UTC. The token is checked by the
+	// same clock, so the caller signs in again.
 	setClock := func(at time.Time) caller {
 		c.clock.set(time.Until(at))
 		answer := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password})
@@ -129,11 +129,11 @@ func TestDoubleSubmitTakesEffectOnce(t *testing.T) { // 10
 	require.Equal(t, "true", second.header.Get("Idempotency-Replayed"))
 	c.requireBalance(t, path, 10, 0, 3)
 
-	t.Run("it refuses the key for something else", func(t *testing.T) {
+	t.Run("it refuses the key for another request", func(t *testing.T) {
 		keyed.post(t, path+"/reserve", body{"units": 4}).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		keyed.post(t, path+"/release", body{"units": 3}).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 	})
-	t.Run("it remembers a refusal too", func(t *testing.T) {
+	t.Run("it stores a refusal too", func(t *testing.T) {
 		greedy := c.admin().with("Idempotency-Key", "booking-2")
 		refused := greedy.post(t, path+"/reserve", body{"units": 8}).refused(t, http.StatusConflict, "insufficient-units")
 		require.Equal(t, "Insufficient units available. Available: 7, Requested: 8", refused.text("detail"))
@@ -161,13 +161,13 @@ func TestWrongUnitsAreRefusedByName(t *testing.T) { // 11
 		"a text":                `{"units": "1"}`,
 		"null":                  `{"units": null}`,
 		"nothing":               `{}`,
-		"more than can be":      `{"units": 10000001}`,
+		"more than possible":    `{"units": 10000001}`,
 		"more than fits":        `{"units": 1e40}`,
 		"a list":                `{"units": [1]}`,
 		"an unknown field":      `{"units": 1, "force": true}`,
 		"a duplicate":           `{"units": 1, "units": 2}`,
 		"an exotic spelling":    `{"Units": 1}`,
-		"a date that is none":   `{"units": 1, "serviceDate": "2026-02-30"}`,
+		"an invalid date":       `{"units": 1, "serviceDate": "2026-02-30"}`,
 		"a hold without length": `{"units": 1, "expiresInSeconds": 0}`,
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
@@ -201,14 +201,14 @@ func TestHoldsExpire(t *testing.T) {
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusConflict, "insufficient-units")
 
 	c.clock.set(time.Minute)
-	t.Run("its units are free at once for whoever looks", func(t *testing.T) {
+	t.Run("its units are available at once in every read", func(t *testing.T) {
 		c.requireBalance(t, path, 10, 0, 0)
 		require.Equal(t, "ACTIVE", c.admin().get(t, path).text("status"))
 		list := c.admin().get(t, "/authorizations?status=ACTIVE")
 		require.Len(t, list.body["data"], 1)
 		require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 10}).body["allowed"])
 	})
-	t.Run("it cannot be consumed any more", func(t *testing.T) {
+	t.Run("it can no longer be consumed", func(t *testing.T) {
 		answer := c.admin().post(t, path+"/consume", body{"reservationId": held}).refused(t, http.StatusConflict, "reservation-closed")
 		require.Equal(t, true, answer.body["expired"])
 	})
@@ -239,7 +239,7 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 	for _, n := range written {
 		sum += n
 	}
-	require.EqualValues(t, 1, sum, "several sweepers write one entry between them: %v", written)
+	require.EqualValues(t, 1, sum, "concurrent sweepers write one entry: %v", written)
 	c.requireBalance(t, path, 10, 0, 3)
 	require.Len(t, c.admin().get(t, path+"/reservations?open=true").body["data"], 1)
 	c.requireClean(t)
@@ -248,7 +248,7 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 func TestConsume(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	t.Run("it says how many units of a longer session are missing", func(t *testing.T) {
+	t.Run("it reports the missing units of a longer session", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		id := c.admin().post(t, path+"/reserve", body{"units": 8}).reservationID(t)
 		answer := c.admin().post(t, path+"/consume", body{"reservationId": id, "units": 12})
@@ -257,7 +257,7 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, 2, answer.number(t, "missingUnits"))
 		c.requireBalance(t, path, 10, 10, 0)
 	})
-	t.Run("it gives back what a shorter session leaves", func(t *testing.T) {
+	t.Run("it returns the rest of a shorter session", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		id := c.admin().post(t, path+"/reserve", body{"units": 8}).reservationID(t)
 		c.admin().post(t, path+"/consume", body{"reservationId": id, "units": 6})
@@ -274,7 +274,7 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": id}).status)
 		c.requireBalance(t, path, 10, 4, 0)
 	})
-	t.Run("it needs units or a reservation", func(t *testing.T) {
+	t.Run("it requires units or a reservation", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		c.admin().post(t, path+"/consume", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		c.admin().post(t, path+"/release", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -300,7 +300,7 @@ func TestPreviewWritesNothing(t *testing.T) {
 func TestChange(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	t.Run("it tells null from absent", func(t *testing.T) {
+	t.Run("it distinguishes null from absent", func(t *testing.T) {
 		path := c.authorize(t, 10, body{"notes": "call first", "authNumber": "A-1"})
 		answer := c.admin().patch(t, path, body{"notes": nil})
 		require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
@@ -328,7 +328,7 @@ func TestChange(t *testing.T) {
 		c.admin().patch(t, path, body{"notes": "changed", "totalUnits": 3}).refused(t, http.StatusConflict, "total-below-booked")
 		require.Nil(t, c.admin().get(t, path).body["notes"])
 	})
-	t.Run("it refuses dates in the wrong order and columns that are not the client's", func(t *testing.T) {
+	t.Run("it refuses dates in the wrong order and unknown fields", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		c.admin().patch(t, path, body{"endDate": "2000-01-01"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		for _, column := range []string{"organizationId", "usedUnits", "scheduledUnits", "version", "id", "patientId"} {

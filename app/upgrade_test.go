@@ -37,7 +37,7 @@ func compatibleCommit(t *testing.T) string {
 			return line
 		}
 	}
-	t.Fatal(".ci/compatible names no commit")
+	t.Fatal(".ci/compatible has no commit")
 	return ""
 }
 
@@ -113,7 +113,7 @@ type load struct {
 	url, token string
 	paths      []string
 	sent       atomic.Int64
-	failed     sync.Map // what was sent → what came back
+	failed     sync.Map // request → answer
 }
 
 func newLoad(t *testing.T, url string) *load {

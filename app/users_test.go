@@ -63,12 +63,14 @@ func TestUsersAreChanged(t *testing.T) {
 		changed := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cy Example"}).ok(t)
 		require.Equal(t, `"2"`, changed.header.Get("ETag"))
 		require.Equal(t, "Cy Example", changed.text("name"))
-		stale := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cyrus"}).refused(t, http.StatusPreconditionFailed, "stale-version")
+		stale := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cyrus"}).refused(t,
+			http.StatusPreconditionFailed, "stale-version")
 		require.Equal(t, 2, stale.number(t, "currentVersion"))
-		c.admin().with("If-Match", `"1"`).put(t, user+"/roles", body{"roles": []string{"BILLER"}}).refused(t, http.StatusPreconditionFailed, "stale-version")
-		require.Equal(t, 2, c.admin().patch(t, user, body{"name": "Cy Example"}).ok(t).number(t, "version"), "what is so already changes nothing")
+		c.admin().with("If-Match", `"1"`).put(t, user+"/roles", body{"roles": []string{"BILLER"}}).refused(t,
+			http.StatusPreconditionFailed, "stale-version")
+		require.Equal(t, 2, c.admin().patch(t, user, body{"name": "Cy Example"}).ok(t).number(t, "version"), "an unchanged value has no effect")
 	})
-	t.Run("and nothing of them but what can be", func(t *testing.T) {
+	t.Run("and only allowed fields", func(t *testing.T) {
 		before := string(c.admin().get(t, user).raw)
 		for field, value := range map[string]any{
 			"status": "ACTIVE", "organizationId": c.other.id, "email": "other@own.test", "roles": []string{"ADMIN"},
@@ -84,7 +86,7 @@ func TestUsersAreChanged(t *testing.T) {
 		c.admin().patch(t, user, body{"name": nil}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, before, string(c.admin().get(t, user).raw))
 	})
-	t.Run("who they are in the directory", func(t *testing.T) {
+	t.Run("their link to the directory", func(t *testing.T) {
 		who := c.employ(t)
 		require.Equal(t, who.String(), c.admin().patch(t, user, body{"practitionerId": who}).ok(t).text("practitionerId"))
 		another := c.hire(t, c.own, "dee@own.test", rbac.Technician)
@@ -104,7 +106,7 @@ func TestUsersAreChanged(t *testing.T) {
 	})
 }
 
-func TestNobodyGivesMoreThanTheyHold(t *testing.T) {
+func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	admin, root := c.admin(), c.userWith(t, c.admin(), rbac.SuperAdmin)
@@ -121,22 +123,24 @@ func TestNobodyGivesMoreThanTheyHold(t *testing.T) {
 		beyond(t, admin.put(t, self+"/roles", body{"roles": []string{"ADMIN", "SUPER_ADMIN"}}))
 		for _, role := range rbac.Roles() {
 			if role != rbac.Admin {
-				c.as(c.own.tokens[role]).put(t, c.userWith(t, admin, role)+"/roles", body{"roles": []string{"ADMIN"}}).refused(t, http.StatusForbidden, "forbidden")
+				c.as(c.own.tokens[role]).put(t, c.userWith(t, admin, role)+"/roles", body{"roles": []string{"ADMIN"}}).refused(t,
+					http.StatusForbidden, "forbidden")
 			}
 		}
 	})
-	t.Run("nor do they take it away", func(t *testing.T) {
+	t.Run("nor can they remove it", func(t *testing.T) {
 		beyond(t, admin.put(t, root+"/roles", body{"roles": []string{"TECHNICIAN"}}))
 		beyond(t, admin.patch(t, root, body{"disabled": true}))
 		beyond(t, admin.patch(t, root, body{"name": "Nobody"}))
 	})
-	t.Run("whoever holds it does", func(t *testing.T) {
+	t.Run("a holder of the permission can", func(t *testing.T) {
 		c.hire(t, c.own, "both@own.test", rbac.Admin, rbac.SuperAdmin)
 		both := c.enter(t, "both@own.test")
-		require.Equal(t, []any{"TECHNICIAN", "SUPER_ADMIN"}, both.put(t, technician+"/roles", body{"roles": []string{"SUPER_ADMIN", "TECHNICIAN"}}).ok(t).body["roles"])
+		require.Equal(t, []any{"TECHNICIAN", "SUPER_ADMIN"},
+			both.put(t, technician+"/roles", body{"roles": []string{"SUPER_ADMIN", "TECHNICIAN"}}).ok(t).body["roles"])
 		both.put(t, technician+"/roles", body{"roles": []string{"TECHNICIAN"}}).ok(t)
 	})
-	t.Run("an old token is worth no more than its user", func(t *testing.T) {
+	t.Run("an old token has no more permissions than its user", func(t *testing.T) {
 		second := c.hire(t, c.own, "second@own.test", rbac.Admin)
 		token := c.enter(t, "second@own.test")
 		admin.put(t, second+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
@@ -145,7 +149,7 @@ func TestNobodyGivesMoreThanTheyHold(t *testing.T) {
 		require.Equal(t, []any{"SCHEDULER"}, admin.get(t, second).body["roles"])
 	})
 	refused := texts(t, c.owner(t), `SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied' AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.own.id)
-	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused, "all of it is on record")
+	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused, "all of it is recorded")
 }
 
 func TestTheLastAdministratorStays(t *testing.T) {
@@ -166,8 +170,8 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	c.enter(t, "other-admin@own.test").put(t, last+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
 }
 
-// TestTwoAdministratorsAtOnce has the last two take from each other, and from
-// themselves, at the same time, on two instances: one of them stays.
+// TestTwoAdministratorsAtOnce lets the last two administrators remove each other and
+// themselves concurrently, on two instances: one of them remains.
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -179,7 +183,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 		a, b := c.signIn(t, "own", rbac.Admin), c.enter(t, "other-admin@own.test").token
 		targets := []string{other, first}
 		if round%2 == 1 {
-			targets = []string{first, other} // each steps down
+			targets = []string{first, other} // each removes themselves
 		}
 		answers := make([]answer, 2)
 		together(2, func(i int) {
@@ -219,6 +223,7 @@ func TestChangesOfUsersAreOnRecord(t *testing.T) {
 	require.Equal(t, idOf(c.userWith(t, c.admin(), rbac.Admin)), grant["actorId"])
 	require.Equal(t, []any{"TECHNICIAN"}, grant["before"].(map[string]any)["roles"])
 	require.Equal(t, []any{"TECHNICIAN", "BILLER"}, grant["after"].(map[string]any)["roles"])
-	require.Equal(t, []any{true, []any{"name"}}, []any{change["after"].(map[string]any)["disabled"], change["after"].(map[string]any)["changed"]})
+	require.Equal(t, []any{true, []any{"name"}},
+		[]any{change["after"].(map[string]any)["disabled"], change["after"].(map[string]any)["changed"]})
 	require.NotContains(t, string(found.raw), "Unheard-Of")
 }

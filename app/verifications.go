@@ -30,9 +30,9 @@ func (a *App) verificationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
-			Name: "verifyBooks", Summary: "Check the ledger of all authorizations and the audit trail",
+			Name: "verifyBooks", Summary: "Verify the ledger and the audit trail",
 			Description: "Starts a verification in the background. It replays the ledger of every authorization of the organization " +
-				"and reports disagreements: counters, reservations, sequence numbers, hashes. It also checks the organization's audit " +
+				"and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit " +
 				"trail: positions, hashes, events without a seal. It changes no records.\n\n" +
 				"If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
 				"poll the verification at `Location` until its state is no longer `RUNNING`. " +
@@ -48,8 +48,8 @@ func (a *App) verificationRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: pathVerifications + "/:id", Permission: authorization.PermissionVerify,
-			Name: "getVerification", Summary: "Read a verification",
-			Description: "Its state, its progress, and the result once it has finished.",
+			Name: "getVerification", Summary: "Get a verification",
+			Description: "The state, the progress, and the result once the verification has finished.",
 			Refusals:    []*fault.Error{verification.ErrNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerification),
 		},
@@ -111,32 +111,32 @@ type verificationStarter struct {
 	Name string    `json:"name"`
 }
 
-// verificationProgress says how much was checked. The ledger is checked first, then the
-// audit trail.
+// verificationProgress is the number of checked items. The ledger is checked first,
+// then the audit trail.
 type verificationProgress struct {
 	Authorizations checkedCount `json:"authorizations"`
 	AuditEvents    checkedCount `json:"auditEvents"`
 }
 
-// checkedCount says how many items were checked.
+// checkedCount is a number of checked items.
 type checkedCount struct {
 	Checked int64  `json:"checked"`
-	Total   *int64 `json:"total"` // null until they are counted
+	Total   *int64 `json:"total"` // null until counted
 }
 
-// verificationFailure says why a verification has no result.
+// verificationFailure is the reason why a verification has no result.
 type verificationFailure struct {
 	Code   verification.Failure `json:"code"`
-	Detail string               `json:"detail"` // for people
+	Detail string               `json:"detail"` // text for users
 }
 
 var verificationFailures = map[verification.Failure]string{
 	verification.Interrupted: "The server stopped before the verification ended. Start another one.",
-	verification.Broken: "The verification met an error, which is in the server's log. " +
+	verification.Broken: "The verification failed; the server's log has the error. " +
 		"Start another one; if it fails too, contact the operator.",
 }
 
-// Location is where the verification can be read.
+// Location returns the URL of the verification.
 func (b verificationBody) Location() string {
 	return basePath + pathVerifications + "/" + b.ID.String()
 }

@@ -23,7 +23,7 @@ func (c *clinic) hold(t testing.TB, table string) (release func()) {
 	require.NoError(t, err)
 	_, err = busy.ExecContext(t.Context(), "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
-	release = func() { _ = busy.Rollback(); _ = owner.Close() } // again it does nothing
+	release = func() { _ = busy.Rollback(); _ = owner.Close() } // a second call does nothing
 	t.Cleanup(release)
 	return release
 }
@@ -132,7 +132,7 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	release()
 	for range many {
 		a := (<-answers).ok(t)
-		if "/admin/verifications/"+a.text("id") != path { // it asked after the end
+		if "/admin/verifications/"+a.text("id") != path { // requested after its end
 			require.NotEqual(t, "RUNNING", a.text("state"))
 		}
 	}
@@ -225,7 +225,7 @@ func TestAVerificationIsRefusedWhileTheDatabaseIsReadOnly(t *testing.T) {
 	require.Eventually(t, func() bool {
 		a := c.admin().post(t, "/admin/verify", body{})
 		require.Equal(t, http.StatusServiceUnavailable, a.status, "%s", a.raw)
-		return strings.Contains(a.text("code"), "read-only") // at first a session may have ended
+		return strings.Contains(a.text("code"), "read-only") // initially a session may have ended
 	}, soon, 10*time.Millisecond)
 	c.setReadOnly(t, false)
 	require.Eventually(t, func() bool { return c.admin().post(t, "/admin/verify", body{}).status == http.StatusOK }, soon, 10*time.Millisecond)

@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/identity"
 )
 
-// TestVerifyFindsWhatWasChangedByHand changes rows as the tables' owner, with the
-// walls in the database taken down first, one thing at a time.
-func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
+// TestVerifyFindsManualChanges removes the database's protections and changes
+// rows as the tables' owner, one at a time.
+func TestVerifyFindsManualChanges(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it, tamper string
@@ -28,7 +28,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"total"},
 		},
 		{
-			"finds the total and what was granted at first, raised together",
+			"finds a total and an initial grant that were raised together",
 			`UPDATE authorizations SET total_units = total_units + 1, initial_units = initial_units + 1 WHERE id = $1`,
 			[]string{"chain"},
 		},
@@ -37,7 +37,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"hash", "balance-after"},
 		},
 		{
-			"finds who is said to have done it",
+			"finds a changed actor",
 			`UPDATE unit_entries SET actor_id = gen_random_uuid() WHERE authorization_id = $1 AND sequence = 2`,
 			[]string{"hash"},
 		},
@@ -50,7 +50,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"head"},
 		},
 		{
-			"finds that the last entry is gone",
+			"finds that the last entry is missing",
 			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries WHERE authorization_id = e.authorization_id)`,
 			[]string{"sequence", "head"},
 		},
@@ -59,15 +59,15 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			[]string{"reservation", "reservations-scheduled"},
 		},
 		{
-			"finds that a reservation is for another day", `UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
+			"finds a changed day of a reservation", `UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
 			[]string{"service-date"},
 		},
 		{
-			"finds that a reservation is older than it is", `UPDATE unit_reservations SET sequence = 7 WHERE authorization_id = $1`,
+			"finds a changed age of a reservation", `UPDATE unit_reservations SET sequence = 7 WHERE authorization_id = $1`,
 			[]string{"age"},
 		},
 		{
-			"finds what caps count", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
+			"finds a changed count of caps", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
 			[]string{"booked-by-date"},
 		},
 	} {
@@ -98,7 +98,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			found := map[string]bool{}
 			for _, item := range answer.body["problems"].([]any) {
 				problem := item.(map[string]any)
-				require.Equal(t, path[len("/authorizations/"):], problem["authorizationId"], "it says which one")
+				require.Equal(t, path[len("/authorizations/"):], problem["authorizationId"], "it names the authorization")
 				require.NotEmpty(t, problem["expected"])
 				found[problem["check"].(string)] = true
 			}
@@ -112,7 +112,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	require.NotContains(t, c.metrics(t), "omnirapeutic_verify_problems{", "nobody knows yet")
+	require.NotContains(t, c.metrics(t), "omnirapeutic_verify_problems{", "unknown before the first verification")
 	path := c.authorize(t, 10)
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
@@ -145,18 +145,18 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
-	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for theirs")
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for their own sweep")
 
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
 	require.NoError(t, err)
-	unswept.requireClean(t) // no sweeper, no delay that would be too long
+	unswept.requireClean(t) // without a sweeper, no delay is too long
 	answer := c.admin().verify(t)
 	problems := answer.body["problems"].([]any)
 	require.Len(t, problems, 1)
-	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "what cannot be released is found")
+	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "a hold that cannot be released is found")
 }
 
 // entriesOf counts the authorization's entries of one kind.

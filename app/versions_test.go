@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestChangesAreTiedToVersions does to each kind of record what two people do who
-// edit it at the same time.
+// TestChangesAreTiedToVersions simulates two users who edit a record of each kind
+// concurrently.
 func TestChangesAreTiedToVersions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -20,7 +20,7 @@ func TestChangesAreTiedToVersions(t *testing.T) {
 		"/payers/" + payer:                             {"name": "changed"},
 		"/organizations/" + c.own.id.String():          {"name": "changed"},
 	} {
-		t.Run("it is so for "+path[:9], func(t *testing.T) {
+		t.Run("it is checked for "+path[:9], func(t *testing.T) {
 			read := c.admin().get(t, path)
 			first := read.header.Get("ETag")
 			require.Equal(t, `"1"`, first)
@@ -34,10 +34,10 @@ func TestChangesAreTiedToVersions(t *testing.T) {
 			require.Equal(t, 2, stale.number(t, "currentVersion"))
 
 			require.Equal(t, http.StatusOK, c.admin().with("If-Match", `"1", "2"`).patch(t, path, change).status, "any of several")
-			require.Equal(t, http.StatusOK, c.admin().patch(t, path, change).status, "without the header it is for any version")
+			require.Equal(t, http.StatusOK, c.admin().patch(t, path, change).status, "without the header any version is changed")
 		})
 	}
-	t.Run("it is so for deleting", func(t *testing.T) {
+	t.Run("it is checked for deletions", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		c.admin().with("If-Match", `"7"`).delete(t, path).refused(t, http.StatusPreconditionFailed, "stale-version")
 		require.Equal(t, http.StatusNoContent, c.admin().with("If-Match", `"1"`).delete(t, path).status)

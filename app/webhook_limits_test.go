@@ -89,7 +89,7 @@ func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 		"startDate": today.AddDate(0, -1, 0).Format(time.DateOnly), "endDate": today.AddDate(0, 6, 0).Format(time.DateOnly),
 	}).created(t)
 	other.post(t, fmt.Sprint("/authorizations/", theirs, "/reserve"), body{"units": 1}).reservationID(t)
-	const usable = 6 // of the 8 slots of an organization, as long as no receiver is known to be slow
+	const usable = 6 // slots of an organization, while no receiver is known to be slow
 	for range usable {
 		select {
 		case <-arrived:

@@ -51,5 +51,5 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.NotEqual(t, first, c.storedSecret(t, hook.String()))
 
 	version := created.number(t, "version")
-	require.Equal(t, version, admin.get(t, "/admin/webhooks/"+hook.String()).ok(t).number(t, "version"), "nothing has changed for its users")
+	require.Equal(t, version, admin.get(t, "/admin/webhooks/"+hook.String()).ok(t).number(t, "version"), "users notice no change")
 }

@@ -87,7 +87,7 @@ func hang(t *testing.T) (url string, arrived, release chan struct{}) {
 	t.Helper()
 	arrived, release = make(chan struct{}, 1000), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not notice that the client is gone
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client is gone
 		arrived <- struct{}{}
 		select {
 		case <-release:
@@ -100,7 +100,7 @@ func hang(t *testing.T) (url string, arrived, release chan struct{}) {
 
 func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	t.Parallel()
-	c := openWith(t, "OMNI_WEBHOOK_SLOTS=4") // so that one test at a time is possible in all
+	c := openWith(t, "OMNI_WEBHOOK_SLOTS=4") // so that only one test can run at a time
 	url, arrived, release := hang(t)
 	path, _ := c.hook(t, url)
 	other := c.as(c.other.tokens[rbac.Admin])
@@ -148,7 +148,7 @@ func TestATestReachesPublicAddressesOnly(t *testing.T) {
 	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook", "https://[fe80::1]/hook"} {
 		path, _ := c.hook(t, url)
 		failed := c.admin().post(t, path+"/test", nil).ok(t)
-		require.Equal(t, []any{false, nil, "the address is not a public one"},
+		require.Equal(t, []any{false, nil, "the address is not public"},
 			[]any{failed.body["delivered"], failed.body["status"], failed.body["error"]}, url)
 	}
 	require.Empty(t, r.messages())

@@ -22,10 +22,10 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// receiver is somebody else's server that gets webhooks.
+// receiver is an external server that receives webhooks.
 type receiver struct {
 	*httptest.Server
-	status atomic.Int64 // what it answers
+	status atomic.Int64 // status of its answers
 	mu     sync.Mutex
 	got    []message
 }
@@ -66,7 +66,7 @@ func (r *receiver) await(t testing.TB, n int) []message {
 	return r.messages()
 }
 
-// verified checks the signature as a library for the Standard Webhooks does, and returns the body.
+// verified checks the signature like a Standard Webhooks library, and returns the body.
 func (m message) verified(t testing.TB, secret string) body {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
@@ -81,14 +81,14 @@ func (m message) verified(t testing.TB, secret string) body {
 
 const webhooks = "/admin/webhooks"
 
-// hook enters a webhook and returns its path and secret.
+// hook creates a webhook and returns its path and secret.
 func (c *clinic) hook(t testing.TB, url string) (path, secret string) {
 	t.Helper()
 	answer := c.admin().post(t, webhooks, body{"url": url, "types": []string{"authorization.balance"}})
 	return webhooks + "/" + answer.created(t).String(), answer.text("secret")
 }
 
-// delivery waits until the one delivery of a webhook is as it should be.
+// delivery waits until the only delivery of a webhook has the expected state.
 func (c *clinic) delivery(t testing.TB, path, state string, attempts int) body {
 	t.Helper()
 	var found body
@@ -103,7 +103,7 @@ func (c *clinic) delivery(t testing.TB, path, state string, attempts int) body {
 	return found
 }
 
-// underWay reports whether a delivery is being attempted: then it is somebody's for 30 seconds.
+// underWay reports whether a delivery is being attempted. It is then claimed for 30 seconds.
 func underWay(t testing.TB, delivery body) bool {
 	t.Helper()
 	if delivery["nextAttemptAt"] == nil {
@@ -131,7 +131,8 @@ func TestWebhookIsDelivered(t *testing.T) {
 	const many = 30
 	together(many, func(i int) {
 		instance := []*clinic{c, second}[i%2]
-		for instance.admin().with("Idempotency-Key", fmt.Sprint("booking ", i)).post(t, authorization+"/reserve", body{"units": 1}).status != http.StatusCreated {
+		for instance.admin().with("Idempotency-Key", fmt.Sprint("booking ", i)).post(t, authorization+"/reserve",
+			body{"units": 1}).status != http.StatusCreated {
 		}
 	})
 	require.Eventually(t, func() bool {
@@ -148,14 +149,14 @@ func TestWebhookIsDelivered(t *testing.T) {
 	require.Len(t, r.messages(), many, "two instances send each event once")
 	require.Len(t, seen, many)
 
-	t.Run("a new secret signs what comes next", func(t *testing.T) {
+	t.Run("a new secret signs later events", func(t *testing.T) {
 		answer := c.admin().post(t, path+"/rotate-secret", nil)
 		require.Equal(t, http.StatusOK, answer.status)
 		require.NotEqual(t, secret, answer.text("secret"))
 		c.admin().post(t, authorization+"/release", body{"units": 1})
 		r.await(t, many+1)[many].verified(t, answer.text("secret"))
 	})
-	t.Run("nothing is sent while it is not active", func(t *testing.T) {
+	t.Run("nothing is sent while it is inactive", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"active": false}).status)
 		c.admin().post(t, authorization+"/release", body{"units": 1})
 		require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM events") == many+2 }, soon, time.Millisecond)
@@ -186,7 +187,7 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 		case 6:
 			state = "DEAD"
 		case 2:
-			r.status.Store(http.StatusFound) // a redirect is followed by nobody
+			r.status.Store(http.StatusFound) // redirects are not followed
 		}
 		c.delivery(t, path, state, attempt+2)
 	}
@@ -208,7 +209,7 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 		m.verified(t, secret)
 		ids[m.header.Get("webhook-id")] = true
 	}
-	require.Len(t, ids, 1, "the receiver can tell that it is the same event")
+	require.Len(t, ids, 1, "the receiver can detect the repeated event")
 	c.admin().post(t, path+"/deliveries/2/redeliver", nil).refused(t, http.StatusNotFound, "delivery-not-found")
 
 	r.Close()
@@ -273,9 +274,9 @@ func TestWebhooksAreManaged(t *testing.T) {
 	c.admin().get(t, path).refused(t, http.StatusNotFound, "webhook-not-found")
 }
 
-// TestAWebhookGetsNoMoreThanItsMakerReads lets a scheduler, who reads appointments and
+// TestWebhookIsLimitedToItsCreatorsPermissions lets a scheduler, who reads appointments and
 // balances but no emergencies, manage webhooks.
-func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
+func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
 	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
@@ -299,9 +300,9 @@ func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
 	whole := webhooks + "/" + c.admin().post(t, webhooks, body{"url": url}).created(t).String()
 	beyond(scheduler.patch(t, whole, body{"url": "https://elsewhere.example.com"}))
 	beyond(scheduler.patch(t, whole, body{"types": []string{"emergency.taken"}}))
-	scheduler.patch(t, whole, body{"url": url, "types": all}).ok(t) // as they are
+	scheduler.patch(t, whole, body{"url": url, "types": all}).ok(t) // unchanged types
 	beyond(scheduler.patch(t, whole, body{"active": true}))
-	require.Equal(t, 1, c.admin().get(t, whole).ok(t).number(t, "version"), "what was refused changed nothing")
+	require.Equal(t, 1, c.admin().get(t, whole).ok(t).number(t, "version"), "refused changes have no effect")
 	scheduler.patch(t, whole, body{"active": false}).ok(t)
 	beyond(scheduler.patch(t, whole, body{"active": true}))
 	beyond(scheduler.post(t, whole+"/rotate-secret", nil))
@@ -315,7 +316,8 @@ func TestAWebhookGetsNoMoreThanItsMakerReads(t *testing.T) {
 	})
 }
 
-// deliveries waits until a webhook's are in these states, in the order of their events.
+// deliveries waits until the deliveries of a webhook have these states, in the order of
+// their events.
 func (c *clinic) deliveries(t testing.TB, path string, want ...string) {
 	t.Helper()
 	owner := c.owner(t)
@@ -326,9 +328,9 @@ func (c *clinic) deliveries(t testing.TB, path string, want ...string) {
 	}, soon, 5*time.Millisecond, "%v, not %v", want, found)
 }
 
-// TestAWebhookIsSentWhatItsMakerReadsAtThatMoment takes from somebody who has entered a
-// webhook what it takes, and gives it back; an administrator takes the webhook over.
-func TestAWebhookIsSentWhatItsMakerReadsAtThatMoment(t *testing.T) {
+// TestWebhookFollowsItsCreatorsCurrentPermissions removes and restores permissions of a
+// webhook's creator; an administrator then takes the webhook over.
+func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, quick).live(t)
 	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
@@ -347,7 +349,7 @@ func TestAWebhookIsSentWhatItsMakerReadsAtThatMoment(t *testing.T) {
 	c.deliveries(t, path, "DELIVERED", "WITHHELD")
 	require.Len(t, r.messages(), 1)
 	withheld := c.admin().get(t, path+"/deliveries?state=WITHHELD").ok(t).body["data"].([]any)[0].(map[string]any)
-	require.Equal(t, []any{0.0, nil, nil, "whoever answers for the webhook may not read this, or not manage webhooks any more"},
+	require.Equal(t, []any{0.0, nil, nil, "the creator of the webhook may no longer read this, or no longer manage webhooks"},
 		[]any{withheld["attempts"], withheld["nextAttemptAt"], withheld["lastStatus"], withheld["lastError"]})
 
 	c.admin().patch(t, user, body{"disabled": false}).ok(t)
@@ -356,7 +358,7 @@ func TestAWebhookIsSentWhatItsMakerReadsAtThatMoment(t *testing.T) {
 	c.enter(t, "cy@own.test").patch(t, path, body{"active": true}).ok(t)
 	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED")
 
-	c.admin().put(t, user+"/roles", body{"roles": []string{"BILLER"}}).ok(t) // who reads balances, and manages no webhooks
+	c.admin().put(t, user+"/roles", body{"roles": []string{"BILLER"}}).ok(t) // reads balances, and manages no webhooks
 	happen()
 	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "WITHHELD")
 	c.admin().post(t, path+"/deliveries/4/redeliver", nil).ok(t)
@@ -368,21 +370,22 @@ func TestAWebhookIsSentWhatItsMakerReadsAtThatMoment(t *testing.T) {
 	require.NotEqual(t, idOf(user), taken.text("answeredBy"))
 	require.Equal(t, version+1, taken.number(t, "version"))
 	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "DELIVERED")
-	require.Equal(t, version+1, c.admin().patch(t, path, body{"active": true}).ok(t).number(t, "version"), "what is so already changes nothing")
+	require.Equal(t, version+1, c.admin().patch(t, path, body{"active": true}).ok(t).number(t, "version"), "an unchanged value has no effect")
 	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=webhook.change&limit=1").ok(t).raw), `"changed":["answeredBy"]`)
 	require.Len(t, r.await(t, 4), 4)
 	c.requireClean(t)
 }
 
-// TestAWebhookOfWhichSomeMayBeRead takes one permission from administrators: events that
-// need it are withheld, and do not stand in the way of others.
-func TestAWebhookOfWhichSomeMayBeRead(t *testing.T) {
+// TestWebhookWithholdsUnreadableEvents removes one permission from administrators: events
+// that need it are withheld without blocking others.
+func TestWebhookWithholdsUnreadableEvents(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, quick)
 	r := receive(t)
-	path := webhooks + "/" + c.admin().post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance", "appointment.booked"}}).created(t).String()
+	path := webhooks + "/" + c.admin().post(t, webhooks,
+		body{"url": r.URL, "types": []string{"authorization.balance", "appointment.booked"}}).created(t).String()
 	authorization, who := c.authorize(t, 100), c.employ(t)
-	for day := range 10 { // more than are taken at once
+	for day := range 10 { // more than one batch
 		c.book(t, c.booking(authorization, who, c.hour(t, day+1, "15:00"), hour))
 	}
 	c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "appointment:read")).ok(t)

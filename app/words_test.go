@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatReadsItselfSaysWhatItMustBe: times of day, weekdays and credentials are read
-// by types of the modules, and their words reach the form.
-func TestWhatReadsItselfSaysWhatItMustBe(t *testing.T) {
+// TestSelfParsingTypesExplainTheirFormat checks that types with their own parsers (times
+// of day, weekdays, credentials) return messages for forms.
+func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who := "/practitioners/" + c.admin().post(t, "/practitioners", body{"firstName": "Bea", "lastName": "Analyst"}).created(t).String()

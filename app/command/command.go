@@ -1,5 +1,4 @@
-// Package command is the command line: what each command is called, explains and
-// does.
+// Package command implements the command line: names, help and actions of the commands.
 package command
 
 import (
@@ -25,28 +24,28 @@ import (
 // Exit codes, for scripts.
 const (
 	ExitOK      = 0
-	ExitFailed  = 1 // the command was carried out and found or met a problem
-	ExitUsage   = 2 // the command line or the configuration is wrong
-	ExitUnclean = 3 // verify: the books do not agree; loadtest: units are not right, or requests failed
+	ExitFailed  = 1 // the command ran and found or had a problem
+	ExitUsage   = 2 // the command line or the configuration is invalid
+	ExitUnclean = 3 // verify: the ledger is inconsistent; loadtest: units are wrong, or requests failed
 )
 
 type commandLine struct {
-	Config string `help:"Read the configuration from this YAML file; environment variables (OMNI_…) win over it." placeholder:"FILE" type:"path"`
+	Config string `help:"Read the configuration from this YAML file; environment variables (OMNI_…) override it." placeholder:"FILE" type:"path"`
 
-	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default). Starts a private PostgreSQL where no database is configured."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date, back, or tell where it stands."`
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default). Starts a private PostgreSQL if no database is configured."`
+	Migrate  migrateCommand  `cmd:"" help:"Migrate the database schema up or down, or show its status."`
 	Seed     seedCommand     `cmd:"" help:"Load the demo practice into an empty database."`
-	Verify   verifyCommand   `cmd:"" help:"Check that the unit ledger, the reservations and the counters agree, and the audit trail."`
-	Audit    auditCommand    `cmd:"" help:"Remove what is old from the audit trail."`
+	Verify   verifyCommand   `cmd:"" help:"Verify the unit ledger, the reservations, the counters and the audit trail."`
+	Audit    auditCommand    `cmd:"" help:"Remove old events from the audit trail."`
 	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`
-	User     userCommand     `cmd:"" help:"Make users."`
+	User     userCommand     `cmd:"" help:"Manage users."`
 	Conf     configCommand   `cmd:"" name:"config" help:"Show the configuration."`
-	Postgres postgresCommand `cmd:"" help:"Get PostgreSQL binaries for the private server."`
-	Version  versionCommand  `cmd:"" help:"Tell which version this is."`
+	Postgres postgresCommand `cmd:"" help:"Download PostgreSQL binaries for the private server."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 	Measured measuredCommand `cmd:"" hidden:"" help:"Serve for a load test; loadtest starts it."`
 }
 
-// environment is what every command works with.
+// environment is the shared context of all commands.
 type environment struct {
 	context context.Context
 	file    string
@@ -66,9 +65,9 @@ func (e environment) logger(c config.Config) *logrus.Logger {
 	return l
 }
 
-// Main carries out the program's command line and returns the exit code. The
-// first SIGINT or SIGTERM ends it in order, a second one at once. A reader of its
-// output that closes the pipe does not end it; later writes fail.
+// Main runs the program's command line and returns the exit code. The first SIGINT or
+// SIGTERM stops it gracefully, a second one at once. It continues if a reader closes
+// the pipe of its output; later writes fail.
 func Main() int {
 	// Unhandled it ends the program; ignored it would also be ignored in child processes.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -78,7 +77,7 @@ func Main() int {
 	return Run(ctx, os.Args[1:])
 }
 
-// Run carries out one command line and returns the exit code.
+// Run runs one command line and returns the exit code.
 func Run(ctx context.Context, arguments []string) int {
 	var line commandLine
 	parser := kong.Must(&line, kong.Name(invoked.As("")),
@@ -86,7 +85,7 @@ func Run(ctx context.Context, arguments []string) int {
 			"Started without a command it serves. Settings are environment variables OMNI_… or a file: see config show."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"scenarios": scenarioNames(), "roles": roleNames(), "demo_password": demo.Password})
-	if len(arguments) > 0 && arguments[0] == "help" { // as git and go have it
+	if len(arguments) > 0 && arguments[0] == "help" { // as in git and go
 		arguments = append(slices.Clone(arguments[1:]), "--help")
 	}
 	command, err := parser.Parse(arguments)
@@ -140,14 +139,14 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
-// ending is an error that says which exit code it means. It is a type of our own:
-// the errors of other programs that were run have exit codes too.
+// ending is an error with an exit code. It is a separate type, because errors of other
+// programs have exit codes too.
 type ending struct {
 	error
 	code int
 }
 
-// withStorage opens the storage as configured, and closes it again.
+// withStorage opens the configured storage, calls the function and closes it.
 func (e environment) withStorage(fn func(*app.Storage) error) error {
 	c, err := e.settings()
 	if err != nil {
@@ -160,9 +159,9 @@ func (e environment) withStorage(fn func(*app.Storage) error) error {
 	return errors.Join(fn(s), s.Close())
 }
 
-// withProgram opens the program as configured, and closes it again. In production
-// it does not migrate: a command that looks something up or adds a row must not
-// change the schema under the programs that serve.
+// withProgram opens the configured program, calls the function and closes it. In
+// production it does not migrate: such a command must not change the schema under
+// running servers.
 func (e environment) withProgram(fn func(*app.Program) error) error {
 	c, err := e.settings()
 	if err != nil {

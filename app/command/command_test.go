@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the owner's own connection, beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/command"
@@ -24,8 +24,8 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestMain runs the program itself where a test has asked for it, so that exit
-// codes and signals are those of a real process.
+// TestMain runs the program itself if a test has requested it, so that exit codes and
+// signals are those of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
 		os.Exit(command.Main())
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // program is a command line to run in an environment.
 func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd {
 	t.Helper()
-	const patience = 5 * time.Minute // a busy machine is no failure
+	const patience = 5 * time.Minute // sufficient on a busy machine
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	self, err := os.Executable()
@@ -47,7 +47,7 @@ func program(t *testing.T, environment []string, arguments ...string) *exec.Cmd 
 			logtest.Secret("the secret of tokens", value)
 		}
 	}
-	const briefly = "GORACE=atexit_sleep_ms=100" // the race detector watches every process for a second after its end
+	const briefly = "GORACE=atexit_sleep_ms=100" // otherwise the race detector waits a second at the end of every process
 	c.Env = append([]string{
 		"OMNI_TEST_RUN_MAIN=1", briefly, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"OMNI_POSTGRES_BIN=" + dbtest.Bin(t),
@@ -70,12 +70,12 @@ func runProgram(t *testing.T, environment []string, input string, arguments ...s
 	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// createUser is the beginning of a command that creates a user.
+// createUser is the prefix of a command that creates a user.
 var createUser = []string{"user", "create", "--email", "ada@example.org", "--name", "Ada Example"}
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	t.Run("it tells its version", func(t *testing.T) {
+	t.Run("it prints its version", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, nil, "", "version")
 		require.Equal(t, command.ExitOK, code)
@@ -124,23 +124,23 @@ func TestCommandLine(t *testing.T) {
 			[]string{"serve"},
 			"demo",
 		},
-		"a scenario that there is not":   {nil, []string{"loadtest", "--scenario", "typo"}, "typo"},
-		"fewer than no clients":          {nil, []string{"loadtest", "--clients=-1"}, "clients"},
-		"a rate that is no number":       {nil, []string{"loadtest", "--rate", "NaN"}, "rate"},
-		"results that cannot be written": {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
-		"a role that there is not": {nil, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
+		"an unknown scenario":          {nil, []string{"loadtest", "--scenario", "typo"}, "typo"},
+		"a negative number of clients": {nil, []string{"loadtest", "--clients=-1"}, "clients"},
+		"a rate that is not a number":  {nil, []string{"loadtest", "--rate", "NaN"}, "rate"},
+		"unwritable results":           {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
+		"an unknown role": {nil, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
 			"--role", "BOSS"), "BOSS"},
-		"an organization that is no id":     {nil, append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
-		"a database URL that is none":       {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
-		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
-		"more servers than there can be":    {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
-		"a profile that cannot be written":  {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"}, "/nowhere/cpu.prof"},
-		"somebody else's server's profile":  {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"}, "--cpu-profile"},
-		"more of somebody else's servers":   {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"}, "--instances"},
-		"two servers that are one":          {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"}, "--url A,B"},
-		"a mode for somebody else's server": {nil, []string{"loadtest", "--url", "http://h", "--no-combine"}, "OMNI_COMBINE"},
+		"an invalid organization id":          {nil, append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
+		"an invalid database URL":             {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
+		"a server that does not speak HTTP":   {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
+		"more servers than allowed":           {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
+		"an unwritable profile":               {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"}, "/nowhere/cpu.prof"},
+		"a profile of another server":         {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"}, "--cpu-profile"},
+		"several instances of another server": {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"}, "--instances"},
+		"the same server twice":               {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"}, "--url A,B"},
+		"a mode for another server":           {nil, []string{"loadtest", "--url", "http://h", "--no-combine"}, "OMNI_COMBINE"},
 	} {
-		t.Run("it refuses "+name+" as a wrong use", func(t *testing.T) {
+		t.Run("it refuses "+name+" as invalid usage", func(t *testing.T) {
 			t.Parallel()
 			code, _, errors := runProgram(t, test.environment, "", test.arguments...)
 			require.Equal(t, command.ExitUsage, code, errors)
@@ -157,7 +157,7 @@ func TestCommandLine(t *testing.T) {
 	})
 }
 
-func TestWhatIsWrongIsToldBeforeADatabaseIsStarted(t *testing.T) {
+func TestInvalidOptionsAreReportedBeforeADatabaseIsStarted(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestWhatIsWrongIsToldBeforeADatabaseIsStarted(t *testing.T) {
 	require.Equal(t, command.ExitFailed, code)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, left, "what loadtest could not start is cleaned up: %s", errors)
+	require.Empty(t, left, "loadtest cleans up after a failed start: %s", errors)
 }
 
 func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
@@ -185,14 +185,14 @@ func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
 		require.NoError(t, os.WriteFile(bin+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 	}
 	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + bin + "/data", "OMNI_POSTGRES_BIN=" + bin}, "", "verify")
-	require.Equal(t, command.ExitFailed, code, "3 would say that the books do not agree")
+	require.Equal(t, command.ExitFailed, code, "3 would mean an inconsistent ledger")
 	require.Contains(t, errors, "exit status 3")
 }
 
 func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
 	dir := t.TempDir() + "/data"
 	t.Setenv("OMNI_DATA_DIR", dir)
-	silent, typing, err := os.Pipe() // nobody types
+	silent, typing, err := os.Pipe() // no input arrives
 	require.NoError(t, err)
 	defer typing.Close()
 	input := os.Stdin
@@ -219,15 +219,16 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	connection, err := net.Dial("tcp", address[1])
 	require.NoError(t, err)
 	defer connection.Close()
-	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
 	require.NoError(t, err)
-	readUntil(t, connection, "100 Continue") // a request is under way, and does not end
+	readUntil(t, connection, "100 Continue") // a request is in progress and does not end
 
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	readUntil(t, stderr, "finishing what is under way")
+	readUntil(t, stderr, "finishing running requests")
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	require.Eventually(t, func() bool { // the second one, or the third: the first takes effect by and by
+	require.Eventually(t, func() bool { // the second or third signal, because the first takes effect asynchronously
 		_ = c.Process.Signal(syscall.SIGTERM)
 		return len(ended) > 0
 	}, 10*time.Second, 50*time.Millisecond)
@@ -257,7 +258,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 		"OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_ADDR=127.0.0.1:0")
 	code, _, errors = runProgram(t, production, "", "verify")
 	require.Equal(t, command.ExitFailed, code)
-	require.Contains(t, errors, "older", "production does not migrate by the way")
+	require.Contains(t, errors, "older", "production does not migrate implicitly")
 	must(command.ExitOK, "", "migrate", "up")
 
 	require.Contains(t, must(command.ExitOK, "", "seed"), "loaded")
@@ -268,7 +269,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
 	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "Nothing")
 	require.Contains(t, must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
-	must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // nobody says who
+	must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
 	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")
 	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
 
@@ -282,8 +283,8 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, must(command.ExitOK, "a long enough password\n", practice...), "ada@example.org")
 	again := must(command.ExitFailed, "a long enough password\n", practice...)
 	id := regexp.MustCompile(`--organization (\S+),`).FindStringSubmatch(again)
-	require.Len(t, id, 2, "the practice is there, and how to name it is told: %s", again)
-	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", id[1])...)    // the address is taken
+	require.Len(t, id, 2, "the practice exists, and the message says how to name it: %s", again)
+	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", id[1])...)    // the address is used
 	must(command.ExitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
 	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", " ", "--time-zone", "UTC")...)
 
@@ -292,7 +293,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), "UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
 	require.NoError(t, err)
-	require.Contains(t, must(command.ExitUnclean, "", "verify"), "2 disagreements")
+	require.Contains(t, must(command.ExitUnclean, "", "verify"), "2 problems")
 
 	_, err = owner.ExecContext(t.Context(), "UPDATE users SET status = 'DISABLED' WHERE email LIKE '%.test'")
 	require.NoError(t, err)
@@ -312,7 +313,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.NoError(t, c.Start())
 	readUntil(t, stdout, "Stop with Ctrl-C")
 	require.NoError(t, stdin.Close())
-	require.NoError(t, c.Wait(), "what a load test started ends with it, however it ends")
+	require.NoError(t, c.Wait(), "a load test's servers end with it, in any case")
 }
 
 func TestVariablesOfLibpqDoNotChangeTheConfiguredDatabase(t *testing.T) {
@@ -328,7 +329,7 @@ func TestVariablesOfLibpqDoNotChangeTheConfiguredDatabase(t *testing.T) {
 	}
 }
 
-// readUntil reads what a program prints up to the text.
+// readUntil reads the output of a program up to the text.
 func readUntil(t *testing.T, out io.Reader, text string) string {
 	t.Helper()
 	var printed []byte

@@ -36,7 +36,7 @@ func serving(t *testing.T, c *exec.Cmd, until string) (printed, address string) 
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
-	t.Cleanup(func() { _ = c.Process.Kill() }) // it has ended where the test passed
+	t.Cleanup(func() { _ = c.Process.Kill() }) // it has ended if the test passed
 	printed = readUntil(t, stdout, until)
 	found := regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`).FindStringSubmatch(printed)
 	require.Len(t, found, 2, printed)
@@ -124,7 +124,7 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, command.ExitUsage, "OMNI_ADDR"},
 		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
 		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
-		"a database that is away": {
+		"an unreachable database": {
 			[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"},
 			[]string{"verify"},
 			command.ExitFailed, "/nowhere",
@@ -168,7 +168,7 @@ func TestAClosedStandardErrorDoesNotEndTheServer(t *testing.T) {
 func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	t.Parallel()
 	if signal.Ignored(syscall.SIGHUP) {
-		t.Skip("started by nohup, which has programs ignore it")
+		t.Skip("started by nohup, which ignores the signal")
 	}
 	c := program(t, onDatabase(t, "OMNI_DEMO=false"), "serve")
 	stderr, err := c.StderrPipe()
@@ -187,10 +187,10 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, line, "100 Continue", "the request is running")
 	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
-	readUntil(t, stderr, "finishing what is under way")
+	readUntil(t, stderr, "finishing running requests")
 	_, err = io.WriteString(connection, body)
 	require.NoError(t, err)
-	_, err = answers.ReadString('\n') // ends the interim answer
+	_, err = answers.ReadString('\n') // ends the interim response
 	require.NoError(t, err)
 	answer, err := http.ReadResponse(answers, nil)
 	require.NoError(t, err, "the connection is not broken")

@@ -12,29 +12,29 @@ import (
 )
 
 type loadtestCommand struct {
-	Scenario   string        `default:"high-contention" help:"Which load: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers over one database."`
-	URL        []string      `help:"Measure this running server, or several on one database, with commas between them; without it, one of its own on a scratch database." placeholder:"URL"`
-	Email      string        `default:"admin@demo.test" help:"Sign in as."`
-	Password   string        `default:"${demo_password}" help:"The password; for a server of your own use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
-	Clients    int           `help:"How many clients at once; default as the scenario says."`
-	Duration   time.Duration `default:"10s" help:"How long."`
-	Rate       float64       `help:"Send this many requests a second, whatever the answers take (open loop); default: each client waits for its answer."`
-	Combine    bool          `default:"true" negatable:"" help:"Of a server of its own: whether operations that arrive together share a transaction; --no-combine gives each its own."`
-	Instances  int           `help:"How many servers of its own share the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
-	CPUProfile string        `name:"cpu-profile" help:"Of a server of its own: write a CPU profile of its whole life to this file, for go tool pprof; of several, one each." type:"path" placeholder:"FILE"`
+	Scenario   string        `default:"high-contention" help:"The scenario: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers with one database."`
+	URL        []string      `help:"Measure this running server, or several on one database, separated by commas; default: start a private server on a scratch database." placeholder:"URL"`
+	Email      string        `default:"admin@demo.test" help:"The e-mail address to sign in with."`
+	Password   string        `default:"${demo_password}" help:"The password; for your own server use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
+	Clients    int           `help:"The number of concurrent clients; the default depends on the scenario."`
+	Duration   time.Duration `default:"10s" help:"The measured time."`
+	Rate       float64       `help:"Send this many requests per second, regardless of the answers (open loop); default: each client waits for its answer."`
+	Combine    bool          `default:"true" negatable:"" help:"Private server only: concurrent operations share a transaction; with --no-combine each has its own."`
+	Instances  int           `help:"The number of private servers on the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
+	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile of the whole run to this file, for go tool pprof; with several servers, one file each." type:"path" placeholder:"FILE"`
 	JSON       string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
 	HTML       string        `help:"Write the result to this file as a page with plots." type:"path" placeholder:"FILE"`
 }
 
 // Help explains the command.
 func (loadtestCommand) Help() string {
-	return `Ends with latencies, what was accepted, refused and failed, retries, and an integrity check.
-"Not enough units" is an answer; a failure is anything that is neither yes nor no.
-Exit code 0: integrity holds and nothing failed, whether or not a latency or memory is printed as MISSED;
-3: units are not right or requests failed.`
+	return `Prints latencies, the numbers of accepted, refused and failed requests, retries, and an integrity check.
+"Not enough units" is a valid answer; a failure is any other answer than acceptance or this refusal.
+Exit code 0: the integrity check passed and no request failed, even if a latency or memory target is MISSED;
+3: units are wrong or requests failed.`
 }
 
-// Validate refuses what cannot be run before a server is started for it.
+// Validate rejects invalid options before a server is started.
 func (l loadtestCommand) Validate() error {
 	urls := l.URL
 	if len(urls) == 0 {
@@ -52,12 +52,12 @@ func (l loadtestCommand) Validate() error {
 	return nil
 }
 
-// onTwo are the scenarios that two-instances consists of.
+// onTwo are the scenarios of two-instances.
 var onTwo = []string{"high-contention", "high-throughput", "mixed"}
 
 const twoInstances = "two-instances"
 
-// instances is how many servers of its own are started.
+// instances returns the number of private servers to start.
 func (l loadtestCommand) instances() int {
 	if l.Scenario == twoInstances {
 		return max(2, l.Instances)
@@ -65,25 +65,25 @@ func (l loadtestCommand) instances() int {
 	return max(1, l.Instances)
 }
 
-// checkOwnership refuses what can only be said to a server of its own, and a pair
-// that is none.
+// checkOwnership rejects options that apply only to private servers, and an invalid
+// pair of servers.
 func (l loadtestCommand) checkOwnership() error {
 	switch {
 	case len(l.URL) == 0:
 		return nil
 	case !l.Combine:
-		return errors.New("--no-combine is for a server of its own: another's is told by its configuration, OMNI_COMBINE")
+		return errors.New("--no-combine applies to private servers only: configure other servers with OMNI_COMBINE")
 	case l.Instances != 0:
-		return errors.New("--instances is for servers of its own: name others' with --url, commas between them")
+		return errors.New("--instances applies to private servers only: name other servers in --url, separated by commas")
 	case l.CPUProfile != "":
-		return errors.New("--cpu-profile is for a server of its own: another's cannot be told to write one")
+		return errors.New("--cpu-profile applies to private servers only")
 	case l.Scenario == twoInstances && len(l.URL) < 2:
 		return errors.New("two-instances needs two servers on one database: --url A,B")
 	}
 	return nil
 }
 
-// scenarios returns the names of those to run.
+// scenarios returns the names of the scenarios to run.
 func (l loadtestCommand) scenarios() []string {
 	switch l.Scenario {
 	case "all":
@@ -106,8 +106,8 @@ func (l loadtestCommand) options(scenario string, urls []string) loadtest.Option
 	}
 }
 
-// mode says how the server carries out what arrives together; of another's server
-// it is not known.
+// mode returns how the private server executes concurrent requests. It is unknown for
+// other servers.
 func (l loadtestCommand) mode() string {
 	switch {
 	case len(l.URL) > 0:
@@ -119,7 +119,7 @@ func (l loadtestCommand) mode() string {
 	}
 }
 
-// Run measures.
+// Run runs the load tests.
 func (l loadtestCommand) Run(e environment) error {
 	for _, check := range []func() error{l.checkOwnership, l.checkFiles} {
 		if err := check(); err != nil {
@@ -162,7 +162,7 @@ func (l loadtestCommand) Run(e environment) error {
 		}
 	}
 	if len(bad) > 0 {
-		return ending{errors.New("integrity or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
+		return ending{errors.New("integrity check or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
 	}
 	return nil
 }
@@ -175,8 +175,8 @@ func scenarioNames() string {
 	return strings.Join(names, ", ")
 }
 
-// fileOf returns where the result of a scenario is written: of several scenarios,
-// each has its name in the files' names.
+// fileOf returns the file for the result of a scenario. With several scenarios, the
+// name contains the scenario's.
 func (l loadtestCommand) fileOf(path, scenario string) string {
 	if path == "" || len(l.scenarios()) == 1 {
 		return path
@@ -189,8 +189,8 @@ func withSuffix(path, suffix string) string {
 	return strings.TrimSuffix(path, extension) + "-" + suffix + extension
 }
 
-// checkFiles makes sure that the results can be written, before a minute of
-// measuring is lost. What a file holds is kept until there is a new result.
+// checkFiles checks that the results can be written before the measurement starts.
+// Existing content is kept until there is a new result.
 func (l loadtestCommand) checkFiles() error {
 	var paths []string
 	for _, name := range l.scenarios() {

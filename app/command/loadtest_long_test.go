@@ -45,13 +45,13 @@ func TestLoadtestMeasuresServersOfItsOwn(t *testing.T) {
 		require.Greater(t, len(written), 100)
 	}
 	if runtime.GOOS == "linux" {
-		require.Contains(t, load, " MB resident in the server at most")
+		require.Contains(t, load, " MB peak resident memory of the server")
 	}
 }
 
-// TestLoadtestTellsSlowFromWrong measures a server that is made slow, then wrong,
-// on the way to it.
-func TestLoadtestTellsSlowFromWrong(t *testing.T) {
+// TestLoadtestDistinguishesSlowFromWrong measures a server through a proxy that delays and then
+// falsifies answers.
+func TestLoadtestDistinguishesSlowFromWrong(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn", "OMNI_ADDR=:0"}, "serve")

@@ -5,16 +5,16 @@ import (
 	"runtime/debug"
 )
 
-// What a server allocates is mostly gone with the request, and it keeps little: by
-// Go's default it would clear up every few megabytes, for a seventh of its time. So
-// it clears up rarely, until it has as much memory as the bound. The bound is soft:
-// near it, clearing up takes time that requests need, as with 5,000 clients at once.
+// Most of a server's allocations end with the request, and it retains little. With Go's
+// default it would collect garbage every few megabytes and spend a seventh of its time
+// on it. It therefore collects rarely, until the heap reaches the limit. The limit is
+// soft: near it, collections take time from requests, as with 5,000 concurrent clients.
 const (
 	garbagePercent = 400
 	memoryBound    = 128 << 20
 )
 
-// relaxGarbage sets when memory is cleared up, unless GOGC or GOMEMLIMIT say so.
+// relaxGarbage sets the garbage collector's limits, unless GOGC or GOMEMLIMIT do.
 func relaxGarbage() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)

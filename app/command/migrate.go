@@ -8,15 +8,15 @@ import (
 )
 
 type migrateCommand struct {
-	Up     migrateUp     `cmd:"" help:"Apply what is missing."`
-	Down   migrateDown   `cmd:"" help:"Take the newest migration back. Loses what it holds."`
-	Status migrateStatus `cmd:"" help:"Tell which migrations are applied."`
+	Up     migrateUp     `cmd:"" help:"Apply missing migrations."`
+	Down   migrateDown   `cmd:"" help:"Revert the newest migration. Its data is lost."`
+	Status migrateStatus `cmd:"" help:"Show which migrations are applied."`
 }
 
 // Help explains the command.
 func (migrateCommand) Help() string {
-	return `Works on OMNI_DATABASE_URL, or with the owner's OMNI_MIGRATE_URL where the program's role
-may not migrate. Without either, on the private PostgreSQL in the data folder.`
+	return `Connects with OMNI_DATABASE_URL, or with the owner's OMNI_MIGRATE_URL if the program's role
+may not migrate. Without either, uses the private PostgreSQL in the data folder.`
 }
 
 type (
@@ -25,7 +25,7 @@ type (
 	migrateStatus struct{}
 )
 
-// Run applies what is missing.
+// Run applies missing migrations.
 func (migrateUp) Run(e environment) error {
 	return e.withStorage(func(s *app.Storage) error {
 		if err := s.Migrator().Up(e.context); err != nil {
@@ -35,7 +35,7 @@ func (migrateUp) Run(e environment) error {
 	})
 }
 
-// Run takes the newest migration back.
+// Run reverts the newest migration.
 func (migrateDown) Run(e environment) error {
 	return e.withStorage(func(s *app.Storage) error {
 		if err := s.Migrator().Down(e.context); err != nil {
@@ -45,7 +45,7 @@ func (migrateDown) Run(e environment) error {
 	})
 }
 
-// Run tells which migrations are applied.
+// Run lists the migrations and their states.
 func (m migrateStatus) Run(e environment) error {
 	return e.withStorage(func(s *app.Storage) error { return m.print(e, s) })
 }

@@ -20,18 +20,18 @@ import (
 	"omnirapeutic/config"
 )
 
-// scratch is one server or several, each a process of its own, on a private and
-// durable PostgreSQL that nobody needs. What is measured must not share a process
-// with what measures: neither memory nor a processor's time could be told apart.
+// scratch is one or several servers, each in a process of its own, on a temporary but
+// durable private PostgreSQL. Measured servers must not share a process with the load
+// generator, because memory and CPU time could not be attributed.
 type scratch struct {
 	dir     string
 	storage *app.Storage
 	servers []*child
 }
 
-// openScratch starts them with demo data, in a new folder beside the data folder,
-// so that it lies on the same disk as what it stands for. A CPU profile of each
-// server's life is written, where a file for it is named.
+// openScratch starts the servers with demo data in a new folder next to the data
+// folder, and so on the same disk. It writes a CPU profile of each server if a file for
+// it is named.
 func openScratch(e environment, c config.Config, instances int, profile string) (*scratch, error) {
 	if err := os.MkdirAll(c.DataDir, 0o755); err != nil { //nolint:gosec // the private server's user must be able to enter
 		return nil, err
@@ -52,7 +52,7 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 		return err
 	}
 	logger := e.logger(c)
-	logger.SetLevel(logrus.WarnLevel) // a line for each request would drown the progress
+	logger.SetLevel(logrus.WarnLevel) // a line per request would hide the progress
 	c.Database.MaxConns *= instances
 	storage, err := app.OpenScratch(e.context, filepath.Join(s.dir, "postgres"), c, logger)
 	if err != nil {
@@ -64,8 +64,8 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 		"OMNI_DATABASE_URL=" + storage.URL, "OMNI_MIGRATE_URL=" + storage.OwnerURL,
 		"OMNI_TLS_CERTIFICATE=none", "OMNI_TLS_KEY=none", "OMNI_METRICS_ADDR=none",
 		"OMNI_DATABASE_URL_FILE=", "OMNI_MIGRATE_URL_FILE=", "OMNI_DB_AUTO_MIGRATE=true",
-		"OMNI_RATE_LIMIT=0", "OMNI_TOKEN_RATE_LIMIT=0", // a limit must not be what is measured
-		"OMNI_DB_SLOW_QUERY=0", // that is told by the latencies
+		"OMNI_RATE_LIMIT=0", "OMNI_TOKEN_RATE_LIMIT=0", // rate limits must not limit the measurement
+		"OMNI_DB_SLOW_QUERY=0", // the latencies show slow queries
 		"OMNI_COMBINE=" + strconv.FormatBool(c.Combine),
 	}
 	var file []string
@@ -82,15 +82,15 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 		}
 		server, err := startChild(e.context, arguments, settings)
 		if err != nil {
-			return fmt.Errorf("start the server that is measured: %w", err)
+			return fmt.Errorf("start the measured server: %w", err)
 		}
 		s.servers = append(s.servers, server)
 	}
 	return nil
 }
 
-// seedApart loads the demo data in a process of its own: hashing the passwords
-// takes more memory and time than a small load, and would show in its figures.
+// seedApart loads the demo data in a separate process. Hashing the passwords takes more
+// memory and time than a small load and would distort its figures.
 func seedApart(ctx context.Context, file, settings []string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -112,7 +112,7 @@ func numbered(path string, i, of int) string {
 	return withSuffix(path, strconv.Itoa(i+1))
 }
 
-// urls and processes are those of the servers.
+// urls and processes return the URLs and process ids of the servers.
 func (s *scratch) urls() (urls []string) {
 	for _, server := range s.servers {
 		urls = append(urls, server.url)
@@ -139,8 +139,8 @@ func (s *scratch) close() error {
 	return errors.Join(append(failed, os.RemoveAll(s.dir))...)
 }
 
-// child is this program once more, serving. It ends with the pipe to its standard
-// input, and so with this process, however that ends.
+// child is a server in a child process of this program. It ends when the pipe to its
+// standard input closes, and therefore whenever this process ends.
 type child struct {
 	command *exec.Cmd
 	input   io.Closer
@@ -148,14 +148,15 @@ type child struct {
 	ended   chan error
 }
 
-// startChild returns once the server has said where it listens.
+// startChild starts a server and returns once it has printed its address.
 func startChild(ctx context.Context, arguments, settings []string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	said := &greeting{listens: make(chan string, 1)}
-	c := &child{command: exec.Command(self, arguments...), ended: make(chan error, 1)} //nolint:gosec,noctx // this program; stopped in order, see stop
+	command := exec.Command(self, arguments...) //nolint:gosec,noctx // this program; stopped in order, see stop
+	c := &child{command: command, ended: make(chan error, 1)}
 	c.command.Env = append(os.Environ(), settings...)
 	c.command.Stdout, c.command.Stderr = said, os.Stderr
 	if c.input, err = c.command.StdinPipe(); err != nil {
@@ -169,16 +170,16 @@ func startChild(ctx context.Context, arguments, settings []string) (*child, erro
 	case c.url = <-said.listens:
 		return c, nil
 	case err := <-c.ended:
-		return nil, fmt.Errorf("it ended before it served: %w", err)
+		return nil, fmt.Errorf("the server ended before it was ready: %w", err)
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), c.stop())
 	}
 }
 
-// stop lets requests under way finish, and waits until the process is gone.
+// stop shuts the server down gracefully and waits for its process.
 func (c *child) stop() error {
 	const patience = 30 * time.Second
-	_ = c.input.Close() // it may have ended by itself
+	_ = c.input.Close() // the process may have ended already
 	select {
 	case err := <-c.ended:
 		return err
@@ -187,24 +188,24 @@ func (c *child) stop() error {
 	}
 }
 
-// greeting reads from what a server prints where it listens.
+// greeting reads the server's address from its output.
 type greeting struct {
 	text    []byte
-	told    bool // it was read
+	found   bool // the address was found
 	listens chan string
 }
 
 var listensLine = regexp.MustCompile(`(?m)^Omnirapeutic listens on (\S+)\n`)
 
-// Write takes what is printed.
+// Write searches the output for the address.
 func (g *greeting) Write(text []byte) (int, error) {
-	if g.told {
+	if g.found {
 		return len(text), nil
 	}
 	g.text = append(g.text, text...)
 	if found := listensLine.FindSubmatch(g.text); found != nil {
 		g.listens <- string(bytes.Clone(found[1]))
-		g.told, g.text = true, nil
+		g.found, g.text = true, nil
 	}
 	return len(text), nil
 }
@@ -219,7 +220,7 @@ func (m measuredCommand) Run(e environment) (err error) {
 	ctx, stop := context.WithCancel(e.context)
 	defer stop()
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it has ended
+		_, _ = io.Copy(io.Discard, os.Stdin) // any end of the input counts
 		stop()
 	}()
 	if m.CPUProfile != "" {

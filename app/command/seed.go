@@ -14,11 +14,11 @@ type seedCommand struct{}
 
 // Help explains the command.
 func (seedCommand) Help() string {
-	return fmt.Sprintf(`Fills an empty database with two made-up practices: patients, insurances, and authorizations in
-every state with the history that led there. Everybody signs in with the password %s:
+	return fmt.Sprintf(`Fills an empty database with two fictional practices: patients, insurances, and authorizations in
+every state with their history. All users sign in with the password %s:
 %s.
-Where there is any user already, nothing is loaded, and the exit code is 0 all the same. Refused
-in the production profile: the password is published.`, demo.Password, strings.Join(demo.Emails(), ", "))
+If the database has any user, nothing is loaded, and the exit code is still 0. The production
+profile refuses the command, because the password is public.`, demo.Password, strings.Join(demo.Emails(), ", "))
 }
 
 // Run loads the demo practice.
@@ -28,12 +28,12 @@ func (seedCommand) Run(e environment) error {
 		return err
 	}
 	if c.Profile == config.Production {
-		return errors.New("the demo practice has published passwords and is not loaded in the production profile")
+		return errors.New("the demo practice has public passwords and cannot be loaded in the production profile")
 	}
 	return e.withProgram(func(p *app.Program) error {
 		loaded, err := p.LoadDemo(e.context)
 		if err == nil && !loaded {
-			fmt.Println("There are users already: nothing was loaded.")
+			fmt.Println("The database already has users: nothing was loaded.")
 		} else if err == nil {
 			fmt.Println("The demo practice is loaded.")
 		}

@@ -19,14 +19,14 @@ type serveCommand struct{}
 // Help explains the command.
 func (serveCommand) Help() string {
 	return `Without OMNI_DATABASE_URL a private PostgreSQL is started in the data folder (OMNI_DATA_DIR)
-and stops with the program. In the development profile the schema is brought up to date and,
-on the first start, a demo practice is loaded; in production migrate first, and a database with
-the demo practice is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once.
-With OMNI_TLS_CERTIFICATE and OMNI_TLS_KEY it speaks HTTPS, and reads both files again when they
-change, and on SIGHUP; without them SIGHUP stops it gracefully. OMNI_METRICS_ADDR is a listener of its own for metrics and profiles.`
+and stops with the program. In the development profile the schema is migrated and, on the first
+start, a demo practice is loaded. In production migrate first; a database with the demo practice
+is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once. With OMNI_TLS_CERTIFICATE and
+OMNI_TLS_KEY the server uses HTTPS, and reloads both files when they change and on SIGHUP. Without
+them SIGHUP stops it gracefully. OMNI_METRICS_ADDR is a separate listener for metrics and profiles.`
 }
 
-// Run serves until the program is told to stop.
+// Run serves until the program is stopped.
 func (serveCommand) Run(e environment) error {
 	c, err := e.settings()
 	if err != nil {
@@ -36,7 +36,7 @@ func (serveCommand) Run(e environment) error {
 	logger.WithFields(logrus.Fields{"event": "starting", "profile": c.Profile}).Info("Omnirapeutic is starting")
 	if len(c.Ignored) > 0 {
 		logger.WithFields(logrus.Fields{"event": "variables_ignored", "variables": c.Ignored}).
-			Warn("Kubernetes sets these environment variables for a service called omni; the program ignores them; " +
+			Warn("Kubernetes sets these environment variables for a service called omni, and the program ignores them; " +
 				"enableServiceLinks: false removes them")
 	}
 	ctx, stop := untilHangUp(e.context, c)
@@ -55,8 +55,7 @@ func (serveCommand) Run(e environment) error {
 }
 
 // untilHangUp returns a context that SIGHUP ends, like SIGTERM: running requests finish. With a
-// certificate, SIGHUP reloads the certificate instead. SIGHUP stays ignored in a program that was
-// started with nohup.
+// certificate, SIGHUP reloads it instead. SIGHUP stays ignored in a program started with nohup.
 func untilHangUp(ctx context.Context, c config.Config) (context.Context, context.CancelFunc) {
 	if c.HTTP.TLS.Given() || signal.Ignored(syscall.SIGHUP) {
 		return context.WithCancel(ctx)

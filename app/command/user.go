@@ -25,27 +25,27 @@ type userCommand struct {
 
 // Help explains the commands.
 func (userCommand) Help() string {
-	return `Users sign in with an e-mail address and a password, and belong to one organization. What they may
-do follows from their roles, such as ADMIN, SCHEDULER or PRACTITIONER. Nothing here is open over HTTP.`
+	return `Users sign in with an e-mail address and a password, and belong to one organization. Their roles, such as
+ADMIN, SCHEDULER or PRACTITIONER, determine their permissions. These commands have no HTTP equivalent.`
 }
 
 type userCreate struct {
 	Email        string   `required:"" help:"The e-mail address to sign in with."`
 	Name         string   `required:"" help:"The person's name."`
-	Organization string   `required:"" help:"The organization's id, or a new one's name with --time-zone."`
-	TimeZone     string   `help:"Make the organization, in this IANA time zone." placeholder:"America/New_York"`
+	Organization string   `required:"" help:"The organization's id, or with --time-zone the name of a new one."`
+	TimeZone     string   `help:"Create the organization, in this IANA time zone." placeholder:"America/New_York"`
 	Role         []string `required:"" help:"A role; repeat for several: ${roles}."`
 }
 
 // Help explains the command.
 func (userCreate) Help() string {
-	return `The first administrator of a practice is made here; nobody can choose their own role.
+	return `Use it for the first administrator of a practice, because users cannot choose their own roles.
 
   ` + invoked.As("user create") + ` --email ada@example.org --name "Ada Example" \
     --organization "Example Practice" --time-zone America/New_York --role ADMIN`
 }
 
-// Validate refuses what cannot be made before anybody is asked for a password.
+// Validate rejects invalid options before it asks for a password.
 func (u userCreate) Validate() error {
 	for _, role := range u.Role {
 		if _, err := rbac.ParseRole(strings.ToUpper(role)); err != nil {
@@ -66,12 +66,12 @@ func (u userCreate) user(password string) app.FirstUser {
 	}
 }
 
-// Run makes the user.
+// Run creates the user.
 func (u userCreate) Run(e environment) error {
 	if _, err := e.settings(); err != nil {
 		return err
 	}
-	password, err := readPassword(e.context) // before a server is started for it
+	password, err := readPassword(e.context) // before starting a server
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (u userCreate) Run(e environment) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("Made %s (%s) in organization %s.\n", user.Email, user.ID, user.OrganizationID)
+		fmt.Printf("Created %s (%s) in organization %s.\n", user.Email, user.ID, user.OrganizationID)
 		return nil
 	})
 }
@@ -92,8 +92,8 @@ type userResetPassword struct {
 
 // Help explains the command.
 func (userResetPassword) Help() string {
-	return `For a user who has forgotten the password, where no administrator can create a reset link. All of the
-user's sign-ins end. A second factor stays as it is.
+	return `For a user who has forgotten the password, if no administrator can create a reset link. All of the
+user's sign-ins end. A second factor remains unchanged.
 
   ` + invoked.As("user reset-password") + ` --email ada@example.org`
 }
@@ -122,9 +122,9 @@ func (u userResetPassword) Run(e environment) error {
 	})
 }
 
-// readPassword asks twice on a terminal, without showing what is typed: nothing
-// mends a mistyped password of the first administrator. Otherwise it reads a
-// line. It ends with the context, and gives the terminal back as it was.
+// readPassword asks twice on a terminal, without echo, because a mistyped password of
+// the first administrator cannot be reset. Otherwise it reads a line. It returns when
+// the context ends, and restores the terminal.
 func readPassword(ctx context.Context) (string, error) {
 	input := os.Stdin
 	ask := func() (string, error) { return readLine(input) }
@@ -155,7 +155,7 @@ func readPassword(ctx context.Context) (string, error) {
 
 func askTwice(fd int) (string, error) {
 	var typed [2][]byte
-	for i, prompt := range []string{"Password: ", "Once more: "} {
+	for i, prompt := range []string{"Password: ", "Repeat: "} {
 		fmt.Fprint(os.Stderr, prompt)
 		var err error
 		typed[i], err = term.ReadPassword(fd)
@@ -165,7 +165,7 @@ func askTwice(fd int) (string, error) {
 		}
 	}
 	if !bytes.Equal(typed[0], typed[1]) {
-		return "", errors.New("the two passwords are not the same")
+		return "", errors.New("the passwords do not match")
 	}
 	return string(typed[0]), nil
 }

@@ -15,10 +15,10 @@ type verifyCommand struct {
 // Help explains the command.
 func (verifyCommand) Help() string {
 	return `Replays the ledger of every authorization of every organization: sequence numbers, hash chain,
-counters, reservations, overdue holds; and goes along every audit trail. Exit code 0: all agree; 3: the report lists what does not.`
+counters, reservations, overdue holds. Also verifies every audit trail. Exit code 0: no problems; 3: the report lists problems.`
 }
 
-// Run checks the books.
+// Run verifies the ledger and the audit trail.
 func (v verifyCommand) Run(e environment) error {
 	return e.withProgram(func(p *app.Program) error {
 		report, err := p.VerifyAll(e.context)
@@ -42,7 +42,10 @@ func (v verifyCommand) Run(e environment) error {
 			}
 		}
 		if !report.OK {
-			return ending{fmt.Errorf("%d disagreements in the unit ledger, %d in the audit trail", report.ProblemCount, report.Audit.ProblemCount), ExitUnclean}
+			return ending{
+				fmt.Errorf("%d problems in the unit ledger, %d in the audit trail", report.ProblemCount, report.Audit.ProblemCount),
+				ExitUnclean,
+			}
 		}
 		return nil
 	})

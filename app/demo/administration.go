@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// administration enters what an administrator looks after: an API key, two webhooks that
-// are switched off, an open invitation, a calendar feed and two emergency grants.
+// administration creates an administrator's records: an API key, two disabled webhooks,
+// an open invitation, a calendar feed and two emergency access grants.
 func (p Practice) administration(own context.Context, staff map[string]uuid.UUID, patients []coverage) error {
 	admin, err := p.as(own, rbac.Admin)
 	if err != nil {
@@ -43,8 +43,8 @@ func (p Practice) administration(own context.Context, staff map[string]uuid.UUID
 	return p.emergencies(own, patients[2].patient)
 }
 
-// emergencies takes two emergency grants for a patient outside the technician's caseload:
-// one is over, the other one is open.
+// emergencies creates two emergency access grants for a patient outside the technician's
+// caseload: one has ended, the other one is open.
 func (p Practice) emergencies(own context.Context, patient uuid.UUID) error {
 	technician, err := p.as(own, rbac.Technician)
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 const entered = 4
 
 // clinic is the practice's timetable: weekly series of treatment, supervision, family
-// guidance and groups, and what became of the appointments that are over. It depends on
-// the date and time of loading only.
+// guidance and groups, and the outcomes of past appointments. It depends on the date
+// and time of loading only.
 type clinic struct {
 	Practice
 	ctx      context.Context
@@ -53,18 +53,18 @@ type series struct {
 	patients []int // indices of coverage
 	lead     string
 	days     []time.Weekday // of the first week, in order
-	hour     int            // local, when it starts
+	hour     int            // local start time
 	minutes  int
 	interval int // in weeks
 	plan     plan
 }
 
-// plan says how an authorization relates to what is booked on it.
+// plan is how an authorization relates to its bookings.
 type plan int
 
 const (
 	ample     plan = iota // units are left over
-	exhausted             // every unit is booked
+	exhausted             // all units are booked
 	expiring              // it ends within two weeks
 	underused             // far more units than the timetable uses
 	capped                // with a weekly cap
@@ -79,7 +79,7 @@ func timetable() []series {
 	plans := []plan{ample, exhausted, expiring, underused, capped, ample, ample, ample}
 	var all []series
 	for i := range patientNames {
-		patient, chair := []int{i + len(told)}, i%len(rbts)
+		patient, chair := []int{i + len(storyPatients)}, i%len(rbts)
 		days, analyst, round := slots[i/len(rbts)], bcbas[chair%len(bcbas)], chair/len(bcbas)
 		all = append(all, series{"97153", patient, rbts[chair], days, 9, 180, 1, plans[i%len(plans)]})
 		supervised := days[min(round/3, len(days)-1):][:1] // three of an analyst's patients on one day
@@ -92,15 +92,15 @@ func timetable() []series {
 	for g, lead := range []string{rbts[4], rbts[5]} {
 		var group []int
 		for i := range 4 {
-			group = append(group, len(told)+4+4*g+i)
+			group = append(group, len(storyPatients)+4+4*g+i)
 		}
 		all = append(all, series{"97154", group, lead, slots[2], 15, 60, 1, ample})
 	}
 	return all
 }
 
-// told are the patients whose authorizations have stories of their own: the first ones.
-var told = [3]string{"Avery", "Blake", "Casey"}
+// storyPatients are the first patients, whose authorizations have histories of their own.
+var storyPatients = [3]string{"Avery", "Blake", "Casey"}
 
 func firstNames(names []string) []string {
 	var all []string
@@ -111,7 +111,7 @@ func firstNames(names []string) []string {
 	return all
 }
 
-// openClinic books the timetable and plays the weeks that are over.
+// openClinic books the timetable and plays the past weeks.
 func (p Practice) openClinic(own context.Context, staff map[string]uuid.UUID, covered []coverage, codes map[string]uuid.UUID) error {
 	zone, err := time.LoadLocation(practiceZone)
 	if err != nil {
@@ -131,13 +131,13 @@ func (p Practice) openClinic(own context.Context, staff map[string]uuid.UUID, co
 	return c.play()
 }
 
-// at returns the moment of a local time of day.
+// at returns the instant of a local time of day.
 func (c *clinic) at(day calendar.Date, hour int) time.Time {
 	year, month, date := day.Time().Date()
 	return time.Date(year, month, date, hour, 0, 0, 0, c.zone).UTC()
 }
 
-// hours enters when people work. One technician is away for a week soon.
+// hours sets working hours. One technician is away for a week soon.
 func (c *clinic) hours() error {
 	service := c.Appointments(c.Now)
 	for _, first := range slices.Sorted(maps.Keys(c.staff)) {
@@ -156,7 +156,7 @@ func (c *clinic) hours() error {
 	return nil
 }
 
-// book enters the authorizations of a series and books it.
+// book creates the authorizations of a series and books it.
 func (c *clinic) book(s series) error {
 	then := c.at(c.monday.AddDays(-entered), 10)
 	b := appointments.Booking{Practitioners: []uuid.UUID{c.staff[s.lead]}, ServiceCodeID: c.codes[s.code]}
@@ -190,7 +190,7 @@ func (c *clinic) book(s series) error {
 	return nil
 }
 
-// authorize enters an authorization for a patient of a series that books the units.
+// authorize creates an authorization for a patient of a series that books the units.
 func (c *clinic) authorize(s series, patient, booked int, then time.Time) (uuid.UUID, error) {
 	n := authorization.NewAuthorization{
 		PatientID: c.coverage[patient].patient, ServiceCodeID: c.codes[s.code], InsuranceID: &c.coverage[patient].insurance,

@@ -1,6 +1,6 @@
-// Package demo fills an empty database with a practice to try things out on: staff,
-// patients, payers, service codes, authorizations in every state, and a timetable of nine
-// weeks, with the history that led there.
+// Package demo fills an empty database with a practice for trials: staff, patients,
+// payers, service codes, authorizations in every state, and a timetable of nine weeks
+// with its history.
 package demo
 
 import (
@@ -21,12 +21,12 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Password is everybody's in the demo practice.
+// Password is the password of all users of the demo practice.
 const Password = "Omni-Demo-Practice-2026" //nolint:gosec // published, and refused in production
 
 const practiceZone = "America/New_York"
 
-// people are the demo practice's users. Guests are the other practice's.
+// people are the users of the demo practice. Guests belong to the other practice.
 var (
 	people = []rbac.NewUser{
 		{Email: "admin@demo.test", Name: "Alma Admin", Roles: []rbac.Role{rbac.Admin}},
@@ -42,7 +42,7 @@ var (
 	}
 )
 
-// Emails returns the names to sign in with.
+// Emails returns the email addresses of the demo users.
 func Emails() []string {
 	var emails []string
 	for _, u := range append(people, guests...) {
@@ -51,27 +51,27 @@ func Emails() []string {
 	return emails
 }
 
-// Practice is what the demo is loaded into.
+// Practice provides the services to load the demo practice.
 type Practice struct {
 	Database  *db.DB
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    *events.Service
 	Audit     authorization.Audit
-	// Appointments returns the service as it would have been at the moment.
+	// Appointments returns the service with the given current time.
 	Appointments func(at time.Time) *appointments.Service
 	NewID        func() uuid.UUID
-	Now          time.Time // the history leads up to this moment
+	Now          time.Time // the end of the history
 	Logger       logrus.FieldLogger
 }
 
-// Load fills the database if there are no users in it, all of it in one
-// transaction, and reports whether it did.
+// Load fills the database if it has no users, in one transaction, and reports whether
+// it did.
 func Load(ctx context.Context, p Practice) (bool, error) {
 	if there, err := p.Access.HasUsers(ctx); err != nil || there {
 		return false, err
 	}
-	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes some seconds")
+	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes a few seconds")
 	_, err := db.Serializable(ctx, p.Database, "demo.load", func(ctx context.Context) (struct{}, error) {
 		own, err := p.organization(ctx, "Demo Practice", practiceZone, people)
 		if err != nil {
@@ -99,8 +99,8 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 	return true, nil
 }
 
-// organization makes an organization with its users and service codes, and
-// returns a context that acts in it.
+// organization creates an organization with its users and service codes, and returns a
+// context that acts in it.
 func (p Practice) organization(ctx context.Context, name, zone string, users []rbac.NewUser) (context.Context, error) {
 	o, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: zone})
 	if err != nil {
@@ -121,8 +121,8 @@ func (p Practice) organization(ctx context.Context, name, zone string, users []r
 	return own, nil
 }
 
-// serviceCodes are the ABA codes, with labels of our own: the descriptors are the
-// AMA's. Any of the credentials may render the service.
+// serviceCodes are the ABA codes. The labels are our own, because the official
+// descriptors belong to the AMA. Any of the credentials may render the service.
 var serviceCodes = []directory.NewServiceCode{
 	{Code: "97151", Description: "Behavior identification assessment", RequiredCredentials: []string{"BCBA", "BCaBA"}},
 	{Code: "97152", Description: "Supporting assessment by a technician", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
@@ -136,11 +136,11 @@ var serviceCodes = []directory.NewServiceCode{
 	{Code: "0373T", Description: "Treatment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
 }
 
-// pairs are the services that run together in the demo practice: an analyst changes
-// the protocol, or guides the family, while a technician treats.
+// pairs are the services that may overlap in the demo practice: an analyst changes the
+// protocol or guides the family while a technician treats.
 var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: "97153", OtherCode: "97156"}}
 
-// ledger returns the authorization service as it would have been at the moment.
+// ledger returns the authorization service with the given current time.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
 		Database: p.Database, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
@@ -156,7 +156,7 @@ func (p Practice) codes(own context.Context) (map[string]uuid.UUID, error) {
 		byCode[c.Code] = c.ID
 	}
 	if err == nil && len(byCode) != len(serviceCodes) {
-		err = errors.New("demo: not all service codes are there")
+		err = errors.New("demo: some service codes are missing")
 	}
 	return byCode, err
 }
@@ -165,7 +165,7 @@ func (p Practice) codes(own context.Context) (map[string]uuid.UUID, error) {
 func administrator(own context.Context) context.Context {
 	caller, err := identity.From(own)
 	if err != nil {
-		panic(err) // organization has put it there
+		panic(err) // organization has added the caller
 	}
 	caller.Permissions = map[identity.Permission]identity.Scope{authorization.PermissionAdjust: identity.Organization}
 	return identity.With(own, caller)

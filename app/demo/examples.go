@@ -13,21 +13,21 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Examples are values of the loaded demo practice. With them, requests that are sent as
-// the API's document shows them succeed.
+// Examples are values of the loaded demo practice. Requests that use them, as shown in
+// the API's document, succeed.
 type Examples struct {
-	IDs      map[string]any     // of path parameters, by the path before them: "/patients"
-	Fields   map[string]any     // of parameters and of members of bodies, by name: "patientId"
-	Requests map[string]Request // what single operations need beyond these, by operation id
+	IDs      map[string]any     // values of path parameters, by the path before them: "/patients"
+	Fields   map[string]any     // values of parameters and body members, by name: "patientId"
+	Requests map[string]Request // additional values of single operations, by operation id
 }
 
-// Request are the values of one operation's example.
+// Request holds the values of one operation's example.
 type Request struct {
 	Parameters map[string]any // by name
 	Body       map[string]any // members of the first example
 }
 
-// Introduction is what the API's document says of its examples.
+// Introduction is the text on examples in the API's document.
 func Introduction() string {
 	return fmt.Sprintf("The demo practice is loaded. The examples sign in as `%s` and use its records and free times, "+
 		"so most requests succeed as they are shown. Reload the page after a minute for new ones.", people[0].Email)
@@ -36,9 +36,9 @@ func Introduction() string {
 // exampleSeries is the rule of the series that examples book.
 const exampleSeries = "FREQ=WEEKLY;COUNT=3"
 
-// Examples looks for values in the order in which records were made, so that the choice
-// stays the same while the records do. What is not found is left out. It returns nil where
-// the demo practice is not loaded, or where its administrator cannot sign in.
+// Examples picks the oldest suitable records, so that the choice remains stable. Values
+// that it does not find are omitted. It returns nil if the demo practice is not loaded or
+// its administrator cannot sign in.
 func (p Practice) Examples(ctx context.Context) (*Examples, error) {
 	accounts, err := p.Access.SignIns(ctx, []string{people[0].Email})
 	if err != nil || len(accounts) == 0 {
@@ -78,7 +78,7 @@ type finder struct {
 	scheduled    []appointments.Appointment // the practitioner's next ones
 }
 
-// id keeps the id of a collection's first item.
+// id stores the id of a collection's first item.
 func (f *finder) id(path, field string, id uuid.UUID) {
 	if id == uuid.Nil {
 		return
@@ -118,12 +118,12 @@ func (f *finder) findClock() error {
 	return nil
 }
 
-// fixed adds values that depend on nothing but the demo's own data.
+// fixed adds values that depend only on the demo's constants.
 func (f *finder) fixed() {
 	f.body("signIn", map[string]any{"email": people[0].Email, "password": Password})
 	f.body("changeMyPassword", map[string]any{"currentPassword": Password, "newPassword": Password})
 	f.body("beginMySecondFactor", map[string]any{"password": Password})
 	f.body("searchPatients", map[string]any{"lastName": "sam"})
 	f.body("createServiceCode", map[string]any{"code": "H2019", "description": "Therapeutic behavioral services"})
-	f.body("setSignInPolicy", map[string]any{"secondFactorRequired": false}) // true would lock the reader out
+	f.body("setSignInPolicy", map[string]any{"secondFactorRequired": false}) // true would lock the user of the example out
 }

@@ -12,10 +12,10 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// renewedPatient is the place, in the stories, of the patient with a renewal.
+// renewedPatient is the index, in the stories, of the patient with a renewal.
 const renewedPatient = 2
 
-// enoughUnits is how many units the authorization of the examples has left at least.
+// enoughUnits is the minimum number of units left on the example's authorization.
 const enoughUnits = 60
 
 // findUnits finds an authorization with units left, one of its reservations, one that can
@@ -140,8 +140,8 @@ func (f *finder) findDue() error {
 	return err
 }
 
-// appointments lists the first appointments in the order of their starts; uuid.Nil: of
-// every practitioner.
+// appointments lists the first appointments in order of their starts. With uuid.Nil it
+// includes all practitioners.
 func (f *finder) appointments(
 	status appointments.Status, practitioner uuid.UUID, days appointments.Days,
 ) ([]appointments.Appointment, error) {
@@ -159,8 +159,8 @@ func (f *finder) findSessions() error {
 	return err
 }
 
-// findOpenings finds times at which the example's appointment can be booked, and the next
-// appointment can be moved to.
+// findOpenings finds times for booking the example's appointment and for moving the next
+// appointment.
 func (f *finder) findOpenings() error {
 	from, to := f.today.AddDays(1), f.today.AddDays(14)
 	for name, value := range map[string]any{"from": from, "to": to, "minutes": 60} {
@@ -197,8 +197,7 @@ func (f *finder) findOpenings() error {
 	return err
 }
 
-// opening returns the first opening for which the proposal is bookable; the zero span where
-// there is none.
+// opening returns the first opening for which the proposal is bookable, or the zero span.
 func (f *finder) opening(query appointments.OpeningsQuery, p appointments.Proposal) (appointments.Span, error) {
 	service := f.Appointments(f.Now)
 	openings, err := service.Openings(f.ctx, query)

@@ -49,7 +49,7 @@ func (f *finder) findDirectory() (err error) {
 	return nil
 }
 
-// findUsers finds users by their addresses: the technician's practitioner, and the
+// findUsers finds users by email address: the technician's practitioner, and the
 // parent's children.
 func (f *finder) findUsers() error {
 	accounts, err := f.Access.SignIns(f.ctx, Emails())
@@ -110,7 +110,7 @@ func (f *finder) findCaseload() error {
 	return nil
 }
 
-// findChildren finds a patient to entrust to the parent, and one to withhold.
+// findChildren finds one patient to link to the parent and one to unlink.
 func (f *finder) findChildren(parent uuid.UUID) error {
 	if parent == uuid.Nil {
 		return nil
@@ -168,7 +168,7 @@ func (f *finder) findAdministration() error {
 	return f.findGrants()
 }
 
-// findGrants finds an emergency grant to revoke, and one to review.
+// findGrants finds an emergency access grant to revoke, and one to review.
 func (f *finder) findGrants() error {
 	service := emergency.New(emergency.Dependencies{Database: f.Database, Clock: func() time.Time { return f.Now }})
 	for _, open := range []bool{false, true} {

@@ -14,8 +14,8 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// history makes the records of the demo practice and plays what happened to its
-// authorizations, each event at its own time.
+// history creates the records of the demo practice and plays the events of its
+// authorizations, each at its own time.
 func (p Practice) history(own context.Context) error {
 	staff, err := p.practitioners(own)
 	if err != nil {
@@ -44,7 +44,7 @@ func (p Practice) history(own context.Context) error {
 	return p.administration(own, staff, coverage)
 }
 
-// practitioners enters them, and returns their ids by their first names.
+// practitioners creates the practitioners, and returns their ids by first name.
 func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, error) {
 	ids := map[string]uuid.UUID{}
 	for _, n := range p.credentialed() {
@@ -57,7 +57,7 @@ func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, erro
 	return ids, nil
 }
 
-// coverage is a patient and how they are insured.
+// coverage is a patient and their insurance.
 type coverage struct{ patient, insurance uuid.UUID }
 
 func (p Practice) patients(own context.Context) ([]coverage, error) {
@@ -76,7 +76,8 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 			return nil, err
 		}
 		insurance, err := p.Directory.CreateInsurance(own, directory.NewInsurance{
-			PatientID: patient.ID, PayerID: ids[i/2%len(ids)], MemberNumber: fmt.Sprintf("M-%09d", 100200301+i), StartsOn: calendar.NewDate(2024, time.January, 1),
+			PatientID: patient.ID, PayerID: ids[i/2%len(ids)],
+			MemberNumber: fmt.Sprintf("M-%09d", 100200301+i), StartsOn: calendar.NewDate(2024, time.January, 1),
 		})
 		if err != nil {
 			return nil, err
@@ -86,8 +87,8 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 	return made, nil
 }
 
-// story is what happened to one authorization. Days are counted from today,
-// those in the past negative.
+// story is the history of one authorization. Days are relative to today; past days are
+// negative.
 type story struct {
 	patient    int
 	code       string
@@ -98,7 +99,7 @@ type story struct {
 	events     []event
 }
 
-// event is one thing that happened on a day.
+// event is an event on a day.
 type event struct {
 	day  int
 	what func(t *telling, s *authorization.Service) error
@@ -106,21 +107,30 @@ type event struct {
 
 // stories leave an authorization in every state.
 var stories = []story{
-	{0, "97153", "AUTH-2001", 480, -90, 91, authorization.Active, sessions(-60, 12, 8, 4)}, // active, well used
+	// Active, well used.
+	{0, "97153", "AUTH-2001", 480, -90, 91, authorization.Active, sessions(-60, 12, 8, 4)},
+	// Active, adjusted.
 	{0, "97155", "AUTH-2002", 48, -90, 91, authorization.Active, append(sessions(-60, 3, 4, 1),
-		event{-10, raise(64, "The payer added units after a review.")})}, // active, adjusted
-	{1, "97153", "AUTH-1990", 240, -200, -20, authorization.Active, sessions(-180, 20, 8, 0)},                              // expired, units unused
-	{1, "97153", "AUTH-2010", 24, -19, 160, authorization.Active, append(sessions(-15, 3, 8, 1), event{0, book(1, 2)})},    // exhausted: all used or booked
-	{1, "97156", "AUTH-2011", 24, 14, 195, authorization.Active, nil},                                                      // upcoming
-	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},                                                               // pending, without a number yet
-	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})}, // cancelled
-	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, event{0, hold(8, 30*24*time.Hour)})},      // active, with appointments and a hold
-	{2, "97153", "AUTH-2022", 160, 2, 180, authorization.Active, nil},                                                      // a renewal: bookings can move to it
+		event{-10, raise(64, "The payer added units after a review.")})},
+	// Expired, units unused.
+	{1, "97153", "AUTH-1990", 240, -200, -20, authorization.Active, sessions(-180, 20, 8, 0)},
+	// Exhausted: all used or booked.
+	{1, "97153", "AUTH-2010", 24, -19, 160, authorization.Active, append(sessions(-15, 3, 8, 1), event{0, book(1, 2)})},
+	// Upcoming.
+	{1, "97156", "AUTH-2011", 24, 14, 195, authorization.Active, nil},
+	// Pending, without a number yet.
+	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},
+	// Cancelled.
+	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})},
+	// Active, with appointments and a hold.
+	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, event{0, hold(8, 30*24*time.Hour)})},
+	// A renewal: bookings can move to it.
+	{2, "97153", "AUTH-2022", 160, 2, 180, authorization.Active, nil},
 }
 
-// sessions are n sessions of some units each, two days apart from a day on: each
-// is reserved three days ahead; then used, the second one in part, the third
-// called off. Further ones are reserved for the days to come.
+// sessions returns n sessions of some units each, two days apart. Each is reserved
+// three days ahead. Then it is used, the second one in part, and the third cancelled.
+// Further ones are reserved for the days to come.
 func sessions(from, n, units, ahead int) []event {
 	var events []event
 	for i := range n {
@@ -133,15 +143,15 @@ func sessions(from, n, units, ahead int) []event {
 	return events
 }
 
-// telling is one story being told.
+// telling is the state of a story while it is played.
 type telling struct {
 	p        Practice
 	ctx      context.Context
 	coverage coverage
 	code     uuid.UUID
-	staff    map[string]uuid.UUID // by their first names
+	staff    map[string]uuid.UUID // by first name
 	id       uuid.UUID
-	now      time.Time   // of the event that is being told
+	now      time.Time   // time of the current event
 	open     []uuid.UUID // reservations, oldest first
 	booked   []uuid.UUID // appointments, oldest first
 }
@@ -186,13 +196,15 @@ func book(units, day int) func(*telling, *authorization.Service) error {
 
 func hold(units int, length time.Duration) func(*telling, *authorization.Service) error {
 	return func(t *telling, s *authorization.Service) error {
-		_, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{Units: units, HoldFor: length, Reference: new("held while the family decides")}, "")
+		_, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{
+			Units: units, HoldFor: length, Reference: new("held while the family decides"),
+		}, "")
 		return err
 	}
 }
 
-// settle ends the oldest open reservation: the third of each six is called off,
-// the second used in part, the others used whole.
+// settle ends the oldest open reservation: the third of each six is cancelled, the
+// second used in part, the others used whole.
 func settle(i, units int) func(*telling, *authorization.Service) error {
 	return func(t *telling, s *authorization.Service) (err error) {
 		n := authorization.Settlement{ReservationID: &t.open[0]}

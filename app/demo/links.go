@@ -12,10 +12,10 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// links says who of the users is which practitioner, whose caseload the technician
-// has, and whose parent the parent is. Without them they would see nobody.
+// links links users to practitioners, the technician to a caseload, and the parent to
+// children. Without links they could see no records.
 func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patients []coverage) error {
-	acting, err := p.as(own, rbac.Admin) // the trail says which user has linked others
+	acting, err := p.as(own, rbac.Admin) // the audit trail records the linking user
 	if err != nil {
 		return err
 	}

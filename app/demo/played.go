@@ -16,15 +16,15 @@ var narratives = []string{
 	"Waiting for two minutes with a timer. The caregiver watched and then tried it.",
 }
 
-// moment is something that happened to an appointment.
+// moment is an event of an appointment.
 type moment struct {
 	at   time.Time
 	what func(*appointments.Service) error
 }
 
-// play completes, cancels and misses the visits that are over, each at its time, in the
-// order of time. Those that are going on are started, and so is one that its technician
-// forgot to complete. Another one is still scheduled, as if nothing had happened.
+// play completes, cancels and misses the past visits in order of time. It starts those
+// in progress, and one that its technician forgot to complete. Another past visit
+// remains scheduled.
 func (c *clinic) play() error {
 	slices.SortStableFunc(c.past, func(a, b begun) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
 	forgotten, untouched := -1, -1
@@ -51,7 +51,7 @@ func (c *clinic) play() error {
 	return nil
 }
 
-// fate returns what happened to the visit with the index i.
+// fate returns the events of the visit with the index i.
 func (c *clinic) fate(i int, v begun, forgotten bool) []moment {
 	end, narrative := v.End, &narratives[i%len(narratives)]
 	switch {

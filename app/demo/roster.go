@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The clinic's people beyond those of the stories. All names are made up.
+// The clinic's people beyond those of the stories. All names are invented.
 var (
 	analysts = []string{"Dana Rivera", "Elena Novak", "Femi Adeyemi", "Grace Kim"}
 
@@ -29,16 +29,16 @@ var (
 	}
 )
 
-// payers are the demo's payers: each rounds minutes in its own way, and their weeks
-// start on different days.
+// payers are the demo's payers. Each has another rounding rule, and their weeks start
+// on different days.
 var payers = []directory.NewPayer{
 	{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: scheduling.RoundMidpoint},
 	{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: scheduling.RoundDown, WeekStartsOn: "MONDAY"},
 	{Name: "Example Federal Plan", PayerCode: new("EFP03"), Rounding: scheduling.RoundCMSTotal, WeekStartsOn: "SATURDAY"},
 }
 
-// credentialed returns the staff as they are entered. Technicians' credentials expire
-// at different times; two of them within the next two months.
+// credentialed returns the staff to create. Technicians' credentials expire at
+// different times; two of them within the next two months.
 func (p Practice) credentialed() []directory.NewPractitioner {
 	today := calendar.DateIn(p.Now, time.UTC)
 	all := []directory.NewPractitioner{
@@ -65,8 +65,7 @@ func (p Practice) credentialed() []directory.NewPractitioner {
 	return all
 }
 
-// children returns the patients as they are entered: three of the stories, then the
-// clinic's.
+// children returns the patients to create: three of the stories, then the clinic's.
 func children() []directory.NewPatient {
 	all := []directory.NewPatient{
 		{FirstName: "Avery", LastName: "Sample", DateOfBirth: calendar.NewDate(2019, time.March, 14)},

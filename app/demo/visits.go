@@ -9,9 +9,8 @@ import (
 	"omnirapeutic/modules/authorization"
 )
 
-// visits are appointments of two hours in every state but one under way: one that
-// took place and was a little shorter, one that was called off, one that nobody
-// came to, and the next ones.
+// visits are appointments of two hours in every state except in progress: one completed
+// and a little shorter, one cancelled, one no-show, and future ones.
 var visits = []event{
 	{-4, visit("Tom", -3)},
 	{-4, visit("Rita", -2)},
@@ -24,10 +23,10 @@ var visits = []event{
 	{0, visit("Tom", 5)},
 }
 
-// visitLength is how long each of them is booked for.
+// visitLength is the booked length of each visit.
 const visitLength = 2 * time.Hour
 
-// visit books one in the afternoon of a day.
+// visit books a visit in the afternoon of a day.
 func visit(with string, day int) func(*telling, *authorization.Service) error {
 	return func(t *telling, _ *authorization.Service) error {
 		const afternoon = 19 // UTC: the practice is in New York
@@ -43,7 +42,7 @@ func visit(with string, day int) func(*telling, *authorization.Service) error {
 	}
 }
 
-// takePlace completes the one in that place.
+// takePlace completes the visit with the index.
 func takePlace(place int, length time.Duration, narrative string) func(*telling, *authorization.Service) error {
 	return func(t *telling, _ *authorization.Service) error {
 		service := t.p.Appointments(t.now)
