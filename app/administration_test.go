@@ -99,8 +99,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				invitation := "/users/invitations/" + c.admin().post(t, "/users/invitations",
 					body{"email": "x" + email, "name": "Sam Example", "roles": []string{"BILLER"}}).created(t).String()
 				stored := func() string {
-					return string(c.admin().get(t, user).ok(t).raw) + string(c.admin().get(t,
-						user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
+					return string(c.admin().get(t, user).ok(t).raw) +
+						string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
 						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
 				}
 				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER",

@@ -106,8 +106,8 @@ func TestAPIKeys(t *testing.T) {
 	})
 	t.Run("callers cannot grant more than they hold", func(t *testing.T) {
 		c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "payer:change")).ok(t)
-		denied := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:change"}}).refused(t,
-			http.StatusForbidden, "beyond-own-permissions")
+		denied := c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"payer:change"}}).
+			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "payer:change", denied.body["exceeds"])
 		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
 		for _, wrong := range []body{

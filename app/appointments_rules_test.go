@@ -70,14 +70,14 @@ func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 		c.requireBalance(t, path, 12, 0, step.units)
 		c.requireClean(t)
 	}
-	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).refused(t,
-		http.StatusConflict, "cap-exceeded")
+	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).
+		refused(t, http.StatusConflict, "cap-exceeded")
 	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).refused(t, http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, path, 12, 0, 4)
 	c.admin().patch(t, booked, body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
 		refused(t, http.StatusConflict, "outside-authorization-dates")
-	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).refused(t,
-		http.StatusConflict, "cap-exceeded")
+	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).
+		refused(t, http.StatusConflict, "cap-exceeded")
 	require.Equal(t, 1, refused.number(t, "missing"))
 	require.Len(t, c.admin().get(t, path+"/reservations").body["data"], 1, "one reservation for life")
 
@@ -99,8 +99,8 @@ func TestAppointmentMovesToAnotherAuthorization(t *testing.T) {
 	who := c.employ(t)
 	at := c.hour(t, 1, "09:00")
 	booked := c.book(t, c.booking(from, who, at, hour))
-	c.admin().patch(t, booked, body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).refused(t,
-		http.StatusConflict, "insufficient-units")
+	c.admin().patch(t, booked, body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).
+		refused(t, http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, from, 12, 0, 4)
 	require.Equal(t, id(to), c.admin().patch(t, booked, body{"authorizationId": id(to)}).ok(t).text("authorizationId"))
 	c.requireBalance(t, from, 12, 0, 0)
@@ -125,8 +125,8 @@ func TestAppointmentFirstAndLastDay(t *testing.T) { // 7
 	require.Equal(t, "2026-03-31", c.admin().get(t, late).text("serviceDate"), "although it is the first of April in UTC")
 	c.book(t, c.booking(path, who, at(time.March, 1, 0, 0), 15*time.Minute))
 	for _, outside := range []time.Time{at(time.April, 1, 0, 0), at(time.February, 28, 23, 45)} {
-		refused := c.admin().post(t, "/appointments", c.booking(path, who, outside, 15*time.Minute)).refused(t,
-			http.StatusConflict, "outside-authorization-dates")
+		refused := c.admin().post(t, "/appointments", c.booking(path, who, outside, 15*time.Minute)).
+			refused(t, http.StatusConflict, "outside-authorization-dates")
 		require.Equal(t, "2026-03-31", refused.text("endDate"))
 	}
 	c.requireClean(t)
@@ -346,8 +346,8 @@ func TestAppointmentNeedsACredential(t *testing.T) {
 		refused(t, http.StatusConflict, "credential-missing")
 	require.Equal(t, []any{"BCBA"}, refused.body["required"])
 	booked := c.book(t, c.booking(path, who, at, hour, body{"serviceCodeId": advice}))
-	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).refused(t,
-		http.StatusConflict, "credential-missing")
+	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).
+		refused(t, http.StatusConflict, "credential-missing")
 	c.admin().patch(t, "/practitioners/"+who.String(), body{"status": "INACTIVE"}).ok(t)
 	refused = c.admin().post(t, "/appointments", c.booking(path, who, at.Add(24*hour), hour, body{"serviceCodeId": advice})).
 		refused(t, http.StatusConflict, "practitioner-inactive")
@@ -402,15 +402,15 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 		{"practitionerIds", body{"practitionerIds": []uuid.UUID{who}}},
 	} {
 		t.Run(fmt.Sprint(test.change), func(t *testing.T) {
-			a := c.admin().post(t, "/appointments", c.booking(path, who, at, hour, test.change)).refused(t,
-				http.StatusUnprocessableEntity, "validation-failed")
+			a := c.admin().post(t, "/appointments", c.booking(path, who, at, hour, test.change)).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Equal(t, test.field, a.body["errors"].([]any)[0].(map[string]any)["field"], "%s", a.raw)
 		})
 	}
 	booked := c.book(t, c.booking(path, who, at, hour))
 	c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t,
-		http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
 		c.admin().post(t, "/appointments/"+uuid.NewString()+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 		foreign.post(t, booked+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
@@ -564,7 +564,7 @@ func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 		"an appointment without units":                            `UPDATE appointment_patients SET units = 0 WHERE appointment_id = $1`,
 		"an appointment without its reservation":                  `UPDATE appointment_patients SET reservation_id = NULL WHERE appointment_id = $1`,
 		"an appointment on another day":                           `UPDATE appointments SET service_date = service_date + 1 WHERE id = $1`,
-		"a reservation of another organization":                   `UPDATE unit_reservations SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
+		"a reservation of another appointment":                    `UPDATE unit_reservations SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
 			t.Parallel()
@@ -605,7 +605,7 @@ func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 	for it, tamper := range map[string]string{
 		"more units":                       `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
 		"units without an authorization":   `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
-		"a patient marked as present":      `DELETE FROM session_patients WHERE session_id = $1`,
+		"a missing patient":                `DELETE FROM session_patients WHERE session_id = $1`,
 		"another authorization's":          `UPDATE session_patients SET authorization_id = gen_random_uuid() WHERE session_id = $1`,
 		"a session without an appointment": `UPDATE appointments SET session_id = gen_random_uuid() WHERE session_id = $1`,
 		"a session without used units": `UPDATE appointment_patients SET reservation_id = NULL

@@ -222,8 +222,8 @@ func TestBulkNeedsThePermissionOfEachOperation(t *testing.T) {
 		refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, "authorization:consume", denied.text("permission"))
 	require.Contains(t, denied.text("detail"), "operations[1]")
-	c.as(c.own.tokens["PATIENT"]).post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t,
-		http.StatusForbidden, "forbidden")
+	c.as(c.own.tokens["PATIENT"]).post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).
+		refused(t, http.StatusForbidden, "forbidden")
 	c.as("").post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.requireBalance(t, path, 10, 0, 1)
 }

@@ -44,8 +44,8 @@ func TestCaseloads(t *testing.T) {
 	for _, id := range []any{c.other.patient, uuid.New(), who} {
 		c.admin().post(t, caseload, body{"patientId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	c.admin().post(t, caseload, body{"patientId": bo, "organizationId": c.other.id}).refused(t,
-		http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().post(t, caseload, body{"patientId": bo, "organizationId": c.other.id}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, caseload+"/"+ada).status)
 	c.admin().delete(t, caseload+"/"+ada).refused(t, http.StatusNotFound, "assignment-not-found")

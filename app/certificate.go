@@ -96,12 +96,12 @@ func (c *certificate) watch(ctx context.Context, ticks <-chan time.Time, hangUps
 // look loads changed files. While only one file has been replaced, the pair does not
 // match, so an invalid pair is logged once, at the second check. After SIGHUP it is
 // logged at once.
-func (c *certificate) look(asked bool, logger logrus.FieldLogger) {
+func (c *certificate) look(requested bool, logger logrus.FieldLogger) {
 	pair, held, err := c.read()
 	switch {
 	case err == nil && held == c.held:
 		c.misfit, c.logged = digest{}, false
-		if asked {
+		if requested {
 			logger.WithField("event", "certificate_unchanged").Info("the certificate files have not changed")
 		}
 	case err == nil:
@@ -112,7 +112,7 @@ func (c *certificate) look(asked bool, logger logrus.FieldLogger) {
 	default:
 		again := held == c.misfit
 		c.misfit, c.logged = held, again && c.logged
-		if asked || again && !c.logged {
+		if requested || again && !c.logged {
 			c.logged = true
 			logger.WithFields(logrus.Fields{"event": "certificate_refused", "error": err}).
 				Error("the certificate files hold no valid certificate and key; the current certificate remains in use")

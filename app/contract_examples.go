@@ -25,9 +25,9 @@ const exampleTimeout = 2 * time.Second
 
 // contractCache caches the served document. Safe for concurrent use.
 type contractCache struct {
-	mu   sync.Mutex
-	text []byte
-	made time.Time
+	mu      sync.Mutex
+	text    []byte
+	builtAt time.Time
 }
 
 // document returns the API's document. If the demo practice is loaded, its example requests
@@ -40,7 +40,7 @@ func (a *App) document(ctx context.Context) []byte {
 	a.served.mu.Lock()
 	defer a.served.mu.Unlock()
 	now := a.clock()
-	if age := now.Sub(a.served.made); a.served.text != nil && age >= 0 && age < contractAge {
+	if age := now.Sub(a.served.builtAt); a.served.text != nil && age >= 0 && age < contractAge {
 		return a.served.text
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout) // the cached result also serves other requests
@@ -51,7 +51,7 @@ func (a *App) document(ctx context.Context) []byte {
 			Warn("the API's document is served without examples of the demo practice")
 		text = contract
 	}
-	a.served.text, a.served.made = text, now
+	a.served.text, a.served.builtAt = text, now
 	return text
 }
 

@@ -85,8 +85,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 		}
 		wrong := each.as("").post(t, "/auth/login",
 			body{"email": "scheduler@own.test", "password": "not the password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
-		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t,
-			http.StatusUnauthorized, "wrong-credentials")
+		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
+			refused(t, http.StatusUnauthorized, "wrong-credentials")
 		require.Equal(t, wrong.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
 		each.accept(t, invitation).refused(t, http.StatusNotFound, "invitation-not-found")
 		each.as("").get(t, strings.TrimPrefix(link, "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
@@ -154,16 +154,16 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 	c.root().put(t, "/organizations/"+uuid.NewString()+"/disabled", body{"disabled": true}).refused(t, http.StatusNotFound,
 		"organization-not-found")
 	c.root().put(t, c.switchPath(), body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().patch(t, strings.TrimSuffix(c.switchPath(), "/disabled"), body{"disabled": true}).refused(t,
-		http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().patch(t, strings.TrimSuffix(c.switchPath(), "/disabled"), body{"disabled": true}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.admin().get(t, "/auth/me").ok(t)
 
 	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
 	off := c.root().with("If-Match", `"1"`).put(t, c.switchPath(), body{"disabled": true}).ok(t)
 	require.Equal(t, 2, off.number(t, "version"))
 	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"), "an unchanged value has no effect")
-	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).refused(t,
-		http.StatusUnauthorized, "wrong-credentials")
+	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
+		refused(t, http.StatusUnauthorized, "wrong-credentials")
 	require.Equal(t, false, c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t).body["disabled"])
 
 	trail := c.admin().get(t, "/admin/audit-events?action=organization.change").ok(t)

@@ -119,8 +119,9 @@ func TestCalendarFeeds(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, revoke).status)
 	c.admin().delete(t, revoke).refused(t, http.StatusNotFound, "calendar-feed-not-found")
-	for _, file := range []string{strings.TrimPrefix(link,
-		"/api/v1"), "/calendars/nothing.ics", "/calendars/" + strings.Repeat("A", 43) + ".ics"} {
+	for _, file := range []string{
+		strings.TrimPrefix(link, "/api/v1"), "/calendars/nothing.ics", "/calendars/" + strings.Repeat("A", 43) + ".ics",
+	} {
 		c.as("").get(t, file).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	}
 	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")

@@ -81,8 +81,9 @@ func TestImpactIsCancelled(t *testing.T) {
 	c.admin().patch(t, path, body{"endDate": c.day(t, 1)}).refused(t, http.StatusConflict, "reservations-outside-dates")
 	c.admin().patch(t, path, body{"totalUnits": 4}).refused(t, http.StatusConflict, "total-below-booked")
 
-	cut := c.admin().patch(t, path, body{"totalUnits": 9, "endDate": c.day(t,
-		2), "strandedBookings": "CANCEL", "reason": "cut by the payer"}).ok(t)
+	cut := c.admin().patch(t, path, body{
+		"totalUnits": 9, "endDate": c.day(t, 2), "strandedBookings": "CANCEL", "reason": "cut by the payer",
+	}).ok(t)
 	require.Equal(t, 9, cut.number(t, "totalUnits"))
 	c.requireBalance(t, path, 9, 0, 8)
 	gone := c.admin().get(t, all[2])
@@ -237,8 +238,8 @@ func TestImpactRequiresThePermissionsOfBookings(t *testing.T) {
 			{"patientId": other, "authorizationId": idOf(theirs)}, {"patientId": c.own.patient, "authorizationId": idOf(path)},
 		},
 	}))
-	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).refused(t,
-		http.StatusConflict, "group-appointment")
+	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).
+		refused(t, http.StatusConflict, "group-appointment")
 	require.Equal(t, idOf(group), refused.text("appointmentId"))
 	c.requireBalance(t, path, 40, 0, 8)
 	c.requireBalance(t, theirs, 20, 0, 4)

@@ -37,6 +37,6 @@ func TestMeListsRecordScopes(t *testing.T) {
 	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in has the same")
 	both := c.hire(t, c.own, "both@own.test", rbac.Scheduler, rbac.Technician)
 	require.NotEmpty(t, both)
-	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").get(t,
-		"/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
+	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").
+		get(t, "/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
 }

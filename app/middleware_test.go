@@ -25,8 +25,7 @@ import (
 // headers.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing,
-		error) {
+	s := newTestServer(t, public("/id", func(ctx context.Context, _ httpx.None) (thing, error) {
 		return thing{telemetry.RequestID(ctx)}, nil
 	}))
 	seen := map[string]bool{}

@@ -40,8 +40,8 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	require.Equal(t, before+1, c.count(t, "SELECT count(*) FROM users"))
 	require.Equal(t, map[string]string{"rosa@example.test": "ACCEPTED"}, c.states(t, ""))
 	c.accept(t, token).refused(t, http.StatusNotFound, "invitation-not-found")
-	c.as("").post(t, "/auth/login", body{"email": "rosa@example.test", "password": password}).refused(t,
-		http.StatusUnauthorized, "wrong-credentials")
+	c.as("").post(t, "/auth/login", body{"email": "rosa@example.test", "password": password}).
+		refused(t, http.StatusUnauthorized, "wrong-credentials")
 	for id := range ids {
 		for _, action := range []string{"invitation.accept", "user.create", "user.link-provider"} {
 			require.Len(t, c.admin().get(t, "/admin/audit-events?actorId="+id+"&action="+action).ok(t).body["data"], 1, action)

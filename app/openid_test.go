@@ -164,8 +164,8 @@ func TestRefusedProviderSignIns(t *testing.T) {
 		return openidtest.Person{Subject: of, Email: of, Verified: verified}
 	}
 	c, p := openWithProvider(t, scheduler, stranger,
-		email("BILLER@own.test", false), email("SCHEDULER@other.test", true), email("SUPER_ADMIN@own.test",
-			true), email("AUDITOR@own.test", true),
+		email("BILLER@own.test", false), email("SCHEDULER@other.test", true),
+		email("SUPER_ADMIN@own.test", true), email("AUDITOR@own.test", true),
 		email("", true), openidtest.Person{Subject: "s-2", Email: scheduler.Email, Verified: true})
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'auditor@own.test'")
 	c.connect(t, p, scheduler.Subject)
@@ -348,8 +348,8 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 			}
 		}
 	}
-	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).refused(t,
-		http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	for _, wrong := range []body{
 		{},
 		{"issuer": p.Issuer + "/", "clientId": "x", "clientSecret": "x"},
@@ -363,10 +363,10 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	other := c.as(c.other.tokens[rbac.Admin])
 	other.get(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
 	other.delete(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
-	nobody := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).refused(t,
-		http.StatusNotFound, "no-identity-provider")
-	without := c.as("").get(t, "/auth/oidc/"+c.other.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t,
-		http.StatusNotFound, "no-identity-provider")
+	nobody := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).
+		refused(t, http.StatusNotFound, "no-identity-provider")
+	without := c.as("").get(t, "/auth/oidc/"+c.other.id.String()+"/start?challenge="+challengeOf(verifier)).
+		refused(t, http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, nobody.text("detail"), without.text("detail"), "the answer does not reveal whether it exists")
 	for _, wrong := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
 		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -374,8 +374,8 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	bare := open(t)
 	bare.as("").get(t, "/auth/oidc/callback?state=x").refused(t, http.StatusUnauthorized, "sign-in-lost")
 	bare.admin().send(t, http.MethodPut, provider, settings).refused(t, http.StatusConflict, "addresses-not-configured")
-	bare.as("").get(t, "/auth/oidc/"+bare.own.id.String()+"/start?challenge="+challengeOf(verifier)).refused(t,
-		http.StatusNotFound, "no-identity-provider")
+	bare.as("").get(t, "/auth/oidc/"+bare.own.id.String()+"/start?challenge="+challengeOf(verifier)).
+		refused(t, http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, provider).status)
 	c.admin().get(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
 }

@@ -67,18 +67,18 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 		return p.Access.CreateUser(ctx, uuid.MustParse(u.Organization), u.NewUser)
 	}
 	return db.Serializable(ctx, p.database, "user.create-first", func(ctx context.Context) (rbac.User, error) {
-		there, err := p.Directory.OrganizationsNamed(ctx, u.Organization)
+		existing, err := p.Directory.OrganizationsNamed(ctx, u.Organization)
 		if err != nil {
 			return rbac.User{}, err
 		}
-		if len(there) > 0 {
+		if len(existing) > 0 {
 			return rbac.User{}, fmt.Errorf("the organization %q exists already: for a user in it, give its id, --organization "+
-				"%s, and omit --time-zone", u.Organization, there[0].ID)
+				"%s, and omit --time-zone", u.Organization, existing[0].ID)
 		}
-		made, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
+		organization, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
 		if err != nil {
 			return rbac.User{}, err
 		}
-		return p.Access.CreateUser(ctx, made.ID, u.NewUser)
+		return p.Access.CreateUser(ctx, organization.ID, u.NewUser)
 	}, db.AllOrganizations())
 }

@@ -75,8 +75,8 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	c.as(c.other.tokens[rbac.Admin]).get(t, "/permission-sets").ok(t)
 	require.Equal(t, true, c.as(c.other.tokens[rbac.Admin]).set(t, rbac.Scheduler)["shipped"], "another organization has its own")
 
-	c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "patient:read")).refused(t,
-		http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "patient:read")).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	c.admin().with("If-Match", `"0"`).delete(t, "/permission-sets/SCHEDULER").refused(t, http.StatusPreconditionFailed, "stale-version")
 	require.Equal(t, 1, c.admin().put(t, "/permission-sets/SCHEDULER",
 		without(shipped, "authorization:reserve")).ok(t).number(t, "version"), "an unchanged value has no effect")
@@ -128,8 +128,8 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 	t.Run("a permission that the caller has given up", func(t *testing.T) {
 		c.admin().put(t, "/permission-sets/ADMIN", without(c.admin().set(t, rbac.Admin), "patient:change")).ok(t)
-		beyond := c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).refused(t,
-			http.StatusForbidden, "beyond-own-permissions")
+		beyond := c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).
+			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "patient:change", beyond.text("exceeds"))
 		c.admin().put(t, "/permission-sets/ADMIN",
 			with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).refused(t, http.StatusForbidden, "beyond-own-permissions")

@@ -95,8 +95,9 @@ func TestProblem(t *testing.T) {
 		"it answers 500 to any other error and reveals nothing": {hidden, 500, "internal", map[string]string{"Retry-After": ""}},
 		"it answers 413 to echo's error for it":                 {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
 		"it answers 415 to echo's error for it":                 {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
-		"it answers 400 to echo's error for it": {echo.NewHTTPError(http.StatusBadRequest,
-			secret), 400, "malformed-request", nil},
+		"it answers 400 to echo's error for it": {
+			echo.NewHTTPError(http.StatusBadRequest, secret), 400, "malformed-request", nil,
+		},
 		"it answers 500 to other errors of echo": {echo.NewHTTPError(http.StatusTeapot, secret), 500, "internal", nil},
 		"it leaves out details that cannot be encoded": {authorization.ErrInsufficientUnits.With(struct{ F func() }{},
 			"no"), 409, "insufficient-units", nil},

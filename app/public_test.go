@@ -20,8 +20,8 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 	_, token := c.admin().invite(t, "rosa@example.test", "TECHNICIAN", "BILLER")
 	people := func() []int {
 		return []int{
-			c.count(t, "SELECT count(*) FROM users"), c.count(t, "SELECT count(*) FROM user_roles"), c.count(t,
-				"SELECT count(*) FROM organizations"),
+			c.count(t, "SELECT count(*) FROM users"), c.count(t, "SELECT count(*) FROM user_roles"),
+			c.count(t, "SELECT count(*) FROM organizations"),
 			c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NULL"), c.count(t, "SELECT count(*) FROM permission_sets"),
 		}
 	}

@@ -307,8 +307,8 @@ func TestReportsAsTables(t *testing.T) {
 	first := r.admin().with("Accept", "text/csv").get(t, "/reports/utilization?sort=endDate&limit=2")
 	require.Equal(t, "attachment; filename=utilization.csv", first.header.Get("Content-Disposition"))
 	rest := r.table(t, "/reports/utilization?sort=endDate&limit=200&format=csv")
-	next := r.admin().with("Accept", "text/csv").get(t,
-		"/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.header.Get("Next-Cursor")))
+	next := r.admin().with("Accept", "text/csv").
+		get(t, "/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.header.Get("Next-Cursor")))
 	lines := strings.Split(rest, "\r\n")
 	require.Equal(t, lines[:3], strings.Split(r.names.Replace(string(first.raw)), "\r\n")[:3])
 	require.Equal(t, lines[3:5], strings.Split(r.names.Replace(string(next.raw)), "\r\n")[1:3])

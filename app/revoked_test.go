@@ -99,10 +99,10 @@ func TestTooManyAttempts(t *testing.T) {
 		c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": "wrong", "newPassword": "a-meadow-of-red-clover"}).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).refused(t,
-		http.StatusTooManyRequests, "sign-in-delayed")
-	unknown := c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}).refused(t,
-		http.StatusTooManyRequests, "sign-in-delayed")
+	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).
+		refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	unknown := c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}).
+		refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 	require.Equal(t, "1", known.header.Get("Retry-After"))
 	require.Equal(t, known.header.Get("Retry-After"), unknown.header.Get("Retry-After"))
 	require.Equal(t, known.text("detail"), unknown.text("detail"))

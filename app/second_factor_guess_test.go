@@ -37,16 +37,16 @@ func TestCodesCannotBeGuessedWithThePassword(t *testing.T) {
 	t.Run("nor with another user's screen", func(t *testing.T) {
 		c.run(t, "UPDATE second_factors SET wrong_codes = 99")
 		for range 2 {
-			in.put(t, factorPath+"/off", body{"password": password, "code": phone.wrong()}).refused(t,
-				http.StatusUnprocessableEntity, "validation-failed")
+			in.put(t, factorPath+"/off", body{"password": password, "code": phone.wrong()}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		c.next()
-		locked := in.put(t, factorPath+"/off", body{"password": password, "code": phone.code(0)}).refused(t,
-			http.StatusUnprocessableEntity, "validation-failed")
+		locked := in.put(t, factorPath+"/off", body{"password": password, "code": phone.code(0)}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "locked", locked.body["errors"].([]any)[0].(map[string]any)["code"])
 		for range 7 {
-			in.put(t, factorPath+"/off", body{"password": "not-the-right-one", "code": phone.code(0)}).refused(t,
-				http.StatusUnprocessableEntity, "validation-failed")
+			in.put(t, factorPath+"/off", body{"password": "not-the-right-one", "code": phone.code(0)}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		for path, b := range map[string]body{
 			factorPath + "/off": {"password": password, "code": codes[1]}, factorPath + "/recovery-codes": {"password": password, "code": codes[1]}, factorPath: {

@@ -26,8 +26,8 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	before := c.admin().get(t, policyPath).ok(t)
 	require.Equal(t, []any{false, 0.0, nil}, []any{before.body["secondFactorRequired"], before.body["version"], before.body["updatedAt"]})
-	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).refused(t,
-		http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	c.admin().put(t, policyPath, body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	set := c.admin().with("If-Match", `"0"`).put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
 	require.Equal(t, `"1"`, set.header.Get("ETag"))
@@ -151,8 +151,7 @@ func TestASecondFactorIsTakenAway(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, admin.delete(t, user+"/second-factor").status)
 	biller.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	require.Eventually(t, func() bool {
-		return second.as(biller.token).get(t,
-			"/auth/me").status == http.StatusUnauthorized
+		return second.as(biller.token).get(t, "/auth/me").status == http.StatusUnauthorized
 	}, soon, time.Millisecond, "on every instance")
 	c.login(t, rbac.Biller, "").ok(t)
 	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])

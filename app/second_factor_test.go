@@ -116,8 +116,8 @@ func TestASecondFactor(t *testing.T) {
 
 	biller.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.as(elsewhere.text("accessToken")).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as("").post(t, "/auth/refresh", body{"refreshToken": elsewhere.text("refreshToken")}).refused(t,
-		http.StatusUnauthorized, "refresh-refused")
+	c.as("").post(t, "/auth/refresh", body{"refreshToken": elsewhere.text("refreshToken")}).
+		refused(t, http.StatusUnauthorized, "refresh-refused")
 	biller = c.as(confirmed.text("accessToken"))
 	state := biller.get(t, factorPath).ok(t).body
 	require.Equal(t, []any{true, 10.0, nil}, []any{state["on"], state["recoveryCodesLeft"], state["confirmUntil"]})

@@ -199,8 +199,8 @@ func TestChangeOfASeries(t *testing.T) {
 	require.Empty(t, refused.occurrences(t)[0].body["reasons"])
 	require.Equal(t, "19:00", refused.occurrences(t)[0].wall(t, "startTime"), "the original time")
 	c.requireBalance(t, path, 100, 0, 20)
-	c.admin().with("If-Match", `"1"`).patch(t, at(0)+"?scope=all", move(0, 0, 2*hour, hour)).refused(t,
-		http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).patch(t, at(0)+"?scope=all", move(0, 0, 2*hour, hour)).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 
 	c.admin().post(t, at(2)+"/cancel", body{"reason": "on holiday"}).ok(t)
 	cancelled := c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following", body{"reason": "moved away"}).ok(t)

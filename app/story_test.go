@@ -572,10 +572,10 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start", body{"startTime": "2026-03-02T13:45:00Z"})
 	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete", body{"endTime": "2026-03-02T13:46:00Z"})
 	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
-	done := s.tell(technician.with("Idempotency-Key",
-		"session-27-feb"), "completeAppointment", "A quarter of an hour longer", past+"/complete", body{
-		"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
-	})
+	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment",
+		"A quarter of an hour longer", past+"/complete", body{
+			"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
+		})
 	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
 	renewed := "/authorizations/" + admin.post(s.t, "/authorizations", body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4802",

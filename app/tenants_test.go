@@ -107,8 +107,8 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 		return from.send(t, call.method, called, b)
 	}
 	stored := func(t *testing.T, path string) string { // everything that a call could change
-		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().get(t,
-			"/authorizations?limit=200").raw)
+		return string(c.admin().get(t, path).raw) + string(c.admin().get(t, path+"/entries").raw) + string(c.admin().
+			get(t, "/authorizations?limit=200").raw)
 	}
 
 	for _, role := range rbac.Roles() {

@@ -209,8 +209,8 @@ func TestUnrecordedActionsAreRefused(t *testing.T) {
 	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, http.StatusInternalServerError,
 		c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
-	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).refused(t,
-		http.StatusServiceUnavailable, "not-recorded")
+	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).
+		refused(t, http.StatusServiceUnavailable, "not-recorded")
 	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
 	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
 	require.Equal(t, http.StatusOK, c.admin().get(t, "/payers").status, "data of no patient can still be read")
@@ -294,8 +294,8 @@ func TestAuditExport(t *testing.T) {
 	require.Equal(t, "audit.export", last["action"], "the export records itself")
 	require.Greater(t, len(lines), 800)
 
-	rows, err := csv.NewReader(strings.NewReader(string(c.admin().text(t,
-		"/admin/audit-events/export?format=csv&action=authorization.")))).ReadAll()
+	export := c.admin().text(t, "/admin/audit-events/export?format=csv&action=authorization.")
+	rows, err := csv.NewReader(strings.NewReader(string(export))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
 	require.Len(t, rows, 1+1+800+1, "names, created, reserved, read")

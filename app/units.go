@@ -18,11 +18,11 @@ type unitBooks struct{ authorizations *authorization.Service }
 
 // Open implements appointments.Units.
 func (u unitBooks) Open(ctx context.Context, now time.Time, held []appointments.Held) (appointments.Book, error) {
-	asked := make([]authorization.Held, len(held))
+	requested := make([]authorization.Held, len(held))
 	for i, h := range held {
-		asked[i] = authorization.Held(h)
+		requested[i] = authorization.Held(h)
 	}
-	ledger, err := u.authorizations.OpenLedger(ctx, now, asked)
+	ledger, err := u.authorizations.OpenLedger(ctx, now, requested)
 	return unitBook{ledger}, err
 }
 

@@ -63,11 +63,11 @@ func TestUsersAreChanged(t *testing.T) {
 		changed := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cy Example"}).ok(t)
 		require.Equal(t, `"2"`, changed.header.Get("ETag"))
 		require.Equal(t, "Cy Example", changed.text("name"))
-		stale := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cyrus"}).refused(t,
-			http.StatusPreconditionFailed, "stale-version")
+		stale := c.admin().with("If-Match", `"1"`).patch(t, user, body{"name": "Cyrus"}).
+			refused(t, http.StatusPreconditionFailed, "stale-version")
 		require.Equal(t, 2, stale.number(t, "currentVersion"))
-		c.admin().with("If-Match", `"1"`).put(t, user+"/roles", body{"roles": []string{"BILLER"}}).refused(t,
-			http.StatusPreconditionFailed, "stale-version")
+		c.admin().with("If-Match", `"1"`).put(t, user+"/roles", body{"roles": []string{"BILLER"}}).
+			refused(t, http.StatusPreconditionFailed, "stale-version")
 		require.Equal(t, 2, c.admin().patch(t, user, body{"name": "Cy Example"}).ok(t).number(t, "version"), "an unchanged value has no effect")
 	})
 	t.Run("and only allowed fields", func(t *testing.T) {
@@ -123,8 +123,8 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 		beyond(t, admin.put(t, self+"/roles", body{"roles": []string{"ADMIN", "SUPER_ADMIN"}}))
 		for _, role := range rbac.Roles() {
 			if role != rbac.Admin {
-				c.as(c.own.tokens[role]).put(t, c.userWith(t, admin, role)+"/roles", body{"roles": []string{"ADMIN"}}).refused(t,
-					http.StatusForbidden, "forbidden")
+				c.as(c.own.tokens[role]).put(t, c.userWith(t, admin, role)+"/roles", body{"roles": []string{"ADMIN"}}).
+					refused(t, http.StatusForbidden, "forbidden")
 			}
 		}
 	})

@@ -43,14 +43,14 @@ func (r auditRemove) Run(e environment) error {
 		return err
 	}
 	return e.withStorage(func(s *app.Storage) error {
-		made, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, e.logger(c))
-		for _, each := range made {
+		removed, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, e.logger(c))
+		for _, each := range removed {
 			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", each.OrganizationID, each.Removed, each.Position, each.Hash)
 		}
 		if errors.Is(err, audit.ErrUnsound) {
 			return ending{err, ExitUnclean}
 		}
-		if err == nil && len(made) == 0 {
+		if err == nil && len(removed) == 0 {
 			fmt.Println("There are no events that old.")
 		}
 		return err

@@ -157,8 +157,8 @@ func (l loadtestCommand) Run(e environment) error {
 		if err := l.write(result, name); err != nil {
 			return err
 		}
-		if wrong := result.Wrong(); len(wrong) > 0 {
-			bad = append(bad, fmt.Sprintf("%s (%s)", name, strings.Join(wrong, "; ")))
+		if failed := result.Wrong(); len(failed) > 0 {
+			bad = append(bad, fmt.Sprintf("%s (%s)", name, strings.Join(failed, "; ")))
 		}
 	}
 	if len(bad) > 0 {

@@ -154,11 +154,11 @@ func startChild(ctx context.Context, arguments, settings []string) (*child, erro
 	if err != nil {
 		return nil, err
 	}
-	said := &greeting{listens: make(chan string, 1)}
+	output := &greeting{listens: make(chan string, 1)}
 	command := exec.Command(self, arguments...) //nolint:gosec,noctx // this program; stopped in order, see stop
 	c := &child{command: command, ended: make(chan error, 1)}
 	c.command.Env = append(os.Environ(), settings...)
-	c.command.Stdout, c.command.Stderr = said, os.Stderr
+	c.command.Stdout, c.command.Stderr = output, os.Stderr
 	if c.input, err = c.command.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func startChild(ctx context.Context, arguments, settings []string) (*child, erro
 	}
 	go func() { c.ended <- c.command.Wait() }()
 	select {
-	case c.url = <-said.listens:
+	case c.url = <-output.listens:
 		return c, nil
 	case err := <-c.ended:
 		return nil, fmt.Errorf("the server ended before it was ready: %w", err)

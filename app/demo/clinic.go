@@ -36,11 +36,11 @@ type clinic struct {
 	codes    map[string]uuid.UUID
 	monday   calendar.Date // of the first week
 	next     int           // number of the next authorization
-	past     []begun
+	past     []started
 }
 
 // begun is an appointment whose start is in the past.
-type begun struct {
+type started struct {
 	appointments.Span
 	id        uuid.UUID
 	lead      string // first name of the practitioner
@@ -184,7 +184,7 @@ func (c *clinic) book(s series) error {
 	for _, o := range outcome.Occurrences {
 		if o.AppointmentID != nil && o.StartTime.Before(c.Now) {
 			span := appointments.Span{Start: o.StartTime, End: o.EndTime}
-			c.past = append(c.past, begun{Span: span, id: *o.AppointmentID, lead: s.lead, treatment: s.code == "97153"})
+			c.past = append(c.past, started{Span: span, id: *o.AppointmentID, lead: s.lead, treatment: s.code == "97153"})
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ type Practice struct {
 // Load fills the database if it has no users, in one transaction, and reports whether
 // it did.
 func Load(ctx context.Context, p Practice) (bool, error) {
-	if there, err := p.Access.HasUsers(ctx); err != nil || there {
+	if exists, err := p.Access.HasUsers(ctx); err != nil || exists {
 		return false, err
 	}
 	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes a few seconds")

@@ -112,11 +112,11 @@ func (f *finder) findAppointments() (err error) {
 			f.parameter(operation, "id", f.scheduled[i].ID.String())
 		}
 	}
-	begun, err := f.appointments(appointments.InProgress, uuid.Nil, appointments.Days{})
+	started, err := f.appointments(appointments.InProgress, uuid.Nil, appointments.Days{})
 	if err != nil {
 		return err
 	}
-	for _, a := range begun {
+	for _, a := range started {
 		if a.End.Before(f.Now) {
 			f.parameter("reopenAppointment", "id", a.ID.String())
 			f.parameter("completeAppointment", "id", a.ID.String())

@@ -48,11 +48,11 @@ func (p Practice) history(own context.Context) error {
 func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, error) {
 	ids := map[string]uuid.UUID{}
 	for _, n := range p.credentialed() {
-		made, err := p.Directory.CreatePractitioner(own, n)
+		created, err := p.Directory.CreatePractitioner(own, n)
 		if err != nil {
 			return nil, err
 		}
-		ids[n.FirstName] = made.ID
+		ids[n.FirstName] = created.ID
 	}
 	return ids, nil
 }
@@ -69,7 +69,7 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 		}
 		ids = append(ids, payer.ID)
 	}
-	var made []coverage
+	var created []coverage
 	for i, n := range children() {
 		patient, err := p.Directory.CreatePatient(own, n)
 		if err != nil {
@@ -82,9 +82,9 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 		if err != nil {
 			return nil, err
 		}
-		made = append(made, coverage{patient.ID, insurance.ID})
+		created = append(created, coverage{patient.ID, insurance.ID})
 	}
-	return made, nil
+	return created, nil
 }
 
 // story is the history of one authorization. Days are relative to today; past days are

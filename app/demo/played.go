@@ -26,7 +26,7 @@ type moment struct {
 // in progress, and one that its technician forgot to complete. Another past visit
 // remains scheduled.
 func (c *clinic) play() error {
-	slices.SortStableFunc(c.past, func(a, b begun) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
+	slices.SortStableFunc(c.past, func(a, b started) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
 	forgotten, untouched := -1, -1
 	for i, v := range c.past {
 		switch over := v.treatment && v.End.Before(c.Now.Add(-time.Hour)); {
@@ -52,7 +52,7 @@ func (c *clinic) play() error {
 }
 
 // fate returns the events of the visit with the index i.
-func (c *clinic) fate(i int, v begun, forgotten bool) []moment {
+func (c *clinic) fate(i int, v started, forgotten bool) []moment {
 	end, narrative := v.End, &narratives[i%len(narratives)]
 	switch {
 	case i%7 == 3:

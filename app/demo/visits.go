@@ -32,12 +32,12 @@ func visit(with string, day int) func(*telling, *authorization.Service) error {
 		const afternoon = 19 // UTC: the practice is in New York
 		year, month, date := t.p.Now.UTC().AddDate(0, 0, day).Date()
 		start := time.Date(year, month, date, afternoon, 0, 0, 0, time.UTC)
-		made, err := t.p.Appointments(t.now).Book(t.ctx, appointments.Booking{
+		booked, err := t.p.Appointments(t.now).Book(t.ctx, appointments.Booking{
 			Patients:      []appointments.BookedPatient{{PatientID: t.coverage.patient, AuthorizationID: t.id}},
 			Practitioners: []uuid.UUID{t.staff[with]}, ServiceCodeID: t.code,
 			Span: appointments.Span{Start: start, End: start.Add(visitLength)},
 		}, "")
-		t.booked = append(t.booked, made.Appointment.ID)
+		t.booked = append(t.booked, booked.Appointment.ID)
 		return err
 	}
 }

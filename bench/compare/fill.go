@@ -32,9 +32,9 @@ const requestID = "large"
 // id returns ids with a common prefix, like ids of one time, that sort by their
 // numbers.
 func id(kind byte, n int) uuid.UUID {
-	made := uuid.UUID{0x01, 0x9c, 0xae, 0xd9, 0x43, kind, 0x70, 0, 0x80}
-	binary.BigEndian.PutUint32(made[12:], uint32(n)) //nolint:gosec // some ten millions at most
-	return made
+	created := uuid.UUID{0x01, 0x9c, 0xae, 0xd9, 0x43, kind, 0x70, 0, 0x80}
+	binary.BigEndian.PutUint32(created[12:], uint32(n)) //nolint:gosec // some ten millions at most
+	return created
 }
 
 // days is the number of days over which the authorizations begin, until a month ago.
@@ -158,7 +158,7 @@ const reservationColumns = `organization_id, id, authorization_id, sequence, uni
 
 func (c *contract) writeReservations(r *rows) {
 	var sums [reservationsEach]struct {
-		made, last         entry
+		created, last      entry
 		consumed, released int
 	}
 	for i, s := range script {
@@ -169,7 +169,7 @@ func (c *contract) writeReservations(r *rows) {
 		sum.last = c.entries[i]
 		switch s.kind {
 		case "reserve":
-			sum.made = c.entries[i]
+			sum.created = c.entries[i]
 		case "consume":
 			sum.consumed += s.units
 		case "release":
@@ -178,24 +178,24 @@ func (c *contract) writeReservations(r *rows) {
 	}
 	for n, sum := range sums {
 		r.row(10)
-		r.id(organization, c.reservation(n), sum.made.authorization)
-		r.int8(sum.made.sequence)
-		r.int4(sum.made.units, sum.consumed, sum.released)
+		r.id(organization, c.reservation(n), sum.created.authorization)
+		r.int8(sum.created.sequence)
+		r.int4(sum.created.units, sum.consumed, sum.released)
 		r.date(c.day(n))
-		r.time(sum.made.at)
+		r.time(sum.created.at)
 		r.time(sum.last.at)
 	}
 }
 
 // ledger streams the rows of all authorizations in COPY format.
 type ledger struct {
-	count  int
-	today  time.Time
-	write  func(*contract, *rows)
-	made   contract
-	next   int
-	buffer rows
-	rest   []byte // unread part of the buffer
+	count   int
+	today   time.Time
+	write   func(*contract, *rows)
+	created contract
+	next    int
+	buffer  rows
+	rest    []byte // unread part of the buffer
 }
 
 // Read generates rows on demand.
@@ -209,8 +209,8 @@ func (l *ledger) Read(p []byte) (int, error) {
 			l.buffer.begin()
 		}
 		for ; l.next < l.count && len(l.buffer) < 60<<10; l.next++ {
-			l.made.make(l.next, l.today)
-			l.write(&l.made, &l.buffer)
+			l.created.make(l.next, l.today)
+			l.write(&l.created, &l.buffer)
 		}
 		if l.next == l.count {
 			l.buffer.end()

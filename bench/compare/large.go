@@ -98,10 +98,10 @@ func (s *server) isFull(ctx context.Context) (full bool, err error) {
 		return false, err
 	}
 	defer c.Close(ctx)
-	var begun bool
+	var started bool
 	err = c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM users WHERE email = $1), EXISTS (SELECT FROM organizations WHERE id = $2)",
-		largeEmail, organization).Scan(&full, &begun)
-	if err == nil && begun && !full {
+		largeEmail, organization).Scan(&full, &started)
+	if err == nil && started && !full {
 		err = errors.New("an earlier run was interrupted while filling " + s.data + ": remove it")
 	}
 	return full, err

@@ -88,10 +88,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	for _, part := range []struct {
-		wanted  bool
-		measure func(context.Context, *table) error
+		selected bool
+		measure  func(context.Context, *table) error
 	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside}, {b.curve, b.clients}} {
-		if !part.wanted {
+		if !part.selected {
 			continue
 		}
 		if err := part.measure(ctx, t); err != nil {

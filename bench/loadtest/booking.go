@@ -50,15 +50,15 @@ func (v *visits) next() []byte {
 func prepareVisits(ctx context.Context, to servers, o Options, s Scenario, run, code string) ([]*account, error) {
 	staff := make([]string, practitioners)
 	for i := range staff {
-		var made struct {
+		var created struct {
 			ID string `json:"id"`
 		}
 		if err := to[0].call(ctx, http.MethodPost, "/practitioners", map[string]any{
 			"firstName": "Load", "lastName": "Test " + run, "credentials": []string{"RBT", "BCBA"},
-		}, &made); err != nil {
+		}, &created); err != nil {
 			return nil, err
 		}
-		staff[i] = made.ID
+		staff[i] = created.ID
 	}
 	from := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -visitDays)
 	accounts := make([]*account, o.Authorizations)
@@ -142,8 +142,8 @@ func (s step) address(server int) *url.URL {
 	return base.JoinPath(s.reservation, s.kind.String())
 }
 
-// made reads the id of the created reservation or appointment.
-func (s step) made(answer []byte) (id string, err error) {
+// created reads the id of the created reservation or appointment.
+func (s step) created(answer []byte) (id string, err error) {
 	if s.kind == reserve {
 		return reservationOf(answer)
 	}

@@ -179,16 +179,16 @@ func (s step) body() []byte {
 
 // reservationOf reads the id of the created reservation.
 func reservationOf(answer []byte) (string, error) {
-	var made struct {
+	var created struct {
 		Reservation struct {
 			ID uuid.UUID `json:"id"`
 		} `json:"reservation"`
 	}
-	if err := json.Unmarshal(answer, &made); err != nil {
+	if err := json.Unmarshal(answer, &created); err != nil {
 		return "", fmt.Errorf("the answer to a reserve is not JSON: %w", err)
 	}
-	if made.Reservation.ID == uuid.Nil {
+	if created.Reservation.ID == uuid.Nil {
 		return "", errors.New("the answer to a reserve has no reservation id")
 	}
-	return made.Reservation.ID.String(), nil
+	return created.Reservation.ID.String(), nil
 }

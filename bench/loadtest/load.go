@@ -176,7 +176,7 @@ func (c *caller) perform(s step, wantReservation bool) (v verdict, reservation s
 	status, answer, err := c.post(s.address(c.api.number), s.body())
 	v = classify(s.kind, status, answer, err)
 	if v.outcome == accepted && wantReservation && (s.kind == reserve || s.kind == book) {
-		if reservation, err = s.made(answer); err != nil {
+		if reservation, err = s.created(answer); err != nil {
 			v = verdict{outcome: failed, unknown: true, code: "answer not understood", detail: err.Error()}
 		}
 	}

@@ -156,30 +156,30 @@ func (o Options) resolve() (Options, Scenario, error) {
 	if o.Duration == 0 {
 		o.Duration = DefaultDuration
 	}
-	var wrong []error
+	var problems []error
 	if o.Clients < 1 {
-		wrong = append(wrong, fmt.Errorf("clients must be 1 or more, not %d", o.Clients))
+		problems = append(problems, fmt.Errorf("clients must be 1 or more, not %d", o.Clients))
 	}
 	if o.Duration < 0 {
-		wrong = append(wrong, fmt.Errorf("duration must be more than 0, not %v", o.Duration))
+		problems = append(problems, fmt.Errorf("duration must be more than 0, not %v", o.Duration))
 	}
 	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > 1e6 {
-		wrong = append(wrong, fmt.Errorf("rate must be between 0 and 1,000,000 per second, not %v", o.Rate))
+		problems = append(problems, fmt.Errorf("rate must be between 0 and 1,000,000 per second, not %v", o.Rate))
 	}
 	if least, most := s.authorizationRange(); o.Authorizations < least || o.Authorizations > most {
-		wrong = append(wrong, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
+		problems = append(problems, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
 	}
 	if len(o.URLs) == 0 {
-		wrong = append(wrong, errors.New("no server is given"))
+		problems = append(problems, errors.New("no server is given"))
 	}
 	given := o.URLs
 	o.URLs = make([]string, len(given))
 	for i, server := range given {
 		if o.URLs[i], err = baseURL(server); err != nil {
-			wrong = append(wrong, err)
+			problems = append(problems, err)
 		}
 	}
-	return o, s, errors.Join(wrong...)
+	return o, s, errors.Join(problems...)
 }
 
 // baseURL returns the API's URL for a server's URL.

@@ -58,11 +58,11 @@ func makePatient(ctx context.Context, a *api, run string) (id string, err error)
 	patient := map[string]any{
 		"firstName": "Load", "lastName": "Test " + run, "dateOfBirth": "2018-05-04", "medicalRecordNumber": "LT-" + run,
 	}
-	var made struct {
+	var created struct {
 		ID string `json:"id"`
 	}
-	err = a.call(ctx, http.MethodPost, "/patients", patient, &made)
-	return made.ID, err
+	err = a.call(ctx, http.MethodPost, "/patients", patient, &created)
+	return created.ID, err
 }
 
 func findServiceCode(ctx context.Context, a *api) (id string, err error) {
@@ -81,11 +81,11 @@ func findServiceCode(ctx context.Context, a *api) (id string, err error) {
 			return c.ID, nil
 		}
 	}
-	var made code
+	var created code
 	err = a.call(ctx, http.MethodPost, "/service-codes", map[string]any{
 		"code": serviceCode, "description": "Adaptive behavior treatment by protocol", "unitMinutes": 15,
-	}, &made)
-	return made.ID, err
+	}, &created)
+	return created.ID, err
 }
 
 // monthAgo is how many days ago authorizations begin.
@@ -100,15 +100,15 @@ func makeAuthorization(ctx context.Context, a *api, patient, code, number string
 		"endDate":   today.AddDate(0, 0, 335).Format(time.DateOnly),
 		"status":    "ACTIVE", "notes": "Created by the load test.",
 	}
-	var made struct {
+	var created struct {
 		ID string `json:"id"`
 	}
-	err = a.call(ctx, http.MethodPost, "/authorizations", authorization, &made)
-	return made.ID, err
+	err = a.call(ctx, http.MethodPost, "/authorizations", authorization, &created)
+	return created.ID, err
 }
 
 func newAccount(on servers, id string, total int64) (*account, error) {
-	made := &account{id: id, total: total, urls: make([][kinds]*url.URL, len(on))}
+	created := &account{id: id, total: total, urls: make([][kinds]*url.URL, len(on))}
 	for i, server := range on {
 		for kind, operation := range operations {
 			path := operation.path
@@ -119,8 +119,8 @@ func newAccount(on servers, id string, total int64) (*account, error) {
 			if err != nil {
 				return nil, err
 			}
-			made.urls[i][kind] = address
+			created.urls[i][kind] = address
 		}
 	}
-	return made, nil
+	return created, nil
 }

@@ -96,13 +96,13 @@ func (r Result) Passed() bool {
 // latency and memory, which indicate a slow machine or a high load rather than a faulty
 // program.
 func (r Result) Wrong() []string {
-	var wrong []string
+	var missed []string
 	for _, t := range r.Targets {
 		if !t.Met && !t.cost {
-			wrong = append(wrong, t.What)
+			missed = append(missed, t.What)
 		}
 	}
-	return wrong
+	return missed
 }
 
 // WriteJSON writes the whole result as one indented JSON object.
@@ -240,20 +240,20 @@ func (r *Result) exactly(what string, limit, measured int64) {
 }
 
 func notes(r *Result) []string {
-	var said []string
+	var notes []string
 	if r.WarmUp.Seconds > 0 {
-		said = append(said, "One second of warm-up before the measured time is not included; its units are checked, and its "+
+		notes = append(notes, "One second of warm-up before the measured time is not included; its units are checked, and its "+
 			"failures count against the target.")
 	} else {
-		said = append(said, "A fixed number of requests: all are measured, without warm-up.")
+		notes = append(notes, "A fixed number of requests: all are measured, without warm-up.")
 	}
 	if r.Loop == "open" {
-		said = append(said, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was "+
+		notes = append(notes, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was "+
 			"due, so waiting for a free client is part of it.")
 	} else {
-		said = append(said, "Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
+		notes = append(notes, "Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
 	}
-	return append(said,
+	return append(notes,
 		"Quantiles are exact, over all answered requests. Refusals are answers, failures are not.",
 		"The load tool runs on the machine described here and uses part of its capacity.")
 }

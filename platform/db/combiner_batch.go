@@ -30,36 +30,36 @@ func (c *Combiner[Request, Verdict]) lead(lane *combinerLane[Request, Verdict], 
 		}
 		return
 	}
-	begun := stillThere(batch)
+	members := stillThere(batch)
 	// join takes the waiting members and returns those whose callers still wait.
 	join := func() []*member[Request, Verdict] {
 		taken := c.take(lane, batch)
 		batch = append(batch, taken...)
 		joined := stillThere(taken)
-		begun = append(begun, joined...)
+		members = append(members, joined...)
 		return joined
 	}
-	if join(); len(begun) == 0 {
+	if join(); len(members) == 0 {
 		return
 	}
-	ctx, cancel := c.bound(begun)
+	ctx, cancel := c.bound(members)
 	defer cancel()
 	began := time.Now()
-	c.carryOut(ctx, slices.Clone(begun), join)
-	c.report(begun, began)
+	c.carryOut(ctx, slices.Clone(members), join)
+	c.report(members, began)
 }
 
 // stillThere returns the members whose contexts have not ended. The others are not
 // executed.
 func stillThere[Request, Verdict any](taken []*member[Request, Verdict]) []*member[Request, Verdict] {
-	begun := make([]*member[Request, Verdict], 0, len(taken))
+	members := make([]*member[Request, Verdict], 0, len(taken))
 	for _, each := range taken {
 		if each.err = each.ctx.Err(); each.err == nil {
 			each.err = errLeaderGone // replaced by the outcome
-			begun = append(begun, each)
+			members = append(members, each)
 		}
 	}
-	return begun
+	return members
 }
 
 // errLeaderGone is returned to members whose batch was ended by runtime.Goexit.

@@ -41,18 +41,18 @@ func (p Policy) Delay(n int, random func() float64) time.Duration {
 
 // Validate returns an error that lists every field out of range.
 func (p Policy) Validate() error {
-	var wrong []error
+	var problems []error
 	if p.MaxAttempts < 1 || p.MaxAttempts > 100 {
-		wrong = append(wrong, fmt.Errorf("the number of attempts must be between 1 and 100, not %d", p.MaxAttempts))
+		problems = append(problems, fmt.Errorf("the number of attempts must be between 1 and 100, not %d", p.MaxAttempts))
 	}
 	if p.BaseDelay < 0 {
-		wrong = append(wrong, fmt.Errorf("the base delay must not be negative, as %s is", p.BaseDelay))
+		problems = append(problems, fmt.Errorf("the base delay must not be negative, as %s is", p.BaseDelay))
 	}
 	if p.MaxDelay < p.BaseDelay {
-		wrong = append(wrong, fmt.Errorf("the longest delay, %s, must not be below the base delay, %s", p.MaxDelay, p.BaseDelay))
+		problems = append(problems, fmt.Errorf("the longest delay, %s, must not be below the base delay, %s", p.MaxDelay, p.BaseDelay))
 	}
 	if !(p.Jitter >= 0 && p.Jitter <= 1) {
-		wrong = append(wrong, fmt.Errorf("the jitter must be between 0 and 1, not %v", p.Jitter))
+		problems = append(problems, fmt.Errorf("the jitter must be between 0 and 1, not %v", p.Jitter))
 	}
-	return errors.Join(wrong...)
+	return errors.Join(problems...)
 }

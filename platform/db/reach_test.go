@@ -49,8 +49,7 @@ func TestReach(t *testing.T) {
 		"it is empty without a caller":                     {func(t *testing.T) context.Context { return t.Context() }, nil, ""},
 		"it is empty for a caller without an organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) }, nil, ""},
 		"it is everything if requested": {func(t *testing.T) context.Context {
-			return of(t,
-				a)
+			return of(t, a)
 		}, []db.Option{db.AllOrganizations()}, "*"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -136,11 +136,11 @@ type connector struct {
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	made, err := c.Connector.Connect(ctx)
+	connected, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stdlibConn := made.(*stdlib.Conn)
+	stdlibConn := connected.(*stdlib.Conn)
 	return connection{stdlibConn, c.log, c.health, lineOf(stdlibConn.Conn())}, nil
 }
 

@@ -59,7 +59,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		if err == nil {
 			err = out.Send() // no rows are a valid answer too
 		}
-		if err != nil && out.begun {
+		if err != nil && out.started {
 			panic(http.ErrAbortHandler)
 		}
 		return err
@@ -79,7 +79,7 @@ type Rows[Row any] struct {
 	control  *http.ResponseController
 	patience time.Duration
 	name     string
-	begun    bool
+	started  bool
 	buffer   bytes.Buffer
 }
 
@@ -90,7 +90,7 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 		return err
 	}
 	r.buffer.Reset()
-	if r.csv && !r.begun {
+	if r.csv && !r.started {
 		writeNames(&r.buffer, r.columns)
 	}
 	if r.csv {
@@ -105,7 +105,7 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 			}
 		}
 	}
-	if !r.begun {
+	if !r.started {
 		r.begin()
 	}
 	// Some test servers do not support write deadlines.
@@ -121,7 +121,7 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 }
 
 func (r *Rows[Row]) begin() {
-	r.begun = true
+	r.started = true
 	_ = r.control.SetReadDeadline(time.Time{}) // as in Feed.write
 	media, ending := mediaJSONL, ".jsonl"
 	if r.csv {

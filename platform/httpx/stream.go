@@ -34,7 +34,7 @@ func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, 
 		}
 		feed := &Feed{response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience}
 		err := fn(c.Request().Context(), request, feed)
-		if feed.begun && (errors.Is(err, ErrReaderGone) || c.Request().Context().Err() != nil) {
+		if feed.started && (errors.Is(err, ErrReaderGone) || c.Request().Context().Err() != nil) {
 			return nil //nolint:nilerr // this is how streams end
 		}
 		return err
@@ -57,7 +57,7 @@ type Feed struct {
 	response *echo.Response
 	control  *http.ResponseController
 	patience time.Duration
-	begun    bool
+	started  bool
 	buffer   bytes.Buffer
 }
 
@@ -94,7 +94,7 @@ func (f *Feed) write() error {
 	if f.buffer.Len() == 0 {
 		return nil
 	}
-	if !f.begun {
+	if !f.started {
 		f.begin()
 	}
 	// Some test servers do not support write deadlines.
@@ -110,7 +110,7 @@ func (f *Feed) write() error {
 }
 
 func (f *Feed) begin() {
-	f.begun = true
+	f.started = true
 	// The server watches the connection by reading from it. An expired read deadline
 	// would look like a disconnected reader.
 	_ = f.control.SetReadDeadline(time.Time{})

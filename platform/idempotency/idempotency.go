@@ -112,19 +112,19 @@ func (k *Keys) once(ctx context.Context, mine row, request func(ctx context.Cont
 				return deref(found), err
 			}
 		}
-		made := mine
-		if err := insert(ctx, made); err != nil { // waits for another request with the key
+		created := mine
+		if err := insert(ctx, created); err != nil { // waits for another request with the key
 			return row{}, err
 		}
 		if request == nil {
-			return made, nil
+			return created, nil
 		}
 		answer, err := request(ctx)
 		if err != nil {
 			return row{}, err
 		}
-		made.Status, made.Headers, made.Body = answer.Status, answer.Headers, answer.Kept
-		return made, settle(ctx, made)
+		created.Status, created.Headers, created.Body = answer.Status, answer.Headers, answer.Kept
+		return created, settle(ctx, created)
 	}, db.ProvenBy(proof), db.RetryConstraint(keyOnce))
 }
 

@@ -79,7 +79,7 @@ func (m Memory) Once(rows *[]Done) []db.Option {
 			return false, err
 		}
 		found, err := m.Find(ctx, ours.Key)
-		there, ok := found[ours.Key]
+		existing, ok := found[ours.Key]
 		if err != nil || !ok {
 			return false, err
 		}
@@ -87,7 +87,7 @@ func (m Memory) Once(rows *[]Done) []db.Option {
 		if err := ours.Recall(&wrote); err != nil {
 			return false, err
 		}
-		err = there.Recall(&stored)
+		err = existing.Recall(&stored)
 		return stored.Call == wrote.Call, err
 	})}
 }

@@ -35,25 +35,25 @@ type cluster struct {
 // *[VersionMismatch] for a cluster of another major version.
 func openCluster(ctx context.Context, o Options, a account) (cluster, error) {
 	c := cluster{options: o, account: a, dir: filepath.Join(o.Dir, "cluster")}
-	made, err := clusterVersion(c.dir)
+	existing, err := clusterVersion(c.dir)
 	if err != nil {
 		return c, err
 	}
-	c.binaries, err = newFinder(o.Binaries, filepath.Join(o.Dir, "binaries")).findOrFetch(ctx, o.Bin, made, o.fetch())
+	c.binaries, err = newFinder(o.Binaries, filepath.Join(o.Dir, "binaries")).findOrFetch(ctx, o.Bin, existing, o.fetch())
 	if err != nil {
 		return c, err
 	}
-	if made != 0 && made != c.version {
+	if existing != 0 && existing != c.version {
 		found := c.version
 		if o.Bin == "" {
 			found = 0
 		}
-		return c, &VersionMismatch{Dir: o.Dir, Cluster: made, Binary: found}
+		return c, &VersionMismatch{Dir: o.Dir, Cluster: existing, Binary: found}
 	}
-	if err := c.readPasswords(made == 0); err != nil {
+	if err := c.readPasswords(existing == 0); err != nil {
 		return c, err
 	}
-	if made == 0 {
+	if existing == 0 {
 		o.Logger.WithFields(logrus.Fields{"event": "postgres_creating", "version": c.version, "dir": c.dir}).
 			Info("creating the private PostgreSQL's cluster, which takes a few seconds")
 		if err := c.initialize(ctx); err != nil {

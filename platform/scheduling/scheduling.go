@@ -110,8 +110,8 @@ func (p Practitioner) Qualified(service ServiceCode, on calendar.Date) bool {
 		return true
 	}
 	for _, held := range p.Credentials {
-		for _, asked := range service.RequiredCredentials {
-			if held.Code == asked && (held.ExpiresOn.IsZero() || !on.After(held.ExpiresOn)) {
+		for _, required := range service.RequiredCredentials {
+			if held.Code == required && (held.ExpiresOn.IsZero() || !on.After(held.ExpiresOn)) {
 				return true
 			}
 		}
