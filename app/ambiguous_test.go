@@ -52,7 +52,9 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			})
 		}
 	}
-	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {
+	for it, place := range map[string]wireproxy.Place{
+		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
+	} {
 		t.Run("it executes a bulk once whose COMMIT "+it, func(t *testing.T) {
 			t.Parallel()
 			database := twoPractices.New(t)

@@ -25,8 +25,9 @@ var keysHold = map[identity.Permission]bool{
 	"authorization:adjust":  true, // changes reported by a payer's system
 	"authorization:reserve": true, "authorization:release": true, "authorization:consume": true, "authorization:preview": true,
 	"authorization:verify": true, "authorization:read-notes": true,
-	"appointment:read": true, "appointment:book": true, "appointment:preview": true, "appointment:reschedule": true, "appointment:cancel": true,
-	"appointment:start": true, "appointment:complete": true, "appointment:no-show": true, "appointment:read-notes": true,
+	"appointment:read": true, "appointment:book": true, "appointment:preview": true, "appointment:reschedule": true,
+	"appointment:cancel": true,
+	"appointment:start":  true, "appointment:complete": true, "appointment:no-show": true, "appointment:read-notes": true,
 	"availability:read": true, "availability:change": true,
 	"calendar:manage": false, // calendar links work without a key
 	"session:read":    true, "session:change": true, "session:read-narrative": true,

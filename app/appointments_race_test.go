@@ -241,7 +241,9 @@ func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
 
 func TestAppointmentCommitIsCut(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer} {
+	for it, place := range map[string]wireproxy.Place{
+		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
+	} {
 		for _, key := range []string{"", "k"} {
 			t.Run("when COMMIT "+it+" "+key, func(t *testing.T) {
 				t.Parallel()
@@ -304,7 +306,8 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	require.Equal(t, []string{
 		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
-		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
+		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox",
+		"WITH audit_events", "INSERT appointment_operations",
 	}, alone)
 	var calls []func()
 	for i := 2; i < 30; i++ {

@@ -48,9 +48,12 @@ func FuzzRequests(f *testing.F) {
 	}
 	for _, body := range []string{
 		`{"firstName":"A","lastName":"B","dateOfBirth":"0001-01-01","medicalRecordNumber":null}`, `{"name":"A","timeZone":"UTC"}`,
-		`{"credentials":["RBT",{"code":"BCBA","expiresOn":"2026-01-31"}],"npi":"1234567893"}`, `{"caps":[{"period":"WEEK","units":12}],"totalUnits":1}`,
-		`{"atomic":true,"operations":[{"operation":"reserve","authorizationId":"` + id + `","units":4}]}`, `{"url":"https://a.test","types":["authorization.balance"]}`,
-		`{"email":"a@b.test","password":"x"}`, `{"a\u0000":1}`, `{"units":1e400}`, "{\"name\":\"\xff\"}", `[]`, "\ufeff{}", `{"caps":null,"x":[[[[]]]]}`,
+		`{"credentials":["RBT",{"code":"BCBA","expiresOn":"2026-01-31"}],"npi":"1234567893"}`,
+		`{"caps":[{"period":"WEEK","units":12}],"totalUnits":1}`,
+		`{"atomic":true,"operations":[{"operation":"reserve","authorizationId":"` + id + `","units":4}]}`,
+		`{"url":"https://a.test","types":["authorization.balance"]}`,
+		`{"email":"a@b.test","password":"x"}`, `{"a\u0000":1}`, `{"units":1e400}`, "{\"name\":\"\xff\"}", `[]`, "\ufeff{}",
+		`{"caps":null,"x":[[[[]]]]}`,
 	} {
 		for i := range routes {
 			f.Add(uint8(i), "%00", "lastEventId=-1&types=a&types=b", "9223372036854775808", []byte(body))

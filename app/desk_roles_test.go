@@ -106,7 +106,8 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				stored := func() string {
 					text := ""
 					for _, each := range []string{
-						path, "/appointments?practitionerId=" + s.practitioner.String(), "/practitioners/" + s.practitioner.String() + "/availability", "/calendar-feeds",
+						path, "/appointments?practitionerId=" + s.practitioner.String(),
+						"/practitioners/" + s.practitioner.String() + "/availability", "/calendar-feeds",
 					} {
 						text += string(c.admin().get(t, each).ok(t).raw)
 					}

@@ -94,7 +94,9 @@ func TestBreakingTheGlass(t *testing.T) {
 		e.technician.post(t, appointment+"/start", body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 	})
 	t.Run("other users cannot read under it", func(t *testing.T) {
-		for _, from := range []caller{e.as(e.own.tokens[rbac.Practitioner]), e.as(e.own.tokens[rbac.Patient]), e.as(e.other.tokens[rbac.Technician])} {
+		for _, from := range []caller{
+			e.as(e.own.tokens[rbac.Practitioner]), e.as(e.own.tokens[rbac.Patient]), e.as(e.other.tokens[rbac.Technician]),
+		} {
 			from.with("Break-Glass", id).get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
 		for _, made := range []string{uuid.NewString(), "none"} {

@@ -71,7 +71,10 @@ func TestCORS(t *testing.T) {
 			require.Equal(t, status, w.Code)
 			require.Equal(t, page, w.Header().Get("Access-Control-Allow-Origin"))
 			require.Contains(t, w.Header().Values("Vary"), "Origin")
-			for _, name := range []string{"ETag", "Location", "Idempotency-Replayed", "Next-Cursor", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"} {
+			for _, name := range []string{
+				"ETag", "Location", "Idempotency-Replayed", "Next-Cursor", "Retry-After", "RateLimit", "RateLimit-Policy",
+				"X-Request-Id",
+			} {
 				require.Contains(t, strings.Split(w.Header().Get("Access-Control-Expose-Headers"), ","), name)
 			}
 		}
@@ -87,7 +90,8 @@ func TestCORS(t *testing.T) {
 	t.Run("it allows nothing to other origins", func(t *testing.T) {
 		t.Parallel()
 		for _, origin := range []string{
-			"https://evil.test", page + ".evil.test", "https://evil.test/" + page, "http://app.example.test", page + ":8443", "https://APP.example.test",
+			"https://evil.test", page + ".evil.test", "https://evil.test/" + page, "http://app.example.test", page + ":8443",
+			"https://APP.example.test",
 			"https://sub.app.example.test", "https://appxexample.test", "null",
 		} {
 			w := preflight(t, s, origin)

@@ -93,7 +93,9 @@ func TestCalendarFeeds(t *testing.T) {
 			got["/appointments/"+id] = e.Props.Get(ical.PropStatus).Value
 		}
 		require.Equal(t, want, got)
-		for _, secret := range []string{"Ada", "Example", "flu", "Jordan", "Lee", "97153", c.own.patient.String(), who.String(), c.own.serviceCode.String()} {
+		for _, secret := range []string{
+			"Ada", "Example", "flu", "Jordan", "Lee", "97153", c.own.patient.String(), who.String(), c.own.serviceCode.String(),
+		} {
 			require.NotContains(t, text, secret)
 		}
 		again, nothing := c.subscribe(t, feed, "If-None-Match", response.Header.Get("ETag"))

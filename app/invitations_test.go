@@ -53,7 +53,8 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 
 	t.Run("accepting sets the password and nothing else", func(t *testing.T) {
 		for field, value := range map[string]any{
-			"roles": []string{"ADMIN"}, "email": "other@example.test", "organizationId": c.other.id, "name": "Other", "practitionerId": uuid.New(), "status": "ACTIVE",
+			"roles": []string{"ADMIN"}, "email": "other@example.test", "organizationId": c.other.id, "name": "Other",
+			"practitionerId": uuid.New(), "status": "ACTIVE",
 		} {
 			a := c.accept(t, token, body{field: value}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Contains(t, string(a.raw), field)

@@ -55,7 +55,8 @@ func TestServeEncrypts(t *testing.T) {
 	require.True(t, strings.HasPrefix(serving.clinic.url, "https://"), serving.clinic.url)
 	serial := func() int64 {
 		client := http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true, // distinguished by its serial number
+			// Distinguished by its serial number.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, ForceAttemptHTTP2: true,
 		}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serving.clinic.url+"/api/v1/auth/me", nil)
 		require.NoError(t, err)

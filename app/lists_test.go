@@ -79,7 +79,8 @@ func TestListsAreSortedAndStable(t *testing.T) {
 		cursor := url.QueryEscape(first.text("nextCursor"))
 		require.NotContains(t, cursor, "Abbott")
 		for _, path := range []string{
-			"/patients?sort=-lastName&cursor=", "/patients?cursor=", "/patients?sort=lastName&status=ACTIVE&cursor=", "/practitioners?sort=lastName&cursor=",
+			"/patients?sort=-lastName&cursor=", "/patients?cursor=", "/patients?sort=lastName&status=ACTIVE&cursor=",
+			"/practitioners?sort=lastName&cursor=",
 		} {
 			c.admin().get(t, path+cursor).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
@@ -113,7 +114,10 @@ func TestAuthorizationsAreSortedByTheirDates(t *testing.T) {
 	made := column(c.admin().all(t, "/authorizations?limit=2", nil), "id")
 	slices.Reverse(made)
 	require.Equal(t, made, column(c.admin().all(t, "/authorizations?sort=-createdAt&limit=2", nil), "id"))
-	for _, list := range []string{"/practitioners?sort=-lastName", "/payers?sort=name", "/insurances?sort=startsOn", "/service-codes?sort=-code", "/organizations?sort=name"} {
+	for _, list := range []string{
+		"/practitioners?sort=-lastName", "/payers?sort=name", "/insurances?sort=startsOn", "/service-codes?sort=-code",
+		"/organizations?sort=name",
+	} {
 		require.Equal(t, http.StatusOK, c.admin().get(t, list).status)
 	}
 }
@@ -131,7 +135,9 @@ func TestInvalidRangesOfListsAreRefused(t *testing.T) {
 	} {
 		wrong := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "to must not be before from.", wrong.body["detail"], path)
-		for _, query := range []string{"?from=" + ends[1] + "&to=" + ends[0], "?from=" + ends[0] + "&to=" + ends[0], "?from=" + ends[0], "?to=" + ends[0]} {
+		for _, query := range []string{
+			"?from=" + ends[1] + "&to=" + ends[0], "?from=" + ends[0] + "&to=" + ends[0], "?from=" + ends[0], "?to=" + ends[0],
+		} {
 			require.Equal(t, http.StatusOK, c.admin().get(t, path+query).status, path+query)
 		}
 	}

@@ -78,7 +78,8 @@ func TestOpenings(t *testing.T) {
 	require.Empty(t, c.admin().get(t, ask).openings(t))
 
 	wrong := c.admin().send(t, http.MethodPut, hours, body{
-		"weekly": []body{{"weekday": "MONDAY", "from": "22:00", "to": "06:00"}}, "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
+		"weekly": []body{{"weekday": "MONDAY", "from": "22:00", "to": "06:00"}}, "exceptions": []body{}, "bufferBeforeMinutes": 0,
+		"bufferAfterMinutes": 0,
 	}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, "weekly[0].to", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
 	last := day.AddDate(0, 0, 31).Format(time.DateOnly)

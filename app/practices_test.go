@@ -30,7 +30,8 @@ func (p practice) clone() practice {
 // twoPractices is a database with a clinic's practices and signed-in users. It is
 // created once and cloned for each test.
 var twoPractices = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database) {
-	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}} // longer than all tests together
+	// Longer than all tests together.
+	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}}
 	c.listen(t, database.Open(t))
 	firstOwn, firstOther = c.found(t, "own"), c.found(t, "other")
 })

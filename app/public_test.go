@@ -27,7 +27,8 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 	}
 	wanted := body{
 		"role": "ADMIN", "roles": []string{"ADMIN", "SUPER_ADMIN"}, "organizationId": c.own.id, "status": "ACTIVE", "disabled": false,
-		"permissions": []string{"user:grant"}, "scopes": []string{"ORGANIZATION"}, "practitionerId": uuid.New(), "name": "Eve", "userId": uuid.New(),
+		"permissions": []string{"user:grant"}, "scopes": []string{"ORGANIZATION"}, "practitionerId": uuid.New(), "name": "Eve",
+		"userId": uuid.New(),
 	}
 	// A valid body for each route, as far as possible without credentials, so that only
 	// the member in question is refused.

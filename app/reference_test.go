@@ -72,8 +72,10 @@ func TestReferenceReadingAnothersAppointmentsByPatientID(t *testing.T) {
 		"there are records to see")
 	patient := c.as(c.own.tokens[rbac.Patient])
 	for _, path := range []string{
-		"/appointments?patientId=" + c.own.patient.String(), "/appointments", "/appointments/" + booked, "/sessions?patientId=" + c.own.patient.String(),
-		"/authorizations?patientId=" + c.own.patient.String(), "/patients/" + c.own.patient.String(), "/insurances?patientId=" + c.own.patient.String(),
+		"/appointments?patientId=" + c.own.patient.String(), "/appointments", "/appointments/" + booked,
+		"/sessions?patientId=" + c.own.patient.String(),
+		"/authorizations?patientId=" + c.own.patient.String(), "/patients/" + c.own.patient.String(),
+		"/insurances?patientId=" + c.own.patient.String(),
 	} {
 		requireNothingOf(t, patient.get(t, path), booked, c.own.patient.String())
 	}
@@ -194,7 +196,8 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for _, path := range []string{
-		"/patients/'%20OR%201=1%20--", "/patients?status='%3B%20DROP%20TABLE%20patients%3B--", "/patients?cursor=AAAA", "/patients?limit=x", "/patients?sort=last_name;--",
+		"/patients/'%20OR%201=1%20--", "/patients?status='%3B%20DROP%20TABLE%20patients%3B--", "/patients?cursor=AAAA",
+		"/patients?limit=x", "/patients?sort=last_name;--",
 		"/appointments?from=%00", "/authorizations/" + uuid.NewString() + "'", "/authorizations?status=%27",
 	} {
 		a := c.admin().get(t, path)
@@ -216,7 +219,9 @@ func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asking := c.as(c.own.tokens[rbac.Biller])
-	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"} {
+	for _, header := range []string{
+		"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
+	} {
 		asking = asking.with(header, "203.0.113.66")
 	}
 	asking.get(t, "/patients/"+c.own.patient.String()).ok(t)

@@ -298,7 +298,8 @@ func TestReportsAsTables(t *testing.T) {
 	t.Parallel()
 	r := openReporting(t)
 	for name, path := range map[string]string{
-		"utilization": "/reports/utilization?sort=endDate&format=csv", "expiring": "/reports/expiring?format=csv", "at-risk": "/reports/at-risk?format=csv",
+		"utilization": "/reports/utilization?sort=endDate&format=csv", "expiring": "/reports/expiring?format=csv",
+		"at-risk": "/reports/at-risk?format=csv",
 	} {
 		want, err := os.ReadFile("testdata/" + name + ".csv")
 		require.NoError(t, err)
@@ -350,7 +351,10 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 		require.Equal(t, slices.Delete(slices.Clone(all), 1, 2), r.open(t, "&acknowledged=false"))
 		auditor.post(t, r.alert("E", "expired")+"/acknowledge", nil).refused(t, http.StatusForbidden, "forbidden")
-		for _, none := range []string{r.alert("A", "expired"), r.alert("B", "expiring-14"), r.alert("C", "expiring-30"), r.alert("A", "used-80"), r.alert("A", "under-used"), r.alert("B", "nothing"), "/alerts/x", "/alerts/" + uuid.NewString() + ".expired"} {
+		for _, none := range []string{
+			r.alert("A", "expired"), r.alert("B", "expiring-14"), r.alert("C", "expiring-30"), r.alert("A", "used-80"),
+			r.alert("A", "under-used"), r.alert("B", "nothing"), "/alerts/x", "/alerts/" + uuid.NewString() + ".expired",
+		} {
 			r.admin().post(t, none+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")
 		}
 		r.as(r.other.tokens[rbac.Admin]).post(t, r.alert("E", "expired")+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")

@@ -70,12 +70,12 @@ func TestScopesPage(t *testing.T) {
 	t.Parallel()
 	possible := open(t).possible(t)
 	var b strings.Builder
-	b.WriteString(`# For which records a permission can be held
-
-Which [role](roles.md) holds a permission for which records is for organizations to decide, within this: a scope can be given where some operation that asks for the permission keeps to it, or shows fields by it. ` +
-		"`PUT /permission-sets/{role}`" + ` refuses all others (422), and ` + "`possible`" + ` of ` + "`GET /permission-sets`" + ` says the same. An [API key](api.md#api-keys) holds what it holds for the organization; what has no ● there is for people only. Written from the routes by ` +
-		"`go test ./app -run TestScopesPage -update`" + `; a test fails when it is out of date.
-
+	b.WriteString("# Scopes of permissions\n\n" +
+		"Each organization decides with which record scopes a [role](roles.md) holds a permission. A scope is possible if an " +
+		"operation with the permission limits its records to it, or shows fields by it. `PUT /permission-sets/{role}` refuses " +
+		"other scopes (422), and `possible` in `GET /permission-sets` lists the possible ones. An [API key](api.md#api-keys) " +
+		"holds its permissions for the whole organization; permissions without ● in its column are for users only. Generated " +
+		"from the routes by `go test ./app -run TestScopesPage -update`; a test fails if the page is out of date.\n" + `
 | permission | ORGANIZATION | CASELOAD | SELF | CHILD | API key |
 | --- | :-: | :-: | :-: | :-: | :-: |
 `)

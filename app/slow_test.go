@@ -82,7 +82,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		t.Parallel()
 		connection := begin(t, config.TLS{})
 		go func() {
-			_, _ = io.WriteString(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "+strings.Repeat("a", 2*maxHeader)) // it is cut off while sending
+			// It is cut off while sending.
+			_, _ = io.WriteString(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "+strings.Repeat("a", 2*maxHeader))
 		}()
 		line, err := bufio.NewReader(connection).ReadString('\n')
 		require.NoError(t, err)

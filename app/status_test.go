@@ -25,7 +25,9 @@ func TestFilteredByStatus(t *testing.T) {
 		{"startDate": day(-30), "endDate": day(-3)},
 		{"status": "PENDING", "startDate": day(-30), "endDate": day(-3)},
 	} {
-		for _, booking := range []body{nil, {"units": 10}, {"units": 10, "expiresInSeconds": 1}, {"units": 9}, {"units": 4, "expiresInSeconds": 600}} {
+		for _, booking := range []body{
+			nil, {"units": 10}, {"units": 10, "expiresInSeconds": 1}, {"units": 9}, {"units": 4, "expiresInSeconds": 600},
+		} {
 			path := c.authorize(t, 10, terms)
 			if booking != nil {
 				booking["serviceDate"] = c.admin().get(t, path).text("startDate")

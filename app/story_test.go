@@ -638,7 +638,8 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	hours := "/practitioners/" + who.String() + "/availability"
 	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
 		"weekly":     []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
-		"exceptions": []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
+		"exceptions": []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}}, "bufferBeforeMinutes": 0,
+		"bufferAfterMinutes": 15,
 	})
 	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
 	s.tell(scheduler, "listOpenings", "An hour on Tuesday",
@@ -679,7 +680,8 @@ func (s *story) playAudit(admin caller) {
 // playReports reads the reports; one more authorization ends soon.
 func (s *story) playReports(scheduler caller) {
 	ending := s.c.admin().post(s.t, "/authorizations", body{
-		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40, "startDate": "2025-10-01", "endDate": "2026-03-28",
+		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40,
+		"startDate": "2025-10-01", "endDate": "2026-03-28",
 	}).created(s.t).String()
 	s.c.admin().post(s.t, "/authorizations/"+ending+"/consume", body{"units": 16, "serviceDate": "2026-02-20"})
 	s.tell(scheduler, "reportUtilization", "Authorizations in force, by their last days",

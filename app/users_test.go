@@ -74,13 +74,17 @@ func TestUsersAreChanged(t *testing.T) {
 		before := string(c.admin().get(t, user).raw)
 		for field, value := range map[string]any{
 			"status": "ACTIVE", "organizationId": c.other.id, "email": "other@own.test", "roles": []string{"ADMIN"},
-			"password": "another-good-password", "passwordHash": "x", "version": 9, "id": uuid.New(), "createdAt": "2020-01-01T00:00:00Z", "tokenEpoch": 0,
+			"password": "another-good-password", "passwordHash": "x", "version": 9, "id": uuid.New(),
+			"createdAt": "2020-01-01T00:00:00Z", "tokenEpoch": 0,
 		} {
 			a := c.admin().patch(t, user, body{"name": "Other", field: value})
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Contains(t, string(a.raw), field)
 		}
-		for _, b := range []body{{"roles": []string{"BILLER"}, "organizationId": c.other.id}, {"roles": []string{}}, {"roles": []string{"OWNER"}}, {"roles": []string{"BILLER", "BILLER"}}, {}} {
+		for _, b := range []body{
+			{"roles": []string{"BILLER"}, "organizationId": c.other.id}, {"roles": []string{}}, {"roles": []string{"OWNER"}},
+			{"roles": []string{"BILLER", "BILLER"}}, {},
+		} {
 			c.admin().put(t, user+"/roles", b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		c.admin().patch(t, user, body{"name": nil}).refused(t, http.StatusUnprocessableEntity, "validation-failed")

@@ -177,7 +177,9 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 	r.await(t, 1)
 	ahead := time.Duration(0)
 	token := c.own.tokens[rbac.Admin]
-	for attempt, delay := range []time.Duration{15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour} {
+	for attempt, delay := range []time.Duration{
+		15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
+	} {
 		ahead += delay + delay/4
 		c.clock.set(ahead)
 		c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")

@@ -121,11 +121,14 @@ func TestLoad(t *testing.T) {
 	t.Run("it has a variable for every key, and accepts each", func(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
-			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem", "OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
-			"OMNI_PROFILE": "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b",
+			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem",
+			"OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
+			"OMNI_PROFILE":         "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b",
 			"OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
-			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec", "OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
-			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms", "OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
+			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec",
+			"OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
+			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms",
+			"OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
 			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret,
 			"OMNI_TOKEN_LIFETIME": "1h", "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
 			"OMNI_SECRET_TOKENS": "t" + someSecret, "OMNI_SECRET_TOKENS_FORMER": "tf" + someSecret,

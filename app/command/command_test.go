@@ -355,7 +355,9 @@ func TestServeStartsAndStops(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.Start())
 		printed := readUntil(t, stdout, "Stop with Ctrl-C")
-		for _, said := range []string{"http://127.0.0.1:", "/api/docs", "scheduler@demo.test", "admin@other.test", "Omni-Demo-Practice-2026", "Try next"} {
+		for _, said := range []string{
+			"http://127.0.0.1:", "/api/docs", "scheduler@demo.test", "admin@other.test", "Omni-Demo-Practice-2026", "Try next",
+		} {
 			require.Contains(t, printed, said, "%s start", start)
 		}
 		second, _, refusal := runProgram(t, environment, "", "serve")

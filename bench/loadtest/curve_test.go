@@ -42,7 +42,10 @@ func TestCurvePlot(t *testing.T) {
 	})
 	t.Run("it names the curves, and marks where requests failed", func(t *testing.T) {
 		t.Parallel()
-		for _, said := range []string{">combined<", ">one transaction per request<", ">with failed requests<", ">5,000<", ">clients<", "high-contention: &lt;p99&gt;"} {
+		for _, said := range []string{
+			">combined<", ">one transaction per request<", ">with failed requests<", ">5,000<", ">clients<",
+			"high-contention: &lt;p99&gt;",
+		} {
 			require.Contains(t, text, said)
 		}
 		p := p

@@ -44,7 +44,9 @@ func TestOpen(t *testing.T) {
 		})
 	}
 
-	for mode, scans := range map[string]string{"": "off", "cache_statement": "off", "cache_describe": "on", "describe_exec": "on", "exec": "on"} {
+	for mode, scans := range map[string]string{
+		"": "off", "cache_statement": "off", "cache_describe": "on", "describe_exec": "on", "exec": "on",
+	} {
 		t.Run("it disables sequential scans, unless poolers refuse the parameter: "+mode, func(t *testing.T) {
 			t.Parallel()
 			d := dbtest.New(t).Open(t, func(c *db.Config) { c.ExecMode = mode })

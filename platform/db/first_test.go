@@ -100,7 +100,9 @@ func TestReadingFirst(t *testing.T) {
 
 	t.Run("also when the connection breaks at it", func(t *testing.T) {
 		t.Parallel()
-		for side, place := range map[string]wireproxy.Place{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "amid": wireproxy.InAnswer} {
+		for side, place := range map[string]wireproxy.Place{
+			"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "amid": wireproxy.InAnswer,
+		} {
 			t.Run(side, func(t *testing.T) {
 				t.Parallel()
 				c, proxy := behindProxy(t, patient)

@@ -110,7 +110,9 @@ func TestWritingLast(t *testing.T) {
 	})
 
 	for _, statement := range []string{"update", "insert", "commit"} {
-		for side, place := range map[string]wireproxy.Place{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "in the answer to": wireproxy.InAnswer} {
+		for side, place := range map[string]wireproxy.Place{
+			"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "in the answer to": wireproxy.InAnswer,
+		} {
 			t.Run("it takes effect exactly once when the connection breaks "+side+" "+statement, func(t *testing.T) {
 				t.Parallel()
 				c, proxy := behindProxy(t, patient)

@@ -150,7 +150,9 @@ func TestTogether(t *testing.T) {
 		require.True(t, found)
 	})
 
-	for side, place := range map[string]wireproxy.Place{"before the server sees them": wireproxy.BeforeServer, "before their answer": wireproxy.BeforeAnswer} {
+	for side, place := range map[string]wireproxy.Place{
+		"before the server sees them": wireproxy.BeforeServer, "before their answer": wireproxy.BeforeAnswer,
+	} {
 		t.Run("and when the connection breaks "+side, func(t *testing.T) {
 			t.Parallel()
 			c, proxy := behindProxy(t, patient)

@@ -43,7 +43,9 @@ func TestFilesOfThePrivateServerArePrivate(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	for _, file := range []string{"passwords.json", "postgres.log", "lock", "cluster", "cluster/omnirapeutic.conf", "cluster/pg_hba.conf", "cluster/base"} {
+	for _, file := range []string{
+		"passwords.json", "postgres.log", "lock", "cluster", "cluster/omnirapeutic.conf", "cluster/pg_hba.conf", "cluster/base",
+	} {
 		require.True(t, seen[file], "%s was checked", file)
 	}
 	hba, err := os.ReadFile(filepath.Join(dir, "cluster", "pg_hba.conf"))
