@@ -314,7 +314,7 @@ func TestRun(t *testing.T) {
 		var written lines
 		runOn(t, newFake(), Options{Scenario: "high-throughput", Clients: 10, Authorizations: 5, Duration: 2500 * time.Millisecond, Progress: &written})
 		text := written.String()
-		require.Contains(t, text, "Making 5 authorizations …\n")
+		require.Contains(t, text, "Creating 5 authorizations …\n")
 		require.Equal(t, 4, strings.Count(text, "accepted ("), text) // after 1, 2 and 3 s, and at the end
 		require.Regexp(t, `(?m)^  3\.0 s  [23],\d+ accepted \([\d,.]+/s\), 0 refused, 0 failed, p95 9\.\d+ ms$`, text)
 	})

@@ -234,9 +234,9 @@ func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 		if err := sleep(ctx, d.policy.Delay(n, rand.Float64)); err != nil {
 			return verdict{kind: refused, err: errors.Join(unknown, err), ambiguous: true}
 		}
-		committed, err := d.ask(ctx, u)
+		proven, err := d.ask(ctx, u)
 		switch {
-		case err == nil && committed:
+		case err == nil && proven:
 			return verdict{kind: committed, ambiguous: true}
 		case err == nil:
 			return verdict{kind: again, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commit, ambiguous: true}
@@ -252,13 +252,13 @@ const proofAttempts = 12
 
 // ask runs the proof once. Because it follows a broken connection, it counts as a
 // retry. A positive result is confirmed: see confirm.
-func (d *DB) ask(ctx context.Context, u unit) (committed bool, err error) {
+func (d *DB) ask(ctx context.Context, u unit) (proven bool, err error) {
 	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, all: u.all}
 	_, err = d.attempt(ctx, question, 2, false, func(ctx context.Context) (err error) {
-		if committed, err = u.proof(ctx); err != nil || !committed {
+		if proven, err = u.proof(ctx); err != nil || !proven {
 			return err
 		}
 		return confirm(ctx)
 	})
-	return committed, err
+	return proven, err
 }

@@ -27,7 +27,7 @@ func TestClusterOfAnotherVersion(t *testing.T) {
 	_, err := postgres.Start(t.Context(), postgres.Options{Dir: dir})
 	require.ErrorAs(t, err, &mismatch)
 	require.Equal(t, postgres.VersionMismatch{Dir: dir, Cluster: 13}, *mismatch)
-	require.Contains(t, err.Error(), "made by PostgreSQL 13")
+	require.Contains(t, err.Error(), "created by PostgreSQL 13")
 
 	places, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	require.NoError(t, err)
