@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestPlans looks at how PostgreSQL finds rows on tables of any size, since under
-// SERIALIZABLE whatever a plan passes is locked.
+// TestPlans checks that rows are found by index in tables of any size: under SERIALIZABLE,
+// everything that a plan reads is locked.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	opened := dbtest.New(t).Open(t)
@@ -25,7 +25,9 @@ func TestPlans(t *testing.T) {
 			"appointments_pkey",
 		},
 		{
-			"finds who takes part by the appointment", `SELECT * FROM appointment_patients t WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `'`,
+			"finds the patients of an appointment",
+			`SELECT * FROM appointment_patients t
+				WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `'`,
 			"appointment_patients_pkey",
 		},
 		{
@@ -41,7 +43,9 @@ func TestPlans(t *testing.T) {
 			"appointment_patients_by_start",
 		},
 		{
-			"finds who leads", `SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
+			"finds the leading practitioner",
+			`SELECT * FROM appointment_practitioners t
+				WHERE t.organization_id = '` + id + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
 			"appointment_practitioners_pkey",
 		},
 	} {
@@ -63,7 +67,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestPlanOfTheCalendar looks at a week of one of several practices with years of
+// TestPlanOfTheCalendar checks the plan of a week of one of several practices with years of
 // appointments.
 func TestPlanOfTheCalendar(t *testing.T) {
 	t.Parallel()
@@ -84,7 +88,7 @@ func TestPlanOfTheCalendar(t *testing.T) {
 			AND (CAST(starts_at AS timestamptz), id) > (CAST('2026-05-05T00:00:00Z' AS timestamptz), gen_random_uuid())
 		ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 	require.NoError(t, err)
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	defer func() { _ = rows.Close() }() // rows.Err returns the error
 	var plan []string
 	for rows.Next() {
 		var line string
