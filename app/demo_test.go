@@ -3,6 +3,7 @@ package app_test
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -78,12 +79,32 @@ func TestDemoPractice(t *testing.T) {
 			require.Len(t, as(email).get(t, "/patients?limit=200").ok(t).body["data"], patients, email)
 		}
 	})
-	t.Run("every role finds appointments", func(t *testing.T) {
+	t.Run("every role finds something on its screens", func(t *testing.T) {
 		for _, email := range demo.Emails() {
-			if !strings.HasSuffix(email, "@other.test") {
-				require.NotEmpty(t, as(email).get(t, "/appointments").ok(t).body["data"], email)
+			if strings.HasSuffix(email, "@other.test") {
+				continue
+			}
+			user := as(email)
+			require.NotEmpty(t, user.get(t, "/appointments").ok(t).body["data"], email)
+			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers", "/service-codes"} {
+				if a := user.get(t, list); a.status != http.StatusForbidden {
+					require.NotEmpty(t, a.ok(t).body["data"], "%s of %s", list, email)
+				}
 			}
 		}
+	})
+	t.Run("its practitioners have hours and credentials, and some authorizations end soon", func(t *testing.T) {
+		with := map[string]int{}
+		for _, p := range admin.all(t, "/practitioners?limit=200", nil) {
+			if len(p["credentials"].([]any)) > 0 {
+				with["credentials"]++
+			}
+			if len(admin.get(t, "/practitioners/"+p["id"].(string)+"/availability").ok(t).body["weekly"].([]any)) > 0 {
+				with["hours"]++
+			}
+		}
+		require.Equal(t, map[string]int{"credentials": 25, "hours": 25}, with)
+		require.NotEmpty(t, admin.get(t, "/alerts").ok(t).body["data"])
 	})
 	t.Run("it has authorizations in every state, with history", func(t *testing.T) {
 		states := map[string]bool{}
@@ -123,8 +144,8 @@ func TestDemoPractice(t *testing.T) {
 		require.NotZero(t, groups)
 		require.NotZero(t, late)
 		day := func(days int) string { return practice.Now.AddDate(0, 0, days).UTC().Format(time.RFC3339) }
-		require.Less(t, first, day(-21))
-		require.Greater(t, last, day(21))
+		require.Less(t, first, day(-24), "the first Monday of four weeks")
+		require.Greater(t, last, day(24))
 	})
 	t.Run("it has sessions, one of them with units that no authorization covers", func(t *testing.T) {
 		require.Len(t, admin.get(t, "/sessions?limit=200").body["data"], 200)
@@ -187,6 +208,30 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 			c.executeWrites(t)
 		})
 	}
+}
+
+// TestTheDemoPracticeIsTheSameForTheSameMoment loads it into two databases and compares what does not
+// depend on random ids.
+func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
+	t.Parallel()
+	skipUnlessLong(t)
+	var contents [2]string
+	for i := range contents {
+		c, practice := empty(t)
+		practice.Now = time.Date(2026, 3, 11, 15, 4, 0, 0, time.UTC)
+		c.clock.fixed = practice.Now
+		_, err := demo.Load(t.Context(), practice)
+		require.NoError(t, err)
+		owner, err := sql.Open("pgx", c.database.OwnerURL)
+		require.NoError(t, err)
+		defer owner.Close()
+		require.NoError(t, owner.QueryRowContext(t.Context(), `
+			SELECT (SELECT string_agg(concat_ws(' ', starts_at, ends_at, status), E'\n' ORDER BY starts_at, ends_at, status) FROM appointments)
+				|| (SELECT string_agg(concat_ws(' ', auth_number, total_units, used_units, scheduled_units, start_date, end_date), E'\n'
+					ORDER BY auth_number, total_units, used_units, scheduled_units) FROM authorizations)`).Scan(&contents[i]))
+	}
+	require.NotEmpty(t, contents[0])
+	require.Equal(t, contents[0], contents[1])
 }
 
 func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {

@@ -3,6 +3,7 @@ package app_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,4 +81,28 @@ func TestWhichInvitationsAProviderDoesNotAccept(t *testing.T) {
 	c.signInAs(t, p, "late@x.test").landed(t, "not-recognized")
 	require.Equal(t, before, c.count(t, "SELECT count(*) FROM users"), "nobody is made a user")
 	require.Zero(t, c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NOT NULL"))
+}
+
+// TestAProviderAcceptsNoInvitationBeyondItsSettersPermissions invites an administrator after a user with
+// fewer permissions has set the provider.
+func TestAProviderAcceptsNoInvitationBeyondItsSettersPermissions(t *testing.T) {
+	t.Parallel()
+	rosa := openidtest.Person{Subject: "r-1", Email: "rosa@example.test", Verified: true}
+	c, p := openWithProvider(t, rosa)
+	c.admin().invite(t, rosa.Email, "ADMIN")
+	administrator := strings.TrimPrefix(c.userWith(t, c.admin(), rbac.Admin), "/users/")
+	setBy := func(user string) { c.run(t, "UPDATE identity_providers SET set_by = $1", user) }
+	refused := func() {
+		t.Helper()
+		c.signInAs(t, p, rosa.Subject).landed(t, "not-recognized")
+		require.Equal(t, map[string]string{rosa.Email: "OPEN"}, c.states(t, ""), "the link of the invitation is still valid")
+	}
+	setBy(strings.TrimPrefix(c.userWith(t, c.admin(), rbac.Scheduler), "/users/"))
+	refused()
+	former := c.hire(t, c.own, "former@own.test", rbac.Admin)
+	setBy(strings.TrimPrefix(former, "/users/"))
+	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'former@own.test'")
+	refused()
+	setBy(administrator)
+	c.exchange(t, codeIn(t, c.signInAs(t, p, rosa.Subject)), verifier).ok(t)
 }

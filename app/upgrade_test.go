@@ -243,6 +243,10 @@ func TestTheFormerProgramServesOnTheNewSchema(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	status, answer := old.send(t.Context(), http.MethodGet, "/readyz", "")
 	require.Equal(t, http.StatusOK, status, "%s", answer)
+	for _, crossed := range []*load{{url: formerURL, token: now.token}, {url: presentURL, token: old.token}} {
+		status, answer := crossed.send(t.Context(), http.MethodGet, "/api/v1/auth/me", "")
+		require.Equal(t, http.StatusOK, status, "a load balancer sends a user to either instance: %s", answer)
+	}
 	stopOld()
 	stopFormer()
 	stopNew()

@@ -168,8 +168,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		`INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
 			SELECT id, id, '97153', 'x', 15, true, 1, now(), now() FROM organizations`,
 		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units, start_date, end_date, status, last_hash, created_at, updated_at)
-			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01', '2026-12-31', 'ACTIVE', sha256(''), now(), now()
-			FROM organizations o, generate_series(1, 100)`,
+			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01'::date + n, '2026-06-01'::date + n, 'ACTIVE', sha256(''), now(), now()
+			FROM organizations o, generate_series(1, 100) n`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
 		`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)

@@ -87,10 +87,13 @@ func byThemselves(ctx context.Context, u User) context.Context {
 // the transaction of the context. They have no password that anybody knows. The error
 // is [ErrInvitationNotFound] where there is no such invitation; one that reaches
 // beyond the organization needs its token.
-func (s *Service) acceptVerified(ctx context.Context, id uuid.UUID, email string, now time.Time) (User, error) {
+func (s *Service) acceptVerified(ctx context.Context, p IdentityProvider, id uuid.UUID, email string, now time.Time) (User, error) {
 	invited, err := lockInvitationTo(ctx, email, now)
 	if err == nil && slices.Contains(invited.Roles, SuperAdmin) {
 		err = ErrInvitationNotFound
+	}
+	if err == nil {
+		err = setterCovers(ctx, p, invited.Roles)
 	}
 	if err != nil {
 		return User{}, err
@@ -104,6 +107,34 @@ func (s *Service) acceptVerified(ctx context.Context, id uuid.UUID, email string
 		Roles: inOrder(invited.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	return created, s.become(byThemselves(ctx, created), invited, created, s.passwords.unusable(salt))
+}
+
+// setterCovers returns [ErrInvitationNotFound] unless the user who set the identity provider is active
+// and holds every permission of the roles now. The provider can say that it has verified any address,
+// so it must not give more than its setter has. The invited person can still use the invitation's link.
+func setterCovers(ctx context.Context, p IdentityProvider, roles []Role) error {
+	if p.setBy == nil {
+		return ErrInvitationNotFound
+	}
+	setter, err := takeUser(ctx, *p.setBy)
+	if db.IsNotFound(err) || err == nil && setter.out() != "" {
+		return ErrInvitationNotFound
+	}
+	if err != nil {
+		return err
+	}
+	mine, err := heldBy(ctx, setter.Roles)
+	if err != nil {
+		return err
+	}
+	given, err := heldBy(ctx, roles)
+	if err != nil {
+		return err
+	}
+	if mine.covers(given) != nil {
+		return ErrInvitationNotFound
+	}
+	return nil
 }
 
 // ifOpen returns what was found where it can be accepted.

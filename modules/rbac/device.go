@@ -7,14 +7,17 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/trail"
 )
 
-// A device gets a device token at its first sign-in and sends it with the next one. Its failed
-// attempts then have their own count, separate from its network's, so an attacker cannot lock the
+// A device gets a device token at its first sign-in to an account and sends it with the next one. Its
+// failed attempts then have their own count, separate from its network's, so an attacker cannot lock the
 // user out of the device. The token grants nothing else: it replaces neither the password nor a
 // second factor.
 const (
@@ -22,9 +25,10 @@ const (
 	// deviceLifetime is how long a device is recognized after its last sign-in.
 	deviceLifetime = 180 * 24 * time.Hour
 
-	deviceIDLength  = 16
-	deviceAgeLength = 8
-	deviceLength    = deviceIDLength + deviceAgeLength + sha256.Size
+	deviceIDLength     = 16
+	deviceTimeOffset   = deviceIDLength + 2*len(uuid.UUID{}) // behind the organization and the user
+	deviceSignedLength = deviceTimeOffset + 8
+	deviceLength       = deviceSignedLength + sha256.Size
 )
 
 // deviceID identifies a device. It reveals nothing about the device or its user.
@@ -35,10 +39,17 @@ func newDeviceID() (id deviceID) {
 	return id
 }
 
-// deviceToken returns the signed token that identifies the device at its next sign-in with the same
-// e-mail address.
-func (k key) deviceToken(id deviceID, email string, now time.Time) string {
-	raw := binary.BigEndian.AppendUint64(id[:], uint64(now.Unix())) //nolint:gosec // no time before 1970
+// device is a device that has signed in to an account.
+type device struct {
+	id                 deviceID
+	organization, user uuid.UUID
+}
+
+// deviceToken returns the signed token that identifies the device at its next sign-in to the same
+// account with the same e-mail address.
+func (k key) deviceToken(d device, email string, now time.Time) string {
+	raw := slices.Concat(d.id[:], d.organization[:], d.user[:])
+	raw = binary.BigEndian.AppendUint64(raw, uint64(now.Unix())) //nolint:gosec // no time before 1970
 	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(raw, k.deviceMAC(raw, email)...))
 }
 
@@ -51,38 +62,65 @@ func (k key) deviceMAC(raw []byte, email string) []byte {
 
 // device returns the device of a token. ok is false if the token is forged, expired, or issued for
 // another e-mail address.
-func (k keyring) device(token, email string, now time.Time) (id deviceID, ok bool) {
+func (k keyring) device(token, email string, now time.Time) (d device, ok bool) {
 	text, found := strings.CutPrefix(token, devicePrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !found || err != nil || len(raw) != deviceLength {
-		return id, false
+		return d, false
 	}
-	signed, mac := raw[:deviceIDLength+deviceAgeLength], raw[deviceIDLength+deviceAgeLength:]
-	issued := time.Unix(int64(binary.BigEndian.Uint64(signed[deviceIDLength:])), 0) //nolint:gosec // compared below
+	signed, mac := raw[:deviceSignedLength], raw[deviceSignedLength:]
+	issued := time.Unix(int64(binary.BigEndian.Uint64(signed[deviceTimeOffset:])), 0) //nolint:gosec // compared below
 	if !now.Before(issued.Add(deviceLifetime)) {
-		return id, false
+		return d, false
 	}
 	for _, each := range k {
 		if hmac.Equal(mac, each.deviceMAC(signed, email)) {
-			return deviceID(signed[:deviceIDLength]), true
+			n := copy(d.id[:], signed)
+			n += copy(d.organization[:], signed[n:])
+			copy(d.user[:], signed[n:])
+			return d, true
 		}
 	}
-	return id, false
+	return d, false
 }
 
 // source identifies the origin of attempts for counting: a device that has signed in with the same
 // e-mail address before, or else a network.
+//
+// A device has its own count only at the account that it has signed in to. A person may have an
+// account of their own with the address of another user's account, and so any number of device
+// tokens: their guesses at the other account count for their network.
 type source struct {
-	device  deviceID // of the token for a successful sign-in
+	device  device // that the attempt has proven, or the zero value
 	counted string
+	network string
 }
 
-// sourceOf returns the source of an attempt to sign in with an e-mail address.
-func (s *Service) sourceOf(ctx context.Context, token, email string) source {
-	if id, ok := s.devices.device(token, email, s.now()); ok {
-		return source{id, "device " + base64.RawURLEncoding.EncodeToString(id[:])}
+// sourceOf returns the source of an attempt to sign in with an e-mail address, to an account of the
+// organization, or of any if it is nil.
+func (s *Service) sourceOf(ctx context.Context, token, email string, organization *uuid.UUID) source {
+	network := networkSource(ctx)
+	d, ok := s.devices.device(token, email, s.now())
+	if !ok || organization != nil && *organization != d.organization {
+		return source{counted: network, network: network}
 	}
-	return source{newDeviceID(), networkSource(ctx)}
+	return source{d, "device " + base64.RawURLEncoding.EncodeToString(d.id[:]), network}
+}
+
+// countedAt returns the source that counts for attempts at a user's account.
+func (f source) countedAt(user uuid.UUID) string {
+	if user == f.device.user {
+		return f.counted
+	}
+	return f.network
+}
+
+// deviceOf returns the device for the token that a user's sign-in issues.
+func (f source) deviceOf(u User) device {
+	if u.ID == f.device.user {
+		return f.device
+	}
+	return device{newDeviceID(), u.OrganizationID, u.ID}
 }
 
 // networkSource is the source of attempts without a device token.

@@ -244,7 +244,7 @@ func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, strin
 // admitInvited is admit for the address of an open invitation. It needs no confirmation, because
 // the account is new.
 func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (User, string, error) {
-	u, err := s.acceptVerified(ctx, r.id, email, r.now)
+	u, err := s.acceptVerified(ctx, r.provider, r.id, email, r.now)
 	if errors.Is(err, ErrInvitationNotFound) {
 		return User{}, "unknown", nil
 	}

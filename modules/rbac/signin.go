@@ -65,11 +65,11 @@ func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error)
 		})
 	}
 	typed := normalizeTypedEmail(r.Email)
-	from := s.sourceOf(ctx, r.DeviceToken, typed)
+	from := s.sourceOf(ctx, r.DeviceToken, typed, r.OrganizationID)
 	return limited(ctx, s, failedSignIn, from.counted, func() (SignedIn, error) {
 		signed, err := s.signInFrom(ctx, from, typed, r)
 		if err == nil {
-			signed.Device = s.devices[0].deviceToken(from.device, typed, s.now())
+			signed.Device = s.devices[0].deviceToken(from.deviceOf(signed.User), typed, s.now())
 		}
 		return signed, err
 	})

@@ -42,19 +42,20 @@ const (
 //
 // Both are counted by source. An administrator's lift restarts the counts of the address and of the
 // account in their organization. The counts of the address's other accounts continue, so an
-// administrator cannot reset them from another organization.
+// administrator cannot reset them from another organization. The address's counter does not depend on
+// the organization of the attempt, or answers would reveal which account was lifted.
 func (s *Service) tryOf(from source, typed string, accounts []credentials, organization *uuid.UUID) signInTry {
 	var try signInTry
 	var lifts []string
 	for i, each := range accounts {
-		if organization != nil && *organization != each.User.OrganizationID {
-			continue
-		}
 		lift := each.lift(s.now())
 		if lift != "" {
 			lifts = append(lifts, lift)
 		}
-		counter := s.throttle.accountCounter(each.User.ID, from.counted, lift)
+		if organization != nil && *organization != each.User.OrganizationID {
+			continue
+		}
+		counter := s.throttle.accountCounter(each.User.ID, from.countedAt(each.User.ID), lift)
 		try.candidates = append(try.candidates, candidate{credentials: each, index: i, counter: counter})
 	}
 	try.counter = s.throttle.addressCounter(typed, from.counted, strings.Join(lifts, " "))

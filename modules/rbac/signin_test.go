@@ -163,3 +163,57 @@ func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
 	require.NoError(t, err, "the user's usual network has its own count")
 }
+
+// TestADeviceTokenOfOnesOwnAccountDoesNotHelpToGuess has the guesser sign in to their own account with
+// the same address for a new device token before every guess.
+func TestADeviceTokenOfOnesOwnAccountDoesNotHelpToGuess(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const email, own = "ada@example.test", "the-guesser's-own-one"
+	d.hire(t, email, rbac.Admin)
+	elsewhere := d.found(t)
+	_, err := d.CreateUser(t.Context(), elsewhere, rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	require.NoError(t, err)
+	guesser := from(t, "192.0.2.1")
+	guess := func(password string, organization *uuid.UUID) error {
+		signed, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: own, OrganizationID: &elsewhere})
+		require.NoError(t, err)
+		require.NotEmpty(t, signed.Device)
+		_, err = d.SignIn(guesser, rbac.SignInRequest{
+			Email: email, Password: password, OrganizationID: organization, DeviceToken: signed.Device,
+		})
+		return err
+	}
+	for range 10 {
+		require.ErrorIs(t, guess("not the password", &d.organization), rbac.ErrWrongCredentials)
+	}
+	require.ErrorIs(t, guess(password, &d.organization), rbac.ErrWrongCredentials, "the right password is refused too")
+	require.ErrorIs(t, guess(password, nil), rbac.ErrWrongCredentials, "also without the organization")
+	require.Contains(t, d.log.String(), "reason=delayed")
+}
+
+// TestALiftedLockDoesNotRevealTheOrganization compares the answers with and without an organization
+// after an administrator has lifted the lock of one account of the address.
+func TestALiftedLockDoesNotRevealTheOrganization(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const email = "ada@example.test"
+	ada, boss := d.hire(t, email, rbac.Biller), d.hire(t, "boss@example.test", rbac.Admin)
+	guesser := from(t, "192.0.2.1")
+	guess := func(organization *uuid.UUID) error {
+		_, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: "not the password", OrganizationID: organization})
+		return err
+	}
+	delayed := func() {
+		for range 10 {
+			require.ErrorIs(t, guess(nil), rbac.ErrWrongCredentials)
+		}
+		require.ErrorIs(t, guess(nil), rbac.ErrSignInDelayed)
+	}
+	delayed()
+	require.NoError(t, d.UnlockUser(d.as(t, boss), ada.ID))
+	delayed()
+	for _, organization := range []*uuid.UUID{new(newID()), &d.organization, nil} {
+		require.ErrorIs(t, guess(organization), rbac.ErrSignInDelayed)
+	}
+}

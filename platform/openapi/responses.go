@@ -132,32 +132,43 @@ func (b *builder) events() Object {
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		data := kinds[kind]
 		also, after := "\n\n`GET /events` streams the same event.", "After any other status the delivery is retried."
+		var schema Object
 		if _, test := b.TestEvents[kind]; test {
 			also, after = "", "After any other status the event is not sent again."
+			// No path refers to it, and generators drop schemas to which only webhooks refer.
+			schema = b.eventSchema(kind, b.schemas.object(data, given))
+		} else {
+			schema = Object{{"$ref", b.event(kind, data)}}
 		}
 		all.Set(kind, Object{{"post", Object{
 			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
 			{"summary", eventSummary(kind)},
 			{"description", text(b.schemas.object(data, given).Get("description")) + also},
 			{"security", []Object{}},
-			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", Object{{"$ref", b.event(kind, data)}}}}}}}}},
+			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", schema}}}}}}},
 			{"responses", Object{{"2XX", Object{{"description", "Delivered. " + after}}}}},
 		}}})
 	}
 	return all
 }
 
-// event is the schema of the events of one type.
+// event names the schema of the events of one type, and returns the reference to it.
 func (b *builder) event(kind string, data reflect.Type) string {
 	name := eventName(kind)
-	schema := b.schemas.object(b.Event, given)
-	properties, _ := schema.Get("properties").(Object)
-	properties.Set("type", Object{{"type", "string"}, {"const", kind}})
-	properties.Set("data", Object{{"$ref", b.schemas.structure(data, given)}})
-	schema.Set("properties", properties)
+	schema := b.eventSchema(kind, Object{{"$ref", b.schemas.structure(data, given)}})
 	b.schemas.types[name] = b.Event
 	b.schemas.named.Set(name, schema)
 	return "#/components/schemas/" + name
+}
+
+// eventSchema returns the schema of the events of one type, whose data have the given schema.
+func (b *builder) eventSchema(kind string, data Object) Object {
+	schema := b.schemas.object(b.Event, given)
+	properties, _ := schema.Get("properties").(Object)
+	properties.Set("type", Object{{"type", "string"}, {"const", kind}})
+	properties.Set("data", data)
+	schema.Set("properties", properties)
+	return schema
 }
 
 func eventName(kind string) string { return joined(strings.ReplaceAll(kind, "-", "."), ".") + "Event" }

@@ -7690,11 +7690,6 @@ export interface components {
             /** @description Default 60. */
             durationMinutes?: number;
         };
-        /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
-        TestEvent: {
-            /** @description Whether the webhook is active; an inactive webhook receives test events only. */
-            active: boolean;
-        };
         /** @description The outcome of one test event. */
         TestResult: {
             /** @description The header `webhook-id` of the request. */
@@ -8202,21 +8197,6 @@ export interface components {
             data: components["schemas"]["Webhook"][];
             /** @description Nil on the last page. */
             nextCursor: string | null;
-        };
-        /** @description One thing that has happened, as readers and webhooks see it. */
-        WebhookTestEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
-            id: number;
-            /** @constant */
-            type: "webhook.test";
-            /**
-             * Format: uuid
-             * @description What it happened to.
-             */
-            subjectId: string;
-            /** Format: date-time */
-            occurredAt: string;
-            data: components["schemas"]["TestEvent"];
         };
         /** @description A webhook whose secret has just been made: it is not shown again. */
         WebhookWithSecret: {
@@ -10085,7 +10065,6 @@ export type StatusTransitionNotAllowedProblem = components['schemas']['StatusTra
 export type StrandedBooking = components['schemas']['StrandedBooking'];
 export type StreamOpening = components['schemas']['StreamOpening'];
 export type TakeRequest = components['schemas']['TakeRequest'];
-export type TestEvent = components['schemas']['TestEvent'];
 export type TestResult = components['schemas']['TestResult'];
 export type TimeoutProblem = components['schemas']['TimeoutProblem'];
 export type TokenNotCheckedProblem = components['schemas']['TokenNotCheckedProblem'];
@@ -10118,7 +10097,6 @@ export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
-export type WebhookTestEvent = components['schemas']['WebhookTestEvent'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
@@ -17233,7 +17211,24 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WebhookTestEvent"];
+                "application/json": {
+                    /** @description In the organization's stream, from 1 on; 0 of a test event. */
+                    id: number;
+                    /** @constant */
+                    type: "webhook.test";
+                    /**
+                     * Format: uuid
+                     * @description What it happened to.
+                     */
+                    subjectId: string;
+                    /** Format: date-time */
+                    occurredAt: string;
+                    /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
+                    data: {
+                        /** @description Whether the webhook is active; an inactive webhook receives test events only. */
+                        active: boolean;
+                    };
+                };
             };
         };
         responses: {
