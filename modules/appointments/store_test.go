@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// fillAppointments enters appointments of five practices, each with a patient and a practitioner of its
-// own. Foreign keys are dropped: the rows that they refer to do not exist.
+// fillAppointments inserts appointments of five practices, each with its own patient and
+// practitioner. It drops foreign keys, because the rows that they refer to do not exist.
 const fillAppointments = `
 	DO $$ DECLARE c record; BEGIN
 		FOR c IN SELECT conrelid::regclass AS name, conname FROM pg_constraint
@@ -31,8 +31,8 @@ const fillAppointments = `
 	SELECT organization_id, id, id, 0, starts_at, ends_at, true FROM appointments;
 	ANALYZE`
 
-// TestPlans looks at how PostgreSQL finds rows, because under SERIALIZABLE all that a plan reads is
-// locked.
+// TestPlans checks that rows are found by index: under SERIALIZABLE, everything that a plan reads
+// is locked.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -50,7 +50,9 @@ func TestPlans(t *testing.T) {
 			"appointments_pkey",
 		},
 		{
-			"finds who takes part by the appointment", `SELECT * FROM appointment_patients t WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `'`,
+			"finds the patients of an appointment",
+			`SELECT * FROM appointment_patients t
+				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `'`,
 			"appointment_patients_pkey",
 		},
 		{
@@ -66,7 +68,9 @@ func TestPlans(t *testing.T) {
 			"appointment_patients_by_start",
 		},
 		{
-			"finds who leads", `SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
+			"finds the leading practitioner",
+			`SELECT * FROM appointment_practitioners t
+				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
 			"appointment_practitioners_pkey",
 		},
 	} {
@@ -88,7 +92,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestPlanOfTheCalendar looks at a week of one of several practices with years of
+// TestPlanOfTheCalendar checks the plan of a week of one of several practices with years of
 // appointments.
 func TestPlanOfTheCalendar(t *testing.T) {
 	t.Parallel()
@@ -109,7 +113,7 @@ func TestPlanOfTheCalendar(t *testing.T) {
 			AND (CAST(starts_at AS timestamptz), id) > (CAST('2026-05-05T00:00:00Z' AS timestamptz), gen_random_uuid())
 		ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 	require.NoError(t, err)
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	defer func() { _ = rows.Close() }() // rows.Err returns the error
 	var plan []string
 	for rows.Next() {
 		var line string
